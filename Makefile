@@ -1,0 +1,46 @@
+# make demo    install, train the bundled CNN under the monitor, print what it used
+# make test    install what the tests need and run them
+# make check   lint, types, layers
+# make bench   measure overhead, accuracy and behaviour beside other tools (minutes)
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/.train
+	$(BIN)/hpcwatch run -- $(BIN)/python trainers/mnist_cnn.py
+
+test: $(VENV)/.dev $(VENV)/.train
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vermin --quiet --no-tips --target=3.6- --violations hpcwatch/probe
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m tests.bench
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "hpcwatch needs Python 3.10 or newer; say: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.train: $(BIN)/python pyproject.toml
+	$(PIP) --editable '.[train]'
+	touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+$(VENV)/.bench: $(BIN)/python pyproject.toml
+	$(PIP) '.[bench,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist

@@ -1,0 +1,5 @@
+"""``python -m hpcwatch`` is ``hpcwatch``."""
+
+from hpcwatch.cli import script
+
+script()

@@ -1,0 +1,93 @@
+"""The command line: a table of commands, each imported only when it is asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from hpcwatch import __version__
+from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+
+COMMANDS = {
+    "run": "run a program under the monitor",
+    "report": "what a run asked for, what it used, what to change",
+    "runs": "list the recorded runs",
+    "explain": "what a number or a finding means",
+    "trainers": "copy the MNIST programs into a folder, to try hpcwatch on",
+}
+
+USAGE = """\
+usage: hpcwatch COMMAND ...
+
+What your job really uses, while it runs and afterwards, and what to change.
+
+{commands}
+
+  hpcwatch run -- python mnist_cnn.py     try it on any program
+  hpcwatch COMMAND --help                 the options of a command
+  hpcwatch --version
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        return _dispatch(arguments)
+    except HpcwatchError as error:
+        print(f"hpcwatch: {_harmless(str(error))}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _harmless(message: str) -> str:
+    from hpcwatch.views.text import clean
+
+    return clean(message)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not sys.platform.startswith("linux"):
+        hint = "it reads /proc; run it on the cluster's Linux nodes"
+        raise HpcwatchError(f"hpcwatch needs Linux, this is {sys.platform}", hint)
+    first = arguments[0] if arguments else ""
+    if first in ("", "-h", "--help", "help"):
+        rows = "\n".join(f"  {name:10}{what}" for name, what in COMMANDS.items())
+        print(USAGE.format(commands=rows), end="")
+        return 0 if first else EXIT_USAGE
+    if first in ("-V", "--version"):
+        print(f"hpcwatch {__version__}")
+        return 0
+    if first not in COMMANDS:
+        raise HpcwatchError(f"no command {first}", _nearest(first), EXIT_USAGE)
+    from importlib import import_module
+
+    code: int = import_module(f"hpcwatch.cli.{first}").main(arguments[1:])
+    return code
+
+
+def _nearest(word: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, COMMANDS, 1)
+    return f"did you mean {near[0]}?" if near else "see: hpcwatch --help"
+
+
+def script() -> None:
+    """Be the ``hpcwatch`` program.
+
+    Ends without tearing the interpreter down: that takes milliseconds, and a thread may hang in
+    a sick driver or file system.
+    """
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:  # None where it was closed before we started
+                stream.flush()
+        except OSError:
+            code = code or 1
+    os._exit(code)

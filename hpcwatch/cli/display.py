@@ -1,0 +1,158 @@
+"""The live view of `hpcwatch run`: the panel, a line an interval, or nothing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from hpcwatch.config import Settings
+from hpcwatch.findings import Finding, Scope
+from hpcwatch.findings.live import LiveFindings
+from hpcwatch.launch import Program
+from hpcwatch.probe.schema import Sample
+from hpcwatch.report import cores_allowed
+from hpcwatch.timeline import HostTimeline, Timeline
+from hpcwatch.views.state import LiveState, live_state
+from hpcwatch.views.text import columns_of, render, wants_colour
+
+if TYPE_CHECKING:
+    from hpcwatch.views.panel import Panel
+
+_QUIET_S = 0.5  # a program shorter than this is over before anybody could read a panel
+_REPAINT_S = 0.95
+
+
+class Display:
+    """Shows the latest sample. All methods but ``update`` are called on the main thread."""
+
+    def __init__(
+        self,
+        kind: str,
+        colour: str,
+        timeline: Timeline,
+        program: Program,
+        settings: Settings,
+    ) -> None:
+        self._kind = kind
+        self._colour = colour
+        self._timeline = timeline
+        self._program = program
+        self._live = LiveFindings(settings.thresholds)
+        self._panel: Panel | None = None
+        self._note: str | None = None
+        self._shown_s = 0.0
+        self._cpu_s: dict[int, tuple[float, float]] = {}
+        self._used_cores: dict[int, float] = {}
+        self._is_closed = False
+
+    @classmethod
+    def wanted(
+        cls,
+        options: argparse.Namespace,
+        timeline: Timeline,
+        program: Program,
+        settings: Settings,
+    ) -> Display | None:
+        """Return what --view asks for: by default the panel on a terminal, else nothing."""
+        kind = options.view
+        if kind == "auto":
+            has_terminal = sys.stderr is not None and sys.stderr.isatty()
+            kind = "panel" if has_terminal and os.environ.get("TERM") != "dumb" else "none"
+        if kind == "none" or sys.stderr is None:
+            return None
+        return cls(kind, options.color, timeline, program, settings)
+
+    def update(self, sample: Sample) -> None:
+        """Take a sample and show it, at most once a second. On the session's thread."""
+        self._count_cores(sample)
+        elapsed_s = sample.uptime_s - self._program.started_uptime_s
+        interval_s = max(_REPAINT_S, 0.95 * self._timeline.interval_s)
+        if self._is_closed or elapsed_s < _QUIET_S or elapsed_s - self._shown_s < interval_s:
+            return
+        host = self._timeline.hosts[sample.host]
+        state = self._state(host, sample, elapsed_s)
+        if self._kind == "line":
+            self._print_line(state)
+        else:
+            self._paint(state)
+        self._shown_s = elapsed_s
+
+    def _state(self, host: HostTimeline, sample: Sample, elapsed_s: float) -> LiveState:
+        job = self._timeline.job
+        cores = cores_allowed(job, host)
+        return live_state(
+            host=host,
+            used_cores=self._used_cores,
+            elapsed_s=elapsed_s,
+            cores=cores,
+            walltime_s=job.walltime_s if job is not None else None,
+            findings=self._findings(sample, cores),
+            note=self._note,
+        )
+
+    def _findings(self, sample: Sample, cores: int | None) -> list[Finding]:
+        started_s = self._program.started_s
+        scope = Scope(
+            timeline=self._timeline,
+            is_live=True,
+            started_at_s=started_s,
+            start_s=started_s,
+            end_s=sample.at_s,
+            cores_allowed=cores,
+            environment=dict(os.environ),
+        )
+        return self._live.update(scope)
+
+    def _count_cores(self, sample: Sample) -> None:
+        """Derive the cores each named process used since it was named last."""
+        for process in sample.processes or []:
+            if process.cpu_user_s is None or process.cpu_system_s is None:
+                continue
+            now = process.cpu_user_s + process.cpu_system_s
+            before = self._cpu_s.get(process.pid)
+            if before is not None and sample.uptime_s > before[1]:
+                rate = (now - before[0]) / (sample.uptime_s - before[1])
+                self._used_cores[process.pid] = max(rate, 0.0)
+            self._cpu_s[process.pid] = now, sample.uptime_s
+
+    def _print_line(self, state: LiveState) -> None:
+        from hpcwatch.views.line import line
+
+        coloured = wants_colour(sys.stderr, self._colour)
+        sys.stderr.write(render(line(state, columns_of(sys.stderr)), coloured) + "\n")
+        sys.stderr.flush()
+
+    def _paint(self, state: LiveState) -> None:
+        if self._panel is None:
+            from hpcwatch.views.panel import Panel
+
+            self._panel = Panel.open()
+            if self._panel is None:
+                self._is_closed = True
+                return
+        self._panel.show(state)
+
+    def note(self, message: str) -> bool:
+        """Show a line of the monitor's own in the view. False if there is no view to show it."""
+        if self._panel is None or self._is_closed:
+            return False
+        self._note = message.strip()
+        return True
+
+    def suspend(self) -> None:
+        """Clear the view before we are stopped."""
+        if self._panel is not None:
+            self._panel.suspend()
+
+    def resume(self) -> None:
+        """Show the view again after we were stopped."""
+        if self._panel is not None:
+            self._panel.resume()
+
+    def close(self) -> None:
+        """Clear the view for good."""
+        self._is_closed = True
+        if self._panel is not None:
+            self._panel.close()

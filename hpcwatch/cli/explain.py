@@ -1,0 +1,49 @@
+"""`hpcwatch explain [NAME]`: what a number or a finding means."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from difflib import get_close_matches
+
+from hpcwatch.cli.arguments import Parser
+from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.findings import rules
+from hpcwatch.metrics import METRICS
+
+_WIDTH = 80
+
+
+def main(arguments: list[str]) -> int:
+    """Print the definition of a metric or finding, or the names of all."""
+    parser = Parser(prog="hpcwatch explain", description="Say what a number or a finding means.")
+    parser.add_argument("name", nargs="?", help="as in the report; without it, all names")
+    name = parser.parse_args(arguments).name
+    if name is None:
+        print("Numbers:\n" + _indented(", ".join(METRICS)))
+        print("Findings:\n" + _indented(", ".join(rules())))
+    elif name in METRICS:
+        print(f"{name}\n{_indented(METRICS[name])}")
+    elif name in rules():
+        print(f"{name}\n{textwrap.indent(_of_rule(name), '  ')}")
+    else:
+        near = get_close_matches(name, [*METRICS, *rules()], 1)
+        hint = f"did you mean {near[0]}?" if near else "see: hpcwatch explain"
+        raise HpcwatchError(f"nothing is called {name}", hint, EXIT_USAGE)
+    return 0
+
+
+def _of_rule(name: str) -> str:
+    """Return a rule's docstring and its thresholds as they can be written in a configuration."""
+    function = rules()[name].function
+    thresholds = [
+        f"{parameter.name} = {parameter.default}"
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    text = inspect.getdoc(function) or ""
+    return f"{text}\n\nIn config.toml:\n\n[findings.{name}]\n" + "\n".join(thresholds)
+
+
+def _indented(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, initial_indent="  ", subsequent_indent="  ")

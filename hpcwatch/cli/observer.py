@@ -1,0 +1,309 @@
+"""What watches a program for `hpcwatch run`: session, recording, live view, and the report.
+
+Nothing here may reach the program: each step is guarded, its failure is one line, and the program
+runs on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hpcwatch import __version__, config, environment, report, schedulers, store
+from hpcwatch.errors import HpcwatchError, os_reason
+from hpcwatch.launch import Program
+from hpcwatch.probe.probe import Probe, Target
+from hpcwatch.probe.schema import Sample
+from hpcwatch.recorder import Recorder
+from hpcwatch.session import LocalSession
+from hpcwatch.timeline import Timeline
+from hpcwatch.views import terminal
+from hpcwatch.views.text import clean, columns_of, wants_colour
+
+if TYPE_CHECKING:
+    from hpcwatch.cli.display import Display
+
+LIVE_SAMPLES = 3600  # what the longest window of a live finding needs, at one a second
+
+
+class Observer:
+    """Watches one program from its start to the report."""
+
+    def __init__(self, options: argparse.Namespace, program: Program) -> None:
+        self._options = options
+        self._program = program
+        self._said: set[str] = set()
+        self._lock = threading.Lock()
+        self._early: list[Sample] = []
+        self._is_placed = False
+        self._directory: store.RunDirectory | None = None
+        self._recorder: Recorder | None = None
+        self._session: LocalSession | None = None
+        self._display: Display | None = None
+        self._settings = config.Settings()
+        self._run: store.Run | None = None
+        self._timeline = Timeline(1.0)
+
+    def start(self) -> None:
+        """Begin to watch. Nothing is raised."""
+        self._guarded("cannot watch the program", self._start)
+
+    def _guarded(self, what: str, step: Callable[[], None]) -> None:
+        """Take a step; its failure is one line, and the program's run goes on."""
+        try:
+            step()
+        except HpcwatchError as error:
+            self.say(f"{what}: {error}")
+        except OSError as error:
+            self.say(f"{what}: {os_reason(error)}")
+        except Exception as error:  # a mistake of ours must not end somebody's run of three days
+            self.say(f"{what}: {type(error).__name__}: {error}")
+
+    def say(self, message: str) -> None:
+        """Say a line on standard error, once."""
+        if message in self._said or sys.stderr is None:
+            return
+        self._said.add(message)
+        line = f"hpcwatch: {clean(message)}\n"
+        if self._display is None or not self._display.note(line):
+            sys.stderr.write(line)
+            sys.stderr.flush()
+
+    def _start(self) -> None:
+        self._guarded("configuration ignored", self._configure)
+        interval_s = self._options.interval or self._settings.interval_s
+        job = schedulers.from_environment(os.environ, _read_text)
+        self._timeline = Timeline(interval_s, job, LIVE_SAMPLES)
+        program = self._program
+        probe = Probe(Target(os.getpid(), program.started_s), program.reaped, program.own_children)
+        self._session = LocalSession(probe, interval_s, self._arrived, self._session_failed)
+        self._session.start()
+        self._run = self._describe(interval_s, job)
+        self._guarded("not recorded", self._record)
+        with self._lock:
+            self._is_placed = True
+            for sample in self._early:
+                self._keep(sample)
+            self._early = []
+        self._guarded("no live view", self._show)
+
+    def _configure(self) -> None:
+        self._settings = config.load()
+
+    def _describe(self, interval_s: float, job: schedulers.Job | None) -> store.Run:
+        program = self._program
+        name = self._options.name or program_name(program.argv)
+        return store.Run(
+            id=store.new_id(name, program.started_s),
+            name=name,
+            kind="run",
+            argv=list(program.argv),
+            cwd=_working_directory(),
+            user=_user(),
+            hosts=[os.uname().nodename],
+            started_at_s=program.started_s,
+            interval_s=interval_s,
+            hpcwatch_version=__version__,
+            monitor_pid=os.getpid(),
+            environment=environment.kept(os.environ),
+            job=job,
+        )
+
+    def _record(self) -> None:
+        """Make the run's directory: where --output says, else, or if that fails, at home."""
+        assert self._run is not None
+        if self._options.output is not None:
+            try:
+                self._place(self._options.output)
+                store.link(self._placed(), self._run.id)
+                return
+            except (HpcwatchError, OSError) as error:
+                self.say(f"{error}; recording in {store.root()} instead")
+        self._place(os.path.join(store.root(), self._run.id))
+
+    def _place(self, path: str) -> None:
+        assert self._run is not None
+        directory = store.RunDirectory.create(path)
+        directory.write_run(self._run)
+        self._recorder = Recorder(directory, self.say, self._settings.budget_bytes)
+        self._directory = directory
+
+    def _placed(self) -> store.RunDirectory:
+        assert self._directory is not None
+        return self._directory
+
+    def _show(self) -> None:
+        from hpcwatch.cli.display import Display
+
+        self._display = Display.wanted(self._options, self._timeline, self._program, self._settings)
+
+    def _arrived(self, sample: Sample) -> None:
+        """Take a sample. Called on the session's thread."""
+        with self._lock:
+            self._timeline.add(sample)
+            if self._is_placed:
+                self._keep(sample)
+            else:
+                self._early.append(sample)
+        display = self._display
+        if display is not None:
+            self._guarded("live view stopped", lambda: display.update(sample))
+
+    def _keep(self, sample: Sample) -> None:
+        if self._recorder is not None:
+            self._recorder.append(sample)
+
+    def _session_failed(self, error: BaseException) -> None:
+        self.say(f"monitoring stopped, the program runs on: {type(error).__name__}: {error}")
+
+    def signal_arrived(self, number: int) -> None:
+        """Mark a signal in the recording."""
+        name = terminal.signal_name(number)
+        if name.startswith("SIGWINCH"):
+            return
+        self._guarded("event not recorded", lambda: self._mark("signal", {"signal": name}))
+
+    def _mark(self, name: str, fields: dict[str, object]) -> None:
+        if self._directory is not None:
+            self._directory.append_event(store.Event(time.time(), name, fields))
+
+    def suspend(self) -> None:
+        """Clear the view: we are about to be stopped."""
+        if self._display is not None:
+            self._guarded("live view", self._display.suspend)
+
+    def resume(self) -> None:
+        """Show the view again."""
+        if self._display is not None:
+            self._guarded("live view", self._display.resume)
+
+    def finish(self) -> None:
+        """Read once more, close the recording, and report. The program has ended."""
+        if self._session is not None:
+            self._guarded("last reading failed", self._session.stop)
+        if self._display is not None:
+            self._guarded("live view", self._display.close)
+            self._display = None
+        if self._recorder is not None:
+            self._guarded("recording not closed", self._recorder.close)
+        if self._run is not None:
+            self._guarded("no report", self._report)
+
+    def _report(self) -> None:
+        assert self._run is not None
+        run = self._ended(self._run)
+        events = self._directory.read_events() if self._directory is not None else []
+        made = report.build(run, self._whole_timeline(run), events, 0, self._settings.thresholds)
+        is_saved = self._save(run, made)
+        if sys.stderr is not None:
+            coloured = wants_colour(sys.stderr, self._options.color)
+            if sys.stderr.isatty():  # the program may have left its last line open
+                sys.stderr.write("\n")
+            sys.stderr.write(terminal.text(made, coloured, columns_of(sys.stderr)))
+            if is_saved:
+                is_at_home = self._placed().path.startswith(store.root() + os.sep)
+                shown = run.id if is_at_home else shlex.quote(self._options.output)
+                sys.stderr.write(f"Again: hpcwatch report {shown}\n")
+            sys.stderr.flush()
+
+    def _save(self, run: store.Run, made: report.Report) -> bool:
+        """Write how the run ended, and its report. A full disk is told of once."""
+        if self._directory is None or self._recorder is None:
+            return False
+        try:
+            self._directory.write_run(run)
+            self._directory.write_report(report.to_json(made))
+        except OSError as error:
+            if not self._recorder.has_failed:
+                self.say(f"report not saved: {os_reason(error)}")
+            return False
+        return True
+
+    def _ended(self, run: store.Run) -> store.Run:
+        program = self._program
+        assert program.exit_status is not None
+        code = os.waitstatus_to_exitcode(program.exit_status)
+        ended = program.reaped()
+        user, system = ended.user_s, ended.system_s
+        host = self._timeline.hosts.get(os.uname().nodename)
+        last = host.last.job if host is not None and host.last is not None else None
+        if last is not None:  # with what still lives: daemons that outlast the program
+            user, system = max(user, last.cpu_user_s or 0), max(system, last.cpu_system_s or 0)
+        return run._replace(
+            ended_at_s=program.ended_s,
+            wall_s=program.ended_uptime_s - program.started_uptime_s,
+            exit_code=None if code < 0 else code,
+            signal=-code if code < 0 else None,
+            cpu_user_s=user,
+            cpu_system_s=system,
+            memory_peak_bytes=ended.peak_bytes,
+            monitor_cpu_s=time.process_time(),
+            monitor_memory_bytes=_own_memory_bytes(),
+        )
+
+    def _whole_timeline(self, run: store.Run) -> Timeline:
+        """The live timeline if it still holds everything, else the recording's."""
+        is_whole = all(
+            host.reading_count == len(host.at_s) for host in self._timeline.hosts.values()
+        )
+        if is_whole or self._directory is None:
+            return self._timeline
+        timeline = Timeline(run.interval_s, run.job)
+        for sample in self._directory.read_samples():
+            if sample is not None:
+                timeline.add(sample)
+        return timeline
+
+
+def program_name(argv: list[str]) -> str:
+    """Name a run after its program: the script's name where an interpreter runs one."""
+    name = os.path.basename(argv[0]) or "run"
+    if not name.startswith(("python", "bash", "sh", "Rscript", "julia", "perl")):
+        return name
+    for position, word in enumerate(argv[1:], 2):
+        if word == "-c":
+            return name
+        if word == "-m" and position < len(argv):
+            return argv[position]
+        if not word.startswith("-"):
+            return os.path.splitext(os.path.basename(word))[0] or name
+    return name
+
+
+def _read_text(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return None
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed under us
+        return "(removed)"
+
+
+def _user() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _own_memory_bytes() -> int | None:
+    from hpcwatch.probe.procfs import parse_table, read
+
+    try:
+        return parse_table(read("/proc/self/smaps_rollup")).get(b"Pss")
+    except OSError:
+        return None

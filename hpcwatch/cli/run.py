@@ -1,0 +1,125 @@
+"""`hpcwatch run -- CMD`: run a program under the monitor."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+
+from hpcwatch.cli.arguments import Parser, interval
+from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hpcwatch.cli.observer import Observer
+    from hpcwatch.launch import Program
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="hpcwatch run",
+        usage="hpcwatch run [options] -- COMMAND [ARGUMENT ...]",
+        description="Run a program under the monitor, which never disturbs it.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--name", help="a name for the run (default: the program's)")
+    parser.add_argument(
+        "--interval", type=interval, metavar="S", help="seconds between readings (default 1)"
+    )
+    parser.add_argument("--output", metavar="DIR", help="record in DIR, a new or empty folder")
+    parser.add_argument(
+        "--view",
+        choices=("auto", "panel", "line", "none"),
+        default="auto",
+        help="what to show meanwhile: a panel in the terminal's bottom rows, a line an interval,"
+        " or nothing (auto: the panel on a terminal, else nothing)",
+    )
+    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Split our options from the program's words. Raises HpcwatchError."""
+    if "--" in arguments:
+        split = arguments.index("--")
+        options = _parser().parse_args(arguments[:split])
+        options.command += arguments[split + 1 :]
+    else:
+        options = _parser().parse_args(arguments)
+    if not options.command or not options.command[0]:
+        raise HpcwatchError("no command to run", "say: hpcwatch run -- python train.py", EXIT_USAGE)
+    return options
+
+
+def main(arguments: list[str]) -> int:
+    """Run the program and return its exit code."""
+    options = parse(arguments)
+    from hpcwatch.launch import CannotStartError, Program
+
+    try:
+        program = Program(options.command)
+    except CannotStartError as error:
+        from hpcwatch.views.text import clean
+
+        _say(f"cannot run {clean(options.command[0])}: {error}")
+        return error.exit_code
+    watch = Watch(options, program)
+    for number in program.wait(watch.suspend, watch.resume):
+        watch.signal_arrived(number)
+    assert program.exit_status is not None
+    code = os.waitstatus_to_exitcode(program.exit_status)
+    exit_code = 128 - code if code < 0 else code
+    program.end(leave=lambda: os._exit(exit_code))
+    watch.finish()
+    return exit_code
+
+
+class Watch:
+    """The observer, set up on a thread of its own, so that this one waits for the program at once.
+
+    If it cannot be set up, the program runs unobserved.
+    """
+
+    def __init__(self, options: argparse.Namespace, program: Program) -> None:
+        self._observer: Observer | None = None
+        self._thread = threading.Thread(
+            target=self._set_up, args=(options, program), name="hpcwatch-setup", daemon=True
+        )
+        self._thread.start()
+
+    def _set_up(self, options: argparse.Namespace, program: Program) -> None:
+        try:
+            from hpcwatch.cli.observer import Observer
+
+            self._observer = Observer(options, program)
+            self._observer.start()
+        except BaseException as error:
+            _say(f"cannot watch the program, it runs on: {type(error).__name__}: {error}")
+
+    def suspend(self) -> None:
+        """Clear the view before we stop with the program."""
+        if self._observer is not None:
+            self._observer.suspend()
+
+    def resume(self) -> None:
+        """Show the view again."""
+        if self._observer is not None:
+            self._observer.resume()
+
+    def signal_arrived(self, number: int) -> None:
+        """Mark a signal in the recording."""
+        if self._observer is not None:
+            self._observer.signal_arrived(number)
+
+    def finish(self) -> None:
+        """Report. The program has ended."""
+        self._thread.join()
+        if self._observer is not None:
+            self._observer.finish()
+
+
+def _say(message: str) -> None:
+    if sys.stderr is not None:  # else print would choose the program's standard output
+        print(f"hpcwatch: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,50 @@
+"""`hpcwatch trainers DIR`: copy the MNIST programs and their data into a folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from hpcwatch.cli.arguments import Parser
+from hpcwatch.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
+
+
+def main(arguments: list[str]) -> int:
+    """Copy the programs and say what to type next."""
+    parser = Parser(
+        prog="hpcwatch trainers",
+        description="Copy the MNIST programs and their data into a folder, to try hpcwatch on.",
+    )
+    parser.add_argument("folder", nargs="?", default="trainers", help="default: ./trainers")
+    folder = parser.parse_args(arguments).folder
+    source = _source()
+    names = sorted(name for name in os.listdir(source) if not name.startswith(("_", ".")))
+    taken = [name for name in names if os.path.lexists(os.path.join(folder, name))]
+    if taken:
+        hint = f"it has a {taken[0]}; name a new folder"
+        raise HpcwatchError(f"nothing copied to {folder}", hint, EXIT_USAGE)
+    try:
+        shutil.copytree(
+            source,
+            folder,
+            dirs_exist_ok=True,
+            copy_function=shutil.copyfile,
+            ignore=shutil.ignore_patterns("__pycache__", "*.pyc"),
+        )
+    except (OSError, shutil.Error) as error:
+        raise HpcwatchError(f"cannot copy to {folder}", os_reason(error)) from None
+    print(f"Copied to {folder}: {', '.join(name for name in names if name.endswith('.py'))}")
+    print(f"Next:  cd {folder} && hpcwatch run -- python mnist_cnn.py")
+    return 0
+
+
+def _source() -> str:
+    """Return where the programs are: inside an installed package, else beside it (a checkout)."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    for folder in (
+        os.path.join(package, "_trainers"),
+        os.path.join(os.path.dirname(package), "trainers"),
+    ):
+        if os.path.isdir(folder):
+            return folder
+    raise HpcwatchError("the programs are missing", "reinstall hpcwatch", EXIT_FAILURE)

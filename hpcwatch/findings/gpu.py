@@ -1,0 +1,309 @@
+"""Findings on devices that do nothing. A device whose utilisation is unknown is never judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from hpcwatch.findings import Finding, Scope, Severity, judged, rule
+from hpcwatch.findings.devices import (
+    HELD_BYTES,
+    HELD_SHARE,
+    HELD_WINDOW_S,
+    allocated_gpus,
+    held_threshold_bytes,
+    highest_util_pct,
+    is_opened,
+)
+from hpcwatch.findings.directives import fewer_gpus, node_gpus_count
+from hpcwatch.findings.windows import State, stretch_of, total_s
+from hpcwatch.timeline import GpuTimeline, HostTimeline
+from hpcwatch.units import format_bytes, format_clock, format_seconds
+
+_HOUR_S = 3600.0
+
+
+class _Idle(NamedTuple):
+    """How long a device did nothing."""
+
+    start_s: float
+    length_s: float
+
+
+@rule("gpu-unused", accuses=True, margins={"idle_pct": 2.0})
+def gpu_unused(
+    scope: Scope,
+    *,
+    idle_pct: float = 0.0,
+    working_power_share: float = 0.5,
+    critical_after_s: float = _HOUR_S,
+    window_s: float = 300.0,
+) -> Iterator[Finding]:
+    """Every reading of an asked device's utilisation is 0 for 5 min; critical after 60 min.
+
+    It tells apart: no process of the job opened the device (a build without CUDA, a module that is
+    missing), or one opened it and put nothing there. Where memory is held, gpu-memory-held speaks.
+    MIG devices and others of unknown utilisation are never judged, nor devices nobody asked for:
+    without a job it does not fire. Idle power differs between models and rises as soon as a
+    process opens the device, so utilisation decides; but a device that draws over half its limit
+    is at work whatever its utilisation says, and is not accused.
+    Source: Princeton's jobstats and policy, Northeastern's and Boston University's idle watchers.
+    Override: [findings.gpu-unused] idle_pct, working_power_share, critical_after_s, window_s.
+    """
+    for host in scope.timeline.hosts.values():
+        for gpu in allocated_gpus(scope, host) if host.gpus else ():
+            idle = _zero(scope, host, gpu, idle_pct, window_s)
+            if idle is None or _is_working(scope, host, gpu, working_power_share, window_s):
+                continue
+            if _holds(scope, host, gpu):
+                continue
+            why, advice = _unused_because(host, gpu)
+            finding = _finding(scope, host, gpu, idle, window_s)
+            yield finding._replace(
+                rule="gpu-unused",
+                severity=_severity(idle, critical_after_s),
+                title=f"GPU {gpu.index} unused {_lasting(scope, idle)}: {why}",
+                advice=f"{advice} Some centres mail after 15 min and cancel after an hour or two.",
+                directives=fewer_gpus(scope, _used_count(scope)),
+            )
+
+
+@rule("gpu-memory-held", silences=("gpu-unused",), accuses=True, margins={"idle_pct": 2.0})
+def gpu_memory_held(
+    scope: Scope,
+    *,
+    idle_pct: float = 2.0,
+    held_bytes: float = HELD_BYTES,
+    held_share: float = HELD_SHARE,
+    working_power_share: float = 0.5,
+    busy_pct: float = 10.0,
+    busy_share: float = 0.05,
+    critical_after_s: float = _HOUR_S,
+    window_s: float = HELD_WINDOW_S,
+) -> Iterator[Finding]:
+    """The job holds 500 MiB or 5 % of a device that is at most 2 % busy for 10 min.
+
+    Critical after 60 min. After the run, the device must have been busier in no more than 5 % of
+    the time. If the same process works on another device (over 10 %), it says what is probably the
+    cause: TensorFlow reserves every device it sees. Nobody else can use what is held, so that it
+    is said without a scheduler's job, too. MIG devices and others of unknown utilisation are never
+    judged; nor are devices that draw over half their power limit, which are at work whatever their
+    utilisation says. (Idle power is no test: holding memory alone raises it.)
+    Source: the case that hpcwatch began with, 10.7 GiB held on an idle Tesla K40m.
+    Override: [findings.gpu-memory-held] idle_pct, held_bytes, held_share, working_power_share,
+    busy_pct, busy_share, critical_after_s, window_s.
+    """
+    for host in scope.timeline.hosts.values():
+        for gpu in host.gpus.values():
+            least_bytes = held_threshold_bytes(gpu, held_bytes, held_share)
+            idle = _held_idle(scope, host, gpu, idle_pct, least_bytes, window_s, busy_share)
+            if idle is None or _is_working(scope, host, gpu, working_power_share, window_s):
+                continue
+            held = host.part("held_bytes", scope.start_s, scope.end_s, gpu.uuid)
+            size = held.last() if scope.is_live else held.highest()
+            finding = _finding(scope, host, gpu, idle, window_s)
+            yield finding._replace(
+                rule="gpu-memory-held",
+                severity=_severity(idle, critical_after_s),
+                title=f"GPU {gpu.index} idle {_lasting(scope, idle)}, "
+                f"{'holds' if scope.is_live else 'held'} {format_bytes(size)}",
+                evidence=finding.evidence | {"held_bytes": size},
+                advice=_held_advice(scope, host, gpu, busy_pct, window_s),
+                directives=fewer_gpus(scope, max(_used_count(scope), 1)),
+            )
+
+
+def _zero(
+    scope: Scope, host: HostTimeline, gpu: GpuTimeline, idle_pct: float, window_s: float
+) -> _Idle | None:
+    """For how long every reading was at most ``idle_pct``; None if not for long enough."""
+    high = gpu.columns["util_pct"].high
+    if scope.is_live:
+        if high[-1] > idle_pct:
+            return None
+    else:
+        part = judged(scope, host, "util_pct", window_s, gpu)
+        if part is None or not part.highest() <= idle_pct:
+            return None
+    return _idle(scope, host, [None if one != one else one <= idle_pct for one in high], window_s)
+
+
+def _held_idle(
+    scope: Scope,
+    host: HostTimeline,
+    gpu: GpuTimeline,
+    idle_pct: float,
+    least_bytes: float,
+    window_s: float,
+    busy_share: float,
+) -> _Idle | None:
+    """For how long the device was held and did nothing; None if not for long enough."""
+    util, held = gpu.columns["util_pct"].mean, gpu.columns["held_bytes"].mean
+    if scope.is_live:
+        if util[-1] > idle_pct or held[-1] < least_bytes:
+            return None
+    else:
+        part = judged(scope, host, "util_pct", window_s, gpu)
+        if part is None:
+            return None
+        busy_s = part.time_where(lambda _low, mean, _high: mean > idle_pct)
+        if busy_s > busy_share * part.known_s:
+            return None
+    states = [
+        None if one != one or size != size else one <= idle_pct and size >= least_bytes
+        for one, size in zip(util, held, strict=True)
+    ]
+    return _idle(scope, host, states, window_s)
+
+
+def _idle(scope: Scope, host: HostTimeline, states: list[State], window_s: float) -> _Idle | None:
+    if scope.is_live:
+        stretch = stretch_of(scope, host, states, window_s)
+        return None if stretch is None else _Idle(stretch.start_s, stretch.length_s)
+    length_s = total_s(host, states)
+    if length_s < window_s:
+        return None
+    first = states.index(True)
+    return _Idle(host.at_s[first] - host.span_s[first], length_s)
+
+
+def _is_working(
+    scope: Scope, host: HostTimeline, gpu: GpuTimeline, share: float, window_s: float
+) -> bool:
+    """True if the power drawn contradicts an utilisation of nothing."""
+    limit_w = gpu.last.power_limit_w
+    if limit_w is None:
+        return False
+    part = judged(scope, host, "power_w", window_s, gpu)
+    return part is not None and part.average() > share * limit_w
+
+
+def _holds(scope: Scope, host: HostTimeline, gpu: GpuTimeline) -> bool:
+    """True if gpu-memory-held speaks of this device, or will."""
+    least_bytes = held_threshold_bytes(gpu, HELD_BYTES, HELD_SHARE)
+    held = gpu.columns["held_bytes"].mean
+    if scope.is_live:
+        return held[-1] >= least_bytes
+    return total_s(host, [size >= least_bytes for size in held]) >= HELD_WINDOW_S
+
+
+def _unused_because(host: HostTimeline, gpu: GpuTimeline) -> tuple[str, str]:
+    """Return why a device is unused, for the title, and what to do."""
+    listed, used = gpu.last.processes, gpu.last.memory_used_bytes or 0
+    if is_opened(host, gpu):
+        return "opened, nothing on it", (
+            "The program opened the device but put no data there: check that it places its work "
+            "on the GPU, or ask for fewer GPUs."
+        )
+    if listed is None:
+        return "no work on it", (
+            "The driver does not say who opened it. Check that the program uses the GPU, or ask "
+            "for none."
+        )
+    if used >= held_threshold_bytes(gpu, HELD_BYTES, HELD_SHARE):
+        return "held by others", (
+            f"{format_bytes(used)} on it are held by processes that are not known as this job's. "
+            "Check which device the program uses."
+        )
+    return "no process opened it", (
+        "The program may be built without CUDA, or lack a module: check that it sees the GPU. If "
+        "it needs none, ask for fewer."
+    )
+
+
+def _held_advice(
+    scope: Scope, host: HostTimeline, gpu: GpuTimeline, busy_pct: float, window_s: float
+) -> str:
+    """Say what holds the memory and the ways out."""
+    busy = []
+    for other in sorted(host.gpus.values(), key=lambda one: one.index):
+        if other is gpu or not other.holders.keys() & gpu.holders.keys():
+            continue
+        part = judged(scope, host, "util_pct", window_s, other)
+        if part is not None and part.average() > busy_pct:
+            busy.append(other)
+    pids = [pid for other in busy for pid in other.holders if pid in gpu.holders]
+    if not busy:
+        pid = max(gpu.holders, key=lambda one: gpu.holders[one])
+        return (
+            f"{_process(host, pid)} reserved it and runs nothing on it. Place work there, let "
+            "memory grow as needed instead of reserving all of it, or ask for fewer GPUs."
+        )
+    indices = ",".join(str(other.index) for other in busy)
+    return (
+        f"{_process(host, pids[0])} works on GPU {indices} only. TensorFlow reserves every GPU it "
+        f"sees: export CUDA_VISIBLE_DEVICES={indices} and ask for fewer GPUs, or train on all of "
+        "them with tf.distribute.MirroredStrategy."
+    )
+
+
+def _process(host: HostTimeline, pid: int) -> str:
+    """Name a process in plain letters: a name is foreign text, escape sequences and all."""
+    process = host.processes.get(pid)
+    letters = "".join(
+        letter if letter.isascii() and (letter.isalnum() or letter in "._+-") else "?"
+        for letter in (process.name if process else "")[:15]
+    )
+    return f"{letters or 'Process'} ({pid})"
+
+
+def _used_count(scope: Scope) -> int:
+    """Devices a node that the job needs: those not known to have done nothing.
+
+    Where it is not known which devices are the job's, all that it asked for.
+    """
+    asked = node_gpus_count(scope.job) if scope.job else None
+    counts = []
+    for host in scope.timeline.hosts.values():
+        gpus = allocated_gpus(scope, host)
+        if asked is None or len(gpus) != asked:
+            return asked or 0
+        counts.append(sum(1 for gpu in gpus if highest_util_pct(gpu) != 0))
+    return max(counts, default=0)
+
+
+def _severity(idle: _Idle, critical_after_s: float) -> Severity:
+    return Severity.CRITICAL if idle.length_s >= critical_after_s else Severity.WARNING
+
+
+def _lasting(scope: Scope, idle: _Idle) -> str:
+    """Write ``12 min``, after the run ``2:38:04 of 2:41:07``."""
+    if scope.is_live:
+        return format_seconds(idle.length_s)
+    return f"for {format_clock(idle.length_s)} of {format_clock(scope.ran_s)}"
+
+
+def _finding(
+    scope: Scope, host: HostTimeline, gpu: GpuTimeline, idle: _Idle, window_s: float
+) -> Finding:
+    """Return what the findings on a device have in common, for information."""
+    return Finding(
+        rule="",
+        severity=Severity.INFO,
+        host=host.name,
+        entity=f"GPU {gpu.index}",
+        started_at_s=idle.start_s,
+        duration_s=idle.length_s,
+        title="",
+        evidence=_evidence(scope, host, gpu, window_s),
+        advice="",
+    )
+
+
+def _evidence(
+    scope: Scope, host: HostTimeline, gpu: GpuTimeline, window_s: float
+) -> dict[str, float | int | str]:
+    """The numbers that are known, and a word on what was not."""
+    numbers: dict[str, float | int | str] = {"device": gpu.index}
+    for name, metric in (("util_mean_pct", "util_pct"), ("power_mean_w", "power_w")):
+        part = judged(scope, host, metric, window_s, gpu)
+        if part is not None:
+            numbers[name] = part.average()
+    for name in ("memory_used_bytes", "memory_total_bytes", "power_limit_w"):
+        value = getattr(gpu.last, name)
+        if value is not None:
+            numbers[name] = value
+    judged_by = "utilisation and power"
+    if "power_mean_w" not in numbers or "power_limit_w" not in numbers:
+        judged_by = "utilisation alone"
+    return numbers | {"judged_by": judged_by}

@@ -1,0 +1,64 @@
+"""What each number of a report means, in one place: `hpcwatch explain NAME` prints it."""
+
+from __future__ import annotations
+
+METRICS = {
+    "wall_s": "Time from the program's start to its end on the node's monotonic clock.",
+    "cpu_s": (
+        "CPU time of the program and everything below it: the kernel's account of all that was"
+        " waited for (wait4), plus what still lived at the end. Children too short to be sampled"
+        " and daemons count; a process whose parent ignores SIGCHLD counts as last sampled."
+    ),
+    "cpu_user_s": "The part of cpu_s spent in the programs' own code.",
+    "cpu_system_s": "The part of cpu_s spent in the kernel on their behalf.",
+    "cores_allocated": (
+        "Cores the program may use on this node: what the job asked for, else the CPUs the kernel"
+        " allows it (affinity, cpuset), at most its control group's CPU quota."
+    ),
+    "cores_used_mean": "cpu_s divided by wall_s: how many cores were busy on average.",
+    "cpu_efficiency_pct": "cores_used_mean as a share of cores_allocated.",
+    "memory_peak_bytes": (
+        "The largest of: memory used at any reading, and the high-water mark of any one process"
+        " (VmHWM, ru_maxrss). Shown with ≥ where it is a lower bound: several processes may have"
+        " peaked together between two readings."
+    ),
+    "memory_peak_exact": (
+        "True where one process was all there was, so that its high-water mark, which the kernel"
+        " keeps, is the peak."
+    ),
+    "memory_used": (
+        "In a scheduler's control group: anonymous, shared and unreclaimable kernel memory. Else"
+        " the sum of PSS, in which a page shared by n processes counts 1/n for each, plus files"
+        " the program made in memory-backed file systems such as /dev/shm. Never page cache: the"
+        " kernel takes that back when memory is wanted."
+    ),
+    "memory_limit_bytes": (
+        "The smallest of: the limit of the control group and its ancestors, the memory the job"
+        " asked for on this node, the node's memory. memory_limit_source says which one binds."
+    ),
+    "memory_limit_source": (
+        "Which limit binds: cgroup, request (what the job asked for) or node. Against a node's"
+        " memory everything used on the node counts, against the others the job's."
+    ),
+    "read_bytes": "Read from storage, not from the page cache (/proc/PID/io, ru_inblock).",
+    "written_bytes": "Handed to storage (/proc/PID/io, ru_oublock).",
+    "processes_total": "Processes seen. Those shorter than a reading's distance may be missed.",
+    "processes_max": "The most processes alive at one reading.",
+    "util_mean_pct": (
+        "Share of time in which any kernel ran on the GPU. It says nothing of how well: one thread"
+        " keeps it at 100 %. MIG devices have none: unknown, not 0."
+    ),
+    "util_max_pct": "The largest single reading of GPU utilisation.",
+    "idle_s": "Time in which GPU utilisation read 0.",
+    "power_mean_w": "Mean of the GPU's power draw.",
+    "energy_j": "From the GPU's energy counter (Volta and later), else power over time.",
+    "sm_active_mean_pct": "Share of multiprocessors at work (NVML's GPM, Hopper and later).",
+    "interval_s": (
+        "Distance of readings. The first comes at once, ten a second in the first two seconds, and"
+        " one when the program ends."
+    ),
+    "coverage_pct": "Share of the run's time for which there are readings.",
+    "monitor_cpu_s": "CPU time hpcwatch itself took.",
+    "monitor_memory_bytes": "Memory (PSS) of hpcwatch itself at the end.",
+}
+"""Name as in report.json -> its definition."""

@@ -1,0 +1,248 @@
+"""The memory of a set of processes, each byte once: PSS, and files that live in memory.
+
+PSS costs about 6 ms a gigabyte, so it is rationed. Between readings a process counts with its
+last PSS, scaled by how its RSS has changed since.
+"""
+
+import os
+import time
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from .procfs import PAGE_BYTES, parse_mounts, parse_table, read, read_all
+from .procs import ProcessTable, Tracked
+from .ration import Ration
+
+_PSS_S_PER_BYTE = 8e-12  # 6.4 ms a GB was measured; rounded up until a process has its own
+_PSS_LEAST_S = 30e-6
+_CHANGE = 0.01  # a PSS stands until RSS moved by this share and half a megabyte
+_CHANGE_BYTES = 1 << 19
+_MOST_FILES = 20000
+
+
+class Used(NamedTuple):
+    """Memory of the processes in bytes."""
+
+    rss_bytes: int
+    pss_bytes: Optional[int]
+    """None if some process would not show it and the sum would be wrong."""
+    used_bytes: int
+    files_bytes: int
+    files_where: Optional[str]
+
+
+class MemoryReader:
+    """Sums the memory of a process table."""
+
+    def __init__(self, started_s: float, proc: str = "/proc") -> None:
+        self._proc = proc
+        self._ration = Ration(share=0.01, most_s=1.0, first_s=0.06)
+        self._files = MemoryFiles(started_s, proc)
+        self._population = (0, 0)
+        self._behind = False
+        self._rss = self._used = self._mapped = 0
+        self._pss: Optional[int] = None
+
+    def read(self, table: ProcessTable) -> Used:
+        """Read what has changed as far as the ration goes, and sum it up."""
+        files, where = self._files.read()
+        population = (table.seen_count, len(table.tracked))
+        if table.changed or population != self._population or self._behind:
+            alive = [tracked for tracked in table.tracked.values() if tracked.is_alive]
+            self._read_pss(alive, population)
+            for tracked in alive if self._behind else table.changed:
+                tracked.estimate_bytes = self._estimate(tracked, table)
+            self._sum(alive, files)
+        return Used(self._rss, self._pss, self._used + max(files - self._mapped, 0), files, where)
+
+    def _sum(self, alive: List[Tracked], files: int) -> None:
+        """Sum up RSS, PSS, the estimates, and how much of them lies in files counted apart."""
+        self._rss = sum(tracked.stat.rss_bytes for tracked in alive)
+        # Pages of files (code, libraries) count once for all, and in full: their PSS depends on
+        # how many strangers run the same interpreter, and hpcwatch itself may be one.
+        mapped = max((tracked.table.get(b"RssFile", 0) for tracked in alive), default=0)
+        pages = sum(tracked.pss_file_bytes for tracked in alive)
+        self._used = sum(tracked.estimate_bytes for tracked in alive) + max(pages, mapped)
+        known = [tracked.pss_bytes for tracked in alive if tracked.pss_bytes is not None]
+        self._pss = sum(known) if alive and len(known) == len(alive) else None
+        self._mapped = 0
+        if files:
+            self._mapped = sum(
+                tracked.pss_shared_bytes
+                for tracked in alive
+                if tracked.pss_shared_bytes and self._files.maps_any(tracked.pid)
+            )
+
+    def _read_pss(self, alive: List[Tracked], population: Tuple[int, int]) -> None:
+        """Read PSS of those whose memory moved, largest change first.
+
+        A fork splits the parent's pages and an exit gives them back, so when processes come or
+        go, all that may share pages are stale.
+        """
+        if population != self._population:
+            self._population = population
+            for tracked in alive:
+                tracked.pss_at_rss_bytes = -1
+        self._behind = False
+        stale = [one for one in alive if _moved(one) > 0]
+        # Known ones first: a parent whose pages a fork now shares counts too much until it is
+        # read again, while the fork counts with nothing before it is read at all.
+        for tracked in sorted(stale, key=lambda one: (one.pss_bytes is None, -_moved(one))):
+            cost_s = (tracked.pss_rate_s or _PSS_S_PER_BYTE) * tracked.stat.rss_bytes
+            if not self._ration.allows(max(cost_s, _PSS_LEAST_S)):
+                self._behind = True
+                return
+            self._read_one(tracked)
+
+    def _read_one(self, tracked: Tracked) -> None:
+        before_s = time.perf_counter()
+        rollup = _rollup("%s/%d" % (self._proc, tracked.pid))
+        cost_s = time.perf_counter() - before_s
+        self._ration.spend(cost_s)
+        tracked.pss_at_rss_bytes = tracked.stat.rss_bytes
+        if rollup is None or b"Pss" not in rollup:
+            tracked.pss_bytes = None
+            return
+        tracked.pss_bytes = rollup[b"Pss"]
+        tracked.pss_shared_bytes = rollup.get(b"Pss_Shmem", 0)
+        tracked.pss_at_private_bytes = self._private_bytes(tracked)
+        tracked.pss_file_bytes = rollup.get(b"Pss_File", 0)
+        tracked.pss_rate_s = cost_s / max(tracked.stat.rss_bytes, 1 << 20)
+        tracked.estimate_bytes = max(tracked.pss_bytes - tracked.pss_file_bytes, 0)
+
+    def _estimate(self, tracked: Tracked, table: ProcessTable) -> int:
+        """What a process counts with beside pages of files: never more than it surely adds.
+
+        A fresh fork counts with what it has beyond its parent, for until its PSS was read its
+        pages may all be its parent's. Growth since a reading counts as far as it is anonymous.
+        """
+        rss = tracked.stat.rss_bytes
+        if tracked.pss_bytes is None:
+            parent = table.tracked.get(tracked.stat.ppid)
+            if parent is not None and tracked.pss_at_rss_bytes < 0:
+                return max(rss - parent.stat.rss_bytes, 0)
+            return rss
+        own = tracked.pss_bytes - tracked.pss_file_bytes
+        before = tracked.pss_at_private_bytes
+        if rss == tracked.pss_at_rss_bytes or before is None:
+            return min(own, rss)
+        now = self._private_bytes(tracked)
+        return min(max(own + (before if now is None else now) - before, 0), rss)
+
+    def _private_bytes(self, tracked: Tracked) -> Optional[int]:
+        """Return the resident anonymous memory of a process; shared and file pages are not."""
+        try:
+            words = read("%s/%d/statm" % (self._proc, tracked.pid)).split()
+            return (int(words[1]) - int(words[2])) * PAGE_BYTES
+        except (OSError, ValueError, IndexError):
+            return None
+
+
+def _moved(tracked: Tracked) -> int:
+    """Bytes by which RSS has left the value it had at the last PSS reading; 0 if that stands."""
+    rss = tracked.stat.rss_bytes
+    if tracked.pss_at_rss_bytes < 0:
+        return max(rss, 1)
+    change = abs(rss - tracked.pss_at_rss_bytes)
+    return change if change > max(_CHANGE * rss, _CHANGE_BYTES) else 0
+
+
+def _rollup(folder: str) -> Optional[Dict[bytes, int]]:
+    """Read smaps_rollup, or sum smaps where the kernel (before 4.14) has no roll-up."""
+    try:
+        return parse_table(read(folder + "/smaps_rollup"))
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return None
+    try:
+        return parse_table(read_all(folder + "/smaps"))
+    except OSError:
+        return None
+
+
+class MemoryFiles:
+    """Files made since ``started_s`` by our user in memory-backed file systems we can write."""
+
+    def __init__(self, started_s: float, proc: str = "/proc") -> None:
+        self._started_s = started_s
+        self._proc = proc
+        self._mounts = _memory_mounts(proc)
+        self._free: Dict[str, Tuple[int, int]] = {}
+        self._found: Dict[str, int] = {}
+        self._ration = Ration(share=0.01, most_s=0.05, first_s=0.01)
+        self._cost_s = 0.0005
+
+    def read(self) -> Tuple[int, Optional[str]]:
+        """Return the bytes and the file systems that hold them, most first."""
+        for mount in self._mounts:
+            self._read_mount(mount)
+        held = {mount: size for mount, size in self._found.items() if size}
+        where = ", ".join(sorted(held, key=lambda mount: -held[mount])) or None
+        return sum(held.values()), where
+
+    def _read_mount(self, mount: str) -> None:
+        """Walk a mount only if its free space moved since the last walk, and within budget."""
+        try:
+            state = os.statvfs(mount)
+        except OSError:
+            self._found.pop(mount, None)
+            return
+        free = (state.f_bfree, state.f_ffree)
+        if self._free.get(mount) == free or not self._ration.allows(self._cost_s):
+            return
+        before_s = time.perf_counter()
+        self._found[mount] = self._walk(mount)
+        self._cost_s = time.perf_counter() - before_s
+        self._ration.spend(self._cost_s)
+        self._free[mount] = free
+
+    def _walk(self, mount: str) -> int:
+        total, left, folders, user = 0, _MOST_FILES, [mount], os.getuid()
+        device = os.stat(mount).st_dev
+        while folders and left > 0:
+            try:
+                entries = list(os.scandir(folders.pop()))
+            except OSError:
+                continue
+            for entry in entries:
+                left -= 1
+                try:
+                    info = entry.stat(follow_symlinks=False)
+                    if info.st_dev != device:
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif info.st_uid == user and info.st_mtime >= self._started_s:
+                        total += info.st_blocks * 512
+                except OSError:
+                    continue  # removed while we looked
+        return total
+
+    def maps_any(self, pid: int) -> bool:
+        """True if the process maps a file of one of these mounts."""
+        try:
+            maps = read_all("%s/%d/maps" % (self._proc, pid))
+        except OSError:
+            return False
+        return any(b" " + os.fsencode(mount) + b"/" in maps for mount in self._mounts)
+
+
+def _memory_mounts(proc: str) -> List[str]:
+    """Return the memory-backed mounts an ordinary user can write, such as /dev/shm."""
+    try:
+        mounts = parse_mounts(read_all(proc + "/self/mountinfo"))
+    except OSError:
+        return []
+    found = []
+    for mount in mounts:
+        point = mount.point
+        if mount.kind not in ("tmpfs", "ramfs") or point in found:
+            continue
+        try:
+            info = os.stat(point)
+        except OSError:
+            continue
+        is_public = bool(info.st_mode & 0o002)
+        if is_public or (info.st_uid == os.getuid() and point.startswith("/run/user/")):
+            found.append(point)
+    return found

@@ -1,0 +1,175 @@
+"""The probe: everything there is to read on one node, as one Sample a call."""
+
+import os
+import time
+from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional
+
+from .cgroup import CgroupReader
+from .memory import MemoryReader
+from .procfs import TICK_S, parse_table, read
+from .procs import ProcessTable
+from .schema import Cgroup, Gpu, JobUse, Node, Process, Sample
+from .totals import Reaped
+
+if TYPE_CHECKING:
+    from .gpu import GpuReader
+    from .node import NodeReader
+
+LISTED_PROCESSES = 8  # by CPU, and as many by memory
+
+
+class Target(NamedTuple):
+    """Whose processes the probe looks for."""
+
+    root_pid: int
+    """The process whose descendants are the job's; it is itself not one of them."""
+    started_s: float
+    """Files in memory made since then (seconds since the epoch) are the job's."""
+
+
+def _nothing_reaped() -> Reaped:
+    return Reaped()
+
+
+class Probe:
+    """Reads a node. Each reader may fail alone: its reason is in the sample's errors."""
+
+    def __init__(
+        self,
+        target: Target,
+        reaped: Callable[[], Reaped] = _nothing_reaped,
+        excluded: Callable[[], Iterable[int]] = tuple,
+    ) -> None:
+        """``reaped`` gives what ended children used, ``excluded`` children that are not the job's.
+
+        Nothing dear is imported or read before the first full ``read``.
+        """
+        self._host = os.uname().nodename
+        self._reaped = reaped
+        self._table = ProcessTable(target.root_pid, excluded)
+        self._memory = MemoryReader(target.started_s)
+        self._node: Optional[NodeReader] = None
+        self._gpu: Optional[GpuReader] = None
+        self._cgroup: Optional[CgroupReader] = None
+        self._population = (0, 0, True)
+        self._cpus: FrozenSet[int] = frozenset()
+        self._cgroup_pid = target.root_pid
+
+    def read(self, is_full: bool = True) -> Sample:
+        """Read the node now. Without ``is_full`` processes and memory only: no imports."""
+        errors: Dict[str, str] = {}
+        at_s, uptime_s = time.time(), time.monotonic()
+        job, processes = self._read_job(errors)
+        node: Optional[Node] = None
+        gpus: Optional[List[Gpu]] = None
+        if is_full:
+            node, gpus = self._read_node(errors), self._read_gpus(errors)
+        else:
+            node = _memory_only()
+        return Sample(
+            host=self._host,
+            at_s=at_s,
+            uptime_s=uptime_s,
+            node=node,
+            cgroup=self._read_cgroup(errors),
+            job=job,
+            processes=processes,
+            gpus=gpus,
+            errors=errors or None,
+        )
+
+    def _read_node(self, errors: Dict[str, str]) -> Optional[Node]:
+        try:
+            if self._node is None:
+                from .node import NodeReader
+
+                self._node = NodeReader()
+            return self._node.read(errors)
+        except Exception as error:  # no psutil for this Python, a broken /proc: the rest goes on
+            errors["node"] = "%s: %s" % (type(error).__name__, error)
+            return None
+
+    def _read_gpus(self, errors: Dict[str, str]) -> Optional[List[Gpu]]:
+        if self._gpu is None:
+            from .gpu import GpuReader
+
+            self._gpu = GpuReader()
+        return self._gpu.read(errors)
+
+    def _read_cgroup(self, errors: Dict[str, str]) -> Optional[Cgroup]:
+        try:
+            if self._cgroup is None:
+                self._cgroup = CgroupReader(self._cgroup_pid)
+            return self._cgroup.read()
+        except Exception as error:
+            errors["cgroup"] = "%s: %s" % (type(error).__name__, error)
+            return None
+
+    def _read_job(self, errors: Dict[str, str]) -> "tuple[Optional[JobUse], List[Process]]":
+        try:
+            return self._sum_job(), self._table.largest(LISTED_PROCESSES)
+        except Exception as error:
+            errors["processes"] = "%s: %s" % (type(error).__name__, error)
+            return None, []
+
+    def _sum_job(self) -> JobUse:
+        # First, so that a child that ends meanwhile is missed for a tick, never counted twice.
+        ended = self._reaped()
+        table = self._table
+        table.refresh()
+        memory = self._memory.read(table)
+        living = table.totals.sum()
+        alive = living.process_count > 0
+        io_known = not living.unknown_io_count
+        peak = max(table.totals.peak_bytes, ended.peak_bytes or 0)
+        return JobUse(
+            found_by="tree",
+            process_count=living.process_count,
+            seen_count=table.seen_count,
+            thread_count=living.thread_count,
+            runnable_count=living.runnable_count,
+            blocked_count=living.blocked_count,
+            cpu_user_s=ended.user_s + (living.user_ticks + table.lost_ticks) * TICK_S,
+            cpu_system_s=ended.system_s + living.system_ticks * TICK_S,
+            # With nobody left to ask, memory is unknown, not 0.
+            rss_bytes=memory.rss_bytes if alive else None,
+            pss_bytes=memory.pss_bytes if alive else None,
+            files_bytes=memory.files_bytes,
+            files_where=memory.files_where,
+            used_bytes=memory.used_bytes if alive else None,
+            swap_bytes=living.swap_bytes if alive else None,
+            process_peak_bytes=peak or None,
+            read_bytes=ended.read_bytes + living.read_bytes if io_known else None,
+            written_bytes=ended.written_bytes + living.written_bytes if io_known else None,
+            minor_fault_count=ended.minor_fault_count + living.minor_fault_count,
+            major_fault_count=ended.major_fault_count + living.major_fault_count,
+            # A program starts with our own CPUs, and keeps them unless it chooses others.
+            allowed_cores=len(self._allowed()),
+        )
+
+    def _allowed(self) -> FrozenSet[int]:
+        """Return the CPUs the job may use; asked anew only when processes came or went."""
+        table = self._table
+        population = table.seen_count, len(table.tracked), len(table.changed) > 0
+        if population != self._population:
+            self._population = population
+            self._cpus = table.allowed() or frozenset(os.sched_getaffinity(0))
+        return self._cpus
+
+    def close(self) -> None:
+        """End the GPU thread and give descriptors back."""
+        if self._gpu is not None:
+            self._gpu.close()
+        self._table.close()
+
+
+def _memory_only() -> Optional[Node]:
+    """Read the node's memory, without psutil."""
+    try:
+        table = parse_table(read("/proc/meminfo"))
+    except OSError:
+        return None
+    return Node(
+        memory_total_bytes=table.get(b"MemTotal"),
+        memory_available_bytes=table.get(b"MemAvailable"),
+    )

@@ -1,0 +1,147 @@
+"""Parsers of the files under /proc/PID. Pure: bytes in, records out (proc(5))."""
+
+import os
+from typing import Dict, List, NamedTuple
+
+TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Stat(NamedTuple):
+    """The fields of /proc/PID/stat that we use. ``reaped_*`` are of children waited for."""
+
+    ppid: int
+    name: bytes
+    state: str
+    user_ticks: int
+    system_ticks: int
+    reaped_user_ticks: int
+    reaped_system_ticks: int
+    minor_fault_count: int
+    major_fault_count: int
+    thread_count: int
+    started_ticks: int
+    virtual_bytes: int
+    rss_bytes: int
+
+    @property
+    def reaped_ticks(self) -> int:
+        """CPU time of the children it has waited for."""
+        return self.reaped_user_ticks + self.reaped_system_ticks
+
+    @property
+    def all_ticks(self) -> int:
+        """CPU time of the process and of all it has waited for."""
+        return self.user_ticks + self.system_ticks + self.reaped_ticks
+
+
+def parse_stat(raw: bytes) -> Stat:
+    """Parse /proc/PID/stat. The name may hold spaces, brackets and newlines.
+
+    Raises ValueError or IndexError if the text is not of that form.
+    """
+    opening, closing = raw.index(b"("), raw.rindex(b")")
+    fields = raw[closing + 2 :].split()
+    return Stat(
+        ppid=int(fields[1]),
+        name=raw[opening + 1 : closing],
+        state=fields[0].decode("ascii", "replace"),
+        user_ticks=int(fields[11]),
+        system_ticks=int(fields[12]),
+        reaped_user_ticks=int(fields[13]),
+        reaped_system_ticks=int(fields[14]),
+        minor_fault_count=int(fields[7]) + int(fields[8]),
+        major_fault_count=int(fields[9]) + int(fields[10]),
+        thread_count=int(fields[17]),
+        started_ticks=int(fields[19]),
+        virtual_bytes=int(fields[20]),
+        rss_bytes=int(fields[21]) * PAGE_BYTES,
+    )
+
+
+def parse_table(raw: bytes) -> Dict[bytes, int]:
+    """Parse ``Name: number [kB]`` lines (status, io, smaps_rollup, meminfo); kB become bytes.
+
+    Lines whose value is no number are left out; a name that recurs (smaps) is summed.
+    """
+    table: Dict[bytes, int] = {}
+    for line in raw.splitlines():
+        name, _, rest = line.partition(b":")
+        words = rest.split()
+        if not words or not words[0].isdigit():
+            continue
+        factor = 1024 if words[-1] == b"kB" else 1
+        table[name] = table.get(name, 0) + int(words[0]) * factor
+    return table
+
+
+def parse_argv(raw: bytes) -> List[str]:
+    r"""Split /proc/PID/cmdline; bytes that are no UTF-8 are shown as ``\xNN``."""
+    words = raw.rstrip(b"\0").split(b"\0")
+    return [text(word) for word in words] if words != [b""] else []
+
+
+def text(raw: bytes) -> str:
+    r"""Decode a foreign name so that it can be stored and sent: invalid bytes as ``\xNN``."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def read(path: str, most_bytes: int = 1 << 16) -> bytes:
+    """Read a small file of /proc or /sys. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, most_bytes)
+    finally:
+        os.close(descriptor)
+
+
+def read_all(path: str) -> bytes:
+    """Read a file of any length (``smaps``, ``mountinfo``). Raises OSError."""
+    with open(path, "rb", buffering=0) as stream:
+        return stream.read()
+
+
+class Mount(NamedTuple):
+    """One line of /proc/PID/mountinfo."""
+
+    root: str
+    point: str
+    kind: str
+    options: str
+
+
+class KeptFile:
+    """A file of /proc or /sys that is read every tick: opened once, then one call a reading."""
+
+    def __init__(self, path: str, most_bytes: int = 1 << 16) -> None:
+        """Open it. Raises OSError."""
+        self._path = path
+        self._most_bytes = most_bytes
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(self) -> bytes:
+        """Return what it holds now. Raises OSError."""
+        raw = os.pread(self._descriptor, self._most_bytes, 0)
+        return raw if len(raw) < self._most_bytes else read_all(self._path)
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+
+def parse_mounts(raw: bytes) -> List[Mount]:
+    """Parse /proc/PID/mountinfo; odd lines are left out."""
+    mounts = []
+    for line in raw.decode("utf-8", "surrogateescape").splitlines():
+        left, dash, right = line.partition(" - ")
+        fields, rest = left.split(), right.split()
+        if dash and len(fields) > 4 and rest:
+            options = rest[2] if len(rest) > 2 else ""
+            mounts.append(Mount(_unescape(fields[3]), _unescape(fields[4]), rest[0], options))
+    return mounts
+
+
+def _unescape(path: str) -> str:
+    """Undo mountinfo's octal escapes of space, tab, newline and backslash."""
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        path = path.replace(code, character)
+    return path

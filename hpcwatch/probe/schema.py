@@ -1,0 +1,250 @@
+"""The Sample: raw readings of one node at one instant, and its one line of JSON.
+
+Counters stay counters (they only grow; rates are derived later), absent hardware and unreadable
+values are None. Every number carries its unit in its name: ``_bytes``, ``_s``, ``_pct``, ``_w``,
+``_j``, ``_mhz``, ``_celsius``, ``_cores``, ``_count``.
+"""
+
+import json
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+SCHEMA_VERSION = 1
+
+
+class Node(NamedTuple):
+    """The whole machine. Times and volumes are counters since boot."""
+
+    cpu_count: Optional[int] = None
+    cpu_user_s: Optional[float] = None
+    cpu_system_s: Optional[float] = None
+    cpu_iowait_s: Optional[float] = None
+    cpu_steal_s: Optional[float] = None
+    cpu_idle_s: Optional[float] = None
+    core_busy_s: Optional[List[float]] = None
+    """Busy time of each core, in the kernel's order."""
+    runnable_count: Optional[int] = None
+    blocked_count: Optional[int] = None
+    load_1min_count: Optional[float] = None
+    memory_total_bytes: Optional[int] = None
+    memory_available_bytes: Optional[int] = None
+    memory_cached_bytes: Optional[int] = None
+    swap_total_bytes: Optional[int] = None
+    swap_used_bytes: Optional[int] = None
+    swap_in_bytes: Optional[int] = None
+    swap_out_bytes: Optional[int] = None
+    pressure_cpu_s: Optional[float] = None
+    """Time in which some task waited for the resource (pressure stall information)."""
+    pressure_memory_s: Optional[float] = None
+    pressure_io_s: Optional[float] = None
+    disk_read_bytes: Optional[int] = None
+    disk_written_bytes: Optional[int] = None
+    net_received_bytes: Optional[int] = None
+    net_sent_bytes: Optional[int] = None
+
+
+class Cgroup(NamedTuple):
+    """The control group that accounts for the job's memory and CPU."""
+
+    path: str
+    is_job: bool
+    """True if the group is the scheduler's own for this job: what it counts is the job's."""
+    used_bytes: Optional[int] = None
+    """Anonymous, shared and unreclaimable kernel memory: never page cache."""
+    cache_bytes: Optional[int] = None
+    limit_bytes: Optional[int] = None
+    """The smallest limit of the group and its ancestors; None if there is none."""
+    limit_path: Optional[str] = None
+    peak_bytes: Optional[int] = None
+    """The kernel's high-water mark, page cache included: an upper bound."""
+    oom_kill_count: Optional[int] = None
+    cpu_s: Optional[float] = None
+    cpu_throttled_s: Optional[float] = None
+    cpu_quota_cores: Optional[float] = None
+
+
+class JobUse(NamedTuple):
+    """Totals over the job's processes on this node."""
+
+    found_by: str
+    """How the processes were found: ``tree``, ``cgroup``, ``environment`` or ``user``."""
+    process_count: int = 0
+    seen_count: int = 0
+    """Processes seen so far: a lower bound, those shorter than a tick may be missed."""
+    thread_count: Optional[int] = None
+    runnable_count: Optional[int] = None
+    blocked_count: Optional[int] = None
+    cpu_user_s: Optional[float] = None
+    """Counter: living, ended and reaped processes together."""
+    cpu_system_s: Optional[float] = None
+    rss_bytes: Optional[int] = None
+    pss_bytes: Optional[int] = None
+    files_bytes: Optional[int] = None
+    """Files the job made in memory-backed file systems."""
+    files_where: Optional[str] = None
+    used_bytes: Optional[int] = None
+    """PSS and those files, each byte once."""
+    swap_bytes: Optional[int] = None
+    process_peak_bytes: Optional[int] = None
+    """The largest high-water mark of any one process (VmHWM, ru_maxrss)."""
+    read_bytes: Optional[int] = None
+    """Counter: read from storage (not the page cache) by processes seen."""
+    written_bytes: Optional[int] = None
+    minor_fault_count: Optional[int] = None
+    major_fault_count: Optional[int] = None
+    allowed_cores: Optional[int] = None
+    """CPUs that any of the processes may run on."""
+
+
+class Process(NamedTuple):
+    """One of the job's processes: a sample names only the largest."""
+
+    pid: int
+    ppid: int
+    name: str
+    state: str
+    argv: Optional[List[str]] = None
+    """Given once, in the first sample that names the process."""
+    started_at_s: Optional[float] = None
+    cpu_user_s: Optional[float] = None
+    cpu_system_s: Optional[float] = None
+    thread_count: Optional[int] = None
+    rss_bytes: Optional[int] = None
+    pss_bytes: Optional[int] = None
+    peak_bytes: Optional[int] = None
+    virtual_bytes: Optional[int] = None
+    swap_bytes: Optional[int] = None
+    minor_fault_count: Optional[int] = None
+    major_fault_count: Optional[int] = None
+    voluntary_switch_count: Optional[int] = None
+    involuntary_switch_count: Optional[int] = None
+    read_bytes: Optional[int] = None
+    written_bytes: Optional[int] = None
+    allowed_cores: Optional[int] = None
+
+
+class GpuProcess(NamedTuple):
+    """A process that holds a context on a device."""
+
+    pid: int
+    memory_bytes: Optional[int] = None
+
+
+class Gpu(NamedTuple):
+    """One device. Utilisation is the share of time in which any kernel ran."""
+
+    index: int  # type: ignore[assignment]  # tuple.index is not missed
+    uuid: str
+    name: str
+    util_pct: Optional[float] = None
+    """Mean of the readings since the last sample."""
+    util_max_pct: Optional[float] = None
+    util_zero_pct: Optional[float] = None
+    """Share of those readings that were zero."""
+    memory_used_bytes: Optional[int] = None
+    memory_total_bytes: Optional[int] = None
+    power_w: Optional[float] = None
+    power_limit_w: Optional[float] = None
+    temperature_celsius: Optional[float] = None
+    energy_j: Optional[float] = None
+    """Counter since the driver was loaded (Volta and later)."""
+    processes: Optional[List[GpuProcess]] = None
+    """None if the driver would not say; an empty list if nobody holds the device."""
+
+
+class Window(NamedTuple):
+    """What a stored sample stands for when it sums up several: gauges keep their extremes."""
+
+    started_at_s: float
+    sample_count: int
+    gauges: Dict[str, Tuple[float, float, float]]
+    """Gauge -> (min, mean, max), named ``node.…``, ``cgroup.…``, ``job.…``, ``gpu.UUID.…``."""
+
+
+class Sample(NamedTuple):
+    """Raw readings of one node at one instant."""
+
+    host: str
+    at_s: float
+    """Seconds since the epoch."""
+    uptime_s: float
+    """The node's monotonic clock: what intervals are measured with."""
+    node: Optional[Node] = None
+    cgroup: Optional[Cgroup] = None
+    job: Optional[JobUse] = None
+    processes: Optional[List[Process]] = None
+    gpus: Optional[List[Gpu]] = None
+    """None if unknown (see errors), an empty list if the node has none."""
+    errors: Optional[Dict[str, str]] = None
+    """Reader -> why it failed."""
+    window: Optional[Window] = None
+
+
+_RECORDS = {"node": Node, "cgroup": Cgroup, "job": JobUse, "window": Window}
+_LISTS = {"gpus": Gpu}  # "processes" means Process in a Sample and GpuProcess in a Gpu
+
+
+def to_plain(value: Any) -> Any:
+    """Turn records into dicts without the fields that are None, so that lines stay short."""
+    if hasattr(value, "_fields"):
+        return {
+            name: to_plain(field) for name, field in zip(value._fields, value) if field is not None
+        }
+    if isinstance(value, list):
+        return [to_plain(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 6)
+    return value
+
+
+def to_line(sample: Sample) -> str:
+    """Return the sample as one line of JSON, without the newline."""
+    plain = to_plain(sample)
+    plain["version"] = SCHEMA_VERSION
+    return json.dumps(plain, separators=(",", ":"), ensure_ascii=True)
+
+
+def from_line(line: str) -> Sample:
+    """Read one line; unknown keys are ignored, missing ones are None.
+
+    Raises ValueError if the line is torn, foreign, or of a newer schema.
+    """
+    plain = json.loads(line)
+    if not isinstance(plain, dict) or not isinstance(plain.get("version"), int):
+        raise ValueError("not a sample")
+    if plain["version"] > SCHEMA_VERSION:
+        raise ValueError("sample of schema %d, newer than this hpcwatch" % plain["version"])
+    try:
+        sample: Sample = _build(Sample, plain)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError("not a sample: %s" % error)
+    return sample
+
+
+_NUMBERS = ("_bytes", "_s", "_pct", "_w", "_j", "_mhz", "_celsius", "_cores", "_count")
+
+
+def _build(record: Any, plain: Dict[str, Any]) -> Any:
+    """Build a record from a dict, with the records it is made of."""
+    values: Dict[str, Any] = {}
+    for name in record._fields:
+        value = plain.get(name)
+        if value is None:
+            continue
+        if name in _RECORDS:
+            value = _build(_RECORDS[name], value)
+        elif name in _LISTS:
+            value = [_build(_LISTS[name], item) for item in value]
+        elif name == "processes":
+            item_type = GpuProcess if record is Gpu else Process
+            value = [_build(item_type, item) for item in value]
+        elif name.endswith(_NUMBERS) or name in ("pid", "ppid", "index"):
+            _check_numbers(name, value)
+        values[name] = value
+    return record(**values)
+
+
+def _check_numbers(name: str, value: Any) -> None:
+    """Raise TypeError unless the value is a number, or a list of them."""
+    for number in value if isinstance(value, list) else (value,):
+        if not isinstance(number, (int, float)):
+            raise TypeError("%s is no number" % name)

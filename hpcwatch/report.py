@@ -1,0 +1,469 @@
+"""The Report: everything a view may see of a run, and its JSON (version 1). Pure.
+
+Anything unknown is None. Adding a key keeps the version; changing or removing one raises it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from hpcwatch.findings import Directive, Finding, Scope, Thresholds, evaluate
+from hpcwatch.probe.schema import Process
+from hpcwatch.schedulers import Job
+from hpcwatch.store import Event, Run
+from hpcwatch.timeline import GpuTimeline, HostTimeline, Timeline
+
+SCHEMA_VERSION = 1
+LARGEST = 10  # processes named
+
+
+class GpuSummary(NamedTuple):
+    """A device over the whole run."""
+
+    host: str
+    index: int  # type: ignore[assignment]  # tuple.index is not missed
+    uuid: str
+    name: str
+    util_mean_pct: float | None
+    util_max_pct: float | None
+    idle_s: float | None
+    memory_peak_bytes: int | None
+    memory_total_bytes: int | None
+    power_mean_w: float | None
+    energy_j: float | None
+    sm_active_mean_pct: float | None = None
+
+
+class Gap(NamedTuple):
+    """A stretch without readings."""
+
+    started_at: str | None
+    duration_s: float
+    reason: str
+
+
+class NodeSummary(NamedTuple):
+    """One node over the whole run."""
+
+    host: str
+    cores_used_mean: float | None
+    memory_peak_bytes: int | None
+    memory_limit_bytes: int | None
+    memory_limit_source: str | None
+    read_bytes: int | None
+    written_bytes: int | None
+    processes_max: int
+    samples: int
+    gaps: list[Gap]
+
+
+class ProcessSummary(NamedTuple):
+    """One of the largest processes."""
+
+    host: str
+    pid: int
+    name: str
+    argv: list[str] | None
+    cpu_s: float | None
+    memory_peak_bytes: int | None
+    gpu_memory_peak_bytes: int | None
+
+
+class Summary(NamedTuple):
+    """The whole run in figures."""
+
+    wall_s: float
+    cpu_s: float | None
+    cpu_user_s: float | None
+    cpu_system_s: float | None
+    cores_allocated: int | None
+    cores_used_mean: float | None
+    cpu_efficiency_pct: float | None
+    memory_peak_bytes: int | None
+    memory_peak_exact: bool
+    memory_limit_bytes: int | None
+    memory_limit_source: str | None
+    read_bytes: int | None
+    written_bytes: int | None
+    processes_total: int
+    processes_max: int
+    gpus: list[GpuSummary]
+
+
+class Quality(NamedTuple):
+    """How it was measured, and what that cost."""
+
+    interval_s: float
+    samples: int
+    coverage_pct: float | None
+    unknown: list[str]
+    monitor_cpu_s: float | None
+    monitor_memory_bytes: int | None
+    probe_errors: dict[str, str]
+    odd_lines: int
+
+
+class Report(NamedTuple):
+    """Everything a view may see of a run."""
+
+    run: Run
+    summary: Summary
+    findings: list[Finding]
+    nodes: list[NodeSummary]
+    processes: list[ProcessSummary]
+    events: list[Event]
+    quality: Quality
+    timeline: Timeline
+
+
+def build(
+    run: Run,
+    timeline: Timeline,
+    events: Iterable[Event] = (),
+    odd_lines: int = 0,
+    thresholds: Thresholds | None = None,
+) -> Report:
+    """Make the report of a run that ended, still runs, or whose monitor was killed."""
+    hosts = list(timeline.hosts.values())
+    wall_s = _wall_s(run, hosts)
+    summary = _summary(run, hosts, wall_s)
+    return Report(
+        run=run,
+        summary=summary,
+        findings=_findings(run, timeline, summary, thresholds),
+        nodes=[_node(host, wall_s) for host in hosts],
+        processes=_largest(hosts),
+        events=list(events),
+        quality=_quality(run, hosts, summary, odd_lines),
+        timeline=timeline,
+    )
+
+
+def _wall_s(run: Run, hosts: list[HostTimeline]) -> float:
+    if run.wall_s is not None:
+        return run.wall_s
+    ends = [host.last.at_s for host in hosts if host.last is not None]
+    return max(max(ends, default=run.started_at_s) - run.started_at_s, 0.0)
+
+
+def cores_allowed(job: Job | None, host: HostTimeline) -> int | None:
+    """Return the cores the job may use on a host: asked for, else allowed by the kernel."""
+    if job is not None and job.node_cores_count is not None:
+        return job.node_cores_count
+    sample = host.last
+    if sample is None or sample.job is None:
+        return None
+    allowed = sample.job.allowed_cores or _earlier_allowed(host)
+    quota = sample.cgroup.cpu_quota_cores if sample.cgroup is not None else None
+    if allowed is None or quota is None:
+        return allowed
+    return max(min(allowed, round(quota)), 1)
+
+
+def _earlier_allowed(host: HostTimeline) -> int | None:
+    """At the end no process is left to ask; the first sample and the named processes know."""
+    known = [process.allowed_cores for process in host.processes.values()]
+    if host.first is not None and host.first.job is not None:
+        known.append(host.first.job.allowed_cores)
+    return max((count for count in known if count), default=None)
+
+
+def _summary(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
+    user, system = _cpu(run, hosts)
+    cpu_s = None if user is None or system is None else user + system
+    job = run.job
+    allowed = [cores_allowed(job, host) for host in hosts]
+    allocated = _sum(allowed) if hosts else None
+    if job is not None and job.cores_count is not None and run.kind == "job":
+        allocated = job.cores_count
+    used = cpu_s / wall_s if cpu_s is not None and wall_s > 0 else None
+    peak, is_exact = _memory_peak(run, hosts)
+    limits = [host.limit for host in hosts if host.limit.limit_bytes is not None]
+    smallest = min(limits, key=lambda limit: limit.limit_bytes or 0, default=None)
+    jobs = [host.last.job for host in hosts if host.last is not None and host.last.job is not None]
+    return Summary(
+        wall_s=wall_s,
+        cpu_s=cpu_s,
+        cpu_user_s=user,
+        cpu_system_s=system,
+        cores_allocated=allocated,
+        cores_used_mean=used,
+        cpu_efficiency_pct=100 * used / allocated if used is not None and allocated else None,
+        memory_peak_bytes=peak,
+        memory_peak_exact=is_exact,
+        memory_limit_bytes=smallest.limit_bytes if smallest else None,
+        memory_limit_source=smallest.source if smallest else None,
+        read_bytes=_sum([use.read_bytes for use in jobs]) if jobs else None,
+        written_bytes=_sum([use.written_bytes for use in jobs]) if jobs else None,
+        processes_total=sum(use.seen_count for use in jobs),
+        processes_max=sum(host.process_count_max for host in hosts),
+        gpus=[_gpu(host, gpu) for host in hosts for gpu in host.gpus.values()],
+    )
+
+
+def _cpu(run: Run, hosts: list[HostTimeline]) -> tuple[float | None, float | None]:
+    """User and system seconds: the kernel's account if the run ended, else what was sampled."""
+    if run.cpu_user_s is not None:
+        return run.cpu_user_s, run.cpu_system_s
+    jobs = [host.last.job for host in hosts if host.last is not None and host.last.job is not None]
+    if not jobs:
+        return None, None
+    return _sum([use.cpu_user_s for use in jobs]), _sum([use.cpu_system_s for use in jobs])
+
+
+def _memory_peak(run: Run, hosts: list[HostTimeline]) -> tuple[int | None, bool]:
+    """The largest of what was sampled and of any process's own high-water mark.
+
+    Exact only where one process was all there was: its mark is the kernel's. All else is a lower
+    bound, for several processes may have peaked together between two readings.
+    """
+    marks = [run.memory_peak_bytes, *(_marks(host) for host in hosts)]
+    mark = max((one for one in marks if one is not None), default=None)
+    sampled = [host.used_peak_bytes for host in hosts if host.used_peak_bytes is not None]
+    peak = max([*sampled, *([] if mark is None else [mark])], default=None)
+    alone = all(host.process_count_max <= 1 for host in hosts)
+    seen = sum(host.last.job.seen_count for host in hosts if host.last and host.last.job)
+    return peak, bool(peak is not None and peak == mark and alone and seen <= 1)
+
+
+def _marks(host: HostTimeline) -> int | None:
+    sample = host.last
+    return sample.job.process_peak_bytes if sample is not None and sample.job is not None else None
+
+
+def _gpu(host: HostTimeline, gpu: GpuTimeline) -> GpuSummary:
+    start = host.at_s[0] - host.span_s[0] if host.at_s else 0.0
+    end = host.at_s[-1] if host.at_s else 0.0
+    util = host.part("util_pct", start, end, gpu.uuid)
+    zero = host.part("util_zero_pct", start, end, gpu.uuid)
+    power = host.part("power_w", start, end, gpu.uuid)
+    energy = None
+    if gpu.last.energy_j is not None and gpu.first_energy_j is not None:
+        energy = max(gpu.last.energy_j - gpu.first_energy_j, 0.0)
+    elif power.known_s > 0:  # before Volta there is no counter: integrate
+        energy = power.average() * power.known_s
+    return GpuSummary(
+        host=host.name,
+        index=gpu.index,
+        uuid=gpu.uuid,
+        name=gpu.name,
+        util_mean_pct=_known(util.average()),
+        util_max_pct=_known(util.highest()),
+        idle_s=_known(zero.average() / 100 * zero.known_s),
+        memory_peak_bytes=gpu.memory_peak_bytes,
+        memory_total_bytes=gpu.last.memory_total_bytes,
+        power_mean_w=_known(power.average()),
+        energy_j=energy,
+    )
+
+
+def _node(host: HostTimeline, wall_s: float) -> NodeSummary:
+    job = host.last.job if host.last is not None else None
+    cpu_s = None
+    if job is not None and job.cpu_user_s is not None and job.cpu_system_s is not None:
+        cpu_s = job.cpu_user_s + job.cpu_system_s
+    return NodeSummary(
+        host=host.name,
+        cores_used_mean=cpu_s / wall_s if cpu_s is not None and wall_s > 0 else None,
+        memory_peak_bytes=host.used_peak_bytes,
+        memory_limit_bytes=host.limit.limit_bytes,
+        memory_limit_source=host.limit.source,
+        read_bytes=job.read_bytes if job is not None else None,
+        written_bytes=job.written_bytes if job is not None else None,
+        processes_max=host.process_count_max,
+        samples=host.reading_count,
+        gaps=_gaps(host),
+    )
+
+
+def _gaps(host: HostTimeline) -> list[Gap]:
+    """Stretches between samples that are longer than a sample can stand for."""
+    gaps = []
+    for index in range(1, len(host.at_s)):
+        missing_s = host.at_s[index] - host.at_s[index - 1] - host.span_s[index]
+        if missing_s > host.interval_s:
+            started = host.at_s[index - 1]
+            gaps.append(Gap(iso(started), missing_s, "no reading: stopped or too busy"))
+    return gaps
+
+
+def _largest(hosts: list[HostTimeline]) -> list[ProcessSummary]:
+    """The largest processes by CPU, then memory; each once."""
+    found = [_process(host, process) for host in hosts for process in host.processes.values()]
+    by_cpu = sorted(found, key=lambda one: -(one.cpu_s or 0))[:LARGEST]
+    by_memory = sorted(found, key=lambda one: -(one.memory_peak_bytes or 0))[:LARGEST]
+    by_gpu = [one for one in found if one.gpu_memory_peak_bytes]
+    return list({(one.host, one.pid): one for one in [*by_cpu, *by_memory, *by_gpu]}.values())
+
+
+def _process(host: HostTimeline, process: Process) -> ProcessSummary:
+    held = [gpu.holders.get(process.pid, 0) for gpu in host.gpus.values()]
+    cpu_s = None
+    if process.cpu_user_s is not None and process.cpu_system_s is not None:
+        cpu_s = process.cpu_user_s + process.cpu_system_s
+    return ProcessSummary(
+        host=host.name,
+        pid=process.pid,
+        name=process.name,
+        argv=process.argv,
+        cpu_s=cpu_s,
+        memory_peak_bytes=process.peak_bytes,
+        gpu_memory_peak_bytes=sum(held) or None,
+    )
+
+
+def _findings(
+    run: Run, timeline: Timeline, summary: Summary, thresholds: Thresholds | None
+) -> list[Finding]:
+    if not timeline.hosts:
+        return []
+    first = next(iter(timeline.hosts.values()))
+    scope = Scope(
+        timeline=timeline,
+        is_live=False,
+        started_at_s=run.started_at_s,
+        start_s=run.started_at_s,
+        end_s=run.started_at_s + summary.wall_s,
+        cores_allowed=cores_allowed(run.job, first),
+        environment=run.environment,
+        exit_code=run.exit_code,
+        signal=run.signal,
+        cpu_s=summary.cpu_s,
+        wall_s=summary.wall_s,
+    )
+    return evaluate(scope, thresholds)
+
+
+def _quality(run: Run, hosts: list[HostTimeline], summary: Summary, odd_lines: int) -> Quality:
+    errors: dict[str, str] = {}
+    for host in hosts:
+        errors.update({f"{host.name}: {name}": text for name, text in host.errors.items()})
+    read_s = sum(sum(host.span_s) for host in hosts)
+    wanted_s = summary.wall_s * len(hosts)
+    plain = summary._asdict()
+    return Quality(
+        interval_s=run.interval_s,
+        samples=sum(host.reading_count for host in hosts),
+        coverage_pct=min(100 * read_s / wanted_s, 100.0) if wanted_s > 0 else None,
+        unknown=sorted(name for name, value in plain.items() if value is None),
+        monitor_cpu_s=run.monitor_cpu_s,
+        monitor_memory_bytes=run.monitor_memory_bytes,
+        probe_errors=errors,
+        odd_lines=odd_lines,
+    )
+
+
+def iso(at_s: float | None) -> str | None:
+    """Return a time as ISO 8601 in UTC, to the millisecond."""
+    if at_s is None:
+        return None
+    thousandths = int(at_s * 1000) % 1000
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_s)) + f".{thousandths:03}Z"
+
+
+def _known(value: float) -> float | None:
+    return value if value == value else None
+
+
+def _sum(values: Iterable[Any]) -> Any:
+    """Sum; None if any is unknown."""
+    known = list(values)
+    return None if any(value is None for value in known) else sum(known)
+
+
+def to_json(report: Report) -> str:
+    """Return report.json, version 1."""
+    return json.dumps(to_plain(report), indent=1, ensure_ascii=True)
+
+
+def to_plain(report: Report) -> dict[str, Any]:
+    """Return the report as the documented structure of dicts and lists."""
+    summary = report.summary._asdict()
+    summary["gpus"] = [gpu._asdict() for gpu in report.summary.gpus]
+    nodes = [
+        {**node._asdict(), "gaps": [gap._asdict() for gap in node.gaps]} for node in report.nodes
+    ]
+    plain: dict[str, Any] = _rounded(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "run": _run(report.run),
+            "summary": summary,
+            "findings": [_finding(finding) for finding in report.findings],
+            "directives": None,
+            "nodes": nodes,
+            "processes": [process._asdict() for process in report.processes],
+            "events": [
+                {"at": iso(event.at_s), "name": event.name, "fields": event.fields}
+                for event in report.events
+            ],
+            "quality": report.quality._asdict(),
+        }
+    )
+    return plain
+
+
+def _rounded(value: Any) -> Any:
+    """Round to a microsecond or better; NaN, which JSON lacks, is unknown."""
+    if isinstance(value, float):
+        return round(value, 6) if value == value and abs(value) != float("inf") else None
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return value
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "name": run.name,
+        "kind": run.kind,
+        "argv": run.argv,
+        "cwd": run.cwd,
+        "user": run.user,
+        "hosts": run.hosts,
+        "started_at": iso(run.started_at_s),
+        "ended_at": iso(run.ended_at_s),
+        "exit_code": run.exit_code,
+        "signal": run.signal,
+        "hpcwatch_version": run.hpcwatch_version,
+        "environment": run.environment,
+        "job": None if run.job is None else _job(run.job),
+    }
+
+
+def _job(job: Job) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "scheduler": job.scheduler,
+        "name": job.name,
+        "queue": job.queue,
+        "state": None,
+        "raw_state": None,
+        "nodes": list(job.nodes),
+        "cores": job.cores_count,
+        "gpus": job.gpus_count,
+        "memory_bytes": job.memory_bytes,
+        "walltime_s": job.walltime_s,
+        "submitted_at": None,
+        "started_at": iso(job.started_at_s),
+        "ended_at": None,
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "rule": finding.rule,
+        "severity": finding.severity.name.lower(),
+        "host": finding.host,
+        "entity": finding.entity,
+        "started_at": iso(finding.started_at_s),
+        "duration_s": finding.duration_s,
+        "title": finding.title,
+        "evidence": finding.evidence,
+        "advice": finding.advice,
+        "directives": [Directive._asdict(directive) for directive in finding.directives],
+    }

@@ -1,0 +1,74 @@
+"""A session gathers samples and hands each to whoever shows or keeps them.
+
+Here is the local one, of `hpcwatch run`: the probe in process, on a thread of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from hpcwatch.probe.probe import Probe
+from hpcwatch.probe.schema import Sample
+
+EARLY_S = 2.0  # short runs count: a closer look at the beginning
+EARLY_INTERVAL_S = 0.1
+
+
+class LocalSession:
+    """Reads this node until stopped, on a schedule that does not drift."""
+
+    def __init__(
+        self,
+        probe: Probe,
+        interval_s: float,
+        arrived: Callable[[Sample], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """``arrived`` gets each sample, on the session's thread; ``failed`` what went wrong there.
+
+        After a failure nothing more is read.
+        """
+        self._probe = probe
+        self._interval_s = interval_s
+        self._arrived = arrived
+        self._failed = failed
+        self._started_s = time.monotonic()
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="hpcwatch-probe", daemon=True)
+
+    def start(self) -> None:
+        """Take the first sample on the session's thread at once."""
+        self._thread.start()
+
+    def stop(self, patience_s: float = 5.0) -> None:
+        """Take one last reading and end. A reader that hangs is left behind after a while."""
+        self._wake.set()
+        self._thread.join(patience_s)
+
+    def _run(self) -> None:
+        try:
+            # The processes first and alone: psutil and a GPU driver take longer to load than
+            # many programs run.
+            self._arrived(self._probe.read(is_full=False))
+            due_s = self._started_s
+            is_full = False
+            while True:
+                due_s = self._next(due_s)
+                if self._wake.wait(max(due_s - time.monotonic(), 0.0)):
+                    break
+                is_full = True
+                self._arrived(self._probe.read())
+            self._arrived(self._probe.read(is_full=is_full))
+            self._probe.close()
+        except BaseException as error:  # the program runs on, whatever happens here
+            self._failed(error)
+
+    def _next(self, due_s: float) -> float:
+        """When the reading after the one due at ``due_s`` is due; missed ones are left out."""
+        now = time.monotonic()
+        early_s = min(EARLY_INTERVAL_S, self._interval_s)
+        interval_s = early_s if due_s - self._started_s < EARLY_S else self._interval_s
+        missed = max(int((now - due_s) / interval_s), 0)
+        return due_s + (missed + 1) * interval_s

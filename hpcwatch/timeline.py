@@ -1,0 +1,384 @@
+"""Samples as columns per host and device, with rates derived from counters. Pure.
+
+A column keeps low, mean and high of each sample: equal for an instant, apart for a stored window.
+Unknown is NaN. Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from hpcwatch.limits import Limit, binding_limit, job_used_bytes
+from hpcwatch.probe.schema import Gpu, Process, Sample
+from hpcwatch.schedulers import Job
+
+NAN = math.nan
+
+_GAP = 2.5
+"""A sample stands for at most this many intervals: what is longer is a gap."""
+
+_HOST_GAUGES = {
+    "process_count": ("job", "process_count"),
+    "thread_count": ("job", "thread_count"),
+    "runnable_count": ("job", "runnable_count"),
+    "blocked_count": ("job", "blocked_count"),
+    "files_bytes": ("job", "files_bytes"),
+    "swap_bytes": ("job", "swap_bytes"),
+    "rss_bytes": ("job", "rss_bytes"),
+    "cache_bytes": ("cgroup", "cache_bytes"),
+    "node_runnable_count": ("node", "runnable_count"),
+    "node_load_count": ("node", "load_1min_count"),
+    "node_available_bytes": ("node", "memory_available_bytes"),
+}
+_HOST_RATES = {
+    "node_busy_cores": ("node", ("cpu_user_s", "cpu_system_s")),
+    "node_iowait_cores": ("node", ("cpu_iowait_s",)),
+    "read_bytes_per_s": ("job", ("read_bytes",)),
+    "written_bytes_per_s": ("job", ("written_bytes",)),
+    "net_bytes_per_s": ("node", ("net_received_bytes", "net_sent_bytes")),
+    "swap_moved_bytes_per_s": ("node", ("swap_in_bytes", "swap_out_bytes")),
+}
+_GPU_GAUGES = (
+    "util_pct",
+    "util_zero_pct",
+    "memory_used_bytes",
+    "power_w",
+    "temperature_celsius",
+)
+HOST_METRICS = (
+    "cpu_cores",
+    "used_bytes",
+    "charged_bytes",
+    "limit_bytes",
+    *_HOST_GAUGES,
+    *_HOST_RATES,
+)
+
+
+class Column:
+    """One metric over time."""
+
+    __slots__ = ("high", "low", "mean")
+
+    def __init__(self) -> None:
+        self.low, self.mean, self.high = array("d"), array("d"), array("d")
+
+    def append(self, low: float, mean: float, high: float) -> None:
+        """Add one sample's values."""
+        self.low.append(low)
+        self.mean.append(mean)
+        self.high.append(high)
+
+    def drop(self, count: int) -> None:
+        """Forget the first ``count`` samples."""
+        del self.low[:count], self.mean[:count], self.high[:count]
+
+
+class Part(NamedTuple):
+    """A metric in a stretch of time. Every list has one entry a sample in it."""
+
+    asked_s: float
+    """Length of the stretch."""
+    at_s: list[float]
+    span_s: list[float]
+    """How long each sample stands for: the weight of its values."""
+    low: list[float]
+    mean: list[float]
+    high: list[float]
+
+    @property
+    def known_s(self) -> float:
+        """For how long the metric is known."""
+        return sum(
+            span for span, value in zip(self.span_s, self.mean, strict=True) if value == value
+        )
+
+    @property
+    def coverage(self) -> float:
+        """The share of the stretch for which the metric is known, 0 to 1."""
+        return min(self.known_s / self.asked_s, 1.0) if self.asked_s > 0 else 0.0
+
+    def average(self) -> float:
+        """Mean weighted by time; NaN if nothing is known."""
+        known_s = self.known_s
+        total = sum(
+            span * value
+            for span, value in zip(self.span_s, self.mean, strict=True)
+            if value == value
+        )
+        return total / known_s if known_s else NAN
+
+    def highest(self) -> float:
+        """The largest value, spikes inside stored windows included; NaN if unknown."""
+        return max((value for value in self.high if value == value), default=NAN)
+
+    def lowest(self) -> float:
+        """The smallest value; NaN if unknown."""
+        return min((value for value in self.low if value == value), default=NAN)
+
+    def time_where(self, holds: Callable[[float, float, float], bool]) -> float:
+        """Seconds in which ``holds(low, mean, high)``; unknown never holds."""
+        rows = zip(self.span_s, self.low, self.mean, self.high, strict=True)
+        return sum(
+            span for span, low, mean, high in rows if mean == mean and holds(low, mean, high)
+        )
+
+    def last(self) -> float:
+        """The latest known value; NaN if none is."""
+        return next((value for value in reversed(self.mean) if value == value), NAN)
+
+
+class GpuTimeline:
+    """One device: columns beside its host's times."""
+
+    def __init__(self, gpu: Gpu, empty_count: int) -> None:
+        self.index, self.uuid, self.name = gpu.index, gpu.uuid, gpu.name
+        self.columns = {name: Column() for name in (*_GPU_GAUGES, "held_bytes")}
+        for column in self.columns.values():
+            for _ in range(empty_count):
+                column.append(NAN, NAN, NAN)
+        self.last = gpu
+        self.first_energy_j: float | None = gpu.energy_j
+        self.memory_peak_bytes: int | None = None
+        self.holders: dict[int, int] = {}
+        """Process of the job -> the most memory it held here."""
+
+    def append(self, gpu: Gpu, sample: Sample, own: set[int]) -> None:
+        """Add a reading; ``own`` are the job's processes."""
+        self.last = gpu
+        gauges = sample.window.gauges if sample.window else {}
+        for name in _GPU_GAUGES:
+            value = getattr(gpu, name)
+            low, mean, high = gauges.get(f"gpu.{gpu.uuid}.{name}") or _same(value)
+            if name == "util_pct" and gpu.util_max_pct is not None:
+                _, _, most = gauges.get(f"gpu.{gpu.uuid}.util_max_pct") or _same(gpu.util_max_pct)
+                high = max(high, most)
+            self.columns[name].append(low, mean, high)
+        if gpu.memory_used_bytes is not None:
+            high = self.columns["memory_used_bytes"].high[-1]
+            self.memory_peak_bytes = max(self.memory_peak_bytes or 0, round(high))
+        self.columns["held_bytes"].append(*_same(self._held(gpu, own)))
+
+    def _held(self, gpu: Gpu, own: set[int]) -> int | None:
+        """Memory that the job's processes hold; None if the driver does not say."""
+        if gpu.processes is None:
+            return None
+        held = 0
+        for process in gpu.processes:
+            if process.pid not in own:
+                continue
+            if process.memory_bytes is None:
+                return None
+            held += process.memory_bytes
+            before = self.holders.get(process.pid, 0)
+            self.holders[process.pid] = max(before, process.memory_bytes)
+        return held
+
+    def append_unknown(self) -> None:
+        """Add a sample in which the device did not answer."""
+        for column in self.columns.values():
+            column.append(NAN, NAN, NAN)
+
+
+class HostTimeline:
+    """One host: its times, columns and devices, and what was largest in all of it."""
+
+    def __init__(self, name: str, interval_s: float) -> None:
+        self.name = name
+        self.at_s = array("d")
+        self.span_s = array("d")
+        self.columns = {metric: Column() for metric in HOST_METRICS}
+        self.gpus: dict[str, GpuTimeline] = {}
+        self.processes: dict[int, Process] = {}
+        """Largest readings of every process that was ever named."""
+        self.own_pids: set[int] = set()
+        self.reading_count = 0
+        self.first: Sample | None = None
+        self.last: Sample | None = None
+        self.limit = Limit(None, None, None)
+        self.used_peak_bytes: int | None = None
+        self.process_count_max = 0
+        self.errors: dict[str, str] = {}
+        self.interval_s = interval_s
+        self._cpu_s: float | None = None
+
+    def append(self, sample: Sample, job: Job | None) -> None:
+        """Add a sample; one that is not later than the last is left out."""
+        before = self.last
+        if before is not None and sample.uptime_s <= before.uptime_s:
+            return
+        passed_s = sample.uptime_s - before.uptime_s if before else 0.0
+        readings = sample.window.sample_count if sample.window else 1
+        self.at_s.append(sample.at_s)
+        self.span_s.append(min(passed_s, _GAP * self.interval_s * readings))
+        self.reading_count += readings
+        self._append_gauges(sample, job)
+        self._append_rates(sample, before, passed_s)
+        self._append_gpus(sample)
+        self._keep(sample)
+
+    def _append_gauges(self, sample: Sample, job: Job | None) -> None:
+        gauges = sample.window.gauges if sample.window else {}
+        for metric, (part, field) in _HOST_GAUGES.items():
+            record = getattr(sample, part)
+            value = getattr(record, field) if record is not None else None
+            self.columns[metric].append(*(gauges.get(f"{part}.{field}") or _same(value)))
+        used = job_used_bytes(sample)
+        is_group = sample.cgroup is not None and sample.cgroup.is_job
+        known = gauges.get("cgroup.used_bytes" if is_group else "job.used_bytes")
+        self.columns["used_bytes"].append(*(known or _same(used)))
+        limit = binding_limit(sample, job)
+        if limit.limit_bytes is not None:
+            self.limit = limit
+        self.columns["limit_bytes"].append(*_same(limit.limit_bytes))
+        self.columns["charged_bytes"].append(*_charged(sample, limit, known))
+        high = self.columns["used_bytes"].high[-1]
+        if high == high:
+            self.used_peak_bytes = max(self.used_peak_bytes or 0, round(high))
+
+    def _append_rates(self, sample: Sample, before: Sample | None, passed_s: float) -> None:
+        for metric, (part, fields) in _HOST_RATES.items():
+            now, then = getattr(sample, part), getattr(before, part, None)
+            rate = NAN
+            if now is not None and then is not None and passed_s > 0:
+                rate = _difference(now, then, fields) / passed_s
+            self.columns[metric].append(rate, rate, rate)
+        cores = NAN
+        cpu_s = cpu_counter_s(sample)
+        if cpu_s is not None and self._cpu_s is not None and passed_s > 0:
+            # A child that ends between two of our reads can hide for one tick: never negative.
+            cores = max(cpu_s - self._cpu_s, 0.0) / passed_s
+        if cpu_s is not None:
+            self._cpu_s = max(cpu_s, self._cpu_s or 0.0)
+        self.columns["cpu_cores"].append(cores, cores, cores)
+
+    def _append_gpus(self, sample: Sample) -> None:
+        seen = set()
+        for gpu in sample.gpus or []:
+            seen.add(gpu.uuid)
+            if gpu.uuid not in self.gpus:
+                self.gpus[gpu.uuid] = GpuTimeline(gpu, len(self.at_s) - 1)
+            self.gpus[gpu.uuid].append(gpu, sample, self.own_pids)
+        for uuid, timeline in self.gpus.items():
+            if uuid not in seen:
+                timeline.append_unknown()
+
+    def _keep(self, sample: Sample) -> None:
+        self.first = self.first or sample
+        self.last = sample
+        self.errors.update(sample.errors or {})
+        if sample.job is not None:
+            self.process_count_max = max(self.process_count_max, sample.job.process_count)
+        for process in sample.processes or []:
+            self.own_pids.add(process.pid)
+            known = self.processes.get(process.pid, process)
+            peak = max(known.peak_bytes or 0, process.peak_bytes or process.rss_bytes or 0)
+            argv = known.argv if process.name == known.name else None
+            self.processes[process.pid] = process._replace(
+                argv=process.argv or argv, peak_bytes=peak or None
+            )
+
+    def part(self, metric: str, start_s: float, end_s: float, gpu: str | None = None) -> Part:
+        """Return a metric between two times, of a device if its uuid is given."""
+        columns = self.columns if gpu is None else self.gpus[gpu].columns
+        column = columns[metric]
+        first = _first_after(self.at_s, start_s)
+        last = _first_after(self.at_s, end_s)
+        spans = list(self.span_s[first:last])
+        if spans:  # the first sample reaches back beyond the start
+            spans[0] = min(spans[0], max(self.at_s[first] - start_s, 0.0))
+        return Part(
+            asked_s=max(end_s - start_s, 0.0),
+            at_s=list(self.at_s[first:last]),
+            span_s=spans,
+            low=list(column.low[first:last]),
+            mean=list(column.mean[first:last]),
+            high=list(column.high[first:last]),
+        )
+
+    def forget(self, count: int) -> None:
+        """Drop the first ``count`` samples; what was largest stays known."""
+        del self.at_s[:count], self.span_s[:count]
+        for column in self.columns.values():
+            column.drop(count)
+        for gpu in self.gpus.values():
+            for column in gpu.columns.values():
+                column.drop(count)
+
+
+class Timeline:
+    """All hosts of a run."""
+
+    def __init__(
+        self, interval_s: float, job: Job | None = None, most_samples: int | None = None
+    ) -> None:
+        """With ``most_samples`` only so many of the latest samples a host are kept (live)."""
+        self.hosts: dict[str, HostTimeline] = {}
+        self.job = job
+        self.interval_s = interval_s
+        self._most_samples = most_samples
+
+    def add(self, sample: Sample) -> None:
+        """Add a sample."""
+        host = self.hosts.get(sample.host)
+        if host is None:
+            host = self.hosts[sample.host] = HostTimeline(sample.host, self.interval_s)
+        host.append(sample, self.job)
+        if self._most_samples is not None and len(host.at_s) >= 1.25 * self._most_samples:
+            host.forget(len(host.at_s) - self._most_samples)
+
+    def add_all(self, samples: Iterable[Sample]) -> None:
+        """Add samples in order."""
+        for sample in samples:
+            self.add(sample)
+
+
+def cpu_counter_s(sample: Sample) -> float | None:
+    """Return the job's CPU counter: its processes' where we are their parent, else its group's."""
+    job, cgroup = sample.job, sample.cgroup
+    of_tree = job is not None and job.found_by == "tree"
+    if cgroup is not None and cgroup.is_job and cgroup.cpu_s is not None and not of_tree:
+        return cgroup.cpu_s
+    if job is None or job.cpu_user_s is None or job.cpu_system_s is None:
+        return None
+    return job.cpu_user_s + job.cpu_system_s
+
+
+def _charged(
+    sample: Sample, limit: Limit, used: tuple[float, float, float] | None
+) -> tuple[float, float, float]:
+    """What counts against the limit: low, mean and high."""
+    gauges = sample.window.gauges if sample.window else {}
+    if limit.source == "cgroup" and "cgroup.used_bytes" in gauges:
+        return gauges["cgroup.used_bytes"]
+    if limit.source == "request" and used is not None:
+        return used
+    available = gauges.get("node.memory_available_bytes")
+    if limit.source == "node" and available is not None and limit.limit_bytes is not None:
+        low, mean, high = available
+        return limit.limit_bytes - high, limit.limit_bytes - mean, limit.limit_bytes - low
+    return _same(limit.charged_bytes)
+
+
+def _same(value: float | None) -> tuple[float, float, float]:
+    return (NAN, NAN, NAN) if value is None else (value, value, value)
+
+
+def _difference(now: object, then: object, fields: tuple[str, ...]) -> float:
+    """Sum of how far counters went; NaN if one is unknown or was reset."""
+    total = 0.0
+    for field in fields:
+        end, start = getattr(now, field), getattr(then, field)
+        if end is None or start is None or end < start:
+            return NAN
+        total += end - start
+    return total
+
+
+def _first_after(times: array[float], at_s: float) -> int:
+    """Index of the first time later than ``at_s``."""
+    return bisect_right(times, at_s)

@@ -1,0 +1,139 @@
+"""The unit of a field from its name, and quantities as text: format and parse."""
+
+from __future__ import annotations
+
+import math
+import re
+
+KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
+
+UNITS = {
+    "_bytes": "bytes",
+    "_s": "s",
+    "_pct": "%",
+    "_w": "W",
+    "_j": "J",
+    "_mhz": "MHz",
+    "_celsius": "°C",
+    "_cores": "cores",
+    "_count": "",
+}
+"""Suffix of a numeric field's name -> its unit. Counts of things have none."""
+
+UNKNOWN = "–"  # what a person sees where a value could not be read; never 0
+
+
+def unit_of(name: str) -> str | None:
+    """Return the unit a field's name carries, or None if it carries none."""
+    for suffix, unit in UNITS.items():
+        if name.endswith(suffix):
+            return unit
+    return None
+
+
+def three_digits(value: float) -> str:
+    """Format with three significant digits at most and no exponent: 1.61, 77.3, 132, 9664."""
+    if value >= 99.95:
+        return f"{value:,.0f}"
+    if value >= 9.995:
+        return f"{value:.1f}".removesuffix(".0")
+    return f"{value:.2f}".rstrip("0").rstrip(".") or "0"
+
+
+def format_bytes(value: float | None) -> str:
+    """Format in binary units: ``1.61 GiB``. None is unknown."""
+    if value is None or math.isnan(value):
+        return UNKNOWN
+    for size, unit in ((TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        # 0.9995 so that 1023.9 MiB reads 1 GiB rather than 1,024 MiB
+        if abs(value) >= 0.9995 * size:
+            return f"{three_digits(value / size)} {unit}"
+    return f"{value:.0f} B"
+
+
+def format_of_bytes(used: float | None, total: float | None) -> str:
+    """Format ``used of total`` in the total's unit, written once: ``1.61 of 126 GiB``."""
+    if used is None or total is None or math.isnan(used) or math.isnan(total):
+        return f"{format_bytes(used)} of {format_bytes(total)}"
+    text = format_bytes(total)
+    number, unit = text.rsplit(" ", 1)
+    size = {"TiB": TIB, "GiB": GIB, "MiB": MIB, "KiB": KIB}.get(unit, 1)
+    if 0 < used < 0.01 * size:  # would read "0 of": say it in a unit of its own
+        return f"{format_bytes(used)} of {text}"
+    return f"{three_digits(used / size)} of {number} {unit}"
+
+
+def format_clock(seconds: float | None) -> str:
+    """Format as schedulers do: ``2:41``, ``2:41:07``, ``72:00:00``. None is unknown."""
+    if seconds is None or math.isnan(seconds):
+        return UNKNOWN
+    whole = int(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def format_seconds(seconds: float | None) -> str:
+    """Format a duration for a sentence: ``0.35 s``, ``12 min``, ``2 h 41 min``, ``3 d 2 h``."""
+    if seconds is None or math.isnan(seconds):
+        return UNKNOWN
+    if seconds < 99.5:
+        return f"{three_digits(seconds)} s"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def format_pct(value: float | None) -> str:
+    """Format a percentage: ``77 %``, below ten ``7.4 %``. None is unknown."""
+    if value is None or math.isnan(value):
+        return UNKNOWN
+    if 0 < abs(value) < 9.95:
+        return f"{value:.1f}".removesuffix(".0") + " %"
+    return f"{value:.0f} %"
+
+
+def format_cores(value: float | None) -> str:
+    """Format a number of cores: ``2.1``, ``0.04``, ``20``. None is unknown."""
+    return UNKNOWN if value is None or math.isnan(value) else three_digits(max(value, 0.0))
+
+
+_MEMORY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([kmgtp]?)i?b?", re.IGNORECASE)
+
+
+def parse_bytes(text: str) -> int | None:
+    """Read a scheduler's memory: ``1300m``, ``12gb``, ``318247.50K``. Multiples are binary.
+
+    None if it is no quantity of memory.
+    """
+    match = _MEMORY.fullmatch(text.strip())
+    if match is None:
+        return None
+    power = " kmgtp".index(match[2].lower() or " ")
+    return round(float(match[1]) * float(1024**power))
+
+
+def parse_clock(text: str) -> int | None:
+    """Read a scheduler's duration in seconds: ``973:29:15``, ``1-02:03:00``, ``1:06:00:00``.
+
+    Two fields are hours and minutes with a day before them, else minutes and seconds; one field
+    is seconds. None if it is no duration.
+    """
+    days_text, dash, rest = text.strip().rpartition("-")
+    fields = rest.split(":")
+    if not all(field.isascii() and field.isdigit() for field in [*fields, days_text or "0"]):
+        return None
+    numbers = [int(field) for field in fields]
+    days = int(days_text) if dash else 0
+    if len(numbers) == 4 and not dash:
+        days, *numbers = numbers
+    if len(numbers) > 3:
+        return None
+    padding = [0] * (3 - len(numbers))
+    # Slurm's days-hours[:minutes[:seconds]] fills from the left, all else from the right.
+    hours, minutes, seconds = numbers + padding if dash else padding + numbers
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

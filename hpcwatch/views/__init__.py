@@ -1,0 +1,1 @@
+"""Views show what a report or a live session holds; nothing here reads or judges."""

@@ -1,0 +1,255 @@
+"""The report as text of at most 80 columns: how it ended, findings, used against allowed."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import textwrap
+
+from hpcwatch.report import GpuSummary, ProcessSummary, Report
+from hpcwatch.timeline import HostTimeline
+from hpcwatch.units import (
+    UNKNOWN,
+    format_bytes,
+    format_clock,
+    format_cores,
+    format_pct,
+    format_seconds,
+    three_digits,
+)
+from hpcwatch.views.text import (
+    SIGNS,
+    Line,
+    Span,
+    clean,
+    cut,
+    fit,
+    line_width,
+    render,
+    sparkline,
+    width_of,
+)
+
+WIDTH = 80
+_LABEL = 11
+_SPARK = 20
+_NAMED = 3
+_SHARE = 0.1  # of CPU or memory: what a named process accounts for at least
+
+LIMITS = {
+    "cgroup": "the control group's limit",
+    "request": "the memory asked for",
+    "node": "the node's memory",
+}
+
+
+def lines(report: Report, width: int = WIDTH) -> list[Line]:
+    """Return the report's lines, none wider than ``width``."""
+    width = min(width, WIDTH)
+    made: list[Line] = [
+        _rule(width),
+        *_ending(report, width),
+        *_findings(report, width),
+        [],
+        *_table(report),
+        [],
+        *_largest(report, width),
+        *_quality(report, width),
+    ]
+    return [fit(line, width) for line in made]
+
+
+def text(report: Report, coloured: bool, width: int = WIDTH) -> str:
+    """Return the report as text ending in a newline."""
+    return "".join(render(line, coloured).rstrip() + "\n" for line in lines(report, width))
+
+
+def _rule(width: int) -> Line:
+    title = " hpcwatch "
+    return [Span("──", "dim"), Span(title, "head"), Span("─" * (width - 2 - len(title)), "dim")]
+
+
+def _ending(report: Report, width: int) -> list[Line]:
+    run = report.run
+    how, style = ending(report)
+    where = f"{run.job.id} · " if run.job is not None else ""
+    tail = f" · {clean(where)}{clean(', '.join(run.hosts))} · "
+    said = f"{how} after {format_clock(report.summary.wall_s)}"
+    if report.summary.wall_s < 60:
+        said = f"{how} after {format_seconds(report.summary.wall_s)}"
+    command = clean(shlex.join(run.argv))
+    room = width - width_of(tail) - width_of(said)
+    if room < 16:  # two lines rather than a command nobody recognises
+        return [
+            [Span(cut(command, width), "bold")],
+            [Span(tail.removeprefix(" · ")), Span(said, style)],
+        ]
+    return [[Span(cut(command, room), "bold"), Span(tail), Span(said, style)]]
+
+
+def ending(report: Report) -> tuple[str, str]:
+    """Say how the run ended, and in which style."""
+    run = report.run
+    if run.ended_at_s is None:
+        return "monitor killed, or still running", "warning"
+    if run.signal is not None:
+        return f"killed by {signal_name(run.signal)}", "critical"
+    if run.exit_code:
+        return f"failed (exit {run.exit_code})", "critical"
+    return "ended normally", "ok"
+
+
+def signal_name(number: int) -> str:
+    """Return a signal's name with its number: ``SIGKILL (9)``."""
+    import signal
+
+    try:
+        return f"{signal.Signals(number).name} ({number})"
+    except ValueError:
+        return f"signal {number}"
+
+
+def _findings(report: Report, width: int) -> list[Line]:
+    made: list[Line] = []
+    for finding in report.findings:
+        word = finding.severity.name.lower()
+        style = "" if word == "info" else word
+        title = [Span(f"{SIGNS[word]} {word:8} ", style), Span(clean(finding.title), "bold")]
+        gap = width - line_width(title) - len(finding.rule)
+        if gap >= 2:
+            title += [Span(" " * gap), Span(finding.rule, "dim")]
+        made.append(title)
+        wrapped = textwrap.wrap(clean(finding.advice), width - _LABEL)
+        made += [[Span(" " * _LABEL + row)] for row in wrapped]
+        for change in finding.directives:
+            if change.old:
+                made.append([Span(f"{'':{_LABEL}}- {clean(change.old)}", "dim")])
+            if change.new:
+                made.append([Span(f"{'':{_LABEL}}+ {clean(change.new)}", "ok")])
+    return [[], *made] if made else []
+
+
+def _table(report: Report) -> list[Line]:
+    summary = report.summary
+    asked = "asked" if report.run.job is not None else "allowed"
+    made: list[Line] = [[Span(f"{'':{_LABEL}}{asked:11}{'used (mean)':19}peak", "dim")]]
+    host = next(iter(report.timeline.hosts.values()), None)
+    made.append(_cpu_row(report, host))
+    made.append(_memory_row(report, host))
+    made += [_gpu_row(report, gpu) for gpu in summary.gpus]
+    time_asked = report.run.job.walltime_s if report.run.job is not None else None
+    if time_asked:
+        share = f" ({format_pct(100 * summary.wall_s / time_asked)})"
+        made.append(
+            _row("Time", format_clock(time_asked), format_clock(summary.wall_s) + share, "")
+        )
+    seconds = (
+        f"{_seconds(summary.cpu_s)} (user {_seconds(summary.cpu_user_s)},"
+        f" system {_seconds(summary.cpu_system_s)})"
+    )
+    made.append([Span(f"{'CPU time':{_LABEL}}"), Span(seconds)])
+    volume = f"read {format_bytes(summary.read_bytes)}, wrote {format_bytes(summary.written_bytes)}"
+    made.append([Span(f"{'Storage':{_LABEL}}{volume}")])
+    return made
+
+
+def _row(label: str, asked: str, used: str, peak: str, spark: str = "", tail: str = "") -> Line:
+    return [
+        Span(f"{label:{_LABEL}}{asked:11}{used:19}{peak:12}"),
+        Span(spark, "ok"),
+        Span(f"  {tail}" if tail else ""),
+    ]
+
+
+def _cpu_row(report: Report, host: HostTimeline | None) -> Line:
+    summary = report.summary
+    cores = summary.cores_allocated
+    asked = UNKNOWN if cores is None else f"{cores} core" + ("s" if cores != 1 else "")
+    used = format_cores(summary.cores_used_mean)
+    if summary.cpu_efficiency_pct is not None:
+        used += f" ({format_pct(summary.cpu_efficiency_pct)})"
+    values = list(host.columns["cpu_cores"].high) if host is not None else []
+    highest = max((value for value in values if value == value), default=math.nan)
+    spark = sparkline(values, max(cores or 0, 1), _SPARK)
+    return _row("CPU", asked, used, format_cores(highest), spark)
+
+
+def _memory_row(report: Report, host: HostTimeline | None) -> Line:
+    summary = report.summary
+    limit = summary.memory_limit_bytes
+    mean = math.nan
+    values: list[float] = []
+    if host is not None and host.at_s:
+        part = host.part("used_bytes", host.at_s[0] - 1, host.at_s[-1])
+        mean, values = part.average(), part.high
+    used = format_bytes(mean)
+    if limit and mean == mean:
+        used += f" ({format_pct(100 * mean / limit)})"
+    sign = "" if summary.memory_peak_exact or summary.memory_peak_bytes is None else "≥ "
+    spark = sparkline(values, max((v for v in values if v == v), default=0.0), _SPARK)
+    peak = sign + format_bytes(summary.memory_peak_bytes)
+    return _row("Memory", format_bytes(limit), used, peak, spark)
+
+
+def _gpu_row(report: Report, gpu: GpuSummary) -> Line:
+    host = report.timeline.hosts[gpu.host]
+    values = list(host.gpus[gpu.uuid].columns["util_pct"].high)
+    facts = [format_bytes(gpu.memory_peak_bytes)]
+    if gpu.energy_j is not None:
+        facts.append(f"{three_digits(gpu.energy_j / 3.6e6)} kWh")
+    return _row(
+        f"GPU {gpu.index}",
+        "1",
+        format_pct(gpu.util_mean_pct),
+        format_pct(gpu.util_max_pct),
+        sparkline(values, 100.0, _SPARK),
+        ", ".join(facts),
+    )
+
+
+def _largest(report: Report, width: int) -> list[Line]:
+    """Name the processes that account for a share worth naming."""
+    summary = report.summary
+    large = [
+        process
+        for process in report.processes
+        if (process.cpu_s or 0) >= _SHARE * (summary.cpu_s or 0)
+        or (process.memory_peak_bytes or 0) >= _SHARE * (summary.memory_peak_bytes or 0)
+    ]
+    made: list[Line] = []
+    for process in large[:_NAMED]:
+        label = "Processes" if not made else ""
+        made.append([Span(f"{label:{_LABEL}}{_process(process, width - _LABEL)}")])
+    if summary.processes_total > len(made):
+        seen = f"{summary.processes_total:,} seen, at most {summary.processes_max:,} at once"
+        made.append([Span(f"{'':{_LABEL}}{seen}", "dim")])
+    return [*made, []] if made else []
+
+
+def _process(process: ProcessSummary, width: int) -> str:
+    figures = f"{_seconds(process.cpu_s):>9} CPU {format_bytes(process.memory_peak_bytes):>9}  "
+    argv = process.argv or [process.name]
+    command = clean(shlex.join([os.path.basename(argv[0]), *argv[1:]]))
+    return figures + cut(f"{process.pid} {command}", width - len(figures))
+
+
+def _seconds(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{three_digits(value)} s"
+
+
+def _quality(report: Report, width: int) -> list[Line]:
+    quality = report.quality
+    interval = three_digits(quality.interval_s)
+    said = f"Measured every {interval} s, {quality.samples:,} readings"
+    if quality.coverage_pct is not None and quality.coverage_pct < 95 and report.summary.wall_s > 5:
+        said += f" covering {format_pct(quality.coverage_pct)} of the time"
+    own = [_seconds(quality.monitor_cpu_s) + " CPU", format_bytes(quality.monitor_memory_bytes)]
+    said += f"; hpcwatch itself {', '.join(own)}."
+    if report.summary.memory_limit_source is not None:
+        said += f" Memory is measured against {LIMITS[report.summary.memory_limit_source]}."
+    for name, reason in quality.probe_errors.items():
+        said += f" Unknown: {clean(name)}: {clean(reason)}."
+    if quality.odd_lines:
+        said += f" {quality.odd_lines} damaged lines of the recording were left out."
+    return [[Span(row, "dim")] for row in textwrap.wrap(said, width)]

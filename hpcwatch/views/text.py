@@ -1,0 +1,192 @@
+"""Lines of styled text for a terminal: cleaned of foreign control, cut to a width, coloured.
+
+The panel and the summary of `hpcwatch run` are made of these rather than of rich, whose import
+alone would take longer than many of the programs we watch.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import unicodedata
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple, TextIO
+
+STYLES = {
+    "": "",
+    "bold": "1",
+    "dim": "2",
+    "ok": "32",
+    "warning": "33",
+    "critical": "1;31",
+    "head": "1;36",
+}
+"""Style -> SGR parameters. Every style goes with a word or a sign: nothing is said by colour."""
+
+SIGNS = {"info": "·", "warning": "●", "critical": "▲"}
+
+
+class Span(NamedTuple):
+    """A piece of a line in one style."""
+
+    text: str
+    style: str = ""
+
+
+Line = Sequence[Span]
+
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def clean(text: str) -> str:
+    r"""Make foreign text harmless: controls, invisible and direction marks become ``\x1b``.
+
+    Bytes that are not UTF-8, which Python decodes to lone surrogates, show as ``\\xff``.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        _escaped(character) if _is_harmful(character) else character for character in text
+    )
+
+
+def _is_harmful(character: str) -> bool:
+    # A variation selector makes some terminals draw the character before it twice as wide.
+    return unicodedata.category(character) in _INVISIBLE or "\ufe00" <= character <= "\ufe0f"
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+_widths: dict[str, int] = {}  # few characters make up a screen, and looking one up takes 1 us
+
+
+def width_of(text: str) -> int:
+    """Return how many columns a text takes (wide East Asian characters take two)."""
+    if text.isascii():
+        return len(text)
+    return len(text) + sum(
+        (_columns(character) - 1) * text.count(character)
+        for character in set(text)  # a rule or a sparkline has few different ones
+    )
+
+
+def _columns(character: str) -> int:
+    known = _widths.get(character)
+    if known is None:
+        if unicodedata.category(character) in ("Mn", "Me"):
+            known = 0
+        else:
+            known = 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if len(_widths) < 4096:
+            _widths[character] = known
+    return known
+
+
+def cut(text: str, width: int) -> str:
+    """Cut a text to a width; what is left out shows as ``…``."""
+    if width_of(text) <= width:
+        return text
+    kept, used = [], 0
+    for character in text:
+        used += _columns(character)
+        if used > width - 1:
+            break
+        kept.append(character)
+    return "".join(kept) + "…" if width > 0 else ""
+
+
+def fit(line: Line, width: int) -> list[Span]:
+    """Cut a line to a width; its right end gives way first."""
+    if line_width(line) <= width:
+        return list(line)
+    fitted, left = [], width
+    for span in line:
+        if left <= 0:
+            break
+        text = cut(span.text, left)
+        fitted.append(Span(text, span.style))
+        left -= width_of(text)
+        if text != span.text:
+            break
+    return fitted
+
+
+def line_width(line: Line) -> int:
+    """Return how many columns a line takes."""
+    return sum([width_of(span.text) for span in line])
+
+
+def pad(line: Line, width: int) -> list[Span]:
+    """Fill a line with spaces up to a width."""
+    return [*line, Span(" " * max(width - line_width(line), 0))]
+
+
+def render(line: Line, coloured: bool) -> str:
+    """Return the line as text, with SGR sequences if ``coloured``."""
+    if not coloured:
+        return "".join(span.text for span in line)
+    return "".join(
+        f"\x1b[{STYLES[span.style]}m{span.text}\x1b[0m" if STYLES[span.style] else span.text
+        for span in line
+    )
+
+
+def fresh_line(columns: int) -> str:
+    """Return what puts a terminal's cursor at the start of a line, wherever a program left it.
+
+    So many blanks stay on the line if they begin at its start; else they reach the next one.
+    """
+    return " " * (columns - 1) + "\r"
+
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Sequence[float], top: float, width: int) -> str:
+    """Draw the values over a scale from 0 to ``top``, thinned to ``width`` by their largest.
+
+    Unknown (NaN) is a blank.
+    """
+    if not values or width <= 0:
+        return ""
+    if len(values) > width:
+        bounds = [index * len(values) // width for index in range(width + 1)]
+        values = [_largest(values[first:last]) for first, last in pairwise(bounds)]
+    scale, highest = len(_BARS) / top if top > 0 else 0.0, len(_BARS) - 1
+    return "".join(
+        [
+            _BARS[max(int(min(value * scale, highest)), 0)] if value == value else " "
+            for value in values
+        ]
+    )
+
+
+def _largest(values: Sequence[float]) -> float:
+    """Return the largest known value; NaN, which equals nothing, if none is."""
+    return max([value for value in values if value == value], default=math.nan)
+
+
+def wants_colour(stream: TextIO, choice: str = "auto") -> bool:
+    """Decide on colour: the choice, then NO_COLOR (no-color.org), then whether it is a terminal."""
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb":
+        return False
+    return stream.isatty()
+
+
+def columns_of(stream: TextIO, default: int = 80) -> int:
+    """Return the width to write for: COLUMNS, else the terminal's, else 80."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isascii() and given.isdigit() and int(given) > 0:
+        return int(given)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or default
+    except (OSError, ValueError):
+        return default

@@ -1,0 +1,103 @@
+"""Trains and tests one Keras model on MNIST. Importing this imports TensorFlow."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from mnist_data import Mnist
+from mnist_expand import expanded
+from mnist_options import Options, Recipe
+
+FINAL_RATE = 0.01  # of the first learning rate
+# Returning to Python after every step costs a small model more than the step itself.
+STEPS_PER_EXECUTION = 16
+
+
+class Curves(NamedTuple):
+    """One value per epoch; the training ones are means over the epoch while it ran."""
+
+    train_accuracy: list[float]
+    test_accuracy: list[float]
+    train_loss: list[float]
+    test_loss: list[float]
+
+
+class Outcome(NamedTuple):
+    """What a run reached on the test images, and the label (count,) it gave each of them."""
+
+    curves: Curves
+    predicted: npt.NDArray[np.int64]
+    accuracy: float
+    loss: float
+    seconds: float
+
+    def last_line(self) -> str:
+        """The line that scripts read: always the last one of standard output."""
+        return (
+            f"test_accuracy={self.accuracy:.4f} test_loss={self.loss:.4f} "
+            f"epochs={len(self.curves.test_loss)} seconds={self.seconds:.1f}"
+        )
+
+
+def train(
+    build: Callable[[], keras.Model], options: Options, data: Mnist, *, expand: bool
+) -> Outcome:
+    """Build a model, train it by the recipe in `options`, and test it after every epoch."""
+    keras.utils.set_random_seed(options.seed)
+    recipe = options.recipe
+    batches = shuffled_batches(data, recipe.batch_size, options.seed)
+    if expand:
+        batches = expanded(batches, options.seed)
+    model = build()
+    compile_model(model, recipe, images=len(data.x_train))
+    started = time.monotonic()
+    history = model.fit(
+        batches.prefetch(tf.data.AUTOTUNE),
+        epochs=recipe.epochs,
+        shuffle=False,  # the batches are already in random order
+        validation_data=(data.x_test, data.y_test),
+        validation_batch_size=1000,
+        callbacks=[keras.callbacks.SwapEMAWeights()] if recipe.averaging else [],
+        # The bar redraws itself, which fills a log file with thousands of lines.
+        verbose=1 if sys.stdout.isatty() else 2,
+    ).history
+    scores = model.predict(data.x_test, batch_size=1000, verbose=0)
+    return Outcome(
+        curves=Curves(
+            history["accuracy"], history["val_accuracy"], history["loss"], history["val_loss"]
+        ),
+        predicted=np.argmax(scores, axis=1),
+        accuracy=history["val_accuracy"][-1],
+        loss=history["val_loss"][-1],
+        seconds=time.monotonic() - started,
+    )
+
+
+def shuffled_batches(data: Mnist, batch_size: int, seed: int) -> tf.data.Dataset:
+    """Batches of (images, labels), in a new order every epoch."""
+    digits = tf.data.Dataset.from_tensor_slices((data.x_train, data.y_train))
+    return digits.shuffle(len(data.x_train), seed=seed).batch(batch_size)
+
+
+def compile_model(model: keras.Model, recipe: Recipe, images: int) -> None:
+    """Set the optimizer, its falling learning rate, the loss and the metric of `model`."""
+    steps = recipe.epochs * math.ceil(images / recipe.batch_size)
+    optimizer = getattr(keras.optimizers, recipe.optimizer)
+    model.compile(
+        optimizer=optimizer(
+            keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps, FINAL_RATE),
+            use_ema=recipe.averaging > 0,
+            ema_momentum=recipe.averaging,
+        ),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        steps_per_execution=STEPS_PER_EXECUTION,
+    )
