@@ -59,12 +59,21 @@ def _merged(settings: Settings, plain: dict[str, Any], path: str) -> Settings:
     return Settings(
         interval_s=settings.interval_s if interval_s is None else interval_s,
         budget_bytes=settings.budget_bytes if budget_mb is None else int(budget_mb * 2**20),
-        thresholds={**settings.thresholds, **_thresholds(plain.get("findings", {}), path)},
+        thresholds=_added(settings.thresholds, _thresholds(plain.get("findings", {}), path)),
     )
+
+
+def _added(
+    before: Mapping[str, Mapping[str, float]], more: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, float]]:
+    """Return both, rule by rule, the later one over the earlier."""
+    return {name: {**before.get(name, {}), **more.get(name, {})} for name in {**before, **more}}
 
 
 def _thresholds(plain: Any, path: str) -> dict[str, dict[str, float]]:
     """Check ``[findings.RULE]`` tables against the rules and their keyword defaults."""
+    if not isinstance(plain, dict):
+        raise HpcwatchError(f"{path}: findings is no table", "write [findings.RULE]", EXIT_USAGE)
     if not plain:
         return {}
     from inspect import signature

@@ -35,8 +35,14 @@ _NAMES = {
     "PARALLEL_SEQ",
 }
 _SECRET_NAME = re.compile(r"COOKIE|TOKEN|SECRET|PASS|CRED|AUTH|JWT|KEY", re.IGNORECASE)
-_SECRET_VALUE = re.compile(r"(?=[^/:.,]*\d)(?=[^/:.,]*[A-Za-z])[A-Za-z0-9+_=-]{24,}")
-"""One unbroken run of letters and digits: a key or a token, not a path or a list."""
+_SECRET_VALUE = re.compile(
+    r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+_=-]{24,}"  # a key: no path, no list, no host name
+    r"|(?=.*[0-9])(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9+_=.-]{24,}"  # a token of several parts
+    r"|.*://[^/@\s]*:[^/@\s]*@.*",  # a URL with a password
+    re.DOTALL,
+)
+_DEVICES = {"CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"}
+"""Their UUIDs look like keys and are none."""
 
 _MOST_CHARACTERS = 4096
 
@@ -48,5 +54,5 @@ def kept(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in sorted(environment.items())
         if (name in _NAMES or name.startswith(_PREFIXES))
         and not _SECRET_NAME.search(name)
-        and not _SECRET_VALUE.fullmatch(value)
+        and (name in _DEVICES or not _SECRET_VALUE.fullmatch(value.strip()))
     }

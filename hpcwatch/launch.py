@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 _SI_USER, _SI_QUEUE, _SI_TKILL = 0, -1, -6  # sigaction(2): si_code of kill, sigqueue, tgkill
+_JOB_CONTROL = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 _LATE_S = 0.3  # what comes this soon after the end was meant for the program
 _BROADCAST_S = 0.015  # a scheduler that signals processes one by one needs about this long
 
@@ -96,7 +97,11 @@ class Program:
                 yield info.si_signo
 
     def _reap(self) -> bool:
-        """Wait for all that ended. Return True if the program has been stopped."""
+        """Wait for all that ended. Return True if job control has stopped the program.
+
+        Not if it was SIGSTOP: who sends that to the program alone wakes the program alone, and
+        would leave us stopped.
+        """
         stopped = False
         while True:
             with self._lock:
@@ -107,7 +112,8 @@ class Program:
                 if pid == 0:
                     return stopped
                 if os.WIFSTOPPED(status):
-                    stopped = stopped or pid == self.pid
+                    is_jobs = os.WSTOPSIG(status) in _JOB_CONTROL
+                    stopped = stopped or (pid == self.pid and is_jobs)
                     continue
                 if self._witness is not None and pid == self._witness.pid:
                     self._witness.pid = -1  # somebody killed it

@@ -40,6 +40,10 @@ METRICS = {
         "Which limit binds: cgroup, request (what the job asked for) or node. Against a node's"
         " memory everything used on the node counts, against the others the job's."
     ),
+    "memory_files_bytes": (
+        "The most that lay in files the program made in memory-backed file systems, which"
+        " memory_files_where names. They take memory until they are removed."
+    ),
     "read_bytes": "Read from storage, not from the page cache (/proc/PID/io, ru_inblock).",
     "written_bytes": "Handed to storage (/proc/PID/io, ru_oublock).",
     "processes_total": "Processes seen. Those shorter than a reading's distance may be missed.",

@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from hpcwatch.errors import os_reason
 from hpcwatch.probe.schema import Process, Sample, Window, from_line
@@ -56,6 +56,14 @@ GAUGES: dict[str, tuple[str, ...]] = {
 Extremes = tuple[float, float, float]
 
 
+class Size(NamedTuple):
+    """Of a recording that was thinned."""
+
+    used_bytes: int
+    line_count: int
+    host_count: int
+
+
 class Recorder:
     """Writes one run's samples. Its failure is told once and stops nothing else."""
 
@@ -91,20 +99,25 @@ class Recorder:
         with self._lock:
             if self._thinning is not None:
                 self._backlog.append(sample)
-            else:
-                self._append(sample)
+                return
+            self._store(sample)
+            if self._is_over_budget():
+                self._thinning = threading.Thread(
+                    target=self._thin, name="hpcwatch-thin", daemon=True
+                )
+                self._thinning.start()
 
-    def _append(self, sample: Sample) -> None:
-        pending = self._pending.get(sample.host)
+    def _is_over_budget(self) -> bool:
+        return self._descriptor is not None and self._used_bytes > self._budget_bytes
+
+    def _store(self, sample: Sample) -> None:
+        """Write a sample, or keep it until it stands for as many readings as others do."""
+        pending = self._pending.pop(sample.host, None)
         merged = sample if pending is None else merge(pending, sample)
         if count(merged) < self._stride:
             self._pending[sample.host] = merged
-            return
-        self._pending.pop(sample.host, None)
-        self._write(merged)
-        if self._used_bytes > self._budget_bytes and self._descriptor is not None:
-            self._thinning = threading.Thread(target=self._thin, name="hpcwatch-thin", daemon=True)
-            self._thinning.start()
+        else:
+            self._write(merged)
 
     def _write(self, sample: Sample) -> None:
         if self._descriptor is None:
@@ -112,47 +125,71 @@ class Recorder:
         try:
             self._used_bytes += append_sample(self._descriptor, sample)
         except OSError as error:
-            self._give_up(error)
+            self._give_up(os_reason(error))
 
-    def _give_up(self, error: OSError) -> None:
+    def _give_up(self, reason: str) -> None:
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
                 os.close(self._descriptor)
             self._descriptor = None
             self._has_failed = True
-            self._failed(f"recording stopped: {os_reason(error)}")
+            self._failed(f"recording stopped: {reason}")
 
     def _thin(self) -> None:
-        """Merge the file's lines in pairs into a new file and put it in place."""
+        """Halve the file until it and what came meanwhile fit the budget. On its own thread."""
+        while True:
+            reason = ""
+            size = Size(0, 0, 0)
+            try:
+                size = self._write_thinned()
+            except OSError as error:
+                reason = os_reason(error)
+            except Exception as error:  # a mistake of ours: what is recorded stays as it is
+                reason = f"{type(error).__name__}: {error}"
+            with self._lock:
+                if reason:
+                    self._give_up(reason)
+                else:
+                    self._reopen(size)
+                while self._backlog and not self._is_over_budget():
+                    self._store(self._backlog.pop(0))
+                if not self._is_over_budget():
+                    self._thinning = None
+                    return
+
+    def _write_thinned(self) -> Size:
+        """Merge the file's lines in pairs into a new file, put it in place, return its size."""
         temporary = f"{self._path}.{os.getpid()}"
-        used_bytes = 0
-        error: OSError | None = None
+        used_bytes = line_count = 0
+        hosts = set()
         try:
             target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
                 for sample in self._merged_pairs():
                     used_bytes += append_sample(target, sample)
+                    line_count += 1
+                    hosts.add(sample.host)
             finally:
                 os.close(target)
             os.replace(temporary, self._path)
-        except OSError as caught:
-            error = caught
+        except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-        with self._lock:
-            if error is not None:
-                self._give_up(error)
-            elif self._descriptor is not None:
-                os.close(self._descriptor)
-                self._descriptor = self._open(os.O_APPEND)
-                self._used_bytes = used_bytes
-                self._stride *= 2
-            backlog, self._backlog = self._backlog, []
-            self._thinning = None
-            for sample in backlog:
-                self._append(sample)
+            raise
+        return Size(used_bytes, line_count, len(hosts))
 
-    def _merged_pairs(self) -> Any:
+    def _reopen(self, size: Size) -> None:
+        """Go on in the file that took the old one's place."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = self._open(os.O_APPEND)
+        self._used_bytes = size.used_bytes
+        self._stride *= 2
+        if size.line_count <= 2 * size.host_count:
+            # So few lines cannot be merged further: a larger file beats an endless try.
+            self._budget_bytes = max(self._budget_bytes, 4 * size.used_bytes)
+
+    def _merged_pairs(self) -> Iterator[Sample]:
         waiting: dict[str, Sample] = {}
         with open(self._path, encoding="utf-8", errors="replace") as stream:
             for line in stream:

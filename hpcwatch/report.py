@@ -55,7 +55,7 @@ class NodeSummary(NamedTuple):
     memory_limit_source: str | None
     read_bytes: int | None
     written_bytes: int | None
-    processes_max: int
+    processes_max: int | None
     samples: int
     gaps: list[Gap]
 
@@ -86,10 +86,13 @@ class Summary(NamedTuple):
     memory_peak_exact: bool
     memory_limit_bytes: int | None
     memory_limit_source: str | None
+    memory_files_bytes: int | None
+    """The most that lay in files in memory-backed file systems; part of the peak."""
+    memory_files_where: str | None
     read_bytes: int | None
     written_bytes: int | None
-    processes_total: int
-    processes_max: int
+    processes_total: int | None
+    processes_max: int | None
     gpus: list[GpuSummary]
 
 
@@ -117,6 +120,8 @@ class Report(NamedTuple):
     events: list[Event]
     quality: Quality
     timeline: Timeline
+    is_running: bool | None = None
+    """Of a run without an end: whether its monitor still lives. None if that is not known."""
 
 
 def build(
@@ -125,6 +130,7 @@ def build(
     events: Iterable[Event] = (),
     odd_lines: int = 0,
     thresholds: Thresholds | None = None,
+    is_running: bool | None = None,
 ) -> Report:
     """Make the report of a run that ended, still runs, or whose monitor was killed."""
     hosts = list(timeline.hosts.values())
@@ -139,6 +145,7 @@ def build(
         events=list(events),
         quality=_quality(run, hosts, summary, odd_lines),
         timeline=timeline,
+        is_running=is_running,
     )
 
 
@@ -196,10 +203,12 @@ def _summary(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
         memory_peak_exact=is_exact,
         memory_limit_bytes=smallest.limit_bytes if smallest else None,
         memory_limit_source=smallest.source if smallest else None,
+        memory_files_bytes=_sum([host.files_peak_bytes for host in hosts]) if hosts else None,
+        memory_files_where=next((host.files_where for host in hosts if host.files_where), None),
         read_bytes=_sum([use.read_bytes for use in jobs]) if jobs else None,
         written_bytes=_sum([use.written_bytes for use in jobs]) if jobs else None,
-        processes_total=sum(use.seen_count for use in jobs),
-        processes_max=sum(host.process_count_max for host in hosts),
+        processes_total=sum(use.seen_count for use in jobs) if jobs else None,
+        processes_max=sum(host.process_count_max for host in hosts) if jobs else None,
         gpus=[_gpu(host, gpu) for host in hosts for gpu in host.gpus.values()],
     )
 
@@ -273,7 +282,7 @@ def _node(host: HostTimeline, wall_s: float) -> NodeSummary:
         memory_limit_source=host.limit.source,
         read_bytes=job.read_bytes if job is not None else None,
         written_bytes=job.written_bytes if job is not None else None,
-        processes_max=host.process_count_max,
+        processes_max=host.process_count_max if job is not None else None,
         samples=host.reading_count,
         gaps=_gaps(host),
     )

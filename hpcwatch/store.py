@@ -13,9 +13,11 @@ import os
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError, os_reason
-from hpcwatch.probe.schema import Sample, from_line, to_line
+from hpcwatch.probe.decode import build
+from hpcwatch.probe.schema import Sample, from_line, to_line, to_plain
 from hpcwatch.schedulers import Job
 
 RUN_VERSION = 1
@@ -85,10 +87,14 @@ def root() -> str:
 
 
 def new_id(name: str, at_s: float) -> str:
-    """Return an id that sorts by time and reads well: ``20261123-141502-python-71a3``."""
+    """Return an id that sorts by time and reads well: ``20261123-141502-python-71a3c0``.
+
+    Its end tells apart runs that start in one second, on one node or on several.
+    """
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(at_s))
     letters = "".join(c if c.isalnum() and c.isascii() else "-" for c in name)[:24].strip("-")
-    return f"{stamp}-{letters or 'run'}-{os.getpid() & 0xFFFF:04x}"
+    mark = crc32(f"{os.uname().nodename} {os.getpid()} {at_s}".encode()) & 0xFFFFFF
+    return f"{stamp}-{letters or 'run'}-{mark:06x}"
 
 
 class RunDirectory:
@@ -119,9 +125,7 @@ class RunDirectory:
 
     def write_run(self, run: Run) -> None:
         """Replace run.json. Raises OSError."""
-        plain = run._asdict()
-        plain["job"] = run.job._asdict() if run.job else None
-        self._replace(RUN_FILE, json.dumps(plain, indent=1))
+        self._replace(RUN_FILE, json.dumps(to_plain(run), indent=1))
 
     def write_report(self, text: str) -> None:
         """Replace report.json. Raises OSError."""
@@ -160,7 +164,7 @@ class RunDirectory:
             raise HpcwatchError(f"no run in {self.path}", hint, EXIT_USAGE) from None
         except OSError as error:
             raise HpcwatchError(f"cannot read {path}", os_reason(error)) from None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             hint = "it is damaged or not hpcwatch's"
             raise HpcwatchError(f"cannot read {path}", hint, EXIT_USAGE) from None
 
@@ -185,20 +189,15 @@ class RunDirectory:
             with open(self.file(EVENTS_FILE), encoding="utf-8", errors="replace") as stream:
                 lines = stream.read().splitlines()
             for line in lines:
-                with contextlib.suppress(ValueError, KeyError, TypeError):
-                    plain = json.loads(line)
-                    fields = dict(plain.get("fields") or {})
-                    events.append(Event(float(plain["at_s"]), str(plain["name"]), fields))
+                with contextlib.suppress(ValueError, TypeError, RecursionError):
+                    events.append(build(Event, json.loads(line)))
         return events
 
 
 def _run_from(plain: dict[str, Any]) -> Run:
-    known = {name: plain[name] for name in Run._fields if name in plain}
-    if known.get("job") is not None:
-        job = known["job"]
-        known["job"] = Job(**{name: job[name] for name in Job._fields if name in job})
-    run = Run(**known)
-    float(run.started_at_s), float(run.interval_s), list(run.argv), str(run.id)
+    run: Run = build(Run, plain)
+    if run.interval_s <= 0:
+        raise ValueError("no interval")
     return run
 
 

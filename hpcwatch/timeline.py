@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
+from heapq import nlargest
 from typing import NamedTuple
 
 from hpcwatch.limits import Limit, binding_limit, job_used_bytes
@@ -20,6 +21,9 @@ NAN = math.nan
 
 _GAP = 2.5
 """A sample stands for at most this many intervals: what is longer is a gap."""
+
+_MOST_PROCESSES = 500
+"""So many of the largest processes are remembered, whatever came and went."""
 
 _HOST_GAUGES = {
     "process_count": ("job", "process_count"),
@@ -147,8 +151,8 @@ class GpuTimeline:
         self.holders: dict[int, int] = {}
         """Process of the job -> the most memory it held here."""
 
-    def append(self, gpu: Gpu, sample: Sample, own: set[int]) -> None:
-        """Add a reading; ``own`` are the job's processes."""
+    def append(self, gpu: Gpu, sample: Sample, own: Container[int]) -> None:
+        """Add a reading; ``own`` are the pids of the job's processes."""
         self.last = gpu
         gauges = sample.window.gauges if sample.window else {}
         for name in _GPU_GAUGES:
@@ -163,7 +167,7 @@ class GpuTimeline:
             self.memory_peak_bytes = max(self.memory_peak_bytes or 0, round(high))
         self.columns["held_bytes"].append(*_same(self._held(gpu, own)))
 
-    def _held(self, gpu: Gpu, own: set[int]) -> int | None:
+    def _held(self, gpu: Gpu, own: Container[int]) -> int | None:
         """Memory that the job's processes hold; None if the driver does not say."""
         if gpu.processes is None:
             return None
@@ -195,12 +199,13 @@ class HostTimeline:
         self.gpus: dict[str, GpuTimeline] = {}
         self.processes: dict[int, Process] = {}
         """Largest readings of every process that was ever named."""
-        self.own_pids: set[int] = set()
         self.reading_count = 0
         self.first: Sample | None = None
         self.last: Sample | None = None
         self.limit = Limit(None, None, None)
         self.used_peak_bytes: int | None = None
+        self.files_peak_bytes: int | None = None
+        self.files_where: str | None = None
         self.process_count_max = 0
         self.errors: dict[str, str] = {}
         self.interval_s = interval_s
@@ -212,10 +217,13 @@ class HostTimeline:
         if before is not None and sample.uptime_s <= before.uptime_s:
             return
         passed_s = sample.uptime_s - before.uptime_s if before else 0.0
+        if before is None and sample.window is not None:
+            passed_s = max(sample.at_s - sample.window.started_at_s, 0.0)
         readings = sample.window.sample_count if sample.window else 1
         self.at_s.append(sample.at_s)
         self.span_s.append(min(passed_s, _GAP * self.interval_s * readings))
         self.reading_count += readings
+        self._keep_processes(sample.processes or [])
         self._append_gauges(sample, job)
         self._append_rates(sample, before, passed_s)
         self._append_gpus(sample)
@@ -262,7 +270,7 @@ class HostTimeline:
             seen.add(gpu.uuid)
             if gpu.uuid not in self.gpus:
                 self.gpus[gpu.uuid] = GpuTimeline(gpu, len(self.at_s) - 1)
-            self.gpus[gpu.uuid].append(gpu, sample, self.own_pids)
+            self.gpus[gpu.uuid].append(gpu, sample, self.processes)
         for uuid, timeline in self.gpus.items():
             if uuid not in seen:
                 timeline.append_unknown()
@@ -272,15 +280,25 @@ class HostTimeline:
         self.last = sample
         self.errors.update(sample.errors or {})
         if sample.job is not None:
+            self.files_where = sample.job.files_where or self.files_where
+            high = self.columns["files_bytes"].high[-1]
+            if high == high:
+                self.files_peak_bytes = max(self.files_peak_bytes or 0, round(high))
             self.process_count_max = max(self.process_count_max, sample.job.process_count)
-        for process in sample.processes or []:
-            self.own_pids.add(process.pid)
+
+    def _keep_processes(self, processes: list[Process]) -> None:
+        for process in processes:
             known = self.processes.get(process.pid, process)
             peak = max(known.peak_bytes or 0, process.peak_bytes or process.rss_bytes or 0)
             argv = known.argv if process.name == known.name else None
             self.processes[process.pid] = process._replace(
                 argv=process.argv or argv, peak_bytes=peak or None
             )
+        if len(self.processes) > 2 * _MOST_PROCESSES:
+            listed = {process.pid for process in processes}
+            largest = nlargest(_MOST_PROCESSES, self.processes.values(), key=_weight)
+            kept = {process.pid for process in largest} | listed
+            self.processes = {pid: self.processes[pid] for pid in self.processes if pid in kept}
 
     def part(self, metric: str, start_s: float, end_s: float, gpu: str | None = None) -> Part:
         """Return a metric between two times, of a device if its uuid is given."""
@@ -362,6 +380,12 @@ def _charged(
         low, mean, high = available
         return limit.limit_bytes - high, limit.limit_bytes - mean, limit.limit_bytes - low
     return _same(limit.charged_bytes)
+
+
+def _weight(process: Process) -> float:
+    """What a process is remembered for: its CPU seconds and, 100 MB as one, its memory."""
+    cpu_s = (process.cpu_user_s or 0.0) + (process.cpu_system_s or 0.0)
+    return cpu_s + (process.peak_bytes or 0) / 1e8
 
 
 def _same(value: float | None) -> tuple[float, float, float]:

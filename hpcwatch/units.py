@@ -45,8 +45,8 @@ def format_bytes(value: float | None) -> str:
     if value is None or math.isnan(value):
         return UNKNOWN
     for size, unit in ((TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
-        # 0.9995 so that 1023.9 MiB reads 1 GiB rather than 1,024 MiB
-        if abs(value) >= 0.9995 * size:
+        # From 999.5 of the smaller unit on, so that there are never more than three digits.
+        if abs(value) >= 999.5 / 1024 * size:
             return f"{three_digits(value / size)} {unit}"
     return f"{value:.0f} B"
 
@@ -111,10 +111,13 @@ def parse_bytes(text: str) -> int | None:
     None if it is no quantity of memory.
     """
     match = _MEMORY.fullmatch(text.strip())
-    if match is None:
+    if match is None or len(match[1]) > 30:  # no memory has that many digits
         return None
     power = " kmgtp".index(match[2].lower() or " ")
     return round(float(match[1]) * float(1024**power))
+
+
+_NUMBER = re.compile(r"[0-9]{1,12}")
 
 
 def parse_clock(text: str) -> int | None:
@@ -125,7 +128,7 @@ def parse_clock(text: str) -> int | None:
     """
     days_text, dash, rest = text.strip().rpartition("-")
     fields = rest.split(":")
-    if not all(field.isascii() and field.isdigit() for field in [*fields, days_text or "0"]):
+    if not all(_NUMBER.fullmatch(field) for field in ([days_text] if dash else []) + fields):
         return None
     numbers = [int(field) for field in fields]
     days = int(days_text) if dash else 0

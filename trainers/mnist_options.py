@@ -16,15 +16,16 @@ BUNDLED_DATA = Path(__file__).resolve().parent / "data" / "mnist.npz"
 LARGEST_SEED = 2**32 - 1
 
 
-class BadInput(Exception):
+class BadInputError(Exception):
     """Something the user gave cannot be used; the message says what, and what to do."""
 
 
 class Recipe(NamedTuple):
     """Settings that bring one model to its figure; the flags replace single ones.
 
-    `averaging` is the momentum of a running mean of the weights, kept after every step and
-    used in place of the last weights; 0 turns it off.
+    `averaging` is the share of the run's steps that a running mean of the weights reaches
+    back over; that mean takes the place of the last weights. `weight_decay` shrinks the weights
+    at every step by this share of themselves times the learning rate. 0 turns either off.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Recipe(NamedTuple):
     epochs: int
     batch_size: int
     averaging: float = 0.0
+    weight_decay: float = 0.0
 
     def __str__(self) -> str:
         return (
@@ -57,6 +59,7 @@ class OneLineParser(argparse.ArgumentParser):
     """Reports a wrong argument on one line; the usage text is left to --help."""
 
     def error(self, message: str) -> NoReturn:
+        """End the process with what is wrong and where to look."""
         self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,7 @@ DOTS_PER_INCH = 120
 
 def write(directory: Path, program: str, data: Mnist, outcome: Outcome) -> list[Path]:
     """Write both pictures of one run to `directory` and return where they are."""
-    title = f"{program}: {outcome.accuracy:.2%} of {len(data.y_test):,} test digits classified correctly"
+    title = f"{program}: {outcome.accuracy:.2%} correct on {len(data.y_test):,} test digits"
     figures = {
         "curves": draw_curves(outcome.curves, title),
         "digits": draw_digits(data, outcome.predicted, title),
@@ -57,7 +59,7 @@ def _draw_curve(axes: Axes, quantity: str, training: list[float], test: list[flo
     axes.set_xlabel("epoch")
     axes.set_ylabel(quantity)
     axes.set_xlim(0.5, len(training) + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.legend()
 
@@ -74,22 +76,23 @@ def draw_digits(data: Mnist, predicted: npt.NDArray[np.int64], title: str) -> Fi
     correct, wrong = np.flatnonzero(is_correct), np.flatnonzero(~is_correct)
     upper.suptitle(f"classified correctly: {len(correct):,}", color=BLUE)
     lower.suptitle(f"classified wrongly: {len(wrong):,}", color=ORANGE)
-    _draw_grid(upper.subplots(ROWS, COLUMNS), data, predicted, correct, BLUE)
-    _draw_grid(lower.subplots(ROWS, COLUMNS), data, predicted, wrong, ORANGE)
+    _fill(upper.subplots(ROWS, COLUMNS).flat, data, predicted, correct, BLUE)
+    _fill(lower.subplots(ROWS, COLUMNS).flat, data, predicted, wrong, ORANGE)
     return figure
 
 
-def _draw_grid(
-    grid: npt.NDArray[np.object_],
+def _fill(
+    cells: Iterable[Axes],
     data: Mnist,
     predicted: npt.NDArray[np.int64],
     chosen: npt.NDArray[np.int64],
     ink: str,
 ) -> None:
-    """Fill `grid` with the first of the `chosen` test images; cells to spare stay blank."""
-    for axes in grid.flat:
+    """Draw the first of the `chosen` test images; cells to spare stay blank."""
+    for axes, index in zip_longest(cells, chosen[: ROWS * COLUMNS]):
         axes.set_axis_off()
-    for axes, index in zip(grid.flat, chosen, strict=False):
+        if index is None:
+            continue
         axes.imshow(data.x_test[index], cmap="gray_r", vmin=0, vmax=1)
         axes.set_title(
             f"predicted {predicted[index]}\ntrue {data.y_test[index]}", color=ink, fontsize=9

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnist_options import BadInput, Options
+from mnist_options import BadInputError, Options
 
 if TYPE_CHECKING:
     import keras
@@ -24,7 +24,7 @@ def exit_with(main: Callable[[], None]) -> None:
     """Run a program's `main` and end the process with its exit code."""
     try:
         main()
-    except BadInput as error:
+    except BadInputError as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         sys.exit(EXIT_WRONG_USE)
     except KeyboardInterrupt:
@@ -60,7 +60,7 @@ def run(build: Callable[[], keras.Model], options: Options, *, expand: bool = Fa
 def _require(*packages: str) -> None:
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
-        raise BadInput(
+        raise BadInputError(
             f"{' and '.join(missing)} cannot be imported; "
             f"run: python -m pip install {' '.join(missing)}, or load your site's module"
         )
@@ -73,7 +73,7 @@ def _make_writable(directory: Path) -> None:
         with tempfile.TemporaryFile(dir=directory):
             pass
     except OSError as error:
-        raise BadInput(
+        raise BadInputError(
             f"--plots: cannot write to {directory}: {error.strerror}; name another directory"
         ) from error
 

@@ -22,6 +22,7 @@ def build() -> keras.Model:
 
 
 def main() -> None:
+    """Train softmax regression as the flags say."""
     parser = mnist_options.make_parser(__doc__, [RECIPE])
     options = mnist_options.chosen_options(parser, parser.parse_args(), RECIPE)
     mnist_program.run(build, options)

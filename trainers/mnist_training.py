@@ -94,8 +94,9 @@ def compile_model(model: keras.Model, recipe: Recipe, images: int) -> None:
     model.compile(
         optimizer=optimizer(
             keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps, FINAL_RATE),
+            weight_decay=recipe.weight_decay or None,
             use_ema=recipe.averaging > 0,
-            ema_momentum=recipe.averaging,
+            ema_momentum=1 - 1 / max(1, recipe.averaging * steps),
         ),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from hpcwatch import __version__
+from hpcwatch.cli.output import complain, flush, prepare
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 
 COMMANDS = {
@@ -35,13 +37,11 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _dispatch(arguments)
     except HpcwatchError as error:
-        print(f"hpcwatch: {_harmless(str(error))}", file=sys.stderr)
+        complain(f"hpcwatch: {_harmless(str(error))}")
         return error.exit_code
     except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
-    except KeyboardInterrupt:
-        return 130
 
 
 def _harmless(message: str) -> str:
@@ -83,11 +83,11 @@ def script() -> None:
     Ends without tearing the interpreter down: that takes milliseconds, and a thread may hang in
     a sick driver or file system.
     """
+    # An interrupt while we still import should end us quietly, as it would any program.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    prepare()
     code = main()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None:  # None where it was closed before we started
-                stream.flush()
-        except OSError:
-            code = code or 1
+    if not flush():
+        code = code or 1
     os._exit(code)

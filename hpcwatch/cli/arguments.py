@@ -16,6 +16,16 @@ from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are HpcwatchErrors."""
 
+    def __init__(self, prog: str, description: str, usage: str | None = None) -> None:
+        # A width given spares argparse from importing shutil to ask for it at every argument.
+        super().__init__(
+            prog=prog,
+            description=description,
+            usage=usage,
+            allow_abbrev=False,
+            formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
+        )
+
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong, and where to read on."""
         raise HpcwatchError(message, f"see: {self.prog} --help", EXIT_USAGE)

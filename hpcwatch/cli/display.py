@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from typing import TYPE_CHECKING
 
+from hpcwatch.cli.output import complain
 from hpcwatch.config import Settings
 from hpcwatch.findings import Finding, Scope
 from hpcwatch.findings.live import LiveFindings
@@ -46,23 +46,6 @@ class Display:
         self._cpu_s: dict[int, tuple[float, float]] = {}
         self._used_cores: dict[int, float] = {}
         self._is_closed = False
-
-    @classmethod
-    def wanted(
-        cls,
-        options: argparse.Namespace,
-        timeline: Timeline,
-        program: Program,
-        settings: Settings,
-    ) -> Display | None:
-        """Return what --view asks for: by default the panel on a terminal, else nothing."""
-        kind = options.view
-        if kind == "auto":
-            has_terminal = sys.stderr is not None and sys.stderr.isatty()
-            kind = "panel" if has_terminal and os.environ.get("TERM") != "dumb" else "none"
-        if kind == "none" or sys.stderr is None:
-            return None
-        return cls(kind, options.color, timeline, program, settings)
 
     def update(self, sample: Sample) -> None:
         """Take a sample and show it, at most once a second. On the session's thread."""
@@ -121,8 +104,7 @@ class Display:
         from hpcwatch.views.line import line
 
         coloured = wants_colour(sys.stderr, self._colour)
-        sys.stderr.write(render(line(state, columns_of(sys.stderr)), coloured) + "\n")
-        sys.stderr.flush()
+        complain(render(line(state, columns_of(sys.stderr)), coloured))
 
     def _paint(self, state: LiveState) -> None:
         if self._panel is None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hpcwatch import __version__, config, environment, report, schedulers, store
+from hpcwatch.cli.output import write_error
 from hpcwatch.errors import HpcwatchError, os_reason
 from hpcwatch.launch import Program
 from hpcwatch.probe.probe import Probe, Target
@@ -41,6 +42,7 @@ class Observer:
         self._said: set[str] = set()
         self._lock = threading.Lock()
         self._early: list[Sample] = []
+        self._marks: list[store.Event] = []
         self._is_placed = False
         self._directory: store.RunDirectory | None = None
         self._recorder: Recorder | None = None
@@ -67,13 +69,12 @@ class Observer:
 
     def say(self, message: str) -> None:
         """Say a line on standard error, once."""
-        if message in self._said or sys.stderr is None:
+        if message in self._said:
             return
         self._said.add(message)
         line = f"hpcwatch: {clean(message)}\n"
         if self._display is None or not self._display.note(line):
-            sys.stderr.write(line)
-            sys.stderr.flush()
+            write_error(line)
 
     def _start(self) -> None:
         self._guarded("configuration ignored", self._configure)
@@ -139,9 +140,13 @@ class Observer:
         return self._directory
 
     def _show(self) -> None:
+        kind = _view_wanted(self._options.view)
+        if kind == "none":
+            return
         from hpcwatch.cli.display import Display
 
-        self._display = Display.wanted(self._options, self._timeline, self._program, self._settings)
+        colour = self._options.color
+        self._display = Display(kind, colour, self._timeline, self._program, self._settings)
 
     def _arrived(self, sample: Sample) -> None:
         """Take a sample. Called on the session's thread."""
@@ -158,20 +163,24 @@ class Observer:
     def _keep(self, sample: Sample) -> None:
         if self._recorder is not None:
             self._recorder.append(sample)
+            self._guarded("event not recorded", self._record_marks)
 
     def _session_failed(self, error: BaseException) -> None:
         self.say(f"monitoring stopped, the program runs on: {type(error).__name__}: {error}")
 
     def signal_arrived(self, number: int) -> None:
-        """Mark a signal in the recording."""
-        name = terminal.signal_name(number)
-        if name.startswith("SIGWINCH"):
-            return
-        self._guarded("event not recorded", lambda: self._mark("signal", {"signal": name}))
+        """Mark a signal, to be recorded with the next sample.
 
-    def _mark(self, name: str, fields: dict[str, object]) -> None:
-        if self._directory is not None:
-            self._directory.append_event(store.Event(time.time(), name, fields))
+        The caller waits for the program and must not wait for a file system.
+        """
+        name = terminal.signal_name(number)
+        if not name.startswith("SIGWINCH"):
+            self._marks.append(store.Event(time.time(), "signal", {"signal": name}))
+
+    def _record_marks(self) -> None:
+        marks, self._marks = self._marks, []
+        for mark in marks if self._directory is not None else ():
+            self._placed().append_event(mark)
 
     def suspend(self) -> None:
         """Clear the view: we are about to be stopped."""
@@ -201,16 +210,15 @@ class Observer:
         events = self._directory.read_events() if self._directory is not None else []
         made = report.build(run, self._whole_timeline(run), events, 0, self._settings.thresholds)
         is_saved = self._save(run, made)
-        if sys.stderr is not None:
-            coloured = wants_colour(sys.stderr, self._options.color)
-            if sys.stderr.isatty():  # the program may have left its last line open
-                sys.stderr.write("\n")
-            sys.stderr.write(terminal.text(made, coloured, columns_of(sys.stderr)))
-            if is_saved:
-                is_at_home = self._placed().path.startswith(store.root() + os.sep)
-                shown = run.id if is_at_home else shlex.quote(self._options.output)
-                sys.stderr.write(f"Again: hpcwatch report {shown}\n")
-            sys.stderr.flush()
+        coloured = wants_colour(sys.stderr, self._options.color)
+        text = terminal.text(made, coloured, columns_of(sys.stderr))
+        if sys.stderr is not None and sys.stderr.isatty():
+            text = "\n" + text  # the program may have left its last line open
+        if is_saved:
+            is_at_home = self._placed().path.startswith(store.root() + os.sep)
+            shown = run.id if is_at_home else shlex.quote(self._options.output)
+            text += f"Again: hpcwatch report {shown}\n"
+        write_error(text)
 
     def _save(self, run: store.Run, made: report.Report) -> bool:
         """Write how the run ended, and its report. A full disk is told of once."""
@@ -252,10 +260,10 @@ class Observer:
         is_whole = all(
             host.reading_count == len(host.at_s) for host in self._timeline.hosts.values()
         )
-        if is_whole or self._directory is None:
+        if is_whole or self._recorder is None or self._recorder.has_failed:
             return self._timeline
         timeline = Timeline(run.interval_s, run.job)
-        for sample in self._directory.read_samples():
+        for sample in self._placed().read_samples():
             if sample is not None:
                 timeline.add(sample)
         return timeline
@@ -274,6 +282,15 @@ def program_name(argv: list[str]) -> str:
         if not word.startswith("-"):
             return os.path.splitext(os.path.basename(word))[0] or name
     return name
+
+
+def _view_wanted(choice: str) -> str:
+    """Return what --view asks for: by default the panel on a terminal, else nothing."""
+    if sys.stderr is None:
+        return "none"
+    if choice != "auto":
+        return choice
+    return "panel" if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else "none"
 
 
 def _read_text(path: str) -> str | None:

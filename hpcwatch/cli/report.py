@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from hpcwatch import config
 from hpcwatch import report as reports
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.store import RunDirectory, find
+from hpcwatch.store import Run, RunDirectory, find
 from hpcwatch.timeline import Timeline
 from hpcwatch.views import terminal
 from hpcwatch.views.text import columns_of, wants_colour
@@ -47,5 +48,22 @@ def load(directory: RunDirectory) -> reports.Report:
     if not timeline.hosts and odd_lines > 1:  # one line may be torn, all of them are not ours
         hint = f"none of its {odd_lines} lines is a sample"
         raise HpcwatchError(f"{directory.path}: not a recording of hpcwatch", hint, EXIT_USAGE)
-    settings = config.load()
-    return reports.build(run, timeline, directory.read_events(), odd_lines, settings.thresholds)
+    return reports.build(
+        run,
+        timeline,
+        directory.read_events(),
+        odd_lines,
+        config.load().thresholds,
+        is_running=_is_monitored(run),
+    )
+
+
+def _is_monitored(run: Run) -> bool | None:
+    """Tell whether a run's monitor still lives; None if it ran on another host."""
+    if run.hosts != [os.uname().nodename]:
+        return None
+    try:
+        with open(f"/proc/{run.monitor_pid}/cmdline", "rb") as stream:
+            return b"hpcwatch" in stream.read()
+    except OSError:
+        return False

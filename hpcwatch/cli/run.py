@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import threading
 
 from hpcwatch.cli.arguments import Parser, interval
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+
+_PATIENCE_S = 60.0
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ def _parser() -> Parser:
         prog="hpcwatch run",
         usage="hpcwatch run [options] -- COMMAND [ARGUMENT ...]",
         description="Run a program under the monitor, which never disturbs it.",
-        allow_abbrev=False,
     )
     parser.add_argument("--name", help="a name for the run (default: the program's)")
     parser.add_argument(
@@ -36,21 +36,31 @@ def _parser() -> Parser:
         " or nothing (auto: the panel on a terminal, else nothing)",
     )
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Split our options from the program's words. Raises HpcwatchError."""
-    if "--" in arguments:
-        split = arguments.index("--")
-        options = _parser().parse_args(arguments[:split])
-        options.command += arguments[split + 1 :]
-    else:
-        options = _parser().parse_args(arguments)
+    split = _first_word(arguments)
+    options = _parser().parse_args(arguments[:split])
+    options.command = arguments[split:]
+    if options.command[:1] == ["--"]:
+        del options.command[0]
     if not options.command or not options.command[0]:
         raise HpcwatchError("no command to run", "say: hpcwatch run -- python train.py", EXIT_USAGE)
     return options
+
+
+def _first_word(arguments: list[str]) -> int:
+    """Return where the program's words begin: at ``--``, or at the first that is no option."""
+    position = 0
+    while position < len(arguments):
+        word = arguments[position]
+        if word == "--" or not word.startswith("-"):
+            break
+        # Each of our options takes a value, in the same word or in the next one.
+        position += 1 if "=" in word or word in ("-h", "--help") else 2
+    return min(position, len(arguments))
 
 
 def main(arguments: list[str]) -> int:
@@ -114,12 +124,20 @@ class Watch:
             self._observer.signal_arrived(number)
 
     def finish(self) -> None:
-        """Report. The program has ended."""
+        """Report. The program has ended, and its exit code must not wait for a hung file system."""
+        thread = threading.Thread(target=self._finish, name="hpcwatch-report", daemon=True)
+        thread.start()
+        thread.join(_PATIENCE_S)
+        if thread.is_alive():
+            _say(f"no report after {_PATIENCE_S:.0f} s: a file system does not answer")
+
+    def _finish(self) -> None:
         self._thread.join()
         if self._observer is not None:
             self._observer.finish()
 
 
 def _say(message: str) -> None:
-    if sys.stderr is not None:  # else print would choose the program's standard output
-        print(f"hpcwatch: {message}", file=sys.stderr, flush=True)
+    from hpcwatch.cli.output import complain
+
+    complain(f"hpcwatch: {message}")

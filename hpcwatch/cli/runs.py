@@ -21,13 +21,15 @@ def main(arguments: list[str]) -> int:
     if not runs:
         print(f"No runs in {root()} yet; record one with: hpcwatch run -- COMMAND")
         return 0
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
-    longest = max(len(run.id) for _, run in runs)
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if is_terminal else 200
+    longest = max(len(clean(run.id)) for _, run in runs)
     print(f"{'started':17}{'took':>9}  {'ended':10}{'run':{longest}}  command")
     for _, run in runs:
         started = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started_at_s))
-        row = f"{started:17}{format_clock(run.wall_s):>9}  {_ended(run):10}{run.id:{longest}}  "
-        print(cut(row + clean(shlex.join(run.argv)), width))
+        row = f"{started:17}{format_clock(run.wall_s):>9}  {_ended(run):10}"
+        row += f"{clean(run.id):{longest}}  {clean(shlex.join(run.argv))}"
+        print(cut(row, width))
     return 0
 
 

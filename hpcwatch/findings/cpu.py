@@ -182,7 +182,7 @@ def _is_to_blame(scope: Scope, use: _Use, window_s: float) -> bool:
 
     A task of GNU parallel is one of several that share the job's cores.
     """
-    if may_use_gpus(scope, use.host) or "PARALLEL_SEQ" in scope.environment:
+    if may_use_gpus(use.host) or "PARALLEL_SEQ" in scope.environment:
         return False
     if any(process.name in _LAUNCHERS for process in use.host.processes.values()):
         return False

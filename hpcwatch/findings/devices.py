@@ -59,13 +59,11 @@ def has_whole_node(job: Job | None, host: HostTimeline) -> bool:
 def is_opened(host: HostTimeline, gpu: GpuTimeline) -> bool:
     """True if a process of the job is known to have, or to have had, a context on the device."""
     listed = gpu.last.processes or []
-    return bool(gpu.holders) or any(process.pid in host.own_pids for process in listed)
+    return bool(gpu.holders) or any(process.pid in host.processes for process in listed)
 
 
-def may_use_gpus(scope: Scope, host: HostTimeline) -> bool:
-    """False only if the job is known to work on no device of this host."""
-    if scope.job is not None and scope.job.gpus_count:
-        return True
+def may_use_gpus(host: HostTimeline) -> bool:
+    """False only if the job's processes are known to work on no device of this host."""
     if not host.gpus:
         return host.last is None or host.last.gpus is None  # none is [], unknown is None
     return any(

@@ -190,6 +190,12 @@ def _holds(scope: Scope, host: HostTimeline, gpu: GpuTimeline) -> bool:
 def _unused_because(host: HostTimeline, gpu: GpuTimeline) -> tuple[str, str]:
     """Return why a device is unused, for the title, and what to do."""
     listed, used = gpu.last.processes, gpu.last.memory_used_bytes or 0
+    least_bytes = held_threshold_bytes(gpu, HELD_BYTES, HELD_SHARE)
+    if any(size >= least_bytes for size in gpu.columns["held_bytes"].high):
+        return "memory held, no work on it", (
+            "The program reserved memory there but ran nothing: check that it places its work on "
+            "the GPU, or ask for fewer GPUs."
+        )
     if is_opened(host, gpu):
         return "opened, nothing on it", (
             "The program opened the device but put no data there: check that it places its work "
@@ -200,7 +206,7 @@ def _unused_because(host: HostTimeline, gpu: GpuTimeline) -> tuple[str, str]:
             "The driver does not say who opened it. Check that the program uses the GPU, or ask "
             "for none."
         )
-    if used >= held_threshold_bytes(gpu, HELD_BYTES, HELD_SHARE):
+    if used >= least_bytes:
         return "held by others", (
             f"{format_bytes(used)} on it are held by processes that are not known as this job's. "
             "Check which device the program uses."
@@ -294,7 +300,7 @@ def _evidence(
     scope: Scope, host: HostTimeline, gpu: GpuTimeline, window_s: float
 ) -> dict[str, float | int | str]:
     """The numbers that are known, and a word on what was not."""
-    numbers: dict[str, float | int | str] = {"device": gpu.index}
+    numbers: dict[str, float | int | str] = {"gpu_index": gpu.index}
     for name, metric in (("util_mean_pct", "util_pct"), ("power_mean_w", "power_w")):
         part = judged(scope, host, metric, window_s, gpu)
         if part is not None:

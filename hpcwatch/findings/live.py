@@ -21,6 +21,9 @@ from hpcwatch.findings import (
 )
 
 EVERY_S = 5.0  # the shortest window is 60 s; oftener costs time and shows nothing
+_PARTS = (
+    20  # a rule is asked so many times a window: rules of long windows read more, and cost more
+)
 
 
 class _Standing(NamedTuple):
@@ -35,31 +38,33 @@ class _Standing(NamedTuple):
 class LiveFindings:
     """The findings of a running program, asked for as often as the view likes."""
 
-    def __init__(self, thresholds: Thresholds | None = None, every_s: float = EVERY_S) -> None:
-        """Rules are asked again after ``every_s``; between, the last answer stands."""
+    def __init__(self, thresholds: Thresholds | None = None) -> None:
         self._thresholds = thresholds or {}
-        self._every_s = every_s
         self._looked_s: float | None = None
+        self._asked_s: dict[str, float] = {}
         self._standing: dict[tuple[str, str, str], _Standing] = {}
         self._shown: list[Finding] = []
 
     def update(self, scope: Scope) -> list[Finding]:
         """Return the findings that stand at ``scope.end_s``, worst first."""
         now_s = scope.end_s
-        if self._looked_s is not None and 0 <= now_s - self._looked_s < self._every_s:
+        if _is_recent(self._looked_s, now_s, EVERY_S):
             return list(self._shown)
         self._looked_s = now_s
         for entry in rules().values():
-            self._ask(entry, scope)
+            values = dict(entry.defaults) | dict(self._thresholds.get(entry.name, {}))
+            every_s = max(values.get("window_s", 0.0) / _PARTS, EVERY_S)
+            if not _is_recent(self._asked_s.get(entry.name), now_s, every_s):
+                self._asked_s[entry.name] = now_s
+                self._ask(entry, scope, values, every_s)
         self._standing = {
             key: one for key, one in self._standing.items() if now_s - one.fired_s <= one.lasting_s
         }
         self._shown = settled(one.finding for one in self._standing.values())
         return list(self._shown)
 
-    def _ask(self, entry: RuleEntry, scope: Scope) -> None:
+    def _ask(self, entry: RuleEntry, scope: Scope, values: dict[str, Any], every_s: float) -> None:
         """Ask a rule, and a second time with eased thresholds if a finding of it would go."""
-        values = dict(entry.defaults) | dict(self._thresholds.get(entry.name, {}))
         found = {finding.key: finding for finding in ask(entry, scope, values)}
         before = {key: one for key, one in self._standing.items() if key[0] == entry.name}
         if any(_is_milder(found.get(key), one.finding) for key, one in before.items()):
@@ -67,9 +72,14 @@ class LiveFindings:
             for key in before.keys() & eased.keys():
                 found[key] = _eased_finding(found.get(key), eased[key], before[key].finding)
         # A reading that falls out of the window at the next look must not make it blink.
-        lasting_s = values.get("window_s", 0.0) + 2 * self._every_s
+        lasting_s = values.get("window_s", 0.0) + 2 * every_s
         for key, finding in found.items():
             self._standing[key] = _Standing(finding, scope.end_s, lasting_s)
+
+
+def _is_recent(at_s: float | None, now_s: float, every_s: float) -> bool:
+    """True if it was less than ``every_s`` ago. A clock that was set back says nothing."""
+    return at_s is not None and 0 <= now_s - at_s < every_s
 
 
 def _eased(entry: RuleEntry, values: dict[str, Any]) -> dict[str, Any]:

@@ -47,13 +47,15 @@ def memory_near_limit(
         stretch = stretch_of(scope, host, _above(shares, near_share), window_s)
         if stretch is None:
             continue
-        worst = stretch_of(scope, host, _above(shares, critical_share), window_s)
-        of_stretch = _usage(host, stretch.start_s, stretch.end_s)
+        is_worse = not shares[-1] <= critical_share or not scope.is_live
+        worst = is_worse and stretch_of(scope, host, _above(shares, critical_share), window_s)
+        start_s = stretch.end_s - window_s if scope.is_live else stretch.start_s
+        of_stretch = _usage(host, start_s, stretch.end_s)
         used = of_stretch.used_last_bytes if scope.is_live else of_stretch.used_high_bytes
         lasting = "" if scope.is_live else f" for {format_seconds(stretch.length_s)}"
         yield Finding(
             rule="memory-near-limit",
-            severity=Severity.WARNING if worst is None else Severity.CRITICAL,
+            severity=Severity.CRITICAL if worst else Severity.WARNING,
             host=host.name,
             entity="job",
             started_at_s=stretch.start_s,
@@ -137,7 +139,7 @@ def memory_killed(
         kills = _oom_kills(host)
         by_signal = scope.signal == _SIGKILL or scope.exit_code in _KILLED_EXIT_CODES
         usage = _usage(host, scope.end_s - last_s, scope.end_s)
-        is_near = usage.used_high_bytes >= killed_share * usage.limit_bytes
+        is_near = usage.used_high_bytes >= killed_share * usage.limit_bytes > 0
         if not kills and not (by_signal and is_near and not scope.is_live):
             continue
         whole = _usage(host, scope.start_s, scope.end_s)
@@ -183,7 +185,7 @@ def _shares(host: HostTimeline) -> list[float]:
 def _last_share(host: HostTimeline) -> float:
     """The share at the last sample; NaN if it is unknown."""
     charged, limit = host.columns["charged_bytes"].mean, host.columns["limit_bytes"].mean
-    return charged[-1] / limit[-1] if limit and limit[-1] > 0 else NAN
+    return charged[-1] / limit[-1] if limit[-1] > 0 else NAN
 
 
 def _above(shares: list[float], share: float) -> list[State]:
@@ -221,6 +223,8 @@ def _needed_bytes(
 def _full(used: float, limit: float) -> str:
     """Write a share without rounding it up to full: ``93 %``, ``99.7 %``."""
     share = 100.0 * used / limit
+    if share >= 1000:
+        return "over 999 %"
     return f"{share:.0f} %" if share < 99 or share >= 100 else f"{int(share * 10) / 10} %"
 
 

@@ -72,7 +72,7 @@ def _longest(
             start_s = None
         if not state:
             continue
-        if start_s is None or at_s - span_s - last_s > (1 - ENOUGH) * window_s:
+        if start_s is None or at_s - span_s - last_s > window_s - ENOUGH * window_s:
             start_s, held_s = at_s - span_s, 0.0
         last_s, held_s = at_s, held_s + span_s
         length_s = at_s - start_s
@@ -92,7 +92,7 @@ def busiest(part: Part, length_s: float) -> float:
 
     NaN if nothing is known.
     """
-    rows = [(s, m) for s, m in zip(part.span_s, part.mean, strict=True) if m == m and s > 0]
+    rows = [(s, m) for s, m in zip(part.span_s, part.mean, strict=True) if m == m]
     most, known_s, area, first = part.average(), 0.0, 0.0, 0
     for span_s, mean in rows:
         known_s += span_s

@@ -12,7 +12,7 @@ from .schema import Cgroup
 
 _NO_LIMIT_BYTES = 1 << 60  # version 1 says "none" with a number near 2**63
 _JOB = re.compile(
-    r"^(?P<group>.*(?:/slurm[^/]*(?:/uid_\d+)?/job_\d+|/slurmstepd\.scope/job_\d+"
+    r"^(?P<group>.*(?:/slurm[^/]*(?:/uid_\d+)?/job_\d+|/[^/]*slurmstepd\.scope/job_\d+"
     r"|/pbs_jobs\.service/jobid/[^/]+|/torque/[^/]+))(?:/|$)"
 )
 """Slurm v1 and v2, the OpenPBS hook, Torque's cpuset: the job's own level of the path."""
@@ -71,6 +71,9 @@ class CgroupReader:
         # Kernel memory is left out: version 1 counts reclaimable caches of names in it.
         shared = stat.get("total_shmem", 0)
         limit, limit_path = _smallest_limit(place, "memory.limit_in_bytes")
+        of_all = stat.get("hierarchical_memory_limit", _NO_LIMIT_BYTES)
+        if of_all < min(_NO_LIMIT_BYTES, limit or _NO_LIMIT_BYTES):
+            limit, limit_path = of_all, "above " + place.path  # a container hides whose it is
         throttled = _table(self._cpu, "cpu.stat").get("throttled_time")
         quota = _words(self._cpu, "cpu.cfs_quota_us") + _words(self._cpu, "cpu.cfs_period_us")
         cpu_s = None
@@ -119,8 +122,8 @@ def _place(
         job_path = match.group("group") if match else path
         # In a container the mount shows only a part of the hierarchy, from mount.root down.
         inside = job_path
-        if mount.root != "/" and job_path.startswith(mount.root):
-            inside = job_path[len(mount.root) :]
+        if (job_path + "/").startswith(mount.root.rstrip("/") + "/"):
+            inside = job_path[len(mount.root.rstrip("/")) :]
         top = root + mount.point
         folder = os.path.normpath(top + "/" + inside)
         if not os.path.isdir(folder):
@@ -145,13 +148,13 @@ def _words(place: Optional[Place], name: str) -> List[str]:
 
 def _number(place: Place, name: str) -> Optional[int]:
     words = _words(place, name)
-    return int(words[0]) if words and words[0].isdigit() else None
+    return int(words[0]) if words and _is_number(words[0]) else None
 
 
 def _table(place: Optional[Place], name: str) -> Dict[str, int]:
     """Read ``key number`` lines; unreadable files and odd lines give nothing."""
     words = _words(place, name)
-    return {key: int(value) for key, value in zip(words[::2], words[1::2]) if value.isdigit()}
+    return {key: int(value) for key, value in zip(words[::2], words[1::2]) if _is_number(value)}
 
 
 def _smallest_limit(place: Place, name: str) -> Tuple[Optional[int], Optional[str]]:
@@ -183,6 +186,11 @@ def _scaled(value: Optional[int], factor: float) -> Optional[float]:
 
 def _quota(words: List[str]) -> Optional[float]:
     """Return ``quota period`` as a number of cores; ``max`` and -1 mean none."""
-    if len(words) < 2 or not words[0].isdigit() or not words[1].isdigit() or words[1] == "0":
+    if len(words) < 2 or not all(map(_is_number, words[:2])) or int(words[1]) == 0:
         return None
     return int(words[0]) / int(words[1])
+
+
+def _is_number(word: str) -> bool:
+    """True for a whole number of a size that a kernel may print."""
+    return len(word) <= 20 and all(character in "0123456789" for character in word)

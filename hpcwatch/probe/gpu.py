@@ -14,7 +14,14 @@ from .schema import Gpu, GpuProcess
 
 _POLL_S = 0.5  # device utilisation covers 1/6 to 1 s, so this misses no gap of a second
 _DEADLINE_S = 5.0
+_NOT_OFFERED = {
+    "NVMLError_NotSupported",
+    "NVMLError_FunctionNotFound",
+    "NVMLLibraryMismatchError",
+}
+"""What pynvml raises where this driver or device lacks a call: unknown, and no fault."""
 _Util = Tuple[Optional[float], Optional[float], Optional[float]]
+_RETRY_S, _MOST_RETRY_S = 10.0, 600.0  # a driver that would not start is asked again
 _FULL_POLLS = 2  # processes, power and temperature at every second poll
 
 
@@ -62,17 +69,21 @@ class GpuReader:
         except OSError:
             self._is_absent = True  # no driver, no devices; pynvml need not be imported
             return
-        try:
-            import pynvml
+        pause_s = _RETRY_S
+        while not self._stop.is_set():
+            try:
+                devices = _open_devices()
+            except Exception as error:
+                with self._lock:
+                    self._failure = _reason(error)
+                    self._answered_s = time.monotonic() + pause_s
+                self._stop.wait(pause_s)
+                pause_s = min(2 * pause_s, _MOST_RETRY_S)
+            else:
+                self._poll(devices)
 
-            pynvml.nvmlInit()
-            handles = _handles(pynvml)
-        except Exception as error:
-            with self._lock:
-                self._failure = _reason(error)
-                self._is_absent = False
-            return
-        devices = [_Device(pynvml, index, handle) for index, handle in handles]
+    def _poll(self, devices: "List[_Device]") -> None:
+        """Read all devices until asked to stop."""
         polls = 0
         while not self._stop.is_set():
             for device in devices:
@@ -80,10 +91,18 @@ class GpuReader:
             with self._lock:
                 for device in devices:
                     device.publish()
-                self._devices = devices
+                self._devices, self._failure = devices, None
                 self._answered_s = time.monotonic()
             polls += 1
             self._stop.wait(_POLL_S)
+
+
+def _open_devices() -> "List[_Device]":
+    """Start NVML and find the devices. Raises what pynvml raises."""
+    import pynvml
+
+    pynvml.nvmlInit()
+    return [_Device(pynvml, index, handle) for index, handle in _handles(pynvml)]
 
 
 def _handles(pynvml: Any) -> List[Tuple[int, Any]]:
@@ -121,9 +140,8 @@ class _Device:
         try:
             return function(self._handle, *arguments)
         except Exception as error:
-            reason = _reason(error)
-            if "Not Supported" not in reason and "Function Not Found" not in reason:
-                self.failure = reason
+            if type(error).__name__ not in _NOT_OFFERED:
+                self.failure = _reason(error)
             return None
 
     def _text(self, function: Callable[..., Any]) -> Optional[str]:
@@ -159,11 +177,13 @@ class _Device:
         held: Dict[int, Optional[int]] = {}
         answered = False
         nvml = self._pynvml
-        for function in (
-            nvml.nvmlDeviceGetComputeRunningProcesses,
-            nvml.nvmlDeviceGetGraphicsRunningProcesses,
+        for name in (
+            "nvmlDeviceGetComputeRunningProcesses",
+            "nvmlDeviceGetGraphicsRunningProcesses",
         ):
-            listed = self._call(function)
+            listed = self._call(getattr(nvml, name))
+            if listed is None:  # a driver before 510 has the second version only
+                listed = self._call(getattr(nvml, name + "_v2"))
             if listed is not None:
                 answered = True
                 held.update((process.pid, process.usedGpuMemory) for process in listed)

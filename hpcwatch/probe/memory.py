@@ -16,6 +16,8 @@ _PSS_S_PER_BYTE = 8e-12  # 6.4 ms a GB was measured; rounded up until a process 
 _PSS_LEAST_S = 30e-6
 _CHANGE = 0.01  # a PSS stands until RSS moved by this share and half a megabyte
 _CHANGE_BYTES = 1 << 19
+_MOVING_S = 2.0
+_SHARED_BYTES = 1 << 20  # sharing less than this is not worth reading others again
 _MOST_FILES = 20000
 
 
@@ -35,10 +37,11 @@ class MemoryReader:
 
     def __init__(self, started_s: float, proc: str = "/proc") -> None:
         self._proc = proc
-        self._ration = Ration(share=0.01, most_s=1.0, first_s=0.06)
+        self._ration = Ration(share=0.01, most_s=1.0, first_s=0.1)
         self._files = MemoryFiles(started_s, proc)
         self._population = (0, 0)
         self._behind = False
+        self._settled_s = time.monotonic()
         self._rss = self._used = self._mapped = 0
         self._pss: Optional[int] = None
 
@@ -48,18 +51,59 @@ class MemoryReader:
         population = (table.seen_count, len(table.tracked))
         if table.changed or population != self._population or self._behind:
             alive = [tracked for tracked in table.tracked.values() if tracked.is_alive]
-            self._read_pss(alive, population)
-            for tracked in alive if self._behind else table.changed:
-                tracked.estimate_bytes = self._estimate(tracked, table)
-            self._sum(alive, files)
+            self._update(alive, table, population, files)
         return Used(self._rss, self._pss, self._used + max(files - self._mapped, 0), files, where)
+
+    def _update(
+        self, alive: List[Tracked], table: ProcessTable, population: Tuple[int, int], files: int
+    ) -> None:
+        """Bring the sums up to date, unless shared pages move too fast for that.
+
+        PSS readings of several processes are made one after the other and add up only if the
+        pages they share stay where they are meanwhile. While they move, the last sum stands, or
+        the largest process if that is more; for two seconds at most.
+        """
+        if population != self._population:
+            # A fork splits its parent's pages and an exit gives them back: all are stale.
+            self._population = population
+            for tracked in alive:
+                tracked.pss_at_rss_bytes = -1
+        sharers = [one for one in alive if one.shared_bytes or one.pss_bytes is None]
+        is_moving = len(sharers) > 1 and self._have_moved(sharers)
+        if not is_moving:
+            self._read_stale(alive)
+            is_moving = len(sharers) > 1 and not self._behind and self._have_moved(sharers)
+        now_s = time.monotonic()
+        if not is_moving:
+            self._settled_s = now_s
+        elif now_s - self._settled_s < _MOVING_S:
+            self._behind = True
+            self._rss = sum(tracked.stat.rss_bytes for tracked in alive)
+            self._used = max(self._used, *(tracked.stat.rss_bytes for tracked in alive))
+            return
+        else:
+            self._read_stale(alive)
+        for tracked in alive if self._behind else table.changed:
+            tracked.estimate_bytes = self._estimate(tracked, table)
+        self._sum(alive, files)
+
+    def _have_moved(self, sharers: List[Tracked]) -> bool:
+        """True if the RSS of these moved by more than a hundredth since this was asked last."""
+        moved = total = 0
+        for tracked in sharers:
+            statm = self._statm(tracked)
+            resident = tracked.stat.rss_bytes if statm is None else statm[0]
+            moved += abs(resident - tracked.seen_rss_bytes)
+            total += resident
+            tracked.seen_rss_bytes = resident
+        return moved > _CHANGE * total
 
     def _sum(self, alive: List[Tracked], files: int) -> None:
         """Sum up RSS, PSS, the estimates, and how much of them lies in files counted apart."""
         self._rss = sum(tracked.stat.rss_bytes for tracked in alive)
         # Pages of files (code, libraries) count once for all, and in full: their PSS depends on
         # how many strangers run the same interpreter, and hpcwatch itself may be one.
-        mapped = max((tracked.table.get(b"RssFile", 0) for tracked in alive), default=0)
+        mapped = max((tracked.file_bytes for tracked in alive), default=0)
         pages = sum(tracked.pss_file_bytes for tracked in alive)
         self._used = sum(tracked.estimate_bytes for tracked in alive) + max(pages, mapped)
         known = [tracked.pss_bytes for tracked in alive if tracked.pss_bytes is not None]
@@ -67,43 +111,47 @@ class MemoryReader:
         self._mapped = 0
         if files:
             self._mapped = sum(
-                tracked.pss_shared_bytes
+                tracked.pss_shmem_bytes
                 for tracked in alive
-                if tracked.pss_shared_bytes and self._files.maps_any(tracked.pid)
+                if tracked.pss_shmem_bytes and self._files.maps_any(tracked.pid)
             )
 
-    def _read_pss(self, alive: List[Tracked], population: Tuple[int, int]) -> None:
-        """Read PSS of those whose memory moved, largest change first.
+    def _read_stale(self, alive: List[Tracked]) -> None:
+        """Read PSS of all that are stale, or of none: readings of two moments do not add up.
 
-        A fork splits the parent's pages and an exit gives them back, so when processes come or
-        go, all that may share pages are stale.
+        One that touches shared pages lowers the PSS of the others without moving their RSS, so
+        all that share are stale together.
         """
-        if population != self._population:
-            self._population = population
-            for tracked in alive:
-                tracked.pss_at_rss_bytes = -1
-        self._behind = False
-        stale = [one for one in alive if _moved(one) > 0]
-        # Known ones first: a parent whose pages a fork now shares counts too much until it is
-        # read again, while the fork counts with nothing before it is read at all.
-        for tracked in sorted(stale, key=lambda one: (one.pss_bytes is None, -_moved(one))):
-            cost_s = (tracked.pss_rate_s or _PSS_S_PER_BYTE) * tracked.stat.rss_bytes
-            if not self._ration.allows(max(cost_s, _PSS_LEAST_S)):
-                self._behind = True
-                return
-            self._read_one(tracked)
+        stale = [one for one in alive if _is_stale(one)]
+        if any(one.shared_bytes or one.pss_bytes is None for one in stale):
+            stale = [one for one in alive if one.shared_bytes or _is_stale(one)]
+        cost_s = sum(
+            max((one.pss_rate_s or _PSS_S_PER_BYTE) * one.stat.rss_bytes, _PSS_LEAST_S)
+            for one in stale
+        )
+        self._behind = not self._ration.allows(cost_s)
+        if not self._behind:
+            for tracked in stale:
+                self._read_one(tracked)
 
     def _read_one(self, tracked: Tracked) -> None:
-        before_s = time.perf_counter()
+        before_s = time.process_time()
         rollup = _rollup("%s/%d" % (self._proc, tracked.pid))
-        cost_s = time.perf_counter() - before_s
+        cost_s = time.process_time() - before_s
         self._ration.spend(cost_s)
         tracked.pss_at_rss_bytes = tracked.stat.rss_bytes
         if rollup is None or b"Pss" not in rollup:
             tracked.pss_bytes = None
             return
         tracked.pss_bytes = rollup[b"Pss"]
-        tracked.pss_shared_bytes = rollup.get(b"Pss_Shmem", 0)
+        tracked.pss_at_fault_count = tracked.stat.own_fault_count
+        tracked.pss_shmem_bytes = rollup.get(b"Pss_Shmem", 0)
+        # Pages that others map, too, or may: a fork's not yet copied ones, shared memory.
+        shared = rollup.get(b"Shared_Dirty", 0) + tracked.pss_shmem_bytes
+        tracked.shared_bytes = shared if shared > _SHARED_BYTES else 0
+        tracked.file_bytes = tracked.table.get(b"RssFile", 0)
+        if not tracked.pss_shmem_bytes:
+            tracked.file_bytes = rollup.get(b"Rss", 0) - rollup.get(b"Anonymous", 0)
         tracked.pss_at_private_bytes = self._private_bytes(tracked)
         tracked.pss_file_bytes = rollup.get(b"Pss_File", 0)
         tracked.pss_rate_s = cost_s / max(tracked.stat.rss_bytes, 1 << 20)
@@ -130,20 +178,31 @@ class MemoryReader:
 
     def _private_bytes(self, tracked: Tracked) -> Optional[int]:
         """Return the resident anonymous memory of a process; shared and file pages are not."""
+        statm = self._statm(tracked)
+        return None if statm is None else statm[0] - statm[1]
+
+    def _statm(self, tracked: Tracked) -> Optional[Tuple[int, int]]:
+        """Return what is resident of a process, and how much of that is shared or of files."""
         try:
             words = read("%s/%d/statm" % (self._proc, tracked.pid)).split()
-            return (int(words[1]) - int(words[2])) * PAGE_BYTES
+            return int(words[1]) * PAGE_BYTES, int(words[2]) * PAGE_BYTES
         except (OSError, ValueError, IndexError):
             return None
 
 
-def _moved(tracked: Tracked) -> int:
-    """Bytes by which RSS has left the value it had at the last PSS reading; 0 if that stands."""
+def _is_stale(tracked: Tracked) -> bool:
+    """True if the memory has moved since the last PSS reading.
+
+    RSS tells, but not of pages that a fork copies when it writes to them: those are faults.
+    """
     rss = tracked.stat.rss_bytes
     if tracked.pss_at_rss_bytes < 0:
-        return max(rss, 1)
-    change = abs(rss - tracked.pss_at_rss_bytes)
-    return change if change > max(_CHANGE * rss, _CHANGE_BYTES) else 0
+        return True
+    moved = abs(rss - tracked.pss_at_rss_bytes)
+    if tracked.shared_bytes:
+        faults = tracked.stat.own_fault_count - tracked.pss_at_fault_count
+        moved = max(moved, faults * PAGE_BYTES)
+    return moved > max(_CHANGE * rss, _CHANGE_BYTES)
 
 
 def _rollup(folder: str) -> Optional[Dict[bytes, int]]:

@@ -2,7 +2,17 @@
 
 import os
 import time
-from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional
+from typing import (
+    TYPE_CHECKING,
+    Callable,
+    Dict,
+    FrozenSet,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Tuple,
+)
 
 from .cgroup import CgroupReader
 from .memory import MemoryReader
@@ -59,13 +69,10 @@ class Probe:
         """Read the node now. Without ``is_full`` processes and memory only: no imports."""
         errors: Dict[str, str] = {}
         at_s, uptime_s = time.time(), time.monotonic()
-        job, processes = self._read_job(errors)
-        node: Optional[Node] = None
-        gpus: Optional[List[Gpu]] = None
-        if is_full:
-            node, gpus = self._read_node(errors), self._read_gpus(errors)
-        else:
-            node = _memory_only()
+        gpus = self._read_gpus(errors) if is_full else None
+        holders = [process.pid for gpu in gpus or [] for process in gpu.processes or []]
+        job, processes = self._read_job(errors, holders)
+        node = self._read_node(errors) if is_full else _memory_only()
         return Sample(
             host=self._host,
             at_s=at_s,
@@ -105,9 +112,12 @@ class Probe:
             errors["cgroup"] = "%s: %s" % (type(error).__name__, error)
             return None
 
-    def _read_job(self, errors: Dict[str, str]) -> "tuple[Optional[JobUse], List[Process]]":
+    def _read_job(
+        self, errors: Dict[str, str], holders: List[int]
+    ) -> Tuple[Optional[JobUse], List[Process]]:
+        """Sum up the job's processes, and name the largest and those on a device."""
         try:
-            return self._sum_job(), self._table.largest(LISTED_PROCESSES)
+            return self._sum_job(), self._table.largest(LISTED_PROCESSES, holders)
         except Exception as error:
             errors["processes"] = "%s: %s" % (type(error).__name__, error)
             return None, []

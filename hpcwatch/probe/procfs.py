@@ -17,6 +17,8 @@ class Stat(NamedTuple):
     system_ticks: int
     reaped_user_ticks: int
     reaped_system_ticks: int
+    own_fault_count: int
+    """Minor faults of the process itself; the others include children waited for."""
     minor_fault_count: int
     major_fault_count: int
     thread_count: int
@@ -50,6 +52,7 @@ def parse_stat(raw: bytes) -> Stat:
         system_ticks=int(fields[12]),
         reaped_user_ticks=int(fields[13]),
         reaped_system_ticks=int(fields[14]),
+        own_fault_count=int(fields[7]),
         minor_fault_count=int(fields[7]) + int(fields[8]),
         major_fault_count=int(fields[9]) + int(fields[10]),
         thread_count=int(fields[17]),
@@ -131,9 +134,9 @@ class KeptFile:
 def parse_mounts(raw: bytes) -> List[Mount]:
     """Parse /proc/PID/mountinfo; odd lines are left out."""
     mounts = []
-    for line in raw.decode("utf-8", "surrogateescape").splitlines():
+    for line in raw.decode("utf-8", "surrogateescape").split("\n"):
         left, dash, right = line.partition(" - ")
-        fields, rest = left.split(), right.split()
+        fields, rest = left.split(" "), right.split(" ")
         if dash and len(fields) > 4 and rest:
             options = rest[2] if len(rest) > 2 else ""
             mounts.append(Mount(_unescape(fields[3]), _unescape(fields[4]), rest[0], options))

@@ -31,20 +31,24 @@ class Tracked:
         "descriptor",
         "details_s",
         "estimate_bytes",
+        "file_bytes",
         "io",
         "listed_ticks",
         "named",
         "pid",
+        "pss_at_fault_count",
         "pss_at_private_bytes",
         "pss_at_rss_bytes",
         "pss_bytes",
         "pss_file_bytes",
         "pss_rate_s",
-        "pss_shared_bytes",
+        "pss_shmem_bytes",
         "raw",
         "reaped_seen_ticks",
         "runnable_count",
+        "seen_rss_bytes",
         "share",
+        "shared_bytes",
         "stat",
         "table",
     )
@@ -68,7 +72,11 @@ class Tracked:
         self.estimate_bytes = 0
         self.pss_bytes: Optional[int] = None
         self.pss_file_bytes = 0
-        self.pss_shared_bytes = 0
+        self.pss_shmem_bytes = 0
+        self.pss_at_fault_count = 0
+        self.shared_bytes = 0
+        self.seen_rss_bytes = 0
+        self.file_bytes = 0
         self.pss_at_rss_bytes = -1
         self.pss_at_private_bytes: Optional[int] = None
         self.pss_rate_s: Optional[float] = None
@@ -152,17 +160,22 @@ class ProcessTable:
         self._outsiders &= names
         fresh: Dict[int, Tracked] = {}
         for name in names - self._outsiders - self._names:
-            tracked = self._open(name) if name.isdigit() else None
-            if tracked is None:
+            if not name.isdigit():
                 self._outsiders.add(name)
-            else:
+                continue
+            tracked = self._open(name)
+            if tracked is not None:
                 fresh[tracked.pid] = tracked
         for pid in self._excluded() if fresh else ():
             if pid in fresh:
-                self._leave_out(fresh.pop(pid))
+                self._drop_descriptor(fresh[pid])
+                self._outsiders.add(str(fresh.pop(pid).pid))
         found = self._adopt(fresh)
         for tracked in fresh.values():
-            self._leave_out(tracked)
+            self._drop_descriptor(tracked)
+            # One whose parent has just gone is about to be handed to a new one: look again.
+            if str(tracked.stat.ppid) in names or tracked.stat.ppid == 0:
+                self._outsiders.add(str(tracked.pid))
         return found
 
     def _adopt(self, fresh: Dict[int, Tracked]) -> List[Tracked]:
@@ -187,7 +200,10 @@ class ProcessTable:
     def _open(self, name: str) -> Optional[Tracked]:
         try:
             descriptor = os.open("%s/%s/stat" % (self._proc, name), os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
+        except PermissionError:  # hidden from us (hidepid): never one of ours
+            self._outsiders.add(name)
+            return None
+        except OSError:  # gone, or no descriptor left: look again at the next tick
             return None
         try:
             tracked = Tracked(int(name), descriptor, os.read(descriptor, _STAT_BYTES))
@@ -203,10 +219,6 @@ class ProcessTable:
         if tracked.descriptor is not None:
             self._kept -= 1
             tracked.close()
-
-    def _leave_out(self, tracked: Tracked) -> None:
-        self._drop_descriptor(tracked)
-        self._outsiders.add(str(tracked.pid))
 
     def _bury(self) -> None:
         """Take out processes that ended, and see that what they used is counted once.
@@ -307,13 +319,17 @@ class ProcessTable:
         sets = {tracked.allowed for tracked in self.tracked.values() if tracked.is_alive}
         return frozenset().union(*sets)
 
-    def largest(self, count: int) -> List[Process]:
-        """Name the ``count`` processes that used most CPU since last asked, and by memory."""
+    def largest(self, count: int, also: Iterable[int] = ()) -> List[Process]:
+        """Name the ``count`` processes that used most CPU since last asked, and by memory.
+
+        Those ``also`` named by pid are added if they are the job's.
+        """
         ran = [tracked for tracked in self.changed if tracked.pid in self.tracked]
         busiest = nlargest(count, ran, key=lambda one: one.stat.all_ticks - one.listed_ticks)
         for tracked in ran:
             tracked.listed_ticks = tracked.stat.all_ticks
         chosen = {tracked.pid: tracked for tracked in busiest + self._find_biggest(count)}
+        chosen.update((pid, self.tracked[pid]) for pid in also if pid in self.tracked)
         return [self._describe(tracked) for tracked in chosen.values() if tracked.is_alive]
 
     def _find_biggest(self, count: int) -> List[Tracked]:

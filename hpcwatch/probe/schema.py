@@ -179,18 +179,16 @@ class Sample(NamedTuple):
     window: Optional[Window] = None
 
 
-_RECORDS = {"node": Node, "cgroup": Cgroup, "job": JobUse, "window": Window}
-_LISTS = {"gpus": Gpu}  # "processes" means Process in a Sample and GpuProcess in a Gpu
-
-
 def to_plain(value: Any) -> Any:
     """Turn records into dicts without the fields that are None, so that lines stay short."""
     if hasattr(value, "_fields"):
         return {
             name: to_plain(field) for name, field in zip(value._fields, value) if field is not None
         }
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [to_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: to_plain(item) for name, item in value.items()}
     if isinstance(value, float):
         return round(value, 6)
     return value
@@ -208,43 +206,14 @@ def from_line(line: str) -> Sample:
 
     Raises ValueError if the line is torn, foreign, or of a newer schema.
     """
-    plain = json.loads(line)
-    if not isinstance(plain, dict) or not isinstance(plain.get("version"), int):
-        raise ValueError("not a sample")
-    if plain["version"] > SCHEMA_VERSION:
-        raise ValueError("sample of schema %d, newer than this hpcwatch" % plain["version"])
+    from .decode import build
+
     try:
-        sample: Sample = _build(Sample, plain)
-    except (TypeError, KeyError, AttributeError) as error:
+        plain = json.loads(line)
+        version = plain["version"]
+        if version > SCHEMA_VERSION:
+            raise ValueError("sample of schema %d, newer than this hpcwatch" % version)
+        sample: Sample = build(Sample, plain)
+    except (TypeError, KeyError, RecursionError) as error:
         raise ValueError("not a sample: %s" % error)
     return sample
-
-
-_NUMBERS = ("_bytes", "_s", "_pct", "_w", "_j", "_mhz", "_celsius", "_cores", "_count")
-
-
-def _build(record: Any, plain: Dict[str, Any]) -> Any:
-    """Build a record from a dict, with the records it is made of."""
-    values: Dict[str, Any] = {}
-    for name in record._fields:
-        value = plain.get(name)
-        if value is None:
-            continue
-        if name in _RECORDS:
-            value = _build(_RECORDS[name], value)
-        elif name in _LISTS:
-            value = [_build(_LISTS[name], item) for item in value]
-        elif name == "processes":
-            item_type = GpuProcess if record is Gpu else Process
-            value = [_build(item_type, item) for item in value]
-        elif name.endswith(_NUMBERS) or name in ("pid", "ppid", "index"):
-            _check_numbers(name, value)
-        values[name] = value
-    return record(**values)
-
-
-def _check_numbers(name: str, value: Any) -> None:
-    """Raise TypeError unless the value is a number, or a list of them."""
-    for number in value if isinstance(value, list) else (value,):
-        if not isinstance(number, (int, float)):
-            raise TypeError("%s is no number" % name)

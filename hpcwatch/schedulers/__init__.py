@@ -1,56 +1,37 @@
 """What a scheduler says of a job. Pure: nothing here runs a command.
 
-One module per scheduler; ``from_environment`` asks each whether this process is inside one of its
-jobs.
+One module per scheduler with pairs of a command and its parser (``query``). ``environment`` tells
+which job this process is in, ``detection`` which scheduler a machine has, and ``inquiry`` asks
+it in the right order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-ReadText = Callable[[str], str | None]
-"""Reads a small file, such as $PBS_NODEFILE; None if it cannot be read."""
+from hpcwatch.schedulers.job import Job, JobNode, JobState, ReadText
 
+if TYPE_CHECKING:
+    from hpcwatch.schedulers.query import Scheduler
 
-class Job(NamedTuple):
-    """A job and what was asked for it. None is unknown, or not asked for."""
+__all__ = ["NAMES", "Job", "JobNode", "JobState", "ReadText", "from_environment", "scheduler"]
 
-    id: str
-    scheduler: str
-    """``torque``, ``pbspro`` or ``slurm``."""
-    name: str | None = None
-    queue: str | None = None
-    nodes: tuple[str, ...] = ()
-    cores_count: int | None = None
-    """Over all nodes."""
-    node_cores_count: int | None = None
-    """On this node."""
-    gpus_count: int | None = None
-    memory_bytes: int | None = None
-    """Over all nodes."""
-    node_memory_bytes: int | None = None
-    """On this node."""
-    walltime_s: int | None = None
-    started_at_s: float | None = None
-    is_interactive: bool = False
-
-    def is_called(self, word: str) -> bool:
-        """True if a user may mean this job: ``305669`` for ``305669.qb3``."""
-        return word == self.id or word == self.id.partition(".")[0]
+NAMES = ("slurm", "torque", "pbspro")
+"""One module each, in the order they are preferred: Slurm may come with Torque's names too."""
 
 
-_WITH_ENVIRONMENT = ("slurm", "torque", "pbspro")
+def scheduler(name: str) -> Scheduler:
+    """Return a scheduler's commands and parsers. ``name`` is one of NAMES."""
+    commands: Scheduler = import_module(f"{__name__}.{name}").COMMANDS
+    return commands
 
 
 def from_environment(environment: Mapping[str, str], read_text: ReadText) -> Job | None:
     """Return the job this process runs in, or None outside of one."""
     if "SLURM_JOB_ID" not in environment and "PBS_JOBID" not in environment:
         return None
-    for name in _WITH_ENVIRONMENT:
-        module = import_module(f"{__name__}.{name}")
-        job: Job | None = module.from_environment(environment, read_text)
-        if job is not None:
-            return job
-    return None
+    from hpcwatch.schedulers.environment import job
+
+    return job(environment, read_text)

@@ -1,84 +1,140 @@
-"""Slurm: what its jobs' environment says (sbatch(1), "OUTPUT ENVIRONMENT VARIABLES")."""
+"""Slurm's commands: `scontrol`, `squeue`, `sacct`, `sstat`, `scancel`, `sbatch`.
+
+One job is read from scontrol, the only one that tells cores, memory and devices on each node;
+lists come from squeue's JSON, whose names may hold anything; what is over from sacct.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 
-from hpcwatch.schedulers import Job, ReadText
-from hpcwatch.schedulers.text import count, devices_count
+from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.schedulers.environment import slurm as from_environment
+from hpcwatch.schedulers.hosts import expand_hosts
+from hpcwatch.schedulers.job import Job, Usage
+from hpcwatch.schedulers.query import (
+    Answer,
+    Node,
+    Query,
+    RefusedError,
+    clean_host,
+    clean_script,
+    clean_user,
+    done,
+    is_unknown,
+    submitted_id,
+)
+from hpcwatch.schedulers.slurm_accounting import (
+    HISTORY_FIELDS,
+    SEPARATOR,
+    USAGE_FIELDS,
+    jobs_from_sacct,
+    usage_from_sstat,
+)
+from hpcwatch.schedulers.slurm_json import jobs_from_squeue
+from hpcwatch.schedulers.slurm_text import jobs_from_scontrol, nodes_from_scontrol
 
-_MIB = 1 << 20
-_PER_NODE = re.compile(r"(\d+)(?:\(x(\d+)\))?")
+__all__ = ["COMMANDS", "Slurm", "expand_hosts", "from_environment"]
+
+_ID = re.compile(r"(\d{1,12})(?:[_+](\d{1,9}))?", re.ASCII)
+_SUBMITTED = re.compile(r"\d{1,12}(?:;[\w.-]+)?", re.ASCII)
+_WAITING = re.compile(r"(\d{1,12})_\[[\d,:%-]*\]", re.ASCII)
 
 
-def from_environment(environment: Mapping[str, str], _: ReadText) -> Job | None:
-    """Return the Slurm job this process runs in, None if it is in none."""
-    job_id = environment.get("SLURM_JOB_ID")
-    if not job_id:
-        return None
-    nodes_count = count(environment.get("SLURM_JOB_NUM_NODES")) or 1
-    on_node = count(environment.get("SLURM_CPUS_ON_NODE"))
-    per_node = count(environment.get("SLURM_MEM_PER_NODE"))
-    per_core = count(environment.get("SLURM_MEM_PER_CPU"))
-    cores = _sum_per_node(environment.get("SLURM_JOB_CPUS_PER_NODE"))
-    memory = node_memory = None
-    if per_node:
-        memory, node_memory = per_node * nodes_count * _MIB, per_node * _MIB
-    elif per_core:
-        memory = cores * per_core * _MIB if cores else None
-        node_memory = on_node * per_core * _MIB if on_node else None
-    gpus = devices_count(environment.get("SLURM_JOB_GPUS"))
-    started, ends = (count(environment.get(f"SLURM_JOB_{w}_TIME")) for w in ("START", "END"))
-    return Job(
-        id=job_id,
-        scheduler="slurm",
-        name=environment.get("SLURM_JOB_NAME"),
-        queue=environment.get("SLURM_JOB_PARTITION"),
-        nodes=expand_hosts(environment.get("SLURM_JOB_NODELIST", "")),
-        cores_count=cores,
-        node_cores_count=on_node,
-        gpus_count=gpus * nodes_count if gpus else gpus,
-        memory_bytes=memory,
-        node_memory_bytes=node_memory,
-        walltime_s=ends - started if ends and started else None,
-        started_at_s=started,
-        is_interactive=environment.get("SLURM_JOB_NAME") == "interactive",
+class Slurm:
+    """Slurm's commands."""
+
+    name = "slurm"
+
+    def clean_id(self, text: str) -> str:
+        """Return ``4711``, ``2_3`` or ``4+0``; of ``2_[3-6%2]`` the array. Raises HpcwatchError."""
+        word = text.strip()
+        waiting = _WAITING.fullmatch(word)
+        if waiting:
+            return waiting[1]
+        if not _ID.fullmatch(word):
+            hint = "they look like 4711, 2_3 or 4+0"
+            raise HpcwatchError(f"{word[:60]!r} is no Slurm job id", hint, EXIT_USAGE)
+        return word
+
+    def job(self, *job_ids: str) -> Query[tuple[Job, ...]]:
+        """Ask for these jobs in one call; scontrol takes one id, so several are picked from all."""
+        ids = [self.clean_id(job_id) for job_id in job_ids]
+        argv = ["scontrol", "show", "job", "-d"]
+        if len(ids) == 1:
+            argv.append(ids[0])
+        return Query(argv, lambda answer: _only(ids, jobs_from_scontrol(answer)))
+
+    def jobs(self, user: str) -> Query[tuple[Job, ...]]:
+        """Ask for a user's jobs. Some versions' --json ignores -u, so they are picked again."""
+        name = clean_user(user)
+
+        def owned(jobs: tuple[Job, ...]) -> tuple[Job, ...]:
+            return tuple(job for job in jobs if job.owner == name)
+
+        return Query(
+            ["squeue", "--json", "-u", name],
+            lambda answer: owned(jobs_from_squeue(answer)),
+            if_odd=Query(
+                ["scontrol", "show", "job", "-d"], lambda answer: owned(jobs_from_scontrol(answer))
+            ),
+        )
+
+    def history(self, job_id: str) -> Query[tuple[Job, ...]]:
+        """Ask the accounting, which also answers while the controller is down."""
+        which = self.clean_id(job_id)
+        fields = ",".join(HISTORY_FIELDS)
+        return Query(
+            ["sacct", "-P", f"--delimiter={SEPARATOR}", "-j", which, "-o", fields],
+            lambda answer: _only([which], jobs_from_sacct(answer)),
+        )
+
+    def usage(self, job_id: str) -> Query[Usage | None]:
+        """Ask for the use of a running job's steps so far."""
+        fields = ",".join(USAGE_FIELDS)
+        argv = ["sstat", "-a", "-P", "-j", self.clean_id(job_id), "-o", fields]
+        return Query(argv, usage_from_sstat)
+
+    def estimate(self, job_id: str) -> None:
+        """The job's own answer holds it."""
+
+    def nodes(self, names: Sequence[str] = ()) -> Query[tuple[Node, ...]]:
+        """Ask for nodes, for all without names."""
+        which = ",".join(clean_host(name) for name in names)
+        return Query(["scontrol", "show", "node", "-d", *filter(None, [which])], _nodes)
+
+    def cancel(self, job_id: str) -> Query[str]:
+        """End a job. scancel succeeds silently even if there is none: look again afterwards."""
+        return Query(["scancel", self.clean_id(job_id)], _cancelled)
+
+    def submit(self, script: str, arguments: Sequence[str] = ()) -> Query[str]:
+        """Submit a script."""
+        argv = ["sbatch", "--parsable", *arguments, clean_script(script)]
+        return Query(argv, lambda answer: submitted_id("sbatch", _SUBMITTED, answer))
+
+
+def _nodes(answer: Answer) -> tuple[Node, ...]:
+    return () if is_unknown(answer) else nodes_from_scontrol(answer)
+
+
+def _cancelled(answer: Answer) -> str:
+    if answer.exit_code == 0 and "error:" in answer.words:  # as some versions do
+        raise RefusedError(answer.words)
+    return done("scancel", answer)
+
+
+def _only(ids: Sequence[str], jobs: tuple[Job, ...]) -> tuple[Job, ...]:
+    """Keep what was asked for; a number also means an array's tasks and a job's components."""
+    if not ids:
+        return jobs
+    asked = frozenset(ids)
+    return tuple(
+        job
+        for job in jobs
+        if {job.id, job.raw_id, job.array_id, job.het_id} & asked
+        or any(job.is_called(word) for word in ids)
     )
 
 
-def _sum_per_node(text: str | None) -> int | None:
-    """Sum ``20(x2),4``: cores a node, and on how many nodes."""
-    parts = [_PER_NODE.fullmatch(part) for part in (text or "").split(",")]
-    if not all(parts):
-        return None
-    return sum(int(part[1]) * int(part[2] or 1) for part in parts if part)
-
-
-_HOSTS = re.compile(r"([^,\[\]]+(?:\[[^\[\]]*\][^,\[\]]*)*)")
-
-
-def expand_hosts(text: str) -> tuple[str, ...]:
-    """Expand ``qb[001-003,010],login1`` in order; what is not of that form gives nothing."""
-    hosts: list[str] = []
-    for word in _HOSTS.findall(text):
-        hosts += _expand(word)
-    return tuple(hosts)
-
-
-def _expand(word: str) -> list[str]:
-    before, opening, rest = word.partition("[")
-    ranges, closing, after = rest.partition("]")
-    if not opening:
-        return [word]
-    if not closing:
-        return []
-    names = []
-    for part in ranges.split(","):
-        first, dash, last = part.partition("-")
-        last = last if dash else first
-        if not (first.isdigit() and last.isdigit()) or int(last) - int(first) > 100_000:
-            return []
-        for number in range(int(first), int(last) + 1):
-            names += [f"{before}{number:0{len(first)}}{tail}" for tail in _expand(after) or [""]]
-    return names
+COMMANDS = Slurm()

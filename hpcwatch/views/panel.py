@@ -88,7 +88,8 @@ def _totals(state: LiveState, width: int) -> Line:
     if line_width(cpu_cell) > half:
         row = [Span("CPU ", "bold"), value(cores), Span("  MEM ", "bold"), value(memory)]
         return [*row, peak] if line_width([*row, peak]) <= width else row
-    rest = min(width - half - _GAP - width_of(peak.text), line_width(memory_cell) + _MOST_SPARK)
+    most = line_width(memory_cell) + 1 + _MOST_SPARK
+    rest = min(width - half - _GAP - width_of(peak.text), most)
     return [
         *_cell(cpu_cell, state.cores_history, state.cores, half),
         Span(" " * _GAP),
@@ -223,6 +224,7 @@ _SAVE, _RESTORE = "\x1b7", "\x1b8"  # cursor, colours, character set
 _NO_REGION = "\x1b[r"
 _PLAIN = "\x1b[m"
 _DOWN = "\x1bD"  # one row down in the same column; scrolls at the bottom
+_NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"  # a row too long is cut, even if we were not told why
 _ERASE_ROW = "\x1b[2K"
 _FROM_HERE = "\x1b[J"  # erases to the end of the screen
 _BELOW = "\x1b[B\x1b[G" + _FROM_HERE  # leaves the row of the cursor, with its progress bar
@@ -335,9 +337,8 @@ class Panel:
         self._is_waiting = True
         if self._row_count == 0:
             return
-        top = self._size.lines - self._row_count + 1
-        text = f"{_SAVE}{_NO_REGION}{_PLAIN}\x1b[{top};1H{_FROM_HERE}{_RESTORE}"
-        if self._write(text, _PATIENCE_S):
+        erased = f"{_bottom_row(self._row_count - 1)}{_FROM_HERE}"
+        if self._write(f"{_SAVE}{_NO_REGION}{_PLAIN}{erased}{_RESTORE}", _PATIENCE_S):
             self._row_count = 0
             self._has_ghost = True
 
@@ -351,13 +352,16 @@ class Panel:
         if not shown:
             self._release()
             return
-        has_moved = self._row_count > 0 and size != self._size
-        erased = _BELOW if has_moved or self._row_count > len(shown) else ""
-        erased = _FROM_HERE if self._has_ghost else erased
-        bottom = size.lines - len(shown)
-        text = f"{_make_room(len(shown), erased)}{_SAVE}{_PLAIN}\x1b[1;{bottom}r"
-        for row, spans in enumerate(shown, bottom + 1):
-            text += f"\x1b[{row};1H{_ERASE_ROW}{render(spans, self._coloured)}"
+        # An old picture may have come to lie where the program has got to since.
+        has_ghost = self._has_ghost or (self._row_count > 0 and size != self._size)
+        erased = _BELOW if self._row_count > len(shown) else ""
+        erased = _FROM_HERE if has_ghost else erased
+        painted = "".join(
+            f"{_bottom_row(index)}{_ERASE_ROW}{render(row, self._coloured)}"
+            for index, row in enumerate(reversed(shown))
+        )
+        region = f"\x1b[1;{size.lines - len(shown)}r"
+        text = f"{_make_room(len(shown), erased)}{_SAVE}{_PLAIN}{_NO_WRAP}{painted}{_WRAP}{region}"
         if self._write(text + _RESTORE, _PATIENCE_S):
             self._row_count, self._size, self._has_ghost = len(shown), size, False
 
@@ -394,6 +398,15 @@ class Panel:
         is_taken = len(pending) < len(piece)
         self._unsent = pending if is_taken else pending[: len(pending) - len(piece)]
         return is_taken
+
+
+def _bottom_row(index: int) -> str:
+    """Go to a row counted from the bottom.
+
+    Not to one counted from the top by the size we know of: tmux resizes what it shows some tenths
+    of a second before it says so, and we would paint over what the program printed.
+    """
+    return "\x1b[999H" + (f"\x1b[{index}A" if index else "")
 
 
 def _make_room(row_count: int, erased: str) -> str:

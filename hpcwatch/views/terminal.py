@@ -92,7 +92,11 @@ def ending(report: Report) -> tuple[str, str]:
     """Say how the run ended, and in which style."""
     run = report.run
     if run.ended_at_s is None:
-        return "monitor killed, or still running", "warning"
+        if report.is_running:
+            return "still running", "warning"
+        if report.is_running is None:  # it ran elsewhere: nobody here can tell
+            return "unfinished; last seen", "warning"
+        return "its monitor was killed; last seen", "warning"
     if run.signal is not None:
         return f"killed by {signal_name(run.signal)}", "critical"
     if run.exit_code:
@@ -120,7 +124,7 @@ def _findings(report: Report, width: int) -> list[Line]:
         if gap >= 2:
             title += [Span(" " * gap), Span(finding.rule, "dim")]
         made.append(title)
-        wrapped = textwrap.wrap(clean(finding.advice), width - _LABEL)
+        wrapped = textwrap.wrap(clean(finding.advice), max(width - _LABEL, 10))
         made += [[Span(" " * _LABEL + row)] for row in wrapped]
         for change in finding.directives:
             if change.old:
@@ -137,6 +141,10 @@ def _table(report: Report) -> list[Line]:
     host = next(iter(report.timeline.hosts.values()), None)
     made.append(_cpu_row(report, host))
     made.append(_memory_row(report, host))
+    if summary.memory_files_bytes:
+        where = clean(summary.memory_files_where or "")
+        files = f"of it up to {format_bytes(summary.memory_files_bytes)} in files in {where}"
+        made.append([Span(f"{'':{_LABEL}}{files}", "dim")])
     made += [_gpu_row(report, gpu) for gpu in summary.gpus]
     time_asked = report.run.job.walltime_s if report.run.job is not None else None
     if time_asked:
@@ -221,8 +229,8 @@ def _largest(report: Report, width: int) -> list[Line]:
     for process in large[:_NAMED]:
         label = "Processes" if not made else ""
         made.append([Span(f"{label:{_LABEL}}{_process(process, width - _LABEL)}")])
-    if summary.processes_total > len(made):
-        seen = f"{summary.processes_total:,} seen, at most {summary.processes_max:,} at once"
+    if (summary.processes_total or 0) > len(made):
+        seen = f"{summary.processes_total:,} seen, at most {summary.processes_max or 0:,} at once"
         made.append([Span(f"{'':{_LABEL}}{seen}", "dim")])
     return [*made, []] if made else []
 

@@ -36,8 +36,6 @@ class Span(NamedTuple):
 
 Line = Sequence[Span]
 
-_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-
 
 def clean(text: str) -> str:
     r"""Make foreign text harmless: controls, invisible and direction marks become ``\x1b``.
@@ -53,7 +51,7 @@ def clean(text: str) -> str:
 
 def _is_harmful(character: str) -> bool:
     # A variation selector makes some terminals draw the character before it twice as wide.
-    return unicodedata.category(character) in _INVISIBLE or "\ufe00" <= character <= "\ufe0f"
+    return not character.isprintable() or "\ufe00" <= character <= "\ufe0f"
 
 
 def _escaped(character: str) -> str:
@@ -140,9 +138,10 @@ def render(line: Line, coloured: bool) -> str:
 def fresh_line(columns: int) -> str:
     """Return what puts a terminal's cursor at the start of a line, wherever a program left it.
 
-    So many blanks stay on the line if they begin at its start; else they reach the next one.
+    As many blanks as the line has columns stay on it if they begin at its start; else they reach
+    the next one.
     """
-    return " " * (columns - 1) + "\r"
+    return " " * columns + "\r"
 
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -172,8 +171,10 @@ def _largest(values: Sequence[float]) -> float:
     return max([value for value in values if value == value], default=math.nan)
 
 
-def wants_colour(stream: TextIO, choice: str = "auto") -> bool:
+def wants_colour(stream: TextIO | None, choice: str = "auto") -> bool:
     """Decide on colour: the choice, then NO_COLOR (no-color.org), then whether it is a terminal."""
+    if stream is None:  # closed before we started
+        return False
     if choice != "auto":
         return choice == "always"
     if os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb":
@@ -181,11 +182,13 @@ def wants_colour(stream: TextIO, choice: str = "auto") -> bool:
     return stream.isatty()
 
 
-def columns_of(stream: TextIO, default: int = 80) -> int:
+def columns_of(stream: TextIO | None, default: int = 80) -> int:
     """Return the width to write for: COLUMNS, else the terminal's, else 80."""
     given = os.environ.get("COLUMNS", "")
     if given.isascii() and given.isdigit() and int(given) > 0:
         return int(given)
+    if stream is None:
+        return default
     try:
         return os.get_terminal_size(stream.fileno()).columns or default
     except (OSError, ValueError):

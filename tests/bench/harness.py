@@ -24,9 +24,7 @@ def subject(name: str, *arguments: object) -> list[str]:
     return [sys.executable, str(SUBJECTS / name), *map(str, arguments)]
 
 
-def wait_until(
-    condition: Callable[[], object], what: str, deadline_s: float = DEADLINE_S
-) -> None:
+def wait_until(condition: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:
     """Return as soon as the condition holds; `TimeoutError` that says what did not happen."""
     end = time.monotonic() + deadline_s
     while not condition():
@@ -42,6 +40,13 @@ def lines(path: Path) -> list[str]:
     except FileNotFoundError:
         return []
     return text[: text.rfind("\n") + 1].splitlines()
+
+
+def hear_signals() -> None:
+    """Take back what `nohup` or a script's `&` made this process ignore, and would hand on."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def state(pid: int) -> str:
@@ -114,7 +119,7 @@ class Terminal:
             try:
                 if cwd is not None:
                     os.chdir(cwd)
-                os.execvpe(command[0], command, os.environ if env is None else env)
+                os.execvpe(command[0], list(command), os.environ if env is None else env)
             finally:
                 os._exit(127)
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("4H", 30, 100, 0, 0))

@@ -72,10 +72,8 @@ class CgroupMeter(Meter):
         return int(words[words.index("usage_usec") + 1]) / 1e6
 
     def close(self) -> None:
-        for group in (self._monitor, self._workload):
-            procs = group / "cgroup.procs"
-            wait_until(lambda procs=procs: not procs.read_text(), f"{group} to be empty")
-            group.rmdir()
+        wait_until(lambda: removed(self._monitor), "the monitor's processes to be gone")
+        wait_until(lambda: removed(self._workload), "the program's processes to be gone")
 
 
 class ProcMeter(Meter):
@@ -103,6 +101,15 @@ class ProcMeter(Meter):
                 stat = Path(f"/proc/{pid}/stat").read_bytes()
                 ticks += sum(map(int, stat[stat.rindex(b")") + 2 :].split()[11:15]))
         return ticks / TICKS
+
+
+def removed(group: Path) -> bool:
+    """Remove a cgroup, which its last process must have left."""
+    try:
+        group.rmdir()
+    except OSError:
+        return False
+    return True
 
 
 def make() -> Meter:

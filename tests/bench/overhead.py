@@ -1,10 +1,12 @@
 """What each tool costs: start-up, CPU time per sample, memory.
 
 Start-up is the wall time of `true`, a program of a millisecond, under the tool as it comes (a tool
-that sleeps out its interval before it ends costs its user that interval). CPU and memory are
-the monitor's alone and in its steady state: the difference of two readings while the program does
-nothing, divided by the samples taken in between, and the PSS at the end. All tools take turns
-within each round, so a machine that is busy for a while does not wrong one of them.
+that sleeps out its interval before it ends costs its user that interval). CPU and memory are the
+monitor's alone and in its steady state: the difference of two readings while the program does
+nothing, divided by the samples taken in between, and the PSS at the end. Steady means that the
+first look at many processes, which a monitor may spread over a while, is over; all are given the
+same time for it. The tools take turns within each round, so a machine that is busy for a while does
+not wrong one of them.
 """
 
 from __future__ import annotations
@@ -25,7 +27,6 @@ from tables import NOTHING, markdown, options, progress, save, spread
 from tools import TOOLS, Hpcwatch, Tool, environment
 
 INTERVAL_S = 1.0
-CROWD = 1000
 LIFE_S = 600  # of the watched program, if nobody ends it
 
 
@@ -35,13 +36,15 @@ class Plan:
 
     startups: int
     rounds: int
+    crowd: int
     settle_s: float
+    settle_s_per_process: float
     watch_s: float
     growth: tuple[int, ...]
 
 
-FULL = Plan(startups=20, rounds=3, settle_s=4, watch_s=12, growth=(100, 300, 1000, 3000))
-QUICK = Plan(startups=5, rounds=1, settle_s=3, watch_s=4, growth=(100, 1000))
+FULL = Plan(20, 3, 1000, 4, 0.015, 10, (100, 300, 1000, 3000))
+QUICK = Plan(5, 1, 300, 3, 0.015, 4, (100, 300))
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def startup_s(command: Sequence[str], work: Path) -> float:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        check=False,
     )
     return time.perf_counter() - started
 
@@ -120,6 +124,17 @@ def watched(tool: Tool, count: int, gauge: meter.Meter, work: Path) -> Iterator[
             monitor.wait()
 
 
+def after_a_sample(tool: Tool, work: Path) -> int:
+    """Wait until a sample has just been taken, as far as that can be seen; how many there are.
+
+    Between two such moments lie whole samples, so none is charged to the tool by half.
+    """
+    before = tool.samples(work)
+    with suppress(TimeoutError):
+        wait_until(lambda: tool.samples(work) != before, "the next sample", 2 * INTERVAL_S)
+    return tool.samples(work) or 0
+
+
 def steady(tool: Tool, count: int, plan: Plan) -> Steady | None:
     """The cost of a tool that watches that many idle processes."""
     gauge = meter.make()
@@ -127,13 +142,13 @@ def steady(tool: Tool, count: int, plan: Plan) -> Steady | None:
         with tempfile.TemporaryDirectory(prefix="bench-") as name:
             work = Path(name)
             with watched(tool, count, gauge, work) as (monitor, program):
-                time.sleep(plan.settle_s)
+                time.sleep(plan.settle_s + count * plan.settle_s_per_process)
+                seen = after_a_sample(tool, work)
                 cpu_s, began = gauge.cpu_s(monitor, program), time.monotonic()
-                seen = tool.samples(work)
                 time.sleep(plan.watch_s)
+                more = after_a_sample(tool, work) - seen
                 cpu_s = gauge.cpu_s(monitor, program) - cpu_s
                 elapsed_s = time.monotonic() - began
-                more = (tool.samples(work) or 0) - (seen or 0)
                 pss = meter.pss_bytes(gauge.pids(monitor, program))
         samples = more or round(elapsed_s / INTERVAL_S)
         return Steady(cpu_s / samples * 1000, pss / 1e6, samples, bool(more), gauge.how)
@@ -160,7 +175,7 @@ def measure(tools: Sequence[Tool], plan: Plan) -> dict[str, Cost]:
             if tool.polls:
                 progress(f"steady state of {tool.name}, {turn + 1} of {plan.rounds}")
                 costs[tool.name].idle.append(steady(tool, 1, plan))
-                costs[tool.name].crowd.append(steady(tool, CROWD, plan))
+                costs[tool.name].crowd.append(steady(tool, plan.crowd, plan))
     return costs
 
 
@@ -175,22 +190,22 @@ def growth(plan: Plan) -> dict[int, list[Steady | None]]:
 
 
 def cpu(readings: Sequence[Steady | None]) -> str:
-    return spread([reading and reading.cpu_ms_per_sample for reading in readings], 1)
+    return spread([found.cpu_ms_per_sample for found in readings if found], 1)
 
 
 def memory(readings: Sequence[Steady | None]) -> str:
-    return spread([reading and reading.pss_mb for reading in readings], 1)
+    return spread([found.pss_mb for found in readings if found], 1)
 
 
-def table(tools: Sequence[Tool], costs: dict[str, Cost]) -> str:
+def table(tools: Sequence[Tool], costs: dict[str, Cost], crowd: int) -> str:
     """The table of all tools; those that are missing say why."""
     columns = [
         "",
         "start-up wall s (`true`)",
         "CPU ms/sample, idle child",
-        f"CPU ms/sample, {CROWD} processes",
+        f"CPU ms/sample, {crowd} processes",
         "memory PSS MB",
-        f"memory PSS MB, {CROWD} processes",
+        f"memory PSS MB, {crowd} processes",
     ]
     rows = []
     for name in ("no monitor", *(tool.name for tool in tools)):
@@ -216,7 +231,7 @@ def main() -> None:
     present = [tool for tool in tools if tool.missing() is None]
     costs = measure(present, plan)
     print(f"### Overhead (interval {INTERVAL_S:g} s; median and range)\n")
-    print(table(tools, costs))
+    print(table(tools, costs, plan.crowd))
     sizes = growth(plan) if any(isinstance(tool, Hpcwatch) for tool in present) else {}
     if sizes:
         print("\n" + growth_table(sizes))

@@ -19,7 +19,9 @@ def options(description: str | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, one round")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw numbers there")
-    parser.add_argument("--only", metavar="NAME", action="append", help="only this tool; repeatable")
+    parser.add_argument(
+        "--only", metavar="NAME", action="append", help="only this tool; repeatable"
+    )
     return parser.parse_args()
 
 

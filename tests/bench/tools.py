@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -152,7 +153,7 @@ class Psrecord(Tool):
             for line in (work / "log.txt").read_text().splitlines()[1:]
         ]
         # Each row's share is that of the time since the row before.
-        spans = zip(rows, rows[1:], strict=False)
+        spans = itertools.pairwise(rows)
         cpu_s = sum(row[1] / 100 * (row[0] - before[0]) for before, row in spans)
         return Figures(cpu_s, max((row[2] for row in rows), default=0) * MIB)
 

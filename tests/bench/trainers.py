@@ -69,7 +69,9 @@ def train(variant: Variant, seed: int, trainers: Path) -> Run:
         sys.exit(f"{' '.join(command)} ended with {process.returncode} and no result line")
     # Linux counts ru_maxrss in KiB.
     peak = usage.ru_maxrss / KIB_PER_GIB
-    return Run(100 * float(match[1]), wall, usage.ru_utime + usage.ru_stime, peak)
+    run = Run(100 * float(match[1]), wall, usage.ru_utime + usage.ru_stime, peak)
+    print(f"{variant.name}, seed {seed}: {run.accuracy:.2f} %, {wall:.0f} s", file=sys.stderr)
+    return run
 
 
 def row(variant: Variant, runs: Sequence[Run]) -> str:

@@ -15,6 +15,7 @@ import json
 import mmap
 import os
 import resource
+import time
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
@@ -82,10 +83,14 @@ def private_memory(megabytes: int) -> mmap.mmap:
     return memory
 
 
-def touch(memory: mmap.mmap) -> None:
-    """Write one byte into every page."""
-    for offset in range(0, len(memory), mmap.PAGESIZE):
-        memory[offset] = 1
+def touch(memory: mmap.mmap, over_s: float = 0.0) -> None:
+    """Write one byte into every page, with pauses that add up to some seconds."""
+    pages = range(0, len(memory), mmap.PAGESIZE)
+    slices = 20 if over_s else 1
+    for number in range(slices):
+        for offset in pages[number::slices]:
+            memory[offset] = 1
+        time.sleep(over_s / slices)
 
 
 class Crew:

@@ -18,7 +18,8 @@ PR_SET_NAME = 15
 def main() -> None:
     seconds = sys.argv[1]
     if len(sys.argv) == 2:
-        os.execv(sys.executable, [sys.executable, __file__, seconds, ARGUMENT])
+        argv = [os.fsencode(text) for text in (sys.executable, __file__, seconds)]
+        os.execv(sys.executable, [*argv, ARGUMENT])
     if ctypes.CDLL(None).prctl(PR_SET_NAME, NAME, 0, 0, 0) != 0:
         raise OSError("prctl(PR_SET_NAME) failed")
     time.sleep(float(seconds))

@@ -1,8 +1,8 @@
 """N processes that do nothing for S seconds; what a monitor spends on them is all its own.
 
-They are forked and never execute anything, so thousands are cheap. The one that forks them counts as
-one. With `--ready FILE` that file appears once all exist and holds the first one's pid. No truth:
-there is nothing to account for.
+They are forked and never execute anything, so thousands are cheap. The one that forks them is one
+of the N. With `--ready FILE` that file appears once all exist and holds the first one's pid. No
+truth: there is nothing to account for.
 """
 
 import argparse

@@ -11,7 +11,7 @@ import resource
 import sys
 
 
-def foreground_group() -> "int | None":
+def foreground_group() -> int | None:
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY)
     except OSError:
@@ -22,12 +22,12 @@ def foreground_group() -> "int | None":
         os.close(terminal)
 
 
-def signal_sets() -> "dict[str, str]":
+def signal_sets() -> str:
     with open("/proc/self/status", encoding="utf-8", errors="replace") as status:
-        return dict(line.split() for line in status if line.startswith(("SigBlk", "SigIgn")))
+        return "".join(line for line in status if line.startswith(("SigBlk", "SigIgn")))
 
 
-def descriptors() -> "dict[int, str]":
+def descriptors() -> dict[int, str]:
     result = {}
     for name in os.listdir("/proc/self/fd"):
         try:

@@ -1,12 +1,14 @@
 """Appends a line to a file some twenty times a second until another file appears, then exits.
 
 The first line is its pid. A stopped or ended program makes no ticks, so a test can see whether it
-runs. It gives up after `--patience` seconds, so that a failed test leaves nothing behind.
+runs. It gives up after `--patience` seconds, so that a failed test leaves nothing behind. Ctrl-C
+ends it silently, as it ends a program that is not written in Python.
 """
 
 import argparse
 import os
 import pathlib
+import signal
 import sys
 import time
 
@@ -18,6 +20,7 @@ def main() -> None:
     parser.add_argument("--code", type=int, default=0, help="exit code")
     parser.add_argument("--patience", type=float, default=60, metavar="S")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     deadline = time.monotonic() + arguments.patience
     with arguments.file.open("a", buffering=1) as ticks:
         ticks.write(f"{os.getpid()}\n")

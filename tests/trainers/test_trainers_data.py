@@ -7,13 +7,15 @@ import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-np = pytest.importorskip("numpy", reason="the trainers need NumPy")
+pytest.importorskip("numpy", reason="the trainers need NumPy: pip install numpy")
 
-import mnist_data  # noqa: E402
-from mnist_options import BUNDLED_DATA, BadInput  # noqa: E402
+import mnist_data
+import numpy as np
+from mnist_options import BUNDLED_DATA, BadInputError
 
 SHA256 = {
     "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
@@ -57,9 +59,9 @@ def test_limit_takes_the_first_images_of_both_parts() -> None:
     assert len(mnist_data.load(BUNDLED_DATA, 300).x_test) == 300
 
 
-def save(path: Path, **changes: object) -> None:
+def save(path: Path, **changes: Any) -> None:
     """A small right file in which `changes` replace arrays; None leaves one out."""
-    arrays = {
+    arrays: dict[str, Any] = {
         "x_train": np.zeros((6, 28, 28), np.uint8),
         "y_train": np.arange(6, dtype=np.uint8),
         "x_test": np.zeros((4, 28, 28), np.uint8),
@@ -134,7 +136,7 @@ def test_wrong_file_is_refused_with_its_reason(case: str, tmp_path: Path) -> Non
     make, reason = WRONG_FILES[case]
     path = tmp_path / "digits.npz"
     make(path)
-    with pytest.raises(BadInput) as refusal:
+    with pytest.raises(BadInputError) as refusal:
         mnist_data.load(path, None)
     message = str(refusal.value)
     assert re.search(reason, message)

@@ -82,9 +82,7 @@ def test_heavy_imports_do_trip_the_trap(start: Start, program: str) -> None:
         (("--epoch", "3"), "unrecognized arguments: --epoch"),
     ],
 )
-def test_wrong_shared_flag(
-    start: Start, program: str, flags: tuple[str, ...], reason: str
-) -> None:
+def test_wrong_shared_flag(start: Start, program: str, flags: tuple[str, ...], reason: str) -> None:
     assert_refused(start(program, *flags), program, reason)
 
 

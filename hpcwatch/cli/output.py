@@ -1,0 +1,40 @@
+"""Writing to streams that may be closed, full, or know few letters."""
+
+from __future__ import annotations
+
+import sys
+
+
+def prepare() -> None:
+    """Let letters that a stream cannot show become ``?`` rather than an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def complain(text: str) -> None:
+    """Write a text and a newline to standard error if that can take it."""
+    write_error(text + "\n")
+
+
+def write_error(text: str) -> None:
+    """Write to standard error; nobody is left to tell if it is closed, full, or hung up."""
+    if sys.stderr is None:  # print would choose standard output, which is the program's
+        return
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass
+
+
+def flush() -> bool:
+    """Flush both streams; False if something of standard output was lost."""
+    is_whole = True
+    for stream in (sys.stderr, sys.stdout):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            is_whole = is_whole and stream is not sys.stdout
+    return is_whole

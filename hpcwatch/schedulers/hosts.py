@@ -1,0 +1,105 @@
+"""Lists of hosts and of numbers as schedulers write them. Bounded: foreign text may be hostile."""
+
+from __future__ import annotations
+
+import re
+
+MOST_HOSTS = 100_000  # more is no list of hosts but a mistake, or meant to fill our memory
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_HOSTS = re.compile(r"([^,\[\]]+(?:\[[^\[\]]*\][^,\[\]]*)*)")
+
+
+def expand_hosts(text: str) -> tuple[str, ...]:
+    """Expand ``qb[001-003,010],login1`` in order; what is not of that form gives nothing."""
+    hosts: list[str] = []
+    for word in _HOSTS.findall(text):
+        hosts += _expand(word)
+        if len(hosts) >= MOST_HOSTS:
+            break
+    return tuple(hosts[:MOST_HOSTS])
+
+
+def _expand(word: str) -> list[str]:
+    before, opening, rest = word.partition("[")
+    ranges, closing, after = rest.partition("]")
+    if not opening:
+        return [word]
+    if not closing or word.count("[") > 8:  # no cluster is named in nine dimensions
+        return []
+    tails = _expand(after)
+    names: list[str] = []
+    for part in ranges.split(","):
+        first, dash, last = part.partition("-")
+        last = last if dash else first
+        if not (_NUMBER.fullmatch(first) and _NUMBER.fullmatch(last)):
+            return []
+        numbers = range(int(first), int(last) + 1)
+        if len(numbers) * len(tails) + len(names) > MOST_HOSTS:
+            return []
+        names += [f"{before}{n:0{len(first)}}{tail}" for n in numbers for tail in tails]
+    return names
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Read ``0-3,8``: numbers in order. What is not of that form gives nothing."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        last = last if dash else first
+        if not (_NUMBER.fullmatch(first) and _NUMBER.fullmatch(last)):
+            return ()
+        if int(last) - int(first) + len(found) >= MOST_HOSTS:
+            return ()
+        found += range(int(first), int(last) + 1)
+    return tuple(found)
+
+
+def exec_host(text: str, is_count: bool = False) -> tuple[tuple[str, int], ...]:
+    """Read PBS's ``exec_host`` as (host, cores) in order, one entry for each part.
+
+    Torque 6 writes ``qb002/0-3`` and ``qb001/6,11-12``, older ones ``n/7+n/6``, OpenPBS
+    ``qb001/8*4``. Slurm's wrapper writes a *count*, ``qb001/4``, for which ``is_count`` is.
+    """
+    parts: list[tuple[str, int]] = []
+    for part in text.split("+")[:MOST_HOSTS]:
+        host, _, slots = part.strip().partition("/")
+        _, star, times = slots.partition("*")
+        counted = times if star else slots if is_count else ""
+        if counted:
+            cores = int(counted) if _NUMBER.fullmatch(counted) else 0
+        else:
+            cores = len(numbers(slots))
+        if host:
+            parts.append((host, cores))
+    return tuple(parts)
+
+
+def per_host(parts: tuple[tuple[str, int], ...]) -> dict[str, int]:
+    """Add up the parts of each host, hosts in order of their first part."""
+    total: dict[str, int] = {}
+    for host, cores in parts:
+        total[host] = total.get(host, 0) + cores
+    return total
+
+
+def exec_gpus(text: str) -> dict[str, tuple[int, ...]]:
+    """Read Torque's ``qb003-gpu/0+qb003-gpu/1``: the devices of each host."""
+    found: dict[str, tuple[int, ...]] = {}
+    for part in text.split("+")[:MOST_HOSTS]:
+        host, _, indices = part.strip().rpartition("-gpu/")
+        if host:
+            found[host] = found.get(host, ()) + numbers(indices)
+    return found
+
+
+_GPUS = re.compile(r"(?:^|[,/])gpu(?::[^:,()]+)?(?::(\d{1,6}))?(?:\((?:S|IDX):([0-9,-]+)[^)]*\))?")
+
+
+def gres_gpus(text: str) -> tuple[int, tuple[int, ...]]:
+    """Read Slurm's ``gpu:k40:2(IDX:0-1)``, ``gres:gpu:2``: how many, and which if it says so."""
+    total, indices = 0, list[int]()
+    for count, which in _GPUS.findall(text.replace("gres:", "").replace("gres/", "")):
+        found = numbers(which) if which else ()
+        total += int(count) if count else len(found) or 1
+        indices += found
+    return total, tuple(indices)

@@ -1,0 +1,115 @@
+"""The order in which a scheduler is asked about jobs. Pure: whoever runs commands is handed in."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from hpcwatch.errors import HpcwatchError
+from hpcwatch.schedulers import moab, qshow
+from hpcwatch.schedulers.detection import Detected
+from hpcwatch.schedulers.job import Job, JobState
+from hpcwatch.schedulers.query import Query, SchedulerError, ServerDownError
+
+T = TypeVar("T")
+
+
+class Reply(NamedTuple):
+    """What is known, how old it is, and what went wrong since."""
+
+    value: Any
+    age_s: float = 0.0
+    trouble: str = ""
+    """Empty if the value is fresh."""
+
+
+class Ask(Protocol):
+    """Runs queries, at most one of a kind in a while."""
+
+    def __call__(self, query: Query[Any]) -> Reply:
+        """Return the last good answer, or raise HpcwatchError if there never was one."""
+
+
+class Inquiry:
+    """Questions to one scheduler and its helpers."""
+
+    def __init__(self, detected: Detected, ask: Ask) -> None:
+        from hpcwatch.schedulers import scheduler
+
+        self.scheduler = scheduler(detected.scheduler)
+        self._helpers = detected.helpers
+        self._ask = ask
+
+    def jobs(self, user: str) -> Reply:
+        """Return a user's jobs: one call, whatever their number. Raises HpcwatchError."""
+        return self._ask(self.scheduler.jobs(user))
+
+    def watched(self, *job_ids: str) -> Reply:
+        """Return these jobs, in one call. Raises HpcwatchError."""
+        return self._ask(self.scheduler.job(*job_ids))
+
+    def job(self, job_id: str, last: Job | None = None) -> Reply:
+        """Return a job's parts: itself, an array's tasks, or a heterogeneous job's components.
+
+        ``last`` is what was known of it before. Gone from the queue is not success: history is
+        asked, and if that does not know the job either its state is UNKNOWN. Empty if no one
+        ever knew the job. Raises HpcwatchError.
+        """
+        try:
+            reply = self._ask(self.scheduler.job(job_id))
+        except ServerDownError:  # Slurm's accounting answers without the controller
+            history = self._history(job_id)
+            if not history:
+                raise
+            return Reply(history)
+        if reply.value:
+            return reply._replace(value=tuple(map(self._enriched, reply.value)))
+        history = self._history(job_id)
+        if history:
+            return Reply(history)
+        return Reply((gone(last),) if last is not None else ())
+
+    def health(self, job_id: str) -> qshow.Qshow | None:
+        """Return what qshow says of a job, where a site has it and it answers."""
+        return self._try(qshow.health(job_id)) if "qshow" in self._helpers else None
+
+    def _history(self, job_id: str) -> tuple[Job, ...]:
+        query = self.scheduler.history(job_id)
+        jobs: tuple[Job, ...] = (self._try(query) or ()) if query is not None else ()
+        if not jobs and "checkjob" in self._helpers:  # Moab, unlike Maui, still knows it a while
+            jobs = tuple(job for job in self._try(moab.job(job_id)) or () if job.state.is_over)
+        return jobs
+
+    def _enriched(self, job: Job) -> Job:
+        """Add what Moab, Maui and sstat know. An array is asked for as a whole by nobody."""
+        if job.state.is_waiting and "[]" not in job.id:
+            if "checkjob" in self._helpers:
+                for known in self._try(moab.job(job.id)) or ():
+                    job = moab.merged(job, known)
+            if job.state is JobState.QUEUED and "showstart" in self._helpers:
+                estimate = self._try(moab.estimate(job.id))
+                if estimate is not None:
+                    job = job._replace(estimated_start_at_s=estimate.start_at_s)
+        elif job.state is JobState.RUNNING and job.usage is None:
+            usage = self.scheduler.usage(job.raw_id or job.id)
+            if usage is not None:
+                job = job._replace(usage=self._try(usage))
+        return job
+
+    def _try(self, query: Query[T]) -> T | None:
+        """Ask what may fail without harm: it only adds to what is known."""
+        try:
+            value: T | None = self._ask(query).value
+        except HpcwatchError:
+            return None
+        return value
+
+
+def gone(last: Job) -> Job:
+    """Return a job of which nobody knows any more how it ended."""
+    if last.state.is_over:
+        return last
+    reason = "no longer in the queue; no one tells how it ended"
+    return last._replace(state=JobState.UNKNOWN, reason=reason, estimated_start_at_s=None)
+
+
+__all__ = ["Ask", "Inquiry", "Reply", "SchedulerError", "gone"]

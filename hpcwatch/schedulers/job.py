@@ -1,0 +1,280 @@
+"""What is known of a job, whoever said it: plain records, and what they are as JSON."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+ReadText = Callable[[str], str | None]
+"""Reads a small file, such as $PBS_NODEFILE; None if it cannot be read."""
+
+_SIGNAL_OFFSETS = (256, 128)  # PBS adds 256 to a signal's number, shells add 128
+
+
+class JobState(str, Enum):
+    """Where a job stands. The scheduler's own word is always kept beside it."""
+
+    QUEUED = "queued"
+    HELD = "held"
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    COMPLETING = "completing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out of memory"
+    NODE_FAILED = "node failed"
+    PREEMPTED = "preempted"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_over(self) -> bool:
+        """True once nothing of the job will change. UNKNOWN is not: nobody said so."""
+        return self in _OVER
+
+    @property
+    def is_waiting(self) -> bool:
+        """True before the job starts."""
+        return self in (JobState.QUEUED, JobState.HELD)
+
+
+_OVER = frozenset(
+    {
+        JobState.COMPLETED,
+        JobState.FAILED,
+        JobState.CANCELLED,
+        JobState.TIMEOUT,
+        JobState.OUT_OF_MEMORY,
+        JobState.NODE_FAILED,
+        JobState.PREEMPTED,
+    }
+)
+
+
+class Cause(str, Enum):
+    """Why a job ended."""
+
+    SUCCESS = "success"
+    EXIT_CODE = "exit code"
+    SIGNAL = "signal"
+    DELETED = "deleted"
+    WALLTIME = "walltime"
+    MEMORY = "memory"
+    CPU_TIME = "CPU time"
+    SCHEDULER = "scheduler"
+    """It could not be started, or its node was lost."""
+
+
+class JobExit(NamedTuple):
+    """How a job ended."""
+
+    cause: Cause
+    raw: str
+    """The scheduler's own figure: ``271``, ``-29``, ``0:9``."""
+    code: int | None = None
+    """The program's, where it ended by itself."""
+    signal: int | None = None
+
+    @property
+    def words(self) -> str:
+        """Say it in words: ``killed: the walltime was over``."""
+        if self.cause is Cause.EXIT_CODE:
+            return f"ended with exit code {self.code}"
+        if self.cause is Cause.SIGNAL:
+            return f"killed by {signal_name(self.signal)}"
+        return _WORDS[self.cause]
+
+
+_WORDS = {
+    Cause.SUCCESS: "ended well",
+    Cause.DELETED: "deleted",
+    Cause.WALLTIME: "killed: the walltime was over",
+    Cause.MEMORY: "killed: over its memory limit",
+    Cause.CPU_TIME: "killed: over its limit of CPU time",
+    Cause.SCHEDULER: "the scheduler could not run it",
+}
+
+
+class Coverage(str, Enum):
+    """What a figure of accounted use covers."""
+
+    JOB = "all nodes"
+    FIRST_NODE = "first node only"
+    RUNNING_STEPS = "running steps"
+    LARGEST_STEP = "largest step"
+
+
+class Usage(NamedTuple):
+    """What the scheduler itself accounts."""
+
+    covers: Coverage
+    cpu_s: float | None = None
+    memory_bytes: int | None = None
+    """Resident, the peak so far; over what ``covers`` says."""
+    vmem_bytes: int | None = None
+    walltime_s: int | None = None
+
+
+class JobNode(NamedTuple):
+    """A node's share of a job. None is not said."""
+
+    host: str
+    cores_count: int | None = None
+    memory_bytes: int | None = None
+    gpus_count: int | None = None
+    gpu_indices: tuple[int, ...] = ()
+    """The scheduler's numbers of the devices, where it tells them."""
+
+
+class Job(NamedTuple):
+    """A job and what was asked for it. None is unknown, or not asked for."""
+
+    id: str
+    """As its scheduler writes it: ``305669.qb3``, ``5[1].qb3``, ``2_3``, ``4+0``."""
+    scheduler: str
+    """``torque``, ``pbspro`` or ``slurm``."""
+    name: str | None = None
+    queue: str | None = None
+    nodes: tuple[str, ...] = ()
+    cores_count: int | None = None
+    """Over all nodes."""
+    node_cores_count: int | None = None
+    """On this node; from outside of the job, on each node if all have the same."""
+    gpus_count: int | None = None
+    memory_bytes: int | None = None
+    """Over all nodes."""
+    node_memory_bytes: int | None = None
+    """On this node; from outside of the job, on each node if all have the same."""
+    walltime_s: int | None = None
+    started_at_s: float | None = None
+    is_interactive: bool = False
+    state: JobState = JobState.UNKNOWN
+    raw_state: str = ""
+    owner: str | None = None
+    account: str | None = None
+    array_id: str | None = None
+    """The array this is, or is a task of."""
+    array_index: str | None = None
+    """A task's index; of an array, the indices it stands for: ``3-6%2``."""
+    het_id: str | None = None
+    """The first component's number, of a heterogeneous job in Slurm."""
+    het_offset: int | None = None
+    raw_id: str | None = None
+    """Slurm's number of an array task or a component: ``18`` for ``2_1``."""
+    nodes_count: int | None = None
+    vmem_bytes: int | None = None
+    pmem_bytes: int | None = None
+    """Asked for each process."""
+    allocation: tuple[JobNode, ...] = ()
+    usage: Usage | None = None
+    submitted_at_s: float | None = None
+    eligible_at_s: float | None = None
+    estimated_start_at_s: float | None = None
+    """Only of a job that waits; the scheduler's guess."""
+    ended_at_s: float | None = None
+    exit: JobExit | None = None
+    working_directory: str | None = None
+    submit_arguments: str | None = None
+    output_path: str | None = None
+    error_path: str | None = None
+    reason: str | None = None
+    """Why it waits or how it ended, in the scheduler's words."""
+    comment: str | None = None
+    """What its owner noted, where the scheduler keeps that apart."""
+
+    def is_called(self, word: str) -> bool:
+        """True if a user may mean this job: ``305669`` for ``305669.qb3``, ``18`` for ``2_1``."""
+        if word in (self.id, self.id.partition(".")[0], self.raw_id):
+            return True
+        return self.scheduler == "slurm" and word == f"{self.array_id}_{self.array_index}"
+
+    def on(self, host: str) -> JobNode | None:
+        """Return a host's share of the job, with or without its domain."""
+        short = host.partition(".")[0]
+        return next((n for n in self.allocation if n.host.partition(".")[0] == short), None)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the job as what JSON knows."""
+        plain = self._asdict()
+        plain["allocation"] = [node._asdict() for node in self.allocation]
+        for name in ("usage", "exit"):
+            plain[name] = plain[name] and plain[name]._asdict()
+        return plain
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Job:
+        """Rebuild a job from ``to_plain``, of this or another version of hpcwatch.
+
+        Raises ValueError, KeyError, TypeError or AttributeError if it is none.
+        """
+        known = _known(cls, plain)
+        known["nodes"] = tuple(known.get("nodes") or ())
+        known["state"] = _member(JobState, known.get("state"), JobState.UNKNOWN)
+        nodes = [_known(JobNode, node) for node in known.get("allocation") or ()]
+        for node in nodes:
+            node["gpu_indices"] = tuple(node.get("gpu_indices") or ())
+        known["allocation"] = tuple(JobNode(**node) for node in nodes)
+        if known.get("usage"):
+            usage = _known(Usage, known["usage"])
+            usage["covers"] = Coverage(usage["covers"])
+            known["usage"] = Usage(**usage)
+        if known.get("exit"):
+            ending = _known(JobExit, known["exit"])
+            ending["cause"] = Cause(ending["cause"])
+            known["exit"] = JobExit(**ending)
+        return cls(**known)
+
+
+def _known(record: Any, plain: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: plain[name] for name in record._fields if name in plain}
+
+
+def _member(states: type[JobState], value: object, default: JobState) -> JobState:
+    try:
+        return states(value)
+    except ValueError:
+        return default
+
+
+def signal_name(number: int | None) -> str:
+    """Return ``SIGTERM`` for 15, ``signal 99`` for what has no name."""
+    try:
+        return signal.Signals(number or 0).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def exit_of_status(status: int, causes: Mapping[int, Cause], raw: str) -> JobExit:
+    """Read a PBS exit status: 271 is signal 15, 137 is a shell's word for signal 9.
+
+    What ``causes`` names is the scheduler's own; other negative numbers mean that the job could
+    not be run.
+    """
+    if status in causes:
+        return JobExit(causes[status], raw)
+    if status < 0:
+        return JobExit(Cause.SCHEDULER, raw)
+    for offset in _SIGNAL_OFFSETS:
+        if offset < status <= offset + 64:
+            number = status - offset
+            # qdel and qsig send SIGTERM; nothing else in PBS does.
+            is_deleted = offset == 256 and number == signal.SIGTERM
+            return JobExit(Cause.DELETED if is_deleted else Cause.SIGNAL, raw, None, number)
+    return JobExit(Cause.EXIT_CODE if status else Cause.SUCCESS, raw, status)
+
+
+STATE_OF_CAUSE = {
+    Cause.SUCCESS: JobState.COMPLETED,
+    Cause.DELETED: JobState.CANCELLED,
+    Cause.WALLTIME: JobState.TIMEOUT,
+    Cause.MEMORY: JobState.OUT_OF_MEMORY,
+}
+"""A job's state from how it ended; what is not here is FAILED."""
+
+
+def even_share(values: tuple[int | None, ...]) -> int | None:
+    """Return what each node has if all have the same, else None."""
+    return values[0] if values and len(set(values)) == 1 else None

@@ -1,0 +1,125 @@
+"""`qshow`: what one site's own tool says of a job on its nodes. One sample of it is public."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from hpcwatch.schedulers.query import (
+    Answer,
+    Query,
+    SchedulerError,
+    clean_pbs_id,
+    is_unknown,
+    not_understood,
+)
+from hpcwatch.schedulers.text import count
+from hpcwatch.units import parse_bytes
+
+
+class QshowProcess(NamedTuple):
+    """A process, or several of one name, on a node."""
+
+    user: str
+    command: str
+    vmem_bytes: int | None
+    memory_bytes: int | None
+    cpu_hours: float | None
+
+
+class QshowNode(NamedTuple):
+    """A node's line."""
+
+    host: str
+    up_days: float | None
+    load: float | None
+    cpu_pct: float | None
+    """Of one core: 205 is two cores busy."""
+    users_count: int | None
+    processes: tuple[QshowProcess, ...]
+
+
+class Qshow(NamedTuple):
+    """A job's health as qshow sums it up. None is not said."""
+
+    job_id: str
+    nodes: tuple[QshowNode, ...]
+    user: str | None = None
+    allocation: str | None = None
+    queue: str | None = None
+    cpu_hours: float | None = None
+    wall_hours: float | None = None
+    nodes_count: int | None = None
+    unused_nodes_count: int | None = None
+    node_cores_count: int | None = None
+    load_mean: float | None = None
+    cpu_mean_pct: float | None = None
+    memory_mean_bytes: int | None = None
+    vmem_mean_bytes: int | None = None
+
+
+_TITLE = re.compile(r"^PBS job: (\S+), nodes: (\d{1,6})$", re.MULTILINE)
+_NODE = re.compile(
+    r"^([A-Za-z0-9][\w.-]{0,252}) +(\S+) +(\S+) +(\S+) +(\S+)((?: +\S+:\S+)*) *$", re.MULTILINE
+)
+_PAIR = re.compile(r"(?:^|\s)(\w+)=(\S*)")
+
+
+def parse(answer: Answer) -> Qshow | None:
+    """Read `qshow ID`; None if it knows no such job. Raises SchedulerError."""
+    if is_unknown(answer):
+        return None
+    if answer.exit_code != 0:
+        raise SchedulerError(f"qshow: {answer.words}")
+    text = answer.text
+    title = _TITLE.search(text)
+    if title is None:
+        raise not_understood("qshow", answer)
+    head, mark, summary = text[title.end() :].partition("PBS_job=")
+    pairs = dict(_PAIR.findall(mark + summary))
+    return Qshow(
+        job_id=title[1],
+        nodes=tuple(_node(match) for match in _NODE.finditer(head) if match[1] != "Hostname"),
+        user=pairs.get("user"),
+        allocation=pairs.get("allocation"),
+        queue=pairs.get("queue"),
+        cpu_hours=_number(pairs.get("cpu_hours")),
+        wall_hours=_number(pairs.get("wall_hours")),
+        nodes_count=count(pairs.get("total_nodes")) or count(title[2]),
+        unused_nodes_count=count(pairs.get("unused_nodes")),
+        node_cores_count=count(pairs.get("ppn")),
+        load_mean=_number(pairs.get("avg_load")),
+        cpu_mean_pct=_number(pairs.get("avg_cpu", "").removesuffix("%")),
+        memory_mean_bytes=_bytes(pairs.get("avg_mem")),
+        vmem_mean_bytes=_bytes(pairs.get("avg_vmem")),
+    )
+
+
+def _node(match: re.Match[str]) -> QshowNode:
+    return QshowNode(
+        host=match[1],
+        up_days=_number(match[2]),
+        load=_number(match[3]),
+        cpu_pct=_number(match[4]),
+        users_count=count(match[5]),
+        processes=tuple(map(_process, match[6].split())),
+    )
+
+
+def _process(text: str) -> QshowProcess:
+    user, command, *amounts = text.split(":")
+    vmem, memory, hours, *_ = [*amounts, "", "", ""]
+    return QshowProcess(user, command, _bytes(vmem), _bytes(memory), _number(hours))
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text and re.fullmatch(r"\d{1,15}(\.\d{1,15})?", text, re.ASCII) else None
+
+
+def _bytes(text: str | None) -> int | None:
+    return parse_bytes(text) if text and len(text) < 40 else None
+
+
+def health(job_id: str) -> Query[Qshow | None]:
+    """Ask qshow for a job."""
+    return Query(["qshow", clean_pbs_id(job_id)], parse)

@@ -1,0 +1,43 @@
+"""What all tests share: hpcwatch as a program, and the promise that CI skips nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from program import Hpcwatch
+
+
+settings.register_profile("hpcwatch", deadline=None)  # machines differ, and so do neighbours
+settings.load_profile("hpcwatch")
+
+_MUST_NOT_SKIP = os.environ.get("HPCWATCH_TESTS_MUST_NOT_SKIP") == "1"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skipped test into a failed one where nothing may be skipped."""
+    report = yield
+    if _MUST_NOT_SKIP and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        reason = call.excinfo.value if call.excinfo is not None else "no reason given"
+        report.longrepr = f"skipped, which is not allowed here: {reason} ({item.nodeid})"
+    return report
+
+
+@pytest.fixture
+def hpcwatch(tmp_path: Path) -> Hpcwatch:
+    """The program, with a home below the test's folder."""
+    return Hpcwatch(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def trainers() -> Path:
+    """The folder of the bundled programs."""
+    return Path(__file__).resolve().parents[1] / "trainers"

@@ -1,0 +1,357 @@
+"""Running commands: deadlines, the cache, the order of questions; with a scheduler's stand-in."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from parse_parts import DATA, answer_of, utc
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fakebin"))
+from stand_in import MAUI, SLURM, TORQUE, StandIn
+
+from hpcwatch import command
+from hpcwatch.command import Asker
+from hpcwatch.errors import HpcwatchError
+from hpcwatch.schedulers import JobState, scheduler
+from hpcwatch.schedulers.detection import Detected, detect
+from hpcwatch.schedulers.inquiry import Inquiry
+from hpcwatch.schedulers.query import Answer, NotUnderstoodError, Query, ServerDownError
+
+Made = Callable[[tuple[str, ...], dict[str, Any]], StandIn]
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
+    def made(commands: tuple[str, ...], scenario: dict[str, Any]) -> StandIn:
+        fake = StandIn(tmp_path / "cluster", commands, scenario)
+        for name, value in fake.environment.items():
+            monkeypatch.setenv(name, value)
+        return fake
+
+    with utc():
+        yield made
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Server:
+    """Answers one after the other; the last goes on for ever."""
+
+    def __init__(self, *answers: Answer | HpcwatchError) -> None:
+        self.answers = list(answers)
+        self.calls: list[str] = []
+
+    def __call__(self, argv: Sequence[str]) -> Answer:
+        self.calls.append(" ".join(argv))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, HpcwatchError):
+            raise answer
+        return answer
+
+
+def text_of(answer: Answer) -> str:
+    if answer.exit_code:
+        raise NotUnderstoodError("odd")
+    return answer.text
+
+
+ASK = Query(["qstat"], text_of)
+DOWN = ServerDownError("qstat: cannot connect")
+
+
+def test_the_same_is_asked_once_in_30_s() -> None:
+    server, clock = Server(Answer(b"1"), Answer(b"2")), Clock()
+    ask = Asker(server, clock)
+    assert ask(ASK) == ("1", 0.0, "")
+    clock.now += 29.9
+    assert ask(ASK).value == "1"
+    assert ask(ASK).age_s == pytest.approx(29.9)
+    assert len(server.calls) == 1
+    clock.now += 0.1
+    assert ask(ASK) == ("2", 0.0, "")
+
+
+def test_the_last_answer_outlives_the_server() -> None:
+    server, clock = Server(Answer(b"1"), DOWN), Clock()
+    ask = Asker(server, clock)
+    ask(ASK)
+    for seconds in (40.0, 80.0):
+        clock.now = 100.0 + seconds
+        assert ask(ASK) == ("1", seconds, "qstat: cannot connect")
+    assert len(server.calls) == 3
+
+
+def test_a_server_that_never_answered_is_an_error_and_not_asked_at_once_again() -> None:
+    server = Server(DOWN)
+    ask = Asker(server, Clock())
+    for _ in range(3):
+        with pytest.raises(ServerDownError, match="cannot connect"):
+            ask(ASK)
+    assert len(server.calls) == 1
+
+
+def test_the_older_format_is_remembered() -> None:
+    server, clock = Server(Answer(b"", b"", 2), Answer(b"1")), Clock()
+    ask = Asker(server, clock)
+    query = Query(["qstat", "-x"], text_of, if_odd=ASK)
+    assert ask(query).value == "1"
+    clock.now += 31
+    assert ask(query).value == "1"
+    assert server.calls == ["qstat -x", "qstat", "qstat"]
+
+
+def test_the_number_is_remembered() -> None:
+    server, clock = Server(Answer(b""), Answer(b"1")), Clock()
+    ask = Asker(server, clock)
+    query = Query(["qstat", "1.qb3.org"], text_of, if_unknown=Query(["qstat", "1"], text_of))
+    assert ask(query).value == "1"
+    clock.now += 31
+    assert ask(query).value == "1"
+    assert server.calls == ["qstat 1.qb3.org", "qstat 1", "qstat 1"]
+
+
+def test_a_command_that_hangs_is_ended_with_its_children(stand_in: Made) -> None:
+    fake = stand_in(("qstat",), {"*": {"qstat*": {"hang_s": 60}}})
+    begin = time.monotonic()
+    with pytest.raises(ServerDownError, match="did not answer within 1 s"):
+        command.run(["qstat"], timeout_s=1)
+    assert time.monotonic() - begin < 20
+    assert fake.calls == ["qstat"]
+
+
+def test_a_missing_command(stand_in: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(HpcwatchError, match="qstat is not on PATH"):
+        command.run(["qstat"])
+
+
+def test_what_a_command_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "qstat"
+    script.write_text("#!/bin/sh\ncat\nenv\necho \"$1\"\nprintf 'caf\\351'\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("LC_TIME", "de_DE.UTF-8")
+    monkeypatch.setenv("SQUEUE_FORMAT", "%i")
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    answer = command.run(["qstat", "$(id); x"])
+    assert "LC_ALL=C\n" in answer.text
+    assert "TZ=Asia/Tokyo" in answer.text
+    assert "LC_TIME" not in answer.text
+    assert "SQUEUE_FORMAT" not in answer.text
+    assert "$(id); x\ncaf\udce9" in answer.text
+
+
+TORQUE_JOB = {
+    "*": {
+        "qstat --version": "other/torque/qstat-version",
+        "qstat -x 999*": "torque/qstat-x_unknown-id",
+    },
+    "start": {"qstat -x 0": "torque/qstat-x-0_xml-running"},
+    "down": {"qstat*": "torque/qstat_server-down"},
+    "gone": {"qstat*": "torque/qstat-x_unknown-id"},
+}
+
+
+def test_a_torque_job_from_running_to_gone(stand_in: Made) -> None:
+    fake, clock = stand_in(TORQUE, TORQUE_JOB), Clock()
+    asked = command.inquiry(ask=Asker(clock=clock))
+    assert asked.scheduler.name == "torque"
+    (job,) = asked.job("0").value
+    assert (job.id, job.state, job.cores_count) == ("0.qb3", JobState.RUNNING, 8)
+    fake.becomes("down")
+    clock.now += 31
+    reply = asked.job("0")
+    assert reply.value == (job,)
+    assert reply.age_s == 31
+    assert "cannot connect to server qb3" in reply.trouble
+    fake.becomes("gone")
+    clock.now += 31
+    (last,) = asked.job("0", job).value
+    assert last.state is JobState.UNKNOWN
+    assert "no one tells how it ended" in last.reason
+    assert asked.job("999999").value == ()
+    assert fake.calls[:2] == ["qstat --version", "qstat -x 0"]
+
+
+def test_maui_tells_why_a_torque_job_waits(stand_in: Made) -> None:
+    text = (DATA / "torque" / "qstat-x-0_xml-running.txt").read_text()
+    queued = text.replace("<job_state>R", "<job_state>Q").replace(
+        "0.qb3</Job_Id>", "9.qb3</Job_Id>"
+    )
+    scenario = {
+        "*": {
+            "qstat --version": "other/torque/qstat-version",
+            "qstat -x 9": {"stdout": queued},
+            "checkjob -v 9": "moab/checkjob-9_idle-insufficient-procs",
+            "showstart 9": "moab/moab-showstart-antwerp_idle-days",
+        }
+    }
+    stand_in(TORQUE + MAUI, scenario)
+    (job,) = command.inquiry(ask=Asker()).job("9").value
+    assert job.state is JobState.QUEUED
+    assert job.reason == "idle procs do not meet requirements : 20 of 60 procs found"
+    assert job.estimated_start_at_s == pytest.approx(time.time() + 5 * 86400 + 75172, abs=60)
+
+
+def test_a_held_job_has_no_start_whatever_showstart_says(stand_in: Made) -> None:
+    held = (DATA / "torque" / "qstat-f-12_waiting.txt").read_text()
+    held = held.replace("job_state = W", "job_state = H").replace("12.qb3", "10.qb3")
+    scenario = {
+        "*": {
+            "qstat -x*": {"stderr": "qstat: invalid option -- 'x'\n", "exit_code": 2},
+            "qstat -f 10": {"stdout": held},
+            "checkjob*": "moab/checkjob-v-10_user-hold",
+            "showstart*": "moab/showstart-10_held",
+        }
+    }
+    fake = stand_in(TORQUE + MAUI, scenario)
+    (job,) = command.inquiry("torque", Asker()).job("10").value
+    assert (job.state, job.estimated_start_at_s) == (JobState.HELD, None)
+    assert fake.calls == ["qstat -x 10", "qstat -f 10", "checkjob -v 10"]
+
+
+def test_moab_still_knows_a_job_that_torque_forgot(stand_in: Made) -> None:
+    scenario = {
+        "*": {
+            "qstat*": "torque/qstat-x_unknown-id",
+            "checkjob*": "moab/moab-checkjob-miami-agua_completed-271-twoline-state",
+        }
+    }
+    stand_in(TORQUE + MAUI, scenario)
+    (job,) = command.inquiry("torque", Asker()).job("235888").value
+    assert (job.state, job.exit.words) == (JobState.CANCELLED, "deleted")
+
+
+SLURM_JOB = {
+    "*": {
+        "squeue --version": {"stdout": "slurm 22.05.8\n"},
+        "sacct*": "slurm/sacct-P-common_later",
+        "sstat*": "slurm/sstat-P-a-1_running-later",
+    },
+    "start": {"scontrol show job -d 1": "slurm/scontrol-show-job-d-1_running-2nodes"},
+    "purged": {"scontrol*": "slurm/scontrol-show-job_unknown-id"},
+    "down": {"scontrol*": "slurm/scontrol-show-job-1_server-down"},
+}
+
+
+def test_a_slurm_job_with_its_accounting(stand_in: Made) -> None:
+    fake = stand_in((*SLURM, "qstat"), SLURM_JOB)
+    (job,) = command.inquiry(ask=Asker()).job("1").value
+    assert job.usage.memory_bytes == 2558304 << 10
+    assert job.usage.covers.value == "running steps"
+    fake.becomes("purged")
+    (job,) = command.inquiry(ask=Asker()).job("14").value
+    assert (job.state, job.exit.words) == (JobState.TIMEOUT, "killed: the walltime was over")
+    fake.becomes("down")
+    (job,) = command.inquiry(ask=Asker()).job("13").value
+    assert job.state is JobState.CANCELLED
+
+
+def test_openpbs_answers_for_a_job_that_is_over(stand_in: Made) -> None:
+    scenario = {
+        "*": {
+            "qstat --version": {"stdout": "pbs_version = 23.06.06\n"},
+            "qstat -f -x -F json 2": "pbspro/qstat-x-f-json-2_finished",
+            "qstat -f -F json 2": "pbspro/qstat-f-json-2_finished-no-x",
+        }
+    }
+    fake = stand_in(TORQUE, scenario)
+    (job,) = command.inquiry(ask=Asker()).job("2").value
+    assert (job.state, job.exit.words) == (JobState.COMPLETED, "ended well")
+    assert fake.calls[1:] == ["qstat -f -F json 2", "qstat -f -x -F json 2"]
+
+
+def test_nonsense_is_reported_in_the_command_s_words(stand_in: Made) -> None:
+    stand_in(TORQUE, {"*": {"qstat*": {"stdout": "Segmentation fault\n", "exit_code": 139}}})
+    with pytest.raises(NotUnderstoodError, match="Segmentation fault"):
+        command.inquiry("torque", Asker()).job("1")
+
+
+VERSION = {
+    "torque": Answer(b"Version: 6.1.3.h5\nCommit: 4decc71\n"),
+    "torque old": Answer(b"", b"version: 2.5.13\n"),
+    "pbspro": Answer(b"pbs_version = 23.06.06\n"),
+    "wrapper": Answer(b"", b"Unknown option: version\nUsage:\n    qstat [-f]\n    [--man]\n", 2),
+    "slurm": Answer(b"slurm 22.05.8\n"),
+}
+
+
+@pytest.mark.parametrize(
+    ("on_path", "squeue", "qstat", "expected"),
+    [
+        ({"qstat"}, None, "torque", "torque"),
+        ({"qstat"}, None, "torque old", "torque"),
+        ({"qstat"}, None, "pbspro", "pbspro"),
+        ({"qstat", "squeue", "scontrol"}, "slurm", "wrapper", "slurm"),
+        ({"qstat", "squeue", "scontrol"}, "slurm", "torque", "slurm"),
+    ],
+)
+def test_detection(on_path: set[str], squeue: str | None, qstat: str, expected: str) -> None:
+    answers = {("qstat", "--version"): VERSION[qstat]}
+    if squeue:
+        answers["squeue", "--version"] = VERSION[squeue]
+    assert detect(on_path, answers).scheduler == expected
+
+
+def test_nothing_to_detect() -> None:
+    with pytest.raises(HpcwatchError, match="no squeue and no qstat on PATH"):
+        detect((), {})
+    with pytest.raises(HpcwatchError, match="Slurm's wrapper"):
+        detect({"qstat"}, {("qstat", "--version"): VERSION["wrapper"]})
+    with pytest.raises(HpcwatchError, match="unknown scheduler 'lsf'"):
+        detect((), {}, "lsf")
+    assert detect({"checkjob"}, {}, "torque").helpers == {"checkjob"}
+
+
+def test_all_watched_jobs_cost_one_call() -> None:
+    answer = answer_of(DATA / "torque" / "qstat-x-all_xml.txt")
+    server = Server(answer)
+    asked = Inquiry(Detected("torque", frozenset()), Asker(server, Clock()))
+    found = asked.watched("0.qb3", "7.qb3", "9.qb3").value
+    assert [job.id for job in found] == ["0.qb3", "7.qb3", "9.qb3"]
+    assert server.calls == ["qstat -x 0.qb3 7.qb3 9.qb3"]
+
+
+@pytest.mark.parametrize("name", ["torque", "pbspro", "slurm"])
+@pytest.mark.parametrize("word", ["-1", "1;id", "$(id)", "../1", "1 2", "20@3600", "", "1\n2", "²"])
+def test_only_ids_reach_a_command_line(name: str, word: str) -> None:
+    commands = scheduler(name)
+    for asked in (commands.job, commands.history, commands.cancel, commands.usage):
+        if asked.__doc__ and (name == "slurm" or asked in (commands.job, commands.cancel)):
+            with pytest.raises(HpcwatchError, match="is no"):
+                asked(word)
+
+
+@pytest.mark.parametrize("name", ["torque", "pbspro", "slurm"])
+@pytest.mark.parametrize("word", ["-a", "qb001 qb002", "qb001;id", "a/b", "qb[1-2]"])
+def test_only_hosts_reach_a_command_line(name: str, word: str) -> None:
+    with pytest.raises(HpcwatchError, match="is no host name"):
+        scheduler(name).nodes([word])
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "expected"),
+    [
+        ("torque", b"Welcome\n305669.qb3.loni.org\n", "305669.qb3.loni.org"),
+        ("pbspro", b"5[].qb3\n", "5[].qb3"),
+        ("slurm", b"4711;loni\n", "4711"),
+    ],
+)
+def test_a_submission_s_id(name: str, said: bytes, expected: str) -> None:
+    query = scheduler(name).submit("-job.pbs", ["-q", "k40"])
+    assert query.argv[-1] == "./-job.pbs"
+    assert query.parse(Answer(said)) == expected
+    with pytest.raises(HpcwatchError, match="Bad UID"):
+        query.parse(Answer(b"", b"qsub: Bad UID for job execution\n", 160))

@@ -1,0 +1,347 @@
+"""The parts of parsers: hosts, times, exit statuses, records as JSON, odd and later formats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from parse_parts import AT_S, DATA, Recorded, answer_of, recorded, utc
+
+from hpcwatch.schedulers import Job, JobState, pbspro, slurm, torque
+from hpcwatch.schedulers.environment import job as from_environment
+from hpcwatch.schedulers.hosts import (
+    MOST_HOSTS,
+    exec_gpus,
+    exec_host,
+    expand_hosts,
+    gres_gpus,
+    numbers,
+    per_host,
+)
+from hpcwatch.schedulers.inquiry import gone
+from hpcwatch.schedulers.job import Cause, exit_of_status
+from hpcwatch.schedulers.query import Answer, NotUnderstoodError
+from hpcwatch.schedulers.slurm_json import jobs_from_squeue
+from hpcwatch.schedulers.slurm_states import memory_bytes, state_of
+from hpcwatch.schedulers.text import seconds, when, when_before
+
+NOV_23 = 1795437446.0
+
+
+@pytest.fixture(autouse=True)
+def in_utc() -> Iterator[None]:
+    with utc():
+        yield
+
+
+@pytest.mark.parametrize(
+    ("text", "is_count", "cores"),
+    [
+        ("qb002/0-3+qb001/0-3", False, {"qb002": 4, "qb001": 4}),
+        ("qb001/6,11-12", False, {"qb001": 3}),
+        ("n/7+n/6+m/0", False, {"n": 2, "m": 1}),
+        ("qb001/8*4+qb002/0*4", False, {"qb001": 4, "qb002": 4}),
+        ("qb001/1", False, {"qb001": 1}),
+        ("qb001/4+qb002/4", True, {"qb001": 4, "qb002": 4}),
+        ("qb001", False, {"qb001": 0}),
+        ("qb001/x*y+/3+", False, {"qb001": 0}),
+        ("", False, {}),
+    ],
+)
+def test_exec_host(text: str, is_count: bool, cores: dict[str, int]) -> None:
+    assert per_host(exec_host(text, is_count)) == cores
+
+
+def test_exec_gpus() -> None:
+    assert exec_gpus("qb003-gpu/1+qb003-gpu/0+my-gpu-gpu/2") == {"qb003": (1, 0), "my-gpu": (2,)}
+    assert exec_gpus("nonsense") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("gpu:k40:1(IDX:0)", (1, (0,))),
+        ("gpu:k40:2(IDX:0-1)", (2, (0, 1))),
+        ("gpu:2(IDX:0,3)", (2, (0, 3))),
+        ("gpu:a100:1(IDX:0),gpu:v100:2(IDX:1-2)", (3, (0, 1, 2))),
+        ("gres:gpu:2", (2, ())),
+        ("gpu:k40:2(S:0-1)", (2, (0, 1))),
+        ("gpu", (1, ())),
+        ("shard:4(IDX:0)", (0, ())),
+    ],
+)
+def test_gres(text: str, found: tuple[int, tuple[int, ...]]) -> None:
+    if "(S:" in text:  # sockets, not devices
+        found = (found[0], ())
+    assert gres_gpus(text) == found
+
+
+@given(st.text(alphabet="n0123456789[]-,+/*gpu()IDX:", max_size=40))
+def test_lists_stay_bounded(text: str) -> None:
+    assert len(expand_hosts(text)) <= MOST_HOSTS
+    assert len(numbers(text)) <= MOST_HOSTS
+    assert len(exec_host(text)) <= MOST_HOSTS
+    gres_gpus(text)
+    exec_gpus(text)
+
+
+@pytest.mark.parametrize("text", ["n[0-99999][0-99999]", "n[0-999999999]", "[0-9]" * 30])
+def test_hostile_lists_give_nothing(text: str) -> None:
+    assert expand_hosts(text) == ()
+    assert len(expand_hosts(",".join(["n[0-99998]"] * 5))) == MOST_HOSTS
+
+
+@pytest.mark.parametrize(
+    ("text", "at_s"),
+    [
+        ("Mon Nov 23 12:37:26 2026", NOV_23),
+        ("2026-11-23T12:37:26", NOV_23),
+        ("1795437446", NOV_23),
+        ("Sun Jun  6 21:22:15 2010", 1275859335.0),
+        ("Mo Nov 23 12:37:26 2026", None),
+        ("lun. 23 nov. 2026", None),
+        ("Unknown", None),
+        ("N/A", None),
+        ("0", None),
+        ("2026-13-45T99:99:99", None),
+        (None, None),
+    ],
+)
+def test_times(text: str | None, at_s: float | None) -> None:
+    assert when(text) == at_s
+
+
+def test_a_time_without_its_year_is_in_the_past() -> None:
+    assert when_before("Mon Nov 23 12:37:26", AT_S) == NOV_23
+    assert when_before("Tue Nov 24 12:37:26", AT_S) == NOV_23 + 86400  # clocks differ
+    assert when_before("Sun Apr 11 15:25:29", AT_S) == 1618154729.0  # 2021
+    assert when_before("Mit Nov 25 12:37:26", AT_S) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("00:04.545", 4.545), ("1-02:03:04", 93784.0), ("973:29:15", 3504555.0), ("x", None)],
+)
+def test_cpu_time(text: str, value: float | None) -> None:
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "words"),
+    [
+        (0, Cause.SUCCESS, "ended well"),
+        (3, Cause.EXIT_CODE, "ended with exit code 3"),
+        (271, Cause.DELETED, "deleted"),
+        (265, Cause.SIGNAL, "killed by SIGKILL"),
+        (137, Cause.SIGNAL, "killed by SIGKILL"),
+        (143, Cause.SIGNAL, "killed by SIGTERM"),
+        (255, Cause.EXIT_CODE, "ended with exit code 255"),
+        (-11, Cause.WALLTIME, "killed: the walltime was over"),
+        (-3, Cause.SCHEDULER, "the scheduler could not run it"),
+    ],
+)
+def test_exit_statuses(status: int, cause: Cause, words: str) -> None:
+    ending = exit_of_status(status, {-11: Cause.WALLTIME}, str(status))
+    assert (ending.cause, ending.words) == (cause, words)
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason", "state"),
+    [
+        ("CANCELLED by 1001", None, JobState.CANCELLED),
+        ("PENDING", "JobHeldAdmin", JobState.HELD),
+        ("PENDING", "Priority", JobState.QUEUED),
+        ("RUNNING,COMPLETING", None, JobState.COMPLETING),
+        ("OUT_OF_MEMORY", None, JobState.OUT_OF_MEMORY),
+        ("BRAND_NEW", None, JobState.UNKNOWN),
+        ("", None, JobState.UNKNOWN),
+    ],
+)
+def test_slurm_s_states(raw: str, reason: str | None, state: JobState) -> None:
+    assert state_of(raw, reason) is state
+
+
+def test_memory_in_slurm_s_units() -> None:
+    assert memory_bytes("318247.50K") == 325885440
+    assert memory_bytes("2048", 1 << 20) == 2 << 30
+    assert memory_bytes("9" * 5000) is None
+
+
+def all_jobs() -> list[Job]:
+    def of(one: Recorded) -> tuple[Job, ...]:
+        found = one.parse(one.answer)
+        return tuple(job for job in found or () if isinstance(job, Job))
+
+    names = ("all", "later", "multireq", "two-nodes")
+    return [job for one in recorded() if any(n in one.path.stem for n in names) for job in of(one)]
+
+
+def test_a_job_survives_json() -> None:
+    jobs = all_jobs()
+    assert len(jobs) > 100
+    assert {job.scheduler for job in jobs} == {"torque", "pbspro", "slurm"}
+    for job in jobs:
+        again = Job.from_plain(json.loads(json.dumps(job.to_plain())))
+        assert again == job
+        assert again.state is job.state
+
+
+def test_a_job_of_another_version_can_be_read() -> None:
+    job = Job.from_plain({"id": "1", "scheduler": "torque", "state": "new", "colour": "red"})
+    assert job == Job("1", "torque")
+    old = Job("1.qb3", "torque", nodes=("a",))._asdict()
+    del old["allocation"], old["state"]
+    assert Job.from_plain(json.loads(json.dumps(old))).nodes == ("a",)
+
+
+def test_a_job_tells_its_names_and_shares() -> None:
+    (task,) = slurm.COMMANDS.job("2_1").parse(
+        answer_of(DATA / "slurm" / "scontrol-show-job-d-2_1_array-task-running.txt")
+    )
+    assert all(task.is_called(word) for word in ("2_1", "18"))
+    assert not task.is_called("1")
+    inside = from_environment(
+        {"SLURM_JOB_ID": "18", "SLURM_ARRAY_JOB_ID": "2", "SLURM_ARRAY_TASK_ID": "1"}, lambda _: ""
+    )
+    assert inside is not None
+    assert inside.is_called("2_1")
+    (job,) = pbspro.jobs_from_json(answer_of(DATA / "pbspro" / "qstat-f-json-7_multichunk.txt"))
+    share = job.on("qb003.loni.org")
+    assert share is not None
+    assert (share.cores_count, share.gpus_count, share.memory_bytes) == (2, 1, 300 << 20)
+    assert job.on("qb009") is None
+
+
+def test_a_heterogeneous_job_is_found_by_its_first_number() -> None:
+    answer = answer_of(DATA / "slurm" / "scontrol-show-job-d-batch2-all_mixed.txt")
+    asked = slurm.COMMANDS.job("4", "12")
+    assert [job.id for job in asked.parse(answer)] == ["4+0", "4+1", "12"]
+
+
+def test_what_is_gone_is_not_said_to_have_ended_well() -> None:
+    job = Job("1", "torque", state=JobState.RUNNING)
+    assert gone(job).state is JobState.UNKNOWN
+    over = job._replace(state=JobState.FAILED)
+    assert gone(over) is over
+
+
+LATIN = b"caf\xe9"
+
+
+def test_bytes_that_are_no_utf_8_survive_in_every_format() -> None:
+    raw = (DATA / "torque" / "qstat-x-0_xml-running.txt").read_bytes()
+    (job,) = torque.jobs_from_xml(Answer(raw.replace(b"two_nodes<", LATIN + b"<")))
+    assert job.name == "caf\udce9"
+    raw = (DATA / "pbspro" / "qstat-f-json-1_running.txt").read_bytes()
+    (job,) = pbspro.jobs_from_json(Answer(raw.replace(b'"small"', b'"' + LATIN + b'"')))
+    assert job.name == "caf\udce9"
+    raw = (DATA / "torque" / "qstat-f-0_running-2nodes.txt").read_bytes()
+    (job,) = torque.jobs_from_text(Answer(raw.replace(b"= two_nodes", b"= " + LATIN)))
+    assert json.loads(json.dumps(job.to_plain()))["name"] == "caf\udce9"
+
+
+def test_a_bare_number_for_a_name_sends_us_to_the_text() -> None:
+    raw = (DATA / "pbspro" / "qstat-f-json-1_running.txt").read_bytes()
+    (job,) = pbspro.jobs_from_json(Answer(raw.replace(b'"small"', b"1e5")))
+    assert job.name == "1e5"
+    asked = pbspro.COMMANDS.job("1")
+    with pytest.raises(NotUnderstoodError):
+        asked.parse(Answer(raw.replace(b'"small"', b"007")))
+    assert asked.if_odd is not None
+    assert asked.if_odd.argv == ("qstat", "-f", "1")
+
+
+def test_entities_are_refused() -> None:
+    bomb = b'<!DOCTYPE x [<!ENTITY a "aaaa">]><Data><Job><Job_Id>&a;</Job_Id></Job></Data>'
+    with pytest.raises(NotUnderstoodError):
+        torque.jobs_from_xml(Answer(bomb))
+
+
+def test_a_variable_cannot_say_how_the_job_stands() -> None:
+    raw = (DATA / "torque" / "qstat-f-0_running-2nodes.txt").read_bytes()
+    fake = raw.replace(b"PBS_O_HOST=qb3", b"X=1\\\n    job_state = C\\\n    exit_status = 0")
+    (job,) = torque.jobs_from_text(Answer(fake))
+    assert (job.state, job.exit) == (JobState.RUNNING, None)
+
+
+def test_a_comment_cannot_say_how_the_job_stands() -> None:
+    path = DATA / "slurm" / "scontrol-show-job-d-batch2-8_newline-in-comment.txt"
+    raw = path.read_bytes().replace(b"line2 Key=Val", b"   JobState=FAILED JobName=x")
+    (job,) = slurm.COMMANDS.job("8").parse(Answer(raw))
+    assert (job.state, job.name) == (JobState.RUNNING, "newline")
+
+
+LATER = {
+    "jobs": [
+        {
+            "job_id": 7,
+            "array_job_id": {"set": True, "infinite": False, "number": 5},
+            "array_task_id": {"set": True, "infinite": False, "number": 0},
+            "het_job_id": {"set": True, "infinite": False, "number": 0},
+            "job_state": ["FAILED"],
+            "state_reason": "NonZeroExitCode",
+            "name": "a|b",
+            "user_name": "alice",
+            "cpus": {"set": True, "infinite": False, "number": 4},
+            "nodes": "qb[001-002]",
+            "time_limit": {"set": False, "infinite": True, "number": 0},
+            "start_time": {"set": True, "infinite": False, "number": 1795436209},
+            "end_time": {"set": True, "infinite": False, "number": 1795436300},
+            "exit_code": {
+                "status": ["SIGNALED"],
+                "return_code": {"set": False, "infinite": False, "number": 0},
+                "signal": {"id": {"set": True, "infinite": False, "number": 9}, "name": "Killed"},
+            },
+            "tres_alloc_str": "cpu=4,mem=8G,node=2,gres/gpu=2,gres/gpu:k40=2",
+            "gres_detail": ["gpu:k40:1(IDX:0)", "gpu:k40:1(IDX:1)"],
+            "job_resources": {
+                "nodes": {
+                    "count": 2,
+                    "allocation": [
+                        {"name": "qb001", "cpus": {"count": 2}, "memory": {"allocated": 4096}},
+                        {"name": "qb002", "cpus": {"count": 2}, "memory": {"allocated": 4096}},
+                    ],
+                }
+            },
+        }
+    ],
+    "errors": [],
+}
+
+
+def test_later_versions_of_slurm_wrap_their_numbers() -> None:
+    (job,) = jobs_from_squeue(Answer(json.dumps(LATER).encode()))
+    assert (job.id, job.name, job.cores_count, job.gpus_count) == ("5_0", "a|b", 4, 2)
+    assert (job.walltime_s, job.started_at_s) == (None, 1795436209.0)
+    assert job.exit is not None
+    assert job.exit.words == "killed by SIGKILL"
+    assert [node.gpu_indices for node in job.allocation] == [(0,), (1,)]
+    assert job.node_memory_bytes == 4 << 30
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(sorted(LATER["jobs"][0])), inner, max_size=5)
+        ),
+    )
+)  # type: ignore[index, arg-type]
+def test_json_of_another_shape(value: object) -> None:
+    for plain in (
+        {"jobs": value},
+        {"jobs": [value]},
+        {
+            "jobs": [
+                {**LATER["jobs"][0], "exit_code": value, "nodes": value, "job_resources": value}
+            ]
+        },
+    ):  # type: ignore[dict-item]
+        try:
+            jobs_from_squeue(Answer(json.dumps(plain).encode()))
+        except NotUnderstoodError as error:
+            assert error.message

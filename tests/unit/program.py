@@ -1,0 +1,87 @@
+"""hpcwatch as a program: run as a user would, with a home of its own and a plain environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE_S = 60.0
+_SCRUBBED = ("PBS_", "SLURM_", "XDG_", "HPCWATCH_", "LC_", "PYTHON")
+_SCRUBBED_NAMES = {"NO_COLOR", "COLUMNS", "LINES", "TERM", "LANG", "NCPUS"}
+
+
+class Ended(NamedTuple):
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line on standard error; fails if there are more, or a traceback."""
+        assert "Traceback" not in self.err
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        return lines[0]
+
+
+class Hpcwatch:
+    """Runs hpcwatch as a user would, with a home of its own and a plain environment."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.runs = self.home / "runs"
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(_SCRUBBED) and name not in _SCRUBBED_NAMES
+        }
+        self.environment = {
+            **kept,
+            "HPCWATCH_HOME": str(self.home),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def command(self, *arguments: object) -> list[str]:
+        """The command line of hpcwatch with these arguments."""
+        return [sys.executable, "-m", "hpcwatch", *map(str, arguments)]
+
+    def __call__(self, *arguments: object, **environment: str) -> Ended:
+        """Run hpcwatch to its end."""
+        return self.shell(self.command(*arguments), **environment)
+
+    def shell(self, command: Sequence[str], **options: Any) -> Ended:
+        """Run any command in the same environment; upper-case options are variables."""
+        variables = {name: value for name, value in options.items() if name.isupper()}
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            env={**self.environment, **variables},
+            cwd=self.folder,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def configure(self, text: str) -> Path:
+        """Write the user's configuration."""
+        path = self.folder / "config" / "hpcwatch" / "config.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def recorded(self) -> Path:
+        """The directory of the only run that was recorded."""
+        (run,) = self.runs.iterdir()
+        return run

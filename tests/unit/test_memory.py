@@ -1,0 +1,119 @@
+"""Memory of real processes: shared pages once, and files in memory counted apart."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hpcwatch.probe.memory import MemoryFiles
+from hpcwatch.probe.probe import Probe, Target
+from hpcwatch.probe.schema import JobUse
+
+TREES = Path(__file__).with_name("trees.py")
+MIB = 1 << 20
+
+
+@pytest.fixture
+def forks() -> Iterator[subprocess.Popen[str]]:
+    """A parent with 64 MiB, and four children that share it."""
+    with subprocess.Popen(
+        [sys.executable, str(TREES), "forks", "4"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+
+
+def settled(probe: Probe) -> JobUse:
+    """Read until every PSS has been read, as its ration allows."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        use = probe.read(is_full=False).job
+        assert use is not None
+        if use.pss_bytes is not None:
+            return use
+        time.sleep(0.02)
+    raise AssertionError("PSS was never read of all processes")
+
+
+def test_pages_that_forks_share_count_once(forks: subprocess.Popen[str]) -> None:
+    probe = Probe(Target(os.getpid(), time.time()))
+    use = settled(probe)
+    probe.close()
+    assert use.rss_bytes is not None
+    assert use.pss_bytes is not None
+    assert use.used_bytes is not None
+    assert use.rss_bytes > 5 * 64 * MIB
+    assert 64 * MIB < use.pss_bytes < 110 * MIB
+    assert use.used_bytes == pytest.approx(use.pss_bytes, abs=12 * MIB)
+
+
+def test_before_any_pss_was_read_forks_do_not_count_five_times(
+    forks: subprocess.Popen[str],
+) -> None:
+    probe = Probe(Target(os.getpid(), time.time()))
+    use = probe.read(is_full=False).job
+    probe.close()
+    assert use is not None
+    assert use.used_bytes is not None
+    assert use.used_bytes < 2 * 64 * MIB
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder in a memory-backed file system that anybody may write."""
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("no writable /dev/shm here")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+def fill(path: Path, size: int) -> None:
+    path.write_bytes(b"x" * size)
+
+
+def test_files_made_in_memory_since_the_start_count(shared: Path) -> None:
+    fill(shared / "before", 3 * MIB)
+    old_s = time.time() - 1000
+    os.utime(shared / "before", (old_s, old_s))
+    files = MemoryFiles(time.time() - 500)
+    before, _ = files.read()
+    assert MemoryFiles(time.time() - 5000).read()[0] - before >= 3 * MIB
+    (shared / "deep" / "er").mkdir(parents=True)
+    fill(shared / "deep" / "er" / "after", 5 * MIB)
+    deadline = time.monotonic() + 20
+    size, where = files.read()
+    while size - before < 5 * MIB and time.monotonic() < deadline:
+        time.sleep(0.02)  # a walk costs, and is rationed
+        size, where = files.read()
+    assert 5 * MIB <= size - before < 6 * MIB
+    assert where is not None
+    assert "/dev/shm" in where
+
+
+def test_sparse_files_and_links_count_with_what_they_hold(shared: Path) -> None:
+    files = MemoryFiles(time.time() - 500)
+    before, _ = files.read()
+    with (shared / "sparse").open("wb") as stream:
+        stream.truncate(1 << 40)
+    (shared / "link").symlink_to("/")
+    (shared / "loop").symlink_to(shared)
+    fill(shared / "real", MIB)
+    deadline = time.monotonic() + 20
+    while files.read()[0] - before < MIB and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert MIB <= files.read()[0] - before < 2 * MIB
+
+
+def test_a_node_without_proc_has_no_such_files(tmp_path: Path) -> None:
+    assert MemoryFiles(0.0, str(tmp_path)).read() == (0, None)

@@ -1,0 +1,268 @@
+"""The report: its JSON is a promise, unknown is null, and old recordings still load."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from unit_parts import GIB, START_S, full_sample, job, run, sample
+
+from hpcwatch.cli.report import load
+from hpcwatch.findings import Directive, Finding, Severity
+from hpcwatch.probe.schema import Cgroup, Gpu, GpuProcess, Node, Process, Sample
+from hpcwatch.report import Report, build, iso, to_json, to_plain
+from hpcwatch.schedulers import Job
+from hpcwatch.store import Event, Run, RunDirectory
+from hpcwatch.timeline import Timeline
+
+RECORDINGS = Path(__file__).resolve().parents[1] / "data"
+
+# report.json, version 1. Adding a key keeps the version; whoever changes or removes one of these
+# raises it, and says so in the changelog.
+KEYS = {
+    "": "schema_version run summary findings directives nodes processes events quality",
+    "run": "id name kind argv cwd user hosts started_at ended_at exit_code signal"
+    " hpcwatch_version environment job",
+    "run.job": "id scheduler name queue state raw_state nodes cores gpus memory_bytes walltime_s"
+    " submitted_at started_at ended_at",
+    "summary": "wall_s cpu_s cpu_user_s cpu_system_s cores_allocated cores_used_mean"
+    " cpu_efficiency_pct memory_peak_bytes memory_peak_exact memory_limit_bytes"
+    " memory_limit_source memory_files_bytes memory_files_where read_bytes written_bytes"
+    " processes_total processes_max gpus",
+    "summary.gpus": "host index uuid name util_mean_pct util_max_pct idle_s memory_peak_bytes"
+    " memory_total_bytes power_mean_w energy_j sm_active_mean_pct",
+    "findings": "rule severity host entity started_at duration_s title evidence advice directives",
+    "findings.directives": "scheduler old new",
+    "nodes": "host cores_used_mean memory_peak_bytes memory_limit_bytes memory_limit_source"
+    " read_bytes written_bytes processes_max samples gaps",
+    "nodes.gaps": "started_at duration_s reason",
+    "processes": "host pid name argv cpu_s memory_peak_bytes gpu_memory_peak_bytes",
+    "events": "at name fields",
+    "quality": "interval_s samples coverage_pct unknown monitor_cpu_s monitor_memory_bytes"
+    " probe_errors odd_lines",
+}
+FREE = {"run.environment", "findings.evidence", "events.fields", "quality.probe_errors"}
+
+
+def made(samples: list[Sample], of: Run | None = None, **options: Any) -> Report:
+    of = of or run()
+    timeline = Timeline(of.interval_s, of.job)
+    timeline.add_all(samples)
+    return build(of, timeline, **options)
+
+
+def everything() -> Report:
+    """A report in which no list is empty."""
+    gpu = Gpu(
+        0,
+        "GPU-1",
+        "K40m",
+        util_pct=50.0,
+        util_max_pct=60.0,
+        util_zero_pct=10.0,
+        memory_used_bytes=GIB,
+        memory_total_bytes=11 * GIB,
+        power_w=100.0,
+        energy_j=5.0,
+        processes=[GpuProcess(7, GIB)],
+    )
+    process = Process(7, 1, "python", "R", ["python"], cpu_user_s=1.0, cpu_system_s=0.0)
+    extra: dict[str, Any] = {"gpus": [gpu], "processes": [process], "errors": {"swap": "broken"}}
+    samples = [full_sample(t)._replace(**extra) for t in (0, 1, 2, 60, 61, 100)]
+    report = made(
+        samples, run(job=Job("1.qb3", "torque")), events=[Event(START_S, "signal", {"signal": "x"})]
+    )
+    finding = Finding(
+        "rule",
+        Severity.WARNING,
+        "n1",
+        "job",
+        START_S,
+        1.0,
+        "t",
+        {"a_s": 1},
+        "advice",
+        (Directive("torque", "old", None),),
+    )
+    return report._replace(findings=[finding])
+
+
+def structure(plain: object, path: str = "") -> dict[str, set[str]]:
+    """Every dict's keys by its path; entries of a list share one."""
+    found: dict[str, set[str]] = {}
+    if isinstance(plain, dict) and path not in FREE:
+        found[path] = set(plain)
+        for name, value in plain.items():
+            for where, keys in structure(value, f"{path}.{name}".lstrip(".")).items():
+                found.setdefault(where, set()).update(keys)
+    elif isinstance(plain, list):
+        for value in plain:
+            for where, keys in structure(value, path).items():
+                found.setdefault(where, set()).update(keys)
+    return found
+
+
+def test_the_keys_of_version_1() -> None:
+    plain = to_plain(everything())
+    assert plain["schema_version"] == 1
+    assert structure(plain) == {path: set(keys.split()) for path, keys in KEYS.items()}
+
+
+def test_a_run_outside_of_a_job_has_none() -> None:
+    assert to_plain(made([full_sample(0)]))["run"]["job"] is None
+
+
+def strict(report: Report) -> dict[str, Any]:
+    """The report's JSON, refusing what JSON does not know."""
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} in the JSON")
+
+    plain: dict[str, Any] = json.loads(to_json(report), parse_constant=refuse)
+    return plain
+
+
+UNKNOWN = (
+    "cpu_s",
+    "cpu_user_s",
+    "cpu_system_s",
+    "cores_allocated",
+    "cores_used_mean",
+    "cpu_efficiency_pct",
+    "memory_peak_bytes",
+    "memory_limit_bytes",
+    "memory_limit_source",
+    "read_bytes",
+    "written_bytes",
+    "processes_total",
+    "processes_max",
+)
+
+
+def unfinished(**fields: Any) -> Run:
+    gone = ("ended_at_s", "wall_s", "exit_code", "cpu_user_s", "cpu_system_s", "memory_peak_bytes")
+    return run(**{**dict.fromkeys(gone), **fields})
+
+
+def test_a_run_without_samples_knows_nothing_and_says_so() -> None:
+    plain = strict(made([], unfinished()))
+    for name in UNKNOWN:
+        assert plain["summary"][name] is None, name
+        assert name in plain["quality"]["unknown"]
+    assert plain["summary"]["gpus"] == plain["nodes"] == plain["processes"] == []
+    assert plain["run"]["ended_at"] is None
+    assert (plain["quality"]["samples"], plain["quality"]["coverage_pct"]) == (0, None)
+
+
+def test_samples_without_a_job_are_unknown_not_zero() -> None:
+    plain = strict(made([sample(0), sample(1), sample(2)], unfinished()))
+    for name in UNKNOWN:
+        assert plain["summary"][name] is None, name
+
+
+def test_a_run_whose_monitor_was_killed_is_reported_from_its_samples() -> None:
+    samples = [full_sample(t, (t + 1) * GIB) for t in range(11)]
+    summary = strict(made(samples, unfinished()))["summary"]
+    assert summary["wall_s"] == 10
+    assert summary["cpu_s"] == pytest.approx(39.0)
+    assert summary["cores_used_mean"] == pytest.approx(3.9)
+    assert summary["memory_peak_bytes"] == 11 * GIB
+    assert summary["memory_peak_exact"] is False
+
+
+def test_what_the_kernel_accounted_goes_over_what_was_sampled() -> None:
+    summary = made([full_sample(t) for t in range(3)]).summary
+    assert (summary.cpu_user_s, summary.cpu_system_s, summary.cpu_s) == (90.0, 10.0, 100.0)
+    assert summary.cores_used_mean == 1.0
+
+
+def test_the_peak_is_exact_only_of_one_process() -> None:
+    alone = made([sample(t, job=job(1.0, GIB // 2)) for t in range(3)])
+    assert (alone.summary.memory_peak_bytes, alone.summary.memory_peak_exact) == (GIB, True)
+    two = made([sample(t, job=job(1.0, GIB // 2, process_count=2)) for t in range(3)])
+    assert two.summary.memory_peak_exact is False
+    more = made([sample(t, job=job(1.0, 3 * GIB)) for t in range(3)])
+    assert (more.summary.memory_peak_bytes, more.summary.memory_peak_exact) == (3 * GIB, False)
+
+
+def test_the_limit_names_its_source() -> None:
+    group = Cgroup("/slurm/uid_1/job_5", True, used_bytes=GIB, limit_bytes=2 * GIB)
+    summary = made([full_sample(t)._replace(cgroup=group) for t in range(3)]).summary
+    assert (summary.memory_limit_bytes, summary.memory_limit_source) == (2 * GIB, "cgroup")
+
+
+def test_cores_allocated() -> None:
+    samples = [full_sample(t) for t in range(3)]
+    allowed = [one._replace(job=one.job and one.job._replace(allowed_cores=8)) for one in samples]
+    assert made(allowed).summary.cores_allocated == 8
+    asked = run(job=Job("1", "torque", node_cores_count=4))
+    assert made(allowed, asked).summary.cores_allocated == 4
+    quota = [one._replace(cgroup=Cgroup("/", False, cpu_quota_cores=2.0)) for one in allowed]
+    assert made(quota).summary.cores_allocated == 2
+    assert made(samples).summary.cpu_efficiency_pct is None
+
+
+def test_gaps_are_listed() -> None:
+    report = made([full_sample(t) for t in (0, 1, 2, 60, 61)])
+    (gap,) = report.nodes[0].gaps
+    assert gap.started_at == iso(START_S + 2)
+    assert gap.duration_s == pytest.approx(58 - 2.5)
+
+
+def test_energy_is_the_counter_or_else_the_power() -> None:
+    def of(**fields: Any) -> float | None:
+        samples = [
+            sample(t, gpus=[Gpu(0, "a", "x", **{k: f(t) for k, f in fields.items()})])
+            for t in range(11)
+        ]
+        return made(samples).summary.gpus[0].energy_j
+
+    assert of(energy_j=lambda t: 100.0 + 7 * t) == 70.0
+    assert of(power_w=lambda t: 50.0) == pytest.approx(500.0)
+    assert of() is None
+
+
+@pytest.mark.parametrize(
+    ("at_s", "text"),
+    [
+        (None, None),
+        (0.0, "1970-01-01T00:00:00.000Z"),
+        (1_700_000_000.9999, "2023-11-14T22:13:20.999Z"),
+    ],
+)
+def test_times_are_utc(at_s: float | None, text: str | None) -> None:
+    assert iso(at_s) == text
+
+
+numbers = st.none() | st.sampled_from([0.0, math.nan, math.inf, -1.0, 1e300])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(numbers, numbers), max_size=6))
+def test_no_number_that_json_lacks_gets_out(
+    values: list[tuple[float | None, float | None]],
+) -> None:
+    samples = [
+        sample(t, gpus=[Gpu(0, "a", "x", util_pct=util, power_w=watts)], node=Node())
+        for t, (util, watts) in enumerate(values)
+    ]
+    strict(made(samples))
+
+
+@pytest.mark.parametrize("recording", sorted(RECORDINGS.glob("recording-*")), ids=lambda p: p.name)
+def test_old_recordings_still_load(recording: Path) -> None:
+    report = load(RunDirectory(str(recording)))
+    plain = strict(report)
+    assert plain["quality"]["odd_lines"] == 0
+    assert plain["run"]["job"]["id"] == "305669.qb3"
+    assert plain["run"]["signal"] == 15
+    assert plain["summary"]["memory_peak_bytes"] > 80 << 20
+    assert plain["summary"]["cpu_s"] > 1
+    assert plain["quality"]["samples"] > len(report.timeline.hosts["qb001"].at_s)
+    assert any("example.py" in (one["argv"] or []) for one in plain["processes"])
+    assert [event["name"] for event in plain["events"]] == ["signal"]

@@ -1,0 +1,163 @@
+"""The report as text: at most 80 columns, and nothing foreign reaches the terminal raw."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from unit_parts import GIB, START_S, full_sample, run
+
+from hpcwatch.findings import Directive, Finding, Severity
+from hpcwatch.probe.schema import Gpu, Process, Sample
+from hpcwatch.report import Report, build
+from hpcwatch.schedulers import Job
+from hpcwatch.timeline import Timeline
+from hpcwatch.views import terminal
+from hpcwatch.views.text import Span, clean, cut, fit, line_width, sparkline, width_of
+
+COLOURS = re.compile(r"\x1b\[[\d;]*m")
+HOSTILE = st.text(max_size=40) | st.sampled_from(
+    [
+        "\x1b[2J\x1b[31mred",
+        "a\nb\rc\td\x08",
+        "\x9b31m",
+        "\u202eevil",
+        "日本語" * 20,
+        "e\u0301" * 50,
+        "x" * 500,
+        "\udcff\udcfe",
+        "\U0001f468\u200d\U0001f469",
+        "\ufe0f\u2028",
+        "",
+    ]
+)
+
+
+def report(**fields: Any) -> Report:
+    """A report in which everything a user or a cluster names is given."""
+    names = {
+        "host": "n1",
+        "name": "python",
+        "argv": ["python"],
+        "error": "broken",
+        "advice": "do",
+        "title": "wrong",
+        "job": None,
+        "gpu": "K40m",
+        **fields,
+    }
+    gpu = Gpu(0, names["gpu"], names["gpu"], util_pct=50.0, memory_used_bytes=GIB, energy_j=9e9)
+    process = Process(2**22, 1, names["name"], "R", names["argv"], cpu_user_s=1e6, cpu_system_s=0.0)
+    changed: dict[str, Any] = {
+        "host": names["host"],
+        "gpus": [gpu],
+        "processes": [process],
+        "errors": {names["error"]: names["error"]},
+    }
+    samples: list[Sample] = [full_sample(t)._replace(**changed) for t in range(5)]
+    job = None if names["job"] is None else Job(names["job"], "torque", walltime_s=360000)
+    of = run(argv=names["argv"], hosts=[names["host"]], job=job, name=names["name"])
+    timeline = Timeline(1.0, job)
+    timeline.add_all(samples)
+    finding = Finding(
+        "memory-near-limit",
+        Severity.CRITICAL,
+        names["host"],
+        "job",
+        START_S,
+        1.0,
+        names["title"],
+        {},
+        names["advice"],
+        (Directive("torque", names["title"], names["advice"]),),
+    )
+    return build(of, timeline)._replace(findings=[finding])
+
+
+def rows(made: Report, coloured: bool, width: int) -> list[str]:
+    text = terminal.text(made, coloured, width)
+    assert text.endswith("\n")
+    return text[:-1].split("\n")
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.data(), st.booleans(), st.sampled_from([20, 40, 79, 80, 200]))
+def test_hostile_names_neither_widen_nor_command(
+    data: st.DataObject, coloured: bool, width: int
+) -> None:
+    names = ("host", "name", "error", "advice", "title", "job", "gpu")
+    fields: dict[str, Any] = {name: data.draw(HOSTILE) for name in names}
+    fields["argv"] = data.draw(st.lists(HOSTILE, min_size=1, max_size=4))
+    for row in rows(report(**fields), coloured, width):
+        plain = COLOURS.sub("", row) if coloured else row
+        assert width_of(plain) <= min(width, 80)
+        assert clean(plain) == plain
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 10, 11, 12, 13])
+def test_a_terminal_of_a_few_columns_gets_what_fits(width: int) -> None:
+    assert all(width_of(row) <= width for row in rows(report(), False, width))
+
+
+def test_no_colour_means_no_escape() -> None:
+    assert "\x1b" not in terminal.text(report(), False)
+    assert "\x1b[" in terminal.text(report(), True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "ended normally after 1:40"),
+        ({"exit_code": 3}, "failed (exit 3)"),
+        ({"exit_code": None, "signal": 9}, "killed by SIGKILL (9)"),
+        ({"exit_code": None, "signal": 99}, "killed by signal 99"),
+        ({"wall_s": 1.5}, "ended normally after 1.5 s"),
+    ],
+)
+def test_how_a_run_ended(fields: dict[str, Any], said: str) -> None:
+    made = build(run(**fields), Timeline(1.0))
+    assert said in terminal.text(made, False)
+
+
+def test_what_is_unknown_shows_as_a_dash() -> None:
+    gone = dict.fromkeys(("cpu_user_s", "cpu_system_s", "memory_peak_bytes"))
+    text = terminal.text(build(run(**gone), Timeline(1.0)), False)
+    assert "CPU time   – (user –, system –)" in text
+    assert "read –, wrote –" in text
+    assert not re.search(r"\bnan\b|None", text)
+
+
+@given(st.text(max_size=60))
+def test_cleaned_text_is_harmless_and_stays_so(text: str) -> None:
+    once = clean(text)
+    assert clean(once) == once
+    assert not {unicodedata.category(letter) for letter in once} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    once.encode()
+
+
+@given(st.text(max_size=60).map(clean), st.integers(min_value=0, max_value=30))
+def test_cut_text_fits(text: str, width: int) -> None:
+    assert width_of(cut(text, width)) <= width
+
+
+@given(
+    st.lists(st.text(max_size=12).map(clean), max_size=6),
+    st.integers(min_value=0, max_value=30),
+)
+def test_fitted_lines_fit(texts: list[str], width: int) -> None:
+    line = [Span(text) for text in texts]
+    assert line_width(fit(line, width)) <= width
+
+
+@given(
+    st.lists(st.just(math.nan) | st.floats(min_value=0, max_value=1e15), max_size=100),
+    st.just(0.0) | st.floats(min_value=1e-3, max_value=1e15),
+    st.integers(min_value=0, max_value=40),
+)
+def test_a_sparkline_has_one_sign_a_column(values: list[float], top: float, width: int) -> None:
+    assert len(sparkline(values, top, width)) == min(len(values), width)

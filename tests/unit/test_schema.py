@@ -1,0 +1,188 @@
+"""A sample's line: what is written comes back, and what is foreign is refused in one way."""
+
+from __future__ import annotations
+
+import json
+import math
+import typing
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpcwatch.probe.schema import (
+    Cgroup,
+    Gpu,
+    GpuProcess,
+    JobUse,
+    Node,
+    Process,
+    Sample,
+    Window,
+    from_line,
+    to_line,
+)
+from hpcwatch.recorder import GAUGES
+from hpcwatch.units import unit_of
+
+RECORDS = (Node, Cgroup, JobUse, Process, GpuProcess, Gpu, Window, Sample)
+IDENTITIES = {"pid", "ppid", "index"}
+LEAVES = {
+    str: st.text(max_size=12),
+    int: st.integers(min_value=0, max_value=2**62),
+    float: st.integers(min_value=0, max_value=2**40).map(lambda number: number / 64),
+    bool: st.booleans(),
+}
+
+
+def strategy(hint: Any) -> st.SearchStrategy[Any]:
+    """Values of an annotation of the schema."""
+    if hint in LEAVES:
+        return LEAVES[hint]
+    if hint in RECORDS:
+        return st.builds(hint, **{name: strategy(of) for name, of in hints(hint).items()})
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Union:
+        (inner,) = (one for one in arguments if one is not type(None))
+        return st.none() | strategy(inner)
+    if origin is list:
+        return st.lists(strategy(arguments[0]), max_size=3)
+    if origin is tuple:
+        return st.tuples(*map(strategy, arguments))
+    assert origin is dict
+    return st.dictionaries(strategy(arguments[0]), strategy(arguments[1]), max_size=3)
+
+
+def hints(record: type) -> dict[str, Any]:
+    return typing.get_type_hints(record)
+
+
+def is_numeric(hint: Any) -> bool:
+    return hint in (int, float) or any(is_numeric(inner) for inner in typing.get_args(hint))
+
+
+def numeric_fields() -> list[tuple[type, str]]:
+    return [
+        (record, name)
+        for record in RECORDS
+        for name, hint in hints(record).items()
+        if is_numeric(hint) and name not in IDENTITIES and name != "gauges"
+    ]
+
+
+@pytest.mark.parametrize(("record", "name"), numeric_fields())
+def test_every_number_names_its_unit(record: type, name: str) -> None:
+    assert unit_of(name) is not None, f"{record.__name__}.{name} carries no unit"
+
+
+@pytest.mark.parametrize("kind", GAUGES)
+def test_gauges_are_fields_of_their_record(kind: str) -> None:
+    record = {"node": Node, "cgroup": Cgroup, "job": JobUse, "gpu": Gpu}[kind]
+    assert set(GAUGES[kind]) <= set(hints(record))
+
+
+@settings(max_examples=150, deadline=None)
+@given(strategy(Sample))
+def test_a_sample_comes_back(sample: Sample) -> None:
+    line = to_line(sample)
+    assert "\n" not in line
+    assert line.isascii()
+    assert from_line(line) == sample
+
+
+@given(strategy(Sample), st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_torn_line_is_refused(sample: Sample, data: st.DataObject) -> None:
+    line = to_line(sample)
+    end = data.draw(st.integers(min_value=0, max_value=len(line) - 1))
+    with pytest.raises(ValueError, match=r".*"):
+        from_line(line[:end])
+
+
+def minimal(**changed: Any) -> dict[str, Any]:
+    return {"version": 1, "host": "n1", "at_s": 1.0, "uptime_s": 1.0, **changed}
+
+
+def test_unknown_keys_are_ignored_at_every_level() -> None:
+    plain = minimal(
+        future=1, node={"cpu_count": 2, "future": {}}, gpus=[{"index": 0, "uuid": "u", "name": "x"}]
+    )
+    plain["gpus"][0]["future"] = [1]
+    sample = from_line(json.dumps(plain))
+    assert sample.node == Node(cpu_count=2)
+    assert sample.gpus == [Gpu(0, "u", "x")]
+
+
+def test_a_newer_schema_is_refused_by_number() -> None:
+    with pytest.raises(ValueError, match=r"schema 2, newer than this hpcwatch"):
+        from_line(json.dumps(minimal(version=2)))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "\n",
+        "null",
+        "5",
+        "[]",
+        "{}",
+        "not json",
+        '{"version": "1"}',
+        '{"version": 1}',
+        "[" * 100_000,
+        '{"version":1,"host":' + "[" * 100_000,
+    ],
+    ids=lambda line: repr(line[:20]),
+)
+def test_foreign_lines_are_refused(line: str) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        from_line(line)
+
+
+WRONG = {
+    "host": [5, ["n1"], {"a": 1}],
+    "at_s": ["1", [1.0], math.nan, math.inf, True],
+    "uptime_s": ["1", {}, math.nan],
+    "node": [5, "x", [1], {"cpu_count": "2"}, {"core_busy_s": 3}, {"cpu_user_s": [1.0]}],
+    "cgroup": [1, {"path": "/"}, {"path": 5, "is_job": True}],
+    "job": [{}, {"found_by": "tree", "used_bytes": "1"}, {"found_by": "tree", "cpu_user_s": []}],
+    "processes": [5, "x", {"a": 1}, [5], [{"pid": 1}], [{"pid": "1", "ppid": 1}]],
+    "gpus": [5, [5], [{"index": 0}], [{"index": 0, "uuid": ["u"], "name": "x"}]],
+    "errors": [5, "x", ["x"], {"a": 5}],
+    "window": [5, {}, {"started_at_s": 1, "sample_count": 2, "gauges": 5}]
+    + [
+        {"started_at_s": 1, "sample_count": 2, "gauges": {"job.used_bytes": gauge}}
+        for gauge in (5, [1, 2], [1, 2, "3"], [1, 2, 3, 4], None)
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in WRONG.items() for value in values]
+)
+def test_values_of_a_wrong_kind_are_refused(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        from_line(json.dumps(minimal(**{name: value})))
+
+
+@pytest.mark.parametrize("name", ["name", "state"])
+def test_a_process_with_a_number_for_a_text_is_refused(name: str) -> None:
+    process = {"pid": 1, "ppid": 0, "name": "x", "state": "R", name: 5}
+    with pytest.raises(ValueError, match=r".*"):
+        from_line(json.dumps(minimal(processes=[process])))
+
+
+@pytest.mark.parametrize("argv", [5, "python", [1], [None]])
+def test_a_process_with_odd_arguments_is_refused(argv: object) -> None:
+    process = {"pid": 1, "ppid": 0, "name": "x", "state": "R", "argv": argv}
+    with pytest.raises(ValueError, match=r".*"):
+        from_line(json.dumps(minimal(processes=[process])))
+
+
+def test_numbers_are_written_short() -> None:
+    window = Window(1.0, 3, {"job.used_bytes": (1.0, 10 / 3, 5.0)})
+    line = to_line(Sample("n1", 10 / 3, 1.0, window=window))
+    assert "3.333333," in line
+    assert "3.33333333" not in line
