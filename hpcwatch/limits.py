@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hpcwatch.probe.schema import Sample
-from hpcwatch.schedulers import Job
+
+if TYPE_CHECKING:
+    from hpcwatch.schedulers.job import Job
 
 
 class Limit(NamedTuple):

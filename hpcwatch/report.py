@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpcwatch.findings import Directive, Finding, Scope, Thresholds, evaluate
 from hpcwatch.probe.schema import Process
-from hpcwatch.schedulers import Job
 from hpcwatch.store import Event, Run
 from hpcwatch.timeline import GpuTimeline, HostTimeline, Timeline
 
+if TYPE_CHECKING:
+    from hpcwatch.schedulers.job import Job
+
 SCHEMA_VERSION = 1
 LARGEST = 10  # processes named
+_TOO_SHORT_S = 1.0  # nothing can be said of so short a run: its report need not load the rules
 
 
 class GpuSummary(NamedTuple):
@@ -327,7 +330,8 @@ def _process(host: HostTimeline, process: Process) -> ProcessSummary:
 def _findings(
     run: Run, timeline: Timeline, summary: Summary, thresholds: Thresholds | None
 ) -> list[Finding]:
-    if not timeline.hosts:
+    ended_well = run.ended_at_s is not None and not (run.signal or run.exit_code)
+    if not timeline.hosts or (ended_well and summary.wall_s < _TOO_SHORT_S):
         return []
     first = next(iter(timeline.hosts.values()))
     scope = Scope(

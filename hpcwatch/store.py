@@ -12,13 +12,15 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.probe.decode import build
 from hpcwatch.probe.schema import Sample, from_line, to_line, to_plain
-from hpcwatch.schedulers import Job
+
+if TYPE_CHECKING:
+    from hpcwatch.schedulers.job import Job
 
 RUN_VERSION = 1
 RUN_FILE, SAMPLES_FILE, EVENTS_FILE, REPORT_FILE = (
@@ -195,7 +197,9 @@ class RunDirectory:
 
 
 def _run_from(plain: dict[str, Any]) -> Run:
-    run: Run = build(Run, plain)
+    from hpcwatch.schedulers.job import Job
+
+    run: Run = build(Run, plain, {"Job": Job})
     if run.interval_s <= 0:
         raise ValueError("no interval")
     return run

@@ -11,11 +11,13 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Container, Iterable
 from heapq import nlargest
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hpcwatch.limits import Limit, binding_limit, job_used_bytes
 from hpcwatch.probe.schema import Gpu, Process, Sample
-from hpcwatch.schedulers import Job
+
+if TYPE_CHECKING:
+    from hpcwatch.schedulers.job import Job
 
 NAN = math.nan
 

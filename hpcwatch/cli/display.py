@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from hpcwatch.cli.output import complain
+from hpcwatch.cli.output import complain, write_error
 from hpcwatch.config import Settings
 from hpcwatch.findings import Finding, Scope
 from hpcwatch.findings.live import LiveFindings
@@ -42,6 +42,7 @@ class Display:
         self._live = LiveFindings(settings.thresholds)
         self._panel: Panel | None = None
         self._note: str | None = None
+        self._notes: list[str] = []
         self._shown_s = 0.0
         self._cpu_s: dict[int, tuple[float, float]] = {}
         self._used_cores: dict[int, float] = {}
@@ -110,7 +111,7 @@ class Display:
         if self._panel is None:
             from hpcwatch.views.panel import Panel
 
-            self._panel = Panel.open()
+            self._panel = Panel.open(self._colour)
             if self._panel is None:
                 self._is_closed = True
                 return
@@ -121,7 +122,13 @@ class Display:
         if self._panel is None or self._is_closed:
             return False
         self._note = message.strip()
+        self._notes.append(message)
         return True
+
+    def resized(self) -> None:
+        """Fit the view to the terminal's new size."""
+        if self._panel is not None:
+            self._panel.resized()
 
     def suspend(self) -> None:
         """Clear the view before we are stopped."""
@@ -134,7 +141,9 @@ class Display:
             self._panel.resume()
 
     def close(self) -> None:
-        """Clear the view for good."""
+        """Clear the view for good; what was noted in it is said again where it stays."""
         self._is_closed = True
         if self._panel is not None:
             self._panel.close()
+        for note in self._notes:
+            write_error(note)

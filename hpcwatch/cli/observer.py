@@ -6,9 +6,9 @@ runs on.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -25,10 +25,12 @@ from hpcwatch.recorder import Recorder
 from hpcwatch.session import LocalSession
 from hpcwatch.timeline import Timeline
 from hpcwatch.views import terminal
-from hpcwatch.views.text import clean, columns_of, wants_colour
+from hpcwatch.views.text import clean, columns_of, fresh_line, wants_colour
 
 if TYPE_CHECKING:
     from hpcwatch.cli.display import Display
+    from hpcwatch.cli.run import Options
+    from hpcwatch.schedulers.job import Job
 
 LIVE_SAMPLES = 3600  # what the longest window of a live finding needs, at one a second
 
@@ -36,7 +38,7 @@ LIVE_SAMPLES = 3600  # what the longest window of a live finding needs, at one a
 class Observer:
     """Watches one program from its start to the report."""
 
-    def __init__(self, options: argparse.Namespace, program: Program) -> None:
+    def __init__(self, options: Options, program: Program) -> None:
         self._options = options
         self._program = program
         self._said: set[str] = set()
@@ -97,7 +99,7 @@ class Observer:
     def _configure(self) -> None:
         self._settings = config.load()
 
-    def _describe(self, interval_s: float, job: schedulers.Job | None) -> store.Run:
+    def _describe(self, interval_s: float, job: Job | None) -> store.Run:
         program = self._program
         name = self._options.name or program_name(program.argv)
         return store.Run(
@@ -173,9 +175,11 @@ class Observer:
 
         The caller waits for the program and must not wait for a file system.
         """
-        name = terminal.signal_name(number)
-        if not name.startswith("SIGWINCH"):
+        if number != signal.SIGWINCH:
+            name = terminal.signal_name(number)
             self._marks.append(store.Event(time.time(), "signal", {"signal": name}))
+        elif self._display is not None:
+            self._guarded("live view", self._display.resized)
 
     def _record_marks(self) -> None:
         marks, self._marks = self._marks, []
@@ -213,10 +217,10 @@ class Observer:
         coloured = wants_colour(sys.stderr, self._options.color)
         text = terminal.text(made, coloured, columns_of(sys.stderr))
         if sys.stderr is not None and sys.stderr.isatty():
-            text = "\n" + text  # the program may have left its last line open
+            text = fresh_line(columns_of(sys.stderr)) + text
         if is_saved:
             is_at_home = self._placed().path.startswith(store.root() + os.sep)
-            shown = run.id if is_at_home else shlex.quote(self._options.output)
+            shown = run.id if is_at_home else shlex.quote(self._options.output or "")
             text += f"Again: hpcwatch report {shown}\n"
         write_error(text)
 
@@ -290,7 +294,8 @@ def _view_wanted(choice: str) -> str:
         return "none"
     if choice != "auto":
         return choice
-    return "panel" if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else "none"
+    has_terminal = sys.stderr.isatty() or (sys.stdout is not None and sys.stdout.isatty())
+    return "panel" if has_terminal and os.environ.get("TERM", "dumb") != "dumb" else "none"
 
 
 def _read_text(path: str) -> str | None:

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import threading
 
-from hpcwatch.cli.arguments import Parser, interval
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 
 _PATIENCE_S = 60.0
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hpcwatch.cli.arguments import Parser
     from hpcwatch.cli.observer import Observer
     from hpcwatch.launch import Program
 
 
+class Options:
+    """What `hpcwatch run` was asked to do."""
+
+    def __init__(self) -> None:
+        self.name: str | None = None
+        self.interval: float | None = None
+        self.output: str | None = None
+        self.view = "auto"
+        self.color = "auto"
+        self.command: list[str] = []
+
+
 def _parser() -> Parser:
+    from hpcwatch.cli.arguments import Parser, interval
+
     parser = Parser(
         prog="hpcwatch run",
         usage="hpcwatch run [options] -- COMMAND [ARGUMENT ...]",
@@ -39,10 +52,12 @@ def _parser() -> Parser:
     return parser
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
+def parse(arguments: list[str]) -> Options:
     """Split our options from the program's words. Raises HpcwatchError."""
     split = _first_word(arguments)
-    options = _parser().parse_args(arguments[:split])
+    options = Options()
+    if split:  # else argparse, a third of the time to the program's start, is not even imported
+        _parser().parse_args(arguments[:split], options)
     options.command = arguments[split:]
     if options.command[:1] == ["--"]:
         del options.command[0]
@@ -92,14 +107,14 @@ class Watch:
     If it cannot be set up, the program runs unobserved.
     """
 
-    def __init__(self, options: argparse.Namespace, program: Program) -> None:
+    def __init__(self, options: Options, program: Program) -> None:
         self._observer: Observer | None = None
         self._thread = threading.Thread(
             target=self._set_up, args=(options, program), name="hpcwatch-setup", daemon=True
         )
         self._thread.start()
 
-    def _set_up(self, options: argparse.Namespace, program: Program) -> None:
+    def _set_up(self, options: Options, program: Program) -> None:
         try:
             from hpcwatch.cli.observer import Observer
 

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hpcwatch.schedulers import Job
 from hpcwatch.timeline import GpuTimeline, HostTimeline, Part, Timeline
+
+if TYPE_CHECKING:
+    from hpcwatch.schedulers.job import Job
 
 
 class Severity(IntEnum):

@@ -14,7 +14,7 @@ from hpcwatch.timeline import NAN, HostTimeline, Part
 from hpcwatch.units import format_bytes, format_of_bytes, format_seconds
 
 _LIMITS = {
-    "cgroup": "of its control group",
+    "cgroup": "of its cgroup",
     "request": "asked for",
     "node": "of the node",
 }

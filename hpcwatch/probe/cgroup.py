@@ -5,12 +5,14 @@ Sources: kernel documentation, admin-guide/cgroup-v2 and cgroup-v1/memory.
 
 import os
 import re
+import time
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from .procfs import Mount, parse_mounts, read, read_all
 from .schema import Cgroup
 
 _NO_LIMIT_BYTES = 1 << 60  # version 1 says "none" with a number near 2**63
+_SELDOM_S = 10.0
 _JOB = re.compile(
     r"^(?P<group>.*(?:/slurm[^/]*(?:/uid_\d+)?/job_\d+|/[^/]*slurmstepd\.scope/job_\d+"
     r"|/pbs_jobs\.service/jobid/[^/]+|/torque/[^/]+))(?:/|$)"
@@ -34,13 +36,26 @@ class CgroupReader:
         """Find the places. Raises OSError if the process or its groups cannot be read."""
         mounts = parse_mounts(read_all(root + "/proc/self/mountinfo"))
         groups = _parse_groups(read("%s/proc/%d/cgroup" % (root, pid)))
+        self._last: Optional[Cgroup] = None
+        self._read_s = 0.0
         self._unified = _place(mounts, groups, "", root)
         self._memory = _place(mounts, groups, "memory", root)
         self._cpuacct = _place(mounts, groups, "cpuacct", root)
         self._cpu = _place(mounts, groups, "cpu", root)
 
     def read(self) -> Optional[Cgroup]:
-        """Return the group's figures, or None if no controller that counts is mounted."""
+        """Return the group's figures, or None if no controller that counts is mounted.
+
+        Those of a group that is not the job's and limits nothing are of no use, and not asked for
+        at every tick.
+        """
+        last = self._last
+        idle = last is not None and not last.is_job and last.limit_bytes is None
+        if not idle or time.monotonic() - self._read_s >= _SELDOM_S:
+            self._last, self._read_s = self._read(), time.monotonic()
+        return self._last
+
+    def _read(self) -> Optional[Cgroup]:
         if self._memory is not None:
             return self._read_v1(self._memory)
         if self._unified is not None and _exists(self._unified, "memory.stat"):
@@ -193,4 +208,4 @@ def _quota(words: List[str]) -> Optional[float]:
 
 def _is_number(word: str) -> bool:
     """True for a whole number of a size that a kernel may print."""
-    return len(word) <= 20 and all(character in "0123456789" for character in word)
+    return len(word) <= 20 and word.isdigit()

@@ -7,20 +7,23 @@ ValueError. Used where recordings and probes' lines are read, not by the probe i
 import enum
 import math
 import typing
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 Check = Callable[[Any], Any]
 
 _FIELDS: Dict[type, List[Tuple[str, Check]]] = {}
 
 
-def build(record: Any, plain: Any) -> Any:
-    """Build a NamedTuple, and the records it is made of, from a dict."""
+def build(record: Any, plain: Any, names: Optional[Dict[str, Any]] = None) -> Any:
+    """Build a NamedTuple, and the records it is made of, from a dict.
+
+    ``names`` are those in its annotations that its module imports for the type checker only.
+    """
     if not isinstance(plain, dict):
         raise TypeError("%s is no object" % record.__name__)
     fields = _FIELDS.get(record)
     if fields is None:
-        hints = typing.get_type_hints(record)
+        hints = typing.get_type_hints(record, localns=names)
         fields = _FIELDS[record] = [(name, _checker(hints[name])) for name in record._fields]
     return record(**{name: check(plain[name]) for name, check in fields if name in plain})
 

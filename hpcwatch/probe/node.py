@@ -1,9 +1,9 @@
 """CPU, memory, swap, pressure, load, disk and network of the whole node (psutil, /proc)."""
 
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, FrozenSet, List, Optional, Tuple
 
-from .procfs import TICK_S, KeptFile
+from .procfs import PAGE_BYTES, TICK_S, KeptFile, parse_table
 from .schema import Node
 
 Values = Dict[str, Any]
@@ -20,6 +20,8 @@ class NodeReader:
         self._psutil = psutil
         self._proc = root + "/proc"
         self._files: Dict[str, KeptFile] = {}
+        self._has_swap = True
+        self._disks = _whole_disks(root + "/sys/block")
         self._has_pressure = os.path.isdir(self._proc + "/pressure")
 
     def read(self, errors: Dict[str, str]) -> Node:
@@ -53,20 +55,28 @@ class NodeReader:
         return {"load_1min_count": float(self._text("/loadavg").split()[0])}
 
     def _memory(self) -> Values:
-        memory = self._psutil.virtual_memory()
+        table = parse_table(self._text("/meminfo"))
+        available = table.get(b"MemAvailable")
+        if available is None:  # kernels before 3.14 do not say; psutil estimates it
+            available = self._psutil.virtual_memory().available
+        self._has_swap = table[b"SwapTotal"] > 0
         return {
-            "memory_total_bytes": memory.total,
-            "memory_available_bytes": memory.available,
-            "memory_cached_bytes": memory.cached + memory.buffers,
+            "memory_total_bytes": table.get(b"MemTotal"),
+            "memory_available_bytes": available,
+            "memory_cached_bytes": table[b"Cached"]
+            + table[b"Buffers"]
+            + table.get(b"SReclaimable", 0),
+            "swap_total_bytes": table.get(b"SwapTotal"),
+            "swap_used_bytes": table[b"SwapTotal"] - table[b"SwapFree"],
         }
 
     def _swap(self) -> Values:
-        swap = self._psutil.swap_memory()
+        if not self._has_swap:  # a node without swap, and few have it, moves nothing
+            return {"swap_in_bytes": 0, "swap_out_bytes": 0}
+        raw = self._text("/vmstat")
         return {
-            "swap_total_bytes": swap.total,
-            "swap_used_bytes": swap.used,
-            "swap_in_bytes": swap.sin,
-            "swap_out_bytes": swap.sout,
+            "swap_in_bytes": _vmstat_bytes(raw, b"pswpin"),
+            "swap_out_bytes": _vmstat_bytes(raw, b"pswpout"),
         }
 
     def _pressure(self) -> Values:
@@ -79,10 +89,10 @@ class NodeReader:
         }
 
     def _disk(self) -> Values:
-        disk = self._psutil.disk_io_counters()
-        if disk is None:
+        disks = parse_disks(self._text("/diskstats"), self._disks)
+        if disks is None:
             return {}  # a diskless node
-        return {"disk_read_bytes": disk.read_bytes, "disk_written_bytes": disk.write_bytes}
+        return {"disk_read_bytes": disks[0], "disk_written_bytes": disks[1]}
 
     def _network(self) -> Values:
         net = self._psutil.net_io_counters(pernic=True)
@@ -130,3 +140,37 @@ def parse_pressure(raw: bytes) -> Optional[float]:
         if kind == "some" and total.isdigit():
             return int(total) * 1e-6
     return None
+
+
+_SECTOR_BYTES = 512  # what /proc/diskstats counts in, whatever the device's own sectors are
+
+
+def parse_disks(raw: bytes, disks: FrozenSet[bytes]) -> Optional[Tuple[int, int]]:
+    """Sum up bytes read and written over these disks; None if there are none of them."""
+    read = written = 0
+    found = False
+    for line in raw.splitlines():
+        words = line.split()
+        if len(words) > 9 and words[2] in disks:
+            found = True
+            read += int(words[5]) * _SECTOR_BYTES
+            written += int(words[9]) * _SECTOR_BYTES
+    return (read, written) if found else None
+
+
+def _whole_disks(folder: str) -> FrozenSet[bytes]:
+    """Name the disks. What is built on them (dm, md) or is no disk would count twice or wrongly."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return frozenset()
+    virtual = ("dm-", "md", "loop", "ram", "zram", "drbd", "sr", "fd")
+    return frozenset(os.fsencode(name) for name in names if not name.startswith(virtual))
+
+
+def _vmstat_bytes(raw: bytes, name: bytes) -> Optional[int]:
+    """Return a page counter of /proc/vmstat in bytes."""
+    position = raw.find(b"\n" + name + b" ")
+    if position < 0:
+        return None
+    return int(raw[position + len(name) + 2 : raw.index(b"\n", position + 1)]) * PAGE_BYTES

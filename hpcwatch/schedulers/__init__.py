@@ -9,17 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING
-
-from hpcwatch.schedulers.job import Job, JobNode, JobState, ReadText
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hpcwatch.schedulers.job import Job, JobNode, JobState, ReadText
     from hpcwatch.schedulers.query import Scheduler
 
 __all__ = ["NAMES", "Job", "JobNode", "JobState", "ReadText", "from_environment", "scheduler"]
 
 NAMES = ("slurm", "torque", "pbspro")
 """One module each, in the order they are preferred: Slurm may come with Torque's names too."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import the records when they are asked for: most programs run in no job."""
+    if name in ("Job", "JobNode", "JobState", "ReadText"):
+        return getattr(import_module(f"{__name__}.job"), name)
+    raise AttributeError(name)
 
 
 def scheduler(name: str) -> Scheduler:

@@ -6,13 +6,13 @@ import re
 
 MOST_HOSTS = 100_000  # more is no list of hosts but a mistake, or meant to fill our memory
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_HOSTS = re.compile(r"([^,\[\]]+(?:\[[^\[\]]*\][^,\[\]]*)*)")
+_COMMA = re.compile(r",(?![^\[\]]*\])")  # not one between brackets
 
 
 def expand_hosts(text: str) -> tuple[str, ...]:
     """Expand ``qb[001-003,010],login1`` in order; what is not of that form gives nothing."""
     hosts: list[str] = []
-    for word in _HOSTS.findall(text):
+    for word in filter(None, _COMMA.split(text)):
         hosts += _expand(word)
         if len(hosts) >= MOST_HOSTS:
             break
@@ -23,8 +23,8 @@ def _expand(word: str) -> list[str]:
     before, opening, rest = word.partition("[")
     ranges, closing, after = rest.partition("]")
     if not opening:
-        return [word]
-    if not closing or word.count("[") > 8:  # no cluster is named in nine dimensions
+        return [] if "]" in word else [word]
+    if not closing or "]" in before or word.count("[") > 8:  # no cluster has nine dimensions
         return []
     tails = _expand(after)
     names: list[str] = []
@@ -92,7 +92,9 @@ def exec_gpus(text: str) -> dict[str, tuple[int, ...]]:
     return found
 
 
-_GPUS = re.compile(r"(?:^|[,/])gpu(?::[^:,()]+)?(?::(\d{1,6}))?(?:\((?:S|IDX):([0-9,-]+)[^)]*\))?")
+_GPUS = re.compile(
+    r"(?:^|,)gpu(?::(?!\d+(?:[,(]|$))[^:,()]+)?(?::(\d{1,6}))?(?:\((?:IDX:([0-9,-]+)|[^)]*)\))?"
+)
 
 
 def gres_gpus(text: str) -> tuple[int, tuple[int, ...]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
@@ -61,29 +62,21 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
-_widths: dict[str, int] = {}  # few characters make up a screen, and looking one up takes 1 us
+# All but Latin, dashes, and what rules, sparklines and signs are made of: those take one column.
+_ODD = re.compile("[^\x20-\u02ff\u2010-\u2027\u2500-\u25fc]")
 
 
 def width_of(text: str) -> int:
     """Return how many columns a text takes (wide East Asian characters take two)."""
     if text.isascii():
         return len(text)
-    return len(text) + sum(
-        (_columns(character) - 1) * text.count(character)
-        for character in set(text)  # a rule or a sparkline has few different ones
-    )
+    return len(text) + sum([_columns(character) - 1 for character in _ODD.findall(text)])
 
 
 def _columns(character: str) -> int:
-    known = _widths.get(character)
-    if known is None:
-        if unicodedata.category(character) in ("Mn", "Me"):
-            known = 0
-        else:
-            known = 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        if len(_widths) < 4096:
-            _widths[character] = known
-    return known
+    if unicodedata.category(character) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def cut(text: str, width: int) -> str:

@@ -89,7 +89,7 @@ def test_near_limit_names_the_limit_that_binds() -> None:
     assert "what was asked for" in by_request.advice
     assert by_request.evidence["limit_source"] == "request"
     in_group = found(live(using(0.93, job=None, cgroup_limit=LIMIT)))[NEAR]
-    assert in_group.title == "memory 93 % full: 3.72 of 4 GiB of its control group"
+    assert in_group.title == "memory 93 % full: 3.72 of 4 GiB of its cgroup"
     assert "control group" in in_group.advice
     smaller = found(live(using(0.93, cgroup_limit=8 * GIB)))[NEAR]
     assert smaller.evidence["limit_source"] == "request"

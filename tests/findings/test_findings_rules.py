@@ -195,7 +195,7 @@ def test_whatever_is_read_the_findings_are_sound(
     made = scope(timeline(shape), shape, is_live, cores_allowed=cores, **end)
     for one in evaluate(made):
         assert one.title == one.title.strip()
-        assert len(one.title) <= 76
+        assert len(one.title) <= 76, f"TITLE {one.title}"
         assert one.title.isprintable()
         assert one.advice.isprintable()
         assert "nan" not in one.title + one.advice

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from hpcwatch.errors import HpcwatchError
 from hpcwatch.schedulers import moab, pbspro, qshow, slurm, torque
 from hpcwatch.schedulers.query import Answer, Query, done
+from hpcwatch.schedulers.slurm_accounting import jobs_from_sacct, usage_from_sstat
 from hpcwatch.schedulers.text import when
 
 DATA = Path(__file__).parent / "data"
@@ -53,8 +54,8 @@ PARSERS: dict[str, list[tuple[str, Parse]]] = {
         ("scontrol-show-job*", _of(slurm.COMMANDS.job())),
         ("scontrol-show-node*", _of(slurm.COMMANDS.nodes())),
         ("squeue*", _of(slurm.COMMANDS.jobs("alice"))),
-        ("sacct*", slurm.jobs_from_sacct),
-        ("sstat*", slurm.usage_from_sstat),
+        ("sacct*", jobs_from_sacct),
+        ("sstat*", usage_from_sstat),
         ("scancel*", _of(slurm.COMMANDS.cancel("1"))),
     ],
     "wrapper": [("qstat*", torque.jobs_from_text), ("pbsnodes*", torque.nodes_from_text)],

@@ -299,7 +299,7 @@ VERSION = {
     ],
 )
 def test_detection(on_path: set[str], squeue: str | None, qstat: str, expected: str) -> None:
-    answers = {("qstat", "--version"): VERSION[qstat]}
+    answers: dict[tuple[str, ...], Answer] = {("qstat", "--version"): VERSION[qstat]}
     if squeue:
         answers["squeue", "--version"] = VERSION[squeue]
     assert detect(on_path, answers).scheduler == expected

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parse_parts import AT_S, DATA, Recorded, answer_of, recorded, utc
+from parse_parts import AT_S, DATA, answer_of, recorded, utc
 
-from hpcwatch.schedulers import Job, JobState, pbspro, slurm, torque
+from hpcwatch.schedulers import Job, JobState, moab, pbspro, slurm, torque
 from hpcwatch.schedulers.environment import job as from_environment
 from hpcwatch.schedulers.hosts import (
     MOST_HOSTS,
@@ -68,14 +69,13 @@ def test_exec_gpus() -> None:
         ("gpu:2(IDX:0,3)", (2, (0, 3))),
         ("gpu:a100:1(IDX:0),gpu:v100:2(IDX:1-2)", (3, (0, 1, 2))),
         ("gres:gpu:2", (2, ())),
-        ("gpu:k40:2(S:0-1)", (2, (0, 1))),
+        ("gpu:k40:2(S:0-1)", (2, ())),  # sockets, not devices
+        ("gpu:3g.20gb:1(IDX:0)", (1, (0,))),
         ("gpu", (1, ())),
         ("shard:4(IDX:0)", (0, ())),
     ],
 )
 def test_gres(text: str, found: tuple[int, tuple[int, ...]]) -> None:
-    if "(S:" in text:  # sockets, not devices
-        found = (found[0], ())
     assert gres_gpus(text) == found
 
 
@@ -118,6 +118,7 @@ def test_a_time_without_its_year_is_in_the_past() -> None:
     assert when_before("Mon Nov 23 12:37:26", AT_S) == NOV_23
     assert when_before("Tue Nov 24 12:37:26", AT_S) == NOV_23 + 86400  # clocks differ
     assert when_before("Sun Apr 11 15:25:29", AT_S) == 1618154729.0  # 2021
+    assert when_before("Mon Nov 30 12:00:00", AT_S) == 1606737600.0  # 2020: not next week
     assert when_before("Mit Nov 25 12:37:26", AT_S) is None
 
 
@@ -171,12 +172,12 @@ def test_memory_in_slurm_s_units() -> None:
 
 
 def all_jobs() -> list[Job]:
-    def of(one: Recorded) -> tuple[Job, ...]:
-        found = one.parse(one.answer)
-        return tuple(job for job in found or () if isinstance(job, Job))
-
-    names = ("all", "later", "multireq", "two-nodes")
-    return [job for one in recorded() if any(n in one.path.stem for n in names) for job in of(one)]
+    found: list[Job] = []
+    for one in recorded():
+        if any(word in one.path.stem for word in ("all_", "later", "multireq", "two-nodes")):
+            records = one.parse(one.answer)
+            found += [r for r in records if isinstance(r, Job)] if type(records) is tuple else []
+    return found
 
 
 def test_a_job_survives_json() -> None:
@@ -267,6 +268,44 @@ def test_a_variable_cannot_say_how_the_job_stands() -> None:
     assert (job.state, job.exit) == (JobState.RUNNING, None)
 
 
+def test_nor_how_it_ended() -> None:
+    raw = (DATA / "torque" / "qstat-f-13_deleted.txt").read_bytes()
+    fake = raw.replace(b"PBS_O_HOST=qb3", b"X=1\\\n    exit_status = 0")
+    (job,) = torque.jobs_from_text(Answer(fake))
+    assert job.state is JobState.CANCELLED
+    raw = (DATA / "pbspro" / "qstat-f-1_running-newline-in-vars.txt").read_bytes()
+    fake = raw.replace(b"PBS_O_HOST=qb3", b"X=1\n    job_state = F")  # OpenPBS escapes nothing
+    (job,) = pbspro.jobs_from_text(Answer(fake))
+    assert job.state is JobState.RUNNING
+
+
+def test_openpbs_s_estimate_counts_while_the_job_waits() -> None:
+    raw = (DATA / "pbspro" / "qstat-f-9_queued-cannot-run.txt").read_bytes()
+    with_time = raw.replace(
+        b"    substate", b"    estimated.start_time = Mon Nov 23 12:37:26 2026\n    substate"
+    )
+    (job,) = pbspro.jobs_from_text(Answer(with_time))
+    assert job.estimated_start_at_s == NOV_23
+    (job,) = pbspro.jobs_from_text(Answer(with_time.replace(b"job_state = Q", b"job_state = R")))
+    assert job.estimated_start_at_s is None
+
+
+def test_a_guess_from_history_is_no_estimate() -> None:
+    text = (DATA / "moab" / "moab-showstart-doc-orion_idle-three-estimates.txt").read_text()
+    lines = [line for line in text.splitlines() if "Rsv" not in line]
+    found = moab.estimate_from_showstart(Answer("\n".join(lines).encode(), at_s=AT_S))
+    assert found == (AT_S + 5 * 3600 + 14 * 60 + 55, "priority")
+    lines = [line for line in lines if "Priority" not in line]
+    assert moab.estimate_from_showstart(Answer("\n".join(lines).encode(), at_s=AT_S)) is None
+
+
+def test_a_path_may_look_like_fields() -> None:
+    path = DATA / "slurm" / "scontrol-show-job-d-1_running-2nodes.txt"
+    raw = path.read_bytes().replace(b"WorkDir=/home/alice", b"WorkDir=/home/a b Key=B JobName=x")
+    (job,) = slurm.COMMANDS.job("1").parse(Answer(raw))
+    assert (job.working_directory, job.name) == ("/home/a b Key=B JobName=x", "fem=solve run")
+
+
 def test_a_comment_cannot_say_how_the_job_stands() -> None:
     path = DATA / "slurm" / "scontrol-show-job-d-batch2-8_newline-in-comment.txt"
     raw = path.read_bytes().replace(b"line2 Key=Val", b"   JobState=FAILED JobName=x")
@@ -274,7 +313,7 @@ def test_a_comment_cannot_say_how_the_job_stands() -> None:
     assert (job.state, job.name) == (JobState.RUNNING, "newline")
 
 
-LATER = {
+LATER: dict[str, Any] = {
     "jobs": [
         {
             "job_id": 7,
@@ -330,7 +369,7 @@ def test_later_versions_of_slurm_wrap_their_numbers() -> None:
             | st.dictionaries(st.sampled_from(sorted(LATER["jobs"][0])), inner, max_size=5)
         ),
     )
-)  # type: ignore[index, arg-type]
+)
 def test_json_of_another_shape(value: object) -> None:
     for plain in (
         {"jobs": value},
@@ -340,7 +379,7 @@ def test_json_of_another_shape(value: object) -> None:
                 {**LATER["jobs"][0], "exit_code": value, "nodes": value, "job_resources": value}
             ]
         },
-    ):  # type: ignore[dict-item]
+    ):
         try:
             jobs_from_squeue(Answer(json.dumps(plain).encode()))
         except NotUnderstoodError as error:

@@ -81,6 +81,6 @@ def test_a_reader_that_fails_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> 
     node = reader.read(errors)
     assert set(errors) == {"swap", "disk"}
     assert "no such thing" in errors["swap"]
-    assert node.swap_total_bytes is None
+    assert node.swap_in_bytes is None
     assert node.disk_read_bytes is None
     assert node.memory_total_bytes
