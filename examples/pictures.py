@@ -15,7 +15,7 @@ from rich.text import Text
 from hpcwatch.cli.report import load
 from hpcwatch.report import Report, cores_allowed
 from hpcwatch.store import RunDirectory
-from hpcwatch.views import panel, terminal
+from hpcwatch.views import panel_rows, terminal
 from hpcwatch.views.state import live_state
 from hpcwatch.views.text import render
 
@@ -52,7 +52,7 @@ def _panel(made: Report) -> str:
         findings=[],
         note=None,
     )
-    rows = panel.rows(state, WIDTH, 6)
+    rows = panel_rows.rows(state, WIDTH, 6)
     return "\n".join(render(row, coloured=True) for row in rows)
 
 

@@ -14,6 +14,8 @@ import signal
 import threading
 import time
 
+from hpcwatch.witness import Witness
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import resource
@@ -25,7 +27,6 @@ _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 _SI_USER, _SI_QUEUE, _SI_TKILL = 0, -1, -6  # sigaction(2): si_code of kill, sigqueue, tgkill
 _JOB_CONTROL = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 _LATE_S = 0.3  # what comes this soon after the end was meant for the program
-_BROADCAST_S = 0.015  # a scheduler that signals processes one by one needs about this long
 
 # Faults are ours alone; the rest of these the kernel sends for what we ourselves do.
 _OWN = {"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS", "SIGABRT"}
@@ -186,66 +187,6 @@ class Program:
 def from_process(info: signal.struct_siginfo) -> bool:
     """True if a process sent the signal, not the kernel."""
     return info.si_code in (_SI_USER, _SI_QUEUE, _SI_TKILL)
-
-
-class Witness:
-    """A process of our group that only tells whether a signal was sent to the whole group."""
-
-    def __init__(self) -> None:
-        self.pid = -1
-        self._write_end = -1
-        self._start()
-
-    def _start(self) -> None:
-        """Start ``cat`` on a pipe: it ends when we do, however we end."""
-        read_end, self._write_end = os.pipe2(os.O_CLOEXEC)
-        try:
-            self.pid = os.posix_spawn(
-                "/bin/cat",
-                ["hpcwatch-witness"],
-                {},
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, read_end, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0),
-                ],
-                setsigmask=signal.valid_signals(),
-            )
-        except OSError:
-            self.pid = -1  # without a witness every signal is taken for ours alone
-        finally:
-            os.close(read_end)
-
-    def saw(self, number: int, wait: bool) -> bool:
-        """True if the signal came to the witness as well or, with ``wait``, does so soon."""
-        deadline = time.monotonic() + (_BROADCAST_S if wait else 0.0)
-        while True:
-            if self._is_pending(number):
-                self.close()
-                self._start()  # a fresh one: a pending signal cannot be told from the next one
-                return True
-            if self.pid < 0 or time.monotonic() >= deadline:
-                return False
-            time.sleep(0.003)
-
-    def _is_pending(self, number: int) -> bool:
-        try:
-            with open(f"/proc/{self.pid}/status", "rb") as stream:
-                lines = stream.read().splitlines()
-        except OSError:
-            return False
-        pending = 0
-        for line in lines:
-            if line.startswith((b"SigPnd:", b"ShdPnd:")):
-                pending |= int(line.split()[1], 16)
-        return bool(pending >> (number - 1) & 1)
-
-    def close(self) -> None:
-        """End it."""
-        os.close(self._write_end)
-        if self.pid > 0:
-            os.kill(self.pid, signal.SIGKILL)  # it is our child: its number is not reused yet
-            os.waitpid(self.pid, 0)
 
 
 def adopt_orphans() -> None:

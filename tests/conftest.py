@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from program import Hpcwatch
-
 
 settings.register_profile("hpcwatch", deadline=None)  # machines differ, and so do neighbours
 settings.load_profile("hpcwatch")

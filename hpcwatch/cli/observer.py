@@ -22,6 +22,7 @@ from hpcwatch.launch import Program
 from hpcwatch.probe.probe import Probe, Target
 from hpcwatch.probe.schema import Sample
 from hpcwatch.recorder import Recorder
+from hpcwatch.report_json import to_json
 from hpcwatch.session import LocalSession
 from hpcwatch.timeline import Timeline
 from hpcwatch.views import terminal
@@ -230,7 +231,7 @@ class Observer:
             return False
         try:
             self._directory.write_run(run)
-            self._directory.write_report(report.to_json(made))
+            self._directory.write_report(to_json(made))
         except OSError as error:
             if not self._recorder.has_failed:
                 self.say(f"report not saved: {os_reason(error)}")

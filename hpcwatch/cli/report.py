@@ -9,6 +9,7 @@ from hpcwatch import config
 from hpcwatch import report as reports
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.report_json import to_json
 from hpcwatch.store import Run, RunDirectory, find
 from hpcwatch.timeline import Timeline
 from hpcwatch.views import terminal
@@ -28,7 +29,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     made = load(find(options.run))
     if options.format == "json":
-        print(reports.to_json(made))
+        print(to_json(made))
     else:
         coloured = wants_colour(sys.stdout, options.color)
         print(terminal.text(made, coloured, columns_of(sys.stdout)), end="")

@@ -1,4 +1,4 @@
-"""CPU, memory, swap, pressure, load, disk and network of the whole node (psutil, /proc)."""
+"""CPU, memory, swap, pressure, load, disk and network of the whole node (/proc, psutil)."""
 
 import os
 from typing import Any, Dict, FrozenSet, List, Optional, Tuple
@@ -10,14 +10,9 @@ Values = Dict[str, Any]
 
 
 class NodeReader:
-    """Reads the node. Importing psutil takes 20 ms, so it waits for the first reading."""
+    """Reads the node from files that are kept open: psutil's way takes four times as long."""
 
     def __init__(self, root: str = "") -> None:
-        import psutil
-
-        if root:
-            psutil.PROCFS_PATH = root + "/proc"
-        self._psutil = psutil
         self._proc = root + "/proc"
         self._files: Dict[str, KeptFile] = {}
         self._has_swap = True
@@ -58,7 +53,7 @@ class NodeReader:
         table = parse_table(self._text("/meminfo"))
         available = table.get(b"MemAvailable")
         if available is None:  # kernels before 3.14 do not say; psutil estimates it
-            available = self._psutil.virtual_memory().available
+            available = _estimated_available(self._proc)
         self._has_swap = table[b"SwapTotal"] > 0
         return {
             "memory_total_bytes": table.get(b"MemTotal"),
@@ -95,12 +90,20 @@ class NodeReader:
         return {"disk_read_bytes": disks[0], "disk_written_bytes": disks[1]}
 
     def _network(self) -> Values:
-        net = self._psutil.net_io_counters(pernic=True)
-        real = [counters for name, counters in net.items() if name != "lo"]
-        return {
-            "net_received_bytes": sum(counters.bytes_recv for counters in real),
-            "net_sent_bytes": sum(counters.bytes_sent for counters in real),
-        }
+        received, sent = parse_network(self._text("/net/dev"))
+        return {"net_received_bytes": received, "net_sent_bytes": sent}
+
+
+def parse_network(raw: bytes) -> Tuple[int, int]:
+    """Sum up bytes received and sent over all interfaces but the loopback (/proc/net/dev)."""
+    received = sent = 0
+    for line in raw.splitlines():
+        name, colon, rest = line.partition(b":")
+        words = rest.split()
+        if colon and len(words) >= 9 and name.strip() != b"lo":
+            received += int(words[0])
+            sent += int(words[8])
+    return received, sent
 
 
 def parse_cpu(raw: bytes) -> Values:
@@ -140,6 +143,15 @@ def parse_pressure(raw: bytes) -> Optional[float]:
         if kind == "some" and total.isdigit():
             return int(total) * 1e-6
     return None
+
+
+def _estimated_available(proc: str) -> int:
+    """Return what psutil, like free(1), estimates where the kernel does not say."""
+    import psutil
+
+    psutil.PROCFS_PATH = proc
+    available: int = psutil.virtual_memory().available
+    return available
 
 
 _SECTOR_BYTES = 512  # what /proc/diskstats counts in, whatever the device's own sectors are

@@ -118,6 +118,7 @@ class KeptFile:
 
     def __init__(self, path: str, most_bytes: int = 1 << 16) -> None:
         """Open it. Raises OSError."""
+        self._descriptor = -1
         self._path = path
         self._most_bytes = most_bytes
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -128,7 +129,8 @@ class KeptFile:
         return raw if len(raw) < self._most_bytes else read_all(self._path)
 
     def __del__(self) -> None:
-        os.close(self._descriptor)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
 
 
 def parse_mounts(raw: bytes) -> List[Mount]:

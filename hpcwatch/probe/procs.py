@@ -11,7 +11,7 @@ import time
 from heapq import nlargest
 from typing import Callable, Dict, FrozenSet, Iterable, List, Optional, Set
 
-from .procfs import TICK_S, parse_argv, parse_stat, parse_table, read, text
+from .procfs import TICK_S, KeptFile, parse_argv, parse_stat, parse_table, read, text
 from .ration import Ration
 from .schema import Process
 from .totals import Share, Totals
@@ -112,6 +112,8 @@ class ProcessTable:
         self._proc = proc
         self._names: Set[str] = set()
         self._outsiders: Set[str] = set()
+        self._loadavg: Optional[KeptFile] = None
+        self._newest = b""
         self._kept = 0
         self._most_kept = _descriptor_budget()
         self._details = Ration(share=0.005, most_s=0.02, first_s=0.01)
@@ -156,6 +158,8 @@ class ProcessTable:
 
     def _discover(self) -> List[Tracked]:
         """Find processes that appeared since the last tick and belong to the tree."""
+        if not self._may_be_new():
+            return []
         names = set(os.listdir(self._proc))
         self._outsiders &= names
         fresh: Dict[int, Tracked] = {}
@@ -176,7 +180,21 @@ class ProcessTable:
             # One whose parent has just gone is about to be handed to a new one: look again.
             if str(tracked.stat.ppid) in names or tracked.stat.ppid == 0:
                 self._outsiders.add(str(tracked.pid))
+            else:
+                self._newest = b""
         return found
+
+    def _may_be_new(self) -> bool:
+        """False if the node has started no process since this was asked last (/proc/loadavg)."""
+        try:
+            if self._loadavg is None:
+                self._loadavg = KeptFile(self._proc + "/loadavg")
+            newest = self._loadavg.read().rpartition(b" ")[2]
+        except OSError:
+            return True
+        is_same = newest == self._newest
+        self._newest = newest
+        return not is_same
 
     def _adopt(self, fresh: Dict[int, Tracked]) -> List[Tracked]:
         """Move from ``fresh`` those whose parent is the root or one of ours."""
@@ -204,6 +222,7 @@ class ProcessTable:
             self._outsiders.add(name)
             return None
         except OSError:  # gone, or no descriptor left: look again at the next tick
+            self._newest = b""
             return None
         try:
             tracked = Tracked(int(name), descriptor, os.read(descriptor, _STAT_BYTES))

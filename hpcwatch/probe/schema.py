@@ -181,7 +181,12 @@ class Sample(NamedTuple):
 
 def to_plain(value: Any) -> Any:
     """Turn records into dicts without the fields that are None, so that lines stay short."""
-    if hasattr(value, "_fields"):
+    kind = type(value)
+    if kind is int or kind is str:  # most values, at every tick
+        return value
+    if kind is float:
+        return round(value, 6)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
         return {
             name: to_plain(field) for name, field in zip(value._fields, value) if field is not None
         }
@@ -189,8 +194,6 @@ def to_plain(value: Any) -> Any:
         return [to_plain(item) for item in value]
     if isinstance(value, dict):
         return {name: to_plain(item) for name, item in value.items()}
-    if isinstance(value, float):
-        return round(value, 6)
     return value
 
 

@@ -83,7 +83,8 @@ def _asked(record: Attributes) -> tuple[int | None, int | None, int | None]:
         nodes += times
         cores += times * (_value("ppn", properties) or 1)
         gpus += times * (_value("gpus", properties) or 0)
-    return nodes, cores + (procs or 0), gpus
+    # On whole-node queues a job may use GPUs that it never asked for: none asked is not none.
+    return nodes, cores + (procs or 0), gpus or None
 
 
 def _value(name: str, properties: Sequence[str]) -> int | None:

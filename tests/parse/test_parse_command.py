@@ -131,6 +131,22 @@ def test_a_command_that_hangs_is_ended_with_its_children(stand_in: Made) -> None
     assert fake.calls == ["qstat"]
 
 
+def test_no_child_outlives_a_command_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "qstat"
+    script.write_text(f"#!/bin/sh\nsleep 60 & echo $! > {tmp_path}/pid\nwait\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(ServerDownError):
+        command.run(["qstat"], timeout_s=1)
+    stat = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
+    deadline = time.monotonic() + 20
+    while stat.exists() and ") Z " not in stat.read_text():  # an orphan is not ours to reap
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_missing_command(stand_in: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(HpcwatchError, match="qstat is not on PATH"):
@@ -257,6 +273,14 @@ def test_a_slurm_job_with_its_accounting(stand_in: Made) -> None:
     fake.becomes("down")
     (job,) = command.inquiry(ask=Asker()).job("13").value
     assert job.state is JobState.CANCELLED
+
+
+def test_an_array_s_tasks_are_not_asked_for_one_by_one(stand_in: Made) -> None:
+    whole = (DATA / "slurm" / "scontrol-show-job-d-batch2-all_mixed.txt").read_text()
+    fake = stand_in(SLURM, {"*": {"scontrol*": {"stdout": whole}}})
+    tasks = command.inquiry("slurm", Asker()).job("11").value
+    assert [job.id for job in tasks] == ["11_3", "11_5", "11_9", "11_10", "11_11", "11_12"]
+    assert fake.calls == ["scontrol show job -d 11"]
 
 
 def test_openpbs_answers_for_a_job_that_is_over(stand_in: Made) -> None:

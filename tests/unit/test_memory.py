@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcwatch.probe.memory import MemoryFiles
+from hpcwatch.probe.memory_files import MemoryFiles
 from hpcwatch.probe.probe import Probe, Target
 from hpcwatch.probe.schema import JobUse
 

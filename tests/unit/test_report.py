@@ -15,7 +15,8 @@ from unit_parts import GIB, START_S, full_sample, job, run, sample
 from hpcwatch.cli.report import load
 from hpcwatch.findings import Directive, Finding, Severity
 from hpcwatch.probe.schema import Cgroup, Gpu, GpuProcess, Node, Process, Sample
-from hpcwatch.report import Report, build, iso, to_json, to_plain
+from hpcwatch.report import Report, build, iso
+from hpcwatch.report_json import to_json, to_plain
 from hpcwatch.schedulers import Job
 from hpcwatch.store import Event, Run, RunDirectory
 from hpcwatch.timeline import Timeline

@@ -22,7 +22,8 @@ from test_text import foreign
 
 from hpcwatch.findings import Severity
 from hpcwatch.views.line import line
-from hpcwatch.views.panel import Panel, rows
+from hpcwatch.views.panel import Panel
+from hpcwatch.views.panel_rows import rows
 from hpcwatch.views.state import LiveState
 from hpcwatch.views.text import line_width, render
 
