@@ -398,6 +398,7 @@ class ProcessTable:
 
     def close(self) -> None:
         """Give all descriptors back."""
+        self._loadavg = None
         for tracked in self.tracked.values():
             tracked.close()
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-BENCHMARKS = ("overhead", "accuracy", "behaviour")
+BENCHMARKS = ("overhead", "accuracy", "behaviour", "parsing")
 
 
 def main() -> None:
