@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from hpcwatch.cli.report import load
-from hpcwatch.report import Report, cores_allowed
+from hpcwatch.report import cores_allowed
 from hpcwatch.store import RunDirectory
+from hpcwatch.timeline import Timeline
 from hpcwatch.views import panel_rows, terminal
 from hpcwatch.views.state import live_state
 from hpcwatch.views.text import render
 
 WIDTH = 80
-PROGRESS = (
-    "Epoch 4/6\n"
-    "301/469 \x1b[32m━━━━━━━━━━━━\x1b[0m\x1b[37m━━━━━━━━\x1b[0m "
-    "\x1b[1m5s\x1b[0m 32ms/step - accuracy: 0.9905 - loss: 0.0301"
+PANEL_S = 59
+PROGRESS = (  # what stood above the panel then
+    "Epoch 3/9\n"
+    "\x1b[1m432/469\x1b[0m \x1b[32m━━━━━━━━━━━━━━━━━━\x1b[0m\x1b[37m━━\x1b[0m "
+    "\x1b[1m1s\x1b[0m 39ms/step - accuracy: 0.9798 - loss: 0.0660\n"
 )
 
 
@@ -33,21 +36,26 @@ def main() -> None:
     parser.add_argument("recording", help="a run directory")
     parser.add_argument("folder", type=Path, help="where to write the pictures")
     options = parser.parse_args()
-    made = load(RunDirectory(options.recording))
+    recording = RunDirectory(options.recording)
     options.folder.mkdir(exist_ok=True)
-    shown = PROGRESS + "\n" + _panel(made)
+    shown = PROGRESS + _panel(recording)
     _write(options.folder / "panel.svg", "hpcwatch run -- python mnist_cnn.py", shown)
-    _write(options.folder / "report.svg", "hpcwatch report", terminal.text(made, coloured=True))
+    shown = terminal.text(load(recording), coloured=True)
+    _write(options.folder / "report.svg", "hpcwatch report", shown)
 
 
-def _panel(made: Report) -> str:
-    """Return the panel as it stood at the recording's last full sample."""
-    host = next(iter(made.timeline.hosts.values()))
+def _panel(recording: RunDirectory) -> str:
+    """Return the panel as it stood PANEL_S after the start."""
+    run = recording.read_run()
+    timeline = Timeline(run.interval_s, run.job)
+    known = (sample for sample in recording.read_samples() if sample is not None)
+    timeline.add_all(one for one in known if one.at_s - run.started_at_s < PANEL_S)
+    host = next(iter(timeline.hosts.values()))
     state = live_state(
         host=host,
         used_cores={},
-        elapsed_s=made.summary.wall_s,
-        cores=cores_allowed(made.run.job, host),
+        elapsed_s=PANEL_S,
+        cores=cores_allowed(run.job, host),
         walltime_s=None,
         findings=[],
         note=None,
@@ -60,7 +68,11 @@ def _write(path: Path, title: str, text: str) -> None:
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi(text.rstrip("\n")))
     # Without an id of its own, each picture would get a new one at every making.
-    console.save_svg(str(path), title=title, unique_id=path.stem)
+    picture = console.export_svg(title=title, unique_id=path.stem)
+    # A picture of ours fetches no font from the network.
+    picture = re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)
+    picture = picture.replace("Fira Code", "DejaVu Sans Mono, Menlo, Consolas")
+    path.write_text(picture, encoding="utf-8")
 
 
 if __name__ == "__main__":

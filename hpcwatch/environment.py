@@ -19,7 +19,15 @@ _PREFIXES = (
     "NCCL_",
     "ROCR_",
     "HIP_",
-    "TF_",
+    "TF_CPP_",  # not all of TF_: Terraform and others begin so, too
+    "TF_CUDNN_",
+    "TF_DETERMINISTIC_",
+    "TF_ENABLE_",
+    "TF_FORCE_",
+    "TF_GPU_",
+    "TF_NUM_",
+    "TF_USE_",
+    "TF_XLA_",
     "XLA_",
     "KERAS_",
 )

@@ -42,6 +42,7 @@ def test_of_a_recorded_job_all_is_kept_but_its_cookie(name: str) -> None:
         "SLURM_MPI_AUTH",
         "PBS_PASSWORD",
         "TF_SECRET",
+        "TF_CLI_CONFIG_FILE",
         "CUDA_API_KEY",
         "NCCL_TOKEN",
         "KERAS_CREDENTIALS",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcwatch.probe.node import NodeReader, parse_cpu, parse_pressure
+from hpcwatch.probe.node import NodeReader, parse_cpu, parse_disks, parse_network, parse_pressure
 from hpcwatch.probe.procfs import TICK_S
 
 STAT = b"""\
@@ -57,6 +59,50 @@ def test_pressure(raw: bytes, seconds: float | None) -> None:
 @given(st.binary(max_size=100))
 def test_any_pressure_file_is_read(raw: bytes) -> None:
     parse_pressure(raw)
+
+
+NETWORK = b"""Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop
+    lo: 5000 50 0 0 0 0 0 0 5000 50 0 0 0 0 0 0
+  eth0: 1200 9 0 0 0 0 0 0 340 4 0 0 0 0 0 0
+   ib0:9000000000000 1 0 0 0 0 0 0 7 1 0 0 0 0 0 0
+"""
+
+
+def test_network_is_all_interfaces_but_the_loopback() -> None:
+    assert parse_network(NETWORK) == (9000000001200, 347)
+
+
+def test_a_node_without_interfaces_moved_nothing() -> None:
+    assert parse_network(NETWORK[: NETWORK.index(b"  eth0")]) == (0, 0)
+
+
+DISKS = b"""   8       0 sda 100 0 2000 5 50 0 600 9 0 3 14
+   8       1 sda1 90 0 1900 5 50 0 600 9 0 3 14
+ 253       0 dm-0 90 0 1900 5 50 0 600 9 0 3 14
+ 259       0 nvme0n1 10 0 8 5 50 0 16 9 0 3 14
+"""
+
+
+def test_disks_count_once() -> None:
+    disks = frozenset({b"sda", b"nvme0n1"})
+    assert parse_disks(DISKS, disks) == (2008 * 512, 616 * 512)
+
+
+def test_a_diskless_node_has_no_volumes() -> None:
+    assert parse_disks(DISKS, frozenset()) is None
+
+
+def test_old_kernels_do_not_say_what_is_available(tmp_path: Path) -> None:
+    folder = tmp_path / "proc"
+    folder.mkdir()
+    table = "MemTotal: 1000 kB\nMemFree: 300 kB\nBuffers: 10 kB\nCached: 200 kB\n"
+    (folder / "meminfo").write_text(table + "SwapTotal: 50 kB\nSwapFree: 20 kB\n")
+    node = NodeReader(str(tmp_path)).read({})
+    assert node.memory_total_bytes == 1000 * 1024
+    assert node.memory_available_bytes is not None
+    assert 300 * 1024 <= node.memory_available_bytes <= 510 * 1024
+    assert node.swap_used_bytes == 30 * 1024
 
 
 def test_this_node_can_be_read() -> None:

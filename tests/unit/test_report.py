@@ -267,3 +267,15 @@ def test_old_recordings_still_load(recording: Path) -> None:
     assert plain["quality"]["samples"] > len(report.timeline.hosts["qb001"].at_s)
     assert any("example.py" in (one["argv"] or []) for one in plain["processes"])
     assert [event["name"] for event in plain["events"]] == ["signal"]
+
+
+def test_the_example_recording_still_loads() -> None:
+    examples = Path(__file__).resolve().parents[2] / "examples" / "recordings"
+    report = load(RunDirectory(str(examples / "mnist_cnn")))
+    summary = report.summary
+    assert summary.cpu_s == pytest.approx(242.9, abs=0.1)
+    assert summary.memory_peak_bytes == pytest.approx(1.48 * (1 << 30), rel=0.01)
+    assert summary.memory_limit_source == "node"
+    assert report.quality.coverage_pct is not None
+    assert report.quality.coverage_pct > 99
+    assert report.findings == []
