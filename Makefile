@@ -23,8 +23,8 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/vermin --quiet --no-tips --target=3.6- --violations hpcwatch/probe
 
-bench: $(VENV)/.bench
-	$(BIN)/python -m tests.bench
+bench: $(VENV)-bench/.done
+	PATH="$(CURDIR)/$(VENV)-bench/bin:$$PATH" $(VENV)-bench/bin/python tests/bench
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "hpcwatch needs Python 3.10 or newer; say: make PYTHON=python3.11")'
@@ -38,9 +38,11 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml
 	$(PIP) --editable '.[dev]'
 	touch $@
 
-$(VENV)/.bench: $(BIN)/python pyproject.toml
-	$(PIP) '.[bench,dev]'
+# A copy of its own, compiled as users have it: an editable one would be timed with its detours.
+$(VENV)-bench/.done: pyproject.toml $(shell find hpcwatch -name '*.py')
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check '.[bench]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) $(VENV)-bench build dist

@@ -53,7 +53,6 @@ def _panel(recording: RunDirectory) -> str:
     host = next(iter(timeline.hosts.values()))
     state = live_state(
         host=host,
-        used_cores={},
         elapsed_s=PANEL_S,
         cores=cores_allowed(run.job, host),
         walltime_s=None,

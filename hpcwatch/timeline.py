@@ -201,6 +201,9 @@ class HostTimeline:
         self.gpus: dict[str, GpuTimeline] = {}
         self.processes: dict[int, Process] = {}
         """Largest readings of every process that was ever named."""
+        self.process_cores: dict[int, float] = {}
+        """Cores that each process of the last sample used since the sample before."""
+        self._process_cpu_s: dict[int, tuple[float, float]] = {}
         self.reading_count = 0
         self.first: Sample | None = None
         self.last: Sample | None = None
@@ -226,6 +229,7 @@ class HostTimeline:
         self.span_s.append(min(passed_s, _GAP * self.interval_s * readings))
         self.reading_count += readings
         self._keep_processes(sample.processes or [])
+        self._count_cores(sample)
         self._append_gauges(sample, job)
         self._append_rates(sample, before, passed_s)
         self._append_gpus(sample)
@@ -287,6 +291,19 @@ class HostTimeline:
             if high == high:
                 self.files_peak_bytes = max(self.files_peak_bytes or 0, round(high))
             self.process_count_max = max(self.process_count_max, sample.job.process_count)
+
+    def _count_cores(self, sample: Sample) -> None:
+        """Derive the cores of each process that this sample and the one before name."""
+        before, self._process_cpu_s, self.process_cores = self._process_cpu_s, {}, {}
+        for process in sample.processes or []:
+            if process.cpu_user_s is None or process.cpu_system_s is None:
+                continue
+            cpu_s = process.cpu_user_s + process.cpu_system_s
+            self._process_cpu_s[process.pid] = cpu_s, sample.uptime_s
+            if process.pid in before:
+                then_s, at_s = before[process.pid]
+                used_s = max(cpu_s - then_s, 0.0)
+                self.process_cores[process.pid] = used_s / (sample.uptime_s - at_s)
 
     def _keep_processes(self, processes: list[Process]) -> None:
         for process in processes:

@@ -44,13 +44,10 @@ class Display:
         self._note: str | None = None
         self._notes: list[str] = []
         self._shown_s = 0.0
-        self._cpu_s: dict[int, tuple[float, float]] = {}
-        self._used_cores: dict[int, float] = {}
         self._is_closed = False
 
     def update(self, sample: Sample) -> None:
         """Take a sample and show it, at most once a second. On the session's thread."""
-        self._count_cores(sample)
         elapsed_s = sample.uptime_s - self._program.started_uptime_s
         interval_s = max(_REPAINT_S, 0.95 * self._timeline.interval_s)
         if self._is_closed or elapsed_s < _QUIET_S or elapsed_s - self._shown_s < interval_s:
@@ -68,7 +65,6 @@ class Display:
         cores = cores_allowed(job, host)
         return live_state(
             host=host,
-            used_cores=self._used_cores,
             elapsed_s=elapsed_s,
             cores=cores,
             walltime_s=job.walltime_s if job is not None else None,
@@ -88,18 +84,6 @@ class Display:
             environment=dict(os.environ),
         )
         return self._live.update(scope)
-
-    def _count_cores(self, sample: Sample) -> None:
-        """Derive the cores each named process used since it was named last."""
-        for process in sample.processes or []:
-            if process.cpu_user_s is None or process.cpu_system_s is None:
-                continue
-            now = process.cpu_user_s + process.cpu_system_s
-            before = self._cpu_s.get(process.pid)
-            if before is not None and sample.uptime_s > before[1]:
-                rate = (now - before[0]) / (sample.uptime_s - before[1])
-                self._used_cores[process.pid] = max(rate, 0.0)
-            self._cpu_s[process.pid] = now, sample.uptime_s
 
     def _print_line(self, state: LiveState) -> None:
         from hpcwatch.views.line import line

@@ -41,7 +41,7 @@ def rows(state: LiveState, width: int, most_rows: int) -> list[Line]:
     spare = most_rows - 2 - len(finding)
     gpus = _gpu_rows(state, width, min(spare, 2))
     processes = []
-    if state.processes and (gpus or finding) and spare > len(gpus):
+    if spare > len(gpus):  # with or without processes, so that the panel keeps its height
         processes = [_process_row(state.processes, width)]
     shown = [_separator(state, width), _totals(state, width), *gpus, *processes, *finding]
     return [fit(row, width) for row in shown[:most_rows]]

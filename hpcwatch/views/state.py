@@ -51,19 +51,18 @@ class LiveState(NamedTuple):
 
 def live_state(
     host: HostTimeline,
-    used_cores: dict[int, float],
     elapsed_s: float,
     cores: int | None,
     walltime_s: float | None,
     findings: list[Finding],
     note: str | None,
 ) -> LiveState:
-    """Take what a view needs from a host's timeline; ``used_cores`` is by process."""
+    """Take what a view needs from a host's timeline."""
     columns = host.columns
     sample = host.last
     listed = sample.processes or [] if sample is not None else []
     gpus = sample.gpus or [] if sample is not None else []
-    processes = [ProcessState(process, used_cores.get(process.pid)) for process in listed]
+    processes = [ProcessState(process, host.process_cores.get(process.pid)) for process in listed]
     processes.sort(key=lambda one: (-(one.used_cores or 0.0), -(one.process.rss_bytes or 0)))
     used = _last(columns["used_bytes"].mean)
     return LiveState(

@@ -428,7 +428,7 @@ class Run(Scene):
         program = self.shell(f"echo monitor $PPID\nseq 60\n{command}")
         (self.folder / "go").write_text(f"clear\n{words} -- {program}\n")
         self.terminal.type(f". {self.folder}/go")
-        self.wait_for_panel(2)
+        self.wait_for_panel(3)
         (first,) = [row for row in self.terminal.history() if row.startswith("monitor ")]
         self.monitor = int(first.split()[1])
 
@@ -457,10 +457,11 @@ def run(tmp_path: Path) -> Iterator[Run]:
 def test_run_shows_a_panel_and_gives_the_terminal_back(run: Run) -> None:
     run.start("read end")
     shown = run.terminal.screen()
-    assert shown[-3:-1] == ["", shown[-2]]
-    assert shown[-4] == "60"
-    assert shown[-1].split()[0] == "CPU"
-    assert "MEM" in shown[-1]
+    assert shown[-5:-3] == ["60", ""]
+    assert MARK in shown[-3]
+    assert shown[-2].split()[0] == "CPU"
+    assert "MEM" in shown[-2]
+    assert shown[-1].startswith("sh ")
     run.terminal.press("Enter")
     run.wait_for_report("ended normally")
 
@@ -469,7 +470,7 @@ def test_run_follows_the_terminal_s_size(run: Run) -> None:
     run.start("read end")
     for columns, lines in ((80, 20), (120, 40)):
         run.terminal.resize(columns, lines)
-        run.wait_for_panel(2)
+        run.wait_for_panel(3)
     run.terminal.press("Enter")
     run.wait_for_report("ended normally")
 
@@ -492,6 +493,6 @@ def test_run_can_be_stopped_and_continued(run: Run) -> None:
     run.terminal.wait_until(lambda: run.above()[-1:] == ["$"], "the shell's prompt")
     run.check_restored()
     run.terminal.type("fg")
-    run.wait_for_panel(2)
+    run.wait_for_panel(3)
     run.terminal.press("Enter")
     run.wait_for_report("ended normally")

@@ -211,3 +211,15 @@ def test_columns_are_as_long_as_there_are_samples(kinds: list[str]) -> None:
     parts: dict[str, dict[str, Any]] = {"job": {"job": job(1.0)}, "node": {"node": Node()}}
     made = host([sample(t, **parts.get(kind, {})) for t, kind in enumerate(kinds)])
     assert {len(one.mean) for one in made.columns.values()} == {len(kinds)}
+
+
+def test_cores_of_a_process_since_the_sample_before() -> None:
+    def listed(cpu_s: float) -> list[Process]:
+        return [Process(7, 1, "python", "R", cpu_user_s=cpu_s, cpu_system_s=0.0)]
+
+    made = host([sample(0, processes=listed(5.0)), sample(2, processes=listed(8.0))])
+    assert made.process_cores == {7: 1.5}
+    made = host([sample(0, processes=listed(5.0)), sample(1, processes=[])])
+    assert made.process_cores == {}
+    made = host([sample(0, processes=listed(5.0)), sample(1, processes=listed(4.0))])
+    assert made.process_cores == {7: 0.0}, "its number was given to another process"

@@ -38,8 +38,10 @@ def one_line(state: LiveState, width: int = 200) -> str:
     return render(line(state, width), coloured=False)
 
 
-def test_two_rows_without_devices_and_findings() -> None:
-    assert shown(live()) == [
+def test_three_rows_without_devices_and_findings() -> None:
+    *totals, processes = shown(live())
+    assert processes.startswith("python 204 % 1.6 GiB 37 thr")
+    assert totals == [
         "────────────────────────────────────────────────── hpcwatch · 2:41 of 72:00:00 ─",
         "CPU  2.1 of 20 cores ▂▃█▁▁▂▃█▁▁▂▃█▁▁▂▃█  MEM  1.61 of 126 GiB ▁▁▁▁▁▁▁  peak 1.7",
     ]
@@ -327,7 +329,7 @@ def test_the_panel_hides_from_a_program_that_reads_keys(painted: tuple[Panel, in
     panel.show(live())
     assert drained(screen) == b""  # it may have been between two prompts
     panel.show(live())
-    assert b"\x1b[1;22r" in drained(screen)
+    assert b"\x1b[1;21r" in drained(screen)
 
 
 def test_a_suspended_panel_paints_nothing(painted: tuple[Panel, int, int]) -> None:
@@ -342,7 +344,7 @@ def test_a_suspended_panel_paints_nothing(painted: tuple[Panel, int, int]) -> No
     panel.show(live())
     assert drained(screen) == b""  # the program may be about to take the whole screen again
     panel.show(live())
-    assert b"\x1b[1;22r" in drained(screen)
+    assert b"\x1b[1;21r" in drained(screen)
 
 
 def test_a_new_size_is_followed_at_once(painted: tuple[Panel, int, int]) -> None:
@@ -353,7 +355,7 @@ def test_a_new_size_is_followed_at_once(painted: tuple[Panel, int, int]) -> None
     drained(screen)
     resize(terminal, 40)
     panel.resized()
-    assert b"\x1b[1;38r" in drained(screen)
+    assert b"\x1b[1;37r" in drained(screen)
     resize(terminal, 10)
     panel.resized()
     assert b"\x1b[1;9r" in drained(screen)
