@@ -122,10 +122,6 @@ class Part(NamedTuple):
         """The largest value, spikes inside stored windows included; NaN if unknown."""
         return max((value for value in self.high if value == value), default=NAN)
 
-    def lowest(self) -> float:
-        """The smallest value; NaN if unknown."""
-        return min((value for value in self.low if value == value), default=NAN)
-
     def time_where(self, holds: Callable[[float, float, float], bool]) -> float:
         """Seconds in which ``holds(low, mean, high)``; unknown never holds."""
         rows = zip(self.span_s, self.low, self.mean, self.high, strict=True)

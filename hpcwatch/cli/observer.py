@@ -268,9 +268,7 @@ class Observer:
         if is_whole or self._recorder is None or self._recorder.has_failed:
             return self._timeline
         timeline = Timeline(run.interval_s, run.job)
-        for sample in self._placed().read_samples():
-            if sample is not None:
-                timeline.add(sample)
+        timeline.add_all(one for one in self._placed().read_samples() if one is not None)
         return timeline
 
 

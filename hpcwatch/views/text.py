@@ -113,11 +113,6 @@ def line_width(line: Line) -> int:
     return sum([width_of(span.text) for span in line])
 
 
-def pad(line: Line, width: int) -> list[Span]:
-    """Fill a line with spaces up to a width."""
-    return [*line, Span(" " * max(width - line_width(line), 0))]
-
-
 def render(line: Line, coloured: bool) -> str:
     """Return the line as text, with SGR sequences if ``coloured``."""
     if not coloured:

@@ -73,7 +73,7 @@ def test_a_part_begins_after_its_start_and_ends_with_its_end() -> None:
     assert part.span_s == [0.5, 1, 1, 1, 1]
     assert part.coverage == 1.0
     assert part.average() == pytest.approx((0.5 * 3 + 4 + 5 + 6 + 7) / 4.5 * GIB)
-    assert (part.lowest(), part.highest(), part.last()) == (3 * GIB, 7 * GIB, 7 * GIB)
+    assert (min(part.low), part.highest(), part.last()) == (3 * GIB, 7 * GIB, 7 * GIB)
     assert part.time_where(lambda low, mean, high: mean > 5 * GIB) == 2
 
 

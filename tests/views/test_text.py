@@ -19,7 +19,6 @@ from hpcwatch.views.text import (
     cut,
     fit,
     line_width,
-    pad,
     render,
     sparkline,
     wants_colour,
@@ -92,7 +91,6 @@ def test_cut_says_that_it_cut(text: str, width: int, shown: str) -> None:
 def test_fit_and_pad_keep_to_the_width(line: list[Span], width: int) -> None:
     fitted = fit(line, width)
     assert line_width(fitted) <= width
-    assert line_width(pad(fitted, width)) == width
     if line_width(line) <= width:
         assert fitted == line
 
