@@ -147,10 +147,14 @@ def parse_pressure(raw: bytes) -> Optional[float]:
 
 def _estimated_available(proc: str) -> int:
     """Return what psutil, like free(1), estimates where the kernel does not say."""
+    import warnings
+
     import psutil
 
     psutil.PROCFS_PATH = proc
-    available: int = psutil.virtual_memory().available
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of other figures that such a kernel lacks, too
+        available: int = psutil.virtual_memory().available
     return available
 
 
