@@ -37,7 +37,9 @@ def _of_rule(name: str) -> str:
     """Return a rule's docstring and its thresholds as they can be written in a configuration."""
     function = rules()[name].function
     thresholds = [
-        f"{parameter.name} = {parameter.default}"
+        f"# {parameter.name} is not set"  # TOML has no word for nothing
+        if parameter.default is None
+        else f"{parameter.name} = {parameter.default}"
         for parameter in inspect.signature(function).parameters.values()
         if parameter.kind is parameter.KEYWORD_ONLY
     ]
