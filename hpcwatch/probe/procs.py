@@ -119,6 +119,8 @@ class ProcessTable:
         self._details = Ration(share=0.005, most_s=0.02, first_s=0.01)
         self._threads = Ration(share=0.005, most_s=0.02, first_s=0.003)
         self._biggest: List[Tracked] = []
+        self._unread: List[Tracked] = []
+        self._detailed: List[Tracked] = []
         self._boot_s = _boot_time_s(proc)
 
     def refresh(self) -> None:
@@ -279,10 +281,17 @@ class ProcessTable:
                 self._threads.spend(time.perf_counter() - before_s)
 
     def _read_details(self) -> None:
-        """Read status and io of those that changed, the longest unread first."""
-        for tracked in sorted(self.changed, key=lambda one: one.details_s):
+        """Read status and io of those that changed, the longest unread first.
+
+        One that was never read stays in line, though it may not do anything any more.
+        """
+        waiting = {tracked.pid: tracked for tracked in self._unread + self.changed}
+        alive = [tracked for pid, tracked in waiting.items() if pid in self.tracked]
+        alive.sort(key=lambda one: one.details_s)
+        self._detailed = []
+        for tracked in alive:
             if not self._details.allows(_DETAIL_S):
-                return
+                break
             before_s = time.perf_counter()
             folder = "%s/%d" % (self._proc, tracked.pid)
             try:
@@ -295,7 +304,9 @@ class ProcessTable:
                 pass  # not ours to read: unknown
             tracked.allowed = _allowed(tracked.pid) or tracked.allowed
             tracked.details_s = time.monotonic()
+            self._detailed.append(tracked)
             self._details.spend(time.perf_counter() - before_s)
+        self._unread = [tracked for tracked in alive if not tracked.details_s]
 
     def _count(self, quiet: List[Tracked]) -> None:
         """Bring the sums up to date; ``quiet`` changed at the last refresh and may rest now."""
@@ -309,6 +320,9 @@ class ProcessTable:
                 self._count_one(tracked)
         for tracked in self.changed:
             self._count_one(tracked)
+        for tracked in self._detailed:
+            if tracked.pid not in active:
+                self._count_one(tracked)
 
     def _count_one(self, tracked: Tracked) -> None:
         if tracked.pid not in self.tracked:

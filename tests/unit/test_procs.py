@@ -315,3 +315,33 @@ def test_reading_goes_on_while_processes_come_and_go(start: Start, count: int) -
                 f"{wanted} processes",
             )
             tree.end()
+
+
+class FewAtATime:
+    """A ration that lets two readings pass between two refills."""
+
+    def __init__(self) -> None:
+        self.left = 2
+
+    def allows(self, cost_s: float) -> bool:
+        return self.left > 0
+
+    def spend(self, cost_s: float) -> None:
+        self.left -= 1
+
+
+def test_idle_processes_are_read_in_full_though_not_all_at_once(proc: FakeProc) -> None:
+    for pid in range(11, 18):
+        proc.put(pid, 10)
+        (proc.root / str(pid) / "io").write_text("read_bytes: 100\nwrite_bytes: 7\n")
+    table = proc.table(10)
+    ration = FewAtATime()
+    table._details = ration  # type: ignore[assignment]
+    volumes = []
+    for _ in range(6):
+        table.refresh()
+        volumes.append(table.totals.sum().read_bytes)
+        ration.left = 2
+    assert volumes == [200, 400, 600, 700, 700, 700]
+    assert table.totals.sum().written_bytes == 49
+    table.close()
