@@ -8,6 +8,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from enum import Enum
+from typing import NamedTuple
 
 from hpcwatch.probe.probe import Probe
 from hpcwatch.probe.schema import Sample
@@ -72,3 +74,30 @@ class LocalSession:
         interval_s = early_s if due_s - self._started_s < EARLY_S else self._interval_s
         missed = max(int((now - due_s) / interval_s), 0)
         return due_s + (missed + 1) * interval_s
+
+
+class NodeState(str, Enum):
+    """How a node answers."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    STALE = "stale"
+    """Connected, but its last sample is older than it should be."""
+    LOST = "lost"
+    """Not connected; tried again later unless it needs the user."""
+
+
+class NodeStatus(NamedTuple):
+    """A node of a watched job. Times are ``time.monotonic``."""
+
+    host: str
+    state: NodeState
+    since_s: float
+    reason: str = ""
+    """Why it is lost or stale, in words."""
+    way: str = ""
+    """By which transport it is or was read: ``ssh``, ``srun``."""
+    last_at_s: float | None = None
+    """When its last sample arrived."""
+    retry_at_s: float | None = None
+    """When the next attempt is due; None if none is."""

@@ -66,7 +66,8 @@ class JobUse(NamedTuple):
     """Totals over the job's processes on this node."""
 
     found_by: str
-    """How the processes were found: ``tree``, ``cgroup``, ``environment`` or ``user``."""
+    """How the processes were found: ``tree`` (below the monitor), ``cgroup``, ``shepherd`` (below
+    the scheduler's daemon), ``environment``, ``user`` (all of the owner's) or ``all``."""
     process_count: int = 0
     seen_count: int = 0
     """Processes seen so far: a lower bound, those shorter than a tick may be missed."""
@@ -104,6 +105,8 @@ class Process(NamedTuple):
     state: str
     argv: Optional[List[str]] = None
     """Given once, in the first sample that names the process."""
+    user: Optional[str] = None
+    """Whose it is: a login name, or a number where it has none."""
     started_at_s: Optional[float] = None
     cpu_user_s: Optional[float] = None
     cpu_system_s: Optional[float] = None

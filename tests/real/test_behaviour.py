@@ -438,8 +438,8 @@ def test_stopped_program_can_be_ended(bench: Bench) -> None:
         terminal.wait_for("Stopped")
         terminal.type("kill %1\n")
         terminal.wait_until(lambda: not alive(program), "the program to end")
-        # A shell that believes the job to be stopped would refuse to exit.
-        terminal.wait_until(lambda: not alive(monitor), "the monitor to end")
+        # A shell that has not waited for the job yet believes it stopped, and refuses to exit.
+        terminal.wait_until(lambda: not state(monitor), "the monitor to end and be waited for")
 
 
 @pytest.mark.parametrize("view", VIEWS)

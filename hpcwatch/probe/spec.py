@@ -1,0 +1,41 @@
+"""What a watcher wants of a probe that runs as a program: its first line of input."""
+
+import json
+from typing import List, NamedTuple, Optional
+
+from .decode import build
+from .schema import to_plain
+
+PROTOCOL = 1
+READY = "HPCWATCH-PROBE"
+"""The first word of the line with which a probe on a node says that it can begin."""
+SILENCE_S = 60.0
+"""A probe whose watcher has sent nothing for so long ends."""
+
+
+class Spec(NamedTuple):
+    """Whose processes to look for, and how often."""
+
+    interval_s: float
+    scheduler: Optional[str] = None
+    """``torque``, ``pbspro`` or ``slurm``; None if there is no job."""
+    job_ids: List[str] = []
+    """Every spelling of the job's id that a cgroup or an environment may hold."""
+    user: Optional[str] = None
+    """The owner's login name: the last resort to tell whose processes are the job's."""
+    started_at_s: float = 0.0
+    """Files in memory made since then (seconds since the epoch) are the job's."""
+    is_everyone: bool = False
+    """Look at all processes of the node, whoever's they are."""
+
+
+def to_header(spec: Spec, bundle_size_bytes: int = 0) -> bytes:
+    """Return the first line of input; as many bytes of bundle follow it."""
+    plain = {"version": PROTOCOL, "spec": to_plain(spec), "bundle_size_bytes": bundle_size_bytes}
+    return json.dumps(plain).encode() + b"\n"
+
+
+def from_plain(plain: object) -> Spec:
+    """Read a spec. Raises ValueError, KeyError or TypeError if it is none."""
+    spec: Spec = build(Spec, plain)
+    return spec

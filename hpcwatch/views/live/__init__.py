@@ -1,0 +1,1 @@
+"""The full-screen live view of a job or of hosts."""

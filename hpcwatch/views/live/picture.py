@@ -1,0 +1,45 @@
+"""What the live view is told at each repaint. The view cannot tell live from replayed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hpcwatch.findings import Finding
+from hpcwatch.schedulers.job import Job
+from hpcwatch.session import NodeStatus
+from hpcwatch.timeline import Timeline
+
+
+class Source(NamedTuple):
+    """Where an answer came from, how old it is, and what went wrong since."""
+
+    name: str
+    """``slurm``, ``torque``, ``qshow``."""
+    age_s: float
+    trouble: str = ""
+
+
+class Picture(NamedTuple):
+    """A watched job or group of hosts at one moment."""
+
+    title: str
+    """What was asked for: ``305669``, ``qb[001-004]``."""
+    job: Job | None
+    """None for hosts without a job."""
+    parts: tuple[Job, ...]
+    """An array's tasks, a heterogeneous job's components; else the job alone, or nothing."""
+    sources: tuple[Source, ...]
+    statuses: tuple[NodeStatus, ...]
+    """One a node, in the scheduler's order."""
+    timeline: Timeline
+    findings: list[Finding]
+    """Worst first."""
+    at_s: float
+    """Now, in seconds since the epoch."""
+    monotonic_s: float
+    """Now, on the clock of the statuses."""
+    interval_s: float
+    note: str = ""
+    """What the monitor has to say of itself."""
+    place: int | None = None
+    """A waiting job's place in its queue, 1 is next."""
