@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from hpcwatch.cli.report import load
+from hpcwatch.reading import load
 from hpcwatch.report import cores_allowed
 from hpcwatch.store import RunDirectory
 from hpcwatch.timeline import Timeline

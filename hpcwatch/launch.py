@@ -19,7 +19,7 @@ from hpcwatch.witness import Witness
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import resource
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from hpcwatch.probe.totals import Reaped
 
@@ -59,18 +59,25 @@ class Program:
         self._watched = _watched()
         self._lock = threading.Lock()
         self._witness: Witness | None = None
+        self._helpers: set[int] = set()
+        self.helpers_cpu_s = 0.0
+        """What processes of the monitor's own used."""
         adopt_orphans()
         # Ignored by whoever started us, it would keep the kernel from telling how children end.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._watched)
         self.started_s, self.started_uptime_s = time.time(), time.monotonic()
+        self._events_path = _events_file(self.started_s)
         try:
             self.pid = _spawn(argv, mask)
         except OSError as error:
+            self._remove_events_file()
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             raise _cannot_start(argv[0], error) from None
         self.ended_s, self.ended_uptime_s = self.started_s, self.started_uptime_s
         _occupy_standard_descriptors()
+        self.events_descriptor = _opened(self._events_path)
+        """Of the file that the program's own events go to; None if there is none."""
         self._witness = Witness()
         # The program is on its way: from here on imports cost it nothing.
         from hpcwatch.probe.totals import Reaped
@@ -119,6 +126,10 @@ class Program:
                 if self._witness is not None and pid == self._witness.pid:
                     self._witness.pid = -1  # somebody killed it
                     continue
+                if pid in self._helpers:
+                    self._helpers.discard(pid)
+                    self.helpers_cpu_s += usage.ru_utime + usage.ru_stime
+                    continue
                 self._account(usage)
                 if pid == self.pid:
                     self.ended_s, self.ended_uptime_s = time.time(), time.monotonic()
@@ -149,7 +160,43 @@ class Program:
 
     def own_children(self) -> tuple[int, ...]:
         """Return the children that are ours and not the program's."""
-        return () if self._witness is None else (self._witness.pid,)
+        witness = () if self._witness is None else (self._witness.pid,)
+        return (*witness, *self._helpers)
+
+    def start_helper(self, argv: Sequence[str]) -> tuple[int, int]:
+        """Start a process of the monitor's own; return its input's and its output's descriptor.
+
+        It is not the program's: neither what it uses nor how it ends. In a process group of its
+        own, it does not hear the terminal's signals. Raises OSError.
+        """
+        null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        source, to_helper = os.pipe()
+        from_helper, target = os.pipe()
+        actions = [
+            (os.POSIX_SPAWN_DUP2, source, 0),
+            (os.POSIX_SPAWN_DUP2, target, 1),
+            (os.POSIX_SPAWN_DUP2, null, 2),
+        ]
+        try:
+            with self._lock:  # it must be known as ours before anybody waits for it
+                self._helpers.add(
+                    os.posix_spawn(
+                        argv[0],
+                        list(argv),
+                        os.environ,
+                        file_actions=actions,
+                        setpgroup=0,
+                        setsigmask=(),
+                    )
+                )
+        except OSError:
+            os.close(to_helper)
+            os.close(from_helper)
+            raise
+        finally:
+            for descriptor in (null, source, target):
+                os.close(descriptor)
+        return to_helper, from_helper
 
     def _pass_on(self, info: signal.struct_siginfo) -> None:
         """Send a signal to the program, unless it reached the program by itself."""
@@ -172,6 +219,7 @@ class Program:
         """
         if self._witness is not None:
             self._witness.close()
+        self._remove_events_file()
         wanted = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
         quiet_s = time.monotonic() + _LATE_S
 
@@ -183,10 +231,45 @@ class Program:
 
         threading.Thread(target=listen, name="hpcwatch-signals", daemon=True).start()
 
+    def _remove_events_file(self) -> None:
+        """Take away its name: nothing is left behind even if we are killed over the report."""
+        if self._events_path is not None:
+            try:
+                os.unlink(self._events_path)
+                os.rmdir(os.path.dirname(self._events_path))
+            except OSError:
+                pass  # the program's own doing
+
 
 def from_process(info: signal.struct_siginfo) -> bool:
     """True if a process sent the signal, not the kernel."""
     return info.si_code in (_SI_USER, _SI_QUEUE, _SI_TKILL)
+
+
+def _events_file(at_s: float) -> str | None:
+    """Make a private file and name it to the program, which may write to it at once.
+
+    Not in the run's directory, whose file system may be slow: the program would wait for it.
+    """
+    for folder in ("/tmp", "/dev/shm"):  # noqa: S108
+        private = f"{folder}/hpcwatch-{os.getpid()}-{at_s * 1e6:.0f}"
+        path = f"{private}/events.jsonl"
+        try:
+            os.mkdir(private, 0o700)
+            os.mknod(path, 0o600)  # no descriptor that could be taken for a standard one
+        except OSError:
+            continue
+        os.environ["HPCWATCH_EVENTS"] = path
+        return path
+    return None
+
+
+def _opened(path: str | None) -> int | None:
+    """Open for reading, and for giving back what was read."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW) if path else None
+    except OSError:
+        return None
 
 
 def adopt_orphans() -> None:

@@ -57,6 +57,42 @@ METRICS = {
     "power_mean_w": "Mean of the GPU's power draw.",
     "energy_j": "From the GPU's energy counter (Volta and later), else power over time.",
     "sm_active_mean_pct": "Share of multiprocessors at work (NVML's GPM, Hopper and later).",
+    "sm_active_pct": (
+        "Share of the GPU's multiprocessors at work, mean over the time between samples (NVML's"
+        " GPM, Hopper and later; also of a MIG instance). Utilisation says whether anything ran,"
+        " this says on how much of the device."
+    ),
+    "sm_occupancy_pct": "Warps resident on the GPU, of all that there is room for (GPM).",
+    "tensor_active_pct": "Share of time in which the GPU's tensor cores worked (GPM).",
+    "dram_active_pct": "Bandwidth of the GPU's memory in use, of what it can do (GPM).",
+    "memory_util_pct": (
+        "Share of time in which the GPU's memory was read or written: not how much is in use."
+    ),
+    "memory_reserved_bytes": (
+        "GPU memory that the driver keeps for itself. Before driver 510 it is not told and counts"
+        " as used."
+    ),
+    "throttled_pct": (
+        "Share of readings in which heat, a hardware slow-down or the power supply's brake held the"
+        " GPU's clocks down."
+    ),
+    "power_capped_pct": (
+        "Share of readings in which its power limit held the GPU's clocks down: normal under load."
+    ),
+    "clocks_held_by": "Every reason for lower GPU clocks seen since the last sample, in words.",
+    "ecc_uncorrected_count": (
+        "Errors of the GPU's memory that could not be corrected, since the driver was loaded;"
+        " ecc_uncorrected_ever_count is over the device's life."
+    ),
+    "remapped_row_count": (
+        "Rows of GPU memory replaced after uncorrectable errors (Ampere and later); before that"
+        " retired_page_count. needs_reset: some wait for a reset; remap_failed: none are left."
+    ),
+    "xids": "Errors the NVIDIA driver reported while we watched (Xid numbers), oldest first.",
+    "sm_util_pct": (
+        "Share of time in which a process's kernels ran on the GPU, as the driver last told. It is"
+        " 0 if the driver told of others only, and unknown on MIG and before Maxwell."
+    ),
     "interval_s": (
         "Distance of readings. The first comes at once, ten a second in the first two seconds, and"
         " one when the program ends."

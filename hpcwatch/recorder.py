@@ -49,6 +49,16 @@ GAUGES: dict[str, tuple[str, ...]] = {
         "memory_used_bytes",
         "power_w",
         "temperature_celsius",
+        "memory_free_bytes",
+        "memory_util_pct",
+        "sm_clock_mhz",
+        "memory_clock_mhz",
+        "throttled_pct",
+        "power_capped_pct",
+        "sm_active_pct",
+        "sm_occupancy_pct",
+        "tensor_active_pct",
+        "dram_active_pct",
     ),
 }
 """Part of a sample -> its fields that rise and fall. All other numbers only grow."""
@@ -72,15 +82,16 @@ class Recorder:
         directory: RunDirectory,
         failed: Callable[[str], None],
         budget_bytes: int = BUDGET_BYTES,
+        stride_count: int = 1,
     ) -> None:
-        """Open the file. Raises OSError."""
+        """Open the file; ``stride_count`` readings go into a line. Raises OSError."""
         self._path = directory.file(SAMPLES_FILE)
         self._failed = failed
         self._budget_bytes = budget_bytes
         self._descriptor: int | None = self._open(os.O_APPEND)
         self._has_failed = False
         self._used_bytes = 0
-        self._stride = 1
+        self._stride = stride_count
         self._pending: dict[str, Sample] = {}
         self._lock = threading.Lock()
         self._thinning: threading.Thread | None = None

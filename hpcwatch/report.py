@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hpcwatch.findings import Finding, Scope, Thresholds, evaluate
+from hpcwatch.findings import Finding, Scope, Thresholds, evaluate, settled
 from hpcwatch.probe.schema import Process
 from hpcwatch.store import Event, Run
-from hpcwatch.timeline import GpuTimeline, HostTimeline, Timeline
+from hpcwatch.timeline import GpuTimeline, HostTimeline, Part, Timeline
 
 if TYPE_CHECKING:
+    from hpcwatch.rightsize import Advice
     from hpcwatch.schedulers.job import Job
 
 LARGEST = 10  # processes named
@@ -120,6 +121,8 @@ class Report(NamedTuple):
     timeline: Timeline
     is_running: bool | None = None
     """Of a run without an end: whether its monitor still lives. None if that is not known."""
+    advice: Advice | None = None
+    """What to ask for next time, or why nothing is suggested; None outside of a job."""
 
 
 def build(
@@ -131,33 +134,48 @@ def build(
     is_running: bool | None = None,
 ) -> Report:
     """Make the report of a run that ended, still runs, or whose monitor was killed."""
-    hosts = list(timeline.hosts.values())
+    hosts = _in_order(run, timeline)
     wall_s = _wall_s(run, hosts)
     summary = _summary(run, hosts, wall_s)
+    quality = _quality(run, hosts, summary, odd_lines)
     return Report(
         run=run,
         summary=summary,
         findings=_findings(run, timeline, summary, thresholds),
-        nodes=[_node(host, wall_s) for host in hosts],
+        nodes=[_node(run, host, wall_s) for host in hosts],
         processes=_largest(hosts),
         events=list(events),
-        quality=_quality(run, hosts, summary, odd_lines),
+        quality=quality,
         timeline=timeline,
         is_running=is_running,
+        advice=_advice(run, timeline, summary, quality, thresholds),
     )
 
 
+def _in_order(run: Run, timeline: Timeline) -> list[HostTimeline]:
+    """Return the hosts in the job's order, not in that of their first answers."""
+    places = {name: place for place, name in enumerate(run.hosts)}
+    hosts = timeline.hosts.values()
+    return sorted(hosts, key=lambda host: places.get(host.name, len(places)))
+
+
 def _wall_s(run: Run, hosts: list[HostTimeline]) -> float:
+    """Return how long the program ran; of a watched job, how long the job has."""
+    job = run.job if run.kind == "job" else None
+    ends = [host.last.at_s for host in hosts if host.last is not None]
+    last_s = max(ends, default=run.ended_at_s or run.started_at_s)
+    if job is not None and job.started_at_s is not None:
+        return max((job.ended_at_s or last_s) - job.started_at_s, 0.0)
     if run.wall_s is not None:
         return run.wall_s
-    ends = [host.last.at_s for host in hosts if host.last is not None]
-    return max(max(ends, default=run.started_at_s) - run.started_at_s, 0.0)
+    return max(last_s - run.started_at_s, 0.0)
 
 
 def cores_allowed(job: Job | None, host: HostTimeline) -> int | None:
     """Return the cores the job may use on a host: asked for, else allowed by the kernel."""
-    if job is not None and job.node_cores_count is not None:
-        return job.node_cores_count
+    asked = host.job or job
+    if asked is not None and asked.node_cores_count is not None:
+        return asked.node_cores_count
     sample = host.last
     if sample is None or sample.job is None:
         return None
@@ -178,13 +196,13 @@ def _earlier_allowed(host: HostTimeline) -> int | None:
 
 def _summary(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
     user, system = _cpu(run, hosts)
-    cpu_s = None if user is None or system is None else user + system
+    cpu_s = _cpu_s(run, user, system)
     job = run.job
     allowed = [cores_allowed(job, host) for host in hosts]
     allocated = _sum(allowed) if hosts else None
     if job is not None and job.cores_count is not None and run.kind == "job":
         allocated = job.cores_count
-    used = cpu_s / wall_s if cpu_s is not None and wall_s > 0 else None
+    used = _cores_used(run, hosts, cpu_s, wall_s)
     peak, is_exact = _memory_peak(run, hosts)
     limits = [host.limit for host in hosts if host.limit.limit_bytes is not None]
     smallest = min(limits, key=lambda limit: limit.limit_bytes or 0, default=None)
@@ -212,13 +230,64 @@ def _summary(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
 
 
 def _cpu(run: Run, hosts: list[HostTimeline]) -> tuple[float | None, float | None]:
-    """User and system seconds: the kernel's account if the run ended, else what was sampled."""
+    """User and system seconds: the kernel's account if the run ended, else what was sampled.
+
+    The kernel accounts for what ran below the monitor; on the job's other nodes counts what was
+    used since the run began.
+    """
     if run.cpu_user_s is not None:
-        return run.cpu_user_s, run.cpu_system_s
+        elsewhere = [host for host in hosts if host.name not in run.hosts[:1]]
+        return (
+            _sum([run.cpu_user_s, *(_grown(host, "cpu_user_s") for host in elsewhere)]),
+            _sum([run.cpu_system_s, *(_grown(host, "cpu_system_s") for host in elsewhere)]),
+        )
     jobs = [host.last.job for host in hosts if host.last is not None and host.last.job is not None]
     if not jobs:
         return None, None
     return _sum([use.cpu_user_s for use in jobs]), _sum([use.cpu_system_s for use in jobs])
+
+
+def _grown(host: HostTimeline, counter: str) -> float | None:
+    """Return how far a counter of the job has gone on a host."""
+    first = host.first.job if host.first is not None else None
+    last = host.last.job if host.last is not None else None
+    start, end = getattr(first, counter, None), getattr(last, counter, None)
+    return None if start is None or end is None else max(end - start, 0.0)
+
+
+def _cpu_s(run: Run, user_s: float | None, system_s: float | None) -> float | None:
+    """CPU seconds in all: what was sampled, or what the scheduler accounts for if it saw more."""
+    from hpcwatch.schedulers.job import Coverage
+
+    sampled = None if user_s is None or system_s is None else user_s + system_s
+    usage = run.job.usage if run.kind == "job" and run.job is not None else None
+    if usage is None or usage.cpu_s is None or usage.covers is not Coverage.JOB:
+        return sampled
+    return max(usage.cpu_s, sampled or 0.0)
+
+
+def _cores_used(
+    run: Run, hosts: list[HostTimeline], cpu_s: float | None, wall_s: float
+) -> float | None:
+    """Mean of the cores in use: of a watched job while it was watched, else from its counters."""
+    if hosts and (run.kind == "job" or not any(map(_is_tree, hosts))):
+        means = [_known(_whole(host, "cpu_cores").average()) for host in hosts]
+        if all(mean is not None for mean in means):
+            return float(_sum(means))
+    return cpu_s / wall_s if cpu_s is not None and wall_s > 0 else None
+
+
+def _is_tree(host: HostTimeline) -> bool:
+    """True if what was counted on a host are the monitor's own descendants."""
+    use = host.last.job if host.last is not None else None
+    return use is None or use.found_by == "tree"
+
+
+def _whole(host: HostTimeline, metric: str, gpu: str | None = None) -> Part:
+    """Return a metric over all that was read of a host."""
+    if not host.at_s:
+        return host.part(metric, 0.0, 0.0, gpu)
+    return host.part(metric, host.at_s[0] - host.span_s[0] - 1.0, host.at_s[-1], gpu)
 
 
 def _memory_peak(run: Run, hosts: list[HostTimeline]) -> tuple[int | None, bool]:
@@ -242,11 +311,9 @@ def _marks(host: HostTimeline) -> int | None:
 
 
 def _gpu(host: HostTimeline, gpu: GpuTimeline) -> GpuSummary:
-    start = host.at_s[0] - host.span_s[0] if host.at_s else 0.0
-    end = host.at_s[-1] if host.at_s else 0.0
-    util = host.part("util_pct", start, end, gpu.uuid)
-    zero = host.part("util_zero_pct", start, end, gpu.uuid)
-    power = host.part("power_w", start, end, gpu.uuid)
+    util = _whole(host, "util_pct", gpu.uuid)
+    zero = _whole(host, "util_zero_pct", gpu.uuid)
+    power = _whole(host, "power_w", gpu.uuid)
     energy = None
     if gpu.last.energy_j is not None and gpu.first_energy_j is not None:
         energy = max(gpu.last.energy_j - gpu.first_energy_j, 0.0)
@@ -267,14 +334,14 @@ def _gpu(host: HostTimeline, gpu: GpuTimeline) -> GpuSummary:
     )
 
 
-def _node(host: HostTimeline, wall_s: float) -> NodeSummary:
+def _node(run: Run, host: HostTimeline, wall_s: float) -> NodeSummary:
     job = host.last.job if host.last is not None else None
     cpu_s = None
     if job is not None and job.cpu_user_s is not None and job.cpu_system_s is not None:
         cpu_s = job.cpu_user_s + job.cpu_system_s
     return NodeSummary(
         host=host.name,
-        cores_used_mean=cpu_s / wall_s if cpu_s is not None and wall_s > 0 else None,
+        cores_used_mean=_cores_used(run, [host], cpu_s, wall_s),
         memory_peak_bytes=host.used_peak_bytes,
         memory_limit_bytes=host.limit.limit_bytes,
         memory_limit_source=host.limit.source,
@@ -326,23 +393,74 @@ def _findings(
     run: Run, timeline: Timeline, summary: Summary, thresholds: Thresholds | None
 ) -> list[Finding]:
     ended_well = run.ended_at_s is not None and not (run.signal or run.exit_code)
-    if not timeline.hosts or (ended_well and summary.wall_s < _TOO_SHORT_S):
+    if ended_well and summary.wall_s < _TOO_SHORT_S:
         return []
-    first = next(iter(timeline.hosts.values()))
-    scope = Scope(
+    scopes = [_scope(run, timeline, host, summary) for host in timeline.hosts.values()]
+    found = [finding for scope in scopes for finding in evaluate(scope, thresholds)]
+    if len(scopes) != 1 and run.job is not None:  # else that one was asked about the job, too
+        found += evaluate(_job_scope(run, timeline, summary), thresholds, is_of_job=True)
+    return settled(found)
+
+
+def _advice(
+    run: Run,
+    timeline: Timeline,
+    summary: Summary,
+    quality: Quality,
+    thresholds: Thresholds | None,
+) -> Advice | None:
+    """Return what to ask for next time. A site's share of memory is that of the findings."""
+    if run.job is None:
+        return None
+    from hpcwatch.observed import observe
+    from hpcwatch.rightsize import advise
+
+    seen = observe(_job_scope(run, timeline, summary), run.kind, quality.coverage_pct)
+    share = (thresholds or {}).get("memory-over-share", {}).get("memory_per_core_bytes")
+    return advise(run.job, [seen], run.environment, share)
+
+
+def _job_scope(run: Run, timeline: Timeline, summary: Summary) -> Scope:
+    """Return what may be seen of all hosts together."""
+    hosts = list(timeline.hosts.values())
+    if len(hosts) == 1:
+        return _scope(run, timeline, hosts[0], summary)
+    ends = [host.at_s[-1] for host in hosts if host.at_s]
+    end_s = max(ends, default=run.started_at_s + summary.wall_s)
+    return Scope(
         timeline=timeline,
         is_live=False,
         started_at_s=run.started_at_s,
         start_s=run.started_at_s,
-        end_s=run.started_at_s + summary.wall_s,
-        cores_allowed=cores_allowed(run.job, first),
+        end_s=end_s,
         environment=run.environment,
         exit_code=run.exit_code,
         signal=run.signal,
         cpu_s=summary.cpu_s,
         wall_s=summary.wall_s,
     )
-    return evaluate(scope, thresholds)
+
+
+def _scope(run: Run, timeline: Timeline, host: HostTimeline, summary: Summary) -> Scope:
+    """Return what the rules may see of one host, over the time in which it was read."""
+    is_alone = len(timeline.hosts) == 1
+    is_watched = run.kind == "job"  # from outside, and hardly ever from its start
+    end_s = run.started_at_s + summary.wall_s
+    if is_watched and host.at_s:
+        end_s = host.at_s[-1]
+    return Scope(
+        timeline=timeline if is_alone else timeline.only(host.name),
+        is_live=False,
+        started_at_s=run.started_at_s,
+        start_s=run.started_at_s,
+        end_s=end_s,
+        cores_allowed=cores_allowed(run.job, host),
+        environment=run.environment,
+        exit_code=run.exit_code,
+        signal=run.signal,
+        cpu_s=summary.cpu_s if is_alone else None,
+        wall_s=summary.wall_s,
+    )
 
 
 def _quality(run: Run, hosts: list[HostTimeline], summary: Summary, odd_lines: int) -> Quality:
@@ -350,7 +468,8 @@ def _quality(run: Run, hosts: list[HostTimeline], summary: Summary, odd_lines: i
     for host in hosts:
         errors.update({f"{host.name}: {name}": text for name, text in host.errors.items()})
     read_s = sum(sum(host.span_s) for host in hosts)
-    wanted_s = summary.wall_s * len(hosts)
+    nodes = run.job.nodes if run.kind == "job" and run.job is not None else ()
+    wanted_s = summary.wall_s * max(len(nodes), len(hosts))
     plain = summary._asdict()
     return Quality(
         interval_s=run.interval_s,

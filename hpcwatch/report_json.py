@@ -36,7 +36,7 @@ def to_plain(report: Report) -> dict[str, Any]:
             "run": _run(report.run),
             "summary": summary,
             "findings": [_finding(finding) for finding in report.findings],
-            "directives": None,
+            "directives": _directives(report),
             "nodes": nodes,
             "processes": [process._asdict() for process in report.processes],
             "events": [
@@ -95,6 +95,26 @@ def _job(job: Job) -> dict[str, Any]:
         "submitted_at": iso(job.submitted_at_s),
         "started_at": iso(job.started_at_s),
         "ended_at": iso(job.ended_at_s),
+        "owner": job.owner,
+        "account": job.account,
+        "reason": job.reason,
+        "estimated_start_at": iso(job.estimated_start_at_s),
+        "exit": job.exit.words if job.exit is not None else None,
+    }
+
+
+def _directives(report: Report) -> dict[str, Any] | None:
+    """The whole suggested header; null if none is suggested."""
+    advice = report.advice
+    if advice is None or advice.refused is not None:
+        return None
+    return {
+        "scheduler": advice.scheduler,
+        "lines": list(advice.lines),
+        "saves": advice.saves._asdict(),
+        "changes": [Directive._asdict(directive) for directive in advice.changes],
+        "margins": advice.margins,
+        "based_on": advice.based_on,
     }
 
 
@@ -110,4 +130,5 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "evidence": finding.evidence,
         "advice": finding.advice,
         "directives": [Directive._asdict(directive) for directive in finding.directives],
+        "waste": finding.waste._asdict(),
     }

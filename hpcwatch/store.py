@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
+from hpcwatch import config_files
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.probe.decode import build
 from hpcwatch.probe.schema import Sample, from_line, to_line, to_plain
@@ -61,6 +62,11 @@ class Run(NamedTuple):
     """The largest resident set of any one process ever waited for."""
     monitor_cpu_s: float | None = None
     monitor_memory_bytes: int | None = None
+    monitor_host: str | None = None
+    """Where the monitor runs, if that is not the one host it watches."""
+    sweep_id: str | None = None
+    parameters: dict[str, str] | None = None
+    """Of a sweep's task: the combination it tries."""
     version: int = RUN_VERSION
 
 
@@ -80,8 +86,8 @@ class Samples(NamedTuple):
 
 
 def root() -> str:
-    """Return the folder of all runs: $HPCWATCH_HOME, else the XDG state directory."""
-    home = os.environ.get("HPCWATCH_HOME")
+    """Return the folder of all runs: $HPCWATCH_HOME, storage.root, else the XDG state directory."""
+    home = os.environ.get("HPCWATCH_HOME") or config_files.storage_root()
     if not home:
         state = os.environ.get("XDG_STATE_HOME") or os.path.join("~", ".local", "state")
         home = os.path.join(state, "hpcwatch")
@@ -148,9 +154,13 @@ class RunDirectory:
 
     def append_event(self, event: Event) -> None:
         """Append one event. Raises OSError."""
-        line = json.dumps({"at_s": event.at_s, "name": event.name, "fields": event.fields})
+        self.append_events([event])
+
+    def append_events(self, events: list[Event]) -> None:
+        """Append events in one go. Raises OSError."""
+        text = "".join(json.dumps(event._asdict()) + "\n" for event in events)
         with open(self.file(EVENTS_FILE), "a", encoding="utf-8", opener=_private) as stream:
-            stream.write(line + "\n")
+            stream.write(text)
 
     def read_run(self) -> Run:
         """Read run.json. Raises HpcwatchError if there is none or it is not one of ours."""
@@ -236,6 +246,12 @@ def list_runs() -> list[tuple[RunDirectory, Run]]:
             with contextlib.suppress(HpcwatchError):
                 found.append((directory, directory.read_run()))
     return sorted(found, key=lambda pair: pair[1].started_at_s)
+
+
+def runs_of_job(job_id: str) -> list[RunDirectory]:
+    """Return the recordings of a job, the latest last; those that watched all of it behind."""
+    runs = [pair for pair in list_runs() if pair[1].job and pair[1].job.is_called(job_id)]
+    return [directory for directory, run in sorted(runs, key=lambda pair: pair[1].kind == "job")]
 
 
 def find(which: str | None) -> RunDirectory:

@@ -54,7 +54,14 @@ _GPU_GAUGES = (
     "memory_used_bytes",
     "power_w",
     "temperature_celsius",
+    "memory_util_pct",
+    "sm_active_pct",
+    "throttled_pct",
+    "power_capped_pct",
 )
+_GPU_HOLDINGS = ("held_bytes", "foreign_bytes", "unlisted_bytes")
+"""Memory of the job's processes, of others', and of nobody that the driver lists."""
+GPU_METRICS = (*_GPU_GAUGES, "held_bytes")
 HOST_METRICS = (
     "cpu_cores",
     "used_bytes",
@@ -66,22 +73,34 @@ HOST_METRICS = (
 
 
 class Column:
-    """One metric over time."""
+    """One metric over time.
+
+    Low, mean and high are one and the same array until they first differ: live samples of a
+    thousand nodes would take three times the memory else.
+    """
 
     __slots__ = ("high", "low", "mean")
 
     def __init__(self) -> None:
-        self.low, self.mean, self.high = array("d"), array("d"), array("d")
+        self.low = self.mean = self.high = array("d")
 
     def append(self, low: float, mean: float, high: float) -> None:
         """Add one sample's values."""
+        if self.low is self.mean:
+            # NaN differs from itself, but unknown is unknown in all three.
+            if low == high or mean != mean:
+                self.mean.append(mean)
+                return
+            self.low, self.high = self.mean[:], self.mean[:]
         self.low.append(low)
         self.mean.append(mean)
         self.high.append(high)
 
     def drop(self, count: int) -> None:
         """Forget the first ``count`` samples."""
-        del self.low[:count], self.mean[:count], self.high[:count]
+        del self.mean[:count]
+        if self.low is not self.mean:
+            del self.low[:count], self.high[:count]
 
 
 class Part(NamedTuple):
@@ -139,7 +158,7 @@ class GpuTimeline:
 
     def __init__(self, gpu: Gpu, empty_count: int) -> None:
         self.index, self.uuid, self.name = gpu.index, gpu.uuid, gpu.name
-        self.columns = {name: Column() for name in (*_GPU_GAUGES, "held_bytes")}
+        self.columns = {name: Column() for name in (*_GPU_GAUGES, *_GPU_HOLDINGS)}
         for column in self.columns.values():
             for _ in range(empty_count):
                 column.append(NAN, NAN, NAN)
@@ -164,6 +183,9 @@ class GpuTimeline:
             high = self.columns["memory_used_bytes"].high[-1]
             self.memory_peak_bytes = max(self.memory_peak_bytes or 0, round(high))
         self.columns["held_bytes"].append(*_same(self._held(gpu, own)))
+        foreign, unlisted = _not_held(gpu, own)
+        self.columns["foreign_bytes"].append(*_same(foreign))
+        self.columns["unlisted_bytes"].append(*_same(unlisted))
 
     def _held(self, gpu: Gpu, own: Container[int]) -> int | None:
         """Memory that the job's processes hold; None if the driver does not say."""
@@ -189,8 +211,10 @@ class GpuTimeline:
 class HostTimeline:
     """One host: its times, columns and devices, and what was largest in all of it."""
 
-    def __init__(self, name: str, interval_s: float) -> None:
+    def __init__(self, name: str, interval_s: float, job: Job | None = None) -> None:
         self.name = name
+        self.job = job
+        """The job as seen from this host: what it asked for here."""
         self.at_s = array("d")
         self.span_s = array("d")
         self.columns = {metric: Column() for metric in HOST_METRICS}
@@ -212,7 +236,12 @@ class HostTimeline:
         self.interval_s = interval_s
         self._cpu_s: float | None = None
 
-    def append(self, sample: Sample, job: Job | None) -> None:
+    @property
+    def first_at_s(self) -> float:
+        """When the host was read first, whatever is forgotten since."""
+        return self.first.at_s if self.first is not None else 0.0
+
+    def append(self, sample: Sample) -> None:
         """Add a sample; one that is not later than the last is left out."""
         before = self.last
         if before is not None and sample.uptime_s <= before.uptime_s:
@@ -226,12 +255,12 @@ class HostTimeline:
         self.reading_count += readings
         self._keep_processes(sample.processes or [])
         self._count_cores(sample)
-        self._append_gauges(sample, job)
+        self._append_gauges(sample)
         self._append_rates(sample, before, passed_s)
         self._append_gpus(sample)
         self._keep(sample)
 
-    def _append_gauges(self, sample: Sample, job: Job | None) -> None:
+    def _append_gauges(self, sample: Sample) -> None:
         gauges = sample.window.gauges if sample.window else {}
         for metric, (part, field) in _HOST_GAUGES.items():
             record = getattr(sample, part)
@@ -241,7 +270,7 @@ class HostTimeline:
         is_group = sample.cgroup is not None and sample.cgroup.is_job
         known = gauges.get("cgroup.used_bytes" if is_group else "job.used_bytes")
         self.columns["used_bytes"].append(*(known or _same(used)))
-        limit = binding_limit(sample, job)
+        limit = binding_limit(sample, self.job)
         if limit.limit_bytes is not None:
             self.limit = limit
         self.columns["limit_bytes"].append(*_same(limit.limit_bytes))
@@ -351,16 +380,38 @@ class Timeline:
     ) -> None:
         """With ``most_samples`` only so many of the latest samples a host are kept (live)."""
         self.hosts: dict[str, HostTimeline] = {}
-        self.job = job
+        self._job = job
         self.interval_s = interval_s
+        self.is_part = False
+        """True if it holds one of several hosts."""
         self._most_samples = most_samples
+
+    @property
+    def job(self) -> Job | None:
+        """What was asked, if this was a scheduler's job."""
+        return self._job
+
+    @job.setter
+    def job(self, job: Job | None) -> None:
+        self._job = job
+        for host in self.hosts.values():
+            host.job = job and job.seen_from(host.name)
+
+    def only(self, name: str) -> Timeline:
+        """Return a timeline of one of the hosts, which goes on with it."""
+        host = self.hosts[name]
+        alone = Timeline(self.interval_s, host.job, self._most_samples)
+        alone.hosts[name] = host
+        alone.is_part = len(self.hosts) > 1 or (self._job is not None and len(self._job.nodes) > 1)
+        return alone
 
     def add(self, sample: Sample) -> None:
         """Add a sample."""
         host = self.hosts.get(sample.host)
         if host is None:
-            host = self.hosts[sample.host] = HostTimeline(sample.host, self.interval_s)
-        host.append(sample, self.job)
+            job = self._job and self._job.seen_from(sample.host)
+            host = self.hosts[sample.host] = HostTimeline(sample.host, self.interval_s, job)
+        host.append(sample)
         if self._most_samples is not None and len(host.at_s) >= 1.25 * self._most_samples:
             host.forget(len(host.at_s) - self._most_samples)
 
@@ -395,6 +446,25 @@ def _charged(
         low, mean, high = available
         return limit.limit_bytes - high, limit.limit_bytes - mean, limit.limit_bytes - low
     return _same(limit.charged_bytes)
+
+
+def _not_held(gpu: Gpu, own: Container[int]) -> tuple[int | None, int | None]:
+    """Memory that other people's processes hold, and that no process holds that is listed.
+
+    Whose a process is must be known: in a container a driver may give pids that are not ours.
+    """
+    if gpu.processes is None or any(one.memory_bytes is None for one in gpu.processes):
+        return None, None
+    own_uids = {one.uid for one in gpu.processes if one.pid in own}
+    foreign = sum(
+        one.memory_bytes or 0
+        for one in gpu.processes
+        if one.pid not in own and one.uid is not None and one.uid not in own_uids
+    )
+    if gpu.memory_used_bytes is None:
+        return foreign, None
+    listed = sum(one.memory_bytes or 0 for one in gpu.processes)
+    return foreign, max(gpu.memory_used_bytes - listed, 0)
 
 
 def _weight(process: Process) -> float:

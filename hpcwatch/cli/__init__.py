@@ -12,9 +12,17 @@ from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 
 COMMANDS = {
     "run": "run a program under the monitor",
+    "job": "every node of a job, live",
+    "jobs": "my jobs: asked, used, flags, when they start or end",
+    "top": "the same view of any hosts, without a job",
+    "submit": "hand a script to the scheduler, then watch it",
+    "cancel": "end a job, after showing what is lost",
     "report": "what a run asked for, what it used, what to change",
-    "runs": "list the recorded runs",
+    "replay": "the live view over a recording",
+    "runs": "list, find and remove the recorded runs",
+    "config": "what is in force, and where each value is from",
     "explain": "what a number or a finding means",
+    "doctor": "check what hpcwatch needs here, and say what to do",
     "trainers": "copy the MNIST programs into a folder, to try hpcwatch on",
 }
 
@@ -56,7 +64,7 @@ def _dispatch(arguments: list[str]) -> int:
         raise HpcwatchError(f"hpcwatch needs Linux, this is {sys.platform}", hint)
     first = arguments[0] if arguments else ""
     if first in ("", "-h", "--help", "help"):
-        rows = "\n".join(f"  {name:10}{what}" for name, what in COMMANDS.items())
+        rows = "\n".join(f"  {name:12}{what}" for name, what in COMMANDS.items())
         print(USAGE.format(commands=rows), end="")
         return 0 if first else EXIT_USAGE
     if first in ("-V", "--version"):

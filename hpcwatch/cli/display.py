@@ -39,8 +39,11 @@ class Display:
         self._colour = colour
         self._timeline = timeline
         self._program = program
-        self._live = LiveFindings(settings.thresholds)
+        job = timeline.job
+        self._live = LiveFindings(settings.thresholds_for(job.queue if job is not None else None))
         self._panel: Panel | None = None
+        self.step: str | None = None
+        """What the program says it is at: set before ``update``."""
         self._note: str | None = None
         self._notes: list[str] = []
         self._shown_s = 0.0
@@ -70,12 +73,13 @@ class Display:
             walltime_s=job.walltime_s if job is not None else None,
             findings=self._findings(sample, cores),
             note=self._note,
+            step=self.step,
         )
 
     def _findings(self, sample: Sample, cores: int | None) -> list[Finding]:
         started_s = self._program.started_s
         scope = Scope(
-            timeline=self._timeline,
+            timeline=self._timeline.only(sample.host),
             is_live=True,
             started_at_s=started_s,
             start_s=started_s,

@@ -44,6 +44,8 @@ def _of_rule(name: str) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY
     ]
     text = inspect.getdoc(function) or ""
+    if not thresholds:
+        return text
     return f"{text}\n\nIn config.toml:\n\n[findings.{name}]\n" + "\n".join(thresholds)
 
 

@@ -15,9 +15,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hpcwatch import __version__, config, environment, report, schedulers, store
+from hpcwatch import __version__, config, environment, monitor, report, schedulers, store
+from hpcwatch.cli import reporting
 from hpcwatch.cli.output import write_error
+from hpcwatch.cli.program_events import ProgramEvents
 from hpcwatch.errors import HpcwatchError, os_reason
+from hpcwatch.findings import Severity
 from hpcwatch.launch import Program
 from hpcwatch.probe.probe import Probe, Target
 from hpcwatch.probe.schema import Sample
@@ -26,10 +29,11 @@ from hpcwatch.report_json import to_json
 from hpcwatch.session import LocalSession
 from hpcwatch.timeline import Timeline
 from hpcwatch.views import terminal
-from hpcwatch.views.text import clean, columns_of, fresh_line, wants_colour
+from hpcwatch.views.text import clean, columns_of, fresh_line
 
 if TYPE_CHECKING:
     from hpcwatch.cli.display import Display
+    from hpcwatch.cli.neighbours import Neighbours
     from hpcwatch.cli.run import Options
     from hpcwatch.schedulers.job import Job
 
@@ -46,14 +50,17 @@ class Observer:
         self._lock = threading.Lock()
         self._early: list[Sample] = []
         self._marks: list[store.Event] = []
+        self._events = ProgramEvents(program.events_descriptor, program.started_s)
         self._is_placed = False
         self._directory: store.RunDirectory | None = None
         self._recorder: Recorder | None = None
         self._session: LocalSession | None = None
+        self._neighbours: Neighbours | None = None
         self._display: Display | None = None
         self._settings = config.Settings()
         self._run: store.Run | None = None
         self._timeline = Timeline(1.0)
+        self._made: report.Report | None = None
 
     def start(self) -> None:
         """Begin to watch. Nothing is raised."""
@@ -96,6 +103,7 @@ class Observer:
                 self._keep(sample)
             self._early = []
         self._guarded("no live view", self._show)
+        self._guarded("other nodes not watched", lambda: self._watch_others(job, interval_s))
 
     def _configure(self) -> None:
         self._settings = config.load()
@@ -106,10 +114,10 @@ class Observer:
         return store.Run(
             id=store.new_id(name, program.started_s),
             name=name,
-            kind="run",
+            kind="run" if self._options.sweep_id is None else "sweep-task",
             argv=list(program.argv),
             cwd=_working_directory(),
-            user=_user(),
+            user=monitor.user(),
             hosts=[os.uname().nodename],
             started_at_s=program.started_s,
             interval_s=interval_s,
@@ -117,6 +125,8 @@ class Observer:
             monitor_pid=os.getpid(),
             environment=environment.kept(os.environ),
             job=job,
+            sweep_id=self._options.sweep_id,
+            parameters=self._options.parameters,
         )
 
     def _record(self) -> None:
@@ -125,7 +135,8 @@ class Observer:
         if self._options.output is not None:
             try:
                 self._place(self._options.output)
-                store.link(self._placed(), self._run.id)
+                if self._run.sweep_id is None:  # a sweep keeps the list of its tasks itself
+                    store.link(self._placed(), self._run.id)
                 return
             except (HpcwatchError, OSError) as error:
                 self.say(f"{error}; recording in {store.root()} instead")
@@ -151,22 +162,52 @@ class Observer:
         colour = self._options.color
         self._display = Display(kind, colour, self._timeline, self._program, self._settings)
 
+    def _watch_others(self, job: Job | None, interval_s: float) -> None:
+        """In a job of several nodes, have the others read by a process of their own."""
+        if self._options.nodes == "local" or job is None or len(job.nodes) <= 1:
+            return
+        from hpcwatch.cli.neighbours import Neighbours
+
+        self._neighbours = Neighbours.start(self._program, job, interval_s, self)
+        if self._neighbours is not None and self._run is not None:
+            self._run = self._run._replace(hosts=[*self._run.hosts, *self._neighbours.hosts])
+
+    def arrived_elsewhere(self, sample: Sample) -> None:
+        """Take a sample of another node. Called on the neighbours' thread."""
+        with self._lock:
+            self._timeline.add(sample)
+            self._keep(sample)
+
+    def mark(self, event: store.Event) -> None:
+        """Note an event with the next sample."""
+        self._marks.append(event)
+
     def _arrived(self, sample: Sample) -> None:
         """Take a sample. Called on the session's thread."""
         with self._lock:
             self._timeline.add(sample)
             if self._is_placed:
+                self._guarded("events not read", self._read_events)
                 self._keep(sample)
             else:
                 self._early.append(sample)
         display = self._display
         if display is not None:
+            display.step = self._events.now()
             self._guarded("live view stopped", lambda: display.update(sample))
 
     def _keep(self, sample: Sample) -> None:
         if self._recorder is not None:
             self._recorder.append(sample)
-            self._guarded("event not recorded", self._record_marks)
+        self._guarded("event not recorded", self._record_marks)
+
+    def _read_events(self) -> None:
+        self._marks += self._events.read()
+
+    def _close_events(self) -> None:
+        with self._lock:
+            self._marks += self._events.close()
+            self._record_marks()
 
     def _session_failed(self, error: BaseException) -> None:
         self.say(f"monitoring stopped, the program runs on: {type(error).__name__}: {error}")
@@ -184,8 +225,8 @@ class Observer:
 
     def _record_marks(self) -> None:
         marks, self._marks = self._marks, []
-        for mark in marks if self._directory is not None else ():
-            self._placed().append_event(mark)
+        if marks and self._directory is not None:
+            self._directory.append_events(marks)
 
     def suspend(self) -> None:
         """Clear the view: we are about to be stopped."""
@@ -199,11 +240,14 @@ class Observer:
 
     def finish(self) -> None:
         """Read once more, close the recording, and report. The program has ended."""
+        if self._neighbours is not None:
+            self._guarded("other nodes", self._neighbours.stop)
         if self._session is not None:
             self._guarded("last reading failed", self._session.stop)
         if self._display is not None:
             self._guarded("live view", self._display.close)
             self._display = None
+        self._guarded("event not recorded", self._close_events)
         if self._recorder is not None:
             self._guarded("recording not closed", self._recorder.close)
         if self._run is not None:
@@ -213,10 +257,12 @@ class Observer:
         assert self._run is not None
         run = self._ended(self._run)
         events = self._directory.read_events() if self._directory is not None else []
-        made = report.build(run, self._whole_timeline(run), events, 0, self._settings.thresholds)
+        thresholds = self._settings.thresholds_for(run.job.queue if run.job is not None else None)
+        made = self._made = report.build(run, self._whole_timeline(run), events, 0, thresholds)
         is_saved = self._save(run, made)
-        coloured = wants_colour(sys.stderr, self._options.color)
-        text = terminal.text(made, coloured, columns_of(sys.stderr))
+        if run.sweep_id is not None:  # its output is a file of the program's own
+            return
+        text = reporting.printed(made, self._options.report, sys.stderr, self._options.color)
         if sys.stderr is not None and sys.stderr.isatty():
             text = fresh_line(columns_of(sys.stderr)) + text
         if is_saved:
@@ -224,6 +270,14 @@ class Observer:
             shown = run.id if is_at_home else shlex.quote(self._options.output or "")
             text += f"Again: hpcwatch report {shown}\n"
         write_error(text)
+        reporting.write(made, self._options.report, self.say)
+
+    def count_findings(self, severity: str) -> int | None:
+        """Return how many findings of the report are so severe; None if there is none."""
+        if self._made is None:
+            return None
+        least = Severity[severity.upper()]
+        return sum(finding.severity >= least for finding in self._made.findings)
 
     def _save(self, run: store.Run, made: report.Report) -> bool:
         """Write how the run ended, and its report. A full disk is told of once."""
@@ -256,8 +310,8 @@ class Observer:
             cpu_user_s=user,
             cpu_system_s=system,
             memory_peak_bytes=ended.peak_bytes,
-            monitor_cpu_s=time.process_time(),
-            monitor_memory_bytes=_own_memory_bytes(),
+            monitor_cpu_s=time.process_time() + program.helpers_cpu_s,
+            monitor_memory_bytes=monitor.memory_bytes(),
         )
 
     def _whole_timeline(self, run: store.Run) -> Timeline:
@@ -310,21 +364,3 @@ def _working_directory() -> str:
         return os.getcwd()
     except OSError:  # it was removed under us
         return "(removed)"
-
-
-def _user() -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
-
-
-def _own_memory_bytes() -> int | None:
-    from hpcwatch.probe.procfs import parse_table, read
-
-    try:
-        return parse_table(read("/proc/self/smaps_rollup")).get(b"Pss")
-    except OSError:
-        return None

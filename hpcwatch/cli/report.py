@@ -1,70 +1,86 @@
-"""`hpcwatch report [RUN]`: print a run's report again."""
+"""`hpcwatch report [RUN]`: a run's report, in one of five formats."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
-from hpcwatch import config
-from hpcwatch import report as reports
+from hpcwatch import reading
 from hpcwatch.cli.arguments import Parser
+from hpcwatch.earlier import earlier_runs
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.report_json import to_json
-from hpcwatch.store import Run, RunDirectory, find
-from hpcwatch.timeline import Timeline
-from hpcwatch.views import terminal
-from hpcwatch.views.text import columns_of, wants_colour
+from hpcwatch.findings import rules
+from hpcwatch.report import Report
+from hpcwatch.store import find
+from hpcwatch.views import formats, terminal
+from hpcwatch.views.text import clean, columns_of, wants_colour
 
 
 def main(arguments: list[str]) -> int:
-    """Print the report of a run."""
-    parser = Parser(prog="hpcwatch report", description="Print what a run used.")
+    """Print the report of a run, or write it to a file."""
+    options = _parser().parse_args(arguments)
+    name = options.format or (formats.format_of(options.output) if options.output else "text")
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    if name == "html" and options.output is None and is_terminal:
+        hint = "say: hpcwatch report -o report.html"
+        raise HpcwatchError("HTML is for a browser, not for a terminal", hint, EXIT_USAGE)
+    _check_rules(options.silence)
+    report = _without(reading.load(find(options.run)), options.silence)
+    if options.output is not None:
+        _write(report, name, options.output)
+    elif name == "text":
+        coloured = wants_colour(sys.stdout, options.color)
+        print(terminal.text(report, coloured, columns_of(sys.stdout)), end="")
+    else:
+        for piece in formats.pieces(report, name, earlier_runs(report.run)):
+            print(piece, end="")
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="hpcwatch report", description="Print what a run used, or write it down.")
     parser.add_argument(
         "run",
         nargs="?",
         help="a run's id or name, a job's id, or a run directory (default: latest)",
     )
-    parser.add_argument("--format", choices=("text", "json"), default="text")
-    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
-    options = parser.parse_args(arguments)
-    made = load(find(options.run))
-    if options.format == "json":
-        print(to_json(made))
-    else:
-        coloured = wants_colour(sys.stdout, options.color)
-        print(terminal.text(made, coloured, columns_of(sys.stdout)), end="")
-    return 0
-
-
-def load(directory: RunDirectory) -> reports.Report:
-    """Make the report of a recorded run. Raises HpcwatchError if it is not readable."""
-    run = directory.read_run()
-    timeline = Timeline(run.interval_s, run.job)
-    odd_lines = 0
-    for sample in directory.read_samples():
-        if sample is None:
-            odd_lines += 1
-        else:
-            timeline.add(sample)
-    if not timeline.hosts and odd_lines > 1:  # one line may be torn, all of them are not ours
-        hint = f"none of its {odd_lines} lines is a sample"
-        raise HpcwatchError(f"{directory.path}: not a recording of hpcwatch", hint, EXIT_USAGE)
-    return reports.build(
-        run,
-        timeline,
-        directory.read_events(),
-        odd_lines,
-        config.load().thresholds,
-        is_running=_is_monitored(run),
+    parser.add_argument(
+        "--format",
+        choices=formats.FORMATS,
+        help="csv is the time series (default: what FILE's ending means, else text)",
     )
+    parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE, such as report.html")
+    parser.add_argument(
+        "--silence",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="leave out the findings of a rule; may be given several times",
+    )
+    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    return parser
 
 
-def _is_monitored(run: Run) -> bool | None:
-    """Tell whether a run's monitor still lives; None if it ran on another host."""
-    if run.hosts != [os.uname().nodename]:
-        return None
-    try:
-        with open(f"/proc/{run.monitor_pid}/cmdline", "rb") as stream:
-            return b"hpcwatch" in stream.read()
-    except OSError:
-        return False
+def _check_rules(names: Sequence[str]) -> None:
+    """Raise HpcwatchError at the first name that no rule has."""
+    for name in names:
+        if name not in rules():
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, rules(), 1)
+            hint = f"did you mean {near[0]}?" if near else "see: hpcwatch explain"
+            raise HpcwatchError(f"no rule {name}", hint, EXIT_USAGE)
+
+
+def _without(report: Report, names: Sequence[str]) -> Report:
+    kept = [finding for finding in report.findings if finding.rule not in names]
+    return report._replace(findings=kept)
+
+
+def _write(report: Report, name: str, path: str) -> None:
+    from hpcwatch.cli.files import write
+
+    write(path, formats.pieces(report, name, earlier_runs(report.run)))
+    if os.path.isfile(path):  # a pipe's reader wants the report alone
+        print(f"Report written to {clean(path)}")

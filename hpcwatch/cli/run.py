@@ -9,10 +9,13 @@ from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 
 _PATIENCE_S = 60.0
 
+_EXIT_FOUND = 3
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.cli.arguments import Parser
     from hpcwatch.cli.observer import Observer
+    from hpcwatch.cli.reporting import Wanted
     from hpcwatch.launch import Program
 
 
@@ -25,11 +28,17 @@ class Options:
         self.output: str | None = None
         self.view = "auto"
         self.color = "auto"
+        self.nodes = "all"
+        self.report: list[Wanted] = []
+        self.fail_on: str | None = None
+        self.sweep_id: str | None = None
+        self.parameters: dict[str, str] | None = None
         self.command: list[str] = []
 
 
 def _parser() -> Parser:
     from hpcwatch.cli.arguments import Parser, interval
+    from hpcwatch.cli.reporting import HELP, wanted
 
     parser = Parser(
         prog="hpcwatch run",
@@ -49,6 +58,20 @@ def _parser() -> Parser:
         " or nothing (auto: the panel on a terminal, else nothing)",
     )
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    parser.add_argument(
+        "--nodes",
+        choices=("all", "local"),
+        default="all",
+        help="in a job of several nodes: watch all of them, or this one only",
+    )
+    parser.add_argument(
+        "--report", action="append", type=wanted, metavar="FORMAT[:FILE]", default=[], help=HELP
+    )
+    parser.add_argument(
+        "--fail-on",
+        choices=("warning", "critical"),
+        help=f"exit with {_EXIT_FOUND} if the program succeeds and a finding is that severe",
+    )
     return parser
 
 
@@ -98,6 +121,8 @@ def main(arguments: list[str]) -> int:
     exit_code = 128 - code if code < 0 else code
     program.end(leave=lambda: os._exit(exit_code))
     watch.finish()
+    if exit_code == 0 and options.fail_on is not None:
+        return watch.judged(options.fail_on)
     return exit_code
 
 
@@ -145,6 +170,17 @@ class Watch:
         thread.join(_PATIENCE_S)
         if thread.is_alive():
             _say(f"no report after {_PATIENCE_S:.0f} s: a file system does not answer")
+
+    def judged(self, severity: str) -> int:
+        """Return the exit code of a program that succeeded, which findings may change."""
+        count = self._observer.count_findings(severity) if self._observer is not None else None
+        if count is None:
+            _say("--fail-on cannot be judged: there is no report")
+            return 0
+        if count:
+            named = f"{count} finding{'s' * (count != 1)}"
+            _say(f"{named} at --fail-on {severity} or worse: exit code {_EXIT_FOUND}")
+        return _EXIT_FOUND if count else 0
 
     def _finish(self) -> None:
         self._thread.join()

@@ -38,12 +38,28 @@ class Directive(NamedTuple):
     new: str | None
 
 
+class Waste(NamedTuple):
+    """What was asked for and lay idle while a finding stood."""
+
+    core_hours: float = 0.0
+    gpu_hours: float = 0.0
+
+    @property
+    def weight(self) -> float:
+        """Both in one figure, in core-hours."""
+        return self.core_hours + _GPU_IN_CORES * self.gpu_hours
+
+
+_GPU_IN_CORES = 16.0  # own: nodes with GPUs have 8 to 32 cores for each
+
+
 class Finding(NamedTuple):
     """One observation. ``evidence`` holds the numbers it rests on, units in their names."""
 
     rule: str
     severity: Severity
     host: str
+    """Empty if it is about several nodes together."""
     entity: str
     """What it is about on that host: ``job``, ``GPU 1``."""
     started_at_s: float
@@ -53,6 +69,7 @@ class Finding(NamedTuple):
     evidence: dict[str, float | int | str]
     advice: str
     directives: tuple[Directive, ...] = ()
+    waste: Waste = Waste()
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -61,7 +78,11 @@ class Finding(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """What a rule may see, and the stretch of time it is asked about."""
+    """What a rule may see, and the stretch of time it is asked about.
+
+    Of a job on several nodes each is a scope of its own: they differ in cores and limits. Rules
+    about the job as a whole are asked with a scope of all nodes.
+    """
 
     timeline: Timeline
     is_live: bool
@@ -81,13 +102,19 @@ class Scope(NamedTuple):
 
     @property
     def job(self) -> Job | None:
-        """What was asked, if this was a scheduler's job."""
+        """What was asked, if this was a scheduler's job, as seen from the host."""
         return self.timeline.job
 
     @property
     def ran_s(self) -> float:
         """How long the run has lasted."""
         return self.end_s - self.started_at_s if self.wall_s is None else self.wall_s
+
+    @property
+    def whole_host(self) -> str:
+        """The host of a finding about the job as a whole: its only one, else none."""
+        names = list(self.timeline.hosts)
+        return names[0] if len(names) == 1 else ""
 
 
 Rule = Callable[..., Iterable[Finding]]
@@ -105,9 +132,27 @@ class RuleEntry(NamedTuple):
     """Threshold -> what is added to it while the finding stands (see ``findings.live``)."""
     defaults: Mapping[str, Any]
     """Threshold -> its default."""
+    is_of_job: bool = False
+    """It looks at all nodes together: asked once, not of one of several hosts."""
 
 
-_MODULES = ("memory", "cpu", "gpu")
+_MODULES = (
+    "memory",
+    "memory_use",
+    "memory_kinds",
+    "cpu",
+    "threads",
+    "gpu",
+    "gpu_idle",
+    "gpu_work",
+    "gpu_state",
+    "gpu_request",
+    "nodes",
+    "node_state",
+    "storage",
+    "progress",
+    "time_left",
+)
 _RULES: dict[str, RuleEntry] = {}
 
 
@@ -116,16 +161,18 @@ def rule(
     silences: tuple[str, ...] = (),
     accuses: bool = False,
     margins: Mapping[str, float] | None = None,
+    is_of_job: bool = False,
 ) -> Callable[[Rule], Rule]:
     """Register a rule.
 
     A finding of it silences the named rules on the same host and entity, one about the ``job``
-    on all of the host.
+    on all of the host, one without a host everywhere.
     """
 
     def register(function: Rule) -> Rule:
         defaults = dict(getattr(function, "__kwdefaults__", None) or {})
-        _RULES[name] = RuleEntry(name, function, silences, accuses, dict(margins or {}), defaults)
+        eased = dict(margins or {})
+        _RULES[name] = RuleEntry(name, function, silences, accuses, eased, defaults, is_of_job)
         return function
 
     return register
@@ -175,17 +222,37 @@ def settled(found: Iterable[Finding]) -> list[Finding]:
     kept = [
         finding
         for finding in everything
-        if finding.key not in silenced and (finding.rule, finding.host, "job") not in silenced
+        if silenced.isdisjoint(
+            (finding.key, (finding.rule, finding.host, "job"), (finding.rule, "", "job"))
+        )
     ]
-    return sorted(kept, key=lambda one: (-one.severity, -one.duration_s, one.key))
+    return sorted(
+        kept, key=lambda one: (-one.severity, -one.waste.weight, -one.duration_s, one.key)
+    )
 
 
-def evaluate(scope: Scope, thresholds: Thresholds | None = None) -> list[Finding]:
-    """Ask every rule, drop what others silence, worst first."""
+def asked_of(scope: Scope, is_of_job: bool | None = None) -> list[RuleEntry]:
+    """Return the rules to ask with a scope: those of one kind, or all that the scope can answer.
+
+    Of one of several hosts nobody can say what the job as a whole does.
+    """
+    if is_of_job is None and not scope.timeline.is_part:
+        return list(rules().values())
+    wanted = bool(is_of_job)
+    return [entry for entry in rules().values() if entry.is_of_job is wanted]
+
+
+def evaluate(
+    scope: Scope, thresholds: Thresholds | None = None, is_of_job: bool | None = None
+) -> list[Finding]:
+    """Ask the rules, drop what others silence, worst first, then what costs most.
+
+    With ``is_of_job`` only rules about all nodes together are asked, or only the others.
+    """
     changed = thresholds or {}
     return settled(
         finding
-        for entry in rules().values()
+        for entry in asked_of(scope, is_of_job)
         for finding in ask(entry, scope, changed.get(entry.name, {}))
     )
 

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hpcwatch.findings import Finding, Scope, Severity, judged, rule
+from hpcwatch.findings import Finding, Scope, Severity, Waste, judged, rule
 from hpcwatch.findings.devices import has_whole_node, may_use_gpus
 from hpcwatch.findings.directives import fewer_cores
+from hpcwatch.findings.shared import HOUR_S, counts_the_whole_job, share_where
 from hpcwatch.findings.windows import busiest
 from hpcwatch.timeline import HostTimeline, Part
 from hpcwatch.units import format_bytes, format_cores, format_pct, three_digits
@@ -67,7 +68,7 @@ def serial_on_many_cores(
         return
     if busiest(use.part, _MINUTE_S) > most_cores + 2 * _ROUNDING_CORES:
         return
-    if not _is_to_blame(scope, use, window_s):
+    if not is_to_blame(scope, use, window_s):
         return
     is_long = not scope.is_live and scope.ran_s >= critical_after_s
     words = _Words(
@@ -101,7 +102,7 @@ def cpu_low(
         if use is None:
             continue
         used_pct = 100.0 * use.used_cores / use.cores_count
-        if not used_pct < info_pct or not _is_to_blame(scope, use, window_s):
+        if not used_pct < info_pct or not is_to_blame(scope, use, window_s):
             continue
         words = _Words(
             severity=Severity.WARNING if used_pct < warning_pct else Severity.INFO,
@@ -130,21 +131,17 @@ def cpu_oversubscribed(
     Source: ClusterCockpit, Boston University's process reaper.
     Override: [findings.cpu-oversubscribed] warning_factor, critical_factor, held_share, window_s.
     """
-    cores = _cores_count(scope)
+    cores = cores_count(scope)
     if cores is None:
         return
     for host in scope.timeline.hosts.values():
         part = judged(scope, host, "runnable_count", window_s)
-        if part is None:
-            continue
-        if _over_share(part, warning_factor * cores) < held_share:
+        if part is None or not is_oversubscribed(part, warning_factor * cores, held_share):
             continue
         runnable = part.average()
-        is_double = _over_share(part, critical_factor * cores) >= held_share
-        is_critical = is_double or _disturbs_others(scope, host, cores)
         yield Finding(
             rule="cpu-oversubscribed",
-            severity=Severity.CRITICAL if is_critical else Severity.WARNING,
+            severity=others_share_severity(scope, host, cores, part, held_share, critical_factor),
             host=host.name,
             entity="job",
             started_at_s=part.at_s[0] - part.span_s[0],
@@ -157,12 +154,26 @@ def cpu_oversubscribed(
         )
 
 
-def _over_share(part: Part, most: float) -> float:
-    """Return the share of the known time in which a metric is over ``most``."""
-    return part.time_where(lambda _low, mean, _high: mean > most) / part.known_s
+def is_oversubscribed(part: Part, most: float, held_share: float) -> bool:
+    """True if more than ``most`` threads want to run, for such a share of the known time."""
+    return share_where(part, lambda one: one > most) >= held_share
 
 
-def _cores_count(scope: Scope) -> int | None:
+def others_share_severity(
+    scope: Scope,
+    host: HostTimeline,
+    cores: int,
+    part: Part,
+    held_share: float,
+    critical_factor: float = 2.0,
+) -> Severity:
+    """Critical if there are twice as many threads as cores, or other people's jobs suffer."""
+    is_double = is_oversubscribed(part, critical_factor * cores, held_share)
+    is_critical = is_double or _disturbs_others(scope, host, cores)
+    return Severity.CRITICAL if is_critical else Severity.WARNING
+
+
+def cores_count(scope: Scope) -> int | None:
     """Cores the job may use on a host, at most those it asked for."""
     known = [scope.cores_allowed, scope.job.node_cores_count if scope.job else None]
     return min((count for count in known if count), default=None)
@@ -170,23 +181,28 @@ def _cores_count(scope: Scope) -> int | None:
 
 def _use(scope: Scope, host: HostTimeline, window_s: float) -> _Use | None:
     """Return the use of cores; None if it is not known, or nobody could ask for fewer."""
-    cores = _cores_count(scope)
+    cores = cores_count(scope)
     if scope.job is None or scope.job.gpus_count or cores is None or cores <= 1:
         return None
     part = judged(scope, host, "cpu_cores", window_s)
     return None if part is None else _Use(host, part, part.average(), cores)
 
 
-def _is_to_blame(scope: Scope, use: _Use, window_s: float) -> bool:
-    """True if the job works on no device, and the cores that we see idle are idle.
+def is_to_blame(scope: Scope, use: _Use, window_s: float) -> bool:
+    """True if the job works on no device, and the cores that we see idle are idle."""
+    return not may_use_gpus(use.host) and sees_all_work(scope, use.host, window_s, use.used_cores)
+
+
+def sees_all_work(scope: Scope, host: HostTimeline, window_s: float, used_cores: float) -> bool:
+    """True unless other tasks of the job may be at work that we do not see.
 
     A task of GNU parallel is one of several that share the job's cores.
     """
-    if may_use_gpus(use.host) or "PARALLEL_SEQ" in scope.environment:
+    if "PARALLEL_SEQ" in scope.environment:
         return False
-    if any(process.name in _LAUNCHERS for process in use.host.processes.values()):
-        return False
-    return not _others_work(scope, use.host, window_s, use.used_cores)
+    if any(process.name in _LAUNCHERS for process in host.processes.values()):
+        return counts_the_whole_job(host)
+    return not _others_work(scope, host, window_s, used_cores)
 
 
 def _others_work(
@@ -241,6 +257,7 @@ def _finding(
         },
         advice=words.advice,
         directives=fewer_cores(scope, needed),
+        waste=Waste(core_hours=(use.cores_count - use.used_cores) * use.part.asked_s / HOUR_S),
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hpcwatch.findings import Scope
-from hpcwatch.findings.directives import node_gpus_count
+from hpcwatch.findings import Scope, judged
+from hpcwatch.findings.header import node_gpus_count
 from hpcwatch.schedulers import Job
 from hpcwatch.timeline import NAN, GpuTimeline, HostTimeline
 from hpcwatch.units import MIB
@@ -81,3 +81,44 @@ def held_threshold_bytes(gpu: GpuTimeline, held_bytes: float, held_share: float)
     """From how much on memory is held: a number of bytes, less on a small device."""
     total = gpu.last.memory_total_bytes
     return held_bytes if total is None else min(held_bytes, held_share * total)
+
+
+def used_gpus_count(scope: Scope) -> int:
+    """Devices a node that the job needs: those not known to have done nothing.
+
+    Where it is not known which devices are the job's, all that it asked for.
+    """
+    asked = node_gpus_count(scope.job) if scope.job else None
+    counts = []
+    for host in scope.timeline.hosts.values():
+        gpus = allocated_gpus(scope, host)
+        if asked is None or len(gpus) != asked:
+            return asked or 0
+        counts.append(sum(1 for gpu in gpus if highest_util_pct(gpu) != 0))
+    return max(counts, default=0)
+
+
+def column_mean(
+    scope: Scope, host: HostTimeline, gpu: GpuTimeline, metric: str, window_s: float
+) -> float | None:
+    """Return a device's metric over the stretch that is judged; None if too little is known."""
+    if metric not in gpu.columns:
+        return None
+    part = judged(scope, host, metric, window_s, gpu)
+    return None if part is None else part.average()
+
+
+def known_allocation(scope: Scope, host: HostTimeline) -> list[GpuTimeline] | None:
+    """Return the job's devices on this host if it is known for certain which they are."""
+    job = scope.job
+    if job is None or job.gpus_count == 0:
+        return None
+    gpus = sorted(host.gpus.values(), key=lambda gpu: gpu.index)
+    share = job.on(host.name)
+    if share is not None and share.gpu_indices:
+        by_index = {gpu.index: gpu for gpu in gpus}
+        if all(index in by_index for index in share.gpu_indices):
+            return [by_index[index] for index in share.gpu_indices]
+        return None
+    asked = node_gpus_count(job)
+    return gpus if asked is not None and asked >= len(gpus) > 0 else None

@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
-from hpcwatch.findings import Finding, Scope, Severity, judged, rule
+from hpcwatch.findings import Finding, Scope, judged, rule
 from hpcwatch.findings.devices import (
     HELD_BYTES,
     HELD_SHARE,
     HELD_WINDOW_S,
     allocated_gpus,
     held_threshold_bytes,
-    highest_util_pct,
     is_opened,
+    used_gpus_count,
 )
-from hpcwatch.findings.directives import fewer_gpus, node_gpus_count
-from hpcwatch.findings.windows import State, stretch_of, total_s
+from hpcwatch.findings.directives import fewer_gpus
+from hpcwatch.findings.idle import (
+    HOUR_S,
+    Idle,
+    holds,
+    idle_of,
+    is_working,
+    lasting,
+    on_device,
+    severity_of,
+    zero,
+)
 from hpcwatch.timeline import GpuTimeline, HostTimeline
-from hpcwatch.units import format_bytes, format_clock, format_seconds
-
-_HOUR_S = 3600.0
+from hpcwatch.units import format_bytes
 
 
-class _Idle(NamedTuple):
-    """How long a device did nothing."""
-
-    start_s: float
-    length_s: float
-
-
-@rule("gpu-unused", accuses=True, margins={"idle_pct": 2.0})
+@rule("gpu-unused", silences=("gpu-low",), accuses=True, margins={"idle_pct": 2.0})
 def gpu_unused(
     scope: Scope,
     *,
     idle_pct: float = 0.0,
     working_power_share: float = 0.5,
-    critical_after_s: float = _HOUR_S,
+    critical_after_s: float = HOUR_S,
     window_s: float = 300.0,
 ) -> Iterator[Finding]:
     """Every reading of an asked device's utilisation is 0 for 5 min; critical after 60 min.
@@ -52,23 +52,25 @@ def gpu_unused(
     """
     for host in scope.timeline.hosts.values():
         for gpu in allocated_gpus(scope, host) if host.gpus else ():
-            idle = _zero(scope, host, gpu, idle_pct, window_s)
-            if idle is None or _is_working(scope, host, gpu, working_power_share, window_s):
+            idle = zero(scope, host, gpu, idle_pct, window_s)
+            if idle is None or is_working(scope, host, gpu, working_power_share, window_s):
                 continue
-            if _holds(scope, host, gpu):
+            if holds(scope, host, gpu):
                 continue
             why, advice = _unused_because(host, gpu)
-            finding = _finding(scope, host, gpu, idle, window_s)
+            finding = on_device(scope, host, gpu, idle, window_s)
             yield finding._replace(
                 rule="gpu-unused",
-                severity=_severity(idle, critical_after_s),
-                title=f"GPU {gpu.index} unused {_lasting(scope, idle)}: {why}",
+                severity=severity_of(idle, critical_after_s),
+                title=f"GPU {gpu.index} unused {lasting(scope, idle)}: {why}",
                 advice=f"{advice} Some centres mail after 15 min and cancel after an hour or two.",
-                directives=fewer_gpus(scope, _used_count(scope)),
+                directives=fewer_gpus(scope, used_gpus_count(scope)),
             )
 
 
-@rule("gpu-memory-held", silences=("gpu-unused",), accuses=True, margins={"idle_pct": 2.0})
+@rule(
+    "gpu-memory-held", silences=("gpu-unused", "gpu-low"), accuses=True, margins={"idle_pct": 2.0}
+)
 def gpu_memory_held(
     scope: Scope,
     *,
@@ -78,7 +80,7 @@ def gpu_memory_held(
     working_power_share: float = 0.5,
     busy_pct: float = 10.0,
     busy_share: float = 0.05,
-    critical_after_s: float = _HOUR_S,
+    critical_after_s: float = HOUR_S,
     window_s: float = HELD_WINDOW_S,
 ) -> Iterator[Finding]:
     """The job holds 500 MiB or 5 % of a device that is at most 2 % busy for 10 min.
@@ -97,35 +99,20 @@ def gpu_memory_held(
         for gpu in host.gpus.values():
             least_bytes = held_threshold_bytes(gpu, held_bytes, held_share)
             idle = _held_idle(scope, host, gpu, idle_pct, least_bytes, window_s, busy_share)
-            if idle is None or _is_working(scope, host, gpu, working_power_share, window_s):
+            if idle is None or is_working(scope, host, gpu, working_power_share, window_s):
                 continue
             held = host.part("held_bytes", scope.start_s, scope.end_s, gpu.uuid)
             size = held.last() if scope.is_live else held.highest()
-            finding = _finding(scope, host, gpu, idle, window_s)
+            finding = on_device(scope, host, gpu, idle, window_s)
             yield finding._replace(
                 rule="gpu-memory-held",
-                severity=_severity(idle, critical_after_s),
-                title=f"GPU {gpu.index} idle {_lasting(scope, idle)}, "
+                severity=severity_of(idle, critical_after_s),
+                title=f"GPU {gpu.index} idle {lasting(scope, idle)}, "
                 f"{'holds' if scope.is_live else 'held'} {format_bytes(size)}",
                 evidence=finding.evidence | {"held_bytes": size},
                 advice=_held_advice(scope, host, gpu, busy_pct, window_s),
-                directives=fewer_gpus(scope, max(_used_count(scope), 1)),
+                directives=fewer_gpus(scope, max(used_gpus_count(scope), 1)),
             )
-
-
-def _zero(
-    scope: Scope, host: HostTimeline, gpu: GpuTimeline, idle_pct: float, window_s: float
-) -> _Idle | None:
-    """For how long every reading was at most ``idle_pct``; None if not for long enough."""
-    high = gpu.columns["util_pct"].high
-    if scope.is_live:
-        if high[-1] > idle_pct:
-            return None
-    else:
-        part = judged(scope, host, "util_pct", window_s, gpu)
-        if part is None or not part.highest() <= idle_pct:
-            return None
-    return _idle(scope, host, [None if one != one else one <= idle_pct for one in high], window_s)
 
 
 def _held_idle(
@@ -136,7 +123,7 @@ def _held_idle(
     least_bytes: float,
     window_s: float,
     busy_share: float,
-) -> _Idle | None:
+) -> Idle | None:
     """For how long the device was held and did nothing; None if not for long enough."""
     util, held = gpu.columns["util_pct"].mean, gpu.columns["held_bytes"].mean
     if scope.is_live:
@@ -153,38 +140,7 @@ def _held_idle(
         None if one != one or size != size else one <= idle_pct and size >= least_bytes
         for one, size in zip(util, held, strict=True)
     ]
-    return _idle(scope, host, states, window_s)
-
-
-def _idle(scope: Scope, host: HostTimeline, states: list[State], window_s: float) -> _Idle | None:
-    if scope.is_live:
-        stretch = stretch_of(scope, host, states, window_s)
-        return None if stretch is None else _Idle(stretch.start_s, stretch.length_s)
-    length_s = total_s(host, states)
-    if length_s < window_s:
-        return None
-    first = states.index(True)
-    return _Idle(host.at_s[first] - host.span_s[first], length_s)
-
-
-def _is_working(
-    scope: Scope, host: HostTimeline, gpu: GpuTimeline, share: float, window_s: float
-) -> bool:
-    """True if the power drawn contradicts an utilisation of nothing."""
-    limit_w = gpu.last.power_limit_w
-    if limit_w is None:
-        return False
-    part = judged(scope, host, "power_w", window_s, gpu)
-    return part is not None and part.average() > share * limit_w
-
-
-def _holds(scope: Scope, host: HostTimeline, gpu: GpuTimeline) -> bool:
-    """True if gpu-memory-held speaks of this device, or will."""
-    least_bytes = held_threshold_bytes(gpu, HELD_BYTES, HELD_SHARE)
-    held = gpu.columns["held_bytes"].mean
-    if scope.is_live:
-        return held[-1] >= least_bytes
-    return total_s(host, [size >= least_bytes for size in held]) >= HELD_WINDOW_S
+    return idle_of(scope, host, states, window_s)
 
 
 def _unused_because(host: HostTimeline, gpu: GpuTimeline) -> tuple[str, str]:
@@ -251,65 +207,3 @@ def _process(host: HostTimeline, pid: int) -> str:
         for letter in (process.name if process else "")[:15]
     )
     return f"{letters or 'Process'} ({pid})"
-
-
-def _used_count(scope: Scope) -> int:
-    """Devices a node that the job needs: those not known to have done nothing.
-
-    Where it is not known which devices are the job's, all that it asked for.
-    """
-    asked = node_gpus_count(scope.job) if scope.job else None
-    counts = []
-    for host in scope.timeline.hosts.values():
-        gpus = allocated_gpus(scope, host)
-        if asked is None or len(gpus) != asked:
-            return asked or 0
-        counts.append(sum(1 for gpu in gpus if highest_util_pct(gpu) != 0))
-    return max(counts, default=0)
-
-
-def _severity(idle: _Idle, critical_after_s: float) -> Severity:
-    return Severity.CRITICAL if idle.length_s >= critical_after_s else Severity.WARNING
-
-
-def _lasting(scope: Scope, idle: _Idle) -> str:
-    """Write ``12 min``, after the run ``2:38:04 of 2:41:07``."""
-    if scope.is_live:
-        return format_seconds(idle.length_s)
-    return f"for {format_clock(idle.length_s)} of {format_clock(scope.ran_s)}"
-
-
-def _finding(
-    scope: Scope, host: HostTimeline, gpu: GpuTimeline, idle: _Idle, window_s: float
-) -> Finding:
-    """Return what the findings on a device have in common, for information."""
-    return Finding(
-        rule="",
-        severity=Severity.INFO,
-        host=host.name,
-        entity=f"GPU {gpu.index}",
-        started_at_s=idle.start_s,
-        duration_s=idle.length_s,
-        title="",
-        evidence=_evidence(scope, host, gpu, window_s),
-        advice="",
-    )
-
-
-def _evidence(
-    scope: Scope, host: HostTimeline, gpu: GpuTimeline, window_s: float
-) -> dict[str, float | int | str]:
-    """The numbers that are known, and a word on what was not."""
-    numbers: dict[str, float | int | str] = {"gpu_index": gpu.index}
-    for name, metric in (("util_mean_pct", "util_pct"), ("power_mean_w", "power_w")):
-        part = judged(scope, host, metric, window_s, gpu)
-        if part is not None:
-            numbers[name] = part.average()
-    for name in ("memory_used_bytes", "memory_total_bytes", "power_limit_w"):
-        value = getattr(gpu.last, name)
-        if value is not None:
-            numbers[name] = value
-    judged_by = "utilisation and power"
-    if "power_mean_w" not in numbers or "power_limit_w" not in numbers:
-        judged_by = "utilisation alone"
-    return numbers | {"judged_by": judged_by}

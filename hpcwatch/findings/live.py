@@ -16,7 +16,7 @@ from hpcwatch.findings import (
     Severity,
     Thresholds,
     ask,
-    rules,
+    asked_of,
     settled,
 )
 
@@ -38,8 +38,14 @@ class _Standing(NamedTuple):
 class LiveFindings:
     """The findings of a running program, asked for as often as the view likes."""
 
-    def __init__(self, thresholds: Thresholds | None = None) -> None:
+    def __init__(self, thresholds: Thresholds | None = None, is_of_job: bool | None = None) -> None:
+        """``is_of_job`` chooses rules as ``evaluate`` does.
+
+        A job on several nodes has one of these for each node, and one with True that is given
+        a scope of them all.
+        """
         self._thresholds = thresholds or {}
+        self._is_of_job = is_of_job
         self._looked_s: float | None = None
         self._asked_s: dict[str, float] = {}
         self._standing: dict[tuple[str, str, str], _Standing] = {}
@@ -51,7 +57,7 @@ class LiveFindings:
         if _is_recent(self._looked_s, now_s, EVERY_S):
             return list(self._shown)
         self._looked_s = now_s
-        for entry in rules().values():
+        for entry in asked_of(scope, self._is_of_job):
             values = dict(entry.defaults) | dict(self._thresholds.get(entry.name, {}))
             every_s = max(values.get("window_s", 0.0) / _PARTS, EVERY_S)
             if not _is_recent(self._asked_s.get(entry.name), now_s, every_s):

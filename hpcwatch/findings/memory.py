@@ -136,7 +136,7 @@ def memory_killed(
     Override: [findings.memory-killed] killed_share, last_s, peak_factor, limit_factor.
     """
     for host in scope.timeline.hosts.values():
-        kills = _oom_kills(host)
+        kills = oom_kills(host)
         by_signal = scope.signal == _SIGKILL or scope.exit_code in _KILLED_EXIT_CODES
         usage = _usage(host, scope.end_s - last_s, scope.end_s)
         is_near = usage.used_high_bytes >= killed_share * usage.limit_bytes > 0
@@ -198,7 +198,7 @@ def _growth(scope: Scope, host: HostTimeline, length_s: float) -> float:
     return slope_per_s(part.at_s, part.mean) if part.coverage >= ENOUGH else NAN
 
 
-def _oom_kills(host: HostTimeline) -> int:
+def oom_kills(host: HostTimeline) -> int:
     """Kills for want of memory that the control group counted while we watched."""
     first = host.first.cgroup if host.first else None
     last = host.last.cgroup if host.last else None

@@ -20,6 +20,16 @@ _JOB = re.compile(
 """Slurm v1 and v2, the OpenPBS hook, Torque's cpuset: the job's own level of the path."""
 
 
+def job_id_in(path: str) -> Optional[str]:
+    """Return the id of the job whose cgroup, or one below it, this path is."""
+    match = _JOB.match(path)
+    if match is None:
+        return None
+    name = match.group("group").rpartition("/")[2]
+    # Slurm's numbers have a word before them, PBS's ids end with their server's name.
+    return name[len("job_") :] if name.startswith("job_") else name
+
+
 class Place(NamedTuple):
     """A group in a mounted hierarchy. ``top`` is where the visible hierarchy ends."""
 
@@ -42,6 +52,17 @@ class CgroupReader:
         self._memory = _place(mounts, groups, "memory", root)
         self._cpuacct = _place(mounts, groups, "cpuacct", root)
         self._cpu = _place(mounts, groups, "cpu", root)
+
+    @property
+    def is_job(self) -> bool:
+        """True if the memory it reads is that of a group which a scheduler made for a job."""
+        place = self._memory or self._unified
+        return place is not None and place.is_job and place.folder != place.top
+
+    def exists(self) -> bool:
+        """False once the group has been removed."""
+        place = self._memory or self._unified
+        return place is not None and os.path.isdir(place.folder)
 
     def read(self) -> Optional[Cgroup]:
         """Return the group's figures, or None if no controller that counts is mounted.

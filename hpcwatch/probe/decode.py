@@ -1,7 +1,7 @@
 """Build typed records from foreign JSON: every value is checked against its annotation.
 
 Unknown keys are ignored, missing ones take their default; what does not fit raises TypeError or
-ValueError. Used where recordings and probes' lines are read, not by the probe itself.
+ValueError. Used where recordings and probes' lines are read, and once by a probe: its header.
 """
 
 import enum
@@ -36,7 +36,8 @@ def _checker(hint: Any) -> Check:
         return lambda value: build(hint, value)
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return hint
-    origin: Any = getattr(hint, "__origin__", None)
+    # Python 3.6 has ``List`` for the origin of ``List[int]``, and the type itself beside it.
+    origin: Any = getattr(hint, "__extra__", None) or getattr(hint, "__origin__", None)
     arguments: Tuple[Any, ...] = getattr(hint, "__args__", ())
     others = [argument for argument in arguments if argument is not type(None)]
     if origin in _CONTAINERS:

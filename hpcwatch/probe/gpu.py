@@ -1,222 +1,217 @@
-"""NVIDIA devices through NVML: utilisation, memory, power, temperature, processes.
+"""The node's GPUs: read on threads of their own, so that a sick driver delays no sample.
 
-NVML can block when a driver is sick, so all of it runs on a thread of its own; a sample takes
-what that thread has, and says so when it is late.
+A sample takes what the threads have, and says so where they are late. A device whose call does
+not return keeps its thread; the other devices go on on a new one.
 """
 
-import ctypes
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Union
 
-from .procfs import text
-from .schema import Gpu, GpuProcess
+from .gpu_presence import has_amd, has_nvidia
+from .schema import Gpu
 
-_POLL_S = 0.5  # device utilisation covers 1/6 to 1 s, so this misses no gap of a second
-_DEADLINE_S = 5.0
-_NOT_OFFERED = {
-    "NVMLError_NotSupported",
-    "NVMLError_FunctionNotFound",
-    "NVMLLibraryMismatchError",
-}
-"""What pynvml raises where this driver or device lacks a call: unknown, and no fault."""
-_Util = Tuple[Optional[float], Optional[float], Optional[float]]
-_RETRY_S, _MOST_RETRY_S = 10.0, 600.0  # a driver that would not start is asked again
+if TYPE_CHECKING:
+    from .amd import Amd
+    from .nvml import Nvml
+
+_POLL_S = 0.5  # utilisation covers 1/6 to 1 s, so this misses no gap of a second
 _FULL_POLLS = 2  # processes, power and temperature at every second poll
+_SELDOM_POLLS = 60  # limits, errors and links every half minute
+_CHECK_POLLS = 10  # whether the driver still lists the same devices
+_DEADLINE_S = 3.0
+_RETRY_S, _MOST_RETRY_S = 10.0, 600.0  # a driver that would not start is asked again
+
+
+class _Turn(NamedTuple):
+    """What a thread is doing: which device's calls (None: the driver's own) since when."""
+
+    device: Any
+    since_s: float
+
+
+class _Lane:
+    """Devices that one thread reads in turn."""
+
+    def __init__(self, devices: List[Any]) -> None:
+        self.devices = devices
+        self.turn: Optional[_Turn] = None
+
+    def late_s(self, now_s: float) -> float:
+        """For how long the call under way has been, if that is too long; else 0."""
+        turn = self.turn
+        silent_s = 0.0 if turn is None else now_s - turn.since_s
+        return silent_s if silent_s > _DEADLINE_S else 0.0
 
 
 class GpuReader:
-    """Polls all devices on a thread and hands out a summary a sample."""
+    """Polls all devices and hands out a summary a sample."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._devices: Optional[List[_Device]] = None
+        self._driver: "Optional[Union[Nvml, Amd]]" = None
+        self._opened: List[Any] = []
+        self._devices: Optional[List[Any]] = None
+        """Those opened, once each was read or turned out not to answer."""
         self._failure: Optional[str] = None
-        self._answered_s = time.monotonic()
         self._is_absent = False
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="hpcwatch-gpu", daemon=True)
-        self._thread.start()
+        self._lane = _Lane([])
+        """Of the thread that leads: it checks and restarts the driver."""
+        self._stuck: List[_Lane] = []
+        self._start(self._run, self._lane)
+
+    def _start(self, function: Callable[[_Lane], None], lane: _Lane) -> None:
+        # Blocked signals stay blocked here, too: they are the main thread's.
+        thread = threading.Thread(target=function, args=(lane,), name="hpcwatch-gpu", daemon=True)
+        thread.start()
 
     def read(self, errors: Dict[str, str]) -> Optional[List[Gpu]]:
         """Return the devices, an empty list if the node has none, or None with the reason."""
         with self._lock:
             if self._is_absent:
                 return []
-            silent_s = time.monotonic() - self._answered_s
-            if silent_s > _DEADLINE_S and self._thread.is_alive():
-                errors["gpu"] = "the driver has not answered for %d s" % silent_s
+            now_s = time.monotonic()
+            late_s = self._lane.late_s(now_s)
+            if late_s and self._set_aside():
+                late_s = 0.0
+            if late_s:
+                errors["gpu"] = "the driver has not answered for %d s" % late_s
                 return None
             if self._failure is not None:
                 errors["gpu"] = self._failure
             if self._devices is None:
                 return None
-            gpus = []
-            for device in self._devices:
-                gpus.append(device.summary())
-                if device.failure is not None:
-                    errors["gpu %d" % device.index] = device.failure
-            return gpus
+            return self._summaries(now_s, errors)
+
+    def _set_aside(self) -> bool:
+        """Leave the device that does not answer to its thread, and the others to a new one."""
+        turn = self._lane.turn
+        if turn is None or turn.device is None:
+            return False
+        stuck = self._lane
+        self._lane = _Lane([device for device in stuck.devices if device is not turn.device])
+        self._stuck.append(stuck)
+        self._start(self._lead, self._lane)
+        return True
+
+    def _summaries(self, now_s: float, errors: Dict[str, str]) -> List[Gpu]:
+        late = {}
+        for lane in self._stuck:
+            if lane.turn is not None:
+                late[lane.turn.device] = now_s - lane.turn.since_s
+        gpus: List[Gpu] = []
+        for device in self._devices or []:
+            name = "gpu %d" % device.index
+            if device in late:
+                errors[name] = "the driver has not answered for %d s" % late[device]
+                gpus += device.unknown()
+                continue
+            gpus += device.summary()
+            if device.failure is not None:
+                errors[name] = device.failure
+        if self._driver is not None:
+            for uuid, reason in self._driver.missing.items():
+                errors["gpu %s" % uuid] = reason
+        return gpus
 
     def close(self) -> None:
-        """Ask the thread to end. It is not waited for: it may be stuck in the driver."""
+        """Ask the threads to end. They are not waited for: one may be stuck in the driver."""
         self._stop.set()
 
-    def _run(self) -> None:
-        # Blocked signals stay blocked here, too: they are the main thread's.
-        try:
-            ctypes.CDLL("libnvidia-ml.so.1")
-        except OSError:
-            self._is_absent = True  # no driver, no devices; pynvml need not be imported
-            return
+    def _run(self, lane: _Lane) -> None:
+        """Find out what the node has, and read it. The first thread."""
+        self._driver = _driver()
+        if self._driver is None:
+            self._is_absent = True
+        elif self._open(lane):
+            self._lead(lane)
+
+    def _open(self, lane: _Lane) -> bool:
+        """Start the driver, however often that takes; False if asked to stop meanwhile."""
+        assert self._driver is not None
         pause_s = _RETRY_S
         while not self._stop.is_set():
+            lane.turn = _Turn(None, time.monotonic())
             try:
-                devices = _open_devices()
+                devices = self._driver.open()
             except Exception as error:
                 with self._lock:
-                    self._failure = _reason(error)
-                    self._answered_s = time.monotonic() + pause_s
+                    lane.turn = None
+                    self._devices, self._failure = None, str(error) or type(error).__name__
                 self._stop.wait(pause_s)
                 pause_s = min(2 * pause_s, _MOST_RETRY_S)
             else:
-                self._poll(devices)
+                self._opened, lane.devices, lane.turn = devices, list(devices), None
+                return True
+        return False
 
-    def _poll(self, devices: "List[_Device]") -> None:
-        """Read all devices until asked to stop."""
+    def _lead(self, lane: _Lane) -> None:
+        """Poll until asked to stop, with a new start of the driver where that is called for."""
+        pause_s = _RETRY_S
+        while self._poll(lane, pause_s):
+            assert self._driver is not None
+            gone = [device.is_gone for device in lane.devices]
+            pause_s = min(2 * pause_s, _MOST_RETRY_S) if gone and all(gone) else _RETRY_S
+            lane.turn = _Turn(None, time.monotonic())
+            self._driver.close()
+            if not self._open(lane):
+                return
+
+    def _poll(self, lane: _Lane, patience_s: float) -> bool:
+        """Read the lane's devices over and over; True if the driver should be started anew."""
         polls = 0
+        started_s = time.monotonic()
         while not self._stop.is_set():
-            for device in devices:
-                device.poll(is_full=polls % _FULL_POLLS == 0)
-            with self._lock:
-                for device in devices:
-                    device.publish()
-                self._devices, self._failure = devices, None
-                self._answered_s = time.monotonic()
+            for device in list(lane.devices):
+                lane.turn = _Turn(device, time.monotonic())
+                try:
+                    device.poll(polls % _FULL_POLLS == 0, polls % _SELDOM_POLLS == 0)
+                except Exception as error:  # a mistake of ours: the other devices go on
+                    device.fail("%s: %s" % (type(error).__name__, error))
+                if not self._publish(lane, device):
+                    return False
+            self._show(lane)
             polls += 1
+            if polls % _CHECK_POLLS == 0 and time.monotonic() - started_s > patience_s:
+                lane.turn = _Turn(None, time.monotonic())
+                if self._should_restart():
+                    return True
+                lane.turn = None
             self._stop.wait(_POLL_S)
+        return False
+
+    def _publish(self, lane: _Lane, device: Any) -> bool:
+        """Show what was read; False if the thread was given up meanwhile and shall end."""
+        with self._lock:
+            lane.turn = None
+            device.publish()
+            if lane is self._lane:
+                return True
+            self._stuck.remove(lane)
+            self._lane.devices.append(device)
+            return False
+
+    def _show(self, lane: _Lane) -> None:
+        """After a round let all devices be seen: those of other threads do not answer."""
+        with self._lock:
+            if lane is self._lane:
+                self._devices, self._failure = self._opened, None
+
+    def _should_restart(self) -> bool:
+        """Only where no other thread is inside the driver."""
+        assert self._driver is not None
+        return not self._stuck and self._driver.has_changed()
 
 
-def _open_devices() -> "List[_Device]":
-    """Start NVML and find the devices. Raises what pynvml raises."""
-    import pynvml
+def _driver() -> "Optional[Union[Nvml, Amd]]":
+    """Return the reader for what the node has; None if it has nothing we can read."""
+    if has_nvidia():
+        from .nvml import Nvml
 
-    pynvml.nvmlInit()
-    return [_Device(pynvml, index, handle) for index, handle in _handles(pynvml)]
+        return Nvml()
+    if has_amd():
+        from .amd import Amd
 
-
-def _handles(pynvml: Any) -> List[Tuple[int, Any]]:
-    """Return index and handle of every device that answers."""
-    handles = []
-    for index in range(pynvml.nvmlDeviceGetCount()):
-        try:
-            handles.append((index, pynvml.nvmlDeviceGetHandleByIndex(index)))
-        except pynvml.NVMLError:
-            handles.append((index, None))
-    return handles
-
-
-class _Device:
-    """Readings of one device; every call may fail alone and then leaves None."""
-
-    def __init__(self, pynvml: Any, index: int, handle: Any) -> None:
-        self.index = index
-        self.failure: Optional[str] = None
-        self._pynvml = pynvml
-        self._handle = handle
-        self._name = self._text(pynvml.nvmlDeviceGetName) or "GPU"
-        self._uuid = self._text(pynvml.nvmlDeviceGetUUID) or "index-%d" % index
-        self._fresh: List[float] = []
-        self._utils: List[float] = []
-        self._last = Gpu(index=index, uuid=self._uuid, name=self._name)
-        self._gpu = self._last
-        self._util: _Util = (None, None, None)
-
-    def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call NVML; None if this driver or device does not offer it, or it failed."""
-        if self._handle is None:
-            self.failure = "the driver gives no handle for this device"
-            return None
-        try:
-            return function(self._handle, *arguments)
-        except Exception as error:
-            if type(error).__name__ not in _NOT_OFFERED:
-                self.failure = _reason(error)
-            return None
-
-    def _text(self, function: Callable[..., Any]) -> Optional[str]:
-        value = self._call(function)
-        return text(value) if isinstance(value, bytes) else value
-
-    def poll(self, is_full: bool) -> None:
-        """Read the device. Called on the GPU thread only."""
-        nvml = self._pynvml
-        self.failure = None
-        util = self._call(nvml.nvmlDeviceGetUtilizationRates)
-        if util is not None:
-            self._fresh.append(float(util.gpu))
-        memory = self._call(nvml.nvmlDeviceGetMemoryInfo)
-        self._last = self._last._replace(
-            memory_used_bytes=memory and int(memory.used),
-            memory_total_bytes=memory and int(memory.total),
-        )
-        if not is_full:
-            return
-        self._last = self._last._replace(
-            power_w=_scaled(self._call(nvml.nvmlDeviceGetPowerUsage)),
-            power_limit_w=_scaled(self._call(nvml.nvmlDeviceGetEnforcedPowerLimit)),
-            energy_j=_scaled(self._call(nvml.nvmlDeviceGetTotalEnergyConsumption)),
-            temperature_celsius=self._call(
-                nvml.nvmlDeviceGetTemperature, nvml.NVML_TEMPERATURE_GPU
-            ),
-            processes=self._processes(),
-        )
-
-    def _processes(self) -> Optional[List[GpuProcess]]:
-        """List who holds a context; None if the driver would not say."""
-        held: Dict[int, Optional[int]] = {}
-        answered = False
-        nvml = self._pynvml
-        for name in (
-            "nvmlDeviceGetComputeRunningProcesses",
-            "nvmlDeviceGetGraphicsRunningProcesses",
-        ):
-            listed = self._call(getattr(nvml, name))
-            if listed is None:  # a driver before 510 has the second version only
-                listed = self._call(getattr(nvml, name + "_v2"))
-            if listed is not None:
-                answered = True
-                held.update((process.pid, process.usedGpuMemory) for process in listed)
-        if not answered:
-            return None
-        return [GpuProcess(pid=pid, memory_bytes=held[pid]) for pid in sorted(held)]
-
-    def publish(self) -> None:
-        """Make the last poll visible to ``summary``. Called with the reader's lock held."""
-        self._utils += self._fresh
-        self._fresh = []
-        self._gpu = self._last
-
-    def summary(self) -> Gpu:
-        """Sum up the utilisation readings since the last summary. Called with the lock held."""
-        utils, self._utils = self._utils, []
-        if utils:
-            self._util = (
-                sum(utils) / len(utils),
-                max(utils),
-                100.0 * utils.count(0.0) / len(utils),
-            )
-        elif self.failure is not None:
-            self._util = (None, None, None)
-        # Else asked faster than polled: the last known stands, and unknown stays unknown.
-        mean, most, zero = self._util
-        return self._gpu._replace(util_pct=mean, util_max_pct=most, util_zero_pct=zero)
-
-
-def _scaled(value: Optional[int]) -> Optional[float]:
-    """Thousandths (mW, mJ) as a number of the unit."""
-    return None if value is None else value / 1000.0
-
-
-def _reason(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+        return Amd()
+    return None

@@ -9,8 +9,9 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from .memory_files import MemoryFiles
 from .procfs import PAGE_BYTES, parse_table, read, read_all
-from .procs import ProcessTable, Tracked
+from .procs import ProcessTable
 from .ration import Ration
+from .tracked import Tracked
 
 _PSS_S_PER_BYTE = 8e-12  # 6.4 ms a GB was measured; rounded up until a process has its own
 _PSS_LEAST_S = 30e-6

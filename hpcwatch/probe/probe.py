@@ -12,9 +12,12 @@ from typing import (
     NamedTuple,
     Optional,
     Tuple,
+    Union,
 )
 
 from .cgroup import CgroupReader
+from .listing import Listing
+from .members import Members, Tree
 from .memory import MemoryReader
 from .procfs import TICK_S, parse_table, read
 from .procs import ProcessTable
@@ -24,12 +27,13 @@ from .totals import Reaped
 if TYPE_CHECKING:
     from .gpu import GpuReader
     from .node import NodeReader
+    from .spec import Spec
 
 LISTED_PROCESSES = 8  # by CPU, and as many by memory
 
 
 class Target(NamedTuple):
-    """Whose processes the probe looks for."""
+    """The program that `hpcwatch run` watches."""
 
     root_pid: int
     """The process whose descendants are the job's; it is itself not one of them."""
@@ -46,24 +50,34 @@ class Probe:
 
     def __init__(
         self,
-        target: Target,
+        target: "Union[Target, Spec]",
         reaped: Callable[[], Reaped] = _nothing_reaped,
         excluded: Callable[[], Iterable[int]] = tuple,
     ) -> None:
-        """``reaped`` gives what ended children used, ``excluded`` children that are not the job's.
+        """Look at what descends from us, or for a job that runs on this node.
 
+        ``reaped`` gives what ended children used, ``excluded`` children that are not the job's.
         Nothing dear is imported or read before the first full ``read``.
         """
         self._host = os.uname().nodename
         self._reaped = reaped
-        self._table = ProcessTable(target.root_pid, excluded)
-        self._memory = MemoryReader(target.started_s)
+        self._root_pid: Optional[int] = None
+        if isinstance(target, Target):
+            self._root_pid = target.root_pid
+            self._members: Members = Tree(target.root_pid)
+            self._memory = MemoryReader(target.started_s)
+        else:
+            from .job_members import members_of
+
+            self._members = members_of(target)
+            self._memory = MemoryReader(target.started_at_s)
+        self._table = ProcessTable(self._members, excluded)
+        self._listing = Listing()
         self._node: Optional[NodeReader] = None
         self._gpu: Optional[GpuReader] = None
         self._cgroup: Optional[CgroupReader] = None
         self._population = (0, 0, True)
         self._cpus: FrozenSet[int] = frozenset()
-        self._cgroup_pid = target.root_pid
 
     def read(self, is_full: bool = True) -> Sample:
         """Read the node now. Without ``is_full`` processes and memory only: no imports."""
@@ -105,19 +119,41 @@ class Probe:
 
     def _read_cgroup(self, errors: Dict[str, str]) -> Optional[Cgroup]:
         try:
-            if self._cgroup is None:
-                self._cgroup = CgroupReader(self._cgroup_pid)
-            return self._cgroup.read()
+            return self._read_jobs_cgroup()
         except Exception as error:
             errors["cgroup"] = "%s: %s" % (type(error).__name__, error)
             return None
+
+    def _read_jobs_cgroup(self) -> Optional[Cgroup]:
+        """Read our own group, or for a job seen from outside the one a scheduler made for it."""
+        if self._root_pid is not None:
+            if self._cgroup is None:
+                self._cgroup = CgroupReader(self._root_pid)
+        elif self._members.found_by != "cgroup":
+            return None
+        elif self._cgroup is None or not self._cgroup.exists():
+            self._cgroup = self._find_cgroup()
+        return None if self._cgroup is None else self._cgroup.read()
+
+    def _find_cgroup(self) -> Optional[CgroupReader]:
+        """Return the group of a process that was found by its group, if that counts memory."""
+        for tracked in self._table.tracked.values():
+            if not tracked.is_in_cgroup:
+                continue
+            tracked.is_in_cgroup = False  # asked once: it is dear
+            try:
+                reader = CgroupReader(tracked.pid)
+            except OSError:
+                continue  # it has just ended
+            return reader if reader.is_job else None
+        return None
 
     def _read_job(
         self, errors: Dict[str, str], holders: List[int]
     ) -> Tuple[Optional[JobUse], List[Process]]:
         """Sum up the job's processes, and name the largest and those on a device."""
         try:
-            return self._sum_job(), self._table.largest(LISTED_PROCESSES, holders)
+            return self._sum_job(), self._listing.largest(self._table, LISTED_PROCESSES, holders)
         except Exception as error:
             errors["processes"] = "%s: %s" % (type(error).__name__, error)
             return None, []
@@ -130,17 +166,19 @@ class Probe:
         memory = self._memory.read(table)
         living = table.totals.sum()
         alive = living.process_count > 0
-        io_known = not living.unknown_io_count
+        # Without a process of ours to begin with, nothing is known of what the job has used.
+        is_known = table.seen_count > 0 or self._members.is_below_us
+        io_known = is_known and not living.unknown_io_count
         peak = max(table.totals.peak_bytes, ended.peak_bytes or 0)
         return JobUse(
-            found_by="tree",
+            found_by=self._members.found_by,
             process_count=living.process_count,
             seen_count=table.seen_count,
             thread_count=living.thread_count,
             runnable_count=living.runnable_count,
             blocked_count=living.blocked_count,
-            cpu_user_s=ended.user_s + (living.user_ticks + table.lost_ticks) * TICK_S,
-            cpu_system_s=ended.system_s + living.system_ticks * TICK_S,
+            cpu_user_s=ended.user_s + living.user_ticks * TICK_S if is_known else None,
+            cpu_system_s=ended.system_s + living.system_ticks * TICK_S if is_known else None,
             # With nobody left to ask, memory is unknown, not 0.
             rss_bytes=memory.rss_bytes if alive else None,
             pss_bytes=memory.pss_bytes if alive else None,
@@ -153,8 +191,7 @@ class Probe:
             written_bytes=ended.written_bytes + living.written_bytes if io_known else None,
             minor_fault_count=ended.minor_fault_count + living.minor_fault_count,
             major_fault_count=ended.major_fault_count + living.major_fault_count,
-            # A program starts with our own CPUs, and keeps them unless it chooses others.
-            allowed_cores=len(self._allowed()),
+            allowed_cores=len(self._allowed()) or None,
         )
 
     def _allowed(self) -> FrozenSet[int]:
@@ -163,7 +200,10 @@ class Probe:
         population = table.seen_count, len(table.tracked), len(table.changed) > 0
         if population != self._population:
             self._population = population
-            self._cpus = table.allowed() or frozenset(os.sched_getaffinity(0))
+            self._cpus = table.allowed()
+            if not self._cpus and self._members.is_below_us:
+                # A program starts with our own CPUs, and keeps them unless it chooses others.
+                self._cpus = frozenset(os.sched_getaffinity(0))
         return self._cpus
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The job's processes: found as a tree, read every tick, named when they matter.
+"""The job's processes: read every tick, and summed up.
 
 The hot path keeps /proc/PID/stat open and preads it; a process whose line did not change costs
 one system call and nothing else: sums are kept, and only what changed is taken out and put in
@@ -6,98 +6,30 @@ anew. Whatever is dearer (status, io, threads) is rationed.
 """
 
 import os
-import resource
 import time
-from heapq import nlargest
-from typing import Callable, Dict, FrozenSet, Iterable, List, Optional, Set
+from typing import Callable, Dict, FrozenSet, Iterable, List, Optional
 
-from .procfs import TICK_S, KeptFile, parse_argv, parse_stat, parse_table, read, text
+from .discovery import Discovery, allowed
+from .members import Members
+from .procfs import parse_stat, parse_table, read
 from .ration import Ration
-from .schema import Process
 from .totals import Share, Totals
+from .tracked import STAT_BYTES, Tracked
 
-_STAT_BYTES = 1024  # the line is under 400 bytes; the name is at most 15
 _DETAIL_S = 40e-6  # status and io of one process, before it was measured
 _THREAD_S = 8e-6  # the state of one thread
-_SPARE_DESCRIPTORS = 64
-
-
-class Tracked:
-    """One living process of the job and what was last read of it."""
-
-    __slots__ = (
-        "allowed",
-        "blocked_count",
-        "descriptor",
-        "details_s",
-        "estimate_bytes",
-        "file_bytes",
-        "io",
-        "listed_ticks",
-        "named",
-        "pid",
-        "pss_at_fault_count",
-        "pss_at_private_bytes",
-        "pss_at_rss_bytes",
-        "pss_bytes",
-        "pss_file_bytes",
-        "pss_rate_s",
-        "pss_shmem_bytes",
-        "raw",
-        "reaped_seen_ticks",
-        "runnable_count",
-        "seen_rss_bytes",
-        "share",
-        "shared_bytes",
-        "stat",
-        "table",
-    )
-
-    def __init__(self, pid: int, descriptor: Optional[int], raw: bytes) -> None:
-        self.pid = pid
-        self.descriptor = descriptor
-        self.raw = raw
-        self.stat = parse_stat(raw)
-        self.listed_ticks = 0
-        self.reaped_seen_ticks = self.stat.reaped_ticks
-        self.details_s = 0.0
-        self.table: Dict[bytes, int] = {}
-        self.io: Optional[Dict[bytes, int]] = None
-        self.allowed: FrozenSet[int] = frozenset()
-        self.runnable_count = 0
-        self.blocked_count = 0
-        self.named = False
-        self.share: Optional[Share] = None
-        # Kept by the memory reader:
-        self.estimate_bytes = 0
-        self.pss_bytes: Optional[int] = None
-        self.pss_file_bytes = 0
-        self.pss_shmem_bytes = 0
-        self.pss_at_fault_count = 0
-        self.shared_bytes = 0
-        self.seen_rss_bytes = 0
-        self.file_bytes = 0
-        self.pss_at_rss_bytes = -1
-        self.pss_at_private_bytes: Optional[int] = None
-        self.pss_rate_s: Optional[float] = None
-
-    @property
-    def is_alive(self) -> bool:
-        """False for one that has ended and was not waited for yet."""
-        return self.stat.state not in "ZX"
-
-    def close(self) -> None:
-        """Give the kept descriptor back."""
-        if self.descriptor is not None:
-            os.close(self.descriptor)
-            self.descriptor = None
+_SHARE = 0.005  # of the time that passes, for details and for threads each
+_GUEST_SHARE = 0.001  # on somebody's compute node: 1 ms a second is 25 processes
 
 
 class ProcessTable:
-    """All processes below ``root_pid``, which itself is not one of them."""
+    """All processes that ``members`` tells are the job's, and what descends from them."""
 
     def __init__(
-        self, root_pid: int, excluded: Callable[[], Iterable[int]] = tuple, proc: str = "/proc"
+        self,
+        members: Members,
+        excluded: Callable[[], Iterable[int]] = tuple,
+        proc: str = "/proc",
     ) -> None:
         self.tracked: Dict[int, Tracked] = {}
         self.changed: List[Tracked] = []
@@ -105,23 +37,17 @@ class ProcessTable:
         self.gone: List[Tracked] = []
         self.seen_count = 0
         self.totals = Totals()
-        self.lost_ticks = 0
-        """CPU time of children whose parent ignored their end: the kernel drops it."""
-        self._root_pid = root_pid
-        self._excluded = excluded
+        """Of the living, and what the ended used that nobody we see was told of."""
+        self.members = members
         self._proc = proc
-        self._names: Set[str] = set()
-        self._outsiders: Set[str] = set()
-        self._loadavg: Optional[KeptFile] = None
-        self._newest = b""
-        self._kept = 0
-        self._most_kept = _descriptor_budget()
-        self._details = Ration(share=0.005, most_s=0.02, first_s=0.01)
-        self._threads = Ration(share=0.005, most_s=0.02, first_s=0.003)
-        self._biggest: List[Tracked] = []
+        self._discovery = Discovery(members, excluded, proc)
+        self._renamed: List[Tracked] = []
+        self._before: Optional[Share] = None
+        share = _SHARE if members.is_below_us else _GUEST_SHARE
+        self._details = Ration(share=share, most_s=0.02, first_s=0.01)
+        self._threads = Ration(share=share, most_s=0.02, first_s=0.003)
         self._unread: List[Tracked] = []
         self._detailed: List[Tracked] = []
-        self._boot_s = _boot_time_s(proc)
 
     def refresh(self) -> None:
         """Read every process once."""
@@ -132,9 +58,9 @@ class ProcessTable:
         for tracked in list(self.tracked.values()):
             try:
                 if tracked.descriptor is not None:
-                    raw = pread(tracked.descriptor, _STAT_BYTES, 0)
+                    raw = pread(tracked.descriptor, STAT_BYTES, 0)
                 else:
-                    raw = read("%s/%d/stat" % (self._proc, tracked.pid), _STAT_BYTES)
+                    raw = read("%s/%d/stat" % (self._proc, tracked.pid), STAT_BYTES)
             except OSError:
                 self.gone.append(tracked)
                 continue
@@ -143,7 +69,7 @@ class ProcessTable:
         if self.gone:
             self._bury()
         for tracked in self.changed:
-            tracked.reaped_seen_ticks = tracked.stat.reaped_ticks
+            tracked.reaped_seen = tracked.reaped
         self._read_threads()
         self._read_details()
         self._count(quiet)
@@ -155,116 +81,106 @@ class ProcessTable:
             return  # an odd line: keep the last good one
         if stat.name != tracked.stat.name:  # it executed another program: its argv is news
             tracked.named = False
+            if not self.members.is_below_us:
+                self._renamed.append(tracked)
         tracked.raw, tracked.stat = raw, stat
         self.changed.append(tracked)
 
     def _discover(self) -> List[Tracked]:
-        """Find processes that appeared since the last tick and belong to the tree."""
-        if not self._may_be_new():
-            return []
-        names = set(os.listdir(self._proc))
-        self._outsiders &= names
-        fresh: Dict[int, Tracked] = {}
-        for name in names - self._outsiders - self._names:
-            if not name.isdigit():
-                self._outsiders.add(name)
-                continue
-            tracked = self._open(name)
-            if tracked is not None:
-                fresh[tracked.pid] = tracked
-        for pid in self._excluded() if fresh else ():
-            if pid in fresh:
-                self._drop_descriptor(fresh[pid])
-                self._outsiders.add(str(fresh.pop(pid).pid))
-        found = self._adopt(fresh)
-        for tracked in fresh.values():
-            self._drop_descriptor(tracked)
-            # One whose parent has just gone is about to be handed to a new one: look again.
-            if str(tracked.stat.ppid) in names or tracked.stat.ppid == 0:
-                self._outsiders.add(str(tracked.pid))
-            else:
-                self._newest = b""
-        return found
-
-    def _may_be_new(self) -> bool:
-        """False if the node has started no process since this was asked last (/proc/loadavg)."""
-        try:
-            if self._loadavg is None:
-                self._loadavg = KeptFile(self._proc + "/loadavg")
-            newest = self._loadavg.read().rpartition(b" ")[2]
-        except OSError:
-            return True
-        is_same = newest == self._newest
-        self._newest = newest
-        return not is_same
-
-    def _adopt(self, fresh: Dict[int, Tracked]) -> List[Tracked]:
-        """Move from ``fresh`` those whose parent is the root or one of ours."""
-        found: List[Tracked] = []
-        while True:  # a child may have a lower pid than its parent, so until nothing is added
-            members = [
-                tracked
-                for tracked in fresh.values()
-                if tracked.stat.ppid == self._root_pid or tracked.stat.ppid in self.tracked
-            ]
-            if not members:
-                break
-            for tracked in sorted(members, key=lambda one: one.pid):
-                self.tracked[tracked.pid] = fresh.pop(tracked.pid)
-                self._names.add(str(tracked.pid))
-                tracked.allowed = _allowed(tracked.pid)
-                found.append(tracked)
+        """Find new processes of the job; start over if a surer way to tell them was found."""
+        for tracked in self._renamed:
+            if tracked.pid in self.tracked and self.members.is_never(tracked):
+                self._expel(tracked)
+        renamed = [tracked for tracked in self._renamed if tracked.pid in self.tracked]
+        self._renamed = []
+        found = self._discovery.find(self.tracked, renamed)
+        if self.members.took_over():
+            found = self._start_over()
         self.seen_count += len(found)
         return found
 
-    def _open(self, name: str) -> Optional[Tracked]:
-        try:
-            descriptor = os.open("%s/%s/stat" % (self._proc, name), os.O_RDONLY | os.O_CLOEXEC)
-        except PermissionError:  # hidden from us (hidepid): never one of ours
-            self._outsiders.add(name)
-            return None
-        except OSError:  # gone, or no descriptor left: look again at the next tick
-            self._newest = b""
-            return None
-        try:
-            tracked = Tracked(int(name), descriptor, os.read(descriptor, _STAT_BYTES))
-        except (OSError, ValueError, IndexError):
-            os.close(descriptor)
-            return None
-        self._kept += 1
-        if self._kept > self._most_kept:
-            self._drop_descriptor(tracked)
-        return tracked
+    def _expel(self, tracked: Tracked) -> None:
+        """Let one go that turned out not to be the job's. No counter goes back for it."""
+        del self.tracked[tracked.pid]
+        self._discovery.expel(tracked)
+        self.totals.take_out(tracked.share)
+        self.totals.put_in(_counters(self._share_of(tracked)))
 
-    def _drop_descriptor(self, tracked: Tracked) -> None:
-        if tracked.descriptor is not None:
-            self._kept -= 1
-            tracked.close()
+    def _start_over(self) -> List[Tracked]:
+        """Let all processes go and judge each of them anew. No counter goes back for it."""
+        self._before = self.totals.sum()
+        for tracked in self.tracked.values():
+            self._discovery.forget(tracked)
+        self.tracked.clear()
+        self._unread = []
+        self.seen_count = 0
+        self.totals = Totals()
+        self._discovery.start_over()
+        return self._discovery.find(self.tracked)
 
     def _bury(self) -> None:
         """Take out processes that ended, and see that what they used is counted once.
 
         What a process used passes to whoever waits for it. Its parent may have been read before
-        that happened, so it is read again. A parent that ignores SIGCHLD never gets it: then it
-        is kept here.
+        that happened, so it is read again. A parent that ignores SIGCHLD never gets it, and one
+        that is not the job's does not show it: then it is kept here.
         """
-        used: Dict[int, int] = {}
         for tracked in self.gone:
             del self.tracked[tracked.pid]
-            self._names.discard(str(tracked.pid))
-            self._drop_descriptor(tracked)
-            used[tracked.stat.ppid] = used.get(tracked.stat.ppid, 0) + tracked.stat.all_ticks
-        for pid, used_ticks in used.items():
-            parent = self.tracked.get(pid)
-            if parent is None:
-                continue
-            try:
-                self._update(parent, read("%s/%d/stat" % (self._proc, pid), _STAT_BYTES))
-            except OSError:
-                continue
-            missing = used_ticks - (parent.stat.reaped_ticks - parent.reaped_seen_ticks)
-            if missing > 2 * len(self.gone):  # more than rounding to ticks explains
-                self.lost_ticks += missing
+            self._discovery.forget(tracked)
+        ended = list(self.gone)
+        while True:
+            heirs = self._heirs(ended)
+            late = [one for one in map(self.tracked.get, heirs) if one and not self._reread(one)]
+            if not late or self.members.is_below_us:
+                break
+            for tracked in late:  # ended since it was read: what it inherited goes on with it
+                del self.tracked[tracked.pid]
+                self._discovery.forget(tracked)
+            self.gone += late
+            ended += late
+        for pid, bequests in heirs.items():
+            self._settle(self.tracked.get(pid), bequests)
+
+    def _heirs(self, ended: List[Tracked]) -> Dict[int, List[Tracked]]:
+        """Group those that ended by who waited for them.
+
+        Seen from outside that is the nearest ancestor that still lives. Below us it is the
+        parent or ourselves, who know what we waited for.
+        """
+        parents = {} if self.members.is_below_us else {one.pid: one.stat.ppid for one in ended}
+        heirs: Dict[int, List[Tracked]] = {}
+        for tracked in ended:
+            heir = tracked.stat.ppid
+            for _ in parents:
+                heir = parents.get(heir, heir)
+            heirs.setdefault(heir, []).append(tracked)
+        return heirs
+
+    def _reread(self, tracked: Tracked) -> bool:
+        """Read a process's stat once more. False if it has ended."""
+        try:
+            raw = read("%s/%d/stat" % (self._proc, tracked.pid), STAT_BYTES)
+        except OSError:
+            return False
+        self._update(tracked, raw)
+        return True
+
+    def _settle(self, heir: Optional[Tracked], ended: List[Tracked]) -> None:
+        """Keep what the heir of these did not get."""
+        if heir is None:
+            for tracked in () if self.members.is_below_us else ended:
+                self.totals.put_in(_counters(self._share_of(tracked)))
+            return
+        shares = [self._share_of(tracked) for tracked in ended]
+        user = sum(share.user_ticks for share in shares)
+        system = sum(share.system_ticks for share in shares)
+        user -= heir.stat.reaped_user_ticks - heir.reaped_seen[0]
+        system -= heir.stat.reaped_system_ticks - heir.reaped_seen[1]
+        # Below us rounding to ticks is left alone; from outside no counter may go back.
+        slack = 2 * len(self.gone) if self.members.is_below_us else 0
+        if user + system > slack or not self.members.is_below_us:
+            self.totals.put_in(Share(user_ticks=max(user, 0), system_ticks=max(system, 0)))
 
     def _read_threads(self) -> None:
         """Count runnable and waiting threads of those that ran."""
@@ -302,7 +218,7 @@ class ProcessTable:
                 tracked.io = parse_table(read(folder + "/io"))
             except OSError:
                 pass  # not ours to read: unknown
-            tracked.allowed = _allowed(tracked.pid) or tracked.allowed
+            tracked.allowed = allowed(tracked.pid) or tracked.allowed
             tracked.details_s = time.monotonic()
             self._detailed.append(tracked)
             self._details.spend(time.perf_counter() - before_s)
@@ -323,14 +239,24 @@ class ProcessTable:
         for tracked in self._detailed:
             if tracked.pid not in active:
                 self._count_one(tracked)
+        if self._before is not None:
+            missing = [max(a - b, 0) for a, b in zip(self._before, self.totals.sum())]
+            self.totals.put_in(_counters(Share(*missing)))
+            self._before = None
 
     def _count_one(self, tracked: Tracked) -> None:
         if tracked.pid not in self.tracked:
             return
-        stat, table, io = tracked.stat, tracked.table, tracked.io
         self.totals.take_out(tracked.share)
+        tracked.share = self._share_of(tracked)
+        self.totals.put_in(tracked.share)
+        self.totals.saw_peak(max(tracked.stat.rss_bytes, tracked.table.get(b"VmHWM", 0)))
+
+    @staticmethod
+    def _share_of(tracked: Tracked) -> Share:
+        stat, io = tracked.stat, tracked.io
         alive = int(tracked.is_alive)
-        tracked.share = Share(
+        return Share(
             user_ticks=stat.user_ticks + stat.reaped_user_ticks,
             system_ticks=stat.system_ticks + stat.reaped_system_ticks,
             minor_fault_count=stat.minor_fault_count,
@@ -342,107 +268,31 @@ class ProcessTable:
             thread_count=alive * stat.thread_count,
             runnable_count=alive * tracked.runnable_count,
             blocked_count=alive * tracked.blocked_count,
-            swap_bytes=alive * table.get(b"VmSwap", 0),
+            swap_bytes=alive * tracked.table.get(b"VmSwap", 0),
         )
-        self.totals.put_in(tracked.share)
-        self.totals.saw_peak(max(stat.rss_bytes, table.get(b"VmHWM", 0)))
 
     def allowed(self) -> FrozenSet[int]:
         """Return the CPUs that any process may run on."""
         sets = {tracked.allowed for tracked in self.tracked.values() if tracked.is_alive}
         return frozenset().union(*sets)
 
-    def largest(self, count: int, also: Iterable[int] = ()) -> List[Process]:
-        """Name the ``count`` processes that used most CPU since last asked, and by memory.
-
-        Those ``also`` named by pid are added if they are the job's.
-        """
-        ran = [tracked for tracked in self.changed if tracked.pid in self.tracked]
-        busiest = nlargest(count, ran, key=lambda one: one.stat.all_ticks - one.listed_ticks)
-        for tracked in ran:
-            tracked.listed_ticks = tracked.stat.all_ticks
-        chosen = {tracked.pid: tracked for tracked in busiest + self._find_biggest(count)}
-        chosen.update((pid, self.tracked[pid]) for pid in also if pid in self.tracked)
-        return [self._describe(tracked) for tracked in chosen.values() if tracked.is_alive]
-
-    def _find_biggest(self, count: int) -> List[Tracked]:
-        """Return the largest by memory: unchanged ones keep their rank among themselves."""
-        active = {tracked.pid for tracked in self.changed}
-        are_known = bool(self._biggest) and all(
-            tracked.pid in self.tracked and tracked.pid not in active for tracked in self._biggest
-        )
-        pool: Iterable[Tracked] = self.tracked.values()
-        if are_known:
-            pool = self._biggest + [one for one in self.changed if one.pid in self.tracked]
-        self._biggest = nlargest(count, pool, key=lambda one: one.stat.rss_bytes)
-        return self._biggest
-
-    def _describe(self, tracked: Tracked) -> Process:
-        stat, table, io = tracked.stat, tracked.table, tracked.io or {}
-        argv = None
-        if not tracked.named:
-            try:
-                argv = parse_argv(read("%s/%d/cmdline" % (self._proc, tracked.pid), 4096))
-            except OSError:
-                argv = None
-            tracked.named = True
-        return Process(
-            pid=tracked.pid,
-            ppid=stat.ppid,
-            name=text(stat.name),
-            state=stat.state,
-            argv=argv,
-            started_at_s=self._boot_s and self._boot_s + stat.started_ticks * TICK_S,
-            cpu_user_s=stat.user_ticks * TICK_S,
-            cpu_system_s=stat.system_ticks * TICK_S,
-            thread_count=stat.thread_count,
-            rss_bytes=stat.rss_bytes,
-            pss_bytes=tracked.pss_bytes,
-            peak_bytes=max(table.get(b"VmHWM", 0), stat.rss_bytes),
-            virtual_bytes=stat.virtual_bytes,
-            swap_bytes=table.get(b"VmSwap"),
-            minor_fault_count=stat.minor_fault_count,
-            major_fault_count=stat.major_fault_count,
-            voluntary_switch_count=table.get(b"voluntary_ctxt_switches"),
-            involuntary_switch_count=table.get(b"nonvoluntary_ctxt_switches"),
-            read_bytes=io.get(b"read_bytes"),
-            written_bytes=io.get(b"write_bytes"),
-            allowed_cores=len(tracked.allowed) or None,
-        )
-
     def close(self) -> None:
         """Give all descriptors back."""
-        self._loadavg = None
+        self._discovery.close()
         for tracked in self.tracked.values():
             tracked.close()
 
 
-def _descriptor_budget() -> int:
-    """Raise our own soft limit of open files as far as it goes; return how many we may keep."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            soft = wanted
-        except (OSError, ValueError):
-            pass
-    return max((65536 if soft == resource.RLIM_INFINITY else soft) - _SPARE_DESCRIPTORS, 0)
-
-
-def _boot_time_s(proc: str) -> Optional[float]:
-    """Return the node's boot time in seconds since the epoch."""
-    try:
-        return time.time() - float(read(proc + "/uptime").split()[0])
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-def _allowed(pid: int) -> FrozenSet[int]:
-    try:
-        return frozenset(os.sched_getaffinity(pid))
-    except OSError:
-        return frozenset()
+def _counters(share: Share) -> Share:
+    """Return what stays of a process that has ended."""
+    return Share(
+        user_ticks=share.user_ticks,
+        system_ticks=share.system_ticks,
+        minor_fault_count=share.minor_fault_count,
+        major_fault_count=share.major_fault_count,
+        read_bytes=share.read_bytes,
+        written_bytes=share.written_bytes,
+    )
 
 
 def _thread_states(folder: str) -> str:
@@ -454,7 +304,7 @@ def _thread_states(folder: str) -> str:
         return ""
     for name in names:
         try:
-            raw = read("%s/%s/stat" % (folder, name), _STAT_BYTES)
+            raw = read("%s/%s/stat" % (folder, name), STAT_BYTES)
         except OSError:
             continue
         closing = raw.rfind(b")")

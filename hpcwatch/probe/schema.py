@@ -130,6 +130,27 @@ class GpuProcess(NamedTuple):
 
     pid: int
     memory_bytes: Optional[int] = None
+    sm_util_pct: Optional[float] = None
+    """Share of time its kernels ran; 0 if the driver told of others only."""
+    memory_peak_bytes: Optional[int] = None
+    """The most it ever held; known only where an administrator turned accounting on."""
+    uid: Optional[int] = None
+    """Whose it is, where /proc shows it: inside a container a driver may give pids of the host."""
+
+
+class Mig(NamedTuple):
+    """Where an instance of a divided device (MIG) belongs.
+
+    CUDA_VISIBLE_DEVICES names it by its uuid, older programs by
+    ``MIG-PARENT_UUID/GPU_INSTANCE_ID/COMPUTE_INSTANCE_ID``.
+    """
+
+    parent_index: int
+    parent_uuid: str
+    gpu_instance_id: int
+    compute_instance_id: int
+    profile: Optional[str] = None
+    """What the device was divided by: ``1g.5gb``."""
 
 
 class Gpu(NamedTuple):
@@ -152,6 +173,60 @@ class Gpu(NamedTuple):
     """Counter since the driver was loaded (Volta and later)."""
     processes: Optional[List[GpuProcess]] = None
     """None if the driver would not say; an empty list if nobody holds the device."""
+    memory_free_bytes: Optional[int] = None
+    memory_reserved_bytes: Optional[int] = None
+    """What the driver keeps for itself. Before driver 510 it is unknown and counted as used."""
+    memory_util_pct: Optional[float] = None
+    """Share of time in which the device's memory was read or written, last reading."""
+    temperature_limit_celsius: Optional[float] = None
+    """From there on the device slows itself down."""
+    sm_clock_mhz: Optional[float] = None
+    sm_clock_max_mhz: Optional[float] = None
+    memory_clock_mhz: Optional[float] = None
+    memory_clock_max_mhz: Optional[float] = None
+    clocks_held_by: Optional[List[str]] = None
+    """Every reason for lower clocks seen since the last sample, in words (clock_reasons.py)."""
+    throttled_pct: Optional[float] = None
+    """Share of those readings in which heat or failing power supply held the clocks down."""
+    power_capped_pct: Optional[float] = None
+    """Share of those readings in which the power limit held the clocks down."""
+    sm_active_pct: Optional[float] = None
+    """Multiprocessors at work, mean since the last sample (GPM, Hopper and later)."""
+    sm_occupancy_pct: Optional[float] = None
+    """Warps resident, of all that there is room for (GPM)."""
+    tensor_active_pct: Optional[float] = None
+    """Time in which tensor cores worked (GPM)."""
+    dram_active_pct: Optional[float] = None
+    """Bandwidth of the device's memory in use (GPM)."""
+    ecc_uncorrected_count: Optional[int] = None
+    """Memory errors that could not be corrected, since the driver was loaded."""
+    ecc_uncorrected_ever_count: Optional[int] = None
+    """The same over the device's life."""
+    remapped_row_count: Optional[int] = None
+    """Rows of memory replaced after uncorrectable errors (Ampere and later)."""
+    retired_page_count: Optional[int] = None
+    """Pages of memory taken out of use (before Ampere)."""
+    needs_reset: Optional[bool] = None
+    """True if rows or pages wait for a reset to be replaced."""
+    remap_failed: Optional[bool] = None
+    """True if a row could not be replaced: the device is worn out."""
+    xids: Optional[List[str]] = None
+    """Xid errors seen while we watch, oldest first; None if the driver does not tell."""
+    pcie_generation: Optional[int] = None
+    """Now: an idle device lowers it to save power."""
+    pcie_generation_max: Optional[int] = None
+    """What device and slot can do together."""
+    pcie_lane_count: Optional[int] = None
+    pcie_lane_max_count: Optional[int] = None
+    nvlink_count: Optional[int] = None
+    nvlink_active_count: Optional[int] = None
+    nvlink_sent_bytes: Optional[int] = None
+    """Counters over all links."""
+    nvlink_received_bytes: Optional[int] = None
+    mig: Optional[Mig] = None
+    """Given if this is an instance of a divided device."""
+    mig_instance_count: Optional[int] = None
+    """Given if this device is divided: its work is told by its instances."""
 
 
 class Window(NamedTuple):

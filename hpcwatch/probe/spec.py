@@ -3,7 +3,6 @@
 import json
 from typing import List, NamedTuple, Optional
 
-from .decode import build
 from .schema import to_plain
 
 PROTOCOL = 1
@@ -11,6 +10,8 @@ READY = "HPCWATCH-PROBE"
 """The first word of the line with which a probe on a node says that it can begin."""
 SILENCE_S = 60.0
 """A probe whose watcher has sent nothing for so long ends."""
+
+LEAST_INTERVAL_S = 0.05
 
 
 class Spec(NamedTuple):
@@ -35,7 +36,18 @@ def to_header(spec: Spec, bundle_size_bytes: int = 0) -> bytes:
     return json.dumps(plain).encode() + b"\n"
 
 
-def from_plain(plain: object) -> Spec:
-    """Read a spec. Raises ValueError, KeyError or TypeError if it is none."""
-    spec: Spec = build(Spec, plain)
+def from_header(line: bytes) -> Spec:
+    """Read the first line of input. Raises ValueError if it is none that we understand."""
+    from .decode import build
+
+    try:
+        plain = json.loads(line.decode())
+        version = plain["version"]
+        if version != PROTOCOL:
+            raise ValueError("protocol %r, this probe speaks %d" % (version, PROTOCOL))
+        spec: Spec = build(Spec, plain["spec"])
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError("not a header: %s" % error)
+    if not spec.interval_s >= LEAST_INTERVAL_S:
+        raise ValueError("an interval of %g s is too short" % spec.interval_s)
     return spec

@@ -70,7 +70,7 @@ def _found(on_path: Collection[str], answers: Mapping[tuple[str, ...], Answer]) 
         if _TORQUE.search(said):
             return "torque"
         if "--man" in said or "Unknown option: version" in said:
-            hint = "put scontrol and squeue on PATH"
+            hint = "put scontrol and squeue on PATH, or make do with --scheduler torque"
             raise HpcwatchError("this qstat is Slurm's wrapper, which tells too little", hint)
     hint = "name it with --scheduler, or watch hosts with: hpcwatch top HOST"
     found = f"qstat says: {qstat.words}" if qstat else "no squeue and no qstat on PATH"

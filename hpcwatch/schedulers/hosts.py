@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 MOST_HOSTS = 100_000  # more is no list of hosts but a mistake, or meant to fill our memory
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -38,6 +39,37 @@ def _expand(word: str) -> list[str]:
             return []
         names += [f"{before}{n:0{len(first)}}{tail}" for n in numbers for tail in tails]
     return names
+
+
+_NUMBERED = re.compile(r"(.*?)([0-9]{1,9})")
+
+
+def fold_hosts(names: Sequence[str]) -> str:
+    """Write host names short: ``qb[001-003,010],login1``, in the order of their first ones."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    written: dict[tuple[str, int], None] = {}
+    for name in names:
+        match = _NUMBERED.fullmatch(name)
+        # Only names of equally many digits fold: qb9 and qb010 are not of one range.
+        key = (match[1], len(match[2])) if match else (name, 0)
+        written[key] = None
+        if match:
+            groups.setdefault(key, []).append(int(match[2]))
+    return ",".join(_folded(key, groups.get(key, [])) for key in written)
+
+
+def _folded(key: tuple[str, int], found: list[int]) -> str:
+    stem, digits = key
+    if not digits:
+        return stem
+    ranges: list[tuple[int, int]] = []
+    for number in sorted(set(found)):
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1] = ranges[-1][0], number
+        else:
+            ranges.append((number, number))
+    words = [f"{a:0{digits}}" + (f"-{b:0{digits}}" if b > a else "") for a, b in ranges]
+    return stem + (words[0] if words[1:] == [] and "-" not in words[0] else f"[{','.join(words)}]")
 
 
 def numbers(text: str) -> tuple[int, ...]:

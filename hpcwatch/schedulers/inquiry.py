@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from hpcwatch.errors import HpcwatchError
 from hpcwatch.schedulers import moab, qshow
 from hpcwatch.schedulers.detection import Detected
-from hpcwatch.schedulers.job import Job, JobState
+from hpcwatch.schedulers.job import GONE, Job, JobState
 from hpcwatch.schedulers.query import Query, SchedulerError, ServerDownError
 
 T = TypeVar("T")
@@ -30,6 +31,9 @@ class Ask(Protocol):
 
     def __call__(self, query: Query[Any]) -> Reply:
         """Return the last good answer, or raise HpcwatchError if there never was one."""
+
+    def forget(self) -> None:
+        """Ask everything anew."""
 
 
 class Inquiry:
@@ -67,11 +71,39 @@ class Inquiry:
         if reply.value and len(reply.value) > _MOST_PARTS:
             return reply
         if reply.value:
-            return reply._replace(value=tuple(map(self._enriched, reply.value)))
+            return reply._replace(value=tuple(map(self.enriched, reply.value)))
         history = self._history(job_id)
         if history:
             return Reply(history)
         return Reply((gone(last),) if last is not None else ())
+
+    def submit(self, script: str, arguments: Sequence[str] = ()) -> str:
+        """Submit a script and return the new job's id. Raises HpcwatchError.
+
+        ``arguments`` are options of the scheduler's own command.
+        """
+        self._ask.forget()  # the same script may be submitted twice
+        try:
+            return str(self._ask(self.scheduler.submit(script, arguments)).value)
+        finally:
+            self._ask.forget()
+
+    def place(self, job: Job) -> int | None:
+        """Return a waiting job's place among those of its queue, by age; None if not known.
+
+        That is not the order in which they start: priorities and gaps decide. It asks for
+        everybody's jobs, so it should be asked seldom.
+        """
+        since_s = _waits_since(job)
+        everybody: tuple[Job, ...] = self._try(self.scheduler.job()) or ()
+        waiting = [
+            _waits_since(one)
+            for one in everybody
+            if one.state is JobState.QUEUED and one.queue == job.queue
+        ]
+        if since_s is None or not waiting:
+            return None
+        return 1 + sum(other is not None and other < since_s for other in waiting)
 
     def health(self, job_id: str) -> qshow.Qshow | None:
         """Return what qshow says of a job, where a site has it and it answers."""
@@ -84,7 +116,7 @@ class Inquiry:
             jobs = tuple(job for job in self._try(moab.job(job_id)) or () if job.state.is_over)
         return jobs
 
-    def _enriched(self, job: Job) -> Job:
+    def enriched(self, job: Job) -> Job:
         """Add what Moab, Maui and sstat know. An array is asked for as a whole by nobody."""
         if job.state.is_waiting and "[]" not in job.id:
             if "checkjob" in self._helpers:
@@ -98,6 +130,18 @@ class Inquiry:
             usage = self.scheduler.usage(job.raw_id or job.id)
             if usage is not None:
                 job = job._replace(usage=self._try(usage))
+        elif job.state.is_over and job.usage is None:
+            job = self._accounted(job)
+        return job
+
+    def _accounted(self, job: Job) -> Job:
+        """Add to a job that is over, but still in the queue's memory, what its accounting knows."""
+        query = self.scheduler.history(job.id)
+        known = (self._try(query) or ()) if query is not None else ()
+        for past in known:
+            if past.id == job.id:
+                line = past.submit_arguments or job.submit_arguments
+                return job._replace(usage=past.usage, submit_arguments=line)
         return job
 
     def _try(self, query: Query[T]) -> T | None:
@@ -109,12 +153,15 @@ class Inquiry:
         return value
 
 
+def _waits_since(job: Job) -> float | None:
+    return job.eligible_at_s or job.submitted_at_s
+
+
 def gone(last: Job) -> Job:
     """Return a job of which nobody knows any more how it ended."""
     if last.state.is_over:
         return last
-    reason = "no longer in the queue; no one tells how it ended"
-    return last._replace(state=JobState.UNKNOWN, reason=reason, estimated_start_at_s=None)
+    return last._replace(state=JobState.UNKNOWN, reason=GONE, estimated_start_at_s=None)
 
 
 __all__ = ["Ask", "Inquiry", "Reply", "SchedulerError", "gone"]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 ReadText = Callable[[str], str | None]
 """Reads a small file, such as $PBS_NODEFILE; None if it cannot be read."""
 
+GONE = "no longer in the queue; no one tells how it ended"
 _SIGNAL_OFFSETS = (256, 128)  # PBS adds 256 to a signal's number, shells add 128
 
 
@@ -185,6 +186,12 @@ class Job(NamedTuple):
     comment: str | None = None
     """What its owner noted, where the scheduler keeps that apart."""
 
+    @property
+    def has_ended(self) -> bool:
+        """True if nothing more will come of it: it is over, or nobody can say how it ended."""
+        is_past = self.reason == GONE or self.ended_at_s is not None
+        return self.state.is_over or (self.state is JobState.UNKNOWN and is_past)
+
     def is_called(self, word: str) -> bool:
         """True if a user may mean this job: ``305669`` for ``305669.qb3``, ``18`` for ``2_1``."""
         if word in (self.id, self.id.partition(".")[0], self.raw_id):
@@ -195,6 +202,16 @@ class Job(NamedTuple):
         """Return a host's share of the job, with or without its domain."""
         short = host.partition(".")[0]
         return next((n for n in self.allocation if n.host.partition(".")[0] == short), None)
+
+    def seen_from(self, host: str) -> Job:
+        """Return the job with what it has on a host as its ``node_`` figures."""
+        share = self.on(host)
+        if share is None:
+            return self
+        return self._replace(
+            node_cores_count=share.cores_count or self.node_cores_count,
+            node_memory_bytes=share.memory_bytes or self.node_memory_bytes,
+        )
 
     def to_plain(self) -> dict[str, Any]:
         """Return the job as what JSON knows."""

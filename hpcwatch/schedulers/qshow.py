@@ -76,7 +76,7 @@ def parse(answer: Answer) -> Qshow | None:
     if title is None:
         raise not_understood("qshow", answer)
     head, mark, summary = text[title.end() :].partition("PBS_job=")
-    pairs = dict(_PAIR.findall(mark + summary))
+    pairs = {name: value for name, value in _PAIR.findall(mark + summary) if value != "-"}
     return Qshow(
         job_id=title[1],
         nodes=tuple(_node(match) for match in _NODE.finditer(head) if match[1] != "Hostname"),

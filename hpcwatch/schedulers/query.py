@@ -49,7 +49,10 @@ class Answer(NamedTuple):
     @property
     def words(self) -> str:
         """The line that says what went wrong, without banners around it."""
-        lines = [line.strip() for line in f"{_decode(self.stderr)}\n{self.text}".split("\n")]
+        said = f"{_decode(self.stderr)}\n{self.text}"
+        lines = [
+            line.strip().removeprefix("'") for line in said.split("\n")
+        ]  # a wrapper quotes others
         telling = [line for line in lines if line.strip("- ") and not _BANNER.fullmatch(line)]
         named = [line for line in telling if _NAMED.match(line)]
         return (named or telling or [f"exit code {self.exit_code}, without a word"])[0][:300]

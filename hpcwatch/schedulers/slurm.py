@@ -27,6 +27,7 @@ from hpcwatch.schedulers.query import (
 )
 from hpcwatch.schedulers.slurm_accounting import (
     HISTORY_FIELDS,
+    OLD_HISTORY_FIELDS,
     SEPARATOR,
     USAGE_FIELDS,
     jobs_from_sacct,
@@ -64,7 +65,8 @@ class Slurm:
         argv = ["scontrol", "show", "job", "-d"]
         if len(ids) == 1:
             argv.append(ids[0])
-        return Query(argv, lambda answer: _only(ids, jobs_from_scontrol(answer)))
+        number = re.split("[_+]", ids[0])[0] if len(ids) == 1 else ""
+        return Query(argv, lambda answer: _only(ids, jobs_from_scontrol(answer, number)))
 
     def jobs(self, user: str) -> Query[tuple[Job, ...]]:
         """Ask for a user's jobs. Some versions' --json ignores -u, so they are picked again."""
@@ -84,11 +86,14 @@ class Slurm:
     def history(self, job_id: str) -> Query[tuple[Job, ...]]:
         """Ask the accounting, which also answers while the controller is down."""
         which = self.clean_id(job_id)
-        fields = ",".join(HISTORY_FIELDS)
-        return Query(
-            ["sacct", "-P", f"--delimiter={SEPARATOR}", "-j", which, "-o", fields],
-            lambda answer: _only([which], jobs_from_sacct(answer)),
-        )
+
+        def asked(
+            fields: Sequence[str], older: Query[tuple[Job, ...]] | None = None
+        ) -> Query[tuple[Job, ...]]:
+            argv = ["sacct", "-P", f"--delimiter={SEPARATOR}", "-j", which, "-o", ",".join(fields)]
+            return Query(argv, lambda answer: _only([which], jobs_from_sacct(answer)), if_odd=older)
+
+        return asked(HISTORY_FIELDS, asked(OLD_HISTORY_FIELDS))
 
     def usage(self, job_id: str) -> Query[Usage | None]:
         """Ask for the use of a running job's steps so far."""

@@ -22,12 +22,15 @@ from hpcwatch.schedulers.text import count, seconds, when
 SEPARATOR = "\x1f"
 """No job is named with it, unlike with the usual ``|``."""
 
-HISTORY_FIELDS = (
-    *("JobID", "JobIDRaw", "User", "Account", "Partition", "State", "ExitCode", "NNodes"),
-    *("NCPUS", "NodeList", "ReqMem", "ReqTRES", "AllocTRES", "MaxRSS", "MaxVMSize", "TotalCPU"),
-    *("ElapsedRaw", "Timelimit", "Submit", "Eligible", "Start", "End", "Reason"),
-    *("TRESUsageInTot", "WorkDir", "JobName"),
+OLD_HISTORY_FIELDS = (
+    *("JobID", "JobName", "Comment", "WorkDir", "JobIDRaw", "User", "Account", "Partition"),
+    *("State", "ExitCode", "NNodes", "NCPUS", "NodeList", "ReqMem", "ReqTRES", "AllocTRES"),
+    *("MaxRSS", "MaxVMSize", "TotalCPU", "TRESUsageInTot", "ElapsedRaw", "Timelimit"),
+    *("Reason", "Submit", "Eligible", "Start", "End"),
 )
+"""Those whose text is free stand between others, by which a row with newlines is put together."""
+HISTORY_FIELDS = (*OLD_HISTORY_FIELDS[:1], "SubmitLine", *OLD_HISTORY_FIELDS[1:])
+"""SubmitLine came with Slurm 21.08; an older sacct refuses the whole table for it."""
 USAGE_FIELDS = ("JobID", "NTasks", "AveCPU", "MaxRSS", "MaxVMSize", "TRESUsageInTot")
 
 
@@ -45,6 +48,7 @@ class Row:
 def rows(answer: Answer, command: str) -> Iterator[Row]:
     """Yield a table's rows; one of another length, cut or with a separator inside, is left out.
 
+    A name or comment with newlines goes over several lines, which are put together again.
     Raises NotUnderstoodError if there is no header with JobID.
     """
     header, _, body = answer.text.partition("\n")
@@ -52,8 +56,14 @@ def rows(answer: Answer, command: str) -> Iterator[Row]:
     names = header.split(separator)
     if "JobID" not in names:
         raise not_understood(command, answer)
+    begun = ""
     for line in body.split("\n"):
-        cells = line.split(separator)
+        whole = f"{begun}\n{line}" if begun else line
+        cells = whole.split(separator)
+        if len(cells) > len(names):  # what was begun never ended
+            whole, cells = line, line.split(separator)
+        # Only a line with a separator begins a row: the free text is never its first cell.
+        begun = whole if 1 < len(cells) < len(names) else ""
         if len(cells) == len(names):
             yield Row(dict(zip(names, cells, strict=True)))
 
@@ -63,7 +73,9 @@ def jobs_from_sacct(answer: Answer) -> tuple[Job, ...]:
     if is_unknown(answer):
         return ()
     if answer.exit_code != 0 or not answer.stdout.strip():
-        raise SchedulerError(f"sacct: {answer.words}")
+        if "Invalid field" in answer.words:
+            raise not_understood("sacct", answer)
+        raise SchedulerError(f"sacct: {answer.words.removeprefix('sacct: ')}")
     jobs: dict[str, Row] = {}
     steps: dict[str, list[Row]] = {}
     for row in rows(answer, "sacct"):
@@ -110,6 +122,7 @@ def _job(job_id: str, row: Row, steps: list[Row]) -> Job:
         ended_at_s=when(row.text("End")) if state.is_over else None,
         exit=exit_from(state, *_exit_pair(row, steps)),
         working_directory=row.text("WorkDir"),
+        submit_arguments=row.text("SubmitLine"),
         reason=reason,
         comment=row.text("Comment"),
     )

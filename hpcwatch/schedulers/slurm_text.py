@@ -30,7 +30,8 @@ from hpcwatch.schedulers.slurm_states import (
 )
 from hpcwatch.schedulers.text import count, is_usable, when
 
-_JOBS = re.compile(r"^JobId=", re.MULTILINE)
+# An empty line stands between records: a comment may hold a line that begins like one.
+_JOBS = re.compile(r"(?:\A|(?<=\n\n))JobId=(?=\d)")
 _NODES = re.compile(r"^NodeName=", re.MULTILINE)
 # Their value is the rest of the line: it may look like more pairs.
 _LONG = re.compile(
@@ -52,7 +53,7 @@ class Fields:
                 self.on_nodes.append((on_nodes[1], on_nodes[2], on_nodes[3], on_nodes[4]))
             elif line[:1] == " " or last is None:
                 last = self._read(line) or last
-            elif line:
+            else:
                 self._values[last] += "\n" + line
 
     def _read(self, line: str) -> str | None:
@@ -90,8 +91,8 @@ class Fields:
         return count((self.text(name) or "").partition("-")[0])
 
 
-def jobs_from_scontrol(answer: Answer) -> tuple[Job, ...]:
-    """Read `scontrol show job -d`. Raises SchedulerError."""
+def jobs_from_scontrol(answer: Answer, asked: str = "") -> tuple[Job, ...]:
+    """Read `scontrol show job -d`; ``asked`` is its number if one was. Raises SchedulerError."""
     if is_unknown(answer):
         return ()
     if answer.exit_code != 0 and not answer.stdout.strip():
@@ -99,10 +100,32 @@ def jobs_from_scontrol(answer: Answer) -> tuple[Job, ...]:
     text = answer.text
     if text.strip() == "No jobs in the system":
         return ()
-    before, *records = _JOBS.split(text)
+    before, *parts = _JOBS.split(text)
     if before.strip():
         raise not_understood("scontrol show job", answer)
-    return tuple(_job(Fields("JobId=" + record)) for record in records)
+    return tuple(_job(Fields(record)) for record in _records(parts, asked))
+
+
+_USER = "\n   UserId="
+_NUMBERS = re.compile(r"(\d+)(?: ArrayJobId=(\d+)| HetJobId=(\d+))?")
+
+
+def _records(parts: list[str], asked: str) -> list[str]:
+    """Put together what is one record: a name or comment may hold what begins like another.
+
+    Each record belongs to the asked job and tells its user on the line after its name, so what has
+    other lines but no user is the rest of a comment, and what has no lines a name's beginning.
+    """
+    records: list[str] = []
+    for part in parts:
+        numbers = _NUMBERS.match(part)
+        is_asked = not asked or (numbers is not None and asked in numbers.groups())
+        is_whole = _USER in part or "\n   " not in part
+        if records and not (is_asked and is_whole and _USER in records[-1]):
+            records[-1] += "JobId=" + part
+        else:
+            records.append("JobId=" + part)
+    return records
 
 
 def _job(fields: Fields) -> Job:

@@ -8,12 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from hpcwatch.schedulers import pbs
+from hpcwatch.schedulers import pbs, slurm_wrapper
 from hpcwatch.schedulers.attributes import Attributes, from_text, from_xml, nodes_in_text
 from hpcwatch.schedulers.environment import torque as from_environment
 from hpcwatch.schedulers.hosts import exec_gpus, exec_host, per_host
 from hpcwatch.schedulers.job import Cause, Coverage, Job, JobNode
-from hpcwatch.schedulers.query import Answer, Node, Query, clean_host, clean_pbs_id, is_unknown
+from hpcwatch.schedulers.query import (
+    Answer,
+    Node,
+    Query,
+    clean_host,
+    clean_pbs_id,
+    is_unknown,
+    not_understood,
+)
 from hpcwatch.schedulers.text import count, is_usable
 
 __all__ = ["COMMANDS", "Torque", "from_environment"]
@@ -39,6 +47,8 @@ def _job(record: Attributes) -> Job:
     nodes, cores, gpus = _asked(record)
     array, bracket, _ = record.id.partition("[")
     index = record.text("job_array_id", "job_array_request")
+    if slurm_wrapper.is_wrapper(record):
+        job = slurm_wrapper.corrected(job, record)
     return job._replace(
         # What was given counts more than what was asked: procs=5 may end on two nodes.
         cores_count=job.cores_count or cores,
@@ -54,8 +64,7 @@ def _allocation(record: Attributes) -> tuple[JobNode, ...]:
     hosts = record.text("exec_host")
     if not hosts:
         return ()
-    # Only Slurm's wrapper leaves out what Torque always says.
-    is_count = record.text("server") is None and record.count("Resource_List.ncpus") is not None
+    is_count = slurm_wrapper.is_wrapper(record)
     gpus = exec_gpus(record.text("exec_gpus") or "")
     is_with_gpus = bool(gpus)
     return tuple(
@@ -99,6 +108,8 @@ def nodes_from_xml(answer: Answer) -> tuple[Node, ...]:
     """Read `pbsnodes -x`. Raises SchedulerError."""
     if is_unknown(answer):
         return ()
+    if answer.exit_code != 0 and not answer.stdout.strip():  # it has no -x
+        raise not_understood("pbsnodes -x", answer)
     return tuple(map(_node, from_xml(answer, "Node", "name", "pbsnodes -x")))
 
 

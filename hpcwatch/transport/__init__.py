@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hpcwatch.errors import HpcwatchError
 
@@ -35,6 +35,14 @@ class Trouble(str, Enum):
     def needs_user(self) -> bool:
         """True if trying again does not help until a person has done something."""
         return self in (Trouble.KEY_UNKNOWN, Trouble.KEY_CHANGED)
+
+
+class Bounds(NamedTuple):
+    """How patient and how eager connections by ssh are: what a site may configure."""
+
+    connect_timeout_s: float = 10.0
+    keepalive_s: float = 15.0
+    most_at_once: int = 32
 
 
 class ConnectError(HpcwatchError):

@@ -38,6 +38,8 @@ def line(state: LiveState, width: int) -> Line:
         spans += [Span("  "), *finding_spans(findings, left)]
     if state.note:
         spans.append(Span(f"  {clean(state.note)}", "warning"))
+    elif state.step:
+        spans.append(Span(f"  {clean(state.step)}"))
     return fit(spans, width)
 
 

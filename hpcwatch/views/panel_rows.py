@@ -57,6 +57,8 @@ def _separator(state: LiveState, width: int) -> Line:
     if state.note and left > 10:
         text = cut(clean(state.note), left - 6)
         note = [Span("── ", "dim"), Span(f"{text} ", "warning")]
+    elif state.step and left > 10:
+        note = [Span("── ", "dim"), Span(f"{cut(clean(state.step), left - 6)} ")]
     rule = Span("─" * max(left - line_width(note), 0), "dim")
     return [*note, rule, *right]
 

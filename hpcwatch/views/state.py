@@ -47,6 +47,8 @@ class LiveState(NamedTuple):
     """Worst first."""
     note: str | None = None
     """What the monitor has to say of itself: recording stopped, a reader failed."""
+    step: str | None = None
+    """What the program says it is at."""
 
 
 def live_state(
@@ -56,6 +58,7 @@ def live_state(
     walltime_s: float | None,
     findings: list[Finding],
     note: str | None,
+    step: str | None = None,
 ) -> LiveState:
     """Take what a view needs from a host's timeline."""
     columns = host.columns
@@ -83,6 +86,7 @@ def live_state(
         processes=processes,
         findings=findings,
         note=note,
+        step=step,
     )
 
 

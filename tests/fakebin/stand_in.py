@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
+import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,24 @@ FAKE = Path(__file__).with_name("fake")
 TORQUE = ("qstat", "qdel", "qsub", "qselect", "pbsnodes")
 MAUI = ("checkjob", "showstart")
 SLURM = ("scontrol", "squeue", "sacct", "sstat", "scancel", "sbatch", "sinfo")
+HELPERS = (*MAUI, "qshow")
+
+
+@lru_cache(maxsize=1)
+def path_without_schedulers() -> tuple[str, ...]:
+    """The folders of PATH; those in which a scheduler is installed as links to all else in them."""
+    ours = {*TORQUE, *SLURM, *HELPERS}
+    found = []
+    for folder in dict.fromkeys(os.environ["PATH"].split(":")):
+        names = set(os.listdir(folder)) if os.path.isdir(folder) else set[str]()
+        if names & ours:
+            mirror = tempfile.mkdtemp(prefix="hpcwatch-path-")
+            atexit.register(shutil.rmtree, mirror, ignore_errors=True)
+            for name in names - ours:
+                os.symlink(os.path.join(folder, name), os.path.join(mirror, name))
+            folder = mirror
+        found.append(folder)
+    return tuple(found)
 
 
 class StandIn:
@@ -26,7 +48,8 @@ class StandIn:
     @property
     def environment(self) -> dict[str, str]:
         """What a program needs to find these commands, and no others of a scheduler."""
-        return {"PATH": f"{self.bin}:{os.environ['PATH']}", "FAKEBIN": str(self.folder)}
+        path = ":".join([str(self.bin), *path_without_schedulers()])
+        return {"PATH": path, "FAKEBIN": str(self.folder)}
 
     def becomes(self, state: str) -> None:
         """Go on to another state."""

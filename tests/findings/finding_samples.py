@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from hpcwatch.findings import Finding, Scope, evaluate
-from hpcwatch.probe.schema import Cgroup, Gpu, GpuProcess, JobUse, Node, Process, Sample
+from hpcwatch.findings import Finding, Scope, Severity, evaluate
+from hpcwatch.probe.schema import Cgroup, Gpu, GpuProcess, JobUse, Mig, Node, Process, Sample
 from hpcwatch.schedulers import Job
 from hpcwatch.timeline import Timeline
 from hpcwatch.units import MIB
@@ -45,6 +45,13 @@ class Device(NamedTuple):
     """Whether the driver says who holds the device."""
     total: int | None = 11519 * MIB
     power_limit: float | None = 235.0
+    zero: Course = None
+    memory_util: Course = None
+    sm_active: Course = None
+    throttled: Course = None
+    capped: Course = None
+    foreign_uid: int | None = None
+    mig: Mig | None = None
 
 
 class Shape(NamedTuple):
@@ -70,27 +77,66 @@ class Shape(NamedTuple):
     is_node_known: bool = True
     name: str = "python"
     host: str = "qb002"
+    found_by: str = "tree"
+    node_iowait: Course = None
+    """Cores that wait for storage."""
+    blocked: Course = None
+    threads: Course = None
+    process_count: int = 1
+    processes: tuple[Process, ...] | None = None
+    """Beside the one of ``name``."""
+    files: Course = None
+    swap: Course = None
+    swap_rate: Course = None
+    """Bytes a second in, and as many out."""
+    cache: Course = None
+    pressure: Course = None
+    """Share of the time in which some task waits for memory."""
+    io_rate: Course = None
+    """Bytes a second read, and as many written."""
+    virtual: Course = None
 
 
 def samples(shape: Shape) -> Iterator[Sample]:
     """Yield a sample an interval, the first at the start."""
-    job_s = node_s = 0.0
+    job_s = node_s = iowait_s = swapped = pressed_s = moved = 0.0
     steps = round(shape.length_s / shape.interval_s)
     for step in range(steps + 1):
         time_s = step * shape.interval_s
         if step:
             job_s += (at(shape.cores, time_s) or 0.0) * shape.interval_s
             node_s += (at(shape.node_cores, time_s) or 0.0) * shape.interval_s
+            iowait_s += (at(shape.node_iowait, time_s) or 0.0) * shape.interval_s
+            swapped += (at(shape.swap_rate, time_s) or 0.0) * shape.interval_s
+            pressed_s += (at(shape.pressure, time_s) or 0.0) * shape.interval_s
+            moved += (at(shape.io_rate, time_s) or 0.0) * shape.interval_s
         if shape.is_missing(time_s):
             continue
+        node = _node(shape, time_s, node_s)._replace(
+            cpu_iowait_s=None if shape.node_iowait is None else iowait_s,
+            swap_in_bytes=None if shape.swap_rate is None else round(swapped),
+            swap_out_bytes=None if shape.swap_rate is None else round(swapped),
+            pressure_memory_s=None if shape.pressure is None else pressed_s,
+        )
+        use = _job_use(shape, time_s, job_s)._replace(
+            read_bytes=None if shape.io_rate is None else round(moved),
+            written_bytes=None if shape.io_rate is None else round(moved),
+        )
+        own = Process(
+            pid=PID,
+            ppid=1,
+            name=shape.name,
+            state="S",
+            virtual_bytes=whole(at(shape.virtual, time_s)),
+        )
         yield Sample(
             host=shape.host,
             at_s=START_S + time_s,
             uptime_s=5000.0 + time_s,
-            node=_node(shape, time_s, node_s) if shape.is_node_known else None,
+            node=node if shape.is_node_known else None,
             cgroup=_cgroup(shape, time_s),
-            job=_job_use(shape, time_s, job_s),
-            processes=[Process(pid=PID, ppid=1, name=shape.name, state="S")],
+            job=use,
+            processes=[own, *(shape.processes or ())],
             gpus=None
             if shape.gpus is None
             else [_gpu(index, device, time_s) for index, device in enumerate(shape.gpus)],
@@ -116,6 +162,7 @@ def _cgroup(shape: Shape, time_s: float) -> Cgroup | None:
         path="/job",
         is_job=True,
         used_bytes=whole(at(shape.used, time_s)),
+        cache_bytes=whole(at(shape.cache, time_s)),
         limit_bytes=shape.cgroup_limit,
         oom_kill_count=whole(at(shape.oom_kills, time_s)),
     )
@@ -124,8 +171,12 @@ def _cgroup(shape: Shape, time_s: float) -> Cgroup | None:
 def _job_use(shape: Shape, time_s: float, job_s: float) -> JobUse:
     is_cpu_known = at(shape.cores, time_s) is not None
     return JobUse(
-        found_by="tree",
-        process_count=1,
+        found_by=shape.found_by,
+        process_count=shape.process_count,
+        thread_count=whole(at(shape.threads, time_s)),
+        blocked_count=whole(at(shape.blocked, time_s)),
+        files_bytes=whole(at(shape.files, time_s)),
+        swap_bytes=whole(at(shape.swap, time_s)),
         runnable_count=whole(at(shape.runnable, time_s)),
         cpu_user_s=job_s if is_cpu_known else None,
         cpu_system_s=0.0 if is_cpu_known else None,
@@ -138,7 +189,7 @@ def _gpu(index: int, device: Device, time_s: float) -> Gpu:
     held, util = at(device.held, time_s), at(device.util, time_s)
     processes = [] if held is None else [GpuProcess(PID, round(held))]
     if device.foreign is not None:
-        processes.append(GpuProcess(999_999, round(device.foreign)))
+        processes.append(GpuProcess(999_999, round(device.foreign), uid=device.foreign_uid))
     used = max(at(device.used, time_s) or 0.0, sum(one.memory_bytes or 0 for one in processes))
     return Gpu(
         index=index,
@@ -146,6 +197,12 @@ def _gpu(index: int, device: Device, time_s: float) -> Gpu:
         name="Tesla K40m",
         util_pct=util,
         util_max_pct=util,
+        util_zero_pct=at(device.zero, time_s),
+        memory_util_pct=at(device.memory_util, time_s),
+        sm_active_pct=at(device.sm_active, time_s),
+        throttled_pct=at(device.throttled, time_s),
+        power_capped_pct=at(device.capped, time_s),
+        mig=device.mig,
         memory_used_bytes=round(used),
         memory_total_bytes=device.total,
         power_w=at(device.power, time_s),
@@ -216,3 +273,19 @@ def gaps(known_pct: int) -> Callable[[float], bool]:
     missing_s = 600.0 * (100 - known_pct) / 100
     # The sample after the gap stands for 2.5 s of it.
     return lambda time_s: 900.0 < time_s <= 900.0 + missing_s + 1.5
+
+
+def finding(rule: str, **more: Any) -> Finding:
+    """Return a finding that says nothing."""
+    values: dict[str, Any] = {
+        "rule": rule,
+        "severity": Severity.WARNING,
+        "host": "qb002",
+        "entity": "job",
+        "started_at_s": 0.0,
+        "duration_s": 60.0,
+        "title": "",
+        "evidence": {},
+        "advice": "",
+    }
+    return Finding(**values | more)

@@ -168,7 +168,8 @@ def test_the_beginning_and_the_end_are_not_judged_after_the_run() -> None:
 @pytest.mark.parametrize("cores", [0.99, 3.0])
 def test_four_fifths_of_the_window_must_be_known(known_pct: int, fires: bool, cores: float) -> None:
     shape = busy(cores, length_s=1200, interval_s=1, is_missing=gaps(known_pct))
-    assert bool(found(live(shape))) is fires
+    rules = set(found(live(shape))) - {"measurement-gap job"}
+    assert bool(rules) is fires
 
 
 def test_interactive_jobs_are_one_severity_milder() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcwatch import config
+from hpcwatch import config_files
 from hpcwatch.config import Settings, load
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.findings import rules
@@ -24,7 +24,7 @@ class Files:
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
     made = Files(tmp_path)
-    monkeypatch.setattr(config, "SITE_FILE", str(made.site))
+    monkeypatch.setattr(config_files, "SITE_FILE", str(made.site))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return made
 
@@ -123,4 +123,4 @@ def test_a_folder_in_the_file_s_place_is_refused(files: Files) -> None:
 def test_without_xdg_the_file_is_below_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setenv("HOME", "/home/alice")
-    assert config.user_file() == "/home/alice/.config/hpcwatch/config.toml"
+    assert config_files.user_file() == "/home/alice/.config/hpcwatch/config.toml"

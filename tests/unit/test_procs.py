@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from unit_parts import wait_until
 
+from hpcwatch.probe import members
 from hpcwatch.probe.probe import Probe, Target
 from hpcwatch.probe.procs import ProcessTable
 from hpcwatch.probe.schema import JobUse, Process, Sample
@@ -254,7 +255,7 @@ class FakeProc:
         (self.root / str(pid)).rmdir()
 
     def table(self, root_pid: int) -> ProcessTable:
-        return ProcessTable(root_pid, proc=str(self.root))
+        return ProcessTable(members.Tree(root_pid), proc=str(self.root))
 
 
 @pytest.fixture

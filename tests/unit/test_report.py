@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit_parts import GIB, START_S, full_sample, job, run, sample
 
-from hpcwatch.cli.report import load
 from hpcwatch.findings import Directive, Finding, Severity
 from hpcwatch.probe.schema import Cgroup, Gpu, GpuProcess, Node, Process, Sample
+from hpcwatch.reading import load
 from hpcwatch.report import Report, build, iso
 from hpcwatch.report_json import to_json, to_plain
+from hpcwatch.rightsize import Advice, Savings
 from hpcwatch.schedulers import Job
 from hpcwatch.store import Event, Run, RunDirectory
 from hpcwatch.timeline import Timeline
@@ -30,14 +31,19 @@ KEYS = {
     "run": "id name kind argv cwd user hosts started_at ended_at exit_code signal"
     " hpcwatch_version environment job",
     "run.job": "id scheduler name queue state raw_state nodes cores gpus memory_bytes walltime_s"
-    " submitted_at started_at ended_at",
+    " submitted_at started_at ended_at owner account reason estimated_start_at exit",
     "summary": "wall_s cpu_s cpu_user_s cpu_system_s cores_allocated cores_used_mean"
     " cpu_efficiency_pct memory_peak_bytes memory_peak_exact memory_limit_bytes"
     " memory_limit_source memory_files_bytes memory_files_where read_bytes written_bytes"
     " processes_total processes_max gpus",
     "summary.gpus": "host index uuid name util_mean_pct util_max_pct idle_s memory_peak_bytes"
     " memory_total_bytes power_mean_w energy_j sm_active_mean_pct",
-    "findings": "rule severity host entity started_at duration_s title evidence advice directives",
+    "directives": "scheduler lines saves changes margins based_on",
+    "directives.saves": "core_hours gpu_hours memory_byte_hours",
+    "directives.changes": "scheduler old new",
+    "findings": "rule severity host entity started_at duration_s title evidence advice directives"
+    " waste",
+    "findings.waste": "core_hours gpu_hours",
     "findings.directives": "scheduler old new",
     "nodes": "host cores_used_mean memory_peak_bytes memory_limit_bytes memory_limit_source"
     " read_bytes written_bytes processes_max samples gaps",
@@ -90,7 +96,16 @@ def everything() -> Report:
         "advice",
         (Directive("torque", "old", None),),
     )
-    return report._replace(findings=[finding])
+    advice = Advice(
+        "torque",
+        ("#PBS -l nodes=1:ppn=1",),
+        (Directive("torque", "old", None),),
+        Savings(1.0, 2.0, None),
+        "margins",
+        None,
+        "this run",
+    )
+    return report._replace(findings=[finding], advice=advice)
 
 
 def structure(plain: object, path: str = "") -> dict[str, set[str]]:

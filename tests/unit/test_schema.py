@@ -16,6 +16,7 @@ from hpcwatch.probe.schema import (
     Gpu,
     GpuProcess,
     JobUse,
+    Mig,
     Node,
     Process,
     Sample,
@@ -26,8 +27,9 @@ from hpcwatch.probe.schema import (
 from hpcwatch.recorder import GAUGES
 from hpcwatch.units import unit_of
 
-RECORDS = (Node, Cgroup, JobUse, Process, GpuProcess, Gpu, Window, Sample)
-IDENTITIES = {"pid", "ppid", "index"}
+RECORDS = (Node, Cgroup, JobUse, Process, GpuProcess, Mig, Gpu, Window, Sample)
+IDENTITIES = {"pid", "ppid", "uid", "index", "parent_index"}
+IDENTITIES |= {"gpu_instance_id", "compute_instance_id", "pcie_generation", "pcie_generation_max"}
 LEAVES = {
     str: st.text(max_size=12),
     int: st.integers(min_value=0, max_value=2**62),

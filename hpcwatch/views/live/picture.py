@@ -41,5 +41,7 @@ class Picture(NamedTuple):
     interval_s: float
     note: str = ""
     """What the monitor has to say of itself."""
+    replayed: str = ""
+    """Where in a recording this is, in words: ``replay 3:12 of 10:00, ×10``; empty if it is now."""
     place: int | None = None
     """A waiting job's place in its queue, 1 is next."""

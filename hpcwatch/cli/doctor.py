@@ -1,0 +1,154 @@
+"""`hpcwatch doctor`: check what hpcwatch needs, and say what to do."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+
+from hpcwatch import command, config, monitor
+from hpcwatch.cli.arguments import Parser
+from hpcwatch.command import Asker
+from hpcwatch.doctor import Check, Level, guarded, here, node, recording, software, storage
+from hpcwatch.doctor.scheduler import Patient
+from hpcwatch.errors import EXIT_FAILURE
+from hpcwatch.schedulers import NAMES
+from hpcwatch.schedulers.job import Job
+from hpcwatch.schedulers.query import clean_host
+from hpcwatch.views.text import Span, clean, columns_of, render, wants_colour
+
+_LOOKS = {
+    Level.OK: ("✓", "ok"),
+    Level.NOTE: ("·", "dim"),
+    Level.WARNING: ("●", "warning"),
+    Level.PROBLEM: ("▲", "critical"),
+}
+_SUBJECT = 14
+_INDENT = 11
+
+
+def main(arguments: list[str]) -> int:
+    """Print a line a check; exit code 1 if there is a problem."""
+    parser = Parser(
+        prog="hpcwatch doctor",
+        description="Check Python, terminal, scheduler, nodes, GPUs, cgroups and storage, and say"
+        " what to do where something is wrong.",
+    )
+    parser.add_argument("job", metavar="JOBID", nargs="?", help="look at this job and a node of it")
+    parser.add_argument(
+        "--host", metavar="NODE", help="a node to reach (default: of a job of mine)"
+    )
+    parser.add_argument("--scheduler", metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument(
+        "--record", metavar="DIR", help="keep the scheduler's answers there, as parser tests"
+    )
+    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    options = parser.parse_args(arguments)
+    host = clean_host(options.host) if options.host is not None else None
+    folder = recording.new_folder(options.record) if options.record is not None else None
+    wanted = options.scheduler or config.load_or_default().scheduler
+    patient = Patient(recording.Recording(command.run), wanted, monitor.user())
+    printer = _Printer(wants_colour(sys.stdout, options.color), columns_of(sys.stdout))
+    for check in _checks(patient, host, options.job, folder):
+        printer.show(check)
+    print(printer.summary())
+    return EXIT_FAILURE if printer.counts[Level.PROBLEM] else 0
+
+
+def _checks(
+    patient: Patient, host: str | None, job_id: str | None, folder: str | None
+) -> Iterator[Check]:
+    yield from software.checks()
+    steps: list[tuple[str, Callable[[], Iterable[Check]]]] = [
+        ("configuration", storage.configuration),
+        ("storage", storage.runs),
+        ("cgroups here", here.cgroups),
+        ("GPUs here", here.gpus),
+        ("job here", here.job),
+        ("scheduler", patient.found),
+        ("jobs", patient.answers),
+    ]
+    for subject, step in steps:
+        yield from guarded(subject, step)
+    jobs: list[Job] = []
+    if job_id is not None:
+        yield from guarded("job", lambda: _one_job(patient, job_id, jobs))
+    job = jobs[0] if jobs else patient.running()
+    yield from guarded("node", lambda: _node(host, job))
+    if folder is not None:
+        yield from guarded("record", lambda: _recorded(patient, folder, jobs))
+
+
+def _one_job(patient: Patient, job_id: str, found: list[Job]) -> Iterator[Check]:
+    if patient.inquiry is None:
+        yield Check("job", Level.PROBLEM, f"{job_id} cannot be asked for without a scheduler")
+        return
+    found += patient.inquiry.job(patient.inquiry.scheduler.clean_id(job_id)).value
+    if not found:
+        yield Check("job", Level.PROBLEM, f"no job {job_id}", "see: hpcwatch jobs")
+        return
+    job = found[0]
+    where = ", ".join(job.nodes) or "no node yet"
+    level = Level.WARNING if job.state.value == "unknown" else Level.OK
+    yield Check("job", level, f"{job.id} is {job.state.value} ({job.raw_state}), on {where}")
+
+
+def _node(host: str | None, job: Job | None) -> Iterable[Check]:
+    if job is not None and host is not None and job.on(host) is None:
+        job = None  # a node that was named need not be one of the job's
+    if host is None and job is not None and job.nodes:
+        host = job.nodes[0]
+    if host is None:
+        found = "none tried: no job of mine runs"
+        return [Check("node", Level.NOTE, found, "name one: hpcwatch doctor --host NODE")]
+    host = clean_host(host)
+    return node.checks(host, job, node.spec_of(job))
+
+
+def _recorded(patient: Patient, folder: str, jobs: list[Job]) -> Iterator[Check]:
+    name = "unknown"
+    if patient.inquiry is not None and patient.detected is not None:
+        name, helpers = patient.detected
+        chosen = jobs or recording.one_of_each_state(patient.jobs)
+        recording.ask_all(patient.inquiry.scheduler, helpers, Asker(patient.recording), chosen)
+    count = recording.write(folder, name, patient.recording.all)
+    advice = (
+        "they are as they came, with names of people, projects, paths and variables: read them"
+        " before you give them away"
+    )
+    yield Check("record", Level.OK, f"{count} answers in {folder}", advice)
+
+
+class _Printer:
+    """Prints checks and counts them."""
+
+    def __init__(self, coloured: bool, width: int) -> None:
+        self._coloured = coloured
+        self._width = max(width, 40)
+        self.counts = dict.fromkeys(Level, 0)
+
+    def show(self, check: Check) -> None:
+        """Print a check: sign and word, subject, what was found, what to do."""
+        self.counts[check.level] += 1
+        sign, style = _LOOKS[check.level]
+        subject = f"{clean(check.subject):{_SUBJECT}} "
+        first, *more = self._wrapped(subject + clean(check.found))
+        print(render([Span(f"{sign} {check.level.value:8} ", style), Span(first)], self._coloured))
+        advised = self._wrapped(f"→ {clean(check.advice)}") if check.advice else []
+        for row in (*more, *advised):
+            print(f"{'':{_INDENT}}{row}")
+        sys.stdout.flush()
+
+    def _wrapped(self, text: str) -> list[str]:
+        return textwrap.wrap(
+            text, self._width - _INDENT, subsequent_indent="  ", break_on_hyphens=False
+        )
+
+    def summary(self) -> str:
+        """Say what it comes to."""
+        problems, warnings = self.counts[Level.PROBLEM], self.counts[Level.WARNING]
+        if not problems and not warnings:
+            return "All is well."
+        return (
+            f"{problems} problem{'s' * (problems != 1)}, {warnings} warning{'s' * (warnings != 1)}."
+        )

@@ -1,0 +1,70 @@
+"""What `hpcwatch job` says of a job that is over: history and our recordings, as a report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from hpcwatch import config, reading
+from hpcwatch import report as reports
+from hpcwatch.cli import reporting
+from hpcwatch.cli.keeping import describe, ended
+from hpcwatch.cli.output import complain
+from hpcwatch.errors import HpcwatchError
+from hpcwatch.report_json import to_json
+from hpcwatch.schedulers.inquiry import Inquiry
+from hpcwatch.schedulers.job import Coverage, Job
+from hpcwatch.store import RunDirectory, runs_of_job
+from hpcwatch.timeline import Timeline
+from hpcwatch.views.text import clean
+
+
+def report(job: Job, options: argparse.Namespace) -> None:
+    """Print the report of a job that is over."""
+    directory = _recording(job)
+    if directory is not None:
+        _print(reading.load(directory, job), options)
+    else:
+        _print(_accounted(job, config.load()), options)
+
+
+def recorded(inquiry: Inquiry, job_id: str, options: argparse.Namespace) -> int:
+    """Print the report of a job that its scheduler has forgotten. Raises HpcwatchError."""
+    runs = runs_of_job(job_id)
+    if not runs:
+        name = inquiry.scheduler.name
+        raise HpcwatchError(f"{name} knows no job {job_id}", "see your jobs: hpcwatch jobs")
+    _print(reading.load(runs[-1]), options)
+    return 0
+
+
+def _recording(job: Job) -> RunDirectory | None:
+    """Return the latest recording of the job that watched it; else one made inside of it."""
+    runs = runs_of_job(job.id)
+    return runs[-1] if runs else None
+
+
+def _accounted(job: Job, settings: config.Settings) -> reports.Report:
+    """Return a report of nothing but what the scheduler accounts for."""
+    run = ended(describe(job.id, job, job.nodes, settings), job)
+    usage = job.usage
+    is_whole = usage is not None and (usage.covers is Coverage.JOB or len(job.nodes) <= 1)
+    run = run._replace(
+        started_at_s=job.started_at_s or run.started_at_s,
+        ended_at_s=job.ended_at_s or run.started_at_s,
+        memory_peak_bytes=usage.memory_bytes if usage is not None and is_whole else None,
+    )
+    return reports.build(run, Timeline(settings.interval_s, job))
+
+
+def _print(made: reports.Report, options: argparse.Namespace) -> None:
+    if options.format == "json":
+        print(to_json(made))
+    else:
+        print(reporting.printed(made, options.report, sys.stdout, options.color), end="")
+    reporting.write(made, options.report, say)
+
+
+def say(message: str) -> None:
+    """Say what went wrong with a report that was asked for."""
+    complain(f"hpcwatch: {clean(message)}")

@@ -1,0 +1,254 @@
+"""`hpcwatch job JOBID`: every node of a job, live."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from hpcwatch import command, config, reading
+from hpcwatch.cli import finished, reporting
+from hpcwatch.cli.arguments import Parser, interval
+from hpcwatch.cli.watch import Known, Questions, Watch, known_from
+from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.session import NodeState
+from hpcwatch.store import find
+from hpcwatch.transport.ways import NAMES as WAYS
+from hpcwatch.transport.ways import Ways, suitable, ways
+from hpcwatch.views.text import columns_of, wants_colour
+
+if TYPE_CHECKING:
+    from hpcwatch.schedulers.inquiry import Inquiry
+    from hpcwatch.schedulers.job import Job
+    from hpcwatch.views.live.picture import Picture
+
+_RATE_S = 0.9
+"""Rates over less time say little."""
+ONCE_S = 20.0
+"""How long one picture waits for nodes: a connection and two readings take a second or two."""
+_NODES_PER_S = 100.0
+"""So many readings a second at most, if no interval is asked for."""
+
+
+def main(arguments: list[str]) -> int:
+    """Watch a job."""
+    parser = Parser(prog="hpcwatch job", description="Watch every node of a job, live.")
+    parser.add_argument("job", metavar="JOBID", help="305669, 5[3], 2_3")
+    add_options(parser)
+    options = parser.parse_args(arguments)
+    inquiry = command.inquiry(options.scheduler or config.load().scheduler)
+    return watch_job(inquiry, inquiry.scheduler.clean_id(options.job), options)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what `job` and `submit` take."""
+    add_view_options(parser)
+    parser.add_argument("--scheduler", help="torque, pbspro or slurm (default: found by itself)")
+    parser.add_argument("--user", help="whose processes to look for (default: the job's owner's)")
+    parser.add_argument(
+        "--report",
+        action="append",
+        type=reporting.wanted,
+        metavar="FORMAT[:FILE]",
+        default=[],
+        help=reporting.HELP,
+    )
+    parser.add_argument("--no-record", action="store_true", help="keep nothing for `report`")
+
+
+def add_view_options(parser: argparse.ArgumentParser) -> None:
+    """Add what all live views take."""
+    parser.add_argument("--once", action="store_true", help="print one picture and leave")
+    parser.add_argument("--format", choices=("text", "json", "qshow"), default="text")
+    parser.add_argument("--interval", type=interval, help="seconds between readings (default: 1)")
+    parser.add_argument("--transport", choices=WAYS, help="how to reach nodes (default: auto)")
+    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+
+
+def watch_job(
+    inquiry: Inquiry, job_id: str, options: argparse.Namespace, until_over: bool = False
+) -> int:
+    """Watch a job until the user leaves, or, if asked so, until it is over."""
+    while True:
+        known = known_from(inquiry.job(job_id))
+        if not known.parts:
+            return finished.recorded(inquiry, job_id, options)
+        job = known.job
+        if job is not None and job.state.is_over:
+            finished.report(job, options)
+            return 0
+        watching = Watching(Questions(inquiry, job_id), known, options, until_over)
+        chosen = watching.show()
+        if chosen is None:
+            return watching.code
+        job_id = inquiry.scheduler.clean_id(chosen)
+
+
+class Watching:
+    """One job on the screen, from the first reading to what is said at the end."""
+
+    def __init__(
+        self,
+        questions: Questions,
+        known: Known,
+        options: argparse.Namespace,
+        until_over: bool = False,
+    ) -> None:
+        self._options = options
+        self._until_over = until_over
+        self.code = 0
+        settings = self._settings = settings_for(options, len(known.nodes))
+        self._watch = Watch(
+            title=questions.job_id,
+            questions=questions,
+            known=known,
+            hosts=(),
+            opener=self._ways,
+            settings=settings,
+            is_recorded=not options.no_record,
+            user=options.user,
+        )
+
+    def _ways(self, job: Job | None) -> Ways:
+        return ways_to(job, self._options.transport, self._settings)
+
+    def show(self) -> str | None:
+        """Show it; return the id of another job if the user opened one."""
+        watch = self._watch
+        watch.start()
+        try:
+            if is_one_picture(self._options):
+                once(watch, self._options)
+                left = None
+            else:
+                left = live(watch, self._options, self._until_over)
+        finally:
+            watch.stop()
+        if left is None:
+            self._report()
+            return None
+        self.code = left.code
+        if left.chosen is None:
+            self._say_goodbye()
+        return left.chosen
+
+    def _report(self) -> None:
+        """Make the reports that were asked for of what was seen so far: the job runs on."""
+        asked, run_id = self._options.report, self._watch.run_id
+        if asked:
+            made = reading.load(find(run_id)) if run_id is not None else self._watch.report()
+            if any(one.path is None for one in asked):
+                print(reporting.printed(made, asked, sys.stdout, self._options.color), end="")
+            reporting.write(made, asked, finished.say)
+
+    def _say_goodbye(self) -> None:
+        """The screen is gone: leave the report of a job that is over, or where it will be."""
+        job, run_id = self._watch.known.job, self._watch.run_id
+        if job is not None and job.has_ended:
+            finished.report(job, self._options)
+            return
+        self._report()
+        if run_id is not None:
+            print(f"What was seen is kept: hpcwatch report {run_id}")
+
+
+def settings_for(options: argparse.Namespace, hosts_count: int) -> config.Settings:
+    """Return the settings with the interval asked for, longer by itself for many nodes."""
+    settings = config.load()
+    least_s = max(settings.interval_s, hosts_count / _NODES_PER_S)
+    return settings._replace(interval_s=options.interval or least_s)
+
+
+def ways_to(job: Job | None, forced: str | None, settings: config.Settings) -> Ways:
+    """Return the ways to a job's nodes, or to hosts without a job. Raises HpcwatchError."""
+    scheduler, job_id = (None, None) if job is None else (job.scheduler, job.raw_id or job.id)
+    return ways(scheduler, job_id, forced or suitable(settings.transport, scheduler), settings.ssh)
+
+
+def is_one_picture(options: argparse.Namespace) -> bool:
+    """True if nobody could use keys, or one picture is asked for."""
+    if options.once or options.format != "text":
+        return True
+    return not (sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty())
+
+
+def once(watch: Watch, options: argparse.Namespace) -> None:
+    """Print one picture when every node was read for a second, or cannot be."""
+    deadline_s = time.monotonic() + ONCE_S
+    while time.monotonic() < deadline_s and not _is_complete(watch):
+        time.sleep(0.05)
+    with watch.lock:
+        print(_text(watch, options), end="")
+
+
+def _is_complete(watch: Watch) -> bool:
+    """True if no more is to be had: rates need two readings."""
+    with watch.lock:
+        hosts = watch.timeline.hosts
+        read = {name for name, host in hosts.items() if host.at_s[-1] - host.at_s[0] > _RATE_S}
+    return all(
+        status.host in read or (status.state is NodeState.LOST and status.host not in hosts)
+        for status in watch.statuses()
+    )
+
+
+def _text(watch: Watch, options: argparse.Namespace) -> str:
+    picture = watch.picture()
+    if options.format == "json":
+        from hpcwatch.report_json import to_json
+
+        return to_json(watch.report()) + "\n"
+    if options.format == "qshow":
+        from hpcwatch.views.qshow import qshow_text
+
+        if picture.job is None:
+            raise HpcwatchError("no job to show", "name one task of the array", EXIT_USAGE)
+        return qshow_text(picture.job, picture.timeline, picture.statuses)
+    from hpcwatch.views.live.once import text_of
+
+    coloured = wants_colour(sys.stdout, options.color)
+    return text_of(picture, columns_of(sys.stdout), None, coloured)
+
+
+class _Over(Exception):  # noqa: N818 - not an error: the job has ended
+    """The job is over, and that is what the view was open for."""
+
+
+class _Actions:
+    """What keys of the view ask for."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.refresh = watch.refresh
+        self.chosen: str | None = None
+
+    def open_job(self, job_id: str) -> None:
+        """Remember which task the user opened."""
+        self.chosen = job_id
+
+
+class Left(NamedTuple):
+    """How the view was left."""
+
+    code: int
+    chosen: str | None
+    """The job that was opened in it."""
+
+
+def live(watch: Watch, options: argparse.Namespace, until_over: bool = False) -> Left:
+    """Show the full-screen view until the user leaves it, or the job is over."""
+    from hpcwatch.views.live.view import LiveView
+
+    actions = _Actions(watch)
+
+    def picture() -> Picture:
+        job = watch.known.job
+        if until_over and job is not None and job.has_ended:
+            raise _Over
+        return watch.picture()
+
+    try:
+        code = LiveView(picture, actions, options.color, watch.lock).run()
+    except _Over:
+        code = 0
+    return Left(code, actions.chosen)

@@ -1,0 +1,145 @@
+"""`hpcwatch jobs`: all my jobs in one table."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from hpcwatch import command, config, monitor
+from hpcwatch.cli.arguments import Parser
+from hpcwatch.errors import HpcwatchError
+from hpcwatch.findings import Severity
+from hpcwatch.schedulers import NAMES
+from hpcwatch.schedulers.inquiry import Inquiry
+from hpcwatch.schedulers.job import Job, JobState
+from hpcwatch.schedulers.query import ServerDownError, clean_user
+from hpcwatch.store import REPORT_FILE, SAMPLES_FILE, Run, RunDirectory, list_runs
+from hpcwatch.views import jobs_json, jobs_table
+from hpcwatch.views.job_flags import Flag, flags_of
+from hpcwatch.views.jobs_table import Row, ordered
+from hpcwatch.views.text import clean, columns_of, render, wants_colour
+
+_MOST_ASKED = 4
+"""Of so many running and so many waiting jobs is asked one by one what the list lacks."""
+_ASK_FOR_S = 5.0  # and no longer than this: the table is waited for
+_FRESH_S = 300.0  # a recording that old is no longer being made
+
+
+def main(arguments: list[str]) -> int:
+    """Print a line a job and what there is to say of it."""
+    parser = Parser(
+        prog="hpcwatch jobs",
+        description="All my jobs: what they asked for and use, when they start or end, and why"
+        " they wait. What they use is the scheduler's own accounting; see more with: hpcwatch job.",
+    )
+    parser.add_argument("-u", "--user", help="whose jobs (default: mine)")
+    parser.add_argument("--scheduler", metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    options = parser.parse_args(arguments)
+    user = clean_user(options.user if options.user is not None else monitor.user())
+    settings = config.load()
+    asked = command.inquiry(options.scheduler or settings.scheduler)
+    jobs = _enriched(asked, ordered(_jobs_of(asked, user)))
+    now_s = time.time()
+    rows = _rows(jobs, now_s, settings)
+    if options.format == "json":
+        print(jobs_json.to_json(user, asked.scheduler.name, rows, now_s))
+        return 0
+    if not rows:
+        print(_nothing(user, asked.scheduler.name, is_mine=options.user is None))
+        return 0
+    coloured = wants_colour(sys.stdout, options.color)
+    title = f"{clean(user)} on {asked.scheduler.name}"
+    for line in jobs_table.lines(title, rows, now_s, columns_of(sys.stdout)):
+        print(render(line, coloured).rstrip())
+    return 0
+
+
+def _jobs_of(asked: Inquiry, user: str) -> tuple[Job, ...]:
+    try:
+        jobs: tuple[Job, ...] = asked.jobs(user).value
+    except ServerDownError as error:  # its hint speaks of an earlier answer, which a view has
+        hint = "try again in a minute; hpcwatch doctor tells more"
+        raise HpcwatchError(error.message, hint) from None
+    return jobs
+
+
+def _nothing(user: str, scheduler: str, is_mine: bool) -> str:
+    said = f"{user} has no jobs on {scheduler}: none runs, none waits"
+    return f"{said}." if is_mine else f"{said}, or {scheduler} does not tell you of them."
+
+
+def _enriched(asked: Inquiry, jobs: Sequence[Job]) -> list[Job]:
+    """Add what costs a call of its own, to the first few jobs and while that is quick."""
+    end_s = time.monotonic() + _ASK_FOR_S
+    left = {True: _MOST_ASKED, False: _MOST_ASKED}
+
+    def completed(job: Job) -> Job:
+        is_lacking = job.state.is_waiting or (job.state is JobState.RUNNING and job.usage is None)
+        if not is_lacking or not left[job.state.is_waiting] or time.monotonic() > end_s:
+            return job
+        left[job.state.is_waiting] -= 1
+        return asked.enriched(job)
+
+    return [completed(job) for job in jobs]
+
+
+def _rows(jobs: Sequence[Job], now_s: float, settings: config.Settings) -> list[Row]:
+    is_any_running = any(job.state is JobState.RUNNING for job in jobs)
+    recordings = _being_made(now_s) if is_any_running else []
+    return [
+        Row(
+            job,
+            _merged(
+                _seen(job, recordings),
+                flags_of(job, now_s, settings.thresholds_for(job.queue)),
+            ),
+        )
+        for job in jobs
+    ]
+
+
+def _merged(seen: Sequence[Flag], accounted: Sequence[Flag]) -> tuple[Flag, ...]:
+    """Return both, worst first; a finding counts more than the same from the accounting."""
+    known = {flag.rule for flag in seen}
+    both = [*seen, *(flag for flag in accounted if flag.rule not in known)]
+    return tuple(sorted(both, key=lambda flag: -flag.severity))
+
+
+def _being_made(now_s: float) -> list[tuple[RunDirectory, Run]]:
+    """Return the recordings of jobs that somebody makes right now, the latest first."""
+    found = []
+    for directory, run in reversed(list_runs()):
+        if run.job is None or run.ended_at_s is not None:
+            continue
+        try:
+            written_s = os.stat(directory.file(SAMPLES_FILE)).st_mtime
+        except OSError:
+            continue
+        if now_s - written_s < max(_FRESH_S, 3 * run.interval_s):
+            found.append((directory, run))
+    return found
+
+
+def _seen(job: Job, recordings: Sequence[tuple[RunDirectory, Run]]) -> tuple[Flag, ...]:
+    """Return the findings of the latest recording of a job; none if there is no report yet."""
+    for directory, run in recordings:
+        if run.job is not None and run.job.scheduler == job.scheduler and run.job.id == job.id:
+            return _findings(directory)
+    return ()
+
+
+def _findings(directory: RunDirectory) -> tuple[Flag, ...]:
+    try:
+        with open(directory.file(REPORT_FILE), encoding="utf-8") as stream:
+            findings = json.load(stream)["findings"]
+        return tuple(
+            Flag(str(one["rule"]), Severity[one["severity"].upper()], str(one["title"]))
+            for one in findings
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ()  # another version's, or in the middle of being written

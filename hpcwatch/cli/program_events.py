@@ -1,0 +1,50 @@
+"""The program's own events, as `hpcwatch run` takes them from the file it gave the program."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from hpcwatch.store import Event
+
+if TYPE_CHECKING:
+    from hpcwatch.marks import Marks
+
+
+class ProgramEvents:
+    """Reads them, if there are any: most programs have none, and then nothing is even loaded."""
+
+    def __init__(self, descriptor: int | None, started_s: float) -> None:
+        """``descriptor`` is None where the program could be given no file."""
+        self._descriptor = descriptor
+        self._started_s = started_s
+        self._marks: Marks | None = None
+
+    def read(self) -> list[Event]:
+        """Return what came since the last time. Raises OSError."""
+        marks = self._opened()
+        return marks.read(time.time()) if marks is not None else []
+
+    def close(self) -> list[Event]:
+        """Return the last ones, and what is to be said of those left out. Raises OSError."""
+        marks = self._opened()
+        return marks.close(time.time()) if marks is not None else []
+
+    def now(self) -> str | None:
+        """Say in a few words what the program is at; None if it does not tell."""
+        if self._marks is None:
+            return None
+        from hpcwatch.views.steps import now_text
+
+        phases = [name for _, name in self._marks.phases]
+        return now_text(phases, self._marks.latest) or None
+
+    def _opened(self) -> Marks | None:
+        if self._marks is None and self._descriptor is not None:
+            if os.fstat(self._descriptor).st_size == 0:
+                return None
+            from hpcwatch.marks import Marks
+
+            self._marks = Marks(self._descriptor, self._started_s)
+        return self._marks

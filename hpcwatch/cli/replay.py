@@ -1,0 +1,105 @@
+"""`hpcwatch replay RUN`: the live view over a recording."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+
+from hpcwatch import config
+from hpcwatch.cli.arguments import Parser
+from hpcwatch.cli.replayer import Replayer
+from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.replaying import SPEEDS, Clock, Recording
+from hpcwatch.store import find
+from hpcwatch.units import format_clock, parse_clock
+from hpcwatch.views.text import clean, columns_of, wants_colour
+
+
+def main(arguments: list[str]) -> int:
+    """Show a recording as it was seen; without a terminal, one picture of it."""
+    options = _parser().parse_args(arguments)
+    directory = find(options.run)
+    run = directory.read_run()
+    recording = Recording(directory)
+    begin_s = _begin_s(options.at, recording.length_s)
+    is_once = options.once or not _is_terminal()
+    clock = Clock(recording.length_s, options.speed)
+    if begin_s is not None or is_once:
+        clock.seek(recording.length_s if begin_s is None else begin_s)
+    if is_once:
+        clock.pause()
+    replayer = Replayer(run, recording, directory.read_events(), config.load(), clock)
+    if not is_once:
+        from hpcwatch.views.live.view import LiveView
+
+        return LiveView(replayer.picture, replayer, options.color, None, replayer).run()
+    from hpcwatch.views.live.once import text_of
+
+    picture = replayer.picture(is_patient=True)
+    length = format_clock(recording.length_s)
+    print(f"{clean(run.id)} at {format_clock(clock.at_s)} of {length}")
+    coloured = wants_colour(sys.stdout, options.color)
+    print(text_of(picture, columns_of(sys.stdout), None, coloured), end="")
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="hpcwatch replay",
+        description="Show the live view over a recording: pause, seek, faster and slower by keys.",
+    )
+    parser.add_argument(
+        "run",
+        nargs="?",
+        help="a run's id or name, a job's id, or a run directory (default: latest)",
+    )
+    parser.add_argument(
+        "--speed",
+        type=_speed,
+        default=1.0,
+        metavar="N",
+        help="play N times as fast as it happened (default 1)",
+    )
+    parser.add_argument(
+        "--at", type=_time, metavar="T", help="begin T after the beginning, such as 90, 3:12, 2:0:0"
+    )
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="print one picture and leave: the end, or what --at says",
+    )
+    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    return parser
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text.removeprefix("x").removeprefix("×"))
+    except ValueError:
+        speed = math.nan
+    if not SPEEDS[0] <= speed <= SPEEDS[-1]:
+        wanted = f"give a number between {SPEEDS[0]:g} and {SPEEDS[-1]:g}"
+        raise argparse.ArgumentTypeError(f"{text!r} is no speed: {wanted}")
+    return speed
+
+
+def _time(text: str) -> int:
+    at_s = parse_clock(text)
+    if at_s is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: give seconds, or 3:12, or 2:41:07")
+    return at_s
+
+
+def _begin_s(asked_s: int | None, length_s: float) -> float | None:
+    """Return where to begin. Raises HpcwatchError if the recording is not that long."""
+    if asked_s is not None and asked_s > math.ceil(length_s):
+        message = f"--at {format_clock(asked_s)} is beyond the end"
+        hint = f"the recording is {format_clock(length_s)} long"
+        raise HpcwatchError(message, hint, EXIT_USAGE)
+    return asked_s
+
+
+def _is_terminal() -> bool:
+    """True if keys can be pressed, and a screen be shown."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()

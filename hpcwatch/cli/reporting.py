@@ -1,0 +1,80 @@
+"""`--report FORMAT[:FILE]` of `run`, `job` and `submit`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TextIO
+
+if TYPE_CHECKING:
+    from hpcwatch.report import Report
+
+FORMATS = ("text", "html", "markdown", "json", "csv")
+"""Those of hpcwatch.views.formats, whose import would delay the program that `run` starts."""
+HELP = (
+    f"the report's format: {', '.join(FORMATS)}; with a FILE it is written there besides;"
+    " may be given several times"
+)
+
+
+class Wanted(NamedTuple):
+    """A report that was asked for."""
+
+    format: str
+    path: str | None
+    """None where the text would be."""
+
+
+def wanted(text: str) -> Wanted:
+    """Read FORMAT[:FILE]; that the file cannot be written should not show after three days."""
+    name, _, path = text.partition(":")
+    if name not in FORMATS:
+        raise argparse.ArgumentTypeError(f"{name!r} is no format: give {', '.join(FORMATS)}")
+    if not path:
+        if name == "html":
+            hint = "HTML is for a browser, not for a terminal: say html:report.html"
+            raise argparse.ArgumentTypeError(hint)
+        return Wanted(name, None)
+    folder = os.path.dirname(path) or "."
+    if os.path.isdir(path):
+        raise argparse.ArgumentTypeError(f"{path!r} is a folder: name a file in it")
+    if not os.path.isdir(folder):
+        raise argparse.ArgumentTypeError(f"no folder {folder!r} to write {path!r} in")
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{path!r} may not be written")
+    return Wanted(name, os.path.abspath(path))
+
+
+def printed(report: Report, asked: Sequence[Wanted], stream: TextIO | None, colour: str) -> str:
+    """Return what goes to a stream: the formats without a file, else the text."""
+    from hpcwatch.earlier import earlier_runs
+    from hpcwatch.views import formats, terminal
+    from hpcwatch.views.text import columns_of, wants_colour
+
+    made = ""
+    for name in [one.format for one in asked if one.path is None] or ["text"]:
+        if name == "text":
+            made += terminal.text(report, wants_colour(stream, colour), columns_of(stream))
+        else:
+            made += "".join(formats.pieces(report, name, earlier_runs(report.run)))
+    return made
+
+
+def write(report: Report, asked: Sequence[Wanted], say: Callable[[str], None]) -> None:
+    """Write the formats with a file; that one cannot be written is a line, and the next is tried.
+
+    ``say`` takes what went wrong.
+    """
+    for one in asked:
+        if one.path is None:
+            continue
+        from hpcwatch.cli.files import write as write_file
+        from hpcwatch.earlier import earlier_runs
+        from hpcwatch.errors import HpcwatchError
+        from hpcwatch.views import formats
+
+        try:
+            write_file(one.path, formats.pieces(report, one.format, earlier_runs(report.run)))
+        except HpcwatchError as error:
+            say(f"no {one.format} report: {error}")

@@ -1,0 +1,52 @@
+"""`hpcwatch top HOST...`: the live view of hosts, without a job."""
+
+from __future__ import annotations
+
+import os
+
+from hpcwatch.cli.arguments import Parser
+from hpcwatch.cli.job import add_view_options, is_one_picture, live, once, settings_for, ways_to
+from hpcwatch.cli.watch import Known, Watch
+from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.schedulers.hosts import expand_hosts, fold_hosts
+
+
+def main(arguments: list[str]) -> int:
+    """Watch hosts."""
+    parser = Parser(prog="hpcwatch top", description="Watch any hosts, live: all that runs there.")
+    parser.add_argument("hosts", nargs="*", metavar="HOST", help="qb001 or qb[001-004,010]")
+    add_view_options(parser)
+    options = parser.parse_args(arguments)
+    if options.format == "qshow":
+        raise HpcwatchError("qshow is a job's", "see: hpcwatch job --help", EXIT_USAGE)
+    hosts = _hosts(options.hosts)
+    settings = settings_for(options, len(hosts))
+    watch = Watch(
+        title=fold_hosts(hosts),
+        questions=None,
+        known=Known((), 0.0),
+        hosts=hosts,
+        opener=lambda _job: ways_to(None, options.transport, settings),
+        settings=settings,
+        is_recorded=False,
+    )
+    watch.start()
+    try:
+        if not is_one_picture(options):
+            return live(watch, options).code
+        once(watch, options)
+    finally:
+        watch.stop()
+    return 0
+
+
+def _hosts(words: list[str]) -> tuple[str, ...]:
+    """Read the names; this host without any. Raises HpcwatchError."""
+    found: list[str] = []
+    for word in words:
+        names = expand_hosts(word)
+        if not names:
+            hint = "write qb001 or qb[001-004,010]"
+            raise HpcwatchError(f"{word!r} names no hosts", hint, EXIT_USAGE)
+        found += names
+    return tuple(dict.fromkeys(found)) or (os.uname().nodename,)

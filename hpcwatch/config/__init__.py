@@ -1,0 +1,121 @@
+"""The configuration: a site's and a user's TOML and HPCWATCH_* variables, each optional."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from hpcwatch.config.schema import Scalar
+from hpcwatch.config.values import Values, collect
+from hpcwatch.costs import Rates
+from hpcwatch.errors import HpcwatchError
+from hpcwatch.transport import Bounds
+from hpcwatch.units import GIB, MIB
+
+PER_CORE = "memory_per_core_bytes"
+"""The threshold of every rule that knows the site's memory per core."""
+
+Thresholds = Mapping[str, Mapping[str, Scalar]]
+
+
+class Settings(NamedTuple):
+    """What is in force."""
+
+    interval_s: float = 1.0
+    budget_bytes: int = 32 * MIB
+    thresholds: Thresholds = MappingProxyType({})
+    """Rule -> keyword -> value, in every queue."""
+    keep_days: float | None = None
+    ssh: Bounds = Bounds()
+    transport: str = "auto"
+    scheduler: str | None = None
+    """None if it is to be found."""
+    rates: Rates = Rates()
+    memory_per_core_bytes: int | None = None
+    queues: Mapping[str, int] = MappingProxyType({})
+    """Queue -> bytes of memory that come with a core there."""
+
+    def thresholds_for(self, queue: str | None) -> Thresholds:
+        """Return the thresholds for jobs of a queue; None is no job's.
+
+        A rule's own ``memory_per_core_bytes`` counts more than the queue's, and that more than
+        the one for all queues.
+        """
+        share = self.queues.get(queue or "", self.memory_per_core_bytes)
+        if share is None:
+            return self.thresholds
+        from hpcwatch.findings import rules
+
+        own = dict(self.thresholds)
+        for name, entry in rules().items():
+            if PER_CORE in entry.defaults:
+                own[name] = {PER_CORE: share, **own.get(name, {})}
+        return own
+
+
+def load() -> Settings:
+    """Read the files and the environment. Raises HpcwatchError with the file and the line."""
+    return settings_of(collect())
+
+
+def load_or_default() -> Settings:
+    """Return what is in force, or the defaults where that is told to be wrong elsewhere."""
+    try:
+        return load()
+    except HpcwatchError:
+        return Settings()
+
+
+def settings_of(values: Values) -> Settings:
+    """Return the settings that values make."""
+    per_core_gb = _number(values, "memory.per_core_gb")
+    return Settings(
+        interval_s=_set(values, "run.interval_s"),
+        budget_bytes=int(_set(values, "storage.budget_mb") * MIB),
+        thresholds=_thresholds(values),
+        keep_days=_number(values, "storage.keep_days"),
+        ssh=Bounds(
+            connect_timeout_s=_set(values, "ssh.connect_timeout_s"),
+            keepalive_s=_set(values, "ssh.keepalive_s"),
+            most_at_once=int(_set(values, "ssh.most_at_once")),
+        ),
+        transport=_text(values, "ssh.transport") or "auto",
+        scheduler=_text(values, "scheduler.name"),
+        rates=Rates(
+            core_hour=_number(values, "costs.core_hour"),
+            gpu_hour=_number(values, "costs.gpu_hour"),
+            unit=_text(values, "costs.unit") or "",
+        ),
+        memory_per_core_bytes=None if per_core_gb is None else int(per_core_gb * GIB),
+        queues={
+            path[1]: int(float(value.value) * GIB)
+            for path, value in values.items()
+            if path[0] == "queues"
+        },
+    )
+
+
+def _thresholds(values: Values) -> dict[str, dict[str, Scalar]]:
+    made: dict[str, dict[str, Scalar]] = {}
+    for path, value in values.items():
+        if path[0] == "findings":
+            made.setdefault(path[1], {})[path[2]] = value.value
+    return made
+
+
+def _number(values: Values, name: str) -> float | None:
+    value = values.get(tuple(name.split(".")))
+    return None if value is None else float(value.value)
+
+
+def _set(values: Values, name: str) -> float:
+    """Return a number that has a default."""
+    value = _number(values, name)
+    assert value is not None
+    return value
+
+
+def _text(values: Values, name: str) -> str | None:
+    value = values.get(tuple(name.split(".")))
+    return None if value is None else str(value.value)

@@ -1,0 +1,121 @@
+"""The keys of the configuration: their names, types, bounds, defaults and what they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+Scalar = float | str
+
+
+class Key(NamedTuple):
+    """One key. It is a text if it has choices or its default is one, else a number."""
+
+    name: str
+    what: str
+    default: Scalar | None = None
+    least: float = 0.0
+    most: float = 1e18
+    is_text: bool = False
+    choices: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The tables it is in, and itself."""
+        return tuple(self.name.split("."))
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that goes over the files."""
+        if self.name == "storage.root":
+            return "HPCWATCH_HOME"
+        return "HPCWATCH_" + self.name.upper().replace(".", "_")
+
+    @property
+    def wanted(self) -> str:
+        """What a value has to be, in words."""
+        if self.choices:
+            return f"give one of {', '.join(self.choices)}"
+        if self.is_text:
+            return "give a text in quotes"
+        return f"give a number between {self.least:g} and {self.most:g}"
+
+    def accepts(self, value: object) -> bool:
+        """Tell whether a value is of the right type and within bounds."""
+        if self.choices:
+            return value in self.choices
+        if self.is_text:
+            return isinstance(value, str) and bool(value)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and self.least <= value <= self.most  # type: ignore[operator]
+
+
+_SHARE = "GiB of memory that come with a core"
+
+KEYS = (
+    Key("run.interval_s", "seconds between two readings of a node", 1.0, 0.05, 3600),
+    Key("storage.root", "the folder of all recordings; ~ and $NAME are filled in", is_text=True),
+    Key("storage.budget_mb", "MiB that the recording of a node may take", 32.0, 1, 1e6),
+    Key("storage.keep_days", "days after which `hpcwatch runs --prune` removes", None, 1, 36500),
+    Key("ssh.connect_timeout_s", "patience with each step of a connection", 10.0, 1, 600),
+    Key("ssh.keepalive_s", "a connection silent for three times this is dead", 15.0, 1, 3600),
+    Key("ssh.most_at_once", "nodes logged in to at the same time", 32.0, 1, 1024),
+    Key(
+        "ssh.transport",
+        "how nodes are reached",
+        "auto",
+        is_text=True,
+        choices=("auto", "ssh", "ssh-program", "srun", "pbs_attach"),
+    ),
+    Key(
+        "scheduler.name",
+        "the scheduler, where it is not found by itself",
+        is_text=True,
+        choices=("torque", "pbspro", "slurm"),
+    ),
+    Key("memory.per_core_gb", f"{_SHARE}, in queues that have no value of their own", None, 0.01),
+    Key("costs.core_hour", "price of a core for an hour", None, 0, 1e9),
+    Key("costs.gpu_hour", "price of a GPU for an hour", None, 0, 1e9),
+    Key("costs.unit", "what prices are in, such as EUR or SU", is_text=True),
+)
+"""In the order in which they are printed."""
+
+_FOR_EXAMPLE = "queues.NAME.memory_per_core_gb"
+
+Tree = Mapping[str, "Tree | Key"]
+"""A table's keys and tables."""
+
+
+class AnyName(dict[str, "Tree | Key"]):
+    """A table whose keys are names that only a site knows: each holds the same."""
+
+    def __init__(self, of: Tree) -> None:
+        super().__init__()
+        self.of = of
+
+
+def tree(with_findings: bool) -> Tree:
+    """Return all that may be written. The rules are imported only if they are asked for."""
+    made: dict[str, dict[str, Tree | Key] | Tree] = {}
+    for key in KEYS:
+        table, name = key.path
+        inner = made.setdefault(table, {})
+        assert isinstance(inner, dict)
+        inner[name] = key
+    share = Key(_FOR_EXAMPLE, _SHARE + " in this queue", None, 0.01)
+    made["queues"] = AnyName({"memory_per_core_gb": share})
+    made["findings"] = _thresholds() if with_findings else {}
+    return made
+
+
+def _thresholds() -> dict[str, Tree | Key]:
+    """Return a table a rule: its keyword defaults."""
+    from hpcwatch.findings import rules
+
+    return {
+        rule: {
+            name: Key(f"findings.{rule}.{name}", "", default, least=-1e18)
+            for name, default in entry.defaults.items()
+        }
+        for rule, entry in rules().items()
+    }

@@ -1,0 +1,204 @@
+"""Results and phases from inside a program, for the run that watches it.
+
+    import hpcwatch
+    hpcwatch.log(test_accuracy=0.992, epoch=3)
+    with hpcwatch.phase("load"):
+        ...
+
+Outside of `hpcwatch run` nothing happens. Nothing here raises, prints or waits, whatever the values
+and the file system: it is the program's run, not ours.
+
+This file needs the standard library alone (Python 3.8 or newer). Where a program's environment has
+no hpcwatch, copy it beside the program: ``import hpcwatch_events as hpcwatch``. In other languages
+append lines to the file that ``$HPCWATCH_EVENTS`` names, each in one write:
+``{"test_accuracy": 0.99}``, or ``{"name": "checkpoint", "at": 1764000000.5, "fields": {"step":
+4}}`` with the time, in seconds since the epoch, left out at will.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from itertools import islice
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+    from typing import Any
+
+VARIABLE = "HPCWATCH_EVENTS"
+LOG, EPOCH = "log", "epoch"
+PHASE_BEGIN, PHASE_END = "phase begin", "phase end"
+
+LINE_MOST_BYTES = 16384
+NAME_MOST = 64
+TEXT_MOST = 200
+FIELDS_MOST = 32
+
+_path = os.environ.get(VARIABLE)
+
+
+def log(**values: object) -> None:
+    """Record values by name: numbers, short texts, booleans.
+
+    Scalars of NumPy, TensorFlow and the like are numbers, too. The last value of each name is the
+    run's result.
+    """
+    if _path:
+        emit(LOG, values)
+
+
+def phase(name: str) -> _Phase | _NoPhase:
+    """Return a context that marks a stretch of the run: ``with hpcwatch.phase("load"):``.
+
+    Phases may be nested. An exception ends one, too, and goes on its way.
+    """
+    return _Phase(name) if _path else _NO_PHASE
+
+
+def is_watched() -> bool:
+    """True if somebody may read what is told here."""
+    return bool(_path)
+
+
+def emit(name: str, fields: Mapping[str, object]) -> None:
+    """Append an event to the file that the monitor reads, if there is one. Never raises."""
+    if not _path:
+        return
+    try:
+        import json  # nothing is loaded outside of a run
+
+        items = islice(fields.items(), FIELDS_MOST)
+        plain = {str(key)[:NAME_MOST]: _plain(one) for key, one in items}
+        event = {"at": round(time.time(), 6), "name": str(name)[:NAME_MOST], "fields": plain}
+        line = json.dumps(event, allow_nan=False).encode() + b"\n"
+        if len(line) <= LINE_MOST_BYTES:
+            _append(line)
+    except Exception:  # noqa: S110  # odd values, a full disk, a file that is gone
+        pass
+
+
+def _append(line: bytes) -> None:
+    """Append with one write, so that lines of several processes never mix.
+
+    The file is opened anew each time: a descriptor kept could be closed by a program that becomes a
+    daemon, and be another file's when we write. It is not made if it is gone: nobody reads it.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK  # somebody may name a FIFO
+    descriptor = os.open(_path or os.devnull, flags)
+    try:
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)
+
+
+def _plain(value: object) -> float | str | bool | None:
+    """Return a value as JSON has it. What is no number and no text becomes its text, cut."""
+    if value is None or isinstance(value, (bool, str, int, float)):
+        return fitting(value)
+    ways: tuple[Callable[[Any], object], ...] = (_item, float, str)
+    for convert in ways:
+        try:
+            return fitting(convert(value))
+        except Exception:  # noqa: S112  # the next one
+            continue
+    return type(value).__name__[:TEXT_MOST]
+
+
+def _item(value: Any) -> object:
+    """Take the scalar out of a NumPy or PyTorch one. Raises if there is none or several."""
+    return value.item()
+
+
+def fitting(value: object) -> float | str | bool | None:
+    """Return a plain value with texts cut; NaN and infinities, which JSON lacks, are texts.
+
+    Raises TypeError for what is not plain.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)[:TEXT_MOST]
+    if isinstance(value, int) and value.bit_length() < 64:
+        return int(value)
+    if isinstance(value, (int, float)):
+        try:
+            number = float(value)
+        except OverflowError:
+            return "inf" if value > 0 else "-inf"
+        return number if _is_finite(number) else str(number)
+    raise TypeError(type(value).__name__)
+
+
+def _is_finite(number: float) -> bool:
+    """True of what JSON has; without `math`, whose import is a file of its own."""
+    return number - number == 0.0
+
+
+class _Phase:
+    """Marks its begin and its end."""
+
+    __slots__ = ("_name", "_started_s")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._started_s = 0.0
+
+    def __enter__(self) -> None:
+        self._started_s = time.monotonic()
+        emit(PHASE_BEGIN, {"phase": self._name, "pid": os.getpid()})
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        duration_s = round(time.monotonic() - self._started_s, 6)
+        fields = {"phase": self._name, "pid": os.getpid(), "duration_s": duration_s}
+        if kind is not None:
+            fields["error"] = kind.__name__
+        emit(PHASE_END, fields)
+
+
+class _NoPhase:
+    """Marks nothing."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+_NO_PHASE = _NoPhase()
+
+_PAIR = r"([A-Za-z_][A-Za-z0-9_./-]{0,63})=(\S{1,200})"
+_NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?"
+
+
+def last_line_results(text: str) -> dict[str, float | str]:
+    """Return the results that an output ends with: ``test_accuracy=0.9923 epochs=4``.
+
+    The last line that is not blank must be nothing but pairs ``name=value``, parted by blanks;
+    else there are none. A value that is no decimal number is kept as text.
+    """
+    import re
+
+    end = text.rstrip()
+    line = end[-LINE_MOST_BYTES:].splitlines()[-1] if end else ""
+    words = line.split()
+    if len(line) == LINE_MOST_BYTES or len(words) > FIELDS_MOST:
+        return {}
+    results: dict[str, float | str] = {}
+    for word in words:
+        pair = re.fullmatch(_PAIR, word)
+        if pair is None or not word.isprintable():
+            return {}
+        name, value = pair.groups()
+        is_number = re.fullmatch(_NUMBER, value) and _is_finite(float(value))
+        results[name] = float(value) if is_number else value
+    return results

@@ -1,0 +1,32 @@
+"""The same finding on many nodes is one thing to tell. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from hpcwatch.findings import Finding
+
+
+class Together(NamedTuple):
+    """Findings of one rule, severity and entity."""
+
+    worst: Finding
+    """The one that lasts longest."""
+    hosts: tuple[str, ...]
+    """All that have it, in the order found."""
+
+
+def together(findings: Iterable[Finding]) -> list[Together]:
+    """Join what is found on several hosts alike; in the order of the first of each."""
+    groups: dict[tuple[str, int, str], list[Finding]] = {}
+    for finding in findings:
+        key = finding.rule, int(finding.severity), finding.entity
+        groups.setdefault(key, []).append(finding)
+    return [
+        Together(
+            worst=max(found, key=lambda one: one.duration_s),
+            hosts=tuple(dict.fromkeys(one.host for one in found)),
+        )
+        for found in groups.values()
+    ]

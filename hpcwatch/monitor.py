@@ -1,0 +1,25 @@
+"""What the monitor says of itself in what it records."""
+
+from __future__ import annotations
+
+import os
+
+from hpcwatch.probe.procfs import parse_table, read
+
+
+def user() -> str:
+    """Return our login name, or our number where it has none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def memory_bytes() -> int | None:
+    """Return our own PSS."""
+    try:
+        return parse_table(read("/proc/self/smaps_rollup")).get(b"Pss")
+    except OSError:
+        return None

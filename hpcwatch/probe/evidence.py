@@ -1,0 +1,146 @@
+"""What a process shows of the job it belongs to: its cgroup, its environment, its shepherd.
+
+All of it is foreign or may be hidden from us: what cannot be read shows nothing.
+"""
+
+import os
+import re
+from typing import Iterable, List, Optional, Set, Tuple
+
+from .cgroup import job_id_in
+from .procfs import parse_argv, parse_stat, read, read_all
+
+_VARIABLES = (b"PBS_JOBID=", b"SLURM_JOB_ID=", b"SLURM_JOBID=")
+_STEP = re.compile(r"slurmstepd: \[(?P<id>[0-9]+(?:_[0-9]+)?)(?:\+[0-9]+)?(?:\.[^]]*)?\]")
+"""The title a slurmstepd gives itself, such as ``slurmstepd: [305669.batch]``."""
+_MOST_ANCESTORS = 64
+_USUAL_BYTES = 1 << 17
+PROBE_NAME = b"hpcwatch-probe"  # what a probe calls itself; the kernel keeps 15 bytes
+_WATCHERS = ("hpcwatch", "hpcwatch.probe", "hpcwatch-probe")
+
+
+class JobIds:
+    """Every spelling of one job's id."""
+
+    def __init__(self, spellings: Iterable[str]) -> None:
+        self._ids = [_split(spelling) for spelling in spellings if spelling]
+
+    def __bool__(self) -> bool:
+        return bool(self._ids)
+
+    def match(self, text: str) -> bool:
+        """True if the text is the job's id.
+
+        PBS appends its server's name, with or without the domain: where both have one, the
+        shorter must be the beginning of the longer. The number itself is never cut.
+        """
+        number, server = _split(text)
+        return any(
+            number == own_number and _is_same_server(server, own_server)
+            for own_number, own_server in self._ids
+        )
+
+
+def _split(text: str) -> Tuple[str, List[str]]:
+    number, _, server = text.partition(".")
+    return number, server.lower().split(".") if server else []
+
+
+def _is_same_server(one: List[str], other: List[str]) -> bool:
+    common = min(len(one), len(other))
+    return one[:common] == other[:common]
+
+
+def is_in_cgroup(folder: str, ids: JobIds) -> bool:
+    """True if a process (its folder in /proc) is in the cgroup of the job."""
+    try:
+        raw = read(folder + "/cgroup")
+    except OSError:
+        return False
+    if b"/job" not in raw and b"/torque/" not in raw:  # most processes of a node
+        return False
+    for line in raw.decode("utf-8", "surrogateescape").splitlines():
+        job_id = job_id_in(line.split(":", 2)[-1])
+        if job_id is not None and ids.match(job_id):
+            return True
+    return False
+
+
+def is_in_environment(folder: str, ids: JobIds) -> bool:
+    """True if a process was started with the job's id in its environment."""
+    try:
+        raw = read(folder + "/environ", _USUAL_BYTES)
+        if len(raw) == _USUAL_BYTES:
+            raw = read_all(folder + "/environ")
+    except OSError:
+        return False
+    raw = b"\0" + raw
+    for variable in _VARIABLES:
+        start = raw.find(b"\0" + variable)
+        if start >= 0:
+            value = raw[start + 1 + len(variable) :].partition(b"\0")[0]
+            if ids.match(value.decode("utf-8", "replace")):
+                return True
+    return False
+
+
+def shepherded_id(folder: str) -> Optional[str]:
+    """Return the id of the job that this process keeps for Slurm, if it is a slurmstepd."""
+    argv = argv_of(folder)
+    match = _STEP.match(argv[0]) if argv else None
+    return match.group("id") if match else None
+
+
+def argv_of(folder: str) -> List[str]:
+    """Return a process's command line; nothing if it may not be read."""
+    try:
+        return parse_argv(read(folder + "/cmdline", 4096))
+    except OSError:
+        return []
+
+
+def name_of(proc: str, pid: int) -> bytes:
+    """Return the name the kernel has of a process; empty if it is gone."""
+    try:
+        return parse_stat(read("%s/%d/stat" % (proc, pid))).name
+    except (OSError, ValueError, IndexError):
+        return b""
+
+
+def is_watcher(name: bytes, folder: str) -> bool:
+    """True for hpcwatch itself: it looks at jobs and is none."""
+    if name in (PROBE_NAME, b"hpcwatch"):
+        return True
+    if not name.startswith(b"python"):
+        return False
+    return os.path.basename(_program(argv_of(folder))) in _WATCHERS
+
+
+def _program(argv: List[str]) -> str:
+    """Return what an interpreter runs: a file, a module, or the word after its code."""
+    position = 1
+    while position < len(argv) and argv[position].startswith("-"):
+        if argv[position] in ("-m", "-c"):
+            position += 1 if argv[position] == "-m" else 2
+            break
+        position += 1
+    return argv[position] if position < len(argv) else ""
+
+
+def own_session(proc: str, pid: int) -> Set[int]:
+    """Return a process and what started it, up to and with the sshd that let its user in.
+
+    Without such an sshd (a batch job, ``srun``) it is alone: what started it is the job's.
+    """
+    session = {pid}
+    above = pid
+    for _ in range(_MOST_ANCESTORS):
+        try:
+            stat = parse_stat(read("%s/%d/stat" % (proc, above)))
+        except (OSError, ValueError, IndexError):
+            break
+        session.add(above)
+        if stat.name.startswith(b"sshd"):
+            return session
+        above = stat.ppid
+    return {pid}

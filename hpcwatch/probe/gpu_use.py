@@ -1,0 +1,112 @@
+"""Whether a process ever opened a GPU: what tells a build without CUDA from an idle program.
+
+Signs are descriptors of a driver's devices and libraries that talk to them. Starting CUDA opens
+every device that is visible, so a descriptor says that a device was looked at, not worked on.
+"""
+
+import os
+import time
+from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional
+
+from .ration import Ration
+
+_DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri/renderD", "/dev/dxg")
+_NO_DEVICES = ("/dev/nvidia-modeset", "/dev/nvidia-caps")
+_LIBRARIES = (b"libcuda.so", b"libamdhip64.so", b"libhsa-runtime64.so", b"libze_loader.so")
+_SHARE, _MOST_S, _FIRST_S = 0.005, 0.05, 0.02
+_GUESS_S = 0.001  # of one process, until some were read
+_AGAIN_S = 10.0
+
+
+class GpuUse(NamedTuple):
+    """What a process was seen to have, at any time."""
+
+    devices: FrozenSet[str] = frozenset()
+    """Device files it opened: ``/dev/nvidia0``, ``/dev/nvidiactl``, ``/dev/kfd``."""
+    libraries: FrozenSet[str] = frozenset()
+    """Libraries it loaded that talk to a driver: ``libcuda.so``."""
+
+    @property
+    def is_any(self) -> bool:
+        """True if it ever came near a GPU."""
+        return bool(self.devices or self.libraries)
+
+
+def gpu_use(pid: int, proc: str = "/proc") -> Optional[GpuUse]:
+    """Look at a process now; None if it is gone or not ours to look at."""
+    try:
+        devices = _opened("%s/%d/fd" % (proc, pid))
+        libraries = _loaded("%s/%d/maps" % (proc, pid))
+    except OSError:
+        return None
+    return GpuUse(devices, libraries)
+
+
+def _opened(folder: str) -> FrozenSet[str]:
+    found = set()
+    for name in os.listdir(folder):
+        try:
+            target = os.readlink(os.path.join(folder, name))
+        except OSError:  # closed meanwhile
+            continue
+        if target.startswith(_DEVICES) and not target.startswith(_NO_DEVICES):
+            found.add(target)
+    return frozenset(found)
+
+
+def _loaded(path: str) -> FrozenSet[str]:
+    """Find libraries by a search of the text: a large program has thousands of lines."""
+    with open(path, "rb", buffering=0) as stream:
+        maps = stream.read()
+    return frozenset(name.decode() for name in _LIBRARIES if b"/" + name in maps)
+
+
+class GpuUseReader:
+    """Looks at a job's processes now and then, and remembers what each was seen to have.
+
+    It spends at most a two-hundredth of the time: reading the maps of a large program takes the
+    kernel about a millisecond. Who was seen with a library and a device is not looked at again.
+    """
+
+    def __init__(self, proc: str = "/proc") -> None:
+        self._proc = proc
+        self._ration = Ration(_SHARE, _MOST_S, _FIRST_S)
+        self._seen: Dict[int, GpuUse] = {}
+        self._looked_s: Dict[int, float] = {}
+        self._cost_s = _GUESS_S
+
+    def read(self, pids: Iterable[int]) -> Dict[int, GpuUse]:
+        """Return what is known of these processes; one that is not in it is unknown."""
+        alive = list(pids)
+        for pid in self._due(alive):
+            if not self._ration.allows(self._cost_s):
+                break
+            self._look(pid)
+        kept = set(alive)
+        self._looked_s = {pid: at for pid, at in self._looked_s.items() if pid in kept}
+        self._seen = {pid: use for pid, use in self._seen.items() if pid in kept}
+        return dict(self._seen)
+
+    def _due(self, pids: List[int]) -> List[int]:
+        """Return those worth another look, the longest waiting first."""
+        before_s = time.monotonic() - _AGAIN_S
+        due = [
+            pid
+            for pid in pids
+            if self._looked_s.get(pid, -1.0) < before_s and not self._is_settled(pid)
+        ]
+        return sorted(due, key=lambda pid: self._looked_s.get(pid, -1.0))
+
+    def _is_settled(self, pid: int) -> bool:
+        use = self._seen.get(pid)
+        return use is not None and bool(use.devices) and bool(use.libraries)
+
+    def _look(self, pid: int) -> None:
+        started_s = time.perf_counter()
+        use = gpu_use(pid, self._proc)
+        self._cost_s = time.perf_counter() - started_s
+        self._ration.spend(self._cost_s)
+        self._looked_s[pid] = time.monotonic()
+        if use is not None:
+            before = self._seen.get(pid, GpuUse())
+            self._seen[pid] = GpuUse(before.devices | use.devices, before.libraries | use.libraries)

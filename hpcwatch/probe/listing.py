@@ -1,0 +1,111 @@
+"""Names the job's largest processes: a sample does not name them all."""
+
+import os
+import time
+from heapq import nlargest
+from typing import Dict, Iterable, List, Optional
+
+from .procfs import TICK_S, parse_argv, read, text
+from .procs import ProcessTable
+from .schema import Process
+from .tracked import Tracked
+
+
+class Listing:
+    """Chooses processes, and remembers what was told of them."""
+
+    def __init__(self, proc: str = "/proc") -> None:
+        self._proc = proc
+        self._biggest: List[Tracked] = []
+        self._users: Dict[int, str] = {}
+        self._boot_s = _boot_time_s(proc)
+
+    def largest(self, table: ProcessTable, count: int, also: Iterable[int] = ()) -> List[Process]:
+        """Name the ``count`` processes that used most CPU since last asked, and by memory.
+
+        Those ``also`` named by pid are added if they are the job's.
+        """
+        ran = [tracked for tracked in table.changed if tracked.pid in table.tracked]
+        busiest = nlargest(count, ran, key=lambda one: one.stat.all_ticks - one.listed_ticks)
+        for tracked in ran:
+            tracked.listed_ticks = tracked.stat.all_ticks
+        chosen = {tracked.pid: tracked for tracked in busiest + self._find_biggest(table, count)}
+        chosen.update((pid, table.tracked[pid]) for pid in also if pid in table.tracked)
+        return [self._describe(tracked) for tracked in chosen.values() if tracked.is_alive]
+
+    def _find_biggest(self, table: ProcessTable, count: int) -> List[Tracked]:
+        """Return the largest by memory: unchanged ones keep their rank among themselves."""
+        active = {tracked.pid for tracked in table.changed}
+        are_known = bool(self._biggest) and all(
+            tracked.pid in table.tracked and tracked.pid not in active for tracked in self._biggest
+        )
+        pool: Iterable[Tracked] = table.tracked.values()
+        if are_known:
+            pool = self._biggest + [one for one in table.changed if one.pid in table.tracked]
+        self._biggest = nlargest(count, pool, key=lambda one: one.stat.rss_bytes)
+        return self._biggest
+
+    def _describe(self, tracked: Tracked) -> Process:
+        stat, table, io = tracked.stat, tracked.table, tracked.io or {}
+        argv = None
+        if not tracked.named:
+            try:
+                argv = parse_argv(read("%s/%d/cmdline" % (self._proc, tracked.pid), 4096))
+            except OSError:
+                argv = None
+            tracked.named = True
+        return Process(
+            pid=tracked.pid,
+            ppid=stat.ppid,
+            name=text(stat.name),
+            state=stat.state,
+            argv=argv,
+            user=self._user(tracked),
+            started_at_s=self._boot_s and self._boot_s + stat.started_ticks * TICK_S,
+            cpu_user_s=stat.user_ticks * TICK_S,
+            cpu_system_s=stat.system_ticks * TICK_S,
+            thread_count=stat.thread_count,
+            rss_bytes=stat.rss_bytes,
+            pss_bytes=tracked.pss_bytes,
+            peak_bytes=max(table.get(b"VmHWM", 0), stat.rss_bytes),
+            virtual_bytes=stat.virtual_bytes,
+            swap_bytes=table.get(b"VmSwap"),
+            minor_fault_count=stat.minor_fault_count,
+            major_fault_count=stat.major_fault_count,
+            voluntary_switch_count=table.get(b"voluntary_ctxt_switches"),
+            involuntary_switch_count=table.get(b"nonvoluntary_ctxt_switches"),
+            read_bytes=io.get(b"read_bytes"),
+            written_bytes=io.get(b"write_bytes"),
+            allowed_cores=len(tracked.allowed) or None,
+        )
+
+    def _user(self, tracked: Tracked) -> Optional[str]:
+        """Return whose a process is; asked once per process, and per user."""
+        if tracked.user is None:
+            number = tracked.table.get(b"Uid")
+            if number is None:  # its status was not read yet
+                try:
+                    number = os.stat("%s/%d" % (self._proc, tracked.pid)).st_uid
+                except OSError:
+                    return None
+            if number not in self._users:
+                self._users[number] = _login_name(number)
+            tracked.user = self._users[number]
+        return tracked.user
+
+
+def _login_name(number: int) -> str:
+    import pwd
+
+    try:
+        return text(os.fsencode(pwd.getpwuid(number).pw_name))
+    except KeyError:
+        return str(number)
+
+
+def _boot_time_s(proc: str) -> Optional[float]:
+    """Return the node's boot time in seconds since the epoch."""
+    try:
+        return time.time() - float(read(proc + "/uptime").split()[0])
+    except (OSError, ValueError, IndexError):
+        return None

@@ -1,0 +1,92 @@
+"""Calls into NVML on one device, each of which may fail alone and then leaves None."""
+
+from typing import Any, Container, Optional, Set, Tuple
+
+_NOT_OFFERED = {
+    "NVMLError_NotSupported",
+    "NVMLError_FunctionNotFound",
+    "NVMLError_ArgumentVersionMismatch",
+    "AttributeError",  # this pynvml does not know the call
+}
+"""What is raised where a driver, device or binding lacks a call: unknown, and no fault."""
+_GONE = {
+    "NVMLError_GpuIsLost",
+    "NVMLError_Uninitialized",
+    "NVMLError_DriverNotLoaded",
+    "NVMLError_LibRmVersionMismatch",  # the driver was renewed below us
+}
+_VITAL = {"nvmlDeviceGetUtilizationRates", "nvmlDeviceGetMemoryInfo"}
+"""Without permission for these a user should know; other readings are just unknown then."""
+
+
+class Calls:
+    """Calls NVML with a handle. ``failure`` is why a call of this round failed, if one did."""
+
+    def __init__(self, nvml: Any, handle: Any) -> None:
+        """``handle`` is None if the driver gave none: then nothing is ever known."""
+        self.nvml = nvml
+        self.handle = handle
+        self.failure: Optional[str] = None
+        self.is_gone = False
+        self._lacking: Set[str] = set()
+
+    def begin(self, asks_again: bool = False) -> None:
+        """Start a round. With ``asks_again`` calls that were not offered are tried anew."""
+        self.failure = None
+        self.is_gone = False
+        if self.handle is None:
+            self.failure = "the driver gives no handle for this device"
+            self.is_gone = True
+        if asks_again:
+            self._lacking.clear()
+
+    def __call__(
+        self, name: str, *arguments: Any, empty: Container[int] = (), variant: str = ""
+    ) -> Any:
+        """Call a function of pynvml with our handle.
+
+        ``empty`` are return codes that mean there is nothing to tell: an empty list then.
+        ``variant`` tells apart uses of a function that may be offered one without the other.
+        """
+        return self._call(name, (self.handle,) + arguments, empty, variant)[1]
+
+    def bare(self, name: str, *arguments: Any, empty: Container[int] = ()) -> Any:
+        """Call a function of pynvml with just these arguments."""
+        return self._call(name, arguments, empty, "")[1]
+
+    def done(self, name: str, *arguments: Any) -> bool:
+        """Call a function with our handle that has nothing to return; True if it succeeded."""
+        return self._call(name, (self.handle,) + arguments, (), "")[0]
+
+    def _call(
+        self, name: str, arguments: Tuple[Any, ...], empty: Container[int], variant: str
+    ) -> Tuple[bool, Any]:
+        # A lost device is not asked a dozen things more: each answer may take its time.
+        if self.is_gone or self.handle is None or name + variant in self._lacking:
+            return False, None
+        try:
+            return True, getattr(self.nvml, name)(*arguments)
+        except Exception as error:
+            if getattr(error, "value", None) in empty:
+                return True, []
+            self._failed(name, variant, error)
+            return False, None
+
+    def _failed(self, name: str, variant: str, error: Exception) -> None:
+        kind = type(error).__name__
+        if kind in _NOT_OFFERED or (kind == "NVMLError_NoPermission" and name not in _VITAL):
+            self._lacking.add(name + variant)
+            return
+        self.is_gone = kind in _GONE
+        if self.failure is None:
+            self.failure = "%s: %s" % (name, reason(error))
+
+
+def reason(error: BaseException) -> str:
+    """Return what an exception says, or its name if it says nothing."""
+    return str(error) or type(error).__name__
+
+
+def scaled(value: Optional[int]) -> Optional[float]:
+    """Thousandths (mW, mJ) as a number of the unit."""
+    return None if value is None else value / 1000.0

@@ -1,0 +1,12 @@
+"""Whose a process is."""
+
+import os
+from typing import Optional
+
+
+def owner_uid(pid: int) -> Optional[int]:
+    """Return the user's number; None if the process is gone, hidden, or not of this namespace."""
+    try:
+        return os.stat("/proc/%d" % pid).st_uid
+    except OSError:
+        return None

@@ -1,0 +1,50 @@
+"""From a recording on disk to its report."""
+
+from __future__ import annotations
+
+import os
+
+from hpcwatch import config, report
+from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.schedulers.job import Job
+from hpcwatch.store import Run, RunDirectory
+from hpcwatch.timeline import Timeline
+
+
+def load(directory: RunDirectory, job: Job | None = None) -> report.Report:
+    """Make the report of a recorded run. Raises HpcwatchError if it is not readable.
+
+    ``job`` is what its scheduler says by now.
+    """
+    run = directory.read_run()
+    if job is not None:
+        run = run._replace(job=job)
+    timeline = Timeline(run.interval_s, run.job)
+    odd_lines = 0
+    for sample in directory.read_samples():
+        if sample is None:
+            odd_lines += 1
+        else:
+            timeline.add(sample)
+    if not timeline.hosts and odd_lines > 1:  # one line may be torn, all of them are not ours
+        hint = f"none of its {odd_lines} lines is a sample"
+        raise HpcwatchError(f"{directory.path}: not a recording of hpcwatch", hint, EXIT_USAGE)
+    return report.build(
+        run,
+        timeline,
+        directory.read_events(),
+        odd_lines,
+        config.load().thresholds_for(run.job.queue if run.job is not None else None),
+        is_running=_is_monitored(run),
+    )
+
+
+def _is_monitored(run: Run) -> bool | None:
+    """Tell whether a run's monitor still lives; None if it ran on another host."""
+    if os.uname().nodename != (run.monitor_host or ",".join(run.hosts)):
+        return None
+    try:
+        with open(f"/proc/{run.monitor_pid}/cmdline", "rb") as stream:
+            return b"hpcwatch" in stream.read()
+    except OSError:
+        return False

@@ -1,0 +1,158 @@
+"use strict";
+// Node × time and GPU × time: a row each, coloured by its mean. Same axis of time as the timelines.
+
+const FOOT_HEIGHT = 20;
+
+/** Red, green and blue of a colour of the style sheet. */
+function rgb(name) {
+  const value = parseInt(colour(name).slice(1), 16);
+  return [value >> 16, (value >> 8) & 255, value & 255];
+}
+
+/** The rows as a picture of one pixel a step and row; unknown is left out. */
+function pictureOf(rows, top) {
+  const picture = document.createElement("canvas");
+  picture.width = data.grid.steps_count;
+  picture.height = rows.length;
+  const ctx = picture.getContext("2d");
+  const image = ctx.createImageData(picture.width, picture.height);
+  const stops = [rgb("heat-low"), rgb("heat-middle"), rgb("heat-high")];
+  rows.forEach((row, index) => row.mean.forEach((value, step) => {
+    if (value === null) return;
+    const share = Math.min(Math.max(value / top, 0), 1) * 2;
+    const [from, to] = share < 1 ? [stops[0], stops[1]] : [stops[1], stops[2]];
+    const pixel = 4 * (index * picture.width + step);
+    for (let part = 0; part < 3; part += 1) {
+      image.data[pixel + part] = from[part] + (to[part] - from[part]) * (share % 1 || (share === 2 ? 1 : 0));
+    }
+    image.data[pixel + 3] = 255;
+  }));
+  ctx.putImageData(image, 0, 0);
+  return picture;
+}
+
+/** Strokes that stand for unknown, below the picture. */
+function hatch(ctx, left, width, height) {
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(left, 0, width, height);
+  ctx.clip();
+  ctx.strokeStyle = colour("unknown");
+  ctx.beginPath();
+  for (let x = left - height; x < left + width; x += 6) {
+    ctx.moveTo(x, height);
+    ctx.lineTo(x + height, 0);
+  }
+  ctx.stroke();
+  ctx.restore();
+}
+
+/** Cut a text to a width in pixels. */
+function fitted(ctx, text, width) {
+  if (ctx.measureText(text).width <= width) return text;
+  let kept = text;
+  while (kept && ctx.measureText(`${kept}…`).width > width) kept = kept.slice(0, -1);
+  return `${kept}…`;
+}
+
+/** Where the rows are too low for a name each: the hosts, with their first row and their count. */
+function blocksOf(rows) {
+  const blocks = [];
+  rows.forEach((row, index) => {
+    const last = blocks.at(-1);
+    if (last && last[0] === data.hosts[row.host]) last[2] += 1;
+    else blocks.push([data.hosts[row.host], index, 1]);
+  });
+  return blocks;
+}
+
+/** The names of the rows that have room for one, and a few times below. */
+function label(ctx, rows, rowHeight, width, height) {
+  ctx.fillStyle = colour("ink");
+  ctx.font = "12px system-ui, sans-serif";
+  ctx.textAlign = "right";
+  ctx.textBaseline = "middle";
+  let free = 0;
+  const names = rowHeight < 12 ? blocksOf(rows) : rows.map((row, index) => [nameOf(row), index, 1]);
+  for (const [name, first, count] of names) {
+    const middle = Math.max((first + count / 2) * rowHeight, 7);
+    if (middle - 6 < free) continue;
+    ctx.fillText(fitted(ctx, name, AXIS_WIDTH - 8), AXIS_WIDTH - 6, middle);
+    free = middle + 7;
+  }
+  ctx.textBaseline = "top";
+  const wanted = (shown.to - shown.from) / Math.max(width / 90, 1);
+  const step = TIME_STEPS.find((one) => one >= wanted) ?? TIME_STEPS.at(-1);
+  for (let at = Math.ceil(shown.from / step) * step; at <= shown.to; at += step) {
+    const x = AXIS_WIDTH + ((at - shown.from) / (shown.to - shown.from)) * width;
+    ctx.textAlign = x - AXIS_WIDTH < 20 ? "left" : x > AXIS_WIDTH + width - 20 ? "right" : "center";
+    ctx.fillText(clock(at), x, height + 4);
+  }
+}
+
+/** Keep a heat map drawn; a click on a row chooses its node. */
+function heatmap(place) {
+  const plot = data.plots.find((one) => one.name === place.dataset.plot);
+  const canvas = document.createElement("canvas");
+  const reading = document.createElement("output");
+  const legend = document.createElement("p");
+  legend.className = "legend";
+  place.append(legend, canvas, reading);
+  canvas.setAttribute("role", "img");
+  let rows, rowHeight, width;
+
+  function redraw() {
+    rows = data.series.filter((one) => one.plot === plot.name && concerns([one.host]));
+    rowHeight = Math.min(Math.max(Math.floor(640 / Math.max(rows.length, 1)), 4), 20);
+    width = place.clientWidth - AXIS_WIDTH - RIGHT_WIDTH;
+    const height = rows.length * rowHeight;
+    const top = limitOf(plot) ?? highestOf(rows.map((row) => ({ high: row.mean })));
+    canvas.style.height = `${height + FOOT_HEIGHT}px`;
+    canvas.width = place.clientWidth * devicePixelRatio;
+    canvas.height = (height + FOOT_HEIGHT) * devicePixelRatio;
+    const ctx = canvas.getContext("2d");
+    ctx.scale(devicePixelRatio, devicePixelRatio);
+    hatch(ctx, AXIS_WIDTH, width, height);
+    ctx.imageSmoothingEnabled = false;
+    const from = shown.from / data.grid.step_s;
+    const count = (shown.to - shown.from) / data.grid.step_s;
+    ctx.drawImage(pictureOf(rows, top || 1), from, 0, count, rows.length, AXIS_WIDTH, 0, width, height);
+    label(ctx, rows, rowHeight, width, height);
+    canvas.setAttribute("aria-label", `${plot.title} of ${rows.length} rows over time; the table of nodes and the sentences above say it in numbers`);
+    explain(top);
+  }
+
+  function explain(top) {
+    const swatch = (name) => {
+      const made = document.createElement("span");
+      made.className = `swatch ${name}`;
+      return made;
+    };
+    legend.replaceChildren(
+      "0 ", swatch("scale"), ` ${figure(top, plot.unit)}`, " · ", swatch("hatched"), " unknown",
+    );
+  }
+
+  function rowAt(event) {
+    return rows[Math.floor(event.offsetY / rowHeight)];
+  }
+
+  canvas.addEventListener("mousemove", (event) => {
+    const row = rowAt(event);
+    const share = (event.offsetX - AXIS_WIDTH) / width;
+    const at = shown.from + share * (shown.to - shown.from);
+    const step = Math.floor(at / data.grid.step_s);
+    const isInside = row && share >= 0 && share < 1;
+    reading.textContent = isInside ? `${nameOf(row)} at ${clock(at)}: ${figure(row.mean[step], plot.unit)}` : "";
+  });
+  canvas.addEventListener("mouseleave", () => { reading.textContent = ""; });
+  canvas.addEventListener("click", (event) => {
+    const row = rowAt(event);
+    if (row && data.hosts.length > 1) show({ host: shown.host === null ? row.host : null });
+  });
+  listeners.push(redraw);
+  new ResizeObserver(() => {
+    if (canvas.width !== Math.floor(place.clientWidth * devicePixelRatio)) redraw();
+  }).observe(place);
+  redraw();
+}

@@ -1,0 +1,52 @@
+"use strict";
+// What the page knows: the embedded data, and how much of it is shown at the moment.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const runLength = data.grid.steps_count * data.grid.step_s;
+const shown = { host: null, from: 0, to: runLength, isPrinted: false };
+const listeners = [];
+
+/** Change what is shown, and tell the plots; `isZoom` if only the stretch of time changes. */
+function show(change) {
+  const isZoom = Object.keys(change).every((name) => name === "from" || name === "to");
+  Object.assign(shown, change);
+  for (const listener of listeners) listener(isZoom);
+}
+
+/** Show a stretch of time: within the run, and not shorter than two steps. */
+function zoom(from, to) {
+  const length = Math.min(Math.max(to - from, 2 * data.grid.step_s), runLength);
+  const start = Math.min(Math.max(from, 0), runLength - length);
+  show({ from: start, to: start + length });
+}
+
+/** Whether a finding, or a line, of these hosts is to be seen now. */
+function concerns(hosts) {
+  return shown.host === null || hosts.length === 0 || hosts.includes(shown.host);
+}
+
+/** A time since the start as schedulers write it: 2:41, 2:41:07. */
+function clock(seconds) {
+  const whole = Math.max(Math.round(seconds), 0);
+  const pair = (count) => String(count).padStart(2, "0");
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor(whole / 60) % 60;
+  return hours ? `${hours}:${pair(minutes)}:${pair(whole % 60)}` : `${minutes}:${pair(whole % 60)}`;
+}
+
+/** A value with its unit; unknown is a dash. */
+function figure(value, unit) {
+  return value === null || value === undefined ? "–" : `${Number(value.toPrecision(3))} ${unit}`;
+}
+
+/** A colour of the style sheet, as the present theme has it. */
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
+/** The host's name, and the device's where the line is of one. */
+function nameOf(series) {
+  const host = data.hosts[series.host];
+  if (series.entity === "job") return host;
+  return data.hosts.length > 1 ? `${host} ${series.entity}` : series.entity;
+}

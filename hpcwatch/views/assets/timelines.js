@@ -1,0 +1,171 @@
+"use strict";
+// The timelines: one uPlot each, on one axis of time, with findings marked above.
+
+const MOST_LINES = 8; // more are shown as their mean, between the lowest and the highest
+const AXIS_WIDTH = 84; // the same everywhere, so that times stand below one another
+const RIGHT_WIDTH = 28; // room for half of the last time
+const MARK_HEIGHT = 16;
+const DASHES = [[], [7, 3], [2, 3], [9, 3, 2, 3]];
+const TIME_STEPS = [
+  0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800,
+  43200, 86400, 172800, 604800,
+];
+const times = Array.from({ length: data.grid.steps_count }, (_, step) => (step + 0.5) * data.grid.step_s);
+
+/** The lines a plot has now: one a node or device, or one for all of them. */
+function linesOf(plot) {
+  const series = data.series.filter((one) => one.plot === plot.name && concerns([one.host]));
+  if (series.length <= MOST_LINES) {
+    return series.map((one) => ({
+      label: nameOf(one), mean: one.mean, low: one.low ?? one.mean, high: one.high ?? one.mean,
+    }));
+  }
+  const each = (name, join) => times.map((_, step) => {
+    const known = series.map((one) => (one[name] ?? one.mean)[step]).filter((value) => value !== null);
+    return known.length ? join(known) : null;
+  });
+  return [{
+    label: `mean of ${series.length} ${plot.is_gpu ? "GPUs" : "nodes"}`,
+    mean: each("mean", (values) => values.reduce((sum, value) => sum + value, 0) / values.length),
+    low: each("low", (values) => Math.min(...values)),
+    high: each("high", (values) => Math.max(...values)),
+  }];
+}
+
+/** What a line may reach at most, if that is the same for all hosts shown; else null. */
+function limitOf(plot) {
+  const limits = plot.limits.filter((_, host) => concerns([host]));
+  return limits.every((limit) => limit === limits[0]) ? limits[0] ?? null : null;
+}
+
+function highestOf(lines) {
+  return lines.reduce((top, line) => Math.max(top, ...line.high), 0);
+}
+
+/** The series, columns and bands of a uPlot: each line with its lowest and highest values. */
+function columnsOf(plot, lines, limit) {
+  const made = {
+    series: [{ label: "after", value: (_, seconds) => (seconds === null ? "–" : clock(seconds)) }],
+    columns: [times], bands: [] };
+  lines.forEach((line, index) => {
+    const stroke = colour(`line-${(index % 8) + 1}`);
+    const read = (_, value, __, step) => (step === null || value === null
+      ? "–"
+      : `${figure(value, plot.unit)} (${figure(line.low[step], "")}to ${figure(line.high[step], "").trim()})`);
+    made.bands.push({ series: [made.series.length + 2, made.series.length + 1], fill: `${stroke}2e` });
+    made.series.push(
+      { label: line.label, stroke, width: 1.5, dash: DASHES[index % 4], value: read },
+      { class: "edge", stroke: "transparent", points: { show: false } },
+      { class: "edge", stroke: "transparent", points: { show: false } },
+    );
+    made.columns.push(line.mean, line.low, line.high);
+  });
+  if (limit !== null) {
+    made.series.push({
+      label: plot.name === "cpu" ? "allowed" : "limit", stroke: colour("limit"), width: 1,
+      dash: [4, 4], points: { show: false }, value: () => figure(limit, plot.unit),
+    });
+    made.columns.push(times.map(() => limit));
+  }
+  return made;
+}
+
+/** The findings to be marked on a plot, those of devices only on plots of devices. */
+function marksOf(plot) {
+  return data.findings.filter((one) => one.plots.includes(plot.name) && concerns(one.hosts));
+}
+
+/** Mark the span of each finding: a bar above the plot with its number, and a tint below. */
+function drawMarks(chart, marks) {
+  const ratio = devicePixelRatio;
+  const { left, top, width, height } = chart.bbox;
+  const at = (seconds) => Math.min(Math.max(chart.valToPos(seconds, "x", true), left), left + width);
+  const ctx = chart.ctx;
+  ctx.save();
+  ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+  ctx.textBaseline = "middle";
+  ctx.textAlign = "left";
+  marks.forEach((mark, row) => {
+    const [from, to] = [at(mark.from_s), at(mark.to_s)];
+    if (to <= left || from >= left + width) return;
+    const barTop = top - (marks.length - row) * MARK_HEIGHT * ratio;
+    const barWidth = Math.max(to - from, 2 * ratio);
+    ctx.fillStyle = colour(mark.severity);
+    ctx.fillRect(from, barTop + 6 * ratio, barWidth, 4 * ratio);
+    ctx.globalAlpha = 0.07;
+    ctx.fillRect(from, top, barWidth, height);
+    ctx.globalAlpha = 1;
+    const text = ` ${mark.number} ${mark.severity} `;
+    const textWidth = ctx.measureText(text).width;
+    const textLeft = Math.min(from + 6 * ratio, left + width - textWidth);
+    ctx.fillStyle = colour("paper");
+    ctx.fillRect(textLeft, barTop, textWidth, MARK_HEIGHT * ratio);
+    ctx.fillStyle = colour(`${mark.severity}-text`);
+    ctx.fillText(text, textLeft, barTop + 8.5 * ratio);
+  });
+  ctx.restore();
+}
+
+function axis(more) {
+  const grid = { stroke: colour("grid"), width: 1 };
+  return { stroke: colour("ink"), grid, ticks: grid, font: "12px system-ui, sans-serif", ...more };
+}
+
+/** Draw one timeline into its place on the page, afresh. */
+function draw(place, plot) {
+  const lines = linesOf(plot);
+  const highest = highestOf(lines);
+  const limit = limitOf(plot);
+  // A limit far above would press the line flat: then its figure alone is told.
+  const isLimitNear = limit !== null && (plot.unit === "%" || highest > 0.2 * limit);
+  const top = Math.max(highest, isLimitNear ? limit : 0) * 1.05 || 1;
+  const { series, columns, bands } = columnsOf(plot, lines, limit !== null && plot.unit !== "%" ? limit : null);
+  const marks = marksOf(plot);
+  const chart = new uPlot({
+    width: place.clientWidth, height: 190 + marks.length * MARK_HEIGHT,
+    padding: [8 + marks.length * MARK_HEIGHT, RIGHT_WIDTH, 0, 0], series, bands,
+    scales: { x: { time: false, min: shown.from, max: shown.to }, y: { range: [0, top] } },
+    axes: [
+      axis({ incrs: TIME_STEPS, space: 70, values: (_, splits) => splits.map(clock) }),
+      axis({ size: AXIS_WIDTH, values: (_, splits) => splits.map((value) => String(Number(value.toPrecision(6)))) }),
+    ],
+    legend: { markers: { width: 2 } },
+    cursor: {
+      drag: { x: true, y: false, setScale: false },
+      // Only where the pointer is: the others would each take a drag for their own.
+      sync: { key: "run", filters: { pub: (event) => event === "mousemove" || event === "mouseleave" } },
+      bind: { dblclick: () => () => zoom(0, runLength) },
+    },
+    hooks: {
+      draw: [(chart) => drawMarks(chart, marks)],
+      setSelect: [(chart) => {
+        const { left, width } = chart.select;
+        if (width < 4) return;
+        const [from, to] = [chart.posToVal(left, "x"), chart.posToVal(left + width, "x")];
+        chart.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+        zoom(from, to);
+      }],
+    },
+  }, columns, place);
+  const canvas = place.querySelector("canvas");
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", place.previousElementSibling.textContent.trim());
+  return chart;
+}
+
+/** Keep a timeline drawn: afresh for other lines or colours, moved for another stretch of time. */
+function timeline(place) {
+  const plot = data.plots.find((one) => one.name === place.dataset.plot);
+  let chart = draw(place, plot);
+  listeners.push((isZoom) => {
+    if (isZoom) {
+      chart.setScale("x", { min: shown.from, max: shown.to });
+    } else {
+      chart.destroy();
+      chart = draw(place, plot);
+    }
+  });
+  new ResizeObserver(() => {
+    if (place.clientWidth !== chart.width) chart.setSize({ width: place.clientWidth, height: chart.height });
+  }).observe(place);
+}

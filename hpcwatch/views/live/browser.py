@@ -1,0 +1,259 @@
+"""What is shown and what a key does: pages, what is opened, filter, pause. Knows no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from hpcwatch.views.live.board import Board, Figures
+from hpcwatch.views.live.controls import Controls
+from hpcwatch.views.live.findings import FindingsPage, finding_lines
+from hpcwatch.views.live.frame import filter_line, keys_line, rule, tabs_line
+from hpcwatch.views.live.gpus import GpusPage
+from hpcwatch.views.live.head import head
+from hpcwatch.views.live.help import help_lines
+from hpcwatch.views.live.listing import Scroll
+from hpcwatch.views.live.node_page import node_lines
+from hpcwatch.views.live.nodes import NodesPage
+from hpcwatch.views.live.page import Kind, Page, Target
+from hpcwatch.views.live.picture import Picture
+from hpcwatch.views.live.processes import ProcessesPage
+from hpcwatch.views.live.tasks import TasksPage
+from hpcwatch.views.live.timelines import TimelinePage
+from hpcwatch.views.live.waiting import waiting_lines
+from hpcwatch.views.text import Line, Span, clean, fit
+
+_LOW = 12  # a lower screen has no rule and no keys
+_LONG_FILTER = 60
+
+
+class Actions(Protocol):
+    """What the command does for its view."""
+
+    def refresh(self) -> None:
+        """Ask the scheduler and the nodes again now."""
+
+    def open_job(self, job_id: str) -> None:
+        """The user wants to watch this job, an array's task: the view ends right after."""
+
+
+class _Opened(NamedTuple):
+    """What lies over the pages."""
+
+    lines: Callable[[Board, int], list[Line]]
+    scroll: Scroll
+    is_help: bool = False
+
+
+class Browser:
+    """Draws a picture as a screenful, and takes keys."""
+
+    def __init__(self, actions: Actions, controls: Controls | None = None) -> None:
+        """``controls`` are keys of the command's own, if it has any."""
+        self._actions = actions
+        self._controls = controls
+        self._figures = Figures()
+        self._board: Board | None = None
+        self._pages: tuple[Page, ...] = (
+            NodesPage(),
+            GpusPage(),
+            ProcessesPage(),
+            FindingsPage(),
+            TimelinePage(),
+        )
+        self._tasks = TasksPage()
+        self._page: Page | None = None
+        self._opened: list[_Opened] = []
+        self._filter = ""
+        self._is_typing = False
+        self._is_paused = False
+        self._room = (80, 24)
+        self._is_laid = False
+        self.is_over = False
+        """True once the user wants to leave."""
+
+    def look(self, picture: Picture) -> None:
+        """Take a new picture, unless the user has paused."""
+        if not self._is_paused or self._board is None:
+            self._board = self._figures.board(picture)
+
+    def lines(self, width: int, height: int) -> list[Line]:
+        """Return the screen, exactly ``height`` lines, none wider than ``width``."""
+        board = self._board
+        if board is None:
+            return []
+        is_low = height < _LOW
+        top = head(board, width, height)
+        if not is_low:
+            top.append([Span("─" * width, "dim")])
+        top.append(self._tabs(board, width))
+        bottom_count = 1 if is_low else 2
+        room = max(height - len(top) - bottom_count, 1)
+        self._room = (width, room)
+        body, status = self._body(board, width, room)
+        body = body[:room] + [[]] * (room - len(body))
+        bottom: list[Line] = [] if is_low else [rule(status, width)]
+        bottom.append(self._bottom(width))
+        return [fit(line, width) for line in [*top, *body, *bottom][:height]]
+
+    def _body(self, board: Board, width: int, height: int) -> tuple[list[Line], list[str]]:
+        if self._opened:
+            opened = self._opened[-1]
+            lines = opened.lines(board, width)
+            seen = opened.scroll.settle(len(lines), height)
+            status = [] if len(seen) == len(lines) else [f"{seen.stop} of {len(lines)} lines"]
+            return lines[seen.start : seen.stop], status
+        page = self._current(board)
+        self._is_laid = True
+        if page is None:
+            assert board.picture.job is not None
+            return waiting_lines(board, board.picture.job, width)[:height], []
+        return page.lines(board, self._filter, width, height), page.status()
+
+    def _shown(self, board: Board) -> tuple[Page, ...]:
+        """Return the pages there are: tasks only of an array, the others only of nodes."""
+        parts = board.picture.parts
+        is_many = len(parts) > 1 or any("[]" in part.id for part in parts)
+        tasks: tuple[Page, ...] = (self._tasks,) if is_many else ()
+        if board.nodes or not is_many:
+            return (*self._pages, *tasks) if board.nodes or not _is_waiting(board) else ()
+        return tasks
+
+    def _current(self, board: Board) -> Page | None:
+        """Return the page that is shown; None while the job waits."""
+        pages = self._shown(board)
+        if not pages:
+            return None
+        return self._page if self._page in pages else pages[0]
+
+    def _tabs(self, board: Board, width: int) -> Line:
+        names = [page.name for page in self._shown(board)]
+        current = None if self._opened else self._current(board)
+        shown = current.name if current is not None else None
+        return tabs_line(board, names, shown, self._is_paused, width)
+
+    def _bottom(self, width: int) -> Line:
+        if self._is_typing:
+            return filter_line(self._filter, width)
+        own = self._controls.hints if self._controls is not None else ()
+        return keys_line(bool(self._opened), self._is_paused, width, own)
+
+    def press(self, key: str) -> bool:
+        """Take a key; one that means nothing here does nothing.
+
+        True if another picture is wanted at once.
+        """
+        board = self._board
+        is_due = self._press(key, board)
+        self._is_laid = False
+        return is_due
+
+    def _press(self, key: str, board: Board | None) -> bool:
+        if board is None:
+            self.is_over = self.is_over or key == "q"
+        elif self._is_typing:
+            self._type(key)
+        elif self._controls is not None and self._controls.press(key):
+            return True
+        elif self._press_common(key, board):
+            return key in ("p", "r")
+        else:
+            self._press_here(key, board)
+        return False
+
+    def _press_common(self, key: str, board: Board) -> bool:
+        """Take a key that means the same everywhere."""
+        pages = self._shown(board)
+        if key == "q" and not self._opened:
+            self.is_over = True
+        elif key in ("q", "esc", "backspace"):
+            self._back()
+        elif key == "p":
+            self._is_paused = not self._is_paused
+        elif key == "r":
+            self._actions.refresh()
+        elif key == "?":
+            self._help()
+        elif key in ("tab", "shift-tab") and pages:
+            self._turn(pages, pages.index(self._current(board) or pages[0]), key)
+        elif key.isdecimal() and key.isascii() and 1 <= int(key) <= len(pages):
+            self._opened.clear()
+            self._page = pages[int(key) - 1]
+        else:
+            return False
+        return True
+
+    def _turn(self, pages: tuple[Page, ...], index: int, key: str) -> None:
+        step = 1 if key == "tab" else -1
+        self._opened.clear()
+        self._page = pages[(index + step) % len(pages)]
+
+    def _press_here(self, key: str, board: Board) -> None:
+        if self._opened:
+            self._opened[-1].scroll.press(key)
+            return
+        page = self._current(board)
+        if page is None:
+            return
+        if not self._is_laid:  # keys typed ahead act on rows that nobody has seen yet
+            page.lines(board, self._filter, *self._room)
+        if key == "/":
+            self._is_typing = True
+        elif key == "enter":
+            self._open(page.target())
+        else:
+            page.press(key)
+
+    def _back(self) -> None:
+        if self._opened:
+            self._opened.pop()
+        else:
+            self._filter = ""
+
+    def _help(self) -> None:
+        if not any(opened.is_help for opened in self._opened):
+            own = self._controls.help if self._controls is not None else ()
+            lines = _Opened(lambda _board, width: help_lines(width, own), Scroll(), True)
+            self._opened.append(lines)
+
+    def _open(self, target: Target | None) -> None:
+        if target is None:
+            return
+        if target.kind is Kind.JOB:
+            self._actions.open_job(target.key)
+            self.is_over = True
+            return
+        draw = _draw_node if target.kind is Kind.NODE else _draw_finding
+        self._opened.append(_Opened(lambda board, width: draw(board, target.key, width), Scroll()))
+
+    def _type(self, key: str) -> None:
+        """Take a key of the filter that is being typed."""
+        if key == "esc":
+            self._filter, self._is_typing = "", False
+        elif key == "enter":
+            self._is_typing = False
+        elif key == "backspace":
+            self._filter = self._filter[:-1]
+        elif key == "clear":
+            self._filter = ""
+        elif len(key) == 1:
+            self._filter = (self._filter + key)[:_LONG_FILTER]
+
+
+def _is_waiting(board: Board) -> bool:
+    job = board.picture.job
+    return job is not None and job.state.is_waiting
+
+
+def _draw_node(board: Board, host: str, width: int) -> list[Line]:
+    node = board.by_host.get(host)
+    if node is None:
+        return [[Span(f" {clean(host)} is no longer one of the nodes", "dim")]]
+    return node_lines(board, node, width)
+
+
+def _draw_finding(board: Board, key: object, width: int) -> list[Line]:
+    found = next((one for one in board.picture.findings if one.key == key), None)
+    if found is None:
+        return [[Span(" this finding no longer stands", "ok")]]
+    return finding_lines(board, found, width)

@@ -1,0 +1,124 @@
+"""FINDINGS: what is worth acting on, worst first; opened, with evidence and advice. Pure."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Hashable, Sequence
+
+from hpcwatch.findings import Finding
+from hpcwatch.units import (
+    UNITS,
+    format_bytes,
+    format_cores,
+    format_pct,
+    format_seconds,
+    three_digits,
+    unit_of,
+)
+from hpcwatch.views.line import style_of
+from hpcwatch.views.live.board import Board
+from hpcwatch.views.live.layout import Column, Row, cell
+from hpcwatch.views.live.page import Kind, ListPage, Target
+from hpcwatch.views.live.words import moment
+from hpcwatch.views.text import SIGNS, Line, Span, clean, cut
+
+
+class FindingsPage(ListPage[Finding]):
+    """The findings as a table."""
+
+    name = "FINDINGS"
+    noun = ("finding", "findings")
+
+    def items(self, board: Board) -> Sequence[Finding]:
+        """Return all findings, worst first."""
+        return board.picture.findings
+
+    def key(self, item: Finding) -> Hashable:
+        """A finding is known by rule, host and what it is about."""
+        return item.key
+
+    def words(self, item: Finding) -> str:
+        """Filter by severity, rule, host and title."""
+        word = item.severity.name.lower()
+        return f"{word} {item.rule} {item.host} {item.entity} {item.title}"
+
+    def opens(self, item: Finding) -> Target:
+        """Open the finding."""
+        return Target(Kind.FINDING, item.key)
+
+    def nothing(self, _board: Board) -> str:
+        """Say so."""
+        return "nothing to act on was found so far"
+
+    def table(
+        self, _board: Board, items: Sequence[Finding], _width: int
+    ) -> tuple[list[Column], list[Row]]:
+        """Return a row a finding."""
+        host = min(max((len(one.host) for one in items), default=4), 20)
+        columns = [
+            Column("severity", is_left=True, least=10),
+            Column("for", least=9),
+            Column("node", is_left=True, least=host),
+            Column("what", is_left=True, least=20, is_open=True),
+        ]
+        return columns, [self._row(one) for one in items]
+
+    def _row(self, one: Finding) -> Row:
+        word, style = one.severity.name.lower(), style_of(one.severity)
+        cells: list[Line] = [
+            [Span(f"{SIGNS[word]} {word}", style)],
+            cell(format_seconds(one.duration_s)),
+            cell(cut(clean(one.host), 20)),
+            cell(clean(one.title), "bold" if style else ""),
+        ]
+        return Row(cells)
+
+
+def finding_lines(board: Board, one: Finding, width: int) -> list[Line]:
+    """Return a finding in full: title, where and since when, advice, evidence, the change."""
+    word, style = one.severity.name.lower(), style_of(one.severity)
+    since = moment(one.started_at_s, board.picture.at_s)
+    lasting = f"for {format_seconds(one.duration_s)}, since {since}"
+    lines: list[Line] = [[Span(f" {SIGNS[word]} {word}  ", style), Span(clean(one.title), "bold")]]
+    lines.append([Span(f"   {clean(one.host)}, {clean(one.entity)}, {lasting}", "dim")])
+    lines.append([])
+    rows = textwrap.wrap(clean(" ".join(one.advice.split())), max(min(width - 5, 96), 20))
+    lines += [[Span(f"   {row}")] for row in rows]
+    if one.directives:
+        lines += [[], [Span("   In the job script", "head")]]
+        for change in one.directives:
+            if change.old:
+                lines.append([Span(f"   - {clean(change.old)}", "dim")])
+            if change.new:
+                lines.append([Span(f"   + {clean(change.new)}", "ok")])
+    if one.evidence:
+        lines += [[], [Span("   It rests on", "head")]]
+        longest = max(len(_label(name)) for name in one.evidence)
+        for name, value in one.evidence.items():
+            label = clean(_label(name)).ljust(longest)
+            lines.append([Span(f"   {label}  ", "dim"), Span(evidence_text(name, value))])
+    lines += [[], [Span(f"   More of it: hpcwatch explain {clean(one.rule)}", "dim")]]
+    return lines
+
+
+def _label(name: str) -> str:
+    for suffix in UNITS:
+        if name.endswith(suffix) and suffix != "_cores":
+            return name.removesuffix(suffix).replace("_", " ")
+    return name.replace("_", " ")
+
+
+def evidence_text(name: str, value: float | int | str) -> str:
+    """Return a piece of evidence with the unit that its name carries."""
+    if isinstance(value, str):
+        return clean(value)
+    unit = unit_of(name)
+    if unit == "bytes":
+        return format_bytes(value)
+    if unit == "%":
+        return format_pct(value)
+    if unit == "s":
+        return format_seconds(value)
+    if unit == "cores":
+        return format_cores(value)
+    return f"{three_digits(value)} {unit or ''}".rstrip()

@@ -1,0 +1,223 @@
+"""What stands above every page: the job, its time, asked and used, what was found. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hpcwatch.findings import Finding
+from hpcwatch.schedulers.job import Job, JobState
+from hpcwatch.session import NodeState
+from hpcwatch.units import UNKNOWN, format_bytes, format_clock, format_cores, format_seconds
+from hpcwatch.views.line import style_of
+from hpcwatch.views.live.board import Board
+from hpcwatch.views.live.layout import bar, flow, spread
+from hpcwatch.views.live.words import FOUND_BY, age, state_style, state_text
+from hpcwatch.views.text import SIGNS, Line, Span, clean, cut, fit, line_width
+
+_LOW = 12  # a lower screen shows the job's line alone
+_PAIR = 100  # columns from which on findings stand side by side
+_LATE_S = 600.0
+
+
+def head(board: Board, width: int, height: int) -> list[Line]:
+    """Return the lines above a page, for a screen of so many columns and lines."""
+    picture = board.picture
+    lines: list[Line] = [_job_line(board, width)]
+    if height < _LOW:
+        return lines
+    lines += flow(_facts(board), width, 2 if height < 30 else 3)
+    if picture.note:
+        lines.append(fit([Span(f" {clean(picture.note)}", "warning")], width))
+    return [*lines, *_findings(picture.findings, width, max((height - 14) // 5, 0))]
+
+
+def _job_line(board: Board, width: int) -> Line:
+    job = board.picture.job
+    if job is None:
+        return fit([Span(f" {clean(board.picture.title)}", "head"), *_tasks(board)], width)
+    names = [word for word in (job.name, job.owner, job.queue) if word]
+    spans = [Span(f" {clean(job.id)}", "head")]
+    state = [Span("  "), Span(state_text(job), state_style(job))]
+    if job.state.is_over and job.exit is not None:
+        state.append(Span(f": {job.exit.words}"))
+    elif job.state is JobState.UNKNOWN and job.reason:
+        state.append(Span(f": {clean(job.reason)}"))
+    least = line_width([*spans, *state])
+    times = (_time(board, job, width), _left(board, job))
+    time: Line = next((one for one in times if least + line_width(one) < width), [])
+    room = width - least - line_width(time) - 2
+    shown = cut("".join(f"  {clean(name)}" for name in names), max(room, 0))
+    return spread([*spans, Span(shown, "bold"), *state], time, width)
+
+
+def _tasks(board: Board) -> Line:
+    """Return the name of an array, and how many of its tasks are in which state."""
+    parts = board.picture.parts
+    if not parts:
+        return []
+    names = [word for word in (parts[0].name, parts[0].owner, parts[0].queue) if word]
+    states = Counter(part.state for part in parts)
+    said = ", ".join(f"{states[state]} {state.value}" for state in JobState if states[state])
+    return [
+        Span("".join(f"  {clean(name)}" for name in names), "bold"),
+        Span(f"  {len(parts)} task{'s' * (len(parts) != 1)}: {said}"),
+    ]
+
+
+def _time(board: Board, job: Job, width: int) -> Line:
+    """Return the time the job has run, of its walltime, and what is left of it."""
+    started_s = job.started_at_s
+    if job.state.is_waiting or started_s is None:
+        asked = "" if job.walltime_s is None else f"{format_clock(job.walltime_s)} asked "
+        return [Span(asked)]
+    end_s = board.picture.at_s
+    if job.state.is_over:
+        if job.ended_at_s is None:  # nobody knows for how long it ran
+            return []
+        end_s = job.ended_at_s
+    elapsed_s = max(end_s - started_s, 0.0)
+    if job.walltime_s is None:
+        return [Span(f"{format_clock(elapsed_s)} ")]
+    text = f" {format_clock(elapsed_s)} of {format_clock(job.walltime_s)}"
+    if job.state.is_over:
+        return [Span(f"{text} ")]
+    left_s = max(job.walltime_s - elapsed_s, 0.0)
+    style = left_style(left_s, job.walltime_s)
+    length = min(max((width - 70) // 4, 0), 20)
+    drawn = [Span("▕"), Span(bar(elapsed_s / max(job.walltime_s, 1), length), style or "ok")]
+    ending = [Span(f"{text}, "), *_left(board, job)]
+    return [*drawn, Span("▏"), *ending] if length >= 5 else ending
+
+
+def _left(board: Board, job: Job) -> Line:
+    """Return what is left of the time of a job that runs: ``69 h left``."""
+    is_running = not (job.state.is_waiting or job.has_ended)
+    if job.walltime_s is None or job.started_at_s is None or not is_running:
+        return []
+    left_s = max(job.started_at_s + job.walltime_s - board.picture.at_s, 0.0)
+    left = "overdue " if left_s == 0 else f"{_hours(left_s)} left "
+    return [Span(left, left_style(left_s, job.walltime_s))]
+
+
+def _hours(seconds: float) -> str:
+    """Return a time that is left: hours count on, as in the walltime beside it."""
+    return f"{seconds / 3600:.0f} h" if seconds >= 10 * 3600 else format_seconds(seconds)
+
+
+def left_style(left_s: float, walltime_s: float) -> str:
+    """Return the style of the time that is left: under a tenth yellow, under a fiftieth red."""
+    if left_s < min(_LATE_S, 0.5 * walltime_s) or left_s < 0.02 * walltime_s:
+        return "critical"
+    return "warning" if left_s < 0.1 * walltime_s else ""
+
+
+def _facts(board: Board) -> list[Line]:
+    """Return asked and used, nodes that answer, the age and the trouble of each source."""
+    picture, job = board.picture, board.picture.job
+    facts: list[Line] = []
+    asked = asked_text(job) if job is not None else ""
+    if asked:
+        facts.append([Span("asked ", "dim"), Span(asked)])
+    if board.nodes:
+        facts.append([Span("using ", "dim"), Span(used_text(board))])
+        facts.append([_nodes_span(board)])
+    for source in picture.sources:
+        text = f"{clean(source.name)} {age(source.age_s)} ago"
+        trouble = f": {clean(' '.join(source.trouble.split()))}" if source.trouble else ""
+        facts.append([Span(text, "" if trouble else "dim"), Span(trouble, "warning")])
+    return [*facts, *_reading(board)]
+
+
+def _nodes_span(board: Board) -> Span:
+    total = len(board.nodes)
+    live = sum(node.status.state is NodeState.LIVE for node in board.nodes)
+    word = "node" if total == 1 else "nodes"
+    return Span(f"{live} of {total} {word}", "" if live == total else "warning")
+
+
+def _reading(board: Board) -> list[Line]:
+    """Say how nodes are read, and by which means the job's processes were found."""
+    ways = Counter(node.status.way for node in board.nodes if node.status.way)
+    said: list[Line] = []
+    if ways:
+        said.append([Span("by " + ", ".join(clean(way) for way in ways), "dim")])
+    found = Counter(
+        node.sample.job.found_by
+        for node in board.nodes
+        if node.sample is not None and node.sample.job is not None
+    )
+    if found:
+        worst = max(found, key=lambda by: (by == "user", found[by]))
+        words = FOUND_BY.get(worst, clean(worst))
+        said.append(
+            [Span("processes: ", "dim"), Span(words, "warning" * (worst == "user") or "dim")]
+        )
+    return said
+
+
+def asked_text(job: Job) -> str:
+    """Return what was asked for: ``3 nodes × 20 cores, 6 GPUs, 120 GiB``."""
+    count = job.nodes_count or len(job.nodes) or None
+    parts = []
+    if count is not None and job.node_cores_count is not None:
+        parts.append(f"{count} node{'s' * (count != 1)} × {_cores(job.node_cores_count)}")
+    else:
+        if count is not None:
+            parts.append(f"{count} node{'s' * (count != 1)}")
+        if job.cores_count is not None:
+            parts.append(_cores(job.cores_count))
+    if job.gpus_count:
+        parts.append(f"{job.gpus_count} GPU{'s' * (job.gpus_count != 1)}")
+    memory = job.memory_bytes
+    if memory is None and job.node_memory_bytes is not None:
+        parts.append(f"{format_bytes(job.node_memory_bytes)} a node")
+    elif memory is not None:
+        parts.append(format_bytes(memory))
+    return ", ".join(parts)
+
+
+def _cores(count: int) -> str:
+    return f"{count} core{'s' * (count != 1)}"
+
+
+def used_text(board: Board) -> str:
+    """Return what is in use on all nodes that answer: ``6.3 cores, 3 GPUs, 4.8 GiB``."""
+    nodes = [node for node in board.nodes if node.is_current]
+    cores = [node.used_cores for node in nodes if node.used_cores is not None]
+    memory = [node.used_bytes for node in nodes if node.used_bytes is not None]
+    utils = [gpu.gpu.util_pct for node in nodes for gpu in node.gpus]
+    known = [util for util in utils if util is not None]
+    parts = [f"{format_cores(sum(cores)) if cores else UNKNOWN} cores"]
+    if utils:
+        busy = f"{sum(util > 0 for util in known)}" if known else UNKNOWN
+        parts.append(f"{busy} of {len(utils)} GPU{'s' * (len(utils) != 1)}")
+    parts.append(format_bytes(sum(memory)) if memory else UNKNOWN)
+    return ", ".join(parts)
+
+
+def _findings(findings: list[Finding], width: int, most_lines: int) -> list[Line]:
+    """Return as many findings as there is room for, the worst first, two on a wide line."""
+    if not findings or most_lines <= 0:
+        return []
+    columns = 2 if width >= _PAIR else 1
+    room = width // columns
+    shown = findings[: columns * min(most_lines, 6)]
+    lines: list[Line] = []
+    for first in range(0, len(shown), columns):
+        line: list[Span] = []
+        for finding in shown[first : first + columns]:
+            span = title_span(finding, room - 2)
+            line += [Span(" "), span, Span(" " * (room - 1 - line_width([span])))]
+        lines.append(line)
+    hidden = len(findings) - len(shown)
+    if hidden:
+        more = [Span(f" +{hidden} more ", "dim")]
+        lines[-1] = spread(fit(lines[-1], width - line_width(more)), more, width)
+    return lines
+
+
+def title_span(finding: Finding, width: int) -> Span:
+    """Return a finding's sign, host and title."""
+    where = f"{clean(finding.host)}: " if finding.host else ""
+    text = f"{SIGNS[finding.severity.name.lower()]} {where}{clean(finding.title)}"
+    return Span(cut(text, width), style_of(finding.severity))

@@ -1,0 +1,48 @@
+"""The help page. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hpcwatch.views.text import Line, Span, fit
+
+_KEYS = (
+    ("Tab  Shift-Tab  1 … 6", "next page, last page, one by its number"),
+    ("↑ ↓  j k", "select"),
+    ("PgUp PgDn  Home End  g G", "by pages, to the ends"),
+    ("Enter", "open what is selected"),
+    ("Esc", "back; lets a filter go"),
+    ("s", "next order of the rows"),
+    ("/", "filter: show only rows with a text in them"),
+    ("p", "pause: the picture stands still, recording goes on"),
+    ("r", "refresh: ask again now"),
+    ("Ctrl-L", "draw the screen anew"),
+    ("Ctrl-Z", "back to the shell; fg comes back"),
+    ("q  Ctrl-C", "back, then quit"),
+)
+_SIGNS = (
+    ("▲", "critical", "critical: the job is at risk, or much of it is wasted"),
+    ("●", "warning", "warning: worth a look"),
+    ("·", "", "information"),
+    ("–", "dim", "unknown, which is not 0"),
+    ("░", "dim", "page cache: the kernel takes it back when memory is wanted"),
+    ("≥", "", "at least: it was so when we began to watch"),
+)
+_WORDS = (
+    "CPU is in cores: 2.1 of 20 is two cores busy. Of a process, 100 % is one core.",
+    "GPU utilisation is the share of time in which any kernel ran, not how well it ran.",
+    "Memory is in binary units. What a bar ends at is the limit that binds on that node.",
+    "hpcwatch explain NAME says more about each figure and finding.",
+)
+
+
+def help_lines(width: int, own: Sequence[tuple[str, str]] = ()) -> list[Line]:
+    """Return the help page; a command's own keys go first, in place of those that are the same."""
+    taken = {key for keys, _ in own for key in keys.split()}
+    keys_of_pages = [pair for pair in _KEYS if not own or not taken & set(pair[0].split())]
+    lines: list[Line] = [[Span(" Keys", "head")]]
+    lines += [[Span(f"   {keys:26}", "bold"), Span(what)] for keys, what in [*own, *keys_of_pages]]
+    lines += [[], [Span(" Signs", "head")]]
+    lines += [[Span(f"   {sign}  ", style), Span(what)] for sign, style, what in _SIGNS]
+    lines += [[], [Span(" Figures", "head")], *([Span(f"   {words}")] for words in _WORDS)]
+    return [fit(line, width) for line in lines]

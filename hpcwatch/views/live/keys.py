@@ -1,0 +1,111 @@
+"""What a terminal sends for a key, as the key's name. Knows nothing of the terminal itself."""
+
+from __future__ import annotations
+
+import codecs
+
+_ESC = "\x1b"
+
+_CONTROLS = {
+    "\r": "enter",
+    "\n": "enter",
+    "\t": "tab",
+    "\x7f": "backspace",
+    "\x08": "backspace",
+    "\x0c": "redraw",
+    "\x15": "clear",
+}
+_SEQUENCES = {
+    "[A": "up",
+    "[B": "down",
+    "[C": "right",
+    "[D": "left",
+    "[1;2C": "shift-right",
+    "[1;2D": "shift-left",
+    "[c": "shift-right",
+    "[d": "shift-left",
+    "[H": "home",
+    "[F": "end",
+    "[Z": "shift-tab",
+    "[1~": "home",
+    "[7~": "home",
+    "[4~": "end",
+    "[8~": "end",
+    "[5~": "pgup",
+    "[6~": "pgdn",
+    "OA": "up",
+    "OB": "down",
+    "OC": "right",
+    "OD": "left",
+    "OH": "home",
+    "OF": "end",
+    "OM": "enter",
+}
+"""xterm's, rxvt's and the Linux console's, with the cursor keys in either mode."""
+
+_STRINGS = "]P^_X"  # what begins a string, which BEL or ESC \ ends
+_MOST = 256  # no sequence is longer: whoever sends more sends no keys
+
+
+class Decoder:
+    """Turns bytes into keys. A sequence may come in any number of pieces.
+
+    A key is a printable character, or a word: ``up``, ``down``, ``left``, ``right``,
+    ``shift-left``, ``shift-right``, ``pgup``, ``pgdn``, ``home``, ``end``, ``enter``, ``esc``,
+    ``tab``, ``shift-tab``, ``backspace``, ``clear`` (Ctrl-U), ``redraw`` (Ctrl-L). All else is left
+    out.
+    """
+
+    def __init__(self) -> None:
+        self._text = codecs.getincrementaldecoder("utf-8")("ignore")
+        self._pending = ""
+
+    @property
+    def is_pending(self) -> bool:
+        """True in the middle of a sequence, or after an Esc that may begin one."""
+        return bool(self._pending)
+
+    def feed(self, data: bytes) -> list[str]:
+        """Return the keys that are complete."""
+        keys: list[str] = []
+        for character in self._text.decode(data):
+            self._take(character, keys)
+        return keys
+
+    def flush(self) -> list[str]:
+        """Nothing came for a while: an Esc that was alone is the key, half a sequence is none."""
+        keys = ["esc"] if self._pending == _ESC else []
+        self._pending = ""
+        return keys
+
+    def _take(self, character: str, keys: list[str]) -> None:
+        if not self._pending:
+            if character == _ESC:
+                self._pending = character
+            elif character in _CONTROLS:
+                keys.append(_CONTROLS[character])
+            elif character.isprintable():
+                keys.append(character)
+            return
+        if self._pending == _ESC and character not in "[O" + _STRINGS:
+            # A person's Esc, and the next key close behind it.
+            keys.append("esc")
+            self._pending = ""
+            self._take(character, keys)
+            return
+        self._pending += character
+        if self._is_complete():
+            name = _SEQUENCES.get(self._pending[1:])
+            self._pending = ""
+            if name is not None:
+                keys.append(name)
+
+    def _is_complete(self) -> bool:
+        kind, last = self._pending[1], self._pending[-1]
+        if len(self._pending) > _MOST:
+            return True
+        if kind in _STRINGS:
+            return last == "\x07" or self._pending.endswith(_ESC + "\\")
+        if len(self._pending) == 2:
+            return False
+        return kind == "O" or not " " <= last <= "?"

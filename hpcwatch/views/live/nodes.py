@@ -1,0 +1,246 @@
+"""NODES: a line for each node, what needs a look first. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
+
+from hpcwatch.session import NodeState
+from hpcwatch.units import UNKNOWN, format_bytes, format_cores, three_digits
+from hpcwatch.views.live.board import Board, natural, trouble
+from hpcwatch.views.live.figures_text import (
+    amount,
+    cores_cell,
+    flags_cell,
+    gpus_cell,
+    memory_cell,
+    process_text,
+    rate,
+)
+from hpcwatch.views.live.layout import Column, Row, cell
+from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
+from hpcwatch.views.live.rows import NodeFigures
+from hpcwatch.views.live.timelines import total_lines
+from hpcwatch.views.live.words import age, last_values_text, status_text
+from hpcwatch.views.text import Line, Span, clean, cut
+
+_SUMMED = 3  # more nodes than this are summed up
+_ROOMY = 10  # lines from which on min and max stand below the mean
+_LOW = 6  # fewer lines are for the nodes alone
+_LEAST_PROCESS = 14
+_LONG_HOST = 20
+
+Value = Callable[[NodeFigures], "float | None"]
+
+
+def _falling(value: Value) -> Callable[[Board], Callable[[NodeFigures], object]]:
+    """Return an order that puts the largest first and the unknown last."""
+
+    def key(node: NodeFigures) -> object:
+        number = value(node)
+        return number is None, -(number or 0.0), natural(node.host)
+
+    return lambda _board: key
+
+
+def gpu_util(node: NodeFigures) -> float | None:
+    """Return the mean utilisation of a node's devices in percent."""
+    known = [gpu.gpu.util_pct for gpu in node.gpus if gpu.gpu.util_pct is not None]
+    return sum(known) / len(known) if known else None
+
+
+class _Shape(NamedTuple):
+    """What is alike on all nodes, and how long bars are."""
+
+    cores_count: int | None
+    """None if nodes differ."""
+    limit_bytes: int | None
+    """None if nodes differ."""
+    cores_bar: int
+    memory_bar: int
+    has_gpus: bool
+    has_swap: bool
+
+
+def _shape(nodes: Sequence[NodeFigures], width: int) -> _Shape:
+    counts = {node.cores_count for node in nodes if node.sample is not None}
+    limits = {node.limit.limit_bytes for node in nodes if node.sample is not None}
+    spare = max(width - 80, 0)
+    return _Shape(
+        cores_count=next(iter(counts)) if len(counts) == 1 else None,
+        limit_bytes=next(iter(limits)) if len(limits) == 1 else None,
+        cores_bar=min(6 + spare // 8, 20),
+        memory_bar=min(8 + spare // 6, 24),
+        has_gpus=any(node.gpus for node in nodes),
+        has_swap=any(node.swap_bytes for node in nodes),
+    )
+
+
+class NodesPage(ListPage[NodeFigures]):
+    """The nodes as a table."""
+
+    name = "NODES"
+    noun = ("node", "nodes")
+    sorts = (
+        Sort("trouble", trouble),
+        Sort("name", lambda _board: lambda node: natural(node.host)),
+        Sort("CPU", _falling(lambda node: node.used_cores)),
+        Sort("memory", _falling(lambda node: node.used_bytes)),
+        Sort("GPU", _falling(gpu_util)),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shape = _shape((), 80)
+
+    def lines(self, board: Board, pattern: str, width: int, height: int) -> list[Line]:
+        """Return at most ``height`` lines; where there is room to spare, use over time, too."""
+        made = super().lines(board, pattern, width, height)
+        below = [[], *total_lines(board, width)]
+        return made + below if len(made) + len(below) <= height else made
+
+    def items(self, board: Board) -> Sequence[NodeFigures]:
+        """Return all nodes."""
+        return board.nodes
+
+    def key(self, item: NodeFigures) -> Hashable:
+        """A node is known by its host."""
+        return item.host
+
+    def words(self, item: NodeFigures) -> str:
+        """Filter by host, state, and top process."""
+        top = item.top.name if item.top is not None else ""
+        return f"{item.host} {item.status.state.value} {item.status.reason} {top}"
+
+    def opens(self, item: NodeFigures) -> Target:
+        """Open the node."""
+        return Target(Kind.NODE, item.host)
+
+    def nothing(self, board: Board) -> str:
+        """Say why there is no node."""
+        return "no node is known yet" if board.picture.job is not None else "no node"
+
+    def foot(
+        self, board: Board, items: Sequence[NodeFigures], width: int, height: int
+    ) -> list[Row]:
+        """Sum up the nodes that answer: mean, min and max."""
+        self._shape = _shape(board.nodes, width)
+        known = [node for node in items if node.is_current]
+        if len(known) <= _SUMMED or height < _LOW:
+            return []
+        return _summaries(known, self._shape)[: 3 if height >= _ROOMY else 1]
+
+    def table(
+        self, board: Board, items: Sequence[NodeFigures], width: int
+    ) -> tuple[list[Column], list[Row]]:
+        """Return a row a node; one without figures has a message."""
+        shape = self._shape
+        host = min(max((len(node.host) for node in board.nodes), default=4), _LONG_HOST)
+        cpu = "CPU" if shape.cores_count is None else f"CPU of {shape.cores_count}"
+        memory = "memory"
+        if shape.limit_bytes is not None:
+            memory = f"memory of {format_bytes(shape.limit_bytes)}"
+        columns = [
+            Column("node", is_left=True, least=host),
+            Column("", is_left=True, least=2),
+            Column(cpu, is_left=True, least=shape.cores_bar + 5),
+            Column("load", least=5),
+            Column(memory, is_left=True, least=shape.memory_bar + 6),
+            Column("swap", least=4, rank=1 if shape.has_swap else 9),
+            Column("GPUs %", is_left=True, rank=0 if shape.has_gpus else 8),
+            Column("disk/s", least=6, rank=7),
+            Column("net/s", least=6, rank=6),
+            Column("top process", is_left=True, least=_LEAST_PROCESS, rank=3, is_open=True),
+        ]
+        room = max(width - 60, 16)
+        return columns, [self._row(board, node, room, len(columns)) for node in items]
+
+    def _row(self, board: Board, node: NodeFigures, room: int, count: int) -> Row:
+        name: Line = cell(cut(clean(node.host), _LONG_HOST))
+        if not node.is_current:
+            return Row([name] + [cell("")] * (count - 1), _message(board, node))
+        shape = self._shape
+        last = cell(process_text(node))
+        is_old = node.status.state is not NodeState.LIVE
+        if is_old:
+            since_s = board.picture.monotonic_s - node.status.since_s
+            last = [Span(f"stale {age(since_s)}", "warning")]
+        cells: list[Line] = [
+            name,
+            flags_cell(board.findings.get(node.host, [])),
+            cores_cell(node, shape.cores_count is not None, shape.cores_bar),
+            cell(UNKNOWN if node.load_count is None else three_digits(node.load_count)),
+            memory_cell(node, shape.limit_bytes is not None, shape.memory_bar),
+            cell(_swap(node.swap_bytes)),
+            gpus_cell(board, node, room),
+            cell(rate(node.disk_bytes_per_s)),
+            cell(rate(node.net_bytes_per_s)),
+            last,
+        ]
+        if is_old:
+            cells[2:-1] = [[Span(span.text, "dim") for span in one] for one in cells[2:-1]]
+        return Row(cells)
+
+
+def _swap(swap_bytes: float | None) -> str:
+    return "0" if swap_bytes == 0 else format_bytes(swap_bytes)
+
+
+def _message(board: Board, node: NodeFigures) -> Line:
+    now_s = board.picture.monotonic_s
+    said = status_text(node.status, now_s)
+    if node.status.state is NodeState.LIVE:
+        return [Span("connected, waiting for its first reading", "dim")]
+    if node.status.state is NodeState.LOST:
+        spans = [Span("▲ " + said, "critical")]
+        return [*spans, Span(f" · {last_values_text(node.status, now_s)}", "dim")]
+    return [Span(said, "dim")]
+
+
+class _Spread(NamedTuple):
+    """A figure over all nodes: (mean, min, max), and whose the last two are."""
+
+    values: tuple[float | None, float | None, float | None] = (None, None, None)
+    hosts: tuple[str, str, str] = ("", "", "")
+
+
+def _spread(nodes: Sequence[NodeFigures], value: Value) -> _Spread:
+    known = [(number, node) for node in nodes if (number := value(node)) is not None]
+    if not known:
+        return _Spread()
+    numbers = [number for number, _ in known]
+    low, high = min(numbers), max(numbers)
+    mean = sum(numbers) / len(numbers)
+    lowest, highest = (known[numbers.index(one)][1].host for one in (low, high))
+    return _Spread((mean, low, high), ("", clean(lowest), clean(highest)))
+
+
+def _summaries(nodes: Sequence[NodeFigures], shape: _Shape) -> list[Row]:
+    """Return the mean, the smallest, the largest, and whose those are."""
+    cores = _spread(nodes, lambda node: node.used_cores)
+    load = _spread(nodes, lambda node: node.load_count)
+    used = _spread(nodes, lambda node: node.used_bytes)
+    swap = _spread(nodes, lambda node: node.swap_bytes)
+    util = _spread(nodes, gpu_util)
+    disk = _spread(nodes, lambda node: node.disk_bytes_per_s)
+    net = _spread(nodes, lambda node: node.net_bytes_per_s)
+    rows = []
+    for place, name in enumerate(("mean", "min", "max")):
+        pct, loaded = util.values[place], load.values[place]
+        cores_text = f"{format_cores(cores.values[place]):>4} "
+        used_text = f"{amount(used.values[place], shape.limit_bytes):>4} "
+        gpu = f"{UNKNOWN if pct is None else format(pct, '.0f'):>3} {cut(util.hosts[place], 8)}"
+        cells: list[Line] = [
+            cell(name, "dim"),
+            cell(""),
+            cell(cores_text + cut(cores.hosts[place], shape.cores_bar)),
+            cell(UNKNOWN if loaded is None else three_digits(loaded)),
+            cell(used_text + cut(used.hosts[place], shape.memory_bar)),
+            cell(_swap(swap.values[place])),
+            cell(gpu if shape.has_gpus else ""),
+            cell(rate(disk.values[place])),
+            cell(rate(net.values[place])),
+            cell(""),
+        ]
+        rows.append(Row(cells))
+    return rows

@@ -1,0 +1,79 @@
+"""One picture as text: what `--once` prints. Reads without colour and in any width. Pure."""
+
+from __future__ import annotations
+
+import textwrap
+
+from hpcwatch.findings import Finding
+from hpcwatch.views.live.board import Board, Figures
+from hpcwatch.views.live.gpus import GpusPage, gpu_table
+from hpcwatch.views.live.head import head, title_span
+from hpcwatch.views.live.layout import table
+from hpcwatch.views.live.nodes import NodesPage
+from hpcwatch.views.live.picture import Picture
+from hpcwatch.views.live.processes import ProcessesPage, process_table
+from hpcwatch.views.live.tasks import TasksPage
+from hpcwatch.views.live.waiting import waiting_lines
+from hpcwatch.views.text import Line, Span, clean, fit, render
+
+_PROCESSES = 10
+
+
+def text_of(picture: Picture, width: int, height: int | None, coloured: bool) -> str:
+    """Return a picture as text that ends in a newline, no line wider than ``width``.
+
+    With ``height`` what does not fit is left out and counted.
+    """
+    board = Figures().board(picture)
+    lines = _lines(board, width)
+    if height is not None and len(lines) > height:
+        hidden = len(lines) - height + 1
+        lines = [*lines[: height - 1], [Span(f" … {hidden} more lines", "dim")]]
+    fitted = [fit(line, width) for line in lines]
+    return "".join(render(_bare(line), coloured) + "\n" for line in fitted)
+
+
+def _bare(line: Line) -> Line:
+    """Return a line without blanks at its right end."""
+    kept = list(line)
+    while kept and not kept[-1].text.rstrip(" "):
+        kept.pop()
+    if kept:
+        kept[-1] = Span(kept[-1].text.rstrip(" "), kept[-1].style)
+    return kept
+
+
+def _lines(board: Board, width: int) -> list[Line]:
+    job = board.picture.job
+    lines = head(board._replace(picture=board.picture._replace(findings=[])), width, 50)
+    if job is not None and job.state.is_waiting and not board.nodes:
+        lines += waiting_lines(board, job, width)[:-2]
+    if len(board.picture.parts) > 1:
+        lines += [[], *TasksPage().whole(board, width)]
+    if board.nodes:
+        lines += [[], *NodesPage().whole(board, width)]
+    gpus = GpusPage().items(board)
+    if gpus:
+        lines += [[], *table(*gpu_table(board, gpus, width), width)]
+    lines += _findings(board.picture.findings, width)
+    processes = sorted(ProcessesPage().items(board), key=lambda one: -(one.cores or 0.0))
+    if processes:
+        shown = processes[:_PROCESSES]
+        lines += [[], *table(*process_table(shown, width), width)]
+        if len(processes) > len(shown):
+            lines.append([Span(f" … {len(processes) - len(shown)} more processes", "dim")])
+    return lines
+
+
+def _findings(findings: list[Finding], width: int) -> list[Line]:
+    """Return each finding with what to do about it."""
+    lines: list[Line] = []
+    for finding in findings:
+        lines += [[], [Span(" "), title_span(finding, width - 1)]]
+        advice = clean(" ".join(finding.advice.split()))
+        rows = textwrap.wrap(advice, max(min(width, 100) - 4, 20))
+        lines += [[Span(f"   {row}")] for row in rows]
+        for change in finding.directives:
+            lines += [[Span(f"   - {clean(change.old)}", "dim")]] if change.old else []
+            lines += [[Span(f"   + {clean(change.new)}", "ok")]] if change.new else []
+    return lines

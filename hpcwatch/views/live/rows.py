@@ -1,0 +1,181 @@
+"""The figures of a node at one moment: records that pages are drawn from. Pure.
+
+A timeline grows while a picture is paused. So what is drawn is drawn from these records, and
+histories are cut where the record's own sample ends.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from hpcwatch.limits import Limit, job_used_bytes
+from hpcwatch.probe.schema import Gpu, Node, Process, Sample
+from hpcwatch.session import NodeState, NodeStatus
+from hpcwatch.timeline import HostTimeline
+
+_BRIDGED_S = 60.0
+"""A device whose readings are missing for so long between zeros was idle meanwhile."""
+
+
+class Idle(NamedTuple):
+    """Since when a device's utilisation has been 0, on its node's clock."""
+
+    since_s: float
+    is_least: bool
+    """True if nothing else was ever read: it may have been idle before."""
+
+
+class GpuFigures(NamedTuple):
+    """A device of a node."""
+
+    host: str
+    gpu: Gpu
+    idle: Idle | None
+    at_s: float
+    """When it was read."""
+
+
+class Before(NamedTuple):
+    """What rates of a node are reckoned from: the sample before the latest."""
+
+    uptime_s: float
+    node: Node | None
+
+
+class NodeFigures(NamedTuple):
+    """A node at one moment. None is unknown."""
+
+    host: str
+    status: NodeStatus
+    history: HostTimeline | None = None
+    sample: Sample | None = None
+    before: Before | None = None
+    cores_count: int | None = None
+    """Cores the job may use here."""
+    used_cores: float | None = None
+    load_count: float | None = None
+    used_bytes: float | None = None
+    limit: Limit = Limit(None, None, None)
+    cache_bytes: int | None = None
+    swap_bytes: int | None = None
+    peak_bytes: int | None = None
+    gpus: tuple[GpuFigures, ...] = ()
+    disk_bytes_per_s: float | None = None
+    net_bytes_per_s: float | None = None
+    process_cores: Mapping[int, float] = MappingProxyType({})
+    top: Process | None = None
+    """The process with the most CPU, then the most memory."""
+
+    @property
+    def is_current(self) -> bool:
+        """True if there are figures, and they are the present's: not those of a lost node."""
+        return self.sample is not None and self.status.state in (NodeState.LIVE, NodeState.STALE)
+
+    def readings(self, metric: str, seconds: float, gpu: str | None = None) -> list[float]:
+        """Return a metric's means over the last seconds before the latest sample."""
+        if self.history is None or self.sample is None:
+            return []
+        columns = self.history.columns if gpu is None else self.history.gpus[gpu].columns
+        times = self.history.at_s
+        last = bisect_right(times, self.sample.at_s)
+        first = bisect_right(times, self.sample.at_s - seconds)
+        return list(columns[metric].mean[first:last])
+
+
+def figures_of(
+    status: NodeStatus,
+    history: HostTimeline,
+    sample: Sample,
+    known: NodeFigures | None,
+    cores_count: int | None,
+) -> NodeFigures:
+    """Work out a node's figures; ``known`` are those of the sample before, if there are any."""
+    columns, node, job, cgroup = history.columns, sample.node, sample.job, sample.cgroup
+    cache = cgroup.cache_bytes if cgroup is not None and cgroup.is_job else None
+    if cache is None and node is not None:
+        cache = node.memory_cached_bytes
+    swap = job.swap_bytes if job is not None else None
+    if swap is None and node is not None:
+        swap = node.swap_used_bytes
+    return NodeFigures(
+        host=status.host,
+        status=status,
+        history=history,
+        sample=sample,
+        before=_before(known),
+        cores_count=cores_count,
+        used_cores=_last(columns["cpu_cores"].mean),
+        load_count=node.load_1min_count if node is not None else None,
+        used_bytes=job_used_bytes(sample),
+        limit=history.limit,
+        cache_bytes=cache,
+        swap_bytes=swap,
+        peak_bytes=history.used_peak_bytes,
+        gpus=_gpus(status.host, history, sample, known),
+        disk_bytes_per_s=_sum(
+            _last(columns["read_bytes_per_s"].mean), _last(columns["written_bytes_per_s"].mean)
+        ),
+        net_bytes_per_s=_last(columns["net_bytes_per_s"].mean),
+        process_cores=history.process_cores,
+        top=_top(sample, history.process_cores),
+    )
+
+
+def _before(known: NodeFigures | None) -> Before | None:
+    if known is None or known.sample is None:
+        return known.before if known is not None else None
+    return Before(known.sample.uptime_s, known.sample.node)
+
+
+def _top(sample: Sample, cores: dict[int, float]) -> Process | None:
+    best, best_cores, best_bytes = None, -1.0, -1
+    for process in sample.processes or ():
+        used = cores.get(process.pid, 0.0)
+        if used < best_cores:
+            continue
+        resident = process.rss_bytes or 0
+        if used > best_cores or resident > best_bytes:
+            best, best_cores, best_bytes = process, used, resident
+    return best
+
+
+def _gpus(
+    host: str, history: HostTimeline, sample: Sample, known: NodeFigures | None
+) -> tuple[GpuFigures, ...]:
+    if not sample.gpus:
+        return ()
+    before = {one.gpu.uuid: one.idle for one in known.gpus} if known is not None else {}
+    return tuple(
+        GpuFigures(host, gpu, _idle(history, gpu, before.get(gpu.uuid)), sample.at_s)
+        for gpu in sample.gpus
+    )
+
+
+def _idle(history: HostTimeline, gpu: Gpu, before: Idle | None) -> Idle | None:
+    """Return since when a device is idle; None if it is not, or nobody can tell."""
+    timeline = history.gpus.get(gpu.uuid)
+    if timeline is None or gpu.util_pct is None or timeline.columns["util_pct"].high[-1] > 0:
+        return None
+    if before is not None:
+        return before
+    times, high = history.at_s, timeline.columns["util_pct"].high
+    since_s = times[-1]
+    for index in range(len(high) - 1, -1, -1):
+        if since_s - times[index] > _BRIDGED_S or high[index] > 0:
+            return Idle(since_s, is_least=False)
+        if high[index] == 0:
+            since_s = times[index]
+    return Idle(since_s, is_least=True)
+
+
+def _last(values: array[float]) -> float | None:
+    return values[-1] if values and values[-1] == values[-1] else None
+
+
+def _sum(*values: float | None) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

@@ -1,0 +1,127 @@
+"""What a program said of itself, in words: its phases and results. Pure."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hpcwatch.events import LOG
+from hpcwatch.report import Report
+from hpcwatch.steps import Phase, phases, results
+from hpcwatch.store import Event
+from hpcwatch.timeline import Timeline
+from hpcwatch.units import UNKNOWN, format_clock, format_cores, format_seconds
+from hpcwatch.views.text import Line, Span, clean, cut, width_of
+
+_PHASES_SHOWN = 8
+_RESULTS_SHOWN = 12
+_NAME_COLUMNS = 28
+_LEAST_COVERAGE = 0.5  # a phase shorter than the interval was hardly seen
+
+
+class PhaseRow(NamedTuple):
+    """All phases of one name at one depth."""
+
+    name: str
+    depth: int
+    times_count: int
+    started_at_s: float
+    total_s: float | None
+    """None if the end of one is not known."""
+    cores_mean: float | None
+    """Cores in use meanwhile, on all nodes; None where too little was seen."""
+    errors_count: int
+
+
+def now_text(open_phases: Sequence[str], latest: Event | None) -> str:
+    """Say what goes on: ``train › epoch · accuracy 0.97, loss 0.0951``."""
+    parts = [" › ".join(open_phases)] if open_phases else []
+    if latest is not None:
+        values = ", ".join(f"{name} {value_text(value)}" for name, value in latest.fields.items())
+        label = "" if latest.name == LOG or latest.name in latest.fields else latest.name
+        parts.append(" ".join(part for part in (label, values) if part))
+    return " · ".join(parts)
+
+
+def value_text(value: object) -> str:
+    """Return a value as it is read: numbers with four digits at least where they have them."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return UNKNOWN if value is None else str(value).lower() if value is True else str(value)
+    if not math.isfinite(value):
+        return str(value)
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
+
+
+def step_lines(report: Report, label: int, width: int) -> list[Line]:
+    """Return the report's lines on phases and results, behind labels of ``label`` columns."""
+    rows = phase_rows(phases(report.events), report.timeline)
+    made = _phase_lines(rows, report.run.started_at_s, label)
+    found = list(results(report.events).items())
+    shown = [f"{name} {value_text(value)}" for name, value in found[-_RESULTS_SHOWN:]]
+    if len(found) > len(shown):
+        shown.append(f"{len(found) - len(shown)} more")
+    wrapped = textwrap.wrap(clean(", ".join(shown)), max(width - label, 10))
+    for place, row in enumerate(wrapped):
+        made.append([Span(f"{'Results' if place == 0 else '':{label}}{row}")])
+    return made
+
+
+def phase_rows(found: Sequence[Phase], timeline: Timeline) -> list[PhaseRow]:
+    """Return phases summed up by name and depth, in the order in which they first began."""
+    groups: dict[tuple[int, str], list[Phase]] = {}
+    for phase in found:
+        groups.setdefault((phase.depth, phase.name), []).append(phase)
+    return [_summed(group, timeline) for group in groups.values()]
+
+
+def _summed(group: list[Phase], timeline: Timeline) -> PhaseRow:
+    known = [phase.duration_s for phase in group if phase.duration_s is not None]
+    parts = [
+        host.part("cpu_cores", phase.started_at_s, phase.started_at_s + phase.duration_s)
+        for phase in group
+        if phase.duration_s is not None
+        for host in timeline.hosts.values()
+    ]
+    asked_s = sum(known) * len(timeline.hosts)
+    seen_s = sum(part.known_s for part in parts)
+    core_s = sum(part.average() * part.known_s for part in parts if part.known_s)
+    is_seen = asked_s > 0 and seen_s >= _LEAST_COVERAGE * asked_s
+    return PhaseRow(
+        name=group[0].name,
+        depth=group[0].depth,
+        times_count=len(group),
+        started_at_s=group[0].started_at_s,
+        total_s=sum(known) if len(known) == len(group) else None,
+        cores_mean=core_s / seen_s * len(timeline.hosts) if is_seen else None,
+        errors_count=sum(phase.error is not None for phase in group),
+    )
+
+
+def _phase_lines(rows: list[PhaseRow], started_at_s: float, label: int) -> list[Line]:
+    if not rows:
+        return []
+    head = f"{'':{label}}{'phase':{_NAME_COLUMNS}}{'from':>9}{'took':>12}{'cores':>8}"
+    made: list[Line] = [[Span(head, "dim")]]
+    for row in rows[:_PHASES_SHOWN]:
+        name = "  " * min(row.depth, 4) + clean(row.name)
+        name = f"{name} ×{row.times_count:,}" if row.times_count > 1 else name
+        name = cut(name, _NAME_COLUMNS - 1)
+        start = format_clock(max(row.started_at_s - started_at_s, 0.0))
+        took = "not ended" if row.total_s is None else format_seconds(row.total_s)
+        text = f"{'':{label}}{name}{' ' * (_NAME_COLUMNS - width_of(name))}"
+        line = [Span(f"{text}{start:>9}{took:>12}{format_cores(row.cores_mean):>8}")]
+        if row.errors_count:
+            line.append(
+                Span(
+                    f"  {row.errors_count:,} failed" if row.times_count > 1 else "  failed",
+                    "warning",
+                )
+            )
+        made.append(line)
+    if len(rows) > _PHASES_SHOWN:
+        made.append([Span(f"{'':{label}}{len(rows) - _PHASES_SHOWN} more phases", "dim")])
+    return made

@@ -1,0 +1,207 @@
+"""A report's figures as small tables of words, for the views that can show a table. Pure.
+
+Names of hosts, programs and the like are as foreign as they came: the views make them harmless.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hpcwatch.earlier import EarlierRun
+from hpcwatch.report import GpuSummary, Report
+from hpcwatch.units import (
+    UNKNOWN,
+    format_bytes,
+    format_clock,
+    format_cores,
+    format_pct,
+    format_seconds,
+    three_digits,
+)
+
+_MOST_EVENTS = 100
+FEW_GPUS = 8  # so many are told one by one, more are summed up
+
+
+class Table(NamedTuple):
+    """Words in rows. Columns from ``numbers_from`` on hold numbers."""
+
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    numbers_from: int
+
+
+def asked_and_used(report: Report) -> Table:
+    """CPU, memory, each GPU and the time: what was asked or allowed, the mean, the peak."""
+    summary = report.summary
+    asked = "asked" if report.run.job is not None else "allowed"
+    cores = summary.cores_allocated
+    used = format_cores(summary.cores_used_mean)
+    if summary.cpu_efficiency_pct is not None:
+        used += f" ({format_pct(summary.cpu_efficiency_pct)})"
+    peaks = [host.columns["cpu_cores"].high for host in report.timeline.hosts.values()]
+    top = max((value for high in peaks for value in high if value == value), default=None)
+    # Peaks of several nodes need not have come together: their sum would be nobody's.
+    where = " on one node" if len(peaks) > 1 and top is not None else ""
+    rows = [("CPU", _cores(cores), used, format_cores(top) + where), _memory(report)]
+    if len(summary.gpus) <= FEW_GPUS:
+        rows += [_gpu(report, gpu) for gpu in summary.gpus]
+    else:
+        rows.append(_all_gpus(summary.gpus))
+    asked_s = report.run.job.walltime_s if report.run.job is not None else None
+    wall = format_clock(summary.wall_s)
+    if asked_s:
+        wall += f" ({format_pct(100 * summary.wall_s / asked_s)})"
+    rows.append(("Time", format_clock(asked_s), wall, UNKNOWN))
+    return Table(("", asked, "used (mean)", "peak"), rows, 1)
+
+
+def _cores(count: int | None) -> str:
+    return UNKNOWN if count is None else f"{count} core{'s' if count != 1 else ''}"
+
+
+def _memory(report: Report) -> tuple[str, ...]:
+    summary = report.summary
+    limit = summary.memory_limit_bytes
+    means = [
+        host.part("used_bytes", host.at_s[0] - 1, host.at_s[-1]).average()
+        for host in report.timeline.hosts.values()
+        if host.at_s
+    ]
+    mean = max((one for one in means if one == one), default=None)
+    used = format_bytes(mean)
+    if mean is not None and limit:
+        used += f" ({format_pct(100 * mean / limit)})"
+    sign = "" if summary.memory_peak_exact or summary.memory_peak_bytes is None else "≥ "
+    peak = sign + format_bytes(summary.memory_peak_bytes)
+    return (
+        "Memory" + (" of the fullest node" if len(means) > 1 else ""),
+        format_bytes(limit),
+        used,
+        peak,
+    )
+
+
+def _gpu(report: Report, gpu: GpuSummary) -> tuple[str, ...]:
+    where = f" on {gpu.host}" if len(report.timeline.hosts) > 1 else ""
+    facts = [format_pct(gpu.util_max_pct)]
+    if gpu.memory_peak_bytes is not None:
+        facts.append(
+            f"{format_bytes(gpu.memory_peak_bytes)} of {format_bytes(gpu.memory_total_bytes)}"
+        )
+    if gpu.energy_j is not None:
+        facts.append(f"{three_digits(gpu.energy_j / 3.6e6)} kWh in all")
+    return f"GPU {gpu.index}{where}", gpu.name, format_pct(gpu.util_mean_pct), ", ".join(facts)
+
+
+def _all_gpus(gpus: list[GpuSummary]) -> tuple[str, ...]:
+    """Sum up more devices than anybody reads one by one."""
+    means = [gpu.util_mean_pct for gpu in gpus if gpu.util_mean_pct is not None]
+    peaks = [gpu.memory_peak_bytes for gpu in gpus if gpu.memory_peak_bytes is not None]
+    mean = sum(means) / len(means) if means else None
+    used = format_pct(mean) + (f", {min(means):.0f} to {max(means):.0f} % each" if means else "")
+    fullest = f"{format_bytes(max(peaks))} on the fullest" if peaks else UNKNOWN
+    return f"{len(gpus)} GPUs", ", ".join(dict.fromkeys(gpu.name for gpu in gpus)), used, fullest
+
+
+def gpus(report: Report) -> Table:
+    """A row a device: utilisation, memory, power, energy."""
+    rows = [
+        (
+            f"{gpu.host} GPU {gpu.index}",
+            format_pct(gpu.util_mean_pct),
+            format_pct(gpu.util_max_pct),
+            format_seconds(gpu.idle_s),
+            format_bytes(gpu.memory_peak_bytes),
+            UNKNOWN if gpu.power_mean_w is None else f"{three_digits(gpu.power_mean_w)} W",
+            UNKNOWN if gpu.energy_j is None else f"{three_digits(gpu.energy_j / 3.6e6)} kWh",
+        )
+        for gpu in report.summary.gpus
+    ]
+    head = ("GPU", "busy (mean)", "peak", "idle for", "memory peak", "power (mean)", "energy")
+    return Table(head, rows, 1)
+
+
+def nodes(report: Report) -> Table:
+    """A row a node: cores, memory, volumes, readings."""
+    rows = [
+        (
+            node.host,
+            format_cores(node.cores_used_mean),
+            format_bytes(node.memory_peak_bytes),
+            format_bytes(node.memory_limit_bytes),
+            format_bytes(node.read_bytes),
+            format_bytes(node.written_bytes),
+            f"{node.samples:,}",
+        )
+        for node in report.nodes
+    ]
+    head = ("node", "cores (mean)", "memory peak", "limit", "read", "wrote", "readings")
+    return Table(head, rows, 1)
+
+
+def processes(report: Report) -> Table:
+    """The largest processes, with the command of each."""
+    rows = [
+        (
+            shlex.join(one.argv) if one.argv else one.name,
+            one.host,
+            str(one.pid),
+            cpu_time(one.cpu_s),
+            format_bytes(one.memory_peak_bytes),
+            format_bytes(one.gpu_memory_peak_bytes),
+        )
+        for one in report.processes
+    ]
+    return Table(("process", "node", "pid", "CPU time", "memory peak", "GPU memory"), rows, 2)
+
+
+def events(report: Report) -> Table:
+    """The program's steps and what else was marked, with the time since the start."""
+    rows = [
+        (
+            format_clock(max(event.at_s - report.run.started_at_s, 0.0)),
+            event.name,
+            ", ".join(f"{name} {_plain(value)}" for name, value in event.fields.items()),
+        )
+        for event in report.events[:_MOST_EVENTS]
+    ]
+    more = len(report.events) - len(rows)
+    if more:
+        rows.append(("…", f"{more:,} more", ""))
+    return Table(("after", "event", "what"), rows, 3)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return three_digits(value) if isinstance(value, float) and value >= 0 else json.dumps(value)
+
+
+def earlier(runs: list[EarlierRun]) -> Table:
+    """Earlier runs of the same name, the latest first."""
+    rows = [
+        (
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(one.started_at_s)),
+            one.id,
+            format_clock(one.wall_s),
+            one.how,
+            format_cores(one.cores_used_mean),
+            format_bytes(one.memory_peak_bytes),
+            format_pct(one.gpu_util_mean_pct),
+        )
+        for one in runs
+    ]
+    head = ("started", "run", "took", "ended", "cores (mean)", "memory peak", "GPU busy")
+    return Table(head, rows, 4)
+
+
+def cpu_time(value: float | None) -> str:
+    """Format CPU time, which no clock shows: seconds, from an hour on hours."""
+    if value is None:
+        return UNKNOWN
+    return f"{three_digits(value)} s" if value < 3600 else f"{three_digits(value / 3600)} h"

@@ -1,0 +1,63 @@
+"""One cluster for all tests that ask for it; who asks cleans up his own jobs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from cluster.cluster import Cluster, missing
+from cluster.hosts import processes_of
+from cluster.questions import Questions, questions
+
+Submit = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Cluster]:
+    """A cluster that is up."""
+    reason = missing()
+    if reason:
+        pytest.skip(reason)
+    with Cluster() as cluster:
+        namespaces = [os.readlink(f"/proc/{host.pid}/ns/pid") for host in cluster.hosts.values()]
+        yield cluster
+    left = [process for namespace in namespaces for process in processes_of(namespace)]
+    assert (left, cluster.folder.exists()) == ([], False)
+
+
+@pytest.fixture(scope="session")
+def ask(slurm: Cluster) -> Iterator[Questions]:
+    """alice's hpcwatch, that finds out by itself which scheduler there is."""
+    with questions(slurm) as asked:
+        yield asked
+
+
+@pytest.fixture(scope="session")
+def ask_wrapper(slurm: Cluster) -> Iterator[Questions]:
+    """alice's hpcwatch, made to use Slurm's wrappers of Torque's commands."""
+    with questions(slurm, "torque") as asked:
+        yield asked
+
+
+@pytest.fixture
+def submit(slurm: Cluster) -> Iterator[Submit]:
+    """Submits jobs that are cancelled at the test's end."""
+    submitted: list[str] = []
+
+    def one(script: str, *arguments: str, user: str = "alice") -> str:
+        submitted.append(slurm.submit(script, *arguments, user=user))
+        return submitted[-1]
+
+    yield one
+    slurm.run(["scancel", *submitted], "root")
+
+
+@pytest.fixture(scope="session")
+def overdue(slurm: Cluster) -> str:
+    """A job whose walltime ends soon: Slurm looks for such jobs every 30 s only."""
+    job = slurm.submit("sleep 600", "-J", "overdue", "--time=10")
+    slurm.wait_state(job, "RUNNING")
+    slurm.said("scontrol", "update", f"JobId={job}", "EndTime=now+1", user="root")
+    return job

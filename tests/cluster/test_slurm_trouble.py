@@ -1,0 +1,119 @@
+"""A cluster in trouble: the controller or the accounting down, a job forgotten, a node lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cluster.cluster import Cluster
+from cluster.conftest import Submit
+from cluster.daemon import wait_for
+from cluster.questions import Questions, questions
+from hpcwatch.schedulers.job import Cause, JobState
+
+
+@contextmanager
+def controller_down(slurm: Cluster) -> Iterator[None]:
+    """Slurm's commands try for MessageTimeout, 10 s of old, before they give up."""
+    slurm.configure(MessageTimeout=1)
+    slurm.stop_slurmctld()
+    try:
+        yield
+    finally:
+        slurm.start_slurmctld()
+        slurm.configure(MessageTimeout=10)
+
+
+@contextmanager
+def accounting_down(slurm: Cluster) -> Iterator[None]:
+    slurm.stop_slurmdbd()
+    try:
+        yield
+    finally:
+        slurm.start_slurmdbd()
+
+
+def test_with_the_controller_down_the_last_answer_stands(
+    slurm: Cluster, ask: Questions, ask_wrapper: Questions, submit: Submit
+) -> None:
+    job_id = submit("sleep 600", "-J", "stands")
+    slurm.wait_state(job_id, "RUNNING")
+    ask.past_once(job_id, lambda job: job.name == "stands", "to be accounted")
+    known, listed = ask("job", job_id), ask("jobs", "alice")
+    known_to_wrapper = ask_wrapper("job", job_id)
+    with questions(slurm) as newcomer, controller_down(slurm):
+        for asked, before in ((ask, known), (ask_wrapper, known_to_wrapper)):
+            answer = asked("job", job_id)
+            assert [job["id"] for job in answer["value"]] == [job_id]
+            assert {**answer["value"][0], "usage": None} == {**before["value"][0], "usage": None}
+            assert answer["age_s"] > 0
+            assert answer["trouble"]
+        answer = ask("jobs", "alice")
+        assert (answer["value"], answer["age_s"] > 0) == (listed["value"], True)
+        assert answer["trouble"] == "squeue: Failed while looking for jobs"
+        # Who never had an answer gets the accounting's.
+        (past,) = newcomer.jobs("job", job_id)
+        assert (past.name, past.state, past.owner) == ("stands", JobState.RUNNING, "alice")
+        assert newcomer("jobs", "alice")["error"] == "ServerDownError"
+        assert newcomer("cancel", job_id)["error"] == "ServerDownError"
+        assert ask_wrapper("cancel", job_id)["error"] in ("ServerDownError", "SchedulerError")
+    answer = ask("job", job_id)
+    assert (answer["trouble"], answer["value"][0]["state"]) == ("", "running")
+
+
+def test_with_the_accounting_down_the_controller_still_answers(
+    slurm: Cluster, ask: Questions, submit: Submit
+) -> None:
+    job_id = submit("exit 0")
+    slurm.wait_state(job_id, "COMPLETED")
+    with accounting_down(slurm):
+        job = ask.job(job_id)
+        assert (job.state, job.usage) == (JobState.COMPLETED, None)
+        answer = ask("history", job_id)
+        assert answer["error"] == "ServerDownError", answer
+        assert ask("job", "999999")["value"] == []
+
+
+def test_a_job_that_the_controller_forgot_is_found_in_the_history(
+    slurm: Cluster, ask: Questions, ask_wrapper: Questions, submit: Submit
+) -> None:
+    job_id = submit("exit 3", "-J", "for\ngotten", "-n2")
+    array = submit("exit 0", "--array=1-2")
+    slurm.wait_state(job_id, "FAILED")
+    slurm.configure(MinJobAge=2)
+    try:
+        wait_for(lambda: not slurm.state(job_id), "the controller to forget the job")
+        wait_for(lambda: not slurm.state(array), "the controller to forget the array")
+    finally:
+        slurm.configure(MinJobAge=600)
+    job = ask.job_once(job_id, lambda job: job.exit and job.exit.code == 3, "to be accounted")
+    assert (job.name, job.state, job.cores_count) == ("for\ngotten", JobState.FAILED, 2)
+    assert job.exit is not None and job.exit.words == "ended with exit code 3"
+    assert job.usage is not None and job.ended_at_s is not None
+    tasks = ask.jobs("job", array)
+    assert sorted(task.id for task in tasks) == [f"{array}_1", f"{array}_2"]
+    assert ask.job(f"{array}_2").state is JobState.COMPLETED
+    assert ask_wrapper("job", job_id)["value"] == []  # it has no history
+
+
+def test_a_node_that_is_lost_takes_its_job_along(
+    slurm: Cluster, ask: Questions, submit: Submit
+) -> None:
+    job_id = submit("sleep 600", "--no-requeue", "-w", "qb002")
+    slurm.wait_state(job_id, "RUNNING")
+    slurm.kill_node("qb002")
+    try:
+        down = ("scontrol", "update", "NodeName=qb002", "State=DOWN", "Reason=power")
+        slurm.said(*down, user="root")
+        job = ask.job_once(job_id, lambda job: job.state.is_over, "to be over")
+        assert (job.state, job.raw_state, job.reason) == (
+            *(JobState.NODE_FAILED, "NODE_FAIL"),
+            "NodeDown",
+        )
+        assert job.exit is not None and job.exit.cause is Cause.SCHEDULER
+        (node,) = ask("nodes", ["qb002"])["value"]
+        assert not node["is_usable"]
+    finally:
+        slurm.boot_node("qb002")
+    (node,) = ask("nodes", ["qb002"])["value"]
+    assert node["is_usable"]
