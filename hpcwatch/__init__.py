@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> object:
     """Load what a program may call (`hpcwatch.log`) when it is first asked for."""
-    import importlib
-
     if name in ("log", "phase"):
-        found: object = getattr(importlib.import_module("hpcwatch.events"), name)
-        globals()[name] = found  # from now on as fast as any other name
-        return found
+        from hpcwatch.events import log, phase
+
+        globals().update(log=log, phase=phase)  # from now on as fast as any other name
+        return globals()[name]
     if name == "keras":
-        return importlib.import_module("hpcwatch.keras")
+        import hpcwatch.keras
+
+        return hpcwatch.keras
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,7 +26,7 @@ from hpcwatch.steps import MONITORS, is_result
 from hpcwatch.store import Event
 
 _CHUNK_BYTES = 1 << 20
-_READING_CHUNKS = 64
+_READING_BYTES = 64 << 20
 _READING_LINES = 1000  # the last ones of a reading are looked at: about 10 ms of CPU
 _NAMES_MOST = 64
 _VALUES_MOST = 256
@@ -77,11 +77,15 @@ class Marks:
 
     def _lines(self) -> deque[bytes]:
         """Return the complete lines that came, the last ones if they are very many."""
-        if os.fstat(self._descriptor).st_size < self._offset:  # somebody wrote with > for >>
+        end = os.fstat(self._descriptor).st_size  # no further, however fast it grows
+        if end < self._offset:  # somebody wrote with > for >>
             self._offset, self._freed, self._rest = 0, 0, b""
+        if end - self._offset > _READING_BYTES:  # nobody knows how many lines that was
+            self._offset, self._rest = end - _READING_BYTES, b""
+            self.left_out_count += 1
         kept: deque[bytes] = deque(maxlen=_READING_LINES)
         count = 0
-        for _ in range(_READING_CHUNKS):
+        while self._offset < end:
             chunk = os.pread(self._descriptor, _CHUNK_BYTES, self._offset)
             if not chunk:
                 break

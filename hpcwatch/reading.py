@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 from hpcwatch import config, report
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.schedulers.job import Job
-from hpcwatch.store import Run, RunDirectory
+from hpcwatch.store import RunDirectory
+from hpcwatch.tidying import is_monitored
 from hpcwatch.timeline import Timeline
 
 
@@ -35,16 +34,5 @@ def load(directory: RunDirectory, job: Job | None = None) -> report.Report:
         directory.read_events(),
         odd_lines,
         config.load().thresholds_for(run.job.queue if run.job is not None else None),
-        is_running=_is_monitored(run),
+        is_running=is_monitored(run),
     )
-
-
-def _is_monitored(run: Run) -> bool | None:
-    """Tell whether a run's monitor still lives; None if it ran on another host."""
-    if os.uname().nodename != (run.monitor_host or ",".join(run.hosts)):
-        return None
-    try:
-        with open(f"/proc/{run.monitor_pid}/cmdline", "rb") as stream:
-            return b"hpcwatch" in stream.read()
-    except OSError:
-        return False

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from hpcwatch.errors import os_reason
-from hpcwatch.probe.schema import Process, Sample, Window, from_line
+from hpcwatch.probe.schema import Gpu, Process, Sample, Window, from_line
 from hpcwatch.store import SAMPLES_FILE, RunDirectory, append_sample
 
 BUDGET_BYTES = 32 << 20
@@ -252,10 +252,24 @@ def merge(first: Sample, second: Sample) -> Sample:
         cgroup=second.cgroup or first.cgroup,
         job=second.job or first.job,
         processes=_merge_processes(first.processes, second.processes),
-        gpus=second.gpus if second.gpus is not None else first.gpus,
+        gpus=_merge_gpus(first.gpus, second.gpus),
         errors=errors or None,
         window=window,
     )
+
+
+def _merge_gpus(first: list[Gpu] | None, second: list[Gpu] | None) -> list[Gpu] | None:
+    """Keep the devices as they were last, with every reason for lower clocks that either tells."""
+    if first is None or second is None:
+        return second if second is not None else first
+    before = {gpu.uuid: gpu.clocks_held_by for gpu in first}
+    merged = []
+    for gpu in second:
+        reasons = [*(before.get(gpu.uuid) or ()), *(gpu.clocks_held_by or ())]
+        merged.append(
+            gpu._replace(clocks_held_by=list(dict.fromkeys(reasons)) or gpu.clocks_held_by)
+        )
+    return merged
 
 
 def _combine(a: Extremes, b: Extremes, count_a: int, count_b: int) -> Extremes:

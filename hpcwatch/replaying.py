@@ -92,7 +92,11 @@ class Clock:
     """Where a replay is, in seconds from the recording's beginning."""
 
     def __init__(
-        self, length_s: float, speed: float = 1.0, now: Callable[[], float] = time.monotonic
+        self,
+        length_s: float,
+        speed: float = 1.0,
+        now: Callable[[], float] = time.monotonic,
+        is_paused: bool = False,
     ) -> None:
         """``now`` is the clock on the wall, in seconds."""
         self._length_s = length_s
@@ -100,7 +104,7 @@ class Clock:
         self._now = now
         self._since_s = now()
         self._then_s = 0.0
-        self._is_paused = False
+        self._is_paused = is_paused
 
     @property
     def at_s(self) -> float:

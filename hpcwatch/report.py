@@ -34,6 +34,12 @@ class GpuSummary(NamedTuple):
     power_mean_w: float | None
     energy_j: float | None
     sm_active_mean_pct: float | None = None
+    label: str = ""
+    """``GPU 0``, an instance of a divided device ``GPU 0 MIG 1g.10gb #3``."""
+    use: str = "unknown"
+    """Whether it worked, did nothing, was never opened, or nobody knows."""
+    clocks_held_by: list[str] | None = None
+    """Every reason for lower clocks that was seen; None if the driver does not tell."""
 
 
 class Gap(NamedTuple):
@@ -225,7 +231,7 @@ def _summary(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
         written_bytes=_sum([use.written_bytes for use in jobs]) if jobs else None,
         processes_total=sum(use.seen_count for use in jobs) if jobs else None,
         processes_max=sum(host.process_count_max for host in hosts) if jobs else None,
-        gpus=[_gpu(host, gpu) for host in hosts for gpu in host.gpus.values()],
+        gpus=_gpus(run, hosts),
     )
 
 
@@ -310,15 +316,23 @@ def _marks(host: HostTimeline) -> int | None:
     return sample.job.process_peak_bytes if sample is not None and sample.job is not None else None
 
 
+def _gpus(run: Run, hosts: list[HostTimeline]) -> list[GpuSummary]:
+    """Sum up the job's devices; without a job, all."""
+    if not any(host.gpus for host in hosts):
+        return []  # most nodes: the modules need not be loaded
+    from hpcwatch.findings.devices import shown_gpus
+
+    return [
+        _gpu(host, gpu) for host in hosts for gpu in shown_gpus(host.job, host, run.environment)
+    ]
+
+
 def _gpu(host: HostTimeline, gpu: GpuTimeline) -> GpuSummary:
+    from hpcwatch.findings.devices import use_of
+
     util = _whole(host, "util_pct", gpu.uuid)
     zero = _whole(host, "util_zero_pct", gpu.uuid)
     power = _whole(host, "power_w", gpu.uuid)
-    energy = None
-    if gpu.last.energy_j is not None and gpu.first_energy_j is not None:
-        energy = max(gpu.last.energy_j - gpu.first_energy_j, 0.0)
-    elif power.known_s > 0:  # before Volta there is no counter: integrate
-        energy = power.average() * power.known_s
     return GpuSummary(
         host=host.name,
         index=gpu.index,
@@ -328,9 +342,13 @@ def _gpu(host: HostTimeline, gpu: GpuTimeline) -> GpuSummary:
         util_max_pct=_known(util.highest()),
         idle_s=_known(zero.average() / 100 * zero.known_s),
         memory_peak_bytes=gpu.memory_peak_bytes,
-        memory_total_bytes=gpu.last.memory_total_bytes,
+        memory_total_bytes=gpu.memory_total_bytes,
         power_mean_w=_known(power.average()),
-        energy_j=energy,
+        energy_j=gpu.energy_j,
+        sm_active_mean_pct=_known(_whole(host, "sm_active_pct", gpu.uuid).average()),
+        label=gpu.label,
+        use=use_of(host, gpu).value,
+        clocks_held_by=list(gpu.clocks_held_by) if gpu.last.clocks_held_by is not None else None,
     )
 
 

@@ -28,9 +28,9 @@ class Phase(NamedTuple):
 def phases(events: Iterable[Event]) -> list[Phase]:
     """Return the phases in the order in which they began."""
     found: list[Phase] = []
-    open_ones: dict[object, list[int]] = {}
+    open_ones: dict[str, list[int]] = {}
     for event in events:
-        name, process = str(event.fields.get("phase", "")), event.fields.get("pid")
+        name, process = str(event.fields.get("phase", "")), str(event.fields.get("pid"))
         stack = open_ones.setdefault(process, []) if event.name in (PHASE_BEGIN, PHASE_END) else []
         if event.name == PHASE_BEGIN:
             stack.append(len(found))

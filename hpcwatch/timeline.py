@@ -163,14 +163,39 @@ class GpuTimeline:
             for _ in range(empty_count):
                 column.append(NAN, NAN, NAN)
         self.last = gpu
-        self.first_energy_j: float | None = gpu.energy_j
+        self._counter_j: tuple[float, float] | None = None
         self.memory_peak_bytes: int | None = None
+        self.memory_total_bytes: int | None = None
+        """As last known: a lost device tells nothing any more."""
         self.holders: dict[int, int] = {}
         """Process of the job -> the most memory it held here."""
+        self.clocks_held_by: dict[str, None] = {}
+        """Every reason for lower clocks that was ever seen."""
+        self._integrated_j: float | None = None
 
-    def append(self, gpu: Gpu, sample: Sample, own: Container[int]) -> None:
-        """Add a reading; ``own`` are the pids of the job's processes."""
+    @property
+    def label(self) -> str:
+        """What the device is called: ``GPU 0``, an instance ``GPU 0 MIG 1g.10gb #3``."""
+        return self.last.label
+
+    @property
+    def energy_j(self) -> float | None:
+        """Energy since the first reading: by the device's counter, else (before Volta) summed up.
+
+        The sum is power times the time that each reading stands for.
+        """
+        if self._counter_j is None:
+            return self._integrated_j
+        first_j, last_j = self._counter_j
+        return max(last_j - first_j, 0.0)
+
+    def append(self, gpu: Gpu, sample: Sample, own: Container[int], span_s: float) -> None:
+        """Add a reading that stands for ``span_s``; ``own`` are the pids of the job's processes."""
         self.last = gpu
+        self.clocks_held_by.update(dict.fromkeys(gpu.clocks_held_by or ()))
+        if gpu.energy_j is not None:
+            first_j = gpu.energy_j if self._counter_j is None else self._counter_j[0]
+            self._counter_j = first_j, gpu.energy_j
         gauges = sample.window.gauges if sample.window else {}
         for name in _GPU_GAUGES:
             value = getattr(gpu, name)
@@ -179,6 +204,10 @@ class GpuTimeline:
                 _, _, most = gauges.get(f"gpu.{gpu.uuid}.util_max_pct") or _same(gpu.util_max_pct)
                 high = max(high, most)
             self.columns[name].append(low, mean, high)
+        power_w = self.columns["power_w"].mean[-1]
+        if power_w == power_w:
+            self._integrated_j = (self._integrated_j or 0.0) + power_w * span_s
+        self.memory_total_bytes = gpu.memory_total_bytes or self.memory_total_bytes
         if gpu.memory_used_bytes is not None:
             high = self.columns["memory_used_bytes"].high[-1]
             self.memory_peak_bytes = max(self.memory_peak_bytes or 0, round(high))
@@ -301,7 +330,7 @@ class HostTimeline:
             seen.add(gpu.uuid)
             if gpu.uuid not in self.gpus:
                 self.gpus[gpu.uuid] = GpuTimeline(gpu, len(self.at_s) - 1)
-            self.gpus[gpu.uuid].append(gpu, sample, self.processes)
+            self.gpus[gpu.uuid].append(gpu, sample, self.processes, self.span_s[-1])
         for uuid, timeline in self.gpus.items():
             if uuid not in seen:
                 timeline.append_unknown()

@@ -88,6 +88,14 @@ def format_seconds(seconds: float | None) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
+def format_energy(joules: float | None) -> str:
+    """Format energy: ``0.28 kWh``, of little ``5.1 Wh``."""
+    if joules is None:
+        return UNKNOWN
+    kwh = joules / 3.6e6
+    return f"{three_digits(1000 * kwh)} Wh" if kwh < 0.01 else f"{three_digits(kwh)} kWh"
+
+
 def format_pct(value: float | None) -> str:
     """Format a percentage: ``77 %``, below ten ``7.4 %``. None is unknown."""
     if value is None or math.isnan(value):

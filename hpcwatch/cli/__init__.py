@@ -17,12 +17,16 @@ COMMANDS = {
     "top": "the same view of any hosts, without a job",
     "submit": "hand a script to the scheduler, then watch it",
     "cancel": "end a job, after showing what is lost",
+    "sweep": "a command with many parameter combinations, on the job's nodes",
     "report": "what a run asked for, what it used, what to change",
     "replay": "the live view over a recording",
+    "compare": "runs side by side, and what explains the difference",
     "runs": "list, find and remove the recorded runs",
     "config": "what is in force, and where each value is from",
+    "completion": "make the shell complete commands, options, runs and jobs",
     "explain": "what a number or a finding means",
     "doctor": "check what hpcwatch needs here, and say what to do",
+    "demo": "the live view and the report of a recorded job on GPUs",
     "trainers": "copy the MNIST programs into a folder, to try hpcwatch on",
 }
 

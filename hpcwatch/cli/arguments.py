@@ -8,9 +8,35 @@ from __future__ import annotations
 
 import argparse
 import math
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+
+DESCRIBE = "--\0describe"
+"""A command that is given this alone describes its options, for completion and the manual."""
+
+
+class Argument(NamedTuple):
+    """An option or a word of a command, as its parser knows it."""
+
+    flags: tuple[str, ...]
+    """``-o``, ``--output``; none of a word."""
+    metavar: str
+    """What its value is called; empty if it takes none."""
+    choices: tuple[str, ...]
+    many: str | int | None
+    """argparse's ``nargs``."""
+    what: str
+
+
+class DescribedError(Exception):
+    """Not an error: the description that was asked for."""
+
+    def __init__(self, description: str, usage: str, arguments: list[Argument]) -> None:
+        super().__init__(description)
+        self.description = description
+        self.usage = usage
+        self.arguments = arguments
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,9 +52,31 @@ class Parser(argparse.ArgumentParser):
             formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
         )
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """See argparse, whose ``parse_args`` asks this. Raises DescribedError if told to."""
+        if args == [DESCRIBE]:
+            told = [_told(action) for action in self._actions if action.help != argparse.SUPPRESS]
+            raise DescribedError(self.description or "", self.usage or "", told)
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong, and where to read on."""
         raise HpcwatchError(message, f"see: {self.prog} --help", EXIT_USAGE)
+
+
+def _told(action: argparse.Action) -> Argument:
+    takes_value = action.nargs != 0
+    metavar = action.metavar if isinstance(action.metavar, str) else None
+    what = action.help or ""
+    if "%" in what:
+        what %= {"default": action.default, "dest": action.dest}
+    return Argument(
+        flags=tuple(action.option_strings),
+        metavar=(metavar or action.dest.upper()) if takes_value else "",
+        choices=tuple(str(choice) for choice in action.choices or ()),
+        many=action.nargs,
+        what=what,
+    )
 
 
 def interval(text: str) -> float:

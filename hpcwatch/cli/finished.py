@@ -9,14 +9,12 @@ from hpcwatch import config, reading
 from hpcwatch import report as reports
 from hpcwatch.cli import reporting
 from hpcwatch.cli.keeping import describe, ended
-from hpcwatch.cli.output import complain
 from hpcwatch.errors import HpcwatchError
 from hpcwatch.report_json import to_json
 from hpcwatch.schedulers.inquiry import Inquiry
 from hpcwatch.schedulers.job import Coverage, Job
 from hpcwatch.store import RunDirectory, runs_of_job
 from hpcwatch.timeline import Timeline
-from hpcwatch.views.text import clean
 
 
 def report(job: Job, options: argparse.Namespace) -> None:
@@ -62,9 +60,4 @@ def _print(made: reports.Report, options: argparse.Namespace) -> None:
         print(to_json(made))
     else:
         print(reporting.printed(made, options.report, sys.stdout, options.color), end="")
-    reporting.write(made, options.report, say)
-
-
-def say(message: str) -> None:
-    """Say what went wrong with a report that was asked for."""
-    complain(f"hpcwatch: {clean(message)}")
+    reporting.write_all(made, options.report)

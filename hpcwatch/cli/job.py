@@ -140,7 +140,7 @@ class Watching:
             made = reading.load(find(run_id)) if run_id is not None else self._watch.report()
             if any(one.path is None for one in asked):
                 print(reporting.printed(made, asked, sys.stdout, self._options.color), end="")
-            reporting.write(made, asked, finished.say)
+            reporting.write_all(made, asked)
 
     def _say_goodbye(self) -> None:
         """The screen is gone: leave the report of a job that is over, or where it will be."""

@@ -15,6 +15,8 @@ from hpcwatch.store import find
 from hpcwatch.units import format_clock, parse_clock
 from hpcwatch.views.text import clean, columns_of, wants_colour
 
+_SHARE = 0.5  # of a core: nothing else runs meanwhile, and samples come as fast as one likes
+
 
 def main(arguments: list[str]) -> int:
     """Show a recording as it was seen; without a terminal, one picture of it."""
@@ -24,16 +26,15 @@ def main(arguments: list[str]) -> int:
     recording = Recording(directory)
     begin_s = _begin_s(options.at, recording.length_s)
     is_once = options.once or not _is_terminal()
-    clock = Clock(recording.length_s, options.speed)
+    clock = Clock(recording.length_s, options.speed, is_paused=is_once)
     if begin_s is not None or is_once:
         clock.seek(recording.length_s if begin_s is None else begin_s)
-    if is_once:
-        clock.pause()
     replayer = Replayer(run, recording, directory.read_events(), config.load(), clock)
     if not is_once:
         from hpcwatch.views.live.view import LiveView
 
-        return LiveView(replayer.picture, replayer, options.color, None, replayer).run()
+        view = LiveView(replayer.picture, replayer, options.color, None, replayer, _SHARE)
+        return view.run()
     from hpcwatch.views.live.once import text_of
 
     picture = replayer.picture(is_patient=True)
@@ -93,7 +94,7 @@ def _time(text: str) -> int:
 
 def _begin_s(asked_s: int | None, length_s: float) -> float | None:
     """Return where to begin. Raises HpcwatchError if the recording is not that long."""
-    if asked_s is not None and asked_s > math.ceil(length_s):
+    if asked_s is not None and asked_s > length_s:
         message = f"--at {format_clock(asked_s)} is beyond the end"
         hint = f"the recording is {format_clock(length_s)} long"
         raise HpcwatchError(message, hint, EXIT_USAGE)

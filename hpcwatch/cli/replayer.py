@@ -20,6 +20,8 @@ from hpcwatch.views.live.picture import Picture
 
 _SAMPLES = 200_000
 _FEWEST_SAMPLES, _MOST_SAMPLES = 600, 3600  # the longest window of a live finding is an hour
+_LEAP = 30_000
+"""So many samples are read after a leap: two seconds' work. Of many nodes that is minutes each."""
 _LOOKING_S = 0.03
 """So long rules are asked for a picture; the other hosts' are asked for the next one."""
 _LATE = 3.0
@@ -85,7 +87,7 @@ class Replayer:
         With ``is_patient`` all hosts' rules are asked, however long that takes.
         """
         now_s = self._recording.start_s + self._clock.at_s
-        self._go_to(now_s)
+        self._go_to(now_s, self._history_count if is_patient else _LEAP)
         self._look(now_s, is_patient)
         job = self._job if self._clock.is_at_end else self._running
         return Picture(
@@ -102,10 +104,10 @@ class Replayer:
             replayed=self._clock.words,
         )
 
-    def _go_to(self, now_s: float) -> None:
+    def _go_to(self, now_s: float, most: int) -> None:
         """Take the samples up to a time; after a leap only those that anything looks back on."""
         last = self._recording.count_until(now_s)
-        first = max(last - self._history_count, 0)
+        first = max(last - min(self._history_count, most), 0)
         if last < self._next or first > self._next:
             self._begin(first)
         self._timeline.add_all(self._recording.samples(self._next, last))

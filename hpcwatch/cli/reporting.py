@@ -61,6 +61,16 @@ def printed(report: Report, asked: Sequence[Wanted], stream: TextIO | None, colo
     return made
 
 
+def write_all(report: Report, asked: Sequence[Wanted]) -> None:
+    """Write the formats with a file. Raises HpcwatchError at the end if one cannot be written."""
+    failures: list[str] = []
+    write(report, asked, failures.append)
+    if failures:
+        from hpcwatch.errors import HpcwatchError
+
+        raise HpcwatchError("; ".join(failures))
+
+
 def write(report: Report, asked: Sequence[Wanted], say: Callable[[str], None]) -> None:
     """Write the formats with a file; that one cannot be written is a line, and the next is tried.
 

@@ -10,6 +10,7 @@ from hpcwatch.findings.devices import (
     HELD_SHARE,
     HELD_WINDOW_S,
     allocated_gpus,
+    gpu_signs,
     held_threshold_bytes,
     is_opened,
     used_gpus_count,
@@ -62,7 +63,7 @@ def gpu_unused(
             yield finding._replace(
                 rule="gpu-unused",
                 severity=severity_of(idle, critical_after_s),
-                title=f"GPU {gpu.index} unused {lasting(scope, idle)}: {why}",
+                title=f"{gpu.label} unused {lasting(scope, idle)}: {why}",
                 advice=f"{advice} Some centres mail after 15 min and cancel after an hour or two.",
                 directives=fewer_gpus(scope, used_gpus_count(scope)),
             )
@@ -107,7 +108,7 @@ def gpu_memory_held(
             yield finding._replace(
                 rule="gpu-memory-held",
                 severity=severity_of(idle, critical_after_s),
-                title=f"GPU {gpu.index} idle {lasting(scope, idle)}, "
+                title=f"{gpu.label} idle {lasting(scope, idle)}, "
                 f"{'holds' if scope.is_live else 'held'} {format_bytes(size)}",
                 evidence=finding.evidence | {"held_bytes": size},
                 advice=_held_advice(scope, host, gpu, busy_pct, window_s),
@@ -152,10 +153,16 @@ def _unused_because(host: HostTimeline, gpu: GpuTimeline) -> tuple[str, str]:
             "The program reserved memory there but ran nothing: check that it places its work on "
             "the GPU, or ask for fewer GPUs."
         )
-    if is_opened(host, gpu):
+    signs = gpu_signs(host)
+    if is_opened(host, gpu) or f"/dev/nvidia{gpu.index}" in (signs or ()):
         return "opened, nothing on it", (
             "The program opened the device but put no data there: check that it places its work "
             "on the GPU, or ask for fewer GPUs."
+        )
+    if signs == []:
+        return "never opened", (
+            "No process of the job loaded a GPU library: the program may be built without CUDA, or "
+            "lack a module. If it needs no GPU, ask for none."
         )
     if listed is None:
         return "no work on it", (

@@ -158,7 +158,7 @@ def _went_idle(
     return finding._replace(
         rule="gpu-went-idle",
         severity=severity,
-        title=f"GPU {gpu.index} was busy, then idle for {format_seconds(idle.length_s)}: {why}",
+        title=f"{gpu.label} was busy, then idle for {format_seconds(idle.length_s)}: {why}",
         evidence=finding.evidence | ({} if cores is None else {"cpu_mean_cores": cores}),
         advice=advice,
     )

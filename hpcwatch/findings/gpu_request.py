@@ -53,7 +53,7 @@ def gpu_oversized(
             told = Told(
                 rule="gpu-oversized",
                 severity=Severity.INFO,
-                title=f"GPU {gpu.index} {format_pct(util.average())} busy, {format_bytes(peak)} "
+                title=f"{gpu.label} {format_pct(util.average())} busy, {format_bytes(peak)} "
                 "in use: a part of one would do",
                 evidence={"util_mean_pct": util.average(), "memory_peak_bytes": peak},
                 advice="Ask for a MIG slice or a queue with smaller GPUs, where the site has them: "

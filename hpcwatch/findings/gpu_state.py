@@ -19,7 +19,7 @@ from hpcwatch.findings.windows import State, stretch_of
 from hpcwatch.timeline import GpuTimeline, HostTimeline, Part
 from hpcwatch.units import GIB, MIB, format_bytes, format_pct, format_seconds
 
-_REPORT = "Tell the help desk: node {host}, GPU {index} ({uuid}), {what}."
+_REPORT = "Tell the help desk: node {host}, {label} ({uuid}), {what}."
 
 
 @rule("gpu-throttled", margins={"throttled_pct": -2.0, "capped_pct": -5.0})
@@ -57,11 +57,10 @@ def _throttled(
     told = Told(
         rule="gpu-throttled",
         severity=Severity.WARNING,
-        title=f"GPU {gpu.index} slowed down by heat or power supply, {format_pct(share)} of "
-        "the time",
+        title=f"{gpu.label} slowed down by heat or power supply, {format_pct(share)} of the time",
         evidence=known_evidence(throttled_mean_pct=share, temperature_mean_celsius=celsius),
         advice="Nothing in the job changes that. "
-        + _REPORT.format(host=host.name, index=gpu.index, uuid=gpu.uuid, what=what),
+        + _REPORT.format(host=host.name, label=gpu.label, uuid=gpu.uuid, what=what),
         entity=gpu_entity(gpu),
     )
     return over(part, host.name, told)
@@ -71,7 +70,7 @@ def _capped(host: HostTimeline, gpu: GpuTimeline, part: Part) -> Finding:
     told = Told(
         rule="gpu-throttled",
         severity=Severity.INFO,
-        title=f"GPU {gpu.index} at its power limit {format_pct(part.average())} of the time",
+        title=f"{gpu.label} at its power limit {format_pct(part.average())} of the time",
         evidence=known_evidence(
             power_capped_mean_pct=part.average(), power_limit_w=gpu.last.power_limit_w
         ),
@@ -127,7 +126,7 @@ def gpu_memory_full(
             told = Told(
                 rule="gpu-memory-full",
                 severity=Severity.WARNING,
-                title=f"GPU {gpu.index} memory {format_pct(100 * highest / total)} full: "
+                title=f"{gpu.label} memory {format_pct(100 * highest / total)} full: "
                 f"{format_bytes(highest)} of {format_bytes(total)}",
                 evidence={"memory_used_bytes": highest, "memory_total_bytes": total},
                 advice="The next larger tensor does not fit. Use smaller batches, gradient "
@@ -199,12 +198,12 @@ def _foreign(host: HostTimeline, gpu: GpuTimeline, part: Part, who: str) -> Find
     told = Told(
         rule="gpu-foreign",
         severity=Severity.CRITICAL,
-        title=f"GPU {gpu.index}: {who} holds {format_bytes(size)}",
+        title=f"{gpu.label}: {who} holds {format_bytes(size)}",
         evidence={"held_bytes": size},
         advice="It takes memory and time from this job, and is not yours to end. "
         + _REPORT.format(
             host=host.name,
-            index=gpu.index,
+            label=gpu.label,
             uuid=gpu.uuid,
             what=f"{format_bytes(size)} held by {who} for {format_seconds(part.asked_s)}",
         ),
@@ -234,7 +233,7 @@ def gpu_unassigned(scope: Scope) -> Iterator[Finding]:
             told = Told(
                 rule="gpu-unassigned",
                 severity=Severity.CRITICAL,
-                title=f"GPU {gpu.index} is used but is not this job's: GPU {indices} is",
+                title=f"{gpu.label} is used but is not this job's: GPU {indices} is",
                 evidence={"gpu_index": gpu.index, "assigned_indices": indices},
                 advice="Do not set CUDA_VISIBLE_DEVICES yourself, or to this job's devices only: "
                 "another job may have been given the one that you use.",

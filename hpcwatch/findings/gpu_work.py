@@ -74,7 +74,7 @@ def gpu_low(
         told = Told(
             rule="gpu-low",
             severity=Severity.WARNING if is_low else Severity.INFO,
-            title=f"GPU {gpu.index} only {format_pct(mean)} busy",
+            title=f"{gpu.label} only {format_pct(mean)} busy",
             evidence=known_evidence(
                 util_mean_pct=mean, memory_peak_bytes=peak, memory_total_bytes=total
             ),
@@ -124,7 +124,7 @@ def gpu_busy_shallow(
         told = Told(
             rule="gpu-busy-shallow",
             severity=Severity.INFO,
-            title=f"GPU {gpu.index} {format_pct(mean)} busy, but only {seen}",
+            title=f"{gpu.label} {format_pct(mean)} busy, but only {seen}",
             evidence=known_evidence(
                 util_mean_pct=mean,
                 sm_active_mean_pct=active,
@@ -180,7 +180,7 @@ def gpu_starved(
         told = Told(
             rule="gpu-starved",
             severity=Severity.WARNING,
-            title=f"GPU {gpu.index} waits for data {format_pct(100 * idle)} of the time: {why}",
+            title=f"{gpu.label} waits for data {format_pct(100 * idle)} of the time: {why}",
             evidence={"idle_share": idle, "busy_share": busy, "util_mean_pct": util.average()},
             advice=advice,
             waste=Waste(gpu_hours=idle * util.asked_s / HOUR_S),
@@ -254,4 +254,4 @@ def gpu_imbalance(
 
 def _name(scope: Scope, device: _Device) -> str:
     where = "" if len(scope.timeline.hosts) == 1 else f"{device.host.name[:20]} "
-    return f"{where}GPU {device.gpu.index}"
+    return f"{where}{device.gpu.label}"

@@ -88,7 +88,7 @@ def on_device(
         rule="",
         severity=Severity.INFO,
         host=host.name,
-        entity=f"GPU {gpu.index}",
+        entity=gpu.label,
         started_at_s=idle.start_s,
         duration_s=idle.length_s,
         title="",

@@ -88,4 +88,4 @@ def known_evidence(**numbers: float | int | str | None) -> dict[str, float | int
 
 def gpu_entity(gpu: GpuTimeline) -> str:
     """Return what a finding on a device is about."""
-    return f"GPU {gpu.index}"
+    return gpu.label

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from hpcwatch.findings import Finding
+from hpcwatch.schedulers.hosts import fold_hosts
+
+_ROOM = 20  # columns for names: what is wrong stands behind them
 
 
 class Together(NamedTuple):
@@ -15,6 +18,16 @@ class Together(NamedTuple):
     """The one that lasts longest."""
     hosts: tuple[str, ...]
     """All that have it, in the order found."""
+
+
+def told(findings: Iterable[Finding]) -> list[Finding]:
+    """Return one finding for each that several hosts have alike, with all of them as its host."""
+    return [one._replace(host=_named(one, hosts)) for one, hosts in together(findings)]
+
+
+def _named(worst: Finding, hosts: tuple[str, ...]) -> str:
+    folded = fold_hosts(hosts)
+    return folded if len(folded) <= _ROOM else f"{len(hosts)} nodes like {worst.host}"
 
 
 def together(findings: Iterable[Finding]) -> list[Together]:

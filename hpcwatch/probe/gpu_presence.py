@@ -28,3 +28,11 @@ def has_nvidia() -> bool:
 def has_amd() -> bool:
     """Return True if the node's kernel offers AMD GPUs for computing."""
     return any(os.path.exists(path) for path in _AMD)
+
+
+def has_render_node(folder: str = "/dev/dri") -> bool:
+    """Return True if the kernel offers any vendor's GPU for computing or drawing."""
+    try:
+        return any(name.startswith("renderD") for name in os.listdir(folder))
+    except OSError:
+        return False

@@ -54,7 +54,9 @@ class NvmlDevice:
         self._gpu = self._last = self._bare()
 
     def _bare(self) -> Gpu:
-        return Gpu(index=self.index, uuid=self.identity.uuid, name=self.identity.name)
+        divided = None if self._divided is None else len(self._divided)
+        identity = self.identity
+        return Gpu(self.index, identity.uuid, identity.name, mig_instance_count=divided)
 
     def poll(self, is_full: bool, is_seldom: bool) -> None:
         """Read the device: utilisation and memory, at a full poll what moves, seldom the rest."""

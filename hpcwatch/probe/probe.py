@@ -16,6 +16,7 @@ from typing import (
 )
 
 from .cgroup import CgroupReader
+from .gpu_presence import has_render_node
 from .listing import Listing
 from .members import Members, Tree
 from .memory import MemoryReader
@@ -26,6 +27,7 @@ from .totals import Reaped
 
 if TYPE_CHECKING:
     from .gpu import GpuReader
+    from .gpu_job import GpuJob
     from .node import NodeReader
     from .spec import Spec
 
@@ -75,6 +77,8 @@ class Probe:
         self._listing = Listing()
         self._node: Optional[NodeReader] = None
         self._gpu: Optional[GpuReader] = None
+        self._gpu_job: Optional[GpuJob] = None
+        self._is_without_gpus = False
         self._cgroup: Optional[CgroupReader] = None
         self._population = (0, 0, True)
         self._cpus: FrozenSet[int] = frozenset()
@@ -86,6 +90,8 @@ class Probe:
         gpus = self._read_gpus(errors) if is_full else None
         holders = [process.pid for gpu in gpus or [] for process in gpu.processes or []]
         job, processes = self._read_job(errors, holders)
+        if is_full:
+            job = self._describe_gpus(job, gpus, errors)
         node = self._read_node(errors) if is_full else _memory_only()
         return Sample(
             host=self._host,
@@ -115,7 +121,37 @@ class Probe:
             from .gpu import GpuReader
 
             self._gpu = GpuReader()
-        return self._gpu.read(errors)
+        gpus = self._gpu.read(errors)
+        try:
+            if gpus is None or not self._has_gpu_job(gpus):
+                return gpus
+            assert self._gpu_job is not None
+            return self._gpu_job.told_apart(gpus) or self._gpu_job.drm_gpus()
+        except Exception as error:
+            errors["gpu"] = "%s: %s" % (type(error).__name__, error)
+            return None
+
+    def _has_gpu_job(self, gpus: List[Gpu]) -> bool:
+        """Return False on a node without any GPU: nothing is loaded for them there."""
+        if self._gpu_job is None and not self._is_without_gpus:
+            self._is_without_gpus = not gpus and not has_render_node()
+            if not self._is_without_gpus:
+                from .gpu_job import GpuJob
+
+                self._gpu_job = GpuJob()
+        return self._gpu_job is not None
+
+    def _describe_gpus(
+        self, job: Optional[JobUse], gpus: Optional[List[Gpu]], errors: Dict[str, str]
+    ) -> Optional[JobUse]:
+        """Add to what the job uses which devices it may see, and whether it ever opened one."""
+        if job is None or gpus is None or self._gpu_job is None:
+            return job
+        try:
+            return job._replace(**self._gpu_job.traits(self._table.tracked)._asdict())
+        except Exception as error:
+            errors["gpu use"] = "%s: %s" % (type(error).__name__, error)
+            return job
 
     def _read_cgroup(self, errors: Dict[str, str]) -> Optional[Cgroup]:
         try:

@@ -94,6 +94,13 @@ class JobUse(NamedTuple):
     major_fault_count: Optional[int] = None
     allowed_cores: Optional[int] = None
     """CPUs that any of the processes may run on."""
+    visible_devices: Optional[List[str]] = None
+    """Every CUDA_VISIBLE_DEVICES that its processes were started with; None if nobody has one."""
+    allowed_devices: Optional[List[str]] = None
+    """GPUs that its control group (v1) lets it open: ``/dev/nvidia0``; None if unknown."""
+    gpu_signs: Optional[List[str]] = None
+    """Device files and driver libraries that any of the processes was ever seen to have open:
+    ``/dev/nvidia0``, ``libcuda.so``. Empty if all were looked at and none had one."""
 
 
 class Process(NamedTuple):
@@ -227,6 +234,26 @@ class Gpu(NamedTuple):
     """Given if this is an instance of a divided device."""
     mig_instance_count: Optional[int] = None
     """Given if this device is divided: its work is told by its instances."""
+
+    @property
+    def label(self) -> str:
+        """What it is called: ``GPU 0``, an instance of it ``GPU 0 MIG 1g.10gb #3``."""
+        if self.mig is None:
+            return "GPU %d" % self.index
+        words = [
+            "GPU %d MIG" % self.index,
+            self.mig.profile or "",
+            "#%d" % self.mig.gpu_instance_id,
+        ]
+        label = " ".join(filter(None, words))
+        if self.mig.compute_instance_id > 0:
+            label += "/%d" % self.mig.compute_instance_id
+        return label
+
+    @property
+    def is_divided(self) -> bool:
+        """True if nothing runs on it but on its instances."""
+        return self.mig_instance_count is not None
 
 
 class Window(NamedTuple):

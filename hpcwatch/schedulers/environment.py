@@ -8,13 +8,14 @@ VARIABLES".
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hpcwatch.schedulers.hosts import expand_hosts
-from hpcwatch.schedulers.job import Job, ReadText
+from hpcwatch.schedulers.job import Job, JobNode, ReadText
 from hpcwatch.schedulers.text import count, devices_count, first_seen, lines
 
 _MIB = 1 << 20
+_GPU = re.compile(r"(?P<host>.+)-gpu(?P<index>\d{1,3})", re.ASCII)
 _PER_NODE = re.compile(r"(\d{1,9})(?:\(x(\d{1,9})\))?", re.ASCII)
 
 
@@ -49,6 +50,7 @@ def torque(environment: Mapping[str, str], read_text: ReadText) -> Job | None:
         cores_count=cores,
         node_cores_count=ppn_count,
         gpus_count=len(gpus) if gpus or "PBS_GPUFILE" in environment else None,
+        allocation=_gpu_nodes(gpus),
         walltime_s=count(environment.get("PBS_WALLTIME")),
         is_interactive=environment.get("PBS_ENVIRONMENT") == "PBS_INTERACTIVE",
     )
@@ -113,7 +115,29 @@ def slurm(environment: Mapping[str, str], _: ReadText) -> Job | None:
         is_interactive=environment.get("SLURM_JOB_NAME") == "interactive",
         array_id=environment.get("SLURM_ARRAY_JOB_ID"),
         array_index=environment.get("SLURM_ARRAY_TASK_ID"),
+        allocation=_own_gpus(environment),
     )
+
+
+def _gpu_nodes(listed: Sequence[str]) -> tuple[JobNode, ...]:
+    """Read the lines of $PBS_GPUFILE, ``qb003-gpu0``: the devices of each host."""
+    indices: dict[str, list[int]] = {}
+    for match in map(_GPU.fullmatch, listed):
+        if match:
+            indices.setdefault(match["host"], []).append(int(match["index"]))
+    return tuple(
+        JobNode(host, gpus_count=len(own), gpu_indices=tuple(sorted(own)))
+        for host, own in indices.items()
+    )
+
+
+def _own_gpus(environment: Mapping[str, str]) -> tuple[JobNode, ...]:
+    """Read ``SLURM_JOB_GPUS=0,2``: this node's devices, as the whole node counts them."""
+    host = environment.get("SLURMD_NODENAME")
+    words = environment.get("SLURM_JOB_GPUS", "").split(",")
+    if not host or not all(word.isdecimal() and word.isascii() and len(word) < 4 for word in words):
+        return ()
+    return (JobNode(host, gpus_count=len(words), gpu_indices=tuple(map(int, words))),)
 
 
 def _sum_per_node(text: str | None) -> int | None:

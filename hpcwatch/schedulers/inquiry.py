@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from hpcwatch.errors import HpcwatchError
 from hpcwatch.schedulers import moab, qshow
 from hpcwatch.schedulers.detection import Detected
-from hpcwatch.schedulers.job import GONE, Job, JobState
+from hpcwatch.schedulers.job import GONE, Coverage, Job, JobState
 from hpcwatch.schedulers.query import Query, SchedulerError, ServerDownError
 
 T = TypeVar("T")
@@ -126,13 +126,19 @@ class Inquiry:
                 estimate = self._try(moab.estimate(job.id))
                 if estimate is not None:
                     job = job._replace(estimated_start_at_s=estimate.start_at_s)
-        elif job.state is JobState.RUNNING and job.usage is None:
-            usage = self.scheduler.usage(job.raw_id or job.id)
-            if usage is not None:
-                job = job._replace(usage=self._try(usage))
+        elif job.state is JobState.RUNNING:
+            job = self._with_use(job)
         elif job.state.is_over and job.usage is None:
             job = self._accounted(job)
         return job
+
+    def _with_use(self, job: Job) -> Job:
+        """Add to a running job the use so far that its own answer lacks."""
+        usage = self.scheduler.usage(job.raw_id or job.id) if job.usage is None else None
+        if usage is not None:
+            job = job._replace(usage=self._try(usage))
+        known = self.health(job.id) if not _is_told(job) else None
+        return job if known is None else qshow.merged(job, known)
 
     def _accounted(self, job: Job) -> Job:
         """Add to a job that is over, but still in the queue's memory, what its accounting knows."""
@@ -151,6 +157,11 @@ class Inquiry:
         except HpcwatchError:
             return None
         return value
+
+
+def _is_told(job: Job) -> bool:
+    """True if the use on all nodes and the account are known: qshow need not be asked."""
+    return job.usage is not None and job.usage.covers is Coverage.JOB and job.account is not None
 
 
 def _waits_since(job: Job) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from hpcwatch.schedulers.job import Coverage, Job, Usage
 from hpcwatch.schedulers.query import (
     Answer,
     Query,
@@ -63,6 +64,30 @@ _NODE = re.compile(
     r"^([A-Za-z0-9][\w.-]{0,252}) +(\S+) +(\S+) +(\S+) +(\S+)((?: +\S+:\S+)*) *$", re.MULTILINE
 )
 _PAIR = re.compile(r"(?:^|\s)(\w+)=(\S*)")
+
+
+def merged(job: Job, known: Qshow) -> Job:
+    """Add to a running job what qshow says and its scheduler does not: use on all of its nodes."""
+    nodes_count = known.nodes_count or len(known.nodes) or None
+    usage = job.usage
+    if usage is None or usage.covers is Coverage.FIRST_NODE:
+        usage = Usage(
+            covers=Coverage.JOB,
+            cpu_s=None if known.cpu_hours is None else 3600.0 * known.cpu_hours,
+            memory_bytes=_on_all(known.memory_mean_bytes, nodes_count),
+            vmem_bytes=_on_all(known.vmem_mean_bytes, nodes_count),
+            walltime_s=usage.walltime_s if usage is not None else None,
+        )
+    return job._replace(
+        usage=usage,
+        account=job.account or known.allocation,
+        queue=job.queue or known.queue,
+        node_cores_count=job.node_cores_count or known.node_cores_count,
+    )
+
+
+def _on_all(mean: int | None, nodes_count: int | None) -> int | None:
+    return None if mean is None or nodes_count is None else mean * nodes_count
 
 
 def parse(answer: Answer) -> Qshow | None:

@@ -42,7 +42,7 @@ def _cells(report: Report) -> Iterator[Sequence[str]]:
         name = _harmless(host.name)
         of_host = _arrays(host.columns, HOST_METRICS)
         devices = [
-            (f"GPU {gpu.index}", _harmless(gpu.uuid), _arrays(gpu.columns, GPU_METRICS))
+            (_harmless(gpu.label), _harmless(gpu.uuid), _arrays(gpu.columns, GPU_METRICS))
             for gpu in host.gpus.values()
         ]
         for index in range(len(host.at_s)):

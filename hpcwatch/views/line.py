@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hpcwatch.findings import Finding, Severity
+from hpcwatch.probe.schema import Gpu
 from hpcwatch.units import (
     UNKNOWN,
     format_bytes,
@@ -76,9 +77,16 @@ def finding_spans(findings: list[Finding], width: int) -> list[Span]:
     return [Span(text, style_of(worst.severity)), Span(more, "dim")]
 
 
+def activity_text(gpu: Gpu) -> str:
+    """Return a device's utilisation; where only that is known, its multiprocessors at work."""
+    if gpu.util_pct is None and gpu.sm_active_pct is not None:
+        return f"SM {format_pct(gpu.sm_active_pct)}"
+    return format_pct(gpu.util_pct)
+
+
 def gpu_style(gpu: GpuState, findings: list[Finding]) -> str:
     """Return the style of a device's utilisation: that of the worst finding about it."""
-    entity = f"GPU {gpu.gpu.index}"
+    entity = gpu.gpu.label
     about = [finding.severity for finding in findings if finding.entity == entity]
     return style_of(max(about)) if about else ""
 
@@ -87,8 +95,8 @@ def _gpus(state: LiveState) -> list[Span]:
     spans: list[Span] = []
     if len(state.gpus) <= _FEW_GPUS:
         for one in state.gpus:
-            util = format_pct(one.gpu.util_pct)
-            spans += [Span(f"  GPU {one.gpu.index} ", "bold")]
+            util = activity_text(one.gpu)
+            spans += [Span(f"  {clean(one.gpu.label)} ", "bold")]
             spans += [value(util, gpu_style(one, state.findings))]
         return spans
     spans.append(Span(f"  {len(state.gpus)} GPUs", "bold"))

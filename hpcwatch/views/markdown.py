@@ -116,7 +116,7 @@ def _name(line: plots.Line, plot: plots.Plot) -> str:
 def _nodes(report: Report) -> Iterator[str]:
     if len(report.nodes) > 1:
         yield from _section("Nodes", tables.nodes(report), _ROWS)
-    if len(report.summary.gpus) > tables.FEW_GPUS:
+    if report.summary.gpus:
         yield from _section("GPUs", tables.gpus(report), _ROWS)
 
 

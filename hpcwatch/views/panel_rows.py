@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from hpcwatch.units import UNKNOWN, format_bytes, format_clock, format_of_bytes, format_pct
 from hpcwatch.views.line import (
+    activity_text,
     cores_text,
     finding_spans,
     gpu_style,
@@ -26,6 +27,7 @@ from hpcwatch.views.text import (
 )
 
 _GPU_COLUMNS = 38  # the figures of one device and a short sparkline
+_LABEL_COLUMNS = 6  # of them for "GPU 10"; an instance's is longer
 _GAP = 2
 _LEAST_SPARK, _MOST_SPARK = 4, 60
 _LEAST_ADVICE = 24
@@ -121,9 +123,13 @@ def _cell(
 def _gpu_rows(state: LiveState, width: int, most_rows: int) -> list[Line]:
     """Lay the devices out in columns; the worst first where there are too many."""
     gpus = state.gpus
-    if not gpus or most_rows <= 0:
+    if most_rows <= 0:
         return []
-    most_columns = max((width + _GAP) // (_GPU_COLUMNS + _GAP), 1)
+    if not gpus:
+        return [] if state.gpu_trouble is None else [_trouble("GPUs", state.gpu_trouble)]
+    longest = max(width_of(clean(one.gpu.label)) for one in gpus)
+    needed = _GPU_COLUMNS + max(longest - _LABEL_COLUMNS, 0)
+    most_columns = max((width + _GAP) // (needed + _GAP), 1)
     row_count = min(-(-len(gpus) // most_columns), most_rows)
     columns = min(most_columns, -(-len(gpus) // row_count))
     hidden = len(gpus) - columns * row_count
@@ -139,10 +145,25 @@ def _gpu_rows(state: LiveState, width: int, most_rows: int) -> list[Line]:
             is_last = index == len(gpus) - 1
             room = cell_width - (len(more) if is_last else 0)
             row += [Span(" " * _GAP)] if index > first else []
-            row += _cell(fields[index], gpus[index].history_pct, 100.0, room)
+            trouble = gpus[index].trouble
+            if trouble is None:
+                row += _cell(fields[index], gpus[index].history_pct, 100.0, room)
+            else:
+                row += _padded(_trouble(clean(gpus[index].gpu.label), trouble), room)
         laid.append(row)
     laid[-1] = [*laid[-1], Span(more, "dim")]
     return laid
+
+
+def _trouble(label: str, reason: str) -> Line:
+    """Say why a device, or all of them, cannot be read."""
+    said = clean(" ".join(reason.split()))
+    return [Span(label, "bold"), Span(f" {UNKNOWN} ", "dim"), Span(said, "warning")]
+
+
+def _padded(line: Line, width: int) -> list[Span]:
+    kept = fit(line, width)
+    return [*kept, Span(" " * (width - line_width(kept)))]
 
 
 def _business(gpu: GpuState) -> tuple[int, int]:
@@ -155,8 +176,8 @@ def _gpu_fields(gpus: list[GpuState], state: LiveState) -> list[list[Span]]:
     """Return each device's label and figures, aligned with each other."""
     table = [
         (
-            f"GPU {one.gpu.index}",
-            format_pct(one.gpu.util_pct),
+            clean(one.gpu.label),
+            activity_text(one.gpu),
             format_of_bytes(one.gpu.memory_used_bytes, one.gpu.memory_total_bytes),
             UNKNOWN if one.gpu.power_w is None else f"{one.gpu.power_w:.0f} W",
         )

@@ -27,6 +27,7 @@ PLOTS = (
     Plot("cpu", "CPU in use", "cores", 1.0, "cpu_cores", is_gpu=False),
     Plot("memory", "Memory in use", "GiB", GIB, "used_bytes", is_gpu=False),
     Plot("gpu-util", "GPU utilisation", "%", 1.0, "util_pct", is_gpu=True),
+    Plot("gpu-active", "GPU multiprocessors at work", "%", 1.0, "sm_active_pct", is_gpu=True),
     Plot("gpu-memory", "GPU memory in use", "GiB", GIB, "memory_used_bytes", is_gpu=True),
     Plot("gpu-power", "GPU power", "W", 1.0, "power_w", is_gpu=True),
     Plot("read", "Read from storage", "MiB/s", MIB, "read_bytes_per_s", is_gpu=False),
@@ -47,10 +48,15 @@ class Line(NamedTuple):
 
 def lines(report: Report, plot: Plot) -> Iterator[Line]:
     """Yield every line of a plot of which anything is known."""
+    shown = {(gpu.host, gpu.uuid): gpu.label for gpu in report.summary.gpus}
     for host in report.timeline.hosts.values():
         columns = [("job", host.columns)] if not plot.is_gpu else []
         if plot.is_gpu:
-            columns = [(f"GPU {gpu.index}", gpu.columns) for gpu in host.gpus.values()]
+            columns = [
+                (shown[host.name, gpu.uuid], gpu.columns)
+                for gpu in host.gpus.values()
+                if (host.name, gpu.uuid) in shown
+            ]
         for entity, of in columns:
             column = of[plot.metric]
             if any(value == value for value in column.mean):
@@ -72,7 +78,7 @@ def _is_worth(plot: Plot, line: Line) -> bool:
 def marked(rule: str) -> tuple[str, ...]:
     """Return the names of the plots on which a rule's finding is to be marked."""
     if rule.startswith("gpu-"):
-        return "gpu-util", "gpu-memory", "gpu-power"
+        return "gpu-util", "gpu-active", "gpu-memory", "gpu-power"
     if rule.startswith(("memory-", "vmem-")):
         return ("memory",)
     if rule in ("storage-wait", "home-io"):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from hpcwatch.findings import Finding
+from hpcwatch.findings.devices import shown_gpus
 from hpcwatch.probe.schema import Gpu, Process
 from hpcwatch.timeline import HostTimeline
 
@@ -13,10 +15,15 @@ HISTORY = 120  # samples a sparkline may show
 
 
 class GpuState(NamedTuple):
-    """One device now, and its utilisation in percent so far."""
+    """One device now, and its utilisation in percent so far.
+
+    Where the utilisation is unknown (MIG), it is the share of multiprocessors at work.
+    """
 
     gpu: Gpu
     history_pct: list[float]
+    trouble: str | None = None
+    """Why it cannot be read."""
 
 
 class ProcessState(NamedTuple):
@@ -49,6 +56,8 @@ class LiveState(NamedTuple):
     """What the monitor has to say of itself: recording stopped, a reader failed."""
     step: str | None = None
     """What the program says it is at."""
+    gpu_trouble: str | None = None
+    """Why nothing is known of the node's devices."""
 
 
 def live_state(
@@ -64,7 +73,7 @@ def live_state(
     columns = host.columns
     sample = host.last
     listed = sample.processes or [] if sample is not None else []
-    gpus = sample.gpus or [] if sample is not None else []
+    errors = (sample.errors or {}) if sample is not None else {}
     processes = [ProcessState(process, host.process_cores.get(process.pid)) for process in listed]
     processes.sort(key=lambda one: (-(one.used_cores or 0.0), -(one.process.rss_bytes or 0)))
     used = _last(columns["used_bytes"].mean)
@@ -79,15 +88,28 @@ def live_state(
         limit_source=host.limit.source,
         used_history=list(columns["used_bytes"].high[-HISTORY:]),
         peak_bytes=host.used_peak_bytes,
-        gpus=[
-            GpuState(gpu, list(host.gpus[gpu.uuid].columns["util_pct"].mean[-HISTORY:]))
-            for gpu in gpus
-        ],
+        gpus=_gpu_states(host, errors),
         processes=processes,
         findings=findings,
         note=note,
         step=step,
+        gpu_trouble=errors.get("gpu"),
     )
+
+
+def _gpu_states(host: HostTimeline, errors: Mapping[str, str]) -> list[GpuState]:
+    """Return the job's devices of the latest sample; of divided ones their instances."""
+    sample = host.last
+    now = {gpu.uuid for gpu in sample.gpus or ()} if sample is not None else set()
+    states = []
+    for gpu in shown_gpus(host.job, host) if now else ():
+        if gpu.uuid not in now:
+            continue
+        util = gpu.columns["util_pct"].mean
+        is_by_activity = not any(value == value for value in util[-HISTORY:])
+        values = gpu.columns["sm_active_pct"].mean if is_by_activity else util
+        states.append(GpuState(gpu.last, list(values[-HISTORY:]), errors.get(f"gpu {gpu.index}")))
+    return states
 
 
 def _last(values: array[float]) -> float | None:

@@ -47,8 +47,12 @@ def now_text(open_phases: Sequence[str], latest: Event | None) -> str:
 
 def value_text(value: object) -> str:
     """Return a value as it is read: numbers with four digits at least where they have them."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return UNKNOWN if value is None else str(value).lower() if value is True else str(value)
+    if value is None:
+        return UNKNOWN
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, int | float):
+        return str(value)
     if not math.isfinite(value):
         return str(value)
     if float(value).is_integer() and abs(value) < 1e15:

@@ -18,6 +18,8 @@ from hpcwatch.units import (
     format_bytes,
     format_clock,
     format_cores,
+    format_energy,
+    format_of_bytes,
     format_pct,
     format_seconds,
     three_digits,
@@ -51,7 +53,7 @@ def asked_and_used(report: Report) -> Table:
     if len(summary.gpus) <= FEW_GPUS:
         rows += [_gpu(report, gpu) for gpu in summary.gpus]
     else:
-        rows.append(_all_gpus(summary.gpus))
+        rows.append(all_gpus(summary.gpus))
     asked_s = report.run.job.walltime_s if report.run.job is not None else None
     wall = format_clock(summary.wall_s)
     if asked_s:
@@ -94,12 +96,20 @@ def _gpu(report: Report, gpu: GpuSummary) -> tuple[str, ...]:
             f"{format_bytes(gpu.memory_peak_bytes)} of {format_bytes(gpu.memory_total_bytes)}"
         )
     if gpu.energy_j is not None:
-        facts.append(f"{three_digits(gpu.energy_j / 3.6e6)} kWh in all")
-    return f"GPU {gpu.index}{where}", gpu.name, format_pct(gpu.util_mean_pct), ", ".join(facts)
+        facts.append(f"{format_energy(gpu.energy_j)} in all")
+    return f"{gpu.label}{where}", gpu.name, busy(gpu), ", ".join(facts)
 
 
-def _all_gpus(gpus: list[GpuSummary]) -> tuple[str, ...]:
-    """Sum up more devices than anybody reads one by one."""
+def busy(gpu: GpuSummary) -> str:
+    """Return the mean utilisation, what became of a device that was at 0, or its activity."""
+    if gpu.util_mean_pct is None and gpu.sm_active_mean_pct is not None:
+        return f"{UNKNOWN}; multiprocessors {format_pct(gpu.sm_active_mean_pct)}"
+    said = format_pct(gpu.util_mean_pct)
+    return f"{said}, {gpu.use}" if gpu.use in ("did nothing", "was never opened") else said
+
+
+def all_gpus(gpus: list[GpuSummary]) -> tuple[str, ...]:
+    """Sum up more devices than anybody reads one by one: a label, names, how busy, how full."""
     means = [gpu.util_mean_pct for gpu in gpus if gpu.util_mean_pct is not None]
     peaks = [gpu.memory_peak_bytes for gpu in gpus if gpu.memory_peak_bytes is not None]
     mean = sum(means) / len(means) if means else None
@@ -109,21 +119,29 @@ def _all_gpus(gpus: list[GpuSummary]) -> tuple[str, ...]:
 
 
 def gpus(report: Report) -> Table:
-    """A row a device: utilisation, memory, power, energy."""
+    """A row a device: what it is, how busy, memory, power, energy, what held its clocks down."""
     rows = [
         (
-            f"{gpu.host} GPU {gpu.index}",
+            f"{gpu.host} {gpu.label}",
+            gpu.name,
+            gpu.use,
+            ", ".join(gpu.clocks_held_by or ())
+            or ("none" if gpu.clocks_held_by == [] else UNKNOWN),
             format_pct(gpu.util_mean_pct),
             format_pct(gpu.util_max_pct),
+            format_pct(gpu.sm_active_mean_pct),
             format_seconds(gpu.idle_s),
-            format_bytes(gpu.memory_peak_bytes),
+            format_of_bytes(gpu.memory_peak_bytes, gpu.memory_total_bytes),
             UNKNOWN if gpu.power_mean_w is None else f"{three_digits(gpu.power_mean_w)} W",
-            UNKNOWN if gpu.energy_j is None else f"{three_digits(gpu.energy_j / 3.6e6)} kWh",
+            format_energy(gpu.energy_j),
         )
         for gpu in report.summary.gpus
     ]
-    head = ("GPU", "busy (mean)", "peak", "idle for", "memory peak", "power (mean)", "energy")
-    return Table(head, rows, 1)
+    head = (
+        *("GPU", "name", "it", "clocks held down by", "busy (mean)", "peak", "SM active"),
+        *("idle for", "memory peak", "power (mean)", "energy"),
+    )
+    return Table(head, rows, 4)
 
 
 def nodes(report: Report) -> Table:

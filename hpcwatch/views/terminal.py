@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hpcwatch.findings import ACCUSE_AFTER_S
 from hpcwatch.findings.together import together
-from hpcwatch.report import GpuSummary, ProcessSummary, Report
+from hpcwatch.report import ProcessSummary, Report
 from hpcwatch.schedulers.hosts import fold_hosts
 from hpcwatch.series import joined
 from hpcwatch.units import (
@@ -62,7 +62,7 @@ def lines(report: Report, width: int = WIDTH) -> list[Line]:
         *_next_script(report, width),
         *_findings(report, width),
         [],
-        *_table(report),
+        *_table(report, width),
         [],
         *_steps(report, width),
         *_largest(report, width),
@@ -197,7 +197,7 @@ def _findings(report: Report, width: int) -> list[Line]:
     return [[], *made] if made else []
 
 
-def _table(report: Report) -> list[Line]:
+def _table(report: Report, width: int) -> list[Line]:
     summary = report.summary
     asked = "asked" if report.run.job is not None else "allowed"
     made: list[Line] = [[Span(f"{'':{_LABEL}}{asked:11}{'used (mean)':19}peak", "dim")]]
@@ -207,7 +207,10 @@ def _table(report: Report) -> list[Line]:
         where = clean(summary.memory_files_where or "")
         files = f"of it up to {format_bytes(summary.memory_files_bytes)} in files in {where}"
         made.append([Span(f"{'':{_LABEL}}{files}", "dim")])
-    made += [_gpu_row(report, gpu) for gpu in summary.gpus]
+    if summary.gpus:
+        from hpcwatch.views.gpu_rows import gpu_rows
+
+        made += gpu_rows(report, width, _LABEL)
     time_asked = report.run.job.walltime_s if report.run.job is not None else None
     if time_asked:
         share = f" ({format_pct(100 * summary.wall_s / time_asked)})"
@@ -260,22 +263,6 @@ def _memory_row(report: Report) -> Line:
     spark = sparkline(values, max((v for v in values if v == v), default=0.0), _SPARK)
     peak = sign + format_bytes(summary.memory_peak_bytes)
     return _row("Memory", format_bytes(limit), used, peak, spark)
-
-
-def _gpu_row(report: Report, gpu: GpuSummary) -> Line:
-    host = report.timeline.hosts[gpu.host]
-    values = list(host.gpus[gpu.uuid].columns["util_pct"].high)
-    facts = [format_bytes(gpu.memory_peak_bytes)]
-    if gpu.energy_j is not None:
-        facts.append(f"{three_digits(gpu.energy_j / 3.6e6)} kWh")
-    return _row(
-        f"GPU {gpu.index}",
-        "1" if len(report.timeline.hosts) == 1 else clean(gpu.host),
-        format_pct(gpu.util_mean_pct),
-        format_pct(gpu.util_max_pct),
-        sparkline(values, 100.0, _SPARK),
-        ", ".join(facts),
-    )
 
 
 def _steps(report: Report, width: int) -> list[Line]:

@@ -11,7 +11,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-BENCHMARKS = ("overhead", "accuracy", "behaviour", "parsing")
+BENCHMARKS = (
+    "overhead",
+    "accuracy",
+    "behaviour",
+    "parsing",
+    "probe_cost",
+    "redraw",
+    "many_nodes",
+    "ssh_hosts",
+    "sweep",
+)
 
 
 def main() -> None:

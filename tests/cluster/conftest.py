@@ -1,4 +1,7 @@
-"""One cluster for all tests that ask for it; who asks cleans up his own jobs."""
+"""One cluster for all tests of this folder; who asks for it cleans up his own jobs.
+
+Not for the whole session: its hosts are children of ours, and other tests count our children.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from cluster.questions import Questions, questions
 Submit = Callable[..., str]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def slurm() -> Iterator[Cluster]:
     """A cluster that is up."""
     reason = missing()
@@ -27,14 +30,14 @@ def slurm() -> Iterator[Cluster]:
     assert (left, cluster.folder.exists()) == ([], False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ask(slurm: Cluster) -> Iterator[Questions]:
     """alice's hpcwatch, that finds out by itself which scheduler there is."""
     with questions(slurm) as asked:
         yield asked
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ask_wrapper(slurm: Cluster) -> Iterator[Questions]:
     """alice's hpcwatch, made to use Slurm's wrappers of Torque's commands."""
     with questions(slurm, "torque") as asked:
@@ -54,7 +57,7 @@ def submit(slurm: Cluster) -> Iterator[Submit]:
     slurm.run(["scancel", *submitted], "root")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def overdue(slurm: Cluster) -> str:
     """A job whose walltime ends soon: Slurm looks for such jobs every 30 s only."""
     job = slurm.submit("sleep 600", "-J", "overdue", "--time=10")

@@ -1,6 +1,7 @@
 """Hosts with a real sshd, shared by all tests that name this as one of their plugins.
 
-No conftest.py: mypy takes one of that name only.
+No conftest.py: mypy takes one of that name only. They last for a module, not for the session: they
+are children of ours, and other tests count our children.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from lab_hosts import Hosts, missing
 NODES = ("qb001", "qb002", "qb003", "qb004")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def all_hosts() -> Iterator[Hosts]:
     """A login host and four nodes behind it. Tests use ``hosts``, which tidies up."""
     lacking = missing()

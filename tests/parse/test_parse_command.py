@@ -21,6 +21,7 @@ from hpcwatch.errors import HpcwatchError
 from hpcwatch.schedulers import JobState, scheduler
 from hpcwatch.schedulers.detection import Detected, detect
 from hpcwatch.schedulers.inquiry import Inquiry
+from hpcwatch.schedulers.job import Coverage
 from hpcwatch.schedulers.query import Answer, NotUnderstoodError, Query, ServerDownError
 
 Made = Callable[[tuple[str, ...], dict[str, Any]], StandIn]
@@ -379,3 +380,41 @@ def test_a_submission_s_id(name: str, said: bytes, expected: str) -> None:
     assert query.parse(Answer(said)) == expected
     with pytest.raises(HpcwatchError, match="Bad UID"):
         query.parse(Answer(b"", b"qsub: Bad UID for job execution\n", 160))
+
+
+def test_qshow_fills_in_what_pbs_pro_does_not_tell_while_a_job_runs(stand_in: Made) -> None:
+    stand_in(
+        (*TORQUE, "qshow"),
+        {
+            "*": {
+                "qstat --version": {"stdout": "pbs_version = 23.06.06\n"},
+                "qstat -f*": {"recorded": "pbspro/qstat-f-json-7_multichunk"},
+                "qshow*": {
+                    "recorded": "moab/qshow-305669",
+                    "replace": {"305669.qb3": "7.qb3"},
+                },
+            }
+        },
+    )
+    (job,) = command.inquiry().job("7").value
+    assert job.usage is not None
+    assert job.usage.covers is Coverage.JOB
+    assert job.usage.cpu_s == pytest.approx(0.11 * 3600)
+    assert job.usage.memory_bytes == 1647 << 20
+    assert job.account == "loni_loniadmin1"
+
+
+def test_a_qshow_that_fails_harms_nothing(stand_in: Made) -> None:
+    stand_in(
+        (*TORQUE, "qshow"),
+        {
+            "*": {
+                "qstat --version": {"stdout": "pbs_version = 23.06.06\n"},
+                "qstat -f*": {"recorded": "pbspro/qstat-f-json-7_multichunk"},
+                "qshow*": {"stderr": "qshow: cannot read /var/spool\n", "exit_code": 1},
+            }
+        },
+    )
+    (job,) = command.inquiry().job("7").value
+    assert job.usage is not None
+    assert job.usage.covers is Coverage.FIRST_NODE

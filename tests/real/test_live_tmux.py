@@ -296,7 +296,7 @@ def test_ctrl_l_paints_what_was_overwritten(scene: Scene) -> None:
     scene.wait_for("rubbish")
     scene.terminal.press("C-l")
     scene.wait_for_no("rubbish")
-    scene.wait_for("▲ qb003: GPU 1 idle")
+    scene.wait_for("GPU 1 idle")
 
 
 @pytest.mark.parametrize("variable", ["NO_COLOR=1", "NO_COLOR="])

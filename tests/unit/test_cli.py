@@ -279,7 +279,7 @@ def test_runs_are_listed_with_how_they_ended(hpcwatch: Hpcwatch) -> None:
     RunDirectory.create(str(hpcwatch.runs / "x")).write_run(
         run(id="fourth", ended_at_s=None, exit_code=None, wall_s=None, started_at_s=4e9)
     )
-    _, *rows = hpcwatch("runs").out.splitlines()
+    _, *rows, _ = hpcwatch("runs").out.splitlines()
     found = list(zip(rows, ("ok", "exit 7", "signal 9", "unfinished"), strict=True))
     assert all(how in row for row, how in found)
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from program import Hpcwatch
 
 from hpcwatch import config_files
 from hpcwatch.config import Settings, load
+from hpcwatch.costs import Rates
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.findings import rules
+from hpcwatch.transport import Bounds
+from hpcwatch.units import GIB
 
 
 class Files:
@@ -124,3 +131,143 @@ def test_without_xdg_the_file_is_below_the_home(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setenv("HOME", "/home/alice")
     assert config_files.user_file() == "/home/alice/.config/hpcwatch/config.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\n\n[run]\n\nintervall_s = 1\n", "line 5: no key run.intervall_s"),
+        ("\n[rnu]\n", "line 2: no key rnu"),
+        ("run.interval_s = 2\nrun.x = 1\n", "line 2: no key run.x"),
+        ('[storage]\n# budget_mb = 1\n"budget_mb" = "big"\n', "line 3: storage.budget_mb = 'big'"),
+        ("[queues.a]\nmemory_per_core_gb = 2\n[queues.b]\nmemory = 2\n", "line 4: no key queues.b"),
+        ("[ssh]\nx = { a = 1 }\n", "line 2: no key ssh.x"),
+        ('[queues]\n"a b" = 3\n', "line 2: queues.a b is no table"),
+    ],
+)
+def test_a_mistake_names_its_line(files: Files, text: str, said: str) -> None:
+    assert f"{files.user}, {said}" in complaint(files, text)
+
+
+def test_a_site_s_mistake_names_the_site_s_file(files: Files) -> None:
+    files.site.write_text("[run]\ninterval_s = 0\n")
+    with pytest.raises(HpcwatchError, match=r"site\.toml, line 2: run\.interval_s = 0"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ('[ssh]\ntransport = "telnet"\n', "give one of auto, ssh, ssh-program, srun, pbs_attach"),
+        ("[ssh]\ntransport = 1\n", "give one of auto"),
+        ("[ssh]\nconnect_timeout_s = 0\n", "give a number between 1 and 600"),
+        ("[ssh]\nkeepalive_s = false\n", "give a number between 1 and 3600"),
+        ('[scheduler]\nname = "slrm"\n', "give one of torque, pbspro, slurm"),
+        ("[storage]\nroot = 3\n", "give a text in quotes"),
+        ('[storage]\nroot = ""\n', "give a text in quotes"),
+        ("[storage]\nkeep_days = 0\n", "give a number between 1 and"),
+        ("[costs]\ncore_hour = -1\n", "give a number between 0 and"),
+        ("[memory]\nper_core_gb = 0\n", "give a number between 0.01 and"),
+        ("[queues]\nbig = 4\n", "write [queues.big]"),
+        ("queues = 1\n", "write [queues.NAME]"),
+        ("[costs]\nunits = 1\n", "did you mean costs.unit?"),
+        ("[queues.big]\nmemory_per_core = 1\n", "did you mean queues.big.memory_per_core_gb?"),
+    ],
+)
+def test_a_wrong_value_says_what_is_right(files: Files, text: str, hint: str) -> None:
+    assert hint in complaint(files, text)
+
+
+def test_all_keys_are_read(files: Files) -> None:
+    files.user.write_text(
+        '[storage]\nroot = "/x"\nkeep_days = 30\n'
+        "[ssh]\nconnect_timeout_s = 3\nkeepalive_s = 7\nmost_at_once = 4\n"
+        'transport = "srun"\n[scheduler]\nname = "slurm"\n'
+        "[memory]\nper_core_gb = 4\n[queues.bigmem]\nmemory_per_core_gb = 32\n"
+        '[costs]\ncore_hour = 0.5\ngpu_hour = 2\nunit = "SU"\n'
+    )
+    settings = load()
+    assert settings.ssh == Bounds(3.0, 7.0, 4)
+    assert (settings.transport, settings.scheduler, settings.keep_days) == ("srun", "slurm", 30)
+    assert settings.rates == Rates(0.5, 2.0, "SU")
+    assert settings.memory_per_core_bytes == 4 * GIB
+    assert settings.queues == {"bigmem": 32 * GIB}
+
+
+def test_the_environment_goes_over_the_files(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.user.write_text('[run]\ninterval_s = 5\n[ssh]\ntransport = "srun"\n')
+    monkeypatch.setenv("HPCWATCH_RUN_INTERVAL_S", "0.5")
+    monkeypatch.setenv("HPCWATCH_SSH_TRANSPORT", "")  # as good as not set
+    settings = load()
+    assert (settings.interval_s, settings.transport) == (0.5, "srun")
+    for text in ("fast", "0", "nan", "true"):
+        monkeypatch.setenv("HPCWATCH_RUN_INTERVAL_S", text)
+        with pytest.raises(HpcwatchError, match="HPCWATCH_RUN_INTERVAL_S=") as caught:
+            load()
+        assert caught.value.exit_code == EXIT_USAGE
+
+
+def per_core(settings: Settings, queue: str | None, rule: str = "memory-over-share") -> object:
+    return settings.thresholds_for(queue).get(rule, {}).get("memory_per_core_bytes")
+
+
+def test_memory_per_core_goes_by_the_queue(files: Files) -> None:
+    files.user.write_text("[memory]\nper_core_gb = 4\n[queues.bigmem]\nmemory_per_core_gb = 32\n")
+    settings = load()
+    assert [per_core(settings, queue) for queue in ("bigmem", "workq", None)] == [
+        32 * GIB,
+        4 * GIB,
+        4 * GIB,
+    ]
+    knowing = {name for name, one in rules().items() if "memory_per_core_bytes" in one.defaults}
+    assert {"memory-over-share", "cpu-low"} <= knowing
+    assert all(per_core(settings, "bigmem", rule) == 32 * GIB for rule in knowing)
+    assert set(settings.thresholds_for("bigmem")) == knowing
+
+
+def test_a_rule_s_own_value_counts_most_and_other_thresholds_stay(files: Files) -> None:
+    files.user.write_text(
+        "[queues.bigmem]\nmemory_per_core_gb = 32\n"
+        "[findings.memory-over-share]\nmemory_per_core_bytes = 7\nwindow_s = 9\n"
+    )
+    settings = load()
+    assert per_core(settings, "bigmem") == 7
+    assert settings.thresholds_for("bigmem")["memory-over-share"]["window_s"] == 9
+    assert per_core(settings, "bigmem", "cpu-low") == 32 * GIB
+    assert per_core(settings, "other", "cpu-low") is None
+
+
+def test_without_memory_per_core_the_rules_are_not_even_loaded(hpcwatch: Hpcwatch) -> None:
+    code = "import sys; from hpcwatch.config import load; load().thresholds_for('q')\n"
+    code += "print([name for name in sys.modules if 'findings' in name])"
+    assert hpcwatch.shell([sys.executable, "-c", code]).out == "[]\n"
+
+
+def test_a_user_s_queue_goes_over_the_site_s(files: Files) -> None:
+    files.site.write_text(
+        "[queues.a]\nmemory_per_core_gb = 1\n[queues.b]\nmemory_per_core_gb = 2\n"
+    )
+    files.user.write_text("[queues.b]\nmemory_per_core_gb = 3\n")
+    assert load().queues == {"a": GIB, "b": 3 * GIB}
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "line"),
+    [
+        ("[a]\nb = 1\n", ("a", "b"), 2),
+        ("[a.b]\nc = 1\n", ("a",), 1),
+        ("[ a . 'b' ] # x\nc=1\n", ("a", "b", "c"), 2),
+        ("a.b = 1\n", ("a", "b"), 1),
+        ("x = 1\n", ("a",), None),
+        ("[[a]]\nb = 1\n", ("a", "b"), 2),
+        ("[a]\n# b = 1\n\nb=2", ("a", "b"), 4),
+    ],
+)
+def test_lines_are_found(text: str, name: tuple[str, ...], line: int | None) -> None:
+    assert config_files.line_of(text, name) == line
+
+
+@given(st.text(alphabet="[]=.ab\"'# \n1{}", max_size=60))
+def test_any_text_has_lines_or_none(text: str) -> None:
+    found = config_files.line_of(text, ("a", "b"))
+    assert found is None or 1 <= found <= len(text.splitlines())

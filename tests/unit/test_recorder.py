@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit_parts import GIB, full_sample, job, sample, wait_until
 
-from hpcwatch.probe.schema import Process, Sample, from_line, to_line
+from hpcwatch.probe.schema import Gpu, Process, Sample, from_line, to_line
 from hpcwatch.recorder import Recorder, count, merge
 from hpcwatch.store import SAMPLES_FILE, RunDirectory
 
@@ -325,3 +325,17 @@ def test_merged_processes_stay_few_and_the_largest() -> None:
 def test_errors_of_both_are_kept() -> None:
     merged = merge(sample(0, errors={"gpu": "a"}), sample(1, errors={"swap": "b"}))
     assert merged.errors == {"gpu": "a", "swap": "b"}
+
+
+def test_a_merged_device_keeps_every_reason_for_lower_clocks() -> None:
+    def reading(*reasons: str, uuid: str = "a") -> Sample:
+        return sample(1, gpus=[Gpu(0, uuid, "K40", clocks_held_by=list(reasons), power_w=60.0)])
+
+    merged = merge(merge(reading("heat"), reading("power limit", "heat")), reading())
+    assert [gpu.clocks_held_by for gpu in merged.gpus or []] == [["heat", "power limit"]]
+    other = merge(reading("heat"), reading("power limit", uuid="b"))
+    assert [gpu.clocks_held_by for gpu in other.gpus or []] == [["power limit"]]
+    unknown = merge(sample(0, gpus=[Gpu(0, "a", "K40")]), sample(1, gpus=[Gpu(0, "a", "K40")]))
+    assert [gpu.clocks_held_by for gpu in unknown.gpus or []] == [None]
+    assert merge(reading("heat"), sample(1)).gpus == reading("heat").gpus
+    assert merge(sample(0), sample(1)).gpus is None

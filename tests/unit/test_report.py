@@ -37,7 +37,7 @@ KEYS = {
     " memory_limit_source memory_files_bytes memory_files_where read_bytes written_bytes"
     " processes_total processes_max gpus",
     "summary.gpus": "host index uuid name util_mean_pct util_max_pct idle_s memory_peak_bytes"
-    " memory_total_bytes power_mean_w energy_j sm_active_mean_pct",
+    " memory_total_bytes power_mean_w energy_j sm_active_mean_pct label use clocks_held_by",
     "directives": "scheduler lines saves changes margins based_on",
     "directives.saves": "core_hours gpu_hours memory_byte_hours",
     "directives.changes": "scheduler old new",

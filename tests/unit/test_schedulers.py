@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcwatch.schedulers import Job, from_environment, slurm
+from hpcwatch.schedulers.job import JobNode
 from hpcwatch.schedulers.slurm import expand_hosts
 from hpcwatch.schedulers.text import count, devices_count
 
@@ -43,6 +44,7 @@ def test_torque() -> None:
         node_cores_count=4,
         gpus_count=1,
         walltime_s=108000,
+        allocation=(JobNode("qb003", gpus_count=1, gpu_indices=(0,)),),
     )
 
 
@@ -209,3 +211,24 @@ def test_hostile_values_raise_nothing(value: str) -> None:
 def test_absurdly_long_numbers_raise_nothing() -> None:
     assert count("9" * 5000) is None
     without(SLURM_JOB_CPUS_PER_NODE="9" * 5000, SLURM_JOB_GPUS="0-" + "9" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("text", "indices"), [("0,2", (0, 2)), ("3", (3,)), ("", ()), ("0-1", ()), ("k40:1", ())]
+)
+def test_slurm_tells_a_batch_script_its_devices(text: str, indices: tuple[int, ...]) -> None:
+    of = {"SLURM_JOB_ID": "7", "SLURM_JOB_GPUS": text, "SLURMD_NODENAME": "qb003"}
+    made = from_environment(of, FILES.get)
+    assert made is not None
+    assert [node.gpu_indices for node in made.allocation] == ([indices] if indices else [])
+
+
+def test_the_lines_of_a_gpu_file_are_grouped_by_host() -> None:
+    of = {"PBS_JOBID": "7.qb3", "PBS_NUM_PPN": "1", "PBS_GPUFILE": "/gpus"}
+    text = "qb003-gpu1\nqb003-gpu0\nqb-gpu-4-gpu2\nodd\n"
+    made = from_environment(of, {"/gpus": text}.get)
+    assert made is not None
+    assert [(node.host, node.gpu_indices) for node in made.allocation] == [
+        ("qb003", (0, 1)),
+        ("qb-gpu-4", (2,)),
+    ]

@@ -79,7 +79,7 @@ def test_nodes_say_what_each_uses() -> None:
     assert "3 of 3 nodes" in rows[1]
     assert "torque 12 s ago" in rows[2]
     assert "by ssh" in rows[2]
-    assert rows[3].startswith(" ▲ qb002: GPU 1 idle 12 min, holds 10.7 GiB")
+    assert rows[3].startswith(" ▲ qb[002-003]: GPU 1 idle 12 min, holds 10.7 GiB")
     row = row_of(rows, "qb003")
     assert row.split()[1:5] == ["▲●", "2.1", "▉", "0.32"]
     assert "1.61 ▏░" in row
@@ -428,14 +428,15 @@ def test_a_thousand_nodes_scroll() -> None:
     browser = Browser(Quiet())
     browser.look(SCENES["thousand"])
     first = texts(browser.lines(100, 30))
-    assert [row for row in first if row.endswith("─") and "1–15 of 1000 nodes" in row]
+    assert [row for row in first if row.endswith("─") and "1–17 of 1000 nodes" in row]
+    assert row_of(first, "● 10 nodes like qb0000: ")
     assert row_of(first, "qb0000  ●")
     browser.press("G")
     last = texts(browser.lines(100, 30))
     assert row_of(last, "qb0999").startswith("›")
-    assert any("986–1000 of 1000 nodes" in row for row in last)
+    assert any("984–1000 of 1000 nodes" in row for row in last)
     browser.press("pgup")
-    assert row_of(texts(browser.lines(100, 30)), "qb0985").startswith("›")
+    assert row_of(texts(browser.lines(100, 30)), "qb0983").startswith("›")
 
 
 @pytest.mark.parametrize(

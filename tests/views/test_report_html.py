@@ -153,7 +153,7 @@ def test_the_data_hold_the_report_and_the_marks(large: tuple[Report, str]) -> No
     assert data["report"]["run"]["name"] == "train-large"
     (mark,) = data["findings"]
     assert (mark["from_s"], mark["to_s"], mark["hosts"]) == (60.0, 660.0, [0])
-    assert mark["plots"] == ["gpu-util", "gpu-memory", "gpu-power"]
+    assert mark["plots"] == ["gpu-util", "gpu-active", "gpu-memory", "gpu-power"]
 
 
 @pytest.mark.parametrize(

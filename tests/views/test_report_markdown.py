@@ -23,6 +23,7 @@ SECTIONS = [
     "Asked against used",
     "Timelines",
     "Nodes",
+    "GPUs",
     "Processes",
     "Steps of the program",
     "Earlier runs of the same name",

@@ -37,6 +37,7 @@ def body(report: Report, earlier: Sequence[EarlierRun]) -> Markup:
                     table(tables.asked_and_used(report)),
                     tag("dl", *totals),
                 ),
+                _gpus(report),
                 _timelines(report),
                 _heatmaps(report),
                 section("Processes", table(tables.processes(report))),
@@ -166,6 +167,13 @@ def _timelines(report: Report) -> Markup:
     )
 
 
+def _gpus(report: Report) -> Markup:
+    """A table of the devices, where they are few enough to be read one by one."""
+    if not 0 < len(report.summary.gpus) <= tables.FEW_GPUS:
+        return _NOTHING
+    return section("GPUs", table(tables.gpus(report)))
+
+
 def _controls(report: Report) -> Markup:
     """The choice of nodes and of time; scripts show it, for without them it does nothing."""
     names = list(report.timeline.hosts)
@@ -210,7 +218,7 @@ def _heatmaps(report: Report) -> Markup:
     folded = []
     if len(report.nodes) > 1:
         folded.append(_folded("Nodes in numbers", table(tables.nodes(report), "Nodes")))
-    if gpus_count > 1:
+    if gpus_count > tables.FEW_GPUS:
         folded.append(_folded("GPUs in numbers", table(tables.gpus(report), "GPUs")))
     return section("Nodes and GPUs", *made, *folded, name="heatmaps")
 

@@ -126,7 +126,7 @@ def _gpu_bars(gpus: tuple[GpuFigures, ...], findings: list[Finding | None]) -> L
 
 def gpu_finding(board: Board, gpu: GpuFigures) -> Finding | None:
     """Return the worst finding about a device."""
-    return board.about(gpu.host, f"GPU {gpu.gpu.index}")
+    return board.about(gpu.host, gpu.gpu.label)
 
 
 def sign_span(finding: Finding | None) -> Span:

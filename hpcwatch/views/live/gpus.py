@@ -4,60 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
+from hpcwatch.probe.schema import Gpu
 from hpcwatch.session import NodeState
-from hpcwatch.units import UNKNOWN, format_of_bytes, format_pct
+from hpcwatch.units import UNKNOWN, format_energy, format_of_bytes, format_pct
 from hpcwatch.views.line import style_of
 from hpcwatch.views.live.board import Board, natural
 from hpcwatch.views.live.figures_text import gpu_finding, sign_span
+from hpcwatch.views.live.gpu_text import (
+    clock_text,
+    held_by_text,
+    holders_text,
+    idle_s,
+    idle_text,
+    number_text,
+    power_text,
+    temperature_text,
+)
 from hpcwatch.views.live.layout import Column, Row, cell
 from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
-from hpcwatch.views.live.rows import GpuFigures
+from hpcwatch.views.live.rows import GpuFigures, NodeFigures
 from hpcwatch.views.text import Line, Span, clean, cut, sparkline
 
 _SPARK_S = 600.0
-_NAMED = 3
-
-
-def idle_s(gpu: GpuFigures) -> float | None:
-    """Return for how long a device's utilisation has been 0; None if unknown."""
-    if gpu.gpu.util_pct is None:
-        return None
-    return 0.0 if gpu.idle is None else gpu.at_s - gpu.idle.since_s
-
-
-def idle_text(gpu: GpuFigures) -> str:
-    """Return the idle time in minutes: ``12 min``, ``≥ 12 min`` if it may be more."""
-    seconds = idle_s(gpu)
-    if seconds is None:
-        return UNKNOWN
-    if gpu.idle is None:
-        return "0 min"
-    return f"{'≥ ' if gpu.idle.is_least else ''}{int(seconds / 60)} min"
-
-
-def power_text(gpu: GpuFigures) -> str:
-    """Return the power and its limit: ``104 of 235 W``."""
-    if gpu.gpu.power_w is None:
-        return UNKNOWN
-    if gpu.gpu.power_limit_w is None:
-        return f"{gpu.gpu.power_w:.0f} W"
-    return f"{gpu.gpu.power_w:.0f} of {gpu.gpu.power_limit_w:.0f} W"
-
-
-def holders_text(board: Board, gpu: GpuFigures) -> str:
-    """Return the processes on a device: ``python 21270``; another's has no name here."""
-    if gpu.gpu.processes is None:
-        return UNKNOWN
-    node = board.by_host.get(gpu.host)
-    known = {}
-    if node is not None and node.history is not None:
-        known = node.history.processes
-    named = []
-    for process in gpu.gpu.processes[:_NAMED]:
-        name = f"{clean(known[process.pid].name)} " if process.pid in known else ""
-        named.append(f"{name}{process.pid}")
-    more = len(gpu.gpu.processes) - len(named)
-    return ", ".join(named) + (f" +{more}" if more else "") or "none"
+_NOT_ALL_TELL = ("SM", "energy", "clock", "held down by")
+"""Titles of columns that older or virtual devices know nothing of."""
 
 
 def gpu_table(
@@ -66,46 +36,77 @@ def gpu_table(
     """Return a row a device."""
     spark = min(max((width - 88) // 2, 10), 60)
     host = max((len(gpu.host) for gpu in gpus), default=4)
+    is_held = any(held_by_text(gpu.gpu) not in (UNKNOWN, "nothing") for gpu in gpus)
     columns = [
         Column("node", is_left=True, least=min(host, 20)),
-        Column("GPU", least=3),
+        Column("GPU", least=3, is_left=any(gpu.gpu.mig is not None for gpu in gpus)),
         Column("name", is_left=True, rank=9),
         Column("util", least=5),
         Column("", is_left=True, least=1),
+        Column("SM", least=4, rank=1),
         Column("idle", least=6),
         Column("memory"),
-        Column("power", rank=2),
+        Column("power", rank=3),
+        Column("energy", rank=10),
         Column("temp", rank=8),
-        Column("last 10 min", is_left=True, least=spark, rank=3),
+        Column("clock", rank=11),
+        Column("held down by", is_left=True, rank=2 if is_held else 12),
+        Column("last 10 min", is_left=True, least=spark, rank=5),
         Column("processes", is_left=True, least=12, rank=1, is_open=True),
     ]
     rows = [_gpu_row(board, gpu, spark) for gpu in gpus]
-    if has_host:
-        return columns, rows
-    return columns[1:], [row._replace(cells=row.cells[1:]) for row in rows]
+    kept = [
+        place
+        for place, column in enumerate(columns)
+        if (place or has_host) and (column.title not in _NOT_ALL_TELL or _is_known(rows, place))
+    ]
+    return (
+        [columns[place] for place in kept],
+        [row._replace(cells=[row.cells[place] for place in kept]) for row in rows],
+    )
+
+
+def _is_known(rows: Sequence[Row], place: int) -> bool:
+    """True if a column says anything of any device."""
+    return any(row.cells[place][0].text != UNKNOWN for row in rows)
 
 
 def _gpu_row(board: Board, gpu: GpuFigures, spark: int) -> Row:
     device, node = gpu.gpu, board.by_host.get(gpu.host)
-    values = [] if node is None else node.readings("util_pct", _SPARK_S, device.uuid)
     finding = gpu_finding(board, gpu)
-    celsius = device.temperature_celsius
+    holders = holders_text(board, gpu)
+    if device.is_divided:
+        holders = f"divided into {device.mig_instance_count} instances"
+    elif gpu.trouble is not None:
+        holders = clean(" ".join(gpu.trouble.split()))
     cells: list[Line] = [
         cell(cut(clean(gpu.host), 20)),
-        cell(str(device.index)),
+        cell(number_text(device)),
         cell(clean(device.name)),
         cell(format_pct(device.util_pct), style_of(finding.severity) if finding else ""),
         (sign_span(finding),),
+        cell(format_pct(device.sm_active_pct)),
         cell(idle_text(gpu)),
         cell(format_of_bytes(device.memory_used_bytes, device.memory_total_bytes)),
         cell(power_text(gpu)),
-        cell(UNKNOWN if celsius is None else f"{celsius:.0f} °C"),
-        [Span(sparkline(values, 100.0, spark), "ok")],
-        cell(holders_text(board, gpu)),
+        cell(format_energy(gpu.energy_j)),
+        cell(temperature_text(device)),
+        cell(clock_text(device)),
+        cell(held_by_text(device)),
+        [Span(sparkline(_values(node, device), 100.0, spark), "ok")],
+        cell(holders, "warning" if gpu.trouble is not None else ""),
     ]
     if node is not None and node.status.state is not NodeState.LIVE:
         cells = [[Span(span.text, "dim") for span in one] for one in cells]
     return Row(cells)
+
+
+def _values(node: NodeFigures | None, gpu: Gpu) -> list[float]:
+    """Return the last utilisations; of an instance, its multiprocessors at work."""
+    if node is None:
+        return []
+    metric = "util_pct" if gpu.util_pct is not None or gpu.mig is None else "sm_active_pct"
+    return node.readings(metric, _SPARK_S, gpu.uuid)
 
 
 def _util(gpu: GpuFigures) -> object:
@@ -113,7 +114,9 @@ def _util(gpu: GpuFigures) -> object:
 
 
 def _place(gpu: GpuFigures) -> object:
-    return natural(gpu.host), gpu.gpu.index
+    mig = gpu.gpu.mig
+    part = (-1, -1) if mig is None else (mig.gpu_instance_id, mig.compute_instance_id)
+    return natural(gpu.host), gpu.gpu.index, part
 
 
 def _memory(gpu: GpuFigures) -> object:
@@ -123,6 +126,24 @@ def _memory(gpu: GpuFigures) -> object:
 
 def _idle(gpu: GpuFigures) -> object:
     return -(idle_s(gpu) or 0.0), _place(gpu)
+
+
+def all_gpus(node: NodeFigures) -> list[GpuFigures]:
+    """Return a node's devices, divided ones before their instances."""
+    return sorted([*node.divided, *node.gpus], key=lambda one: one.gpu.index)
+
+
+def unknown_because(board: Board) -> str | None:
+    """Say why nothing is known of the devices of some node; None if all that there are are known.
+
+    The first node's reason stands for others.
+    """
+    for node in board.nodes:
+        sample = node.sample
+        if sample is not None and sample.gpus is None and "gpu" in (sample.errors or {}):
+            said = " ".join((sample.errors or {})["gpu"].split())
+            return f"GPUs are unknown: {clean(node.host)}: {clean(said)}"
+    return None
 
 
 class GpusPage(ListPage[GpuFigures]):
@@ -139,15 +160,15 @@ class GpusPage(ListPage[GpuFigures]):
 
     def items(self, board: Board) -> Sequence[GpuFigures]:
         """Return all devices."""
-        return [gpu for node in board.nodes for gpu in node.gpus]
+        return [gpu for node in board.nodes for gpu in all_gpus(node)]
 
     def key(self, item: GpuFigures) -> Hashable:
         """A device is known by its identifier."""
         return item.host, item.gpu.uuid
 
     def words(self, item: GpuFigures) -> str:
-        """Filter by host and name."""
-        return f"{item.host} {item.gpu.name}"
+        """Filter by host, name and number."""
+        return f"{item.host} {item.gpu.name} {item.gpu.label}"
 
     def opens(self, item: GpuFigures) -> Target:
         """Open the device's node."""
@@ -155,15 +176,11 @@ class GpusPage(ListPage[GpuFigures]):
 
     def nothing(self, board: Board) -> str:
         """Say whether there is none, or nobody knows."""
-        known = [node.sample for node in board.nodes if node.sample is not None]
-        errors = [
-            f"{node.host}: {(node.errors or {})['gpu']}"
-            for node in known
-            if node.gpus is None and "gpu" in (node.errors or {})
-        ]
-        if errors:
-            return f"GPUs are unknown: {clean(errors[0])}"
-        return "these nodes have no GPU" if known else "no node has been read yet"
+        trouble = unknown_because(board)
+        if trouble is not None:
+            return trouble
+        is_read = any(node.sample is not None for node in board.nodes)
+        return "these nodes have no GPU" if is_read else "no node has been read yet"
 
     def table(
         self, board: Board, items: Sequence[GpuFigures], width: int

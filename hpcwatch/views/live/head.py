@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from hpcwatch.findings import Finding
+from hpcwatch.findings.together import told
 from hpcwatch.schedulers.job import Job, JobState
 from hpcwatch.session import NodeState
 from hpcwatch.units import UNKNOWN, format_bytes, format_clock, format_cores, format_seconds
@@ -28,7 +29,8 @@ def head(board: Board, width: int, height: int) -> list[Line]:
     lines += flow(_facts(board), width, 2 if height < 30 else 3)
     if picture.note:
         lines.append(fit([Span(f" {clean(picture.note)}", "warning")], width))
-    return [*lines, *_findings(picture.findings, width, max((height - 14) // 5, 0))]
+    found = told(picture.findings)
+    return [*lines, *_findings(found, width, max((height - 14) // 5, 0))]
 
 
 def _job_line(board: Board, width: int) -> Line:
@@ -185,12 +187,13 @@ def used_text(board: Board) -> str:
     nodes = [node for node in board.nodes if node.is_current]
     cores = [node.used_cores for node in nodes if node.used_cores is not None]
     memory = [node.used_bytes for node in nodes if node.used_bytes is not None]
-    utils = [gpu.gpu.util_pct for node in nodes for gpu in node.gpus]
-    known = [util for util in utils if util is not None]
     parts = [f"{format_cores(sum(cores)) if cores else UNKNOWN} cores"]
-    if utils:
-        busy = f"{sum(util > 0 for util in known)}" if known else UNKNOWN
-        parts.append(f"{busy} of {len(utils)} GPU{'s' * (len(utils) != 1)}")
+    gpus = [gpu.gpu for node in nodes for gpu in node.gpus]
+    if gpus:
+        busy = [gpu.sm_active_pct if gpu.util_pct is None else gpu.util_pct for gpu in gpus]
+        known = [share for share in busy if share is not None]
+        count = f"{sum(share > 0 for share in known)}" if known else UNKNOWN
+        parts.append(f"{count} of {len(gpus)} GPU{'s' * (len(gpus) != 1)}")
     parts.append(format_bytes(sum(memory)) if memory else UNKNOWN)
     return ", ".join(parts)
 

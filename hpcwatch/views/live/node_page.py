@@ -16,7 +16,7 @@ from hpcwatch.units import (
 )
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.figures_text import cores_style, memory_style, rate
-from hpcwatch.views.live.gpus import gpu_table
+from hpcwatch.views.live.gpus import all_gpus, gpu_table
 from hpcwatch.views.live.head import title_span
 from hpcwatch.views.live.layout import bar, flow, table
 from hpcwatch.views.live.processes import process_table, processes_of
@@ -39,8 +39,9 @@ def node_lines(board: Board, node: NodeFigures, width: int) -> list[Line]:
     if node.sample is None:
         return [fit(line, width) for line in lines]
     lines += [[], *_cores(node, width), *_memory(node, width), *_groups(node, width)]
-    if node.gpus:
-        lines += [[], *table(*gpu_table(board, node.gpus, width, has_host=False), width)]
+    gpus = all_gpus(node)
+    if gpus:
+        lines += [[], *table(*gpu_table(board, gpus, width, has_host=False), width)]
     lines += [[], *_processes(node, width)]
     lines += [[], *_recent(node, width)]
     lines += [

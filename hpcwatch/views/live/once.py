@@ -5,8 +5,9 @@ from __future__ import annotations
 import textwrap
 
 from hpcwatch.findings import Finding
+from hpcwatch.findings.together import told
 from hpcwatch.views.live.board import Board, Figures
-from hpcwatch.views.live.gpus import GpusPage, gpu_table
+from hpcwatch.views.live.gpus import GpusPage, gpu_table, unknown_because
 from hpcwatch.views.live.head import head, title_span
 from hpcwatch.views.live.layout import table
 from hpcwatch.views.live.nodes import NodesPage
@@ -55,7 +56,10 @@ def _lines(board: Board, width: int) -> list[Line]:
     gpus = GpusPage().items(board)
     if gpus:
         lines += [[], *table(*gpu_table(board, gpus, width), width)]
-    lines += _findings(board.picture.findings, width)
+    trouble = unknown_because(board)
+    if trouble is not None:
+        lines += [[], [Span(f" {trouble}", "warning")]]
+    lines += _findings(told(board.picture.findings), width)
     processes = sorted(ProcessesPage().items(board), key=lambda one: -(one.cores or 0.0))
     if processes:
         shown = processes[:_PROCESSES]

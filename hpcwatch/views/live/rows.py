@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from hpcwatch.findings.devices import shown_gpus
 from hpcwatch.limits import Limit, job_used_bytes
 from hpcwatch.probe.schema import Gpu, Node, Process, Sample
 from hpcwatch.session import NodeState, NodeStatus
@@ -37,6 +38,10 @@ class GpuFigures(NamedTuple):
     idle: Idle | None
     at_s: float
     """When it was read."""
+    energy_j: float | None = None
+    """Since it was first read."""
+    trouble: str | None = None
+    """Why it cannot be read."""
 
 
 class Before(NamedTuple):
@@ -64,6 +69,9 @@ class NodeFigures(NamedTuple):
     swap_bytes: int | None = None
     peak_bytes: int | None = None
     gpus: tuple[GpuFigures, ...] = ()
+    """Those of the job, if that is known; of divided devices their instances."""
+    divided: tuple[GpuFigures, ...] = ()
+    """Devices that are divided into those instances."""
     disk_bytes_per_s: float | None = None
     net_bytes_per_s: float | None = None
     process_cores: Mapping[int, float] = MappingProxyType({})
@@ -95,6 +103,7 @@ def figures_of(
 ) -> NodeFigures:
     """Work out a node's figures; ``known`` are those of the sample before, if there are any."""
     columns, node, job, cgroup = history.columns, sample.node, sample.job, sample.cgroup
+    gpus = _gpus(status.host, history, sample, known)
     cache = cgroup.cache_bytes if cgroup is not None and cgroup.is_job else None
     if cache is None and node is not None:
         cache = node.memory_cached_bytes
@@ -115,7 +124,8 @@ def figures_of(
         cache_bytes=cache,
         swap_bytes=swap,
         peak_bytes=history.used_peak_bytes,
-        gpus=_gpus(status.host, history, sample, known),
+        gpus=tuple(one for one in gpus if not one.gpu.is_divided),
+        divided=tuple(one for one in gpus if one.gpu.is_divided),
         disk_bytes_per_s=_sum(
             _last(columns["read_bytes_per_s"].mean), _last(columns["written_bytes_per_s"].mean)
         ),
@@ -148,10 +158,21 @@ def _gpus(
 ) -> tuple[GpuFigures, ...]:
     if not sample.gpus:
         return ()
+    shown = {gpu.uuid for gpu in shown_gpus(history.job, history)}
+    parents = {gpu.mig.parent_uuid for gpu in sample.gpus if gpu.mig and gpu.uuid in shown}
     before = {one.gpu.uuid: one.idle for one in known.gpus} if known is not None else {}
+    errors = sample.errors or {}
     return tuple(
-        GpuFigures(host, gpu, _idle(history, gpu, before.get(gpu.uuid)), sample.at_s)
+        GpuFigures(
+            host=host,
+            gpu=gpu,
+            idle=_idle(history, gpu, before.get(gpu.uuid)),
+            at_s=sample.at_s,
+            energy_j=history.gpus[gpu.uuid].energy_j,
+            trouble=errors.get(f"gpu {gpu.index}"),
+        )
         for gpu in sample.gpus
+        if gpu.uuid in shown or gpu.uuid in parents
     )
 
 
@@ -164,8 +185,9 @@ def _idle(history: HostTimeline, gpu: Gpu, before: Idle | None) -> Idle | None:
         return before
     times, high = history.at_s, timeline.columns["util_pct"].high
     since_s = times[-1]
+    bridged_s = max(_BRIDGED_S, 2.5 * history.interval_s)
     for index in range(len(high) - 1, -1, -1):
-        if since_s - times[index] > _BRIDGED_S or high[index] > 0:
+        if since_s - times[index] > bridged_s or high[index] > 0:
             return Idle(since_s, is_least=False)
         if high[index] == 0:
             since_s = times[index]

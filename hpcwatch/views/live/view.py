@@ -30,15 +30,18 @@ class LiveView:
         colour: str = "auto",
         guard: AbstractContextManager[object] | None = None,
         controls: Controls | None = None,
+        share: float = _SHARE,
     ) -> None:
         """``colour`` is ``auto``, ``always`` or ``never``; ``controls`` are the command's own keys.
 
-        ``guard`` is entered while anything is drawn: samples may arrive on other threads.
+        ``share`` of a core is what all of it may take. ``guard`` is entered while anything is
+        drawn: samples may arrive on other threads.
         """
         self._guard = guard if guard is not None else nullcontext()
         self._picture = picture
         self._browser = Browser(actions, controls)
         self._colour = colour
+        self._share = share
         self._decoder = Decoder()
         self._code: int | None = None
         self._escape_s: float | None = None
@@ -82,7 +85,7 @@ class LiveView:
         if is_new:
             self._paint(screen)
         spent_s = time.monotonic() - began_s
-        self._due_s = now_s + max(_EVERY_S, spent_s / _SHARE)
+        self._due_s = now_s + max(_EVERY_S, spent_s / self._share)
 
     def _paint(self, screen: Screen) -> None:
         width, height = screen.size()

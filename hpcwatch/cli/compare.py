@@ -1,0 +1,41 @@
+"""`hpcwatch compare A B...`: runs side by side, and what explains the difference."""
+
+from __future__ import annotations
+
+import string
+import sys
+
+from hpcwatch import config, reading
+from hpcwatch.cli.arguments import Parser
+from hpcwatch.comparing import compare
+from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.store import find
+from hpcwatch.views import compare_json, compare_text
+from hpcwatch.views.text import columns_of, render, wants_colour
+
+_MOST = len(string.ascii_uppercase)
+
+
+def main(arguments: list[str]) -> int:
+    """Print the runs' figures beside each other; changes are from the first run."""
+    parser = Parser(
+        prog="hpcwatch compare",
+        description="Runs side by side: what changed from the first, and what explains it.",
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="as for `hpcwatch report`")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    options = parser.parse_args(arguments)
+    if not 2 <= len(options.runs) <= _MOST:
+        hint = "say: hpcwatch compare RUN RUN"
+        message = f"compare takes from 2 to {_MOST} runs"
+        raise HpcwatchError(message, hint, EXIT_USAGE)
+    rates = config.load().rates
+    compared = compare([reading.load(find(which)) for which in options.runs], rates)
+    if options.format == "json":
+        print(compare_json.to_json(compared, rates.unit))
+        return 0
+    coloured = wants_colour(sys.stdout, options.color)
+    for line in compare_text.lines(compared, columns_of(sys.stdout), rates):
+        print(render(line, coloured).rstrip())
+    return 0

@@ -1,0 +1,76 @@
+"""`hpcwatch completion SHELL`: a script that makes the shell complete what hpcwatch takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+from hpcwatch.cli.arguments import Parser
+from hpcwatch.store import RUN_FILE, root
+
+SHELLS = ("bash", "zsh", "fish")
+WORDS = ("runs", "jobs", "names")
+_MOST = 500
+"""Of so many runs, the latest, words are offered: a person waits for them."""
+# Shells expand what they are offered: nothing that could mean anything to one.
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_JOB = re.compile(r"[0-9][A-Za-z0-9._+\[\]-]*")
+
+
+def main(arguments: list[str]) -> int:
+    """Print the script, or the words that a script asks for."""
+    parser = Parser(
+        prog="hpcwatch completion",
+        description="Print a completion script: hpcwatch completion bash >"
+        " ~/.local/share/bash-completion/completions/hpcwatch; for zsh a file _hpcwatch in a"
+        " folder of $fpath; for fish ~/.config/fish/completions/hpcwatch.fish.",
+    )
+    parser.add_argument("shell", nargs="?", choices=SHELLS, metavar="SHELL", help="bash, zsh, fish")
+    parser.add_argument("--words", choices=WORDS, help="print the words that a script offers")
+    options = parser.parse_args(arguments)
+    if options.words is not None:
+        for word in _words(options.words):
+            print(word)
+        return 0
+    if options.shell is None:
+        parser.error("name the shell: bash, zsh or fish")
+    from hpcwatch.cli.described import commands
+    from hpcwatch.cli.shells import script
+
+    print(script(options.shell, commands()), end="")
+    return 0
+
+
+def _words(kind: str) -> list[str]:
+    if kind == "names":
+        from hpcwatch.findings import rules
+        from hpcwatch.metrics import METRICS
+
+        return [*METRICS, *rules()]
+    names = _run_names()
+    return [*names, *_job_ids(names)] if kind == "runs" else _job_ids(names)
+
+
+def _run_names() -> list[str]:
+    """Return the names of the store's folders, which are the runs' ids, the latest first."""
+    try:
+        names = os.listdir(root())
+    except OSError:
+        return []
+    return sorted((name for name in names if _RUN.fullmatch(name)), reverse=True)[:_MOST]
+
+
+def _job_ids(names: list[str]) -> list[str]:
+    """Return the ids of jobs that were recorded, each once, the latest first."""
+    found: dict[str, None] = {}
+    for name in names:
+        try:
+            with open(os.path.join(root(), name, RUN_FILE), encoding="utf-8") as stream:
+                job = json.load(stream)["job"]
+            job_id = job["id"] if job is not None else ""
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            continue
+        if isinstance(job_id, str) and _JOB.fullmatch(job_id):
+            found[job_id] = None
+    return list(found)

@@ -1,0 +1,74 @@
+"""`hpcwatch demo [NAME]`: a recording that comes with hpcwatch, in the live view or as a report."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NamedTuple
+
+from hpcwatch.cli.arguments import Parser
+from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+
+
+class _Demo(NamedTuple):
+    """A recording, and from where on and how fast it is shown."""
+
+    what: str
+    at: str
+    speed: str
+
+
+DEMOS = {
+    "idle-gpu": _Demo("a training that holds a second GPU and does nothing on it", "9:00", "20"),
+    "memory": _Demo("a GPU whose memory fills up until little is left", "5:00", "20"),
+    "throttling": _Demo("a GPU that gets too hot and slows down", "5:00", "20"),
+}
+"""Made with the tests' stand-in for a driver; see tests/driver/demos.py."""
+
+
+def main(arguments: list[str]) -> int:
+    """Show a recording; without a terminal, one picture of its end."""
+    options = _parser().parse_args(arguments)
+    if options.list:
+        for name, demo in DEMOS.items():
+            print(f"{name:12}{demo.what}")
+        return 0
+    if options.name not in DEMOS:
+        hint = f"there are {', '.join(DEMOS)}"
+        raise HpcwatchError(f"no demo {options.name}", hint, EXIT_USAGE)
+    directory = _directory(options.name)
+    if options.report or options.output is not None:
+        from hpcwatch.cli import report
+
+        where = [] if options.output is None else ["-o", options.output]
+        return report.main([directory, *where, "--color", options.color])
+    from hpcwatch.cli import replay
+
+    is_terminal = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+    if options.once or not is_terminal:
+        return replay.main([directory, "--once", "--color", options.color])
+    how = ["--at", DEMOS[options.name].at, "--speed", DEMOS[options.name].speed]
+    return replay.main([directory, *how, "--color", options.color])
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="hpcwatch demo",
+        description="See the live view and the report of a job on GPUs, without having any.",
+    )
+    parser.add_argument(
+        "name", nargs="?", default="idle-gpu", help="which (default idle-gpu); see --list"
+    )
+    parser.add_argument("--list", action="store_true", help="say which there are")
+    parser.add_argument("--report", action="store_true", help="print its report instead")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="write its report to FILE, such as report.html"
+    )
+    parser.add_argument("--once", action="store_true", help="print one picture and leave")
+    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    return parser
+
+
+def _directory(name: str) -> str:
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return os.path.join(package, "recordings", name)

@@ -1,0 +1,112 @@
+"""The manual page, made from the commands' own options: ``python -m hpcwatch.cli.manual``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hpcwatch.cli.arguments import Argument
+from hpcwatch.cli.described import Command, commands
+from hpcwatch.config.schema import KEYS
+from hpcwatch.config_files import SITE_FILE
+
+_EXIT_CODES = (
+    ("0", "Success."),
+    ("1", "A failure, with its reason on standard error."),
+    ("2", "Wrong use, or a mistake in the configuration."),
+    ("3", "run --fail-on: the program succeeded, and a finding is that severe."),
+    (
+        "other",
+        "run: the program's own; 128 and the signal's number if one ended it; 126 or 127 if it"
+        " could not be started.",
+    ),
+)
+_ENVIRONMENT = (
+    ("NO_COLOR", "No colour, unless --color always."),
+    ("COLUMNS", "The width of what is printed where there is no terminal."),
+    ("XDG_CONFIG_HOME", "Where the user's configuration is; else ~/.config."),
+    ("XDG_STATE_HOME", "Where recordings are, if nothing else says so; else ~/.local/state."),
+)
+
+
+def main() -> None:
+    """Print the page."""
+    print("\n".join(lines(commands())))
+
+
+def lines(known: Sequence[Command]) -> Iterator[str]:
+    """Yield the page's lines, in the macros of man(7)."""
+    yield '.TH HPCWATCH 1 "" "hpcwatch" "User Commands"'
+    yield ".SH NAME"
+    yield _text("hpcwatch - what an HPC job really uses, and what to change")
+    yield ".SH SYNOPSIS"
+    yield ".B hpcwatch"
+    yield ".I COMMAND"
+    yield _text("[options] ...")
+    yield ".br"
+    yield ".B hpcwatch COMMAND \\-\\-help"
+    yield ".SH DESCRIPTION"
+    yield _text(
+        "hpcwatch watches a program or a scheduler's job, while it runs and afterwards: CPU,"
+        " memory, GPUs, storage. It says what is wasted or at risk, and what to write in the next"
+        " job script."
+    )
+    yield ".SH COMMANDS"
+    for command in known:
+        yield from _command(command)
+    yield ".SH CONFIGURATION"
+    yield _text("Keys of config.toml, each optional; hpcwatch config prints what is in force.")
+    for key in KEYS:
+        yield from _item(key.name, key.what)
+    yield from _item("queues.NAME.memory_per_core_gb", "the same as memory.per_core_gb, of a queue")
+    yield from _item(
+        "findings.RULE.NAME", "a threshold of a rule; hpcwatch explain RULE names them"
+    )
+    yield ".SH ENVIRONMENT"
+    for key in KEYS:
+        yield from _item(key.variable, f"goes over {key.name}")
+    for name, what in _ENVIRONMENT:
+        yield from _item(name, what)
+    yield ".SH FILES"
+    yield from _item("~/.config/hpcwatch/config.toml", "The user's configuration.")
+    yield from _item(SITE_FILE, "The site's configuration.")
+    yield from _item("~/.local/state/hpcwatch/runs", "Recordings, a folder each.")
+    yield ".SH EXIT STATUS"
+    for code, what in _EXIT_CODES:
+        yield from _item(code, what)
+
+
+def _command(command: Command) -> Iterator[str]:
+    yield f".SS {_text(command.synopsis)}"
+    yield _text(command.description)
+    for argument in (*command.words, *command.options):
+        if "--help" in argument.flags:
+            continue
+        if argument.what:
+            yield from _item(_named(argument), argument.what)
+        elif argument.choices:
+            yield from _item(_named(argument), f"one of {', '.join(argument.choices)}")
+
+
+def _named(argument: Argument) -> str:
+    """Return how an argument is written: ``-o, --output FILE``."""
+    flags = ", ".join(argument.flags)
+    value = "|".join(argument.choices) or argument.metavar
+    if not flags:
+        return argument.metavar
+    return f"{flags} {value}" if argument.metavar else flags
+
+
+def _item(name: str, what: str) -> Iterator[str]:
+    yield ".TP"
+    yield f".B {_text(name)}"
+    yield _text(what)
+
+
+def _text(text: str) -> str:
+    """Return a text as roff takes it: nothing in it is a request or an escape."""
+    plain = " ".join(text.split()).replace("\\", "\\e").replace("-", "\\-")
+    return f"\\&{plain}" if plain[:1] in (".", "'") else plain
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Removing runs: shows what goes and what stays, asks, removes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from hpcwatch.cli.output import complain
+from hpcwatch.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
+from hpcwatch.runs_found import Found
+from hpcwatch.tidying import obstacle
+from hpcwatch.tidying import remove as remove_run
+from hpcwatch.units import format_bytes
+from hpcwatch.views import runs_table
+from hpcwatch.views.text import clean
+
+
+def remove(chosen: Sequence[Found], is_sure: bool, is_named: bool) -> int:
+    """Remove runs after asking; those that stay are named with the reason.
+
+    Returns 0, or 1 if one that was named (``is_named``) stays or nothing is wanted to go.
+    """
+    going = []
+    kept_count = 0
+    for one in chosen:
+        reason = obstacle(one.directory, one.run)
+        if reason is None:
+            going.append(one)
+        else:
+            kept_count += 1
+            complain(f"hpcwatch: {clean(one.run.id)} stays: {clean(reason)}")
+    if not going:
+        print("Nothing to remove.")
+        return EXIT_FAILURE if is_named else 0
+    for line in runs_table.lines(going, runs_table.width_of_terminal(sys.stdout)):
+        print(line)
+    _say_links(going)
+    if not is_sure and not _is_wanted(len(going)):
+        print("Nothing was removed.")
+        return EXIT_FAILURE
+    failed_count = _remove(going)
+    return EXIT_FAILURE if failed_count or (is_named and kept_count) else 0
+
+
+def _say_links(going: Sequence[Found]) -> None:
+    links = sum(one.is_link for one in going)
+    if links:
+        word = "1 lies" if links == 1 else f"{links} lie"
+        print(f"{word} elsewhere (--output): only the list forgets, the files stay.")
+
+
+def _is_wanted(count: int) -> bool:
+    """Ask. Raises HpcwatchError where there is nobody to answer."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise HpcwatchError("there is no terminal to ask on", "say --yes to remove", EXIT_USAGE)
+    print(f"Remove {'it' if count == 1 else 'them'}? [y/N] ", end="", flush=True)
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):  # nobody pressed Enter to end the line
+        print()
+    return answer.strip().lower() in ("y", "yes")
+
+
+def _remove(going: Sequence[Found]) -> int:
+    """Remove runs and say so; return how many could not be removed."""
+    freed_bytes, failed_count = 0, 0
+    for one in going:
+        size_bytes = 0 if one.is_link else one.size_bytes
+        try:
+            remove_run(one.directory)
+        except OSError as error:
+            failed_count += 1
+            complain(f"hpcwatch: {clean(one.run.id)} is not removed: {os_reason(error)}")
+        else:
+            freed_bytes += size_bytes
+    gone = len(going) - failed_count
+    print(f"Removed {gone} run{'s' * (gone != 1)}, {format_bytes(freed_bytes)}.")
+    return failed_count

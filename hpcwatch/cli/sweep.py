@@ -1,0 +1,189 @@
+"""`hpcwatch sweep`: many runs of one command over the job's nodes, each one measured."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+from collections.abc import Mapping
+
+from hpcwatch import schedulers
+from hpcwatch.cli import sweep_options
+from hpcwatch.cli.output import complain
+from hpcwatch.cli.sweep_show import Show, print_outcome
+from hpcwatch.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
+from hpcwatch.schedulers.job import Job
+from hpcwatch.sweep import engine, folders, hosts, joblog, node, outcome, plan, resume, slots
+from hpcwatch.sweep.attempts import Attempts
+from hpcwatch.sweep.driver import Driver
+from hpcwatch.sweep.picture import Picture
+from hpcwatch.views.text import clean
+
+
+def main(arguments: list[str]) -> int:
+    """Run a sweep, go on with one, or show what a joblog holds."""
+    options = sweep_options.parse(arguments)
+    if options.from_joblog is not None:
+        return _from_joblog(options)
+    engine.require()
+    is_resumed = options.resume or options.resume_failed
+    found = _resumed(options) if is_resumed else _created(options)
+    with folders.driving(found.folder):
+        return _drive(found, options)
+
+
+def _created(options: argparse.Namespace) -> folders.Found:
+    made = sweep_options.wanted(options)
+    folder = folders.create(made.plan.id)
+    plan.write(folder, made.plan, made.tasks)
+    return folders.Found(folder, made.plan)
+
+
+def _resumed(options: argparse.Namespace) -> folders.Found:
+    """Return the sweep to go on with. Raises HpcwatchError if it is not the one described."""
+    name = options.name
+    if name is None and options.command:
+        name = sweep_options.wanted(options, 0).plan.name
+    found = folders.latest(name)
+    if options.command:
+        wanted = sweep_options.wanted(options, found.plan.seed)
+        tasks = plan.read_tasks(found.folder)
+        differs = plan.differences(found.plan, tasks, wanted.plan, wanted.tasks)
+        if differs:
+            hint = "say the same, or start a new sweep without --resume"
+            raise HpcwatchError(f"sweep {found.plan.id} differs: {differs}", hint, EXIT_USAGE)
+    elif options.parameter or options.table or options.random:
+        hint = "give the command, too, or --resume alone"
+        raise HpcwatchError("parameters without a command", hint, EXIT_USAGE)
+    return found
+
+
+def _drive(found: folders.Found, options: argparse.Namespace) -> int:
+    """Run what is missing, with a view of it; then print what came out."""
+    folder = found.folder
+    is_resumed = options.resume or options.resume_failed
+    if is_resumed:
+        _clear_up(found, options.resume_failed)
+    answers, counts = _places(found, options)
+    show = Show(options, folder)
+    tasks = plan.read_tasks(folder)
+    driver = Driver(folder, found.plan, tasks, answers, counts, show.changed)
+    with_signals = _Stopper(driver)
+    try:
+        show.begin(driver.picture())
+        picture = driver.run()
+    finally:
+        show.close()
+        with_signals.restore()
+        _tidy(folder, found.plan)
+    print_outcome(outcome.of_picture(picture), options)
+    _say_end(picture, with_signals.number)
+    return _exit_code(picture, with_signals.number)
+
+
+def _clear_up(found: folders.Found, is_failed_too: bool) -> None:
+    """End what a driver that died left behind, so that nothing runs twice."""
+    if os.path.exists(os.path.join(found.folder, node.HOSTS_FILE)):
+        node.write_environment(found.folder, os.environ)
+        for line in resume.end_orphans(found.folder, node.read_hosts(found.folder)):
+            complain(f"hpcwatch: {clean(line)}")
+    if is_failed_too:
+        resume.forget_failures(found.folder)
+
+
+def _places(
+    found: folders.Found, options: argparse.Namespace
+) -> tuple[Mapping[str, slots.Host], dict[str, int]]:
+    """Ask the hosts, say which are left out, and count their slots. Raises HpcwatchError."""
+    folder = found.folder
+    job = _job()
+    spec = slots.parse(found.plan.slots)
+    try:
+        Attempts(folder).prepare()
+        engine.prepare(folder)
+        node.write_environment(folder, os.environ)
+    except OSError as error:
+        raise HpcwatchError(f"cannot write in {folder}", os_reason(error)) from None
+    answers = hosts.ask(folder, hosts.logins(options.hosts, job), spec.kind == "gpu")
+    for name, why in answers.silent.items():
+        complain(f"hpcwatch: {name} is left out: {clean(why)}")
+    if not answers.hosts:
+        raise HpcwatchError("no host can take tasks", "see above")
+    node.write_hosts(folder, answers.hosts)
+    return answers.hosts, hosts.slots_of(spec, answers.hosts, job)
+
+
+def _job() -> Job | None:
+    def read_text(path: str) -> str | None:
+        try:
+            with open(path, encoding="utf-8", errors="replace") as stream:
+                return stream.read()
+        except OSError:
+            return None
+
+    return schedulers.from_environment(os.environ, read_text)
+
+
+class _Stopper:
+    """Ends the sweep at the first signal, without waiting at the second."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.number = 0
+        self._driver = driver
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        self._before = {number: signal.signal(number, self._stop) for number in numbers}
+
+    def _stop(self, number: int, _frame: object) -> None:
+        self.number = self.number or number
+        self._driver.stop()
+
+    def restore(self) -> None:
+        """Let signals do what they did before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def _tidy(folder: str, made: plan.Plan) -> None:
+    """Remove the environment, which may hold secrets, and this host's locks."""
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(folder, node.ENVIRONMENT_FILE))
+    slots.clear(made.id)
+
+
+def _say_end(picture: Picture, number: int) -> None:
+    done = len(picture.counting())
+    left = len(picture.tasks) - done
+    if left:
+        why = f"ended by {signal.Signals(number).name}" if number else "not all could run"
+        complain(f"hpcwatch: {why}; {left} of {len(picture.tasks)} tasks are still to be done")
+        complain(f"Go on with: hpcwatch sweep --resume --name {clean(picture.plan.id)}")
+    complain(f"Kept in {clean(picture.folder)}")
+
+
+def _exit_code(picture: Picture, number: int) -> int:
+    if number:
+        return 128 + number
+    counting = picture.counting()
+    is_good = len(counting) == len(picture.tasks) and all(
+        one.ended is not None and one.ended.is_good for one in counting.values()
+    )
+    return 0 if is_good else EXIT_FAILURE
+
+
+def _from_joblog(options: argparse.Namespace) -> int:
+    """Show a run of plain GNU parallel."""
+    if options.command or options.parameter or options.table:
+        raise HpcwatchError("--from-joblog runs nothing", "leave the command out", EXIT_USAGE)
+    path = options.from_joblog
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            text = stream.read()
+    except OSError as error:
+        raise HpcwatchError(f"cannot read {path}", os_reason(error), EXIT_USAGE) from None
+    rows = joblog.parse(text)
+    if not rows:
+        raise HpcwatchError(f"{path} has no tasks yet", "rows appear as tasks end", EXIT_USAGE)
+    made = outcome.of_joblog(os.path.basename(path), rows, os.uname().nodename)
+    print_outcome(made, options)
+    return 0

@@ -1,0 +1,190 @@
+"""What `hpcwatch sweep` was asked to do, checked."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import random
+import time
+from typing import NamedTuple
+
+from hpcwatch import store
+from hpcwatch.cli.arguments import Parser, interval
+from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.sweep import best, combinations, estimate, folders, slots, template, values
+from hpcwatch.sweep.attempts import Attempts, verdict
+from hpcwatch.sweep.plan import Plan, Task, read_tasks, tasks_of
+
+_MOST_RETRIES = 100
+
+
+class Wanted(NamedTuple):
+    """A plan and its tasks, not yet on disk."""
+
+    plan: Plan
+    tasks: list[Task]
+
+
+def parser() -> Parser:
+    """Return the parser of everything before ``--``."""
+    made = Parser(
+        prog="hpcwatch sweep",
+        usage="hpcwatch sweep -p NAME=VALUES ... [options] -- COMMAND with {NAME} ...",
+        description="Run a command with every combination of parameters on the job's nodes, each"
+        " run measured. GNU parallel hands the tasks out; it asks to be cited where it helped"
+        " (parallel --citation).",
+    )
+    _add_what(made)
+    _add_where(made)
+    made.add_argument(
+        "--format",
+        choices=("text", "json", "csv", "html"),
+        default="text",
+        help="how to print the results",
+    )
+    made.add_argument("-o", "--output", metavar="FILE", help="print the results into a file")
+    made.add_argument("--sort", metavar="NAME", help="order the table by a result or parameter")
+    made.add_argument("--best", metavar="NAME", help="what to win by: accuracy, min:loss, max:f1")
+    made.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    made.add_argument(
+        "--from-joblog", metavar="FILE", help="show a plain GNU parallel run from its --joblog"
+    )
+    made.add_argument("command", nargs="*", help=argparse.SUPPRESS)
+    return made
+
+
+def _add_what(made: Parser) -> None:
+    add = made.add_argument
+    add(
+        "-p",
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUES",
+        help="1,2,3 or 1..9:2 or lin:0..1:5 or log:1e-4..1e-1:4",
+    )
+    add("--table", metavar="FILE", help="CSV with a combination a row; - is standard input")
+    add("--random", type=int, metavar="N", help="N combinations drawn at random")
+    add("--seed", type=int, metavar="S", help="of --random, to draw the same again")
+    add("--name", help="a name for the sweep (default: the program's)")
+    add("--order", choices=("given", "longest-first"), default="given")
+
+
+def _add_where(made: Parser) -> None:
+    add = made.add_argument
+    add(
+        "--slots",
+        default="1",
+        metavar="1|per-gpu|per-core:N",
+        help="tasks at a time on each host (default 1)",
+    )
+    add("--hosts", action="append", default=[], metavar="HOSTS", help="qb[001-003]")
+    add("--retries", type=int, default=0, metavar="N", help="tries of a failed task elsewhere")
+    add("--timeout", type=_seconds, metavar="S", help="end a task after so many seconds")
+    add("--interval", type=interval, metavar="S", help="seconds between readings (default 1)")
+    add("--resume", action="store_true", help="run what is missing of the latest sweep")
+    add(
+        "--resume-failed",
+        action="store_true",
+        help="as --resume, and what failed once more",
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return value
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Split our options from the command and check what needs no file. Raises HpcwatchError."""
+    where = arguments.index("--") if "--" in arguments else len(arguments)
+    options = parser().parse_args(arguments[:where])
+    if options.command:
+        hint = f"put -- before the command: hpcwatch sweep … -- {' '.join(options.command)[:60]}"
+        raise HpcwatchError(f"unexpected {options.command[0]!r}", hint, EXIT_USAGE)
+    options.command = arguments[where + 1 :]
+    if not 0 <= options.retries <= _MOST_RETRIES:
+        raise HpcwatchError(f"--retries {options.retries}", f"0 to {_MOST_RETRIES}", EXIT_USAGE)
+    if options.seed is not None and options.random is None:
+        raise HpcwatchError("--seed is for --random", "say --random N, too", EXIT_USAGE)
+    slots.parse(options.slots)
+    if options.best is not None:
+        best.parse(options.best)
+    return options
+
+
+def wanted(options: argparse.Namespace, seed: int | None = None) -> Wanted:
+    """Return the plan that the options describe. Raises HpcwatchError.
+
+    ``seed`` is that of the sweep to go on with, where --seed does not say.
+    """
+    parameters = [values.parse(text) for text in options.parameter]
+    seed = options.seed if options.seed is not None else seed
+    if seed is None and options.random is not None:
+        seed = random.SystemRandom().randrange(1 << 31)
+    found = _combinations(options, parameters, seed)
+    names = list(found[0])
+    template.check(options.command, names, [parameter.name for parameter in parameters])
+    name = options.name or _name_of(options.command)
+    if options.order == "longest-first":
+        found = estimate.longest_first(found, _earlier(options.command))
+    now_s = time.time()
+    plan = Plan(
+        id=store.new_id(name, now_s),
+        name=name,
+        command=options.command,
+        parameters=names,
+        cwd=os.getcwd(),
+        slots=options.slots,
+        retries_count=options.retries,
+        timeout_s=options.timeout,
+        interval_s=options.interval,
+        seed=seed,
+        order=options.order,
+        tasks_count=len(found),
+        made_at_s=now_s,
+    )
+    return Wanted(plan, tasks_of(options.command, found))
+
+
+def _combinations(
+    options: argparse.Namespace, parameters: list[values.Parameter], seed: int | None
+) -> list[combinations.Combination]:
+    if options.table is not None:
+        if options.random is not None:
+            raise HpcwatchError("--random does not go with --table", "give one", EXIT_USAGE)
+        return combinations.times(combinations.table(options.table), parameters)
+    if not parameters:
+        hint = "say: hpcwatch sweep -p layers=1,2,3 -- python train.py {layers}"
+        raise HpcwatchError("no parameters", hint, EXIT_USAGE)
+    if options.random is not None:
+        assert seed is not None
+        return combinations.drawn(parameters, options.random, seed)
+    return combinations.grid(parameters)
+
+
+def _earlier(command: list[str]) -> estimate.Durations:
+    """Learn durations from the latest sweep of the same command."""
+    for found in reversed(folders.every()):
+        if found.plan.command != command:
+            continue
+        known = Attempts(found.folder).all()
+        done = []
+        for task in read_tasks(found.folder):
+            last = verdict(known.get(task.number, []))
+            if last is not None and last.ended is not None and last.ended.is_good:
+                done.append(estimate.Done(task.parameters, last.ended.wall_s))
+        return estimate.Durations(done)
+    return estimate.Durations([])
+
+
+def _name_of(command: list[str]) -> str:
+    from hpcwatch.cli.observer import program_name
+
+    return program_name(command)

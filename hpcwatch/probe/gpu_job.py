@@ -1,0 +1,173 @@
+"""What the job has to do with the node's GPUs: what it may see, may open, and ever opened.
+
+Which devices are the job's is worked out later, from this and from what its scheduler says.
+"""
+
+import os
+import re
+import time
+from typing import Dict, List, Mapping, NamedTuple, Optional, Set
+
+from .drm import DrmReader
+from .gpu_use import GpuUse, GpuUseReader
+from .procfs import read, read_all
+from .ration import Ration
+from .schema import Gpu
+from .tracked import Tracked
+
+_VARIABLE = b"CUDA_VISIBLE_DEVICES="
+_DEVICES = re.compile(r"[0-9A-Za-z,/ _-]{0,1024}")
+_MOST_VALUES = 16  # ranks may have a device each
+_USUAL_BYTES = 1 << 17
+_SHARE, _MOST_S, _FIRST_S, _COST_S = 0.002, 0.02, 0.01, 40e-6
+_NVIDIA_MAJOR = "195"
+_FIRST_NAMESPACE = "pid:[4026531836]"
+"""PROC_PID_INIT_INO of the kernel: any other pid namespace is a container's."""
+_HIDDEN_BYTES = 300 << 20
+"""More on a device than a driver keeps for itself: somebody must hold it."""
+
+
+class Traits(NamedTuple):
+    """The fields of a JobUse that tell of GPUs."""
+
+    visible_devices: Optional[List[str]] = None
+    allowed_devices: Optional[List[str]] = None
+    gpu_signs: Optional[List[str]] = None
+
+
+class GpuJob:
+    """Follows the job's processes, as far as GPUs are concerned."""
+
+    def __init__(self, proc: str = "/proc", sys: str = "/sys") -> None:
+        self._proc, self._sys = proc, sys
+        self._use = GpuUseReader(proc)
+        self._signs: Set[str] = set()
+        self._is_known = False
+        self._drm = DrmReader(proc)
+        self._drm_pids: List[int] = []
+        self._ration = Ration(_SHARE, _MOST_S, _FIRST_S)
+        self._read_as: Dict[int, bytes] = {}
+        """Processes whose environment was read, and under which name."""
+        self._visible: Set[str] = set()
+        self._allowed: Optional[List[str]] = None
+        self._is_allowed_read = False
+
+    def told_apart(self, gpus: List[Gpu]) -> List[Gpu]:
+        """Return the devices, their processes unknown where the driver's pids mean nothing here.
+
+        In a container a driver gives pids of the host, or none at all: if not one of them is in
+        our /proc, nobody can say whose they are.
+        """
+        listed = {process.pid for gpu in gpus for process in gpu.processes or ()}
+        if any(os.path.exists("%s/%d" % (self._proc, pid)) for pid in listed):
+            return gpus
+        if not listed and not _is_container(self._proc):
+            return gpus
+        return [gpu._replace(processes=None) if _is_held(gpu) else gpu for gpu in gpus]
+
+    def drm_gpus(self) -> List[Gpu]:
+        """Return the devices that no vendor's library tells of, as far as the job has them open."""
+        return self._drm.read(self._drm_pids) if self._drm_pids else []
+
+    def traits(self, tracked: Mapping[int, Tracked]) -> Traits:
+        """Return what is known of the job's processes."""
+        alive = [pid for pid, one in tracked.items() if one.is_alive]
+        uses = self._use.read(alive)
+        self._drm_pids = [pid for pid, use in uses.items() if _has_drm(use)]
+        for use in uses.values():
+            self._signs |= use.devices | use.libraries
+        self._read_environments(tracked)
+        if not self._is_allowed_read and alive:
+            self._is_allowed_read = True  # a scheduler sets it before the job's first process
+            self._allowed = allowed_devices(alive[0], self._proc, self._sys)
+        if alive:  # once all have ended, what was known of them stays
+            self._is_known = all(pid in uses for pid in alive)
+        return Traits(
+            visible_devices=sorted(self._visible) or None,
+            allowed_devices=self._allowed,
+            gpu_signs=sorted(self._signs) if self._signs or self._is_known else None,
+        )
+
+    def _read_environments(self, tracked: Mapping[int, Tracked]) -> None:
+        """Read each process's once, and once more when it has executed another program."""
+        self._read_as = {pid: name for pid, name in self._read_as.items() if pid in tracked}
+        for pid, one in tracked.items():
+            if self._read_as.get(pid) == one.stat.name or len(self._visible) >= _MOST_VALUES:
+                continue
+            if not self._ration.allows(_COST_S):
+                break
+            started_s = time.perf_counter()
+            value = visible_devices("%s/%d" % (self._proc, pid))
+            self._ration.spend(time.perf_counter() - started_s)
+            self._read_as[pid] = one.stat.name
+            if value is not None:
+                self._visible.add(value)
+
+
+def _has_drm(use: GpuUse) -> bool:
+    return any(path.startswith("/dev/dri/") for path in use.devices)
+
+
+def _is_held(gpu: Gpu) -> bool:
+    """True if somebody is on a device, whether or not the driver says so."""
+    return bool(gpu.processes) or (gpu.memory_used_bytes or 0) > _HIDDEN_BYTES
+
+
+def _is_container(proc: str) -> bool:
+    try:
+        return os.readlink(proc + "/self/ns/pid") != _FIRST_NAMESPACE
+    except OSError:
+        return False
+
+
+def visible_devices(folder: str) -> Optional[str]:
+    """Return the CUDA_VISIBLE_DEVICES a process (its folder in /proc) was started with.
+
+    None if it has none, is not ours to look at, or if it holds what no device is called.
+    """
+    try:
+        raw = read(folder + "/environ", _USUAL_BYTES)
+        if len(raw) == _USUAL_BYTES:
+            raw = read_all(folder + "/environ")
+    except OSError:
+        return None
+    raw = b"\0" + raw
+    start = raw.find(b"\0" + _VARIABLE)
+    if start < 0:
+        return None
+    value = raw[start + 1 + len(_VARIABLE) :].partition(b"\0")[0].decode("ascii", "replace")
+    return value.strip() if _DEVICES.fullmatch(value) else None
+
+
+def allowed_devices(pid: int, proc: str = "/proc", sys: str = "/sys") -> Optional[List[str]]:
+    """Return the NVIDIA devices that a process's control group (v1) lets it open.
+
+    None if it does not narrow them down, or cannot be read: under v2 a program in the kernel
+    decides. Format: Documentation/admin-guide/cgroup-v1/devices.rst.
+    """
+    try:
+        lines = read_all("%s/%d/cgroup" % (proc, pid)).decode("utf-8", "surrogateescape")
+        path = _devices_group(lines)
+        if path is None:
+            return None
+        listed = read_all("%s/fs/cgroup/devices%s/devices.list" % (sys, path)).decode("ascii")
+    except (OSError, ValueError):
+        return None
+    minors = set()
+    for line in listed.splitlines():
+        kind, _, rest = line.partition(" ")
+        major, _, minor = rest.partition(" ")[0].partition(":")
+        if kind == "a" or (kind == "c" and major in ("*", _NVIDIA_MAJOR) and minor == "*"):
+            return None
+        if kind == "c" and major == _NVIDIA_MAJOR and minor.isdigit() and int(minor) < 254:
+            minors.add(int(minor))  # 254 is modeset, 255 the control device
+    return ["/dev/nvidia%d" % minor for minor in sorted(minors)]
+
+
+def _devices_group(text: str) -> Optional[str]:
+    """Return the group of the devices controller from /proc/PID/cgroup."""
+    for line in text.splitlines():
+        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        if "devices" in controllers.split(","):
+            return path
+    return None

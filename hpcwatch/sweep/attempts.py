@@ -1,0 +1,177 @@
+"""What became of each task, on disk: a file when an attempt starts, another one when it ends.
+
+These files are the truth of a sweep. They are written by the tasks themselves, each by one process
+only, so that neither the driver's death nor GNU parallel's loses what is done. A start is a claim:
+the file is made only where there was none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from typing import Any, NamedTuple
+
+from hpcwatch.probe.decode import build
+from hpcwatch.sweep.plan import write_whole
+
+STATES, OUTPUTS, RUNS = "states", "outputs", "runs"
+_FILE = re.compile(r"([0-9]{1,9})-([0-9]{1,9})\.(started|ended)")
+
+
+class Started(NamedTuple):
+    """An attempt that was begun on a host."""
+
+    task: int
+    attempt: int
+    host: str
+    pid: int
+    pid_started_ticks: int
+    """Tells this process from a later one of the same pid."""
+    at_s: float
+    slot: int
+    device: str | None = None
+    """What CUDA_VISIBLE_DEVICES was set to, where each task gets a GPU of its own."""
+
+
+class Ended(NamedTuple):
+    """How an attempt ended, and what it used."""
+
+    task: int
+    attempt: int
+    at_s: float
+    wall_s: float
+    exit_code: int | None
+    signal: int | None
+    is_stopped: bool = False
+    """The sweep was ended, the task had to go: it is still to be done."""
+    is_timed_out: bool = False
+    trouble: str = ""
+    """Why it could not even be started, in words."""
+    cpu_s: float | None = None
+    memory_peak_bytes: int | None = None
+    gpu_util_mean_pct: float | None = None
+    gpu_memory_peak_bytes: int | None = None
+    read_bytes: int | None = None
+    results: dict[str, Any] = {}  # noqa: RUF012 (never changed)
+    """Name -> number or text, as the program reported them."""
+
+    @property
+    def is_final(self) -> bool:
+        """It came to an end of its own."""
+        return not self.is_stopped
+
+    @property
+    def is_good(self) -> bool:
+        """It ended with exit code 0."""
+        return self.exit_code == 0 and not self.is_stopped and not self.is_timed_out
+
+
+class Attempt(NamedTuple):
+    """A start and, if there is one, its end."""
+
+    started: Started
+    ended: Ended | None
+
+
+class Attempts:
+    """The attempts of a sweep's tasks, in the sweep's folder."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def prepare(self) -> None:
+        """Make the folders. Raises OSError."""
+        for name in (STATES, OUTPUTS, RUNS):
+            os.makedirs(os.path.join(self.folder, name), mode=0o700, exist_ok=True)
+
+    def state_file(self, task: int, attempt: int, what: str) -> str:
+        """Return the path of a mark."""
+        return os.path.join(self.folder, STATES, f"{task}-{attempt}.{what}")
+
+    def output_file(self, task: int, attempt: int) -> str:
+        """Return the path of what the program wrote."""
+        return os.path.join(self.folder, OUTPUTS, f"{task}-{attempt}.txt")
+
+    def run_folder(self, task: int, attempt: int) -> str:
+        """Return the path of the recording."""
+        return os.path.join(self.folder, RUNS, f"{task}-{attempt}")
+
+    def claim(self, started: Started) -> bool:
+        """Mark an attempt as begun; False if another process has it already. Raises OSError."""
+        path = self.state_file(started.task, started.attempt, "started")
+        # Linked into place: a claim is there whole or not at all, on network file systems too.
+        beside = f"{path}.{started.host}.{started.pid}"
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            with open(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(json.dumps(started._asdict()))
+            os.link(beside, path)
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(beside)
+        return True
+
+    def end(self, ended: Ended) -> None:
+        """Mark an attempt as ended. Raises OSError."""
+        write_whole(
+            self.state_file(ended.task, ended.attempt, "ended"), json.dumps(ended._asdict())
+        )
+
+    def started(self, task: int, attempt: int) -> Started | None:
+        """Read a start; None if there is none or it cannot be read."""
+        found: Started | None = _read(self.state_file(task, attempt, "started"), Started)
+        return found
+
+    def ended(self, task: int, attempt: int) -> Ended | None:
+        """Read an end; None if there is none or it cannot be read."""
+        found: Ended | None = _read(self.state_file(task, attempt, "ended"), Ended)
+        return found
+
+    def attempt(self, task: int, attempt: int) -> Attempt | None:
+        """Read an attempt."""
+        started = self.started(task, attempt)
+        return None if started is None else Attempt(started, self.ended(task, attempt))
+
+    def of(self, task: int) -> list[Attempt]:
+        """Read the attempts of one task."""
+        found: list[Attempt] = []
+        while (one := self.attempt(task, len(found) + 1)) is not None:
+            found.append(one)
+        return found
+
+    def all(self) -> dict[int, list[Attempt]]:
+        """Read every attempt, by task, the last attempt last."""
+        found: dict[int, list[int]] = {}
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(os.path.join(self.folder, STATES)):
+                match = _FILE.fullmatch(name)
+                if match is not None and match[3] == "started":
+                    found.setdefault(int(match[1]), []).append(int(match[2]))
+        read = {
+            task: [self.attempt(task, number) for number in sorted(numbers)]
+            for task, numbers in found.items()
+        }
+        return {task: [one for one in some if one is not None] for task, some in read.items()}
+
+
+def verdict(attempts: list[Attempt]) -> Attempt | None:
+    """Return the attempt that counts: one that ended well, else the last one."""
+    good = [one for one in attempts if one.ended is not None and one.ended.is_good]
+    return good[0] if good else attempts[-1] if attempts else None
+
+
+def is_done(attempts: list[Attempt]) -> bool:
+    """Tell whether a task came to an end of its own, good or bad."""
+    last = verdict(attempts)
+    return last is not None and last.ended is not None and last.ended.is_final
+
+
+def _read(path: str, record: Any) -> Any:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return build(record, json.loads(stream.read()))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None

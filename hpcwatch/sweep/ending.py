@@ -1,0 +1,127 @@
+"""Ends a task's program and everything below it: asked first, made to after a grace period."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+
+GRACE_S = 4.0  # the whole sweep ends within 10 s, a connection's end takes its part of it
+_LOOK_S = 5.0
+_LATE_S = 0.25
+
+
+class Ending:
+    """The end of a program before its own: because of a signal, the time, or a lost driver."""
+
+    def __init__(self, pid: int, own_pids: Callable[[], Collection[int]]) -> None:
+        """``own_pids`` are children of ours that are not the program's."""
+        self._pid = pid
+        self._own_pids = own_pids
+        self._lock = threading.Lock()
+        self.reason = ""
+        """Empty while nobody wants an end; ``stopped`` or ``timeout``."""
+        self.came_late = False
+        """The end was wanted when the program had just ended."""
+
+    def begin(self, reason: str, is_told: bool = False) -> None:
+        """Ask the program to end, once; see to it a little later. ``is_told``: it knows.
+
+        A program that has ended by itself was not made to.
+        """
+        with self._lock:
+            if self.reason:
+                return
+            if _has_ended(self._pid):
+                self.came_late = True
+                return
+            self.reason = reason
+        if not is_told:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGTERM)
+        timer = threading.Timer(GRACE_S, self.finish)
+        timer.daemon = True
+        timer.start()
+
+    def finish(self) -> None:
+        """Kill everything below us that is left."""
+        while left := descendants(os.getpid()) - set(self._own_pids()):
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
+
+
+def is_wanted_now(channel: int, signals: Collection[signal.Signals]) -> bool:
+    """Tell, of a program that failed just now, whether it was made to: all are being ended.
+
+    GNU parallel signals a task's whole family at once; the program may die before we hear of it.
+    The signals have to be blocked.
+    """
+    poll = select.poll()
+    poll.register(channel, 0)
+    return signal.sigtimedwait(signals, _LATE_S) is not None or bool(poll.poll(0))
+
+
+def _has_ended(pid: int) -> bool:
+    """Tell whether a child came to its end by itself, be it that nobody has waited for it yet."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
+def watch(ending: Ending, channel: int, is_superseded: Callable[[], bool]) -> None:
+    """End the program when nobody reads the channel any more, or when another took its place."""
+    poll = select.poll()
+    poll.register(channel, 0)  # errors and hang-ups are always told
+    while not (ending.reason or ending.came_late):
+        if poll.poll(_LOOK_S * 1000) or is_superseded():
+            ending.begin("stopped")
+
+
+def end_attempts(pids: Mapping[int, int]) -> None:
+    """End monitors of tasks, by pid and starting time, with all below; return when all are gone."""
+    for pid, ticks in pids.items():
+        if started_ticks(pid) == ticks:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 2 * GRACE_S
+    while left := [pid for pid, ticks in pids.items() if started_ticks(pid) == ticks]:
+        for pid in left if time.monotonic() > deadline else ():
+            for one in (*descendants(pid), pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(one, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def descendants(root: int) -> set[int]:
+    """Return the living processes below one."""
+    parents: dict[int, int] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stream:
+                fields = stream.read().rpartition(b")")[2].split()
+                if fields[0] not in (b"Z", b"X"):
+                    parents[int(name)] = int(fields[1])
+    found = {root}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {root}
+
+
+def started_ticks(pid: int) -> int | None:
+    """Return when a process started, in the kernel's clock ticks; None if it is gone.
+
+    proc(5), /proc/PID/stat field 22.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            fields = stream.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])

@@ -1,0 +1,222 @@
+"""GNU parallel: what hands tasks out to hosts. One process per round, tasks' numbers on its input.
+
+It is told whole command lines, quoted by us, that hold nothing but paths of ours and a number: each
+task looks its words up in the plan. No shell sees a value.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+from hpcwatch.errors import HpcwatchError, os_reason
+from hpcwatch.launch import adopt_orphans
+from hpcwatch.sweep.attempts import Attempt
+from hpcwatch.sweep.ending import descendants
+from hpcwatch.sweep.joblog import HEAD, Row
+from hpcwatch.sweep.plan import write_whole
+
+JOBLOG_FILE, LOGINS_FILE, LOG_FILE, LAUNCHER_FILE = "joblog", "hosts", "engine.log", "task.py"
+
+_SSH = (
+    *("-o", "BatchMode=yes"),
+    *("-o", "ConnectTimeout=10"),
+    *("-o", "ServerAliveInterval=5"),
+    *("-o", "ServerAliveCountMax=3"),
+)
+_MOST_FAILED = 101  # parallel(1), EXIT STATUS: more than 100 tasks failed
+_EXIT_LOST = 255
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_libc = ctypes.CDLL(None)
+_LAUNCHER = """\
+import os
+import sys
+
+sys.path[0] = {package!r}
+from hpcwatch.cli.sweep_task import main
+
+code = main({folder!r}, sys.argv[1:])
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(code)
+"""
+
+
+def require() -> None:
+    """Raise HpcwatchError unless GNU parallel is on PATH."""
+    hint = "load the site's module of it, or install the package: parallel"
+    path = shutil.which("parallel")
+    if path is None:
+        raise HpcwatchError("GNU parallel is not on PATH", hint)
+    try:
+        done = subprocess.run(
+            [path, "--plain", "--version"], capture_output=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HpcwatchError("GNU parallel does not answer", os_reason(error)) from None
+    if b"GNU parallel" not in done.stdout:
+        raise HpcwatchError(f"{path} is not GNU parallel", hint)
+
+
+def prepare(folder: str) -> None:
+    """Write the program that each task starts. Raises HpcwatchError or OSError."""
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    text = _LAUNCHER.format(package=package, folder=folder)
+    write_whole(os.path.join(folder, LAUNCHER_FILE), text)
+
+
+def task_line(folder: str, *words: str) -> str:
+    """Return the command line, for a shell, that runs a task or asks a host."""
+    return shlex.join(task_argv(folder, *words))
+
+
+def task_argv(folder: str, *words: str) -> list[str]:
+    """Return the words of that command line."""
+    return [sys.executable, os.path.join(folder, LAUNCHER_FILE), *words]
+
+
+def write_logins(folder: str, slots: Mapping[str, int]) -> None:
+    """Say which hosts take how many tasks; GNU parallel reads the file again when it changes."""
+    text = "".join(f"{count}/{login}\n" for login, count in slots.items())
+    write_whole(os.path.join(folder, LOGINS_FILE), text)
+
+
+def write_joblog(folder: str, rows: Sequence[Row]) -> None:
+    """Write the joblog with the rows of what is done, so that --resume leaves that alone."""
+    lines = [HEAD, *(row.line() for row in rows)]
+    write_whole(os.path.join(folder, JOBLOG_FILE), "\n".join(lines) + "\n")
+
+
+def row_of(folder: str, attempt: Attempt, login: str) -> Row:
+    """Return the joblog's row of an attempt; of one that was lost, as ssh tells of its end."""
+    started, ended = attempt
+    return Row(
+        seq=started.task,
+        host=login,
+        started_at_s=started.at_s,
+        runtime_s=max(ended.at_s - started.at_s, 0.0) if ended is not None else 0.0,
+        exit_code=ended.exit_code or 0 if ended is not None else _EXIT_LOST,
+        signal=ended.signal or 0 if ended is not None else 0,
+        command=task_line(folder, str(started.task)),
+    )
+
+
+class Engine:
+    """GNU parallel at work on one round of tasks."""
+
+    def __init__(self, folder: str, tasks_count: int, retries_count: int) -> None:
+        """Start it; what the joblog has is left alone. Raises OSError."""
+        options = ["--ungroup", "--joblog", os.path.join(folder, JOBLOG_FILE), "--resume"]
+        options += ["--slf", os.path.join(folder, LOGINS_FILE)]
+        options += ["--termseq", "TERM,8000,KILL,100"]
+        if retries_count:
+            options += ["--retries", str(retries_count + 1)]
+        adopt_orphans()
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        with open(os.path.join(folder, LOG_FILE), "ab") as log:
+            self._process = subprocess.Popen(
+                parallel(*options, "--null"),
+                stdin=subprocess.PIPE,
+                stdout=write_end,
+                stderr=log,
+                start_new_session=True,  # a terminal's Ctrl-C is ours to pass on
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 (one system call, nothing is imported)
+            )
+        os.close(write_end)
+        self.channel = read_end
+        os.set_blocking(self.channel, False)
+        self._rest = b""
+        self._feed([task_line(folder, str(number)) for number in range(1, tasks_count + 1)])
+
+    def _feed(self, lines: list[str]) -> None:
+        """Write the tasks on a thread: GNU parallel reads as far as it needs."""
+        import threading
+
+        def write() -> None:
+            assert self._process.stdin is not None
+            try:
+                for line in lines:
+                    self._process.stdin.write(os.fsencode(line) + b"\0")
+                self._process.stdin.close()
+            except OSError:
+                pass  # it has ended
+
+        threading.Thread(target=write, name="hpcwatch-feed", daemon=True).start()
+
+    def poll(self) -> int | None:
+        """Return its exit code once it has ended."""
+        return self._process.poll()
+
+    def reap(self) -> None:
+        """Wait for orphans that have ended: GNU parallel takes them to be alive until then."""
+        children: list[int] = []
+        with contextlib.suppress(OSError):  # a kernel built without this file
+            path = f"/proc/self/task/{os.getpid()}/children"
+            with open(path, encoding="ascii") as stream:
+                children = [int(word) for word in stream.read().split()]
+        for pid in children:
+            if pid != self._process.pid:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+
+    def marks(self) -> list[tuple[str, int, int]]:
+        """Return what tasks told since the last call: (started or ended, task, attempt)."""
+        try:
+            while chunk := os.read(self.channel, 65536):
+                self._rest += chunk
+        except BlockingIOError:
+            pass
+        *lines, self._rest = self._rest.split(b"\n")
+        found = []
+        for line in lines:
+            words = line.split()
+            is_ours = len(words) == 3 and words[0] in (b"started", b"ended")
+            if is_ours and words[1].isdigit() and words[2].isdigit():
+                found.append((words[0].decode(), int(words[1]), int(words[2])))
+        return found
+
+    def stop(self) -> None:
+        """Ask it to end all tasks, and itself."""
+        if self.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    @property
+    def is_broken(self) -> bool:
+        """True if it ended otherwise than by having handed out all tasks."""
+        code = self.poll()
+        return code is not None and (code < 0 or code > _MOST_FAILED)
+
+    def kill(self) -> None:
+        """End it for good; tasks here and connections to others are asked to end.
+
+        What it leaves behind is below us, since orphans are ours to adopt.
+        """
+        if self.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        for pid in descendants(os.getpid()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def close(self) -> None:
+        """Give the channel back. Tasks that still run end."""
+        os.close(self.channel)
+
+
+def parallel(*options: str) -> list[str]:
+    """Return a command line of GNU parallel, free of what the user's own settings would change."""
+    remote = shlex.split(os.environ.get("PARALLEL_SSH", "ssh"))
+    if os.path.basename(remote[0]) == "ssh":
+        remote[1:1] = _SSH
+    return ["parallel", "--plain", "--will-cite", "--ssh", shlex.join(remote), *options]
+
+
+def _end_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

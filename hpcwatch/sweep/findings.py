@@ -1,0 +1,228 @@
+"""What went wrong with a sweep as a whole. Pure: an Outcome in, findings out.
+
+As with all findings, a rule's keyword defaults are its thresholds and its docstring says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from statistics import median
+
+from hpcwatch.findings import Finding, Severity
+from hpcwatch.sweep.outcome import Bar, Outcome
+from hpcwatch.units import format_pct, format_seconds
+
+Rule = Callable[..., Iterator[Finding]]
+
+
+def evaluate(outcome: Outcome) -> list[Finding]:
+    """Ask all rules, worst first."""
+    found = [finding for rule in RULES.values() for finding in rule(outcome)]
+    return sorted(found, key=lambda one: (-one.severity, one.key))
+
+
+def sweep_tail(
+    outcome: Outcome,
+    *,
+    tail_share: float = 0.2,
+    busy_share: float = 0.5,
+    least_s: float = 60.0,
+    least_tasks_count: int = 4,
+) -> Iterator[Finding]:
+    """At the end of the sweep few slots were busy: a long task started late, the others waited.
+
+    The last ``tail_share`` of the sweep's time used less than ``busy_share`` of its slots. Started
+    longest first, the same tasks end together.
+    """
+    length_s = outcome.end_s - outcome.start_s
+    is_small = length_s < least_s or len(outcome.bars) < least_tasks_count
+    if is_small or outcome.slots_count < 2:
+        return
+    from_s = outcome.end_s - tail_share * length_s
+    busy = _busy_s(outcome.bars, from_s, outcome.end_s)
+    share = busy / (outcome.slots_count * (outcome.end_s - from_s))
+    if share >= busy_share:
+        return
+    saved_s = max(length_s - outcome.balance.longest_first_s, 0.0) if outcome.balance else 0.0
+    yield _finding(
+        "sweep-tail",
+        Severity.INFO,
+        "",
+        from_s,
+        outcome.end_s - from_s,
+        f"In its last {format_seconds(outcome.end_s - from_s)} the sweep used "
+        f"{format_pct(100 * share)} of its slots",
+        {"busy_pct": 100 * share, "saved_s": saved_s, "idle_slot_s": outcome.tail_slot_s},
+        "Start the longest tasks first (--order longest-first): "
+        f"{format_seconds(saved_s)} sooner with these tasks.",
+    )
+
+
+def sweep_slow_host(
+    outcome: Outcome,
+    *,
+    slower: float = 1.3,
+    least_tasks_count: int = 3,
+    failures_ratio: float = 3.0,
+    least_failures_count: int = 3,
+) -> Iterator[Finding]:
+    """A host whose tasks take longer, or fail more often, than those of the others.
+
+    Its median task took more than ``slower`` times the median of all others, or its share of
+    failures is ``failures_ratio`` times the others'. Tasks differ: with few of them, or with the
+    long ones on one host by chance, this may accuse a sound host.
+    """
+    for host in dict.fromkeys(bar.host for bar in outcome.bars):
+        own = [bar for bar in outcome.bars if bar.host == host]
+        others = [bar for bar in outcome.bars if bar.host != host]
+        if len(own) < least_tasks_count or len(others) < least_tasks_count:
+            continue
+        ratio = _median_s(own) / max(_median_s(others), 1e-9)
+        failures = sum(not bar.is_good for bar in own)
+        others_share = sum(not bar.is_good for bar in others) / len(others)
+        is_failing = failures >= least_failures_count and (
+            failures / len(own) >= failures_ratio * others_share
+        )
+        is_slow = ratio > slower
+        if not (is_slow or is_failing):
+            continue
+        if is_failing:
+            title = f"{failures} of {len(own)} tasks failed on {host}"
+        else:
+            title = f"Tasks on {host} took {ratio:.1f} times as long as elsewhere"
+        yield _finding(
+            "sweep-slow-host",
+            Severity.WARNING,
+            host,
+            own[0].start_s,
+            own[-1].end_s - own[0].start_s,
+            title,
+            {"slower": ratio, "failures_count": failures, "tasks_count": len(own)},
+            "Leave the host out (--hosts) and try its tasks elsewhere (--retries 1); ask the help"
+            " desk to look at it.",
+        )
+
+
+def sweep_gpu_collision(outcome: Outcome, *, least_s: float = 60.0) -> Iterator[Finding]:
+    """Two tasks shared a GPU while another GPU of the same host had none.
+
+    GNU parallel's ``{%}`` counts slots over all hosts, so CUDA_VISIBLE_DEVICES made from it sends
+    tasks of one host to the same device. ``--slots per-gpu`` gives each task one of its own.
+    """
+    devices = {place.name: place.devices_count for place in outcome.places}
+    on_devices = [bar for bar in outcome.bars if bar.device is not None]
+    for host in dict.fromkeys(bar.host for bar in on_devices):
+        own = [bar for bar in on_devices if bar.host == host]
+        shared_s = 0.0
+        worst: Bar | None = None
+        for index, bar in enumerate(own):
+            for other in own[index + 1 :]:
+                if other.device != bar.device:
+                    continue
+                both_s = min(bar.end_s, other.end_s) - max(bar.start_s, other.start_s)
+                at_s = max(bar.start_s, other.start_s)
+                used = {one.device for one in own if one.start_s <= at_s < one.end_s}
+                if both_s > shared_s and len(used) < devices.get(host, 0):
+                    shared_s, worst = both_s, bar
+        if worst is not None and shared_s >= least_s:
+            yield _finding(
+                "sweep-gpu-collision",
+                Severity.CRITICAL,
+                host,
+                worst.start_s,
+                shared_s,
+                f"Two tasks shared GPU {worst.device} of {host}, another GPU had none",
+                {"shared_s": shared_s, "device": str(worst.device)},
+                "Give each task a GPU of its own: --slots per-gpu.",
+            )
+
+
+def sweep_one_per_node(
+    outcome: Outcome, *, most_share: float = 0.3, least_s: float = 60.0
+) -> Iterator[Finding]:
+    """Each host ran one task at a time, and that used little of it.
+
+    GNU parallel folds the repeated lines of a node file into one host, so that ``-j 1`` is one task
+    a node however many cores it has.
+    """
+    length_s = outcome.end_s - outcome.start_s
+    if length_s < least_s or any(place.slots_count > 1 for place in outcome.places):
+        return
+    cores = {place.name: place.cores_count for place in outcome.places}
+    shares = [
+        row.cpu_s / row.wall_s / count
+        for row in outcome.rows
+        if row.cpu_s is not None and row.wall_s and (count := cores.get(row.host or ""))
+    ]
+    gpus = [row.gpu_util_mean_pct for row in outcome.rows if row.gpu_util_mean_pct is not None]
+    several = any(place.devices_count > 1 for place in outcome.places)
+    if not shares or median(shares) >= most_share:
+        return
+    if gpus and median(gpus) >= 100 * most_share and not several:
+        return
+    least_cores = min(count for count in cores.values() if count)
+    wanted = max(round(median(shares) * least_cores), 1)
+    advice = "--slots per-gpu" if several else f"--slots per-core:{wanted}"
+    yield _finding(
+        "sweep-one-per-node",
+        Severity.WARNING,
+        "",
+        outcome.start_s,
+        length_s,
+        f"One task a host, and it used {format_pct(100 * median(shares))} of the cores",
+        {"used_pct": 100 * median(shares), "cores_count": least_cores},
+        f"Run several tasks on each host at a time: {advice}.",
+    )
+
+
+def sweep_short_tasks(
+    outcome: Outcome, *, short_s: float = 1.0, least_tasks_count: int = 20
+) -> Iterator[Finding]:
+    """Tasks are so short that handing them out costs about as much as running them.
+
+    GNU parallel, a connection and the start of a monitor take a good part of a second together.
+    """
+    walls = [row.wall_s for row in outcome.rows if row.wall_s is not None and row.is_good]
+    if len(walls) < least_tasks_count or median(walls) >= short_s:
+        return
+    yield _finding(
+        "sweep-short-tasks",
+        Severity.INFO,
+        "",
+        outcome.start_s,
+        outcome.end_s - outcome.start_s,
+        f"Half of the tasks took less than {format_seconds(median(walls))}",
+        {"median_s": median(walls), "tasks_count": len(walls)},
+        "Let one task do several combinations, in a loop of the program's own.",
+    )
+
+
+RULES: dict[str, Rule] = {
+    "sweep-tail": sweep_tail,
+    "sweep-slow-host": sweep_slow_host,
+    "sweep-gpu-collision": sweep_gpu_collision,
+    "sweep-one-per-node": sweep_one_per_node,
+    "sweep-short-tasks": sweep_short_tasks,
+}
+"""Name -> rule."""
+
+
+def _finding(
+    rule: str,
+    severity: Severity,
+    host: str,
+    start_s: float,
+    duration_s: float,
+    title: str,
+    evidence: dict[str, float | int | str],
+    advice: str,
+) -> Finding:
+    return Finding(rule, severity, host, "sweep", start_s, duration_s, title, evidence, advice)
+
+
+def _busy_s(bars: Iterable[Bar], start_s: float, end_s: float) -> float:
+    return sum(max(min(bar.end_s, end_s) - max(bar.start_s, start_s), 0.0) for bar in bars)
+
+
+def _median_s(bars: Iterable[Bar]) -> float:
+    return median(bar.wall_s for bar in bars)

@@ -1,0 +1,118 @@
+"""The folders of sweeps: beside the runs', one a sweep; and who drives one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from hpcwatch import store
+from hpcwatch.errors import EXIT_USAGE, HpcwatchError, os_reason
+from hpcwatch.sweep import ending, plan
+from hpcwatch.sweep.plan import write_whole
+
+DRIVER_FILE = "driver.json"
+_BEAT_S = 5.0
+_DEAD_S = 30.0
+
+
+class Found(NamedTuple):
+    """A sweep on disk."""
+
+    folder: str
+    plan: plan.Plan
+
+
+def root() -> str:
+    """Return the folder of all sweeps."""
+    return os.path.join(os.path.dirname(store.root()), "sweeps")
+
+
+def create(sweep_id: str) -> str:
+    """Make a sweep's folder. Raises HpcwatchError."""
+    path = os.path.join(root(), sweep_id)
+    try:
+        os.makedirs(path, mode=0o700)
+    except OSError as error:
+        raise HpcwatchError(f"cannot make {path}", os_reason(error)) from None
+    return path
+
+
+def latest(name: str | None) -> Found:
+    """Return the latest sweep, or the latest of a name or an id. Raises HpcwatchError."""
+    for found in reversed(every()):
+        if name is None or name in (found.plan.name, found.plan.id):
+            return found
+    what = f"no sweep called {name}" if name else "no sweep"
+    raise HpcwatchError(f"{what} in {root()}", "start one without --resume", EXIT_USAGE)
+
+
+def every() -> list[Found]:
+    """Return all readable sweeps, the latest last."""
+    found = []
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(root()):
+            with contextlib.suppress(HpcwatchError):
+                found.append(Found(entry.path, plan.read(entry.path)))
+    return sorted(found, key=lambda one: one.plan.made_at_s)
+
+
+@contextlib.contextmanager
+def driving(folder: str) -> Iterator[None]:
+    """Be the one who drives a sweep. Raises HpcwatchError if another one does.
+
+    A driver on another host is told by the file's time, which a living one keeps fresh.
+    """
+    path = os.path.join(folder, DRIVER_FILE)
+    _require_free(path)
+    own = {"host": os.uname().nodename, "pid": os.getpid()}
+    try:
+        write_whole(path, json.dumps({**own, "ticks": ending.started_ticks(os.getpid())}))
+    except OSError as error:
+        raise HpcwatchError(f"cannot write {path}", os_reason(error)) from None
+    is_over = threading.Event()
+
+    def beat() -> None:
+        while not is_over.wait(_BEAT_S):
+            with contextlib.suppress(OSError):
+                os.utime(path)
+
+    threading.Thread(target=beat, name="hpcwatch-beat", daemon=True).start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+
+def _require_free(path: str) -> None:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            other = json.load(stream)
+        touched_s = os.stat(path).st_mtime
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError):
+        return  # torn: its writer is dead
+    host, pid = str(other.get("host")), other.get("pid")
+    if host == os.uname().nodename:
+        is_alive = isinstance(pid, int) and ending.started_ticks(pid) == other.get("ticks")
+    else:
+        is_alive = _now_s(path) - touched_s < _DEAD_S
+    if is_alive:
+        hint = "wait for its end, or end it there"
+        raise HpcwatchError(f"this sweep is running on {host}, process {pid}", hint, EXIT_USAGE)
+
+
+def _now_s(path: str) -> float:
+    """Return the time as the file's server has it: clocks differ."""
+    beside = f"{path}.{os.getpid()}"
+    with open(beside, "wb"):
+        pass
+    now_s = os.stat(beside).st_mtime
+    os.unlink(beside)
+    return now_s

@@ -1,0 +1,131 @@
+"""Where a sweep runs: the job's nodes, the hosts named, or this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from hpcwatch.errors import EXIT_USAGE, HpcwatchError, os_reason
+from hpcwatch.schedulers.hosts import expand_hosts
+from hpcwatch.schedulers.job import Job
+from hpcwatch.sweep import engine, node, slots
+from hpcwatch.transport.hosts import valid_host
+from hpcwatch.transport.ways import own_hosts
+
+_SURVEY_S = 60
+
+
+class Answers(NamedTuple):
+    """What the hosts said, by the name under which GNU parallel reaches each."""
+
+    hosts: dict[str, slots.Host]
+    silent: dict[str, str]
+    """Host -> why it is left out."""
+
+
+def logins(words: Sequence[str], job: Job | None) -> list[str]:
+    """Return the hosts as GNU parallel takes them; ``:`` is this machine. Raises HpcwatchError.
+
+    Without names: the nodes of the job we run in, else this machine.
+    """
+    names: list[str] = []
+    for word in words:
+        found = expand_hosts(word)
+        if not found:
+            hint = "write qb001 or qb[001-004,010]"
+            raise HpcwatchError(f"{word!r} names no hosts", hint, EXIT_USAGE)
+        names += found
+    if not words and job is not None:
+        names += job.nodes
+    for name in names:
+        if not valid_host(name):
+            raise HpcwatchError(f"{name[:80]!r} is not a host name", "", EXIT_USAGE)
+    here = own_hosts()
+    return list(dict.fromkeys(node.HERE if name in here else name for name in names)) or [node.HERE]
+
+
+def ask(folder: str, names: Sequence[str], wants_devices: bool) -> Answers:
+    """Ask every host what it has, the way tasks will be started on it. Raises HpcwatchError."""
+    found: dict[str, slots.Host] = {}
+    others = [name for name in names if name != node.HERE]
+    if node.HERE in names:
+        found[node.HERE] = node.survey(os.environ, wants_devices)
+    said = on_each(folder, others, "--survey") if others else {}
+    silent = {}
+    for name in others:
+        lines, trouble = said.get(name, ([], ""))
+        host = _host(lines)
+        if host is None:
+            silent[name] = _why(trouble, folder)
+        else:
+            found[name] = host
+    return Answers({name: found[name] for name in names if name in found}, silent)
+
+
+def on_each(folder: str, names: Sequence[str], *words: str) -> dict[str, tuple[list[str], str]]:
+    """Start our program on hosts, at once; return each one's lines and its last complaint."""
+    if "{" in folder or "{" in sys.executable:
+        hint = "set HPCWATCH_HOME to a folder without braces in its name"
+        raise HpcwatchError(f"GNU parallel cannot take the name {folder}", hint)
+    try:
+        done = subprocess.run(
+            engine.parallel(
+                *("--nonall", "--tag", "-j0", "--timeout", str(_SURVEY_S)),
+                *("-S", ",".join(f"1/{name}" for name in names)),
+                engine.task_line(folder, *words),
+            ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SURVEY_S + 30,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HpcwatchError("cannot ask the hosts", os_reason(error)) from None
+    said: dict[str, tuple[list[str], str]] = {}
+    for line in done.stdout.decode(errors="replace").splitlines():
+        name, _, rest = line.partition("\t")
+        said.setdefault(name, ([], ""))[0].append(rest)
+    for line in done.stderr.decode(errors="replace").splitlines():
+        name, tab, rest = line.partition("\t")
+        if tab and rest.strip():
+            said[name] = (said.get(name, ([], ""))[0], rest.strip())
+    return said
+
+
+def _host(lines: Sequence[str]) -> slots.Host | None:
+    """Find the answer among whatever a login shell prints."""
+    for line in lines:
+        try:
+            plain = json.loads(line)
+            return slots.Host(str(plain["name"]), list(plain["cores"]), list(plain["devices"]))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def _why(trouble: str, folder: str) -> str:
+    if "can't open file" in trouble:
+        return f"it does not see {folder}: a sweep needs a file system that all hosts share"
+    if "not found" in trouble or "No such file" in trouble:
+        return f"it does not have {sys.executable}: hpcwatch must lie on a shared file system"
+    return trouble or "it does not answer"
+
+
+def slots_of(spec: slots.Spec, hosts: Mapping[str, slots.Host], job: Job | None) -> dict[str, int]:
+    """Return how many tasks each host takes at a time. Raises HpcwatchError if none takes any."""
+    counts = {login: slots.count_of(spec, host) for login, host in hosts.items()}
+    if spec.kind == "cores" and job is not None and job.node_cores_count:
+        most = job.node_cores_count // spec.size
+        counts = {login: min(count, most) for login, count in counts.items()}
+    counts = {login: count for login, count in counts.items() if count}
+    if not counts:
+        names = ", ".join(host.name for host in hosts.values())
+        if spec.kind == "gpu":
+            raise HpcwatchError(f"--slots per-gpu: no GPU on {names}", "say --slots 1", EXIT_USAGE)
+        hint = "ask for fewer cores a task"
+        raise HpcwatchError(f"--slots per-core:{spec.size}: too few cores on {names}", hint)
+    return counts

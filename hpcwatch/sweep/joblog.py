@@ -1,0 +1,68 @@
+"""GNU parallel's joblog: a row a task, written when it ends. Pure.
+
+Columns (parallel(1), --joblog): Seq Host Starttime JobRuntime Send Receive Exitval Signal Command,
+separated by tabs. A task that was tried or resumed again has another row of the same Seq, the last
+one counts.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+
+HEAD = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand"
+
+
+class Row(NamedTuple):
+    """One row. ``host`` is ``:`` for the machine on which parallel itself runs."""
+
+    seq: int
+    host: str
+    started_at_s: float
+    runtime_s: float
+    exit_code: int
+    signal: int
+    command: str
+
+    def line(self) -> str:
+        """Return it as parallel writes it."""
+        times = f"{self.started_at_s:.3f}\t{self.runtime_s:10.3f}"
+        ends = f"0\t0\t{self.exit_code}\t{self.signal}"
+        return f"{self.seq}\t{self.host}\t{times}\t{ends}\t{self.command}"
+
+
+def parse_line(line: str) -> Row | None:
+    """Read one row; None for the head and for what is torn or foreign."""
+    fields = line.rstrip("\n").split("\t", 8)
+    if len(fields) < 9:
+        return None
+    try:
+        row = Row(
+            seq=int(fields[0]),
+            host=fields[1].strip(),
+            started_at_s=float(fields[2]),
+            runtime_s=float(fields[3]),
+            exit_code=int(fields[6]),
+            signal=int(fields[7]),
+            command=fields[8],
+        )
+    except ValueError:
+        return None
+    is_sound = math.isfinite(row.started_at_s) and math.isfinite(row.runtime_s)
+    return row if is_sound and row.seq > 0 and row.runtime_s >= 0 else None
+
+
+def parse(text: str) -> list[Row]:
+    """Return the last row of each task, by Seq. Raises HpcwatchError if it is no joblog."""
+    lines = text.split("\n")
+    if lines[0].split("\t")[:4] != HEAD.split("\t")[:4]:
+        hint = "give the file named with parallel --joblog"
+        raise HpcwatchError("this is no joblog of GNU parallel", hint, EXIT_USAGE)
+    rows: dict[int, Row] = {}
+    for line in lines[1:]:
+        row = parse_line(line)
+        if row is not None:
+            rows[row.seq] = row
+    return [rows[seq] for seq in sorted(rows)]

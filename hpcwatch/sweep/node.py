@@ -1,0 +1,99 @@
+"""What a task finds out on its host: the environment to run in, the cores and GPUs there are."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+
+from hpcwatch.errors import HpcwatchError, os_reason
+from hpcwatch.sweep.plan import write_whole
+from hpcwatch.sweep.slots import Host, visible_devices
+
+HERE = ":"
+"""What GNU parallel calls the machine it runs on."""
+ENVIRONMENT_FILE, HOSTS_FILE = "environment.json", "hosts.json"
+
+_OF_THE_HOST = (
+    "SSH_",
+    "XDG_RUNTIME_DIR",
+    "XDG_SESSION",
+    "DBUS_",
+    "DISPLAY",
+    "XAUTHORITY",
+    "HOSTNAME",
+    "PWD",
+    "OLDPWD",
+    "SHLVL",
+    "TMUX",
+    "PARALLEL",
+    "SLURMD_",
+    "SLURM_NODEID",
+    "SLURM_PROCID",
+    "SLURM_LOCALID",
+    "SLURM_TASK_PID",
+    "SLURM_TOPOLOGY",
+    "PBS_NODENUM",
+    "PBS_TASKNUM",
+    "PBS_VNODENUM",
+)
+"""Beginnings of names whose values are true on one host only."""
+
+
+def write_environment(folder: str, environment: Mapping[str, str]) -> None:
+    """Keep the environment for the tasks, readable by its owner alone. Raises OSError.
+
+    Behind ssh a task would have a login shell's: without the modules and the virtual environment
+    that were loaded here.
+    """
+    write_whole(os.path.join(folder, ENVIRONMENT_FILE), json.dumps(dict(environment)))
+
+
+def environment(folder: str, own: Mapping[str, str]) -> dict[str, str]:
+    """Return what a task on this host runs in. Raises HpcwatchError."""
+    path = os.path.join(folder, ENVIRONMENT_FILE)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            plain = json.load(stream)
+    except (OSError, ValueError) as error:
+        raise HpcwatchError(f"cannot read {path}", os_reason(error)) from None
+    brought = {name: value for name, value in plain.items() if not name.startswith(_OF_THE_HOST)}
+    kept = {name: value for name, value in own.items() if name.startswith(_OF_THE_HOST)}
+    if not os.path.isdir(brought.get("TMPDIR", "/")):
+        del brought["TMPDIR"]
+    return {**brought, **kept}
+
+
+def survey(variables: Mapping[str, str], wants_devices: bool) -> Host:
+    """Return what this host has for tasks."""
+    devices = visible_devices(variables)
+    if devices is None:
+        devices = _devices() if wants_devices else []
+    return Host(os.uname().nodename, sorted(os.sched_getaffinity(0)), devices)
+
+
+def _devices() -> list[str]:
+    """Return the indices of all GPUs of this host; none where there is no driver."""
+    with contextlib.suppress(Exception):  # each sick driver fails in its own way
+        import pynvml
+
+        pynvml.nvmlInit()
+        return [str(index) for index in range(pynvml.nvmlDeviceGetCount())]
+    return []
+
+
+def write_hosts(folder: str, hosts: Mapping[str, Host]) -> None:
+    """Keep what the hosts said, by the name under which each is reached. Raises OSError."""
+    plain = {login: host._asdict() for login, host in hosts.items()}
+    write_whole(os.path.join(folder, HOSTS_FILE), json.dumps(plain))
+
+
+def read_hosts(folder: str) -> dict[str, Host]:
+    """Read what the hosts said. Raises HpcwatchError."""
+    path = os.path.join(folder, HOSTS_FILE)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return {login: Host(**plain) for login, plain in json.load(stream).items()}
+    except (OSError, ValueError, TypeError) as error:
+        raise HpcwatchError(f"cannot read {path}", os_reason(error)) from None

@@ -1,0 +1,240 @@
+"""What a sweep found and what it cost: a row a task, the hosts' time, its loss. Pure."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from hpcwatch.sweep.attempts import Attempt, Attempts, verdict
+from hpcwatch.sweep.joblog import Row as JoblogRow
+from hpcwatch.sweep.picture import Picture, Place
+
+
+class Row(NamedTuple):
+    """A task and how it went. Unknown is None."""
+
+    number: int
+    parameters: dict[str, str]
+    how: str
+    """``ok``, ``exit 1``, ``signal 9``, ``timed out``, ``stopped``, ``lost``, ``not run`` …"""
+    is_good: bool
+    host: str | None = None
+    device: str | None = None
+    started_at_s: float | None = None
+    wall_s: float | None = None
+    cpu_s: float | None = None
+    memory_peak_bytes: int | None = None
+    gpu_util_mean_pct: float | None = None
+    gpu_memory_peak_bytes: int | None = None
+    attempts_count: int = 0
+    results: dict[str, Any] = {}  # noqa: RUF012 (never changed)
+    command: str = ""
+    output: str = ""
+    """The file with what the program wrote."""
+    run: str = ""
+    """The folder of its recording."""
+
+
+class Bar(NamedTuple):
+    """A stretch of time in which a host ran a task."""
+
+    host: str
+    lane: int
+    """Which of the host's slots, from 0; bars of one lane do not overlap."""
+    task: int
+    start_s: float
+    end_s: float
+    is_good: bool
+    device: str | None = None
+
+    @property
+    def wall_s(self) -> float:
+        """Its length."""
+        return self.end_s - self.start_s
+
+
+class Balance(NamedTuple):
+    """How long the same tasks take, handed out in another way."""
+
+    dealt_s: float
+    """Each slot gets its share beforehand, in turn."""
+    free_s: float
+    """In this order, each to the first slot that is free."""
+    longest_first_s: float
+    ideal_s: float
+    """No order ends before this."""
+
+
+class Outcome(NamedTuple):
+    """A sweep as its views show it."""
+
+    name: str
+    parameters: list[str]
+    rows: list[Row]
+    bars: list[Bar]
+    places: list[Place]
+    start_s: float
+    end_s: float
+    busy_pct: float | None
+    """Share of the slots' time, from the first start to the last end, in which a task ran."""
+    tail_slot_s: float
+    """Slot-seconds that lay idle after the last task had been handed out."""
+    balance: Balance | None
+
+    @property
+    def slots_count(self) -> int:
+        """How many tasks ran at a time at most."""
+        return sum(place.slots_count for place in self.places)
+
+
+def of_picture(picture: Picture) -> Outcome:
+    """Return the outcome of a sweep of ours."""
+    files = Attempts(picture.folder)
+    rows = []
+    for task in picture.tasks:
+        some = picture.attempts.get(task.number, [])
+        row = Row(task.number, task.parameters, "not run", False, attempts_count=len(some))
+        last = verdict(some)
+        rows.append(row if last is None else _filled(row, last, files, picture.is_over))
+    bars = [_bar(one, picture.now_s) for some in picture.attempts.values() for one in some]
+    return _outcome(picture.plan.name, picture.plan.parameters, rows, bars, picture.places)
+
+
+def _filled(row: Row, attempt: Attempt, files: Attempts, is_over: bool) -> Row:
+    started, ended = attempt
+    row = row._replace(
+        host=started.host,
+        device=started.device,
+        started_at_s=started.at_s,
+        how="lost" if is_over else "running",
+        output=files.output_file(started.task, started.attempt),
+        run=files.run_folder(started.task, started.attempt),
+    )
+    if ended is None:
+        return row
+    return row._replace(
+        how=how(attempt),
+        is_good=ended.is_good,
+        wall_s=ended.wall_s,
+        cpu_s=ended.cpu_s,
+        memory_peak_bytes=ended.memory_peak_bytes,
+        gpu_util_mean_pct=ended.gpu_util_mean_pct,
+        gpu_memory_peak_bytes=ended.gpu_memory_peak_bytes,
+        results=ended.results,
+    )
+
+
+def how(attempt: Attempt) -> str:
+    """Say in a word or two how an attempt ended."""
+    ended = attempt.ended
+    if ended is None:
+        return "lost"
+    if ended.is_stopped:
+        return "stopped"
+    if ended.is_timed_out:
+        return "timed out"
+    if ended.trouble:
+        return "not started"
+    if ended.signal is not None:
+        return f"signal {ended.signal}"
+    return "ok" if ended.exit_code == 0 else f"exit {ended.exit_code}"
+
+
+def _bar(attempt: Attempt, now_s: float) -> Bar:
+    started, ended = attempt
+    # The clocks of two hosts may differ; a host's own agree with themselves.
+    end_s = max(ended.at_s if ended is not None else now_s, started.at_s)
+    is_good = ended is not None and ended.is_good
+    return Bar(started.host, 0, started.task, started.at_s, end_s, is_good, started.device)
+
+
+def of_joblog(name: str, rows: Sequence[JoblogRow], here: str) -> Outcome:
+    """Return the outcome of a plain GNU parallel run. ``here`` is where it ran."""
+    found, bars = [], []
+    for one in rows:
+        host = here if one.host == ":" else one.host.rpartition("/")[2]
+        is_good = one.exit_code == 0 and one.signal == 0
+        word = f"signal {one.signal}" if one.signal else f"exit {one.exit_code}"
+        found.append(
+            Row(
+                one.seq,
+                {},
+                "ok" if is_good else word,
+                is_good,
+                host=host,
+                started_at_s=one.started_at_s,
+                wall_s=one.runtime_s,
+                attempts_count=1,
+                command=one.command,
+            )
+        )
+        end_s = one.started_at_s + one.runtime_s
+        bars.append(Bar(host, 0, one.seq, one.started_at_s, end_s, is_good))
+    return _outcome(name, [], found, bars, [])
+
+
+def _outcome(
+    name: str, parameters: list[str], rows: list[Row], bars: list[Bar], places: Sequence[Place]
+) -> Outcome:
+    bars = _in_lanes(bars)
+    most = {bar.host: 0 for bar in bars}
+    for bar in bars:
+        most[bar.host] = max(most[bar.host], bar.lane + 1)
+    known = [place.name for place in places]
+    all_places = [
+        place._replace(slots_count=max(place.slots_count, most.get(place.name, 0)))
+        for place in places
+    ]
+    all_places += [Place(host, count) for host, count in most.items() if host not in known]
+    slots_count = sum(place.slots_count for place in all_places)
+    start_s = min((bar.start_s for bar in bars), default=0.0)
+    end_s = max((bar.end_s for bar in bars), default=0.0)
+    whole = slots_count * (end_s - start_s)
+    last_start_s = max((bar.start_s for bar in bars), default=0.0)
+    busy_after = sum(max(bar.end_s - max(bar.start_s, last_start_s), 0.0) for bar in bars)
+    return Outcome(
+        name=name,
+        parameters=parameters,
+        rows=rows,
+        bars=bars,
+        places=all_places,
+        start_s=start_s,
+        end_s=end_s,
+        busy_pct=100 * sum(bar.wall_s for bar in bars) / whole if whole > 0 else None,
+        tail_slot_s=max(slots_count * (end_s - last_start_s) - busy_after, 0.0),
+        balance=_balance(bars, slots_count),
+    )
+
+
+def _in_lanes(bars: Iterable[Bar]) -> list[Bar]:
+    """Give each bar the first lane of its host that is free."""
+    free: dict[str, list[float]] = {}
+    placed = []
+    for bar in sorted(bars, key=lambda one: (one.start_s, one.task)):
+        lanes = free.setdefault(bar.host, [])
+        lane = next((index for index, end in enumerate(lanes) if end <= bar.start_s), len(lanes))
+        lanes[lane : lane + 1] = [bar.end_s]
+        placed.append(bar._replace(lane=lane))
+    return placed
+
+
+def _balance(bars: Sequence[Bar], slots_count: int) -> Balance | None:
+    """Hand the same tasks out anew, taking each to last as long on any slot."""
+    walls = [bar.wall_s for bar in sorted(bars, key=lambda one: one.task)]
+    if not walls or slots_count < 1:
+        return None
+    dealt = [sum(walls[slot::slots_count]) for slot in range(slots_count)]
+    return Balance(
+        dealt_s=max(dealt),
+        free_s=_makespan(walls, slots_count),
+        longest_first_s=_makespan(sorted(walls, reverse=True), slots_count),
+        ideal_s=max(sum(walls) / slots_count, *walls),
+    )
+
+
+def _makespan(walls: Iterable[float], slots_count: int) -> float:
+    free = [0.0] * slots_count
+    for wall_s in walls:
+        heapq.heappush(free, heapq.heappop(free) + wall_s)
+    return max(free)

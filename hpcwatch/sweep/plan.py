@@ -1,0 +1,163 @@
+"""What a sweep runs, on disk: ``plan.json`` and a line a task in ``tasks.jsonl``.
+
+A task is read by its number, so that starting one costs the same in a sweep of ten thousand.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from hpcwatch.errors import HpcwatchError, os_reason
+from hpcwatch.probe.decode import build
+from hpcwatch.sweep.template import filled
+
+PLAN_VERSION = 1
+PLAN_FILE, TASKS_FILE = "plan.json", "tasks.jsonl"
+
+
+class Task(NamedTuple):
+    """One run of the command. ``number`` is GNU parallel's Seq: 1, 2, 3 and so on."""
+
+    number: int
+    parameters: dict[str, str]
+    argv: list[str]
+
+
+class Plan(NamedTuple):
+    """What all tasks share."""
+
+    id: str
+    name: str
+    command: list[str]
+    """As it was given, with ``{name}`` in it."""
+    parameters: list[str]
+    cwd: str
+    slots: str
+    """``2``, ``per-gpu`` or ``per-core:4``."""
+    retries_count: int
+    timeout_s: float | None
+    interval_s: float | None
+    seed: int | None
+    order: str
+    tasks_count: int
+    made_at_s: float
+    job_id: str | None = None
+    version: int = PLAN_VERSION
+
+
+def tasks_of(command: Sequence[str], combinations: Sequence[dict[str, str]]) -> list[Task]:
+    """Return the tasks, numbered from 1 in the order in which they are to start."""
+    return [
+        Task(number, values, filled(command, values))
+        for number, values in enumerate(combinations, 1)
+    ]
+
+
+def write(folder: str, plan: Plan, tasks: Sequence[Task]) -> None:
+    """Write both files into the sweep's folder. Raises HpcwatchError."""
+    try:
+        lines = "".join(json.dumps(task._asdict()) + "\n" for task in tasks)
+        write_whole(os.path.join(folder, TASKS_FILE), lines)
+        text = json.dumps(plan._asdict(), indent=1) + "\n"
+        write_whole(os.path.join(folder, PLAN_FILE), text)
+    except OSError as error:
+        raise HpcwatchError(f"cannot write the plan in {folder}", os_reason(error)) from None
+
+
+def write_whole(path: str, text: str) -> None:
+    """Write a private file beside and move it in place: readers see all of it or none.
+
+    Raises OSError.
+    """
+    beside = f"{path}.{os.uname().nodename}.{os.getpid()}"
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    os.replace(beside, path)
+
+
+def read(folder: str) -> Plan:
+    """Read the plan. Raises HpcwatchError."""
+    path = os.path.join(folder, PLAN_FILE)
+    plain = _parsed(path, _text(path))
+    if plain.get("version", 0) > PLAN_VERSION:
+        raise HpcwatchError(f"{path} was written by a newer hpcwatch", "update hpcwatch")
+    plan: Plan = _built(path, Plan, plain)
+    return plan
+
+
+def read_tasks(folder: str) -> list[Task]:
+    """Read all tasks. Raises HpcwatchError."""
+    path = os.path.join(folder, TASKS_FILE)
+    return [_built(path, Task, _parsed(path, line)) for line in _text(path).splitlines()]
+
+
+def read_task(folder: str, number: int) -> Task:
+    """Read one task. Raises HpcwatchError, also if there is none of this number."""
+    path = os.path.join(folder, TASKS_FILE)
+    try:
+        with open(path, "rb") as stream:
+            for place, line in enumerate(stream, 1):
+                if place == number:
+                    task: Task = _built(path, Task, _parsed(path, line.decode()))
+                    return task
+    except OSError as error:
+        raise HpcwatchError(f"cannot read {path}", os_reason(error)) from None
+    raise HpcwatchError(f"{path} has no task {number}")
+
+
+def differences(plan: Plan, tasks: Sequence[Task], wanted: Plan, others: Sequence[Task]) -> str:
+    """Say in what a sweep differs from the one wanted now; empty if in nothing that matters."""
+    if plan.command != wanted.command:
+        return f"the command was {_words(plan.command)}"
+    if plan.cwd != wanted.cwd:
+        return f"the working directory was {plan.cwd}"
+    if plan.parameters != wanted.parameters:
+        return f"the parameters were {', '.join(plan.parameters) or 'none'}"
+    before, now = ({tuple(task.parameters.items()) for task in some} for some in (tasks, others))
+    gone, new = before - now, now - before
+    if gone:
+        return f"{len(gone)} of its combinations are not asked for, such as {_named(min(gone))}"
+    if new:
+        return f"{len(new)} combinations are new, such as {_named(min(new))}"
+    return ""
+
+
+def _words(command: Sequence[str]) -> str:
+    import shlex
+
+    return shlex.join(command)
+
+
+def _named(values: Sequence[tuple[str, str]]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values)
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.read()
+    except OSError as error:
+        raise HpcwatchError(f"cannot read {path}", os_reason(error)) from None
+    except UnicodeDecodeError:
+        raise HpcwatchError(f"cannot read {path}", "it is damaged") from None
+
+
+def _parsed(path: str, text: str) -> dict[str, Any]:
+    try:
+        plain = json.loads(text)
+    except (ValueError, RecursionError):
+        plain = None
+    if not isinstance(plain, dict):
+        raise HpcwatchError(f"cannot read {path}", "it is damaged")
+    return plain
+
+
+def _built(path: str, record: Any, plain: dict[str, Any]) -> Any:
+    try:
+        return build(record, plain)
+    except (ValueError, TypeError, KeyError):
+        raise HpcwatchError(f"cannot read {path}", "it is damaged") from None

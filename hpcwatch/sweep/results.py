@@ -1,0 +1,67 @@
+"""A task's results: what it logged as events, else the last line ``name=value`` of its output."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hpcwatch.sweep.attempts import Attempts
+
+if TYPE_CHECKING:
+    from hpcwatch.store import Event
+
+_TAIL_BYTES = 64 << 10
+_MOST, _LONGEST = 64, 200
+
+
+def of_attempt(
+    attempts: Attempts, task: int, attempt: int, unrecorded: Sequence[Event]
+) -> dict[str, Any]:
+    """Return what the program reported; the latest value of each name.
+
+    ``unrecorded`` are the events of a task too short to be recorded.
+    """
+    run = attempts.run_folder(task, attempt)
+    events = list(unrecorded)
+    if os.path.exists(os.path.join(run, "events.jsonl")):
+        from hpcwatch.store import RunDirectory
+
+        events += RunDirectory(run).read_events()
+    found: dict[str, Any] = {}
+    if events:
+        from hpcwatch.steps import results
+
+        found = _bounded(results(events))
+    return found or _last_line(attempts.output_file(task, attempt))
+
+
+def _last_line(path: str) -> dict[str, Any]:
+    text = tail(path, _TAIL_BYTES)
+    if "=" not in text:
+        return {}
+    from hpcwatch.events import last_line_results
+
+    return _bounded(last_line_results(text))
+
+
+def _bounded(fields: dict[str, Any]) -> dict[str, Any]:
+    """Keep numbers and short texts under short names, and only so many: they are foreign."""
+    kept: dict[str, Any] = {}
+    for name, value in list(fields.items())[:_MOST]:
+        is_number = isinstance(value, (int, float)) and math.isfinite(value)
+        if is_number or isinstance(value, str):
+            kept[name[:_LONGEST]] = value if is_number else str(value)[:_LONGEST]
+    return kept
+
+
+def tail(path: str, most_bytes: int) -> str:
+    """Return the end of a file; empty if it cannot be read."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(0, os.SEEK_END)
+            stream.seek(max(stream.tell() - most_bytes, 0))
+            return stream.read(most_bytes).decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,200 @@
+"""What a sweep found, as text: the best, a table of combinations, the chart, findings. Pure."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.findings import Finding
+from hpcwatch.sweep.best import Goal, best, is_number
+from hpcwatch.sweep.outcome import Outcome, Row
+from hpcwatch.units import UNKNOWN, format_bytes, format_pct, format_seconds
+from hpcwatch.views import sweep_chart
+from hpcwatch.views.sweep_words import duration, many, share, value, winner
+from hpcwatch.views.text import SIGNS, Line, Span, clean, cut, fit, width_of
+
+_MOST_ROWS = 200
+_LONGEST = 40
+
+
+class Column:
+    """A column of words; numbers stand at the right."""
+
+    def __init__(self, title: str, words: list[str], is_number: bool) -> None:
+        self.title = cut(clean(title), _LONGEST)
+        self.words = [cut(word, _LONGEST) for word in words]
+        self.is_number = is_number
+        self.width = max(map(width_of, [self.title, *self.words]))
+
+    def padded(self, word: str) -> str:
+        """Return a word as wide as the column."""
+        blanks = " " * (self.width - width_of(word))
+        return blanks + word if self.is_number else word + blanks
+
+
+def lines(
+    outcome: Outcome,
+    findings: Sequence[Finding],
+    goal: Goal | None,
+    sort: str | None,
+    width: int,
+) -> list[Line]:
+    """Return the whole text. Raises HpcwatchError if there is nothing to sort by."""
+    rows = ordered(outcome, sort, goal)
+    made: list[Line] = [_head(outcome), *_best(outcome, goal), []]
+    made += _table(outcome, rows[:_MOST_ROWS])
+    if len(rows) > _MOST_ROWS:
+        words = f"… {many(len(rows) - _MOST_ROWS, 'more task')}: --format csv has all"
+        made.append([Span(words, "dim")])
+    chart = sweep_chart.lines(outcome, width)
+    made += [[], *chart, []] if chart else [[]]
+    made += [fit(line, width) for line in _cost(outcome)]
+    for finding in findings:
+        made += _finding(finding, width)
+    return made
+
+
+def ordered(outcome: Outcome, sort: str | None, goal: Goal | None) -> list[Row]:
+    """Return the rows by a result (best first), a parameter, or a figure. Raises HpcwatchError."""
+    if sort is None:
+        return outcome.rows
+    named = {name for row in outcome.rows for name in row.results}
+    if sort in named:
+        sign = -1 if goal is None or goal.name != sort or not goal.is_less_better else 1
+
+        def key(row: Row) -> tuple[bool, float, str]:
+            found: Any = row.results.get(sort)
+            if is_number(found):
+                return False, sign * float(found), ""
+            return True, 0.0, str(found or "")
+
+        return sorted(outcome.rows, key=key)
+    if sort in outcome.parameters:
+        return sorted(outcome.rows, key=lambda row: _natural(row.parameters.get(sort, "")))
+    if sort in _FIGURES:
+        return sorted(outcome.rows, key=lambda row: -(_figure(row, sort) or 0.0))
+    known = ", ".join([*outcome.parameters, *sorted(named), *_FIGURES])
+    raise HpcwatchError(f"--sort {sort}", f"it is one of: {known}", EXIT_USAGE)
+
+
+_FIGURES = {"time": "wall_s", "cpu": "cpu_s", "memory": "memory_peak_bytes"}
+
+
+def _figure(row: Row, name: str) -> float | None:
+    figure: float | None = getattr(row, _FIGURES[name])
+    return figure
+
+
+def _natural(text: str) -> tuple[bool, float, str]:
+    try:
+        return False, float(text), text
+    except ValueError:
+        return True, 0.0, text
+
+
+def _head(outcome: Outcome) -> Line:
+    good = sum(row.is_good for row in outcome.rows)
+    bad = sum(not row.is_good and row.how not in _UNDONE for row in outcome.rows)
+    left = len(outcome.rows) - good - bad
+    words = [f"{good} ended well"] + ([f"{bad} failed"] if bad else [])
+    words += [f"{left} still to be done"] if left else []
+    hosts = many(len(outcome.places), "host")
+    took = duration(outcome.end_s - outcome.start_s)
+    return [
+        Span(clean(outcome.name), "head"),
+        Span(f" · {many(len(outcome.rows), 'task')} on {hosts}, "),
+        Span(f"{many(outcome.slots_count, 'slot')} · {', '.join(words)} · {took}"),
+    ]
+
+
+_UNDONE = ("not run", "stopped", "lost", "running")
+
+
+def _best(outcome: Outcome, goal: Goal | None) -> list[Line]:
+    good = [row for row in outcome.rows if row.is_good]
+    top = best(good, goal)
+    if top is None or goal is None:
+        return []
+    return [[Span(winner(top, goal), "bold")]]
+
+
+def _table(outcome: Outcome, rows: Sequence[Row]) -> list[Line]:
+    shown = columns(outcome, rows)
+    made: list[Line] = [[Span("  ".join(one.padded(one.title) for one in shown).rstrip(), "dim")]]
+    for index, row in enumerate(rows):
+        text = "  ".join(one.padded(one.words[index]) for one in shown).rstrip()
+        undone = "dim" if row.how in _UNDONE else "critical"
+        made.append([Span(text, "" if row.is_good else undone)])
+    return made
+
+
+def columns(outcome: Outcome, rows: Sequence[Row]) -> list[Column]:
+    """Return the columns that have something to show, words for each of these rows."""
+    made = [Column("task", [str(row.number) for row in rows], True)]
+    for name in outcome.parameters:
+        words = [clean(row.parameters.get(name, UNKNOWN)) for row in rows]
+        made.append(Column(name, words, all(_is_numeric(word) for word in words)))
+    results = dict.fromkeys(name for row in rows for name in row.results)
+    for name in results:
+        words = [value(row.results.get(name)) for row in rows]
+        made.append(Column(name, words, all(_is_numeric(word) for word in words)))
+    made.append(Column("took", [duration(row.wall_s) for row in rows], True))
+    if any(row.cpu_s is not None for row in rows):
+        made.append(Column("cores", [_cores(row) for row in rows], True))
+    if any(row.memory_peak_bytes is not None for row in rows):
+        words = [format_bytes(row.memory_peak_bytes) for row in rows]
+        made.append(Column("memory", words, True))
+    if any(row.gpu_util_mean_pct is not None for row in rows):
+        words = [format_pct(row.gpu_util_mean_pct) for row in rows]
+        made.append(Column("GPU", words, True))
+    made.append(Column("host", [clean(row.host or UNKNOWN) for row in rows], False))
+    if any(row.device is not None for row in rows):
+        made.append(Column("on GPU", [clean(row.device or UNKNOWN) for row in rows], False))
+    made.append(Column("ended", [_how(row) for row in rows], False))
+    if any(row.command for row in rows):
+        made.append(Column("command", [clean(row.command) for row in rows], False))
+    return made
+
+
+def _how(row: Row) -> str:
+    return row.how + (f" (try {row.attempts_count})" if row.attempts_count > 1 else "")
+
+
+def _is_numeric(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return word == UNKNOWN
+    return True
+
+
+def _cores(row: Row) -> str:
+    if row.cpu_s is None or not row.wall_s:
+        return UNKNOWN
+    return f"{row.cpu_s / row.wall_s:.1f}"
+
+
+def _cost(outcome: Outcome) -> list[Line]:
+    if not outcome.bars:
+        return []
+    words = f"Slots were busy {share(outcome.busy_pct)} of the time"
+    if outcome.tail_slot_s >= 1:
+        words += f"; at the end {format_seconds(outcome.tail_slot_s)} of slot time lay idle"
+    made: list[Line] = [[Span(words + ".")]]
+    balance = outcome.balance
+    if balance is not None and outcome.slots_count > 1:
+        took = duration(outcome.end_s - outcome.start_s)
+        text = f"The same tasks dealt out beforehand: {duration(balance.dealt_s)}; as they came"
+        text += f": {took}; longest first: {duration(balance.longest_first_s)}."
+        made.append([Span(text)])
+    return made
+
+
+def _finding(finding: Finding, width: int) -> list[Line]:
+    word = finding.severity.name.lower()
+    style = "" if word == "info" else word
+    advice = textwrap.wrap(finding.advice, max(width - 4, 20))
+    head = [Span(f"{SIGNS[word]} {clean(finding.title)}", style), Span(f"  {finding.rule}", "dim")]
+    return [head, *([Span(f"  {line}")] for line in advice)]

@@ -1,0 +1,203 @@
+"""Completion in the shells themselves: commands, options, their values, runs and jobs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from program import Hpcwatch
+from terminal import Terminal, needs_tmux
+from unit_parts import run
+
+from hpcwatch.cli import COMMANDS
+from hpcwatch.cli.described import commands
+from hpcwatch.cli.shells import script
+from hpcwatch.schedulers.job import Job
+from hpcwatch.store import RunDirectory
+
+needs_zsh = pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+needs_fish = pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+RUN, JOB = "20260101-000000-train-0001", "305669.qb3"
+
+
+class Shells:
+    """A folder with the scripts, two recorded runs, and hpcwatch on PATH."""
+
+    def __init__(self, hpcwatch: Hpcwatch) -> None:
+        self.folder = hpcwatch.folder
+        for run_id, job in ((RUN, None), ("20260102-000000-job-0002", Job(JOB, "torque"))):
+            directory = RunDirectory.create(str(hpcwatch.runs / run_id))
+            directory.write_run(run(id=run_id, job=job))
+        for name in ("$(touch evil)", "a b", "-rf", "x;touch evil"):
+            (hpcwatch.runs / name).mkdir()
+        (self.folder / "data").mkdir()
+        (self.folder / "script.sh").write_text("true\n")
+        program = self.folder / "bin" / "hpcwatch"
+        program.parent.mkdir()
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m hpcwatch "$@"\n')
+        program.chmod(0o755)
+        self.environment = {
+            **hpcwatch.environment,
+            "PATH": f"{program.parent}:{os.environ['PATH']}",
+            "HOME": str(self.folder),
+        }
+        for shell in ("bash", "zsh", "fish"):
+            ended = hpcwatch("completion", shell)
+            assert (ended.code, ended.err) == (0, "")
+            (self.folder / shell).write_text(ended.out)
+
+    def run(self, *command: str) -> list[str]:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            cwd=self.folder,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert not (self.folder / "evil").exists()
+        return done.stdout.splitlines()
+
+    def bash(self, *words: str) -> set[str]:
+        """What bash offers for the last of the words."""
+        line = " ".join(map(shlex.quote, words))
+        code = f"compopt() {{ :; }}; source ./bash; COMP_WORDS=({line}); "
+        code += "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _hpcwatch; "
+        code += "printf '%s\\n' \"${COMPREPLY[@]}\""
+        return {word for word in self.run("bash", "--norc", "-c", code) if word}
+
+    def fish(self, line: str) -> set[str]:
+        """What fish offers at the end of a line."""
+        code = f"source ./fish; complete -C {shlex.quote(line)}"
+        return {row.partition("\t")[0] for row in self.run("fish", "--no-config", "-c", code)}
+
+
+@pytest.fixture
+def shells(hpcwatch: Hpcwatch) -> Shells:
+    return Shells(hpcwatch)
+
+
+def test_bash_offers_commands_options_values_runs_and_jobs(shells: Shells) -> None:
+    assert shells.bash("hpcwatch", "") >= set(COMMANDS) | {"--help", "--version"}
+    assert shells.bash("hpcwatch", "rep") == {"report", "replay"}
+    assert shells.bash("hpcwatch", "run", "--fa") == {"--fail-on"}
+    assert shells.bash("hpcwatch", "run", "--view", "") == {"auto", "panel", "line", "none"}
+    assert shells.bash("hpcwatch", "run", "--view", "=", "p") == {"panel"}
+    assert shells.bash("hpcwatch", "run", "--view", "=") == {"auto", "panel", "line", "none"}
+    wanted = {RUN, "20260102-000000-job-0002", JOB}
+    assert shells.bash("hpcwatch", "report", "") == wanted
+    assert shells.bash("hpcwatch", "compare", RUN, "20260101") == {RUN}
+    assert shells.bash("hpcwatch", "runs", "--delete", "2026010") == wanted - {JOB}
+    assert shells.bash("hpcwatch", "job", "3") == {JOB}
+    assert shells.bash("hpcwatch", "cancel", "") == {JOB}
+    assert shells.bash("hpcwatch", "explain", "memory-near") == {"memory-near-limit"}
+    assert shells.bash("hpcwatch", "submit", "scr") == {"script.sh"}
+    assert shells.bash("hpcwatch", "run", "--output", "da") == {"data"}
+    assert shells.bash("hpcwatch", "run", "--name", "") == set()
+    assert "python3" in shells.bash("hpcwatch", "run", "--", "python3")
+    assert shells.bash("hpcwatch", "run", "--report", "m") == {"markdown:"}
+
+
+@needs_fish
+def test_fish_offers_commands_options_values_runs_and_jobs(shells: Shells) -> None:
+    assert shells.fish("hpcwatch ") == set(COMMANDS)
+    assert shells.fish("hpcwatch rep") == {"report", "replay"}
+    assert shells.fish("hpcwatch run --fa") == {"--fail-on"}
+    assert shells.fish("hpcwatch run --view ") == {"auto", "panel", "line", "none"}
+    wanted = {RUN, "20260102-000000-job-0002", JOB}
+    assert shells.fish("hpcwatch report ") == wanted
+    assert shells.fish("hpcwatch job 3") == {JOB}
+    assert shells.fish("hpcwatch runs --delete 20260101") == {RUN}
+    assert shells.fish("hpcwatch submit scr") == {"script.sh"}
+    assert shells.fish("hpcwatch run --output da") == {"data/"}
+    assert "python3" in shells.fish("hpcwatch run -- python3")
+    assert "--fail-on" not in shells.fish("hpcwatch run -- ls --fa")
+
+
+@pytest.fixture
+def terminal(shells: Shells, tmp_path: Path) -> Iterator[Terminal]:
+    kept = ("PATH", "PYTHONPATH", "HPCWATCH_HOME", "HOME", "XDG_CONFIG_HOME")
+    env = {name: shells.environment[name] for name in kept}
+    with Terminal(tmp_path, 100, 30, env) as made:
+        made.type(f"cd {tmp_path}")
+        yield made
+
+
+@needs_tmux
+def test_the_tab_key_completes_in_bash(terminal: Terminal) -> None:
+    terminal.type("source ./bash; clear")
+    terminal.wait_until(lambda: terminal.screen()[0] == "$", "the prompt")
+    terminal.type("hpcwatch repl", enter=False)
+    terminal.press("Tab")
+    terminal.wait_for("$ hpcwatch replay")
+    terminal.type("20260101", enter=False)
+    terminal.press("Tab")
+    terminal.wait_for(f"$ hpcwatch replay {RUN}")
+
+
+@needs_tmux
+@needs_zsh
+def test_the_tab_key_completes_in_zsh(terminal: Terminal) -> None:
+    terminal.type("PS1='zsh> ' exec zsh -f")
+    terminal.wait_for("zsh>")
+    terminal.type(
+        f"autoload -U compinit; compinit -u -d {terminal._home}/dump; source ./zsh; clear"
+    )
+    terminal.wait_until(lambda: terminal.screen()[0] == "zsh>", "the prompt")
+    for typed, shown in (
+        ("hpcwatch repl", "hpcwatch replay"),
+        ("20260101", f"hpcwatch replay {RUN}"),
+        (" --on", f"hpcwatch replay {RUN} --once"),
+        (" --color al", f"hpcwatch replay {RUN} --once --color always"),
+    ):
+        terminal.type(typed, enter=False)
+        terminal.press("Tab")
+        terminal.wait_for(f"zsh> {shown}")
+    terminal.press("C-u")
+    for typed, shown in (
+        ("hpcwatch job 3", f"hpcwatch job {JOB}"),
+        (" --tr", f"hpcwatch job {JOB} --transport"),
+    ):
+        terminal.type(typed, enter=False)
+        terminal.press("Tab")
+        terminal.wait_for(f"zsh> {shown}")
+    terminal.press("C-u")
+    terminal.type("hpcwatch run --view pa", enter=False)
+    terminal.press("Tab")
+    terminal.wait_for("zsh> hpcwatch run --view panel")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_option_of_every_command_is_in_the_script(shell: str) -> None:
+    text = script(shell, commands())
+    for command in commands():
+        assert command.name in text
+        for option in command.options:
+            for flag in option.flags:
+                assert (flag if shell != "fish" else flag.lstrip("-")) in text
+
+
+def test_words_are_only_such_as_no_shell_could_misread(shells: Shells, hpcwatch: Hpcwatch) -> None:
+    ended = hpcwatch("completion", "--words", "runs")
+    assert ended.out.splitlines() == ["20260102-000000-job-0002", RUN, JOB]
+    evil = RunDirectory.create(str(hpcwatch.runs / "20260103-evil"))
+    evil.write_run(run(job=Job("1$(touch evil)", "torque")))
+    assert hpcwatch("completion", "--words", "jobs").out.splitlines() == [JOB]
+
+
+def test_nothing_recorded_offers_nothing_and_a_missing_shell_is_one_line(
+    hpcwatch: Hpcwatch,
+) -> None:
+    assert hpcwatch("completion", "--words", "runs") == (0, "", "")
+    ended = hpcwatch("completion")
+    assert (ended.code, "name the shell" in ended.complaint) == (2, True)
+    ended = hpcwatch("completion", "tcsh")
+    assert (ended.code, "tcsh" in ended.complaint) == (2, True)

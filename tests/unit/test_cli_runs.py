@@ -1,0 +1,274 @@
+"""`hpcwatch runs`: filters, sizes, and removing nothing but what is ours and asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Terminal, wait_until
+from program import Ended, Hpcwatch
+from unit_parts import START_S, run
+
+from hpcwatch.schedulers.job import Job
+from hpcwatch.store import RunDirectory
+
+DAY_S = 86400.0
+DEAD_PID = 2**22 + 1  # beyond the largest there can be
+
+
+def made(hpcwatch: Hpcwatch, name: str, age_days: float = 0.0, **fields: Any) -> Path:
+    """A recorded run of so many days ago."""
+    started_s = time.time() - age_days * DAY_S - 120
+    path = hpcwatch.runs / f"{name}-id"
+    known: dict[str, Any] = {
+        "id": f"{name}-id",
+        "name": name,
+        "started_at_s": started_s,
+        "ended_at_s": started_s + 60,
+        "wall_s": 60.0,
+        "hosts": [os.uname().nodename],
+        "monitor_pid": DEAD_PID,
+    }
+    RunDirectory.create(str(path)).write_run(run(**{**known, **fields}))
+    (path / "samples.jsonl").write_text("x" * 5000)
+    return path
+
+
+def names(ended: Ended) -> list[str]:
+    assert (ended.code, ended.err) == (0, "")
+    return [one["name"] for one in json.loads(ended.out)["runs"]]
+
+
+@pytest.fixture
+def several(hpcwatch: Hpcwatch) -> Hpcwatch:
+    made(hpcwatch, "old", 40)
+    made(hpcwatch, "failed", 3, exit_code=1)
+    made(hpcwatch, "killed", 2, exit_code=None, signal=9)
+    path = made(hpcwatch, "wasteful", 1, kind="job", job=Job("77.qb3", "torque"))
+    (path / "report.json").write_text('{"findings": [{"rule": "cpu-low"}]}')
+    path = made(hpcwatch, "fine")
+    (path / "report.json").write_text('{"findings": []}')
+    return hpcwatch
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ([], ["old", "failed", "killed", "wasteful", "fine"]),
+        (["--name", "f*"], ["failed", "fine"]),
+        (["--name", "f"], []),
+        (["--job", "77"], ["wasteful"]),
+        (["--job", "7"], []),
+        (["--failed"], ["failed", "killed"]),
+        (["--with-findings"], ["wasteful"]),
+        (["--kind", "job"], ["wasteful"]),
+        (["--since", "60h"], ["killed", "wasteful", "fine"]),
+        (["--since", "2000-01-01"], ["old", "failed", "killed", "wasteful", "fine"]),
+        (["--since", "2w", "--failed", "--name", "k*"], ["killed"]),
+    ],
+)
+def test_filters_choose(several: Hpcwatch, words: list[str], wanted: list[str]) -> None:
+    assert names(several("runs", "--format", "json", *words)) == wanted
+
+
+def test_a_date_is_a_local_day(hpcwatch: Hpcwatch) -> None:
+    made(hpcwatch, "before", started_at_s=START_S - 10 * DAY_S)
+    made(hpcwatch, "after", started_at_s=START_S)
+    day = time.strftime("%Y-%m-%d", time.localtime(START_S))
+    assert names(hpcwatch("runs", "--since", day, "--format", "json")) == ["after"]
+
+
+def test_json_is_all_there_is_and_unknown_is_null(several: Hpcwatch) -> None:
+    plain = json.loads(several("runs", "--format", "json", "--name", "wasteful").out)
+    assert plain["schema_version"] == 1
+    assert plain["root"] == str(several.runs)
+    (one,) = plain["runs"]
+    assert one["job_id"] == "77.qb3"
+    folder = several.runs / "wasteful-id"
+    assert one["size_bytes"] == sum(file.stat().st_size for file in folder.iterdir())
+    assert (one["how"], one["is_link"], one["path"]) == ("ok", False, str(folder))
+    (killed,) = json.loads(several("runs", "--format", "json", "--name", "killed").out)["runs"]
+    assert (killed["exit_code"], killed["job_id"], killed["how"]) == (None, None, "signal 9")
+
+
+def test_the_table_has_sizes_and_their_sum(several: Hpcwatch) -> None:
+    rows = several("runs", "--failed").out.splitlines()
+    assert rows[0].split() == ["started", "took", "ended", "size", "run", "command"]
+    assert "exit 1" in rows[1]
+    assert "KiB" in rows[1]
+    assert rows[-1].startswith("2 runs, 1")
+    assert "job 77.qb3" not in "".join(rows)
+    assert several("runs", "--name", "none*").out == "No such runs; all of them: hpcwatch runs\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--since", "yesterday"], "'yesterday' is no time"),
+        (["--kind", "jobs"], "--kind"),
+        (["--prune", "soon"], "argument --prune: 'soon' is no age: give 30d"),
+        (["--prune"], "--prune lacks an age"),
+        (["--delete", "nothing"], "no run nothing"),
+    ],
+)
+def test_wrong_use_is_one_line_and_removes_nothing(
+    several: Hpcwatch, words: list[str], said: str
+) -> None:
+    ended = several("runs", "--yes", *words)
+    assert ended.code == 2
+    assert said in ended.complaint
+    assert len(list(several.runs.iterdir())) == 5
+
+
+def left(hpcwatch: Hpcwatch) -> set[str]:
+    return {path.name.removesuffix("-id") for path in hpcwatch.runs.iterdir()}
+
+
+def test_delete_removes_what_is_named(several: Hpcwatch) -> None:
+    ended = several("runs", "--delete", "old", "77", "old-id", "--yes")
+    assert (ended.code, ended.err) == (0, "")
+    assert "Removed 2 runs, " in ended.out
+    assert left(several) == {"failed", "killed", "fine"}
+
+
+def test_nobody_to_ask_removes_nothing(several: Hpcwatch) -> None:
+    ended = several("runs", "--delete", "old")
+    assert (ended.code, "say --yes to remove" in ended.complaint) == (2, True)
+    assert "old" in left(several)
+
+
+@pytest.mark.parametrize(("answer", "is_removed"), [("y\r", True), ("\r", False), ("n\r", False)])
+def test_it_asks_on_a_terminal(several: Hpcwatch, answer: str, is_removed: bool) -> None:
+    with Terminal(several.command("runs", "--prune", "30d"), several.environment) as terminal:
+        terminal.wait_for("Remove it? [y/N]")
+        terminal.type(answer)
+        code = terminal.wait()
+    assert code == (0 if is_removed else 1)
+    assert ("old" in left(several)) != is_removed
+    assert {"failed", "killed", "wasteful", "fine"} <= left(several)
+
+
+def test_prune_goes_by_age_and_filters(several: Hpcwatch) -> None:
+    ended = several("runs", "--prune", "36h", "--failed", "--yes")
+    assert ended.code == 0
+    assert left(several) == {"old", "wasteful", "fine"}
+    assert "Nothing to remove." in several("runs", "--prune", "100d", "--yes").out
+
+
+def test_prune_takes_the_configured_age_and_the_list_reminds_of_it(several: Hpcwatch) -> None:
+    several.configure("[storage]\nkeep_days = 30\n")
+    last = several("runs").out.splitlines()[-1]
+    assert last == "1 is older than 30 days; remove with: hpcwatch runs --prune"
+    assert several("runs", "--prune", "--yes").code == 0
+    assert left(several) == {"failed", "killed", "wasteful", "fine"}
+    assert "older than" not in several("runs").out
+
+
+def test_of_a_linked_run_only_the_link_goes(hpcwatch: Hpcwatch) -> None:
+    folder = hpcwatch.folder / "elsewhere"
+    assert hpcwatch("run", "--output", folder, "--", "true").code == 0
+    before = sorted(path.name for path in folder.iterdir())
+    ended = hpcwatch("runs", "--delete", "latest", "--yes")
+    assert (ended.code, ended.err) == (0, "")
+    assert "1 lies elsewhere (--output)" in ended.out
+    assert not list(hpcwatch.runs.iterdir())
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_a_run_outside_of_the_store_stays(hpcwatch: Hpcwatch) -> None:
+    folder = hpcwatch.folder / "elsewhere"
+    assert hpcwatch("run", "--output", folder, "--", "true").code == 0
+    ended = hpcwatch("runs", "--delete", folder, "--yes")
+    assert ended.code == 1
+    assert "remove it yourself" in ended.complaint
+    assert (folder / "run.json").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "samples.jsonl.bak", "folder/", "link", "events.jsonl"]
+)
+def test_a_run_with_something_foreign_in_it_stays(several: Hpcwatch, name: str) -> None:
+    outside = several.folder / "outside"
+    outside.write_text("mine")
+    path = several.runs / "old-id" / name
+    if name in ("link", "events.jsonl"):
+        path.symlink_to(outside)
+    elif name.endswith("/"):
+        path.mkdir()
+    else:
+        path.write_text("mine")
+    ended = several("runs", "--prune", "30d", "--yes")
+    assert ended.code == 0
+    assert f"stays: it holds something that is not hpcwatch's: {path.name}" in ended.complaint
+    assert (several.runs / "old-id" / "run.json").exists()
+    assert outside.read_text() == "mine"
+
+
+def test_what_was_begun_and_not_finished_goes_too(several: Hpcwatch) -> None:
+    (several.runs / "old-id" / ".run.json.123").write_text("{")
+    (several.runs / "old-id" / "samples.jsonl.123").write_text("{")
+    assert several("runs", "--delete", "old", "--yes").code == 0
+    assert "old" not in left(several)
+
+
+def test_a_folder_that_is_no_run_is_never_touched(several: Hpcwatch) -> None:
+    stranger = several.runs / "stranger"
+    stranger.mkdir()
+    (stranger / "thesis.tex").write_text("years of work")
+    several("runs", "--prune", "1s", "--yes")
+    assert left(several) == {"stranger"}
+    ended = several("runs", "--delete", stranger, "--yes")
+    assert (ended.code, "no run in" in ended.complaint) == (2, True)
+    assert (stranger / "thesis.tex").exists()
+
+
+UNENDED: dict[str, Any] = {"ended_at_s": None, "exit_code": None, "wall_s": None}
+
+
+def test_a_run_that_is_being_recorded_stays(hpcwatch: Hpcwatch) -> None:
+    mark = hpcwatch.folder / "mark"
+    program = [sys.executable, "-c", f"open({str(mark)!r}, 'w'); import sys; sys.stdin.read()"]
+    with subprocess.Popen(
+        hpcwatch.command("run", "--", *program), stdin=subprocess.PIPE, env=hpcwatch.environment
+    ) as running:
+        assert running.stdin is not None
+        wait_until(
+            lambda: hpcwatch.runs.exists() and list(hpcwatch.runs.glob("*/samples.jsonl")), "it"
+        )
+        ended = hpcwatch("runs", "--delete", "latest", "--yes")
+        assert ended.code == 1
+        assert "stays: it is still being recorded" in ended.complaint
+        running.stdin.close()
+    assert hpcwatch("runs", "--delete", "latest", "--yes").code == 0
+    assert not list(hpcwatch.runs.iterdir())
+
+
+def test_a_killed_monitor_s_run_goes(hpcwatch: Hpcwatch) -> None:
+    made(hpcwatch, "dead", **UNENDED)
+    assert hpcwatch("runs", "--delete", "dead", "--yes").code == 0
+    assert left(hpcwatch) == set()
+
+
+@pytest.mark.parametrize(("age_s", "is_removed"), [(0.0, False), (4000.0, True)])
+def test_another_host_s_run_goes_when_it_has_stopped_growing(
+    hpcwatch: Hpcwatch, age_s: float, is_removed: bool
+) -> None:
+    path = made(hpcwatch, "far", 2, hosts=["elsewhere"], **UNENDED)
+    at_s = time.time() - age_s
+    os.utime(path / "samples.jsonl", (at_s, at_s))
+    ended = hpcwatch("runs", "--delete", "far", "--yes")
+    assert ended.code == (0 if is_removed else 1)
+    assert left(hpcwatch) == (set() if is_removed else {"far"})
+
+
+def test_hostile_names_are_only_text(hpcwatch: Hpcwatch) -> None:
+    evil = run(id="\x1b]0;evil\x07", name="\x1b[2J", argv=["\x1b[31m"])
+    RunDirectory.create(str(hpcwatch.runs / "x")).write_run(evil)
+    for words in ([], ["--format", "json"], ["--prune", "1s", "--yes"]):
+        assert "\x1b" not in hpcwatch("runs", *words).out
