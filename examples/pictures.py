@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+import hpcwatch
 from hpcwatch.reading import load
 from hpcwatch.report import cores_allowed
 from hpcwatch.store import RunDirectory
@@ -31,7 +35,7 @@ PROGRESS = (  # what stood above the panel then
 
 
 def main() -> None:
-    """Write ``panel.svg`` and ``report.svg``."""
+    """Write all pictures."""
     parser = argparse.ArgumentParser(description="Make the README's pictures.")
     parser.add_argument("recording", help="a run directory")
     parser.add_argument("folder", type=Path, help="where to write the pictures")
@@ -42,6 +46,11 @@ def main() -> None:
     _write(options.folder / "panel.svg", "hpcwatch run -- python mnist_cnn.py", shown)
     shown = terminal.text(load(recording), coloured=True)
     _write(options.folder / "report.svg", "hpcwatch report", shown)
+    demo = str(Path(hpcwatch.__file__).parent / "recordings" / "idle-gpu")
+    shown = _printed("replay", demo, "--once", "--at", "40:00").partition("\n")[2]
+    _write(options.folder / "job.svg", "hpcwatch demo --once", shown, 100)
+    shown = terminal.text(load(RunDirectory(demo)), coloured=True)
+    _write(options.folder / "gpu-report.svg", "hpcwatch demo --report", shown)
 
 
 def _panel(recording: RunDirectory) -> str:
@@ -63,8 +72,15 @@ def _panel(recording: RunDirectory) -> str:
     return "\n".join(render(row, coloured=True) for row in rows)
 
 
-def _write(path: Path, title: str, text: str) -> None:
-    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
+def _printed(*words: str) -> str:
+    """Return what a command prints, in colour."""
+    argv = [sys.executable, "-m", "hpcwatch", *words, "--color", "always"]
+    environment = {**os.environ, "COLUMNS": "100"}
+    return subprocess.run(argv, env=environment, check=True, capture_output=True, text=True).stdout
+
+
+def _write(path: Path, title: str, text: str, width: int = WIDTH) -> None:
+    console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi(text.rstrip("\n")))
     # Without an id of its own, each picture would get a new one at every making.
     picture = console.export_svg(title=title, unique_id=path.stem)

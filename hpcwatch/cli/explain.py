@@ -10,6 +10,7 @@ from hpcwatch.cli.arguments import Parser
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.findings import rules
 from hpcwatch.metrics import METRICS
+from hpcwatch.sweep.findings import RULES as SWEEP_RULES
 
 _WIDTH = 80
 
@@ -21,13 +22,16 @@ def main(arguments: list[str]) -> int:
     name = parser.parse_args(arguments).name
     if name is None:
         print("Numbers:\n" + _indented(", ".join(METRICS)))
-        print("Findings:\n" + _indented(", ".join(rules())))
+        print("Findings:\n" + _indented(", ".join([*rules(), *SWEEP_RULES])))
     elif name in METRICS:
         print(f"{name}\n{_indented(METRICS[name])}")
     elif name in rules():
         print(f"{name}\n{textwrap.indent(_of_rule(name), '  ')}")
+    elif name in SWEEP_RULES:
+        text = inspect.getdoc(SWEEP_RULES[name]) or ""
+        print(f"{name}\n{textwrap.indent(text, '  ')}")
     else:
-        near = get_close_matches(name, [*METRICS, *rules()], 1)
+        near = get_close_matches(name, [*METRICS, *rules(), *SWEEP_RULES], 1)
         hint = f"did you mean {near[0]}?" if near else "see: hpcwatch explain"
         raise HpcwatchError(f"nothing is called {name}", hint, EXIT_USAGE)
     return 0

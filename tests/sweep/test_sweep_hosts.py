@@ -222,6 +222,24 @@ def test_a_killed_driver_leaves_nothing_behind_and_resume_ends_what_is_left(
     assert sweeps.counted("end") == {str(n): 1 for n in range(1, 6)}
 
 
+def test_a_host_cut_off_gives_its_task_to_another(sweeps: SweepsOnHosts) -> None:
+    first = "[ $(hostname) = qb002 ] && echo 613 || echo 0"
+    subject = sweeps.subject("{n}", sleep=f"$({first})")
+    process = sweeps.start("-p", "n=1..3", "--hosts", ALL, "--retries", 1, "--", *subject)
+    sweeps.await_notes("start", 3)
+    wait_until(lambda: sweeps.living("sleep 613"), "the task on qb002")
+    sweeps.hosts.cut("qb002")
+    try:
+        code, text = finish(process)
+        # Nothing tells it by the network. It sees that another one has its task.
+        wait_until(lambda: not sweeps.living("sleep 613"), "the end of the first", LONG_S)
+    finally:
+        sweeps.hosts.mend("qb002")
+    assert code == 0, text
+    assert sweeps.counted("end") == {"1": 1, "2": 1, "3": 1}
+    assert sum(sweeps.counted("start").values()) == 4
+
+
 def test_nine_trainings_over_three_hosts(sweeps: SweepsOnHosts, trainers: Path) -> None:
     pytest.importorskip("tensorflow", reason="training needs TensorFlow: make test installs it")
     small = ["--epochs", "1", "--limit", "300", "--filters", "4"]

@@ -47,6 +47,14 @@ def test_values_reach_the_program_as_they_are(sweeps: Sweeps) -> None:
     assert "Traceback" not in ended.err
 
 
+def test_a_home_with_a_hostile_name(sweeps: Sweeps) -> None:
+    home = sweeps.folder / 'it\'s a $(touch pwned) "home" {}'
+    ended = sweeps("-p", "n=1,2", "--", "echo", "{n}", HPCWATCH_HOME=str(home))
+    assert ended.code == 0, ended.err
+    assert "2 ended well" in ended.out
+    assert list(sweeps.folder.glob("pwned")) == []
+
+
 def test_every_task_is_a_run_with_its_parameters_and_results(sweeps: Sweeps) -> None:
     program = python(
         "import hpcwatch, sys, time; time.sleep(0.8);"
@@ -264,6 +272,30 @@ def test_without_its_driver_nothing_goes_on(sweeps: Sweeps) -> None:
     process.wait()
     wait_until(lambda: marked("TEST_MARK", mark) == [], "all to end", LONG_S)
     assert sum(sweeps.counted("start").values()) == 2
+
+
+def test_resume_waits_for_the_end_of_what_a_dead_driver_left(sweeps: Sweeps) -> None:
+    mark = f"left-{os.getpid()}-{time.monotonic_ns()}"
+    deaf = (
+        f"trap '' TERM HUP INT; echo start $1 >> {sweeps.notes}; "
+        f"[ -e fast ] || sleep 600 || exit 99; echo end $1 >> {sweeps.notes}"
+    )
+    process = sweeps.start(
+        "-p", "n=1", "--slots", 2, "--", "sh", "-c", deaf, "x", "{n}", TEST_MARK=mark
+    )
+    sweeps.await_notes("start", 1)
+    for pid in [process.pid, *filter(is_parallel, marked("TEST_MARK", mark))]:
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+    (sweeps.folder / "fast").touch()
+    ended = sweeps("--resume")
+    assert ended.code == 0, ended.err
+    assert sweeps.counted("end") == {"1": 1}
+    states = sweeps.latest / "states"
+    first = json.loads((states / "1-1.ended").read_text())
+    second = json.loads((states / "1-2.started").read_text())
+    assert first["is_stopped"]
+    assert first["at_s"] <= second["at_s"]
 
 
 def test_gnu_parallel_killed_alone(sweeps: Sweeps) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
+from program import Hpcwatch
 
 from hpcwatch.errors import HpcwatchError
 from hpcwatch.sweep import estimate, findings, joblog, outcome
@@ -138,6 +139,15 @@ def test_tasks_too_short() -> None:
     assert rules(from_rows(*(("a", n, 0.5, 0) for n in range(20)))) == ["sweep-short-tasks"]
     assert rules(from_rows(*(("a", n, 0.5, 0) for n in range(19)))) == []
     assert rules(from_rows(*(("a", 2.0 * n, 1.5, 0) for n in range(20)))) == []
+
+
+def test_each_finding_is_explained(hpcwatch: Hpcwatch) -> None:
+    names = hpcwatch("explain").out
+    for name in findings.RULES:
+        assert name in names
+        said = hpcwatch("explain", name)
+        assert (said.code, said.out.splitlines()[0]) == (0, name)
+        assert len(said.out.splitlines()) > 2
 
 
 def test_durations_are_learned_per_value() -> None:
