@@ -25,12 +25,21 @@ class EarlierRun(NamedTuple):
 
 def earlier_runs(run: Run) -> list[EarlierRun]:
     """Return the latest runs of the same name that started before ``run``, the latest first."""
-    before = [
+    return [_summed(directory, other) for directory, other in reversed(_before(run))]
+
+
+def before(run: Run) -> list[RunDirectory]:
+    """Return the directories of those runs, the latest last."""
+    return [directory for directory, _ in _before(run)]
+
+
+def _before(run: Run) -> list[tuple[RunDirectory, Run]]:
+    found = [
         (directory, other)
         for directory, other in list_runs()
         if other.name == run.name and other.started_at_s < run.started_at_s and other.id != run.id
     ]
-    return [_summed(directory, other) for directory, other in reversed(before[-_MOST:])]
+    return found[-_MOST:]
 
 
 def _summed(directory: RunDirectory, run: Run) -> EarlierRun:

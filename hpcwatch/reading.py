@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 from hpcwatch import config, report
+from hpcwatch.earlier import before
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.observed import Observed
+from hpcwatch.probe.decode import build
 from hpcwatch.schedulers.job import Job
-from hpcwatch.store import RunDirectory
+from hpcwatch.store import REPORT_FILE, Run, RunDirectory
 from hpcwatch.tidying import is_monitored
 from hpcwatch.timeline import Timeline
 
@@ -35,4 +40,22 @@ def load(directory: RunDirectory, job: Job | None = None) -> report.Report:
         odd_lines,
         config.load().thresholds_for(run.job.queue if run.job is not None else None),
         is_running=is_monitored(run),
+        earlier=observed_before(run),
     )
+
+
+def observed_before(run: Run) -> list[Observed]:
+    """Return what earlier runs of the same name showed, the latest last, from their reports."""
+    if run.job is None:
+        return []
+    seen = [_observed(directory) for directory in before(run)]
+    return [one for one in seen if one is not None]
+
+
+def _observed(directory: RunDirectory) -> Observed | None:
+    try:
+        with open(directory.file(REPORT_FILE), encoding="utf-8") as stream:
+            observed: Observed = build(Observed, json.load(stream)["observed"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None  # of an earlier version, or damaged
+    return observed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpcwatch.findings import Finding, Scope, Thresholds, evaluate, settled
@@ -12,6 +12,7 @@ from hpcwatch.store import Event, Run
 from hpcwatch.timeline import GpuTimeline, HostTimeline, Part, Timeline
 
 if TYPE_CHECKING:
+    from hpcwatch.observed import Observed
     from hpcwatch.rightsize import Advice
     from hpcwatch.schedulers.job import Job
 
@@ -129,6 +130,8 @@ class Report(NamedTuple):
     """Of a run without an end: whether its monitor still lives. None if that is not known."""
     advice: Advice | None = None
     """What to ask for next time, or why nothing is suggested; None outside of a job."""
+    observed: Observed | None = None
+    """What the run showed of the job's needs: later runs of its name look back at it."""
 
 
 def build(
@@ -138,12 +141,17 @@ def build(
     odd_lines: int = 0,
     thresholds: Thresholds | None = None,
     is_running: bool | None = None,
+    earlier: Sequence[Observed] = (),
 ) -> Report:
-    """Make the report of a run that ended, still runs, or whose monitor was killed."""
+    """Make the report of a run that ended, still runs, or whose monitor was killed.
+
+    ``earlier`` is what runs of the same program showed before, the latest last.
+    """
     hosts = _in_order(run, timeline)
     wall_s = _wall_s(run, hosts)
     summary = _summary(run, hosts, wall_s)
     quality = _quality(run, hosts, summary, odd_lines)
+    observed = _observed(run, timeline, summary, quality)
     return Report(
         run=run,
         summary=summary,
@@ -154,7 +162,8 @@ def build(
         quality=quality,
         timeline=timeline,
         is_running=is_running,
-        advice=_advice(run, timeline, summary, quality, thresholds),
+        advice=_advice(run, [*earlier, observed], thresholds) if observed is not None else None,
+        observed=observed,
     )
 
 
@@ -420,22 +429,21 @@ def _findings(
     return settled(found)
 
 
-def _advice(
-    run: Run,
-    timeline: Timeline,
-    summary: Summary,
-    quality: Quality,
-    thresholds: Thresholds | None,
-) -> Advice | None:
-    """Return what to ask for next time. A site's share of memory is that of the findings."""
+def _observed(run: Run, timeline: Timeline, summary: Summary, quality: Quality) -> Observed | None:
+    """Return what the run showed of its job's needs; None outside of a job."""
     if run.job is None:
         return None
     from hpcwatch.observed import observe
+
+    return observe(_job_scope(run, timeline, summary), run.kind, quality.coverage_pct)
+
+
+def _advice(run: Run, seen: Sequence[Observed], thresholds: Thresholds | None) -> Advice | None:
+    """Return what to ask for next time. A site's share of memory is that of the findings."""
     from hpcwatch.rightsize import advise
 
-    seen = observe(_job_scope(run, timeline, summary), run.kind, quality.coverage_pct)
     share = (thresholds or {}).get("memory-over-share", {}).get("memory_per_core_bytes")
-    return advise(run.job, [seen], run.environment, share)
+    return None if run.job is None else advise(run.job, seen, run.environment, share)
 
 
 def _job_scope(run: Run, timeline: Timeline, summary: Summary) -> Scope:

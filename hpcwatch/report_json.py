@@ -37,6 +37,7 @@ def to_plain(report: Report) -> dict[str, Any]:
             "summary": summary,
             "findings": [_finding(finding) for finding in report.findings],
             "directives": _directives(report),
+            "observed": report.observed._asdict() if report.observed is not None else None,
             "nodes": nodes,
             "processes": [process._asdict() for process in report.processes],
             "events": [

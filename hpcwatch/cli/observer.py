@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hpcwatch.cli.display import Display
     from hpcwatch.cli.neighbours import Neighbours
     from hpcwatch.cli.run import Options
+    from hpcwatch.observed import Observed
     from hpcwatch.schedulers.job import Job
 
 LIVE_SAMPLES = 3600  # what the longest window of a live finding needs, at one a second
@@ -258,7 +259,14 @@ class Observer:
         run = self._ended(self._run)
         events = self._directory.read_events() if self._directory is not None else []
         thresholds = self._settings.thresholds_for(run.job.queue if run.job is not None else None)
-        made = self._made = report.build(run, self._whole_timeline(run), events, 0, thresholds)
+        made = self._made = report.build(
+            run,
+            self._whole_timeline(run),
+            events,
+            0,
+            thresholds,
+            earlier=_observed_before(run),
+        )
         is_saved = self._save(run, made)
         if run.sweep_id is not None:  # its output is a file of the program's own
             return
@@ -357,6 +365,15 @@ def _read_text(path: str) -> str | None:
             return stream.read()
     except OSError:
         return None
+
+
+def _observed_before(run: store.Run) -> list[Observed]:
+    """Return what earlier runs of the program showed; nothing outside of a job."""
+    if run.job is None:
+        return []
+    from hpcwatch.reading import observed_before
+
+    return observed_before(run)
 
 
 def _working_directory() -> str:

@@ -27,7 +27,8 @@ RECORDINGS = Path(__file__).resolve().parents[1] / "data"
 # report.json, version 1. Adding a key keeps the version; whoever changes or removes one of these
 # raises it, and says so in the changelog.
 KEYS = {
-    "": "schema_version run summary findings directives nodes processes events quality",
+    "": "schema_version run summary findings directives observed nodes processes events quality",
+    "observed": "wall_s cores memory_bytes gpus_count nodes_count node_memory_per_core_bytes flaw",
     "run": "id name kind argv cwd user hosts started_at ended_at exit_code signal"
     " hpcwatch_version environment job",
     "run.job": "id scheduler name queue state raw_state nodes cores gpus memory_bytes walltime_s"
