@@ -76,7 +76,7 @@ def _drive(found: folders.Found, options: argparse.Namespace) -> int:
     finally:
         show.close()
         with_signals.restore()
-        _tidy(folder, found.plan)
+        _forget_environment(folder)
     print_outcome(outcome.of_picture(picture), options)
     _say_end(picture, with_signals.number)
     return _exit_code(picture, with_signals.number)
@@ -144,11 +144,10 @@ class _Stopper:
             signal.signal(number, handler)
 
 
-def _tidy(folder: str, made: plan.Plan) -> None:
-    """Remove the environment, which may hold secrets, and this host's locks."""
+def _forget_environment(folder: str) -> None:
+    """Remove the environment: it may hold secrets."""
     with contextlib.suppress(OSError):
         os.unlink(os.path.join(folder, node.ENVIRONMENT_FILE))
-    slots.clear(made.id)
 
 
 def _say_end(picture: Picture, number: int) -> None:

@@ -80,16 +80,13 @@ def sweep_slow_host(
         ratio = _median_s(own) / max(_median_s(others), 1e-9)
         failures = sum(not bar.is_good for bar in own)
         others_share = sum(not bar.is_good for bar in others) / len(others)
-        is_failing = failures >= least_failures_count and (
-            failures / len(own) >= failures_ratio * others_share
-        )
-        is_slow = ratio > slower
-        if not (is_slow or is_failing):
-            continue
-        if is_failing:
+        is_often = failures / len(own) >= failures_ratio * others_share
+        if failures >= least_failures_count and is_often:
             title = f"{failures} of {len(own)} tasks failed on {host}"
-        else:
+        elif ratio > slower:
             title = f"Tasks on {host} took {ratio:.1f} times as long as elsewhere"
+        else:
+            continue
         yield _finding(
             "sweep-slow-host",
             Severity.WARNING,

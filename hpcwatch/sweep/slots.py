@@ -1,16 +1,16 @@
 """Slots: how many tasks a host runs at a time, and what each of them gets there.
 
-A slot is a locked file on the host's own disk, so that tasks of one host share nothing with those
-of another and the kernel gives a slot back however a task ends. GNU parallel's ``{%}`` counts over
-all hosts and cannot say which GPU is free on one.
+A slot is a name in the host's kernel (an abstract socket's, unix(7)), which one process can hold:
+the kernel gives it back however a task ends, and nothing is left on any disk. GNU parallel's
+``{%}`` counts over all hosts and cannot say which GPU is free on one.
 """
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
 import re
-import stat
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 
 MOST_SLOTS = 4096
 _PATIENCE_S = 20.0  # a task that has just ended may still be giving its slot back
+_LONGEST_NAME = 100  # unix(7): 107 bytes
 _SLOTS = re.compile(r"([0-9]{1,4})|per-gpu|per-core:([0-9]{1,4})")
 
 
@@ -42,10 +43,10 @@ class Host(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """What a task got. The descriptor holds it."""
+    """What a task got. It has it as long as the holder is open."""
 
     number: int
-    descriptor: int
+    holder: socket.socket
     device: str | None = None
     cores: tuple[int, ...] = ()
 
@@ -78,63 +79,38 @@ def visible_devices(environment: Mapping[str, str]) -> list[str] | None:
 def take(sweep_id: str, spec: Spec, host: Host) -> Slot:
     """Take a free slot of this host, waiting for one that is about to be given back.
 
-    Raises HpcwatchError if none gets free, OSError if there is no place for the locks.
+    Raises HpcwatchError if none gets free.
     """
-    folder = _folder(sweep_id)
     count = count_of(spec, host)
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         for number in range(count):
-            descriptor = _locked(os.path.join(folder, f"slot-{number}"))
-            if descriptor is not None:
-                return _given(spec, host, number, descriptor)
+            holder = _held(f"hpcwatch-{os.getuid()}-{sweep_id}-{host.name}-{number}")
+            if holder is not None:
+                return _given(spec, host, number, holder)
         if time.monotonic() > deadline:
             what = "GPU" if spec.kind == "gpu" else "slot"
             raise HpcwatchError(f"no free {what} of {count} on {host.name}")
         time.sleep(0.05)
 
 
-def _given(spec: Spec, host: Host, number: int, descriptor: int) -> Slot:
+def _given(spec: Spec, host: Host, number: int, holder: socket.socket) -> Slot:
     if spec.kind == "gpu":
-        return Slot(number, descriptor, host.devices[number])
+        return Slot(number, holder, host.devices[number])
     if spec.kind == "cores":
         cores: Sequence[int] = host.cores[number * spec.size : (number + 1) * spec.size]
-        return Slot(number, descriptor, cores=tuple(cores))
-    return Slot(number, descriptor)
+        return Slot(number, holder, cores=tuple(cores))
+    return Slot(number, holder)
 
 
-def _locked(path: str) -> int | None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def _held(name: str) -> socket.socket | None:
+    """Take a name; None if another process has it."""
+    holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
+        holder.bind(f"\0{name[-_LONGEST_NAME:]}")
+    except OSError as error:
+        holder.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
         return None
-    return descriptor
-
-
-def _folder(sweep_id: str) -> str:
-    """Return a folder of ours on the host's own disk: locks on network file systems may not hold.
-
-    Raises OSError, also if somebody else has put one there.
-    """
-    path = _path(sweep_id)
-    try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        found = os.lstat(path)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            raise PermissionError(1, f"{path} is not ours") from None
-    return path
-
-
-def clear(sweep_id: str) -> None:
-    """Remove the locks of a sweep that is over from this host."""
-    import shutil
-
-    shutil.rmtree(_path(sweep_id), ignore_errors=True)
-
-
-def _path(sweep_id: str) -> str:
-    # Not in TMPDIR, which may be on a network; with the host's name, should /tmp be shared.
-    return f"/tmp/hpcwatch-{os.getuid()}-{sweep_id}-{os.uname().nodename}"  # noqa: S108 (checked)
+    return holder
