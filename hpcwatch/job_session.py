@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from hpcwatch.errors import HpcwatchError
 from hpcwatch.probe.schema import Sample, from_line
 from hpcwatch.probe.spec import SILENCE_S, Spec
+from hpcwatch.schedulers.job import Job
 from hpcwatch.session import NodeState, NodeStatus
 from hpcwatch.transport import ConnectError, Link, Trouble
 from hpcwatch.transport.bundle import LineReader
@@ -40,6 +41,35 @@ class Opener(Protocol):
 
 Arrived = Callable[[Sample], None]
 Changed = Callable[[NodeStatus], None]
+
+
+def spec_of(jobs: Sequence[Job], interval_s: float, user: str | None = None) -> Spec:
+    """Return what a probe looks for: a job's parts, or without any all of a node's processes.
+
+    ``user`` is whose processes to look for where the owner's are not the ones.
+    """
+    if not jobs:
+        return Spec(interval_s=interval_s, is_everyone=True)
+    job = jobs[0]
+    # Of a job whose start nobody tells, files that lie there already may be anything's.
+    started_at_s = time.time() if job.started_at_s is None else job.started_at_s
+    return Spec(
+        interval_s=interval_s,
+        scheduler=job.scheduler,
+        job_ids=list(dict.fromkeys(name for part in jobs for name in _names(part))),
+        user=user or job.owner,
+        started_at_s=started_at_s,
+    )
+
+
+def _names(job: Job) -> tuple[str, ...]:
+    """Return what the job is called on its nodes.
+
+    Slurm's task of an array has a number of its own there: the array's is another task's.
+    """
+    if job.scheduler == "slurm":
+        return (job.raw_id or job.id,)
+    return (job.id, job.id.partition(".")[0])
 
 
 class JobSession:

@@ -12,6 +12,7 @@ from hpcwatch.command import Asker
 from hpcwatch.doctor import Check, Level, guarded, here, node, recording, software, storage
 from hpcwatch.doctor.scheduler import Patient
 from hpcwatch.errors import EXIT_FAILURE
+from hpcwatch.job_session import spec_of
 from hpcwatch.schedulers import NAMES
 from hpcwatch.schedulers.job import Job
 from hpcwatch.schedulers.query import clean_host
@@ -102,7 +103,7 @@ def _node(host: str | None, job: Job | None) -> Iterable[Check]:
         found = "none tried: no job of mine runs"
         return [Check("node", Level.NOTE, found, "name one: hpcwatch doctor --host NODE")]
     host = clean_host(host)
-    return node.checks(host, job, node.spec_of(job))
+    return node.checks(host, job, spec_of([] if job is None else [job], node.INTERVAL_S))
 
 
 def _recorded(patient: Patient, folder: str, jobs: list[Job]) -> Iterator[Check]:

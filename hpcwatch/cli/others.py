@@ -14,9 +14,8 @@ import threading
 from collections.abc import Mapping
 
 from hpcwatch import config
-from hpcwatch.job_session import JobSession
+from hpcwatch.job_session import JobSession, spec_of
 from hpcwatch.probe.schema import Sample, to_line
-from hpcwatch.probe.spec import Spec
 from hpcwatch.schedulers.job import Job
 from hpcwatch.session import NodeState, NodeStatus
 from hpcwatch.store import Event
@@ -88,14 +87,7 @@ def main() -> None:
     plain = json.loads(sys.stdin.buffer.readline())
     job = Job.from_plain(plain["job"])
     output = _Output()
-    names = (job.raw_id,) if job.raw_id else (job.id, job.id.partition(".")[0])
-    spec = Spec(
-        interval_s=plain["interval_s"],
-        scheduler=job.scheduler,
-        job_ids=list(dict.fromkeys(names)),
-        user=job.owner,
-        started_at_s=job.started_at_s or 0.0,
-    )
+    spec = spec_of([job], plain["interval_s"])
     settings = config.load_or_default()
     transport = suitable(settings.transport, job.scheduler)
     opener = ways(job.scheduler, job.raw_id or job.id, transport, settings.ssh)

@@ -15,9 +15,8 @@ from hpcwatch.cli.keeping import Keeping, describe
 from hpcwatch.cli.looking import Looking
 from hpcwatch.config import Settings
 from hpcwatch.errors import HpcwatchError
-from hpcwatch.job_session import JobSession, Opener
+from hpcwatch.job_session import JobSession, Opener, spec_of
 from hpcwatch.probe.schema import Sample
-from hpcwatch.probe.spec import Spec
 from hpcwatch.report import Report
 from hpcwatch.schedulers.inquiry import Inquiry, Reply
 from hpcwatch.schedulers.job import Job, JobState
@@ -231,7 +230,9 @@ class Watch:
         most = min(max(_SAMPLES // len(hosts), _FEWEST_SAMPLES), _MOST_SAMPLES)
         self._timeline = Timeline(self._interval_s, job, most)
         self._keeping.open(self._title, job, hosts)
-        spec = spec_of(self._known, self._interval_s, self._user)
+        # Not an array's tasks: of those one is watched at a time.
+        parts = self._known.parts if job is not None else ()
+        spec = spec_of(parts, self._interval_s, self._user)
         session = JobSession(hosts, spec, self._make_opener(job), self._arrived, self._changed)
         with self.lock:
             self._session = session
@@ -262,27 +263,3 @@ class Watch:
 def known_from(reply: Reply) -> Known:
     """Return a scheduler's reply with the time it was given."""
     return Known(tuple(reply.value), time.monotonic() - reply.age_s, reply.trouble)
-
-
-def spec_of(known: Known, interval_s: float, user: str | None = None) -> Spec:
-    """Return what a probe has to look for on the job's nodes; all processes without a job."""
-    job = known.job
-    if job is None:
-        return Spec(interval_s=interval_s, is_everyone=True)
-    return Spec(
-        interval_s=interval_s,
-        scheduler=job.scheduler,
-        job_ids=list(dict.fromkeys(name for part in known.parts for name in _names(part))),
-        user=user or job.owner,
-        started_at_s=job.started_at_s or 0.0,
-    )
-
-
-def _names(job: Job) -> tuple[str, ...]:
-    """Return what the job is called on its nodes.
-
-    Slurm's task of an array has a number of its own there: the array's is another task's.
-    """
-    if job.scheduler == "slurm":
-        return (job.raw_id or job.id,)
-    return (job.id, job.id.partition(".")[0])

@@ -16,7 +16,7 @@ from hpcwatch.transport import ConnectError, Link
 if TYPE_CHECKING:
     from hpcwatch.transport.ways import Opened
 
-_INTERVAL_S = 0.5
+INTERVAL_S = 0.5
 _SAMPLES_S = 15.0
 _MOST_SAMPLES = 4
 """The first sample is a quick one; devices take a moment to answer."""
@@ -122,18 +122,3 @@ def _group(subject: str, sample: Sample) -> Check:
         advice = "memory is added up over processes (PSS), its peak is a lower bound"
         return Check(subject, Level.NOTE, "no control group of the job can be read", advice)
     return ok(subject, f"the job's control group: {group.path}")
-
-
-def spec_of(job: Job | None) -> Spec:
-    """Return what to look for on a node."""
-    if job is None:
-        return Spec(_INTERVAL_S, is_everyone=True)
-    # Slurm's task of an array has a number of its own on its node.
-    ids = (job.raw_id,) if job.raw_id is not None else (job.id, job.id.partition(".")[0])
-    return Spec(
-        _INTERVAL_S,
-        scheduler=job.scheduler,
-        job_ids=list(dict.fromkeys(ids)),
-        user=job.owner,
-        started_at_s=job.started_at_s or 0.0,
-    )

@@ -1,6 +1,6 @@
 """What a host sees of this machine's files: its own /run, /tmp and /home, and what tests need.
 
-A checkout or an interpreter may lie where only root may go (`/root/.pyenv`) or in the machine's
+A checkout or an interpreter may lie where only root may go (below its home) or in the machine's
 /tmp or /home. Such a folder is covered by an empty one, in which the needed trees are put back.
 """
 

@@ -20,6 +20,7 @@ from hpcwatch import job_session
 from hpcwatch.job_session import JobSession
 from hpcwatch.probe.schema import Sample, to_line
 from hpcwatch.probe.spec import Spec
+from hpcwatch.schedulers.job import Job
 from hpcwatch.session import NodeState, NodeStatus
 from hpcwatch.transport import ConnectError, Trouble
 from hpcwatch.transport.ways import Opened
@@ -257,3 +258,18 @@ def test_stop_ends_links_and_threads() -> None:
     assert not [one for one in threading.enumerate() if one.name.startswith("hpcwatch-qb")]
     for (link,) in nodes.links.values():
         assert link.node.recv(1) == b""
+
+
+def test_a_probe_is_told_every_name_of_the_job_on_its_nodes() -> None:
+    job = Job(id="305669.qb3", scheduler="torque", owner="alice", started_at_s=100.0)
+    spec = job_session.spec_of([job], 2.0)
+    assert (spec.job_ids, spec.user, spec.started_at_s) == (["305669.qb3", "305669"], "alice", 100)
+    task = Job(id="2_3", scheduler="slurm", raw_id="18")
+    assert job_session.spec_of([task], 2.0, "bob").job_ids == ["18"]
+    assert job_session.spec_of([], 2.0).is_everyone
+
+
+def test_files_older_than_the_watching_are_nobody_s_if_the_start_is_unknown() -> None:
+    before_s = time.time()
+    spec = job_session.spec_of([Job(id="1", scheduler="slurm")], 2.0)
+    assert spec.started_at_s >= before_s
