@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+import time
 
 KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
 
 UNITS = {
+    "_bytes_per_s": "bytes/s",
     "_bytes": "bytes",
     "_s": "s",
     "_pct": "%",
@@ -18,7 +20,7 @@ UNITS = {
     "_cores": "cores",
     "_count": "",
 }
-"""Suffix of a numeric field's name -> its unit. Counts of things have none."""
+"""Suffix of a numeric field's name -> its unit; the first that fits. Counts of things have none."""
 
 UNKNOWN = "–"  # what a person sees where a value could not be read; never 0
 
@@ -108,6 +110,14 @@ def format_pct(value: float | None) -> str:
 def format_cores(value: float | None) -> str:
     """Format a number of cores: ``2.1``, ``0.04``, ``20``. None is unknown."""
     return UNKNOWN if value is None or math.isnan(value) else three_digits(max(value, 0.0))
+
+
+def iso(at_s: float | None) -> str | None:
+    """Return a time as ISO 8601 in UTC, to the millisecond."""
+    if at_s is None:
+        return None
+    thousandths = int(at_s * 1000) % 1000
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_s)) + f".{thousandths:03}Z"
 
 
 _MEMORY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([kmgtp]?)i?b?", re.IGNORECASE)

@@ -97,18 +97,24 @@ class Keeping:
         if self._directory is not None and self._run is not None:
             self._directory.write_run(self._run)
 
+    def end(self, job: Job | None) -> None:
+        """Note that there is nothing more to see. The first time counts."""
+        if self._run is None or self._run.ended_at_s is not None:
+            return
+        now_s = time.time()
+        self._run = ended(self._run, job)._replace(
+            ended_at_s=now_s, wall_s=now_s - self._run.started_at_s
+        )
+
     def close(self, job: Job | None, timeline: Timeline) -> None:
         """End the recording and write its report. ``timeline`` is what was read lately."""
+        self.end(job)
         if self._run is None:
             return
         if self._recorder is not None:
             self._recorder.close()
-        now_s = time.time()
-        self._run = ended(self._run, job)._replace(
-            ended_at_s=now_s,
-            wall_s=now_s - self._run.started_at_s,
-            monitor_cpu_s=time.process_time(),
-            monitor_memory_bytes=monitor.memory_bytes(),
+        self._run = self._run._replace(
+            monitor_cpu_s=time.process_time(), monitor_memory_bytes=monitor.memory_bytes()
         )
         self._guarded(lambda: self._finish(timeline))
 

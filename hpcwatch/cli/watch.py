@@ -15,6 +15,7 @@ from hpcwatch.cli.keeping import Keeping, describe
 from hpcwatch.cli.looking import Looking
 from hpcwatch.config import Settings
 from hpcwatch.errors import HpcwatchError
+from hpcwatch.findings import Finding
 from hpcwatch.job_session import JobSession, Opener, spec_of
 from hpcwatch.probe.schema import Sample
 from hpcwatch.report import Report
@@ -90,6 +91,7 @@ class Watch:
         self._interval_s = settings.interval_s
         self._timeline = Timeline(self._interval_s, known.job, _MOST_SAMPLES)
         self._looking = Looking(settings)
+        self._found_at_end: list[Finding] | None = None
         self._session: JobSession | None = None
         self.lock = threading.RLock()
         """Held while samples are added, and by whoever reads the timeline."""
@@ -151,7 +153,9 @@ class Watch:
         now_s = time.monotonic()
         with self.lock:
             known = self._known
-            found = self._looking.found()
+            found = self._found_at_end
+            if found is None:
+                found = self._looking.found()
         sources: tuple[Source, ...] = ()
         if self._questions is not None:
             name = self._questions.inquiry.scheduler.name
@@ -239,10 +243,18 @@ class Watch:
         session.start()
 
     def _end(self) -> None:
-        """The job is over: its nodes are other people's now. Their last state stays."""
+        """The job is over: its nodes are other people's now. Their last state stays.
+
+        What stood in its last seconds is no longer of use, what it was like on the whole is.
+        """
         session = self._session
-        if session is not None:
-            session.stop()
+        if session is None:
+            return
+        session.stop()
+        self._keeping.end(self._known.job)
+        found = self.report().findings
+        with self.lock:
+            self._found_at_end = found
 
     def _arrived(self, sample: Sample) -> None:
         """Take a sample, on its node's thread."""

@@ -80,8 +80,9 @@ def memory_will_run_out(
 
     The growth is a Theil-Sen slope, which single jumps do not move, over the last 10 min (or the
     run so far) and over the last 2 min. Both must be positive, and the faster counts: a program
-    that stopped growing is not accused of its past, one that has just begun to is seen. Not in
-    the first 2 min, in which most programs read their input.
+    that stopped growing is not accused of its past, one that has just begun to is seen, and one
+    that let go of its memory, so that less is used than in the last 2 min on average, is left
+    alone. Not in the first 2 min, in which most programs read their input.
     Source: our own. Override: [findings.memory-will-run-out] warning_left_s, critical_left_s,
     long_window_s, window_s.
     """
@@ -96,6 +97,8 @@ def memory_will_run_out(
             continue
         growth = max(growth, long_growth)
         usage = _usage(host, scope.end_s - window_s, scope.end_s)
+        if usage.used_last_bytes < usage.used_mean_bytes:
+            continue
         left_s = (usage.limit_bytes - usage.used_last_bytes) / growth
         if not left_s < warning_left_s:
             continue
@@ -166,6 +169,7 @@ class _Usage(NamedTuple):
     """Memory in a stretch of time, in bytes; NaN where unknown."""
 
     used_last_bytes: float
+    used_mean_bytes: float
     used_high_bytes: float
     limit_bytes: float
 
@@ -173,7 +177,7 @@ class _Usage(NamedTuple):
 def _usage(host: HostTimeline, start_s: float, end_s: float) -> _Usage:
     charged = host.part("charged_bytes", start_s, end_s)
     limit_bytes = host.part("limit_bytes", start_s, end_s).last()
-    return _Usage(charged.last(), charged.highest(), limit_bytes)
+    return _Usage(charged.last(), charged.average(), charged.highest(), limit_bytes)
 
 
 def _shares(host: HostTimeline) -> list[float]:

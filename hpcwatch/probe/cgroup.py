@@ -13,6 +13,7 @@ from .schema import Cgroup
 
 _NO_LIMIT_BYTES = 1 << 60  # version 1 says "none" with a number near 2**63
 _SELDOM_S = 10.0
+_GROUPS_MOST = 64  # below a job's, that are asked for kills: 20 µs each
 _JOB = re.compile(
     r"^(?P<group>.*(?:/slurm[^/]*(?:/uid_\d+)?/job_\d+|/[^/]*slurmstepd\.scope/job_\d+"
     r"|/pbs_jobs\.service/jobid/[^/]+|/torque/[^/]+))(?:/|$)"
@@ -48,6 +49,7 @@ class CgroupReader:
         groups = _parse_groups(read("%s/proc/%d/cgroup" % (root, pid)))
         self._last: Optional[Cgroup] = None
         self._read_s = 0.0
+        self._kills: Dict[str, int] = {}
         self._unified = _place(mounts, groups, "", root)
         self._memory = _place(mounts, groups, "memory", root)
         self._cpuacct = _place(mounts, groups, "cpuacct", root)
@@ -124,11 +126,37 @@ class CgroupReader:
             limit_bytes=limit,
             limit_path=limit_path,
             peak_bytes=_number(place, "memory.max_usage_in_bytes"),
-            oom_kill_count=_table(place, "memory.oom_control").get("oom_kill"),
+            oom_kill_count=self._killed_v1(place),
             cpu_s=cpu_s,
             cpu_throttled_s=_scaled(throttled, 1e-9),
             cpu_quota_cores=_quota(quota),
         )
+
+    def _killed_v1(self, place: Place) -> Optional[int]:
+        """Return the kills for want of memory in the group, and in those below if it is a job's.
+
+        Version 1 counts a kill in the victim's own group alone: that of a step or a task, which
+        goes with it, so that what was counted is remembered.
+        """
+        for folder in _groups_below(place.folder) if place.is_job else [place.folder]:
+            count = _table(place._replace(folder=folder), "memory.oom_control").get("oom_kill")
+            if count is not None:
+                self._kills[folder] = count
+        return sum(self._kills.values()) if self._kills else None
+
+
+def _groups_below(folder: str) -> List[str]:
+    """Return a group's folder and those below it, nearest first."""
+    found = [folder]
+    for group in found:
+        try:
+            with os.scandir(group) as entries:
+                found += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError:  # it has just been removed
+            continue
+        if len(found) >= _GROUPS_MOST:
+            break
+    return found[:_GROUPS_MOST]
 
 
 def _parse_groups(raw: bytes) -> Dict[str, str]:

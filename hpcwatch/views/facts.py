@@ -13,13 +13,8 @@ from hpcwatch.findings import Finding
 from hpcwatch.report import Report
 from hpcwatch.schedulers.hosts import fold_hosts
 from hpcwatch.store import Run
-from hpcwatch.units import (
-    format_bytes,
-    format_pct,
-    format_seconds,
-    three_digits,
-    unit_of,
-)
+from hpcwatch.units import format_bytes, format_pct, format_seconds, three_digits
+from hpcwatch.views.evidence import label, value
 from hpcwatch.views.tables import cpu_time
 from hpcwatch.views.terminal import LIMITS
 
@@ -46,29 +41,7 @@ def totals(report: Report) -> list[tuple[str, str]]:
 
 def evidence(finding: Finding) -> str:
     """The numbers a finding rests on: ``util 0 %, held 10.7 GiB``."""
-    return ", ".join(
-        f"{_label(name)} {_value(name, value)}" for name, value in finding.evidence.items()
-    )
-
-
-def _label(name: str) -> str:
-    for suffix in ("_bytes", "_pct", "_cores", "_celsius", "_count", "_mhz", "_w", "_j", "_s"):
-        if name.endswith(suffix):
-            return name.removesuffix(suffix).replace("_", " ")
-    return name.replace("_", " ")
-
-
-def _value(name: str, value: float | int | str) -> str:
-    if isinstance(value, str):
-        return value
-    unit = unit_of(name)
-    if unit == "bytes":
-        return format_bytes(value)
-    if unit == "%":
-        return format_pct(value)
-    if unit == "s":
-        return format_seconds(value)
-    return f"{three_digits(value)} {unit or ''}".rstrip()
+    return ", ".join(f"{label(name)} {value(name, one)}" for name, one in finding.evidence.items())
 
 
 def measured(report: Report) -> list[str]:

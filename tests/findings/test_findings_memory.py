@@ -216,6 +216,14 @@ def test_run_out_needs_80_percent_of_two_minutes(unknown_s: float, fires: bool) 
     assert (FULL in found(live(hidden))) is fires
 
 
+@pytest.mark.parametrize(("kept_share", "fires"), [(0.9, False), (1.0, True)])
+def test_run_out_is_not_said_of_what_was_let_go(kept_share: float, fires: bool) -> None:
+    def used(at: float) -> float:
+        return (LIMIT - (1500 - at) * MIB_S) * (kept_share if at > 895 else 1.0)
+
+    assert (FULL in found(live(growing(1, 1, used=used)))) is fires
+
+
 def test_run_out_is_said_live_only() -> None:
     assert FULL not in found(ended(growing(MIB_S, 60)))
 

@@ -22,11 +22,12 @@ COMMENT = "comment = Job started on Mon Nov 23 at 12:37"
 
 
 def scenario(host: str, *others: str) -> dict[str, Any]:
-    """The three states of the recorded job, on ``host`` and hosts that do not exist."""
+    """The states of the recorded job, on ``host`` and hosts that do not exist."""
     user = getpass.getuser()
     hosts = "+".join(f"{name}/0-3" for name in (host, *others))
     here = {HOSTS: f"exec_host = {hosts}", "alice": user}
     over = "job_state = C\n    exit_status = 0"
+    killed = "job_state = C\n    exit_status = -11"
     waits = "comment = Not Running: Not enough of the right type of nodes are available"
 
     def answer(changes: dict[str, str]) -> dict[str, Any]:
@@ -45,6 +46,7 @@ def scenario(host: str, *others: str) -> dict[str, Any]:
         "queued": state(queued),
         "running": state({}),
         "over": state({"job_state = R": over}),
+        "killed at its walltime": state({"job_state = R": killed}),
         "forgotten": {
             "qstat -f*": "torque/qstat-f_unknown-id",
             "qstat -x*": "torque/qstat-x_unknown-id",

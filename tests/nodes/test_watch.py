@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -112,6 +113,27 @@ def test_from_queue_to_end(
     assert report["run"]["job"]["id"] == JOB_ID
     assert report["summary"]["memory_peak_bytes"] > 50e6
     assert 0 < report["quality"]["coverage_pct"] < 60
+
+
+def test_at_its_end_the_findings_are_those_of_the_whole(
+    cluster: Made, program: subprocess.Popen[bytes], watched: Callable[[], Watch]
+) -> None:
+    fake = cluster("running")
+    watch = watched()
+    wait_until(lambda: HOST in watch.timeline.hosts, "the first sample")
+    fake.becomes("killed at its walltime")
+    wait_until(lambda: is_over(watch), "the end")
+    wait_until(lambda: "will-not-finish" in rules_shown(watch), "what the whole run shows")
+    ended_s = time.time()
+    wait_until(lambda: time.time() > ended_s + 0.1, "a while in which the view stays open")
+    watch.stop()
+    ((_, run),) = list_runs()
+    assert run.ended_at_s is not None
+    assert run.ended_at_s <= ended_s
+
+
+def rules_shown(watch: Watch) -> set[str]:
+    return {finding.rule for finding in watch.picture().findings}
 
 
 def is_over(watch: Watch) -> bool:

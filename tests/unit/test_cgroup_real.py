@@ -45,20 +45,25 @@ def group() -> Iterator[Path]:
     if not os.access(CONTROLLER / "cgroup.procs", os.W_OK):
         pytest.skip("needs root and a writable cgroup v1 memory controller")
     base = own_group() / f"slurm_{uuid.uuid4().hex[:8]}"
-    folders = [base, base / "uid_0", base / "uid_0" / "job_42"]
+    job = base / "uid_0" / "job_42"
+    folders = [base, job.parent, job, job / "step_0", job / "step_0" / "task_0"]
     for folder in folders:
         folder.mkdir()
-    (folders[-1] / "memory.limit_in_bytes").write_text(str(LIMIT))
-    yield folders[-1]
+    (job / "memory.use_hierarchy").write_text("1")
+    (job / "memory.limit_in_bytes").write_text(str(LIMIT))
+    yield job
     for folder in reversed(folders):
         wait_until(partial(is_empty, folder), "the end of what ran there")
         folder.rmdir()
 
 
-def test_an_out_of_memory_kill_is_seen_and_explained(hpcwatch: Hpcwatch, group: Path) -> None:
+@pytest.mark.parametrize("place", [".", "step_0/task_0"])
+def test_an_out_of_memory_kill_is_seen_and_explained(
+    hpcwatch: Hpcwatch, group: Path, place: str
+) -> None:
     output = hpcwatch.folder / "run"
     watched = ["run", "--interval", "0.2", "--output", output, "--", sys.executable, "-c", GROW]
-    enter = f'echo $$ >{group}/cgroup.procs && exec "$@"'
+    enter = f'echo $$ >{group / place}/cgroup.procs && exec "$@"'
     ended = hpcwatch.shell(["sh", "-c", enter, "sh", *hpcwatch.command(*watched)])
     assert ended.code == 137
     report = json.loads((output / "report.json").read_text())

@@ -6,15 +6,8 @@ import textwrap
 from collections.abc import Hashable, Sequence
 
 from hpcwatch.findings import Finding
-from hpcwatch.units import (
-    UNITS,
-    format_bytes,
-    format_cores,
-    format_pct,
-    format_seconds,
-    three_digits,
-    unit_of,
-)
+from hpcwatch.units import format_seconds
+from hpcwatch.views.evidence import label, value
 from hpcwatch.views.line import style_of
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.layout import Column, Row, cell
@@ -80,7 +73,8 @@ def finding_lines(board: Board, one: Finding, width: int) -> list[Line]:
     since = moment(one.started_at_s, board.picture.at_s)
     lasting = f"for {format_seconds(one.duration_s)}, since {since}"
     lines: list[Line] = [[Span(f" {SIGNS[word]} {word}  ", style), Span(clean(one.title), "bold")]]
-    lines.append([Span(f"   {clean(one.host)}, {clean(one.entity)}, {lasting}", "dim")])
+    where = ", ".join(clean(word) for word in (one.host, one.entity) if word)
+    lines.append([Span(f"   {where}, {lasting}", "dim")])
     lines.append([])
     rows = textwrap.wrap(clean(" ".join(one.advice.split())), max(min(width - 5, 96), 20))
     lines += [[Span(f"   {row}")] for row in rows]
@@ -93,32 +87,9 @@ def finding_lines(board: Board, one: Finding, width: int) -> list[Line]:
                 lines.append([Span(f"   + {clean(change.new)}", "ok")])
     if one.evidence:
         lines += [[], [Span("   It rests on", "head")]]
-        longest = max(len(_label(name)) for name in one.evidence)
-        for name, value in one.evidence.items():
-            label = clean(_label(name)).ljust(longest)
-            lines.append([Span(f"   {label}  ", "dim"), Span(evidence_text(name, value))])
+        longest = max(len(label(name)) for name in one.evidence)
+        for name, figure in one.evidence.items():
+            called = clean(label(name)).ljust(longest)
+            lines.append([Span(f"   {called}  ", "dim"), Span(clean(value(name, figure)))])
     lines += [[], [Span(f"   More of it: hpcwatch explain {clean(one.rule)}", "dim")]]
     return lines
-
-
-def _label(name: str) -> str:
-    for suffix in UNITS:
-        if name.endswith(suffix) and suffix != "_cores":
-            return name.removesuffix(suffix).replace("_", " ")
-    return name.replace("_", " ")
-
-
-def evidence_text(name: str, value: float | int | str) -> str:
-    """Return a piece of evidence with the unit that its name carries."""
-    if isinstance(value, str):
-        return clean(value)
-    unit = unit_of(name)
-    if unit == "bytes":
-        return format_bytes(value)
-    if unit == "%":
-        return format_pct(value)
-    if unit == "s":
-        return format_seconds(value)
-    if unit == "cores":
-        return format_cores(value)
-    return f"{three_digits(value)} {unit or ''}".rstrip()

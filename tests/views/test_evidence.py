@@ -1,0 +1,28 @@
+"""The numbers of a finding, as a person reads them."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpcwatch.units import GIB, MIB
+from hpcwatch.views.evidence import label, value
+
+
+@pytest.mark.parametrize(
+    ("name", "figure", "words"),
+    [
+        ("limit_bytes", 3 * GIB, "limit 3 GiB"),
+        ("growth_bytes_per_s", 20 * MIB, "growth 20 MiB/s"),
+        ("util_pct", 0.4, "util 0.4 %"),
+        ("left_s", 120, "left 2 min"),
+        ("used_mean_cores", 2.12, "used mean cores 2.12"),
+        ("workers_count", 16, "workers 16"),
+        ("power_w", 61.04, "power 61 W"),
+        ("rising_share", 0.85, "rising share 85 %"),
+        ("limit_source", "cgroup", "limit source cgroup"),
+    ],
+)
+def test_names_lose_their_unit_and_values_carry_it(
+    name: str, figure: float | str, words: str
+) -> None:
+    assert f"{label(name)} {value(name, figure)}" == words
