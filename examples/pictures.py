@@ -1,6 +1,8 @@
-"""Make the README's pictures from a recorded run, with hpcwatch's own views.
+"""Make the README's pictures from recorded runs, with hpcwatch's own views.
 
-python examples/pictures.py examples/recordings/mnist_cnn examples/pictures
+python examples/pictures.py examples/recordings examples/pictures
+
+The picture of the HTML report needs chromium; without it that one is left as it is.
 """
 
 from __future__ import annotations
@@ -9,8 +11,10 @@ import argparse
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -26,6 +30,8 @@ from hpcwatch.views.state import live_state
 from hpcwatch.views.text import render
 
 WIDTH = 80
+PAGE = "1100,1500"
+_QUIET = ("--no-first-run", "--disable-background-networking", "--disable-component-update")
 PANEL_S = 59
 PROGRESS = (  # what stood above the panel then
     "Epoch 3/9\n"
@@ -37,20 +43,41 @@ PROGRESS = (  # what stood above the panel then
 def main() -> None:
     """Write all pictures."""
     parser = argparse.ArgumentParser(description="Make the README's pictures.")
-    parser.add_argument("recording", help="a run directory")
+    parser.add_argument("recordings", type=Path, help="the folder of the recorded runs")
     parser.add_argument("folder", type=Path, help="where to write the pictures")
     options = parser.parse_args()
-    recording = RunDirectory(options.recording)
     options.folder.mkdir(exist_ok=True)
-    shown = PROGRESS + _panel(recording)
+    training = RunDirectory(str(options.recordings / "mnist_cnn"))
+    shown = PROGRESS + _panel(training)
     _write(options.folder / "panel.svg", "hpcwatch run -- python mnist_cnn.py", shown)
-    shown = terminal.text(load(recording), coloured=True)
-    _write(options.folder / "report.svg", "hpcwatch report", shown)
-    demo = str(Path(hpcwatch.__file__).parent / "recordings" / "idle-gpu")
-    shown = _printed("replay", demo, "--once", "--at", "40:00").partition("\n")[2]
+    _write(options.folder / "report.svg", "hpcwatch report", _report(training))
+    demo = Path(hpcwatch.__file__).parent / "recordings" / "idle-gpu"
+    shown = _printed("replay", str(demo), "--once", "--at", "40:00").partition("\n")[2]
     _write(options.folder / "job.svg", "hpcwatch demo --once", shown, 100)
-    shown = terminal.text(load(RunDirectory(demo)), coloured=True)
+    shown = _report(RunDirectory(str(demo)))
     _write(options.folder / "gpu-report.svg", "hpcwatch demo --report", shown)
+    killed = RunDirectory(str(options.recordings / "memory-kill"))
+    _write(options.folder / "memory-report.svg", "hpcwatch report", _report(killed))
+    _photograph(demo, options.folder / "page.png")
+
+
+def _report(recording: RunDirectory) -> str:
+    return terminal.text(load(recording), coloured=True)
+
+
+def _photograph(recording: Path, picture: Path) -> None:
+    """Take a picture of a run's HTML report in a browser."""
+    browser = shutil.which("chromium")
+    if browser is None:
+        sys.stderr.write(f"{picture} is left as it is: no chromium\n")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "report.html"
+        _printed("report", str(recording), "--output", str(page))
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *_QUIET]
+        window = [f"--user-data-dir={folder}/profile", f"--window-size={PAGE}"]
+        argv = [browser, *flags, *window, f"--screenshot={picture.resolve()}", page.as_uri()]
+        subprocess.run(argv, check=True, capture_output=True)
 
 
 def _panel(recording: RunDirectory) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -9,19 +10,24 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from hpcwatch.costs import Rates
+from hpcwatch.events import EPOCH
+from hpcwatch.explaining import SMALL_PCT, Explanation, ended_well, explained, threads_max
 from hpcwatch.findings import Severity
+from hpcwatch.probe.schema import Node
 from hpcwatch.report import GpuSummary, Report
 from hpcwatch.runs_found import how
+from hpcwatch.steps import phases, results
 from hpcwatch.units import format_bytes, format_clock
-
-SMALL_PCT = 2.0
-"""Own: two runs of the same program differ by more than that on a quiet node."""
 
 _ALWAYS_OTHER = re.compile(
     r"JOB_?ID|NODE_?FILE|NODE_?LIST|NODENAME|HOST|PID|TASK_?NUM|STEP|COOKIE|_TIME$|TMPDIR|SOCKET"
-    r"|PORT|UNIQUE|GTIDS|PROCID|LOCALID|NODEID|TOPOLOGY|PARALLEL_SEQ"
+    r"|PORT|UNIQUE|GTIDS|PROCID|LOCALID|NODEID|TOPOLOGY|PARALLEL_SEQ|^_LMFILES_$"
 )
-"""Variables that are another in each job and explain nothing."""
+"""Variables that are another in each job and explain nothing, or what another one says."""
+_LISTS = {"LOADEDMODULES"}
+"""Variables whose value is a list with colons."""
+_PHASE_DEPTHS = 2  # the inner ones are steps, of which there are thousands
+_MOST_PHASES, _MOST_RESULTS = 8, 12
 
 
 class Change(NamedTuple):
@@ -63,6 +69,12 @@ class Comparison(NamedTuple):
 
     reports: list[Report]
     figures: list[Figure]
+    phases: list[Figure]
+    """Seconds in each phase that the programs named, those first that differ most."""
+    results: list[Figure]
+    """The last value of each number that the programs told."""
+    explanations: list[list[Explanation]]
+    """One list a run, of why its figures are not the first one's; the first run's is empty."""
     differences: list[Difference]
     findings: list[Finding]
     common: list[str]
@@ -119,6 +131,7 @@ _KINDS = (
     _Kind("read_bytes", lambda one: one.summary.read_bytes),
     _Kind("written_bytes", lambda one: one.summary.written_bytes),
     _Kind("processes_max", lambda one: one.summary.processes_max),
+    _Kind("threads_max", threads_max),
 )
 
 
@@ -127,30 +140,31 @@ def compare(reports: Sequence[Report], rates: Rates | None = None) -> Comparison
     made = list(reports)
     prices = rates or Rates()
     cost = _Kind("cost", lambda one: prices.cost(_core_hours(one), _gpu_hours(one)), -1)
-    figures = [_figure(made, kind) for kind in (*_KINDS, cost)]
+    figures = [
+        _figure(kind.name, [kind.value(one) for one in made], kind.better, made)
+        for kind in (*_KINDS, cost)
+    ]
     findings, common = _findings(made)
     return Comparison(
         reports=made,
         figures=[one for one in figures if any(value is not None for value in one.values)],
+        phases=_phases(made),
+        results=_results(made),
+        explanations=[[], *(explained(made[0], one) for one in made[1:])],
         differences=_differences(made),
         findings=findings,
         common=common,
     )
 
 
-def ended_well(report: Report) -> bool:
-    """Tell whether a run came to its end: only then its time says anything."""
-    run = report.run
-    return run.ended_at_s is not None and not run.exit_code and run.signal is None
-
-
-def _figure(reports: list[Report], kind: _Kind) -> Figure:
-    values = [kind.value(one) for one in reports]
+def _figure(
+    name: str, values: Sequence[float | None], better: int, reports: Sequence[Report]
+) -> Figure:
     is_fair = [ended_well(reports[0]) and ended_well(one) for one in reports]
     changes: list[Change | None] = [None]
     for value, fair in zip(values[1:], is_fair[1:], strict=True):
-        changes.append(_change(values[0], value, kind.better if fair else 0))
-    return Figure(kind.name, values, changes)
+        changes.append(_change(values[0], value, better if fair else 0))
+    return Figure(name, list(values), changes)
 
 
 def _change(first: float | None, value: float | None, better: int) -> Change | None:
@@ -160,6 +174,45 @@ def _change(first: float | None, value: float | None, better: int) -> Change | N
     pct = 100 * absolute / first if first else None
     is_small = absolute == 0 or (pct is not None and abs(pct) < SMALL_PCT)
     return Change(absolute, pct, None if is_small or not better else absolute * better > 0)
+
+
+def _phases(reports: list[Report]) -> list[Figure]:
+    """Return the time in each of the programs' outer phases, all of one name together."""
+    tables = [_phase_times(one) for one in reports]
+    names = dict.fromkeys(name for table in tables for name in table)
+    made = [_figure(name, [one.get(name) for one in tables], -1, reports) for name in names]
+    return sorted(made, key=lambda one: -_spread(one))[:_MOST_PHASES]
+
+
+def _phase_times(report: Report) -> dict[str, float | None]:
+    """Return seconds by the phase's name; None where the end of one is not known."""
+    times: dict[str, float | None] = {}
+    for phase in phases(report.events):
+        if phase.depth < _PHASE_DEPTHS:
+            before = times.get(phase.name, 0.0)
+            is_known = before is not None and phase.duration_s is not None
+            times[phase.name] = (before or 0.0) + (phase.duration_s or 0.0) if is_known else None
+    return times
+
+
+def _spread(figure: Figure) -> float:
+    known = [value for value in figure.values if value is not None]
+    return max(known) - min(known) if known else 0.0
+
+
+def _results(reports: list[Report]) -> list[Figure]:
+    """Return the numbers that the programs told last, and how many epochs they told of."""
+    tables = [_numbers_told(one) for one in reports]
+    names = list(dict.fromkeys(name for table in tables for name in table))[:_MOST_RESULTS]
+    return [_figure(name, [one.get(name) for one in tables], 0, reports) for name in names]
+
+
+def _numbers_told(report: Report) -> dict[str, float]:
+    epochs_count = sum(event.name == EPOCH for event in report.events)
+    epochs = {"epochs told": float(epochs_count)} if epochs_count else {}
+    told = results(report.events).items()
+    numbers = {name: value for name, value in told if isinstance(value, float)}
+    return {name: value for name, value in (epochs | numbers).items() if math.isfinite(value)}
 
 
 def _differences(reports: list[Report]) -> list[Difference]:
@@ -195,6 +248,29 @@ def _models(report: Report) -> str | None:
     return ", ".join(counted) or None
 
 
+def _held_by(report: Report) -> str | None:
+    """Return every reason for lower clocks of any device; None if it is not known of all."""
+    told = [gpu.clocks_held_by for gpu in report.summary.gpus]
+    if not told or any(reasons is None for reasons in told):
+        return None
+    every = sorted({reason for reasons in told for reason in reasons or ()})
+    return ", ".join(every) or "nothing"
+
+
+def _of_nodes(
+    report: Report, value: Callable[[Node], int | None], text: Callable[[int], str]
+) -> str | None:
+    """Return what the nodes have, each text once; None if it is not known of all."""
+    lasts = [host.last for host in report.timeline.hosts.values()]
+    values = [value(last.node) for last in lasts if last is not None and last.node is not None]
+    known = [text(one) for one in values if one is not None]
+    return ", ".join(dict.fromkeys(known)) if known and len(known) == len(lasts) else None
+
+
+def _memory_total(node: Node) -> int | None:
+    return node.memory_total_bytes
+
+
 def ending(report: Report) -> str:
     """Say how a run ended."""
     return how(report.run)
@@ -209,7 +285,10 @@ _FACTS: tuple[tuple[str, Callable[[Report], str | None]], ...] = (
     ("ended", ending),
     ("hosts", lambda one: " ".join(one.run.hosts) or None),
     ("cores", _cores),
+    ("a node's cores", lambda one: _of_nodes(one, lambda node: node.cpu_count, str)),
+    ("a node's memory", lambda one: _of_nodes(one, _memory_total, format_bytes)),
     ("GPUs", _models),
+    ("GPU clocks held by", _held_by),
     ("memory limit", _limit),
     ("queue", lambda one: _asked(one, "queue")),
     ("walltime", _walltime),
@@ -226,27 +305,42 @@ def _environment(report: Report) -> dict[str, str]:
 
 def _named(tables: list[dict[str, str]]) -> list[Difference]:
     names = sorted({name for table in tables for name in table})
-    return [Difference(name, [table.get(name) for table in tables]) for name in names]
+    return [Difference(name, _values(name, tables)) for name in names]
+
+
+def _values(name: str, tables: list[dict[str, str]]) -> list[str | None]:
+    values = [table.get(name) for table in tables]
+    known = [value for value in values if value is not None]
+    if name not in _LISTS or len(known) < len(values):
+        return values
+    return _that_differ([value.split(":") for value in known])
 
 
 def _arguments(reports: list[Report]) -> list[str | None]:
-    """Return the words of each command line that differ from the first one's."""
-    first = reports[0].run.argv
-    others = [one.run.argv for one in reports]
-    if all(argv == first for argv in others):
-        return [None] * len(reports)
-    kept = _differing(first, next(argv for argv in others if argv != first))
-    return [kept, *(kept if argv == first else _differing(argv, first) for argv in others[1:])]
+    return _that_differ([one.run.argv for one in reports])
 
 
-def _differing(argv: list[str], other: list[str]) -> str:
-    """Return a command line with ``…`` for what stands in the other one, too."""
+def _that_differ(lists: list[list[str]]) -> list[str | None]:
+    """Return the words of each list that differ from the first one's; None if all are alike."""
+    first = lists[0]
+    if all(words == first for words in lists):
+        return [None] * len(lists)
+    kept = _differing(first, next(words for words in lists if words != first))
+    return [kept, *(kept if words == first else _differing(words, first) for words in lists[1:])]
+
+
+def _differing(words: list[str], other: list[str]) -> str:
+    """Return words with ``…`` for what stands in the other list, too.
+
+    The option in front of a value stays: ``… --epochs 3``.
+    """
     made: list[str] = []
-    for tag, start, end, _, _ in SequenceMatcher(None, argv, other, autojunk=False).get_opcodes():
+    for tag, start, end, _, _ in SequenceMatcher(None, words, other, autojunk=False).get_opcodes():
         if tag == "equal":
             made.append("…")
         elif end > start:
-            made.append(shlex.join(argv[start:end]))
+            is_value = start > 0 and words[start - 1].startswith("-")
+            made.append(shlex.join(words[start - is_value : end]))
     return " ".join(made)
 
 

@@ -47,11 +47,16 @@ def read(path: str) -> Document:
     else:
         import tomli as tomllib
     try:
-        with open(path, encoding="utf-8") as stream:
-            text = stream.read()
+        with open(path, "rb") as stream:
+            data = stream.read()
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
         return Document(path, text, tomllib.loads(text))
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise HpcwatchError(f"cannot read {path}", os_reason(error), EXIT_USAGE) from None
+    except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
+        message = f"{path}, line {number}: cannot read byte {data[error.start]:#x}"
+        raise HpcwatchError(message, "write it in UTF-8", EXIT_USAGE) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise HpcwatchError(f"{path} is no TOML", str(error), EXIT_USAGE) from None
 
@@ -87,6 +92,6 @@ def storage_root() -> str | None:
         except HpcwatchError:
             continue
         root = storage.get("root") if isinstance(storage, dict) else None
-        if isinstance(root, str) and root:
+        if isinstance(root, str) and root and "\0" not in root:
             return os.path.expandvars(root)
     return None

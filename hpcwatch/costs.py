@@ -15,12 +15,17 @@ class Rates(NamedTuple):
     unit: str = ""
     """What the rates are in: ``EUR``, ``SU``."""
 
+    @property
+    def are_known(self) -> bool:
+        """True if there is a price of anything."""
+        return self.core_hour is not None or self.gpu_hour is not None
+
     def cost(self, core_hours: float | None, gpu_hours: float | None) -> float | None:
         """Return the price of hours; None if there is no rate, or an hour that counts is unknown.
 
         A resource without a rate costs nothing.
         """
-        if self.core_hour is None and self.gpu_hour is None:
+        if not self.are_known:
             return None
         total = 0.0
         for rate, hours in ((self.core_hour, core_hours), (self.gpu_hour, gpu_hours)):
@@ -31,4 +36,27 @@ class Rates(NamedTuple):
 
     def text(self, cost: float) -> str:
         """Return a price as a person reads it: ``12.4 EUR``."""
-        return f"{three_digits(cost)} {self.unit}".rstrip()
+        return price(cost, self.unit)
+
+
+class Costs(NamedTuple):
+    """What a run cost, in the rates' unit. None is unknown."""
+
+    unit: str
+    core_hours: float | None
+    """Charged: cores asked for times the time that the run took."""
+    gpu_hours: float | None
+    idle_core_hours: float | None
+    idle_gpu_hours: float | None
+    run_cost: float | None
+    idle_cost: float | None
+    """The part of it for cores and devices that did nothing."""
+    saved_cost: float | None
+    """What the suggested header would have saved; None also if none is suggested."""
+
+
+def price(cost: float, unit: str) -> str:
+    """Return a price as a person reads it: ``12.4 EUR``."""
+    if 0 < cost < 0.005:
+        return f"< 0.01 {unit}".rstrip()
+    return f"{three_digits(cost)} {unit}".rstrip()

@@ -52,6 +52,7 @@ class Monitor(Callback):  # type: ignore[misc]  # Keras has no types
         self._step: _Pace | None = None
         self._ended: dict[str, object] = {}
         self._steps_done = 0
+        self._epoch = 0
         self._wait: Any = None
         self._waited_s = 0.0
 
@@ -83,6 +84,7 @@ class Monitor(Callback):  # type: ignore[misc]  # Keras has no types
         self._train = self._step = _Pace(self._epoch_started_s, 0, 0)
         self._ended = {}
         self._steps_done = 0
+        self._epoch = epoch + 1
 
     @_guarded
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
@@ -93,7 +95,8 @@ class Monitor(Callback):  # type: ignore[misc]  # Keras has no types
             return
         pace = _Pace(now_s, batch, _samples(self.model))
         of = (self.params or {}).get("steps")
-        events.emit("step", _known({"step": batch, "of": of, **pace.since(self._step)}))
+        place = {"epoch": self._epoch, "step": batch, "of": of}
+        events.emit("step", _known({**place, **pace.since(self._step)}))
         self._step = pace
 
     @_guarded

@@ -22,6 +22,7 @@ from hpcwatch.events import (
     PHASE_END,
     fitting,
 )
+from hpcwatch.recent_events import RecentEvents
 from hpcwatch.steps import MONITORS, is_result
 from hpcwatch.store import Event
 
@@ -49,6 +50,8 @@ class Marks:
         """The last event that told a value."""
         self.phases: list[tuple[object, str]] = []
         """The process and the name of what is going on now, the innermost last."""
+        self.recent = RecentEvents()
+        """What rules look at, whatever of it is kept for the report."""
         self._descriptor = descriptor
         self._started_s = started_s
         self._offset = 0
@@ -132,7 +135,8 @@ class Marks:
         return name in self._rations
 
     def _note(self, event: Event) -> None:
-        """Remember what goes on, for the live view."""
+        """Remember what goes on, for the live view and its findings."""
+        self.recent.add(event)
         if event.name not in (PHASE_BEGIN, PHASE_END):
             self.latest = event
             return

@@ -15,6 +15,22 @@ METRICS = {
         "Cores the program may use on this node: what the job asked for, else the CPUs the kernel"
         " allows it (affinity, cpuset), at most its control group's CPU quota."
     ),
+    "core_hours": "cores_allocated times wall_s: what the run took from the queue, used or not.",
+    "gpu_hours": "GPUs the run had times wall_s, used or not.",
+    "idle_core_hours": "core_hours less those that cores_used_mean accounts for.",
+    "idle_gpu_hours": (
+        "Time in which the run's GPUs were seen to run no kernel, of all together. Unknown if one"
+        " of those asked for was not seen."
+    ),
+    "run_cost": (
+        "Cores and GPUs asked for times wall_s, at the rates of the configuration (costs.core_hour,"
+        " costs.gpu_hour), in their unit (costs.unit). Unknown if how many there were is."
+    ),
+    "idle_cost": (
+        "The part of run_cost for what did nothing: cores beyond those in use on average, and the"
+        " time in which GPUs were seen to run no kernel."
+    ),
+    "saved_cost": "What the suggested job script would have saved of run_cost.",
     "cores_used_mean": "cpu_s divided by wall_s: how many cores were busy on average.",
     "cpu_efficiency_pct": "cores_used_mean as a share of cores_allocated.",
     "memory_peak_bytes": (
@@ -46,8 +62,21 @@ METRICS = {
     ),
     "read_bytes": "Read from storage, not from the page cache (/proc/PID/io, ru_inblock).",
     "written_bytes": "Handed to storage (/proc/PID/io, ru_oublock).",
+    "home_bytes_per_s": (
+        "What everybody on the node reads from and writes to the servers of the file system that"
+        " holds the owner's home, page cache left out: NFS, from /proc/self/mountstats; of Lustre"
+        " what programs read and wrote, where its counters may be read. Unknown on a local disk,"
+        " which no other node shares, and on other file systems."
+    ),
+    "stranger_cores": (
+        "Cores that the busiest process uses that is not the job's: another ordinary user's, or"
+        " one of the owner's own outside the job. 0 if the node is not half a core busier than the"
+        " job; unknown where other people's processes are hidden (hidepid), or where it is not"
+        " certain which are the job's."
+    ),
     "processes_total": "Processes seen. Those shorter than a reading's distance may be missed.",
     "processes_max": "The most processes alive at one reading.",
+    "threads_max": "The most threads alive at one reading, on all nodes together.",
     "util_mean_pct": (
         "Share of time in which any kernel ran on the GPU. It says nothing of how well: one thread"
         " keeps it at 100 %. MIG devices have none: unknown, not 0."
@@ -67,6 +96,10 @@ METRICS = {
     "dram_active_pct": "Bandwidth of the GPU's memory in use, of what it can do (GPM).",
     "memory_util_pct": (
         "Share of time in which the GPU's memory was read or written: not how much is in use."
+    ),
+    "gpu_memory_peak_bytes": (
+        "The most GPU memory in use at one reading: of a process what it held, of a run what was in"
+        " use on its devices, whoever held it."
     ),
     "memory_reserved_bytes": (
         "GPU memory that the driver keeps for itself. Before driver 510 it is not told and counts"

@@ -33,14 +33,16 @@ def load(directory: RunDirectory, job: Job | None = None) -> report.Report:
     if not timeline.hosts and odd_lines > 1:  # one line may be torn, all of them are not ours
         hint = f"none of its {odd_lines} lines is a sample"
         raise HpcwatchError(f"{directory.path}: not a recording of hpcwatch", hint, EXIT_USAGE)
+    settings = config.load()
     return report.build(
         run,
         timeline,
         directory.read_events(),
         odd_lines,
-        config.load().thresholds_for(run.job.queue if run.job is not None else None),
+        settings.thresholds_for(run.job.queue if run.job is not None else None),
         is_running=is_monitored(run),
         earlier=observed_before(run),
+        rates=settings.rates,
     )
 
 

@@ -9,8 +9,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from hpcwatch.findings import Directive, Finding
-from hpcwatch.report import Report, iso
+from hpcwatch.report import Report
 from hpcwatch.store import Run
+from hpcwatch.units import iso
 
 if TYPE_CHECKING:
     from hpcwatch.schedulers.job import Job
@@ -37,6 +38,7 @@ def to_plain(report: Report) -> dict[str, Any]:
             "summary": summary,
             "findings": [_finding(finding) for finding in report.findings],
             "directives": _directives(report),
+            "costs": report.costs._asdict() if report.costs is not None else None,
             "observed": report.observed._asdict() if report.observed is not None else None,
             "nodes": nodes,
             "processes": [process._asdict() for process in report.processes],

@@ -171,7 +171,7 @@ class RunDirectory:
             if plain["version"] > RUN_VERSION:
                 raise HpcwatchError(f"{path} was written by a newer hpcwatch", "update hpcwatch")
             return _run_from(plain)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             hint = "name a run directory, a run's id, or nothing for the latest"
             raise HpcwatchError(f"no run in {self.path}", hint, EXIT_USAGE) from None
         except OSError as error:
@@ -248,6 +248,19 @@ def list_runs() -> list[tuple[RunDirectory, Run]]:
     return sorted(found, key=lambda pair: pair[1].started_at_s)
 
 
+def list_sweep_tasks() -> list[tuple[RunDirectory, Run]]:
+    """Return the recorded tasks of all sweeps, the latest last; they lie with their sweeps."""
+    import glob
+
+    folder = os.path.join(glob.escape(os.path.dirname(root())), "sweeps", "*", "runs", "*")
+    found = []
+    for path in glob.iglob(folder):
+        directory = RunDirectory(path)
+        with contextlib.suppress(HpcwatchError):
+            found.append((directory, directory.read_run()))
+    return sorted(found, key=lambda pair: pair[1].started_at_s)
+
+
 def runs_of_job(job_id: str) -> list[RunDirectory]:
     """Return the recordings of a job, the latest last; those that watched all of it behind."""
     runs = [pair for pair in list_runs() if pair[1].job and pair[1].job.is_called(job_id)]
@@ -257,18 +270,29 @@ def runs_of_job(job_id: str) -> list[RunDirectory]:
 def find(which: str | None) -> RunDirectory:
     """Find a run by directory, id, start of an id, or job id; None or ``latest`` is the latest.
 
-    Raises HpcwatchError with what to do.
+    Where no run is meant, a task of a sweep may be. Raises HpcwatchError with what to do.
     """
     if which and (os.sep in which or os.path.exists(os.path.join(which, RUN_FILE))):
         folder, name = os.path.split(which)
-        return RunDirectory(folder if name == RUN_FILE else which)
+        is_file = name in (RUN_FILE, SAMPLES_FILE, EVENTS_FILE, REPORT_FILE)
+        return RunDirectory(folder if is_file else which)
+    if which == "":
+        raise HpcwatchError("an empty name is no run's", "see: hpcwatch runs", EXIT_USAGE)
     runs = list_runs()
+    if which is not None and which != "latest":
+        found = _called(runs, which) or _called(list_sweep_tasks(), which)
+        if found is not None:
+            return found
+        if runs:
+            raise HpcwatchError(f"no run {which}", "see: hpcwatch runs", EXIT_USAGE)
     if not runs:
         hint = "record one with: hpcwatch run -- COMMAND"
         raise HpcwatchError(f"no runs in {root()}", hint, EXIT_USAGE)
-    if which in (None, "latest"):
-        return runs[-1][0]
-    assert which is not None
+    return runs[-1][0]
+
+
+def _called(runs: list[tuple[RunDirectory, Run]], which: str) -> RunDirectory | None:
+    """Return the one that is meant, None if none is. Raises HpcwatchError if several may be."""
     exact = [pair for pair in runs if pair[1].id == which]
     of_job = [pair for pair in runs if pair[1].job and pair[1].job.is_called(which)]
     starting = [pair for pair in runs if pair[1].id.startswith(which)]
@@ -280,7 +304,7 @@ def find(which: str | None) -> RunDirectory:
         return starting[0][0]
     if starting:
         raise HpcwatchError(f"{len(starting)} runs begin with {which}", "say more", EXIT_USAGE)
-    raise HpcwatchError(f"no run {which}", "see: hpcwatch runs", EXIT_USAGE)
+    return None
 
 
 def append_sample(descriptor: int, sample: Sample) -> int:

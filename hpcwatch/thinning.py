@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from operator import mul
 from typing import NamedTuple
 
-from hpcwatch.timeline import Column, HostTimeline
+from hpcwatch.timeline import HostTimeline
+from hpcwatch.timeline.columns import Column
 
 _INSTANT_S = 0.001  # a first sample stands for no time, but is in the step it was read in
 
@@ -41,14 +42,17 @@ class Cut(NamedTuple):
     last: list[int]
 
 
-def grid_of(hosts: Iterable[HostTimeline], start_s: float, most_count: int) -> Grid:
+def grid_of(
+    hosts: Iterable[HostTimeline], start_s: float, most_count: int, end_s: float = 0.0
+) -> Grid:
     """Return a grid from ``start_s``, or from the first sample if that is earlier, to the last.
 
-    Not finer than half an interval: there is nothing between two samples.
+    It reaches to ``end_s`` if that is later. Not finer than half an interval: there is nothing
+    between two samples.
     """
     read = [host for host in hosts if host.at_s]
     start_s = min([start_s, *(host.at_s[0] for host in read)])
-    length_s = max([host.at_s[-1] for host in read], default=start_s) - start_s
+    length_s = max([start_s, end_s, *(host.at_s[-1] for host in read)]) - start_s
     finest_s = min([host.interval_s for host in read], default=1.0) / 2
     step_s = max(length_s / max(most_count, 1), finest_s)
     count = max(math.ceil(length_s / step_s), 1)

@@ -44,15 +44,20 @@ def main(arguments: list[str]) -> int:
 
 def _words(kind: str) -> list[str]:
     if kind == "names":
-        from hpcwatch.findings import rules
-        from hpcwatch.metrics import METRICS
+        from hpcwatch.cli import explain
 
-        return [*METRICS, *rules()]
-    names = _run_names()
-    return [*names, *_job_ids(names)] if kind == "runs" else _job_ids(names)
+        return explain.names()
+    ids = _run_ids()
+    names, jobs = _names_and_jobs(ids)
+    if kind == "runs":
+        return list(dict.fromkeys([*ids, *names, *jobs]))
+    from hpcwatch.cli.queued import my_jobs
+
+    mine = [job_id for job_id in my_jobs() if _JOB.fullmatch(job_id)]
+    return list(dict.fromkeys([*mine, *jobs]))
 
 
-def _run_names() -> list[str]:
+def _run_ids() -> list[str]:
     """Return the names of the store's folders, which are the runs' ids, the latest first."""
     try:
         names = os.listdir(root())
@@ -61,16 +66,20 @@ def _run_names() -> list[str]:
     return sorted((name for name in names if _RUN.fullmatch(name)), reverse=True)[:_MOST]
 
 
-def _job_ids(names: list[str]) -> list[str]:
-    """Return the ids of jobs that were recorded, each once, the latest first."""
-    found: dict[str, None] = {}
-    for name in names:
+def _names_and_jobs(ids: list[str]) -> tuple[list[str], list[str]]:
+    """Return the names of runs, and the ids of their jobs; each once, the latest first."""
+    names: dict[str, None] = {}
+    jobs: dict[str, None] = {}
+    for one in ids:
         try:
-            with open(os.path.join(root(), name, RUN_FILE), encoding="utf-8") as stream:
-                job = json.load(stream)["job"]
-            job_id = job["id"] if job is not None else ""
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            with open(os.path.join(root(), one, RUN_FILE), encoding="utf-8") as stream:
+                run = json.load(stream)
+            name, job = run["name"], run["job"] or {}
+            job_id = job.get("id")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
+        if isinstance(name, str) and _RUN.fullmatch(name):
+            names[name] = None
         if isinstance(job_id, str) and _JOB.fullmatch(job_id):
-            found[job_id] = None
-    return list(found)
+            jobs[job_id] = None
+    return list(names), list(jobs)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import NamedTuple
 
 from hpcwatch.cli.arguments import Parser
+from hpcwatch.cli.output import is_interactive
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 
 
@@ -44,8 +44,7 @@ def main(arguments: list[str]) -> int:
         return report.main([directory, *where, "--color", options.color])
     from hpcwatch.cli import replay
 
-    is_terminal = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
-    if options.once or not is_terminal:
+    if options.once or not is_interactive():
         return replay.main([directory, "--once", "--color", options.color])
     how = ["--at", DEMOS[options.name].at, "--speed", DEMOS[options.name].speed]
     return replay.main([directory, *how, "--color", options.color])

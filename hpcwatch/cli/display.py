@@ -13,6 +13,7 @@ from hpcwatch.findings.live import LiveFindings
 from hpcwatch.launch import Program
 from hpcwatch.probe.schema import Sample
 from hpcwatch.report import cores_allowed
+from hpcwatch.store import Event
 from hpcwatch.timeline import HostTimeline, Timeline
 from hpcwatch.views.state import LiveState, live_state
 from hpcwatch.views.text import columns_of, render, wants_colour
@@ -44,6 +45,8 @@ class Display:
         self._panel: Panel | None = None
         self.step: str | None = None
         """What the program says it is at: set before ``update``."""
+        self.events: tuple[Event, ...] = ()
+        """What it told of its steps: set before ``update``."""
         self._note: str | None = None
         self._notes: list[str] = []
         self._shown_s = 0.0
@@ -86,6 +89,7 @@ class Display:
             end_s=sample.at_s,
             cores_allowed=cores,
             environment=dict(os.environ),
+            events=self.events,
         )
         return self._live.update(scope)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import textwrap
 from difflib import get_close_matches
 
@@ -13,6 +14,9 @@ from hpcwatch.metrics import METRICS
 from hpcwatch.sweep.findings import RULES as SWEEP_RULES
 
 _WIDTH = 80
+_MISTYPED = 0.8  # of difflib's ratio: a letter or two of a name
+_WORD = r"\b[a-z]{3,6}"  # a longer one may end otherwise: throttling, throttled
+_MOST_NEAR = 4
 
 
 def main(arguments: list[str]) -> int:
@@ -25,21 +29,37 @@ def main(arguments: list[str]) -> int:
         print("Findings:\n" + _indented(", ".join([*rules(), *SWEEP_RULES])))
     elif name in METRICS:
         print(f"{name}\n{_indented(METRICS[name])}")
-    elif name in rules():
+    elif name in rules() or name in SWEEP_RULES:
         print(f"{name}\n{textwrap.indent(_of_rule(name), '  ')}")
-    elif name in SWEEP_RULES:
-        text = inspect.getdoc(SWEEP_RULES[name]) or ""
-        print(f"{name}\n{textwrap.indent(text, '  ')}")
     else:
-        near = get_close_matches(name, [*METRICS, *rules(), *SWEEP_RULES], 1)
-        hint = f"did you mean {near[0]}?" if near else "see: hpcwatch explain"
+        near = _nearest(name, names())
+        hint = f"did you mean {' or '.join(near)}?" if near else "see: hpcwatch explain"
         raise HpcwatchError(f"nothing is called {name}", hint, EXIT_USAGE)
     return 0
 
 
+def names() -> list[str]:
+    """Return all that can be explained."""
+    return [*METRICS, *rules(), *SWEEP_RULES]
+
+
+def _nearest(wrong: str, known: list[str]) -> list[str]:
+    """Return the one name that was mistyped, else those that share its rarest words."""
+    mistyped = get_close_matches(wrong.lower(), known, 1, _MISTYPED)
+    if mistyped:
+        return mistyped
+    weights = dict.fromkeys(known, 0.0)
+    for word in re.findall(_WORD, re.sub(r"[_-]", " ", wrong.lower())):
+        sharing = [name for name in known if word in name]
+        for name in sharing:
+            weights[name] += 1 / len(sharing)
+    most = max(weights.values())
+    return [name for name in known if weights[name] == most > 0][:_MOST_NEAR]
+
+
 def _of_rule(name: str) -> str:
     """Return a rule's docstring and its thresholds as they can be written in a configuration."""
-    function = rules()[name].function
+    function = SWEEP_RULES[name] if name in SWEEP_RULES else rules()[name].function
     thresholds = [
         f"# {parameter.name} is not set"  # TOML has no word for nothing
         if parameter.default is None

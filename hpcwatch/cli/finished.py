@@ -52,7 +52,7 @@ def _accounted(job: Job, settings: config.Settings) -> reports.Report:
         ended_at_s=job.ended_at_s or run.started_at_s,
         memory_peak_bytes=usage.memory_bytes if usage is not None and is_whole else None,
     )
-    return reports.build(run, Timeline(settings.interval_s, job))
+    return reports.build(run, Timeline(settings.interval_s, job), rates=settings.rates)
 
 
 def _print(made: reports.Report, options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hpcwatch import command, config, reading
 from hpcwatch.cli import finished, reporting
 from hpcwatch.cli.arguments import Parser, interval
+from hpcwatch.cli.output import is_interactive
 from hpcwatch.cli.watch import Known, Questions, Watch, known_from
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.session import NodeState
@@ -170,7 +171,7 @@ def is_one_picture(options: argparse.Namespace) -> bool:
     """True if nobody could use keys, or one picture is asked for."""
     if options.once or options.format != "text":
         return True
-    return not (sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty())
+    return not is_interactive()
 
 
 def once(watch: Watch, options: argparse.Namespace) -> None:

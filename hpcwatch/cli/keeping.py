@@ -128,7 +128,7 @@ class Keeping:
         run = self._run or run
         events = self._directory.read_events() if self._directory is not None else []
         thresholds = self._settings.thresholds_for(run.job.queue if run.job is not None else None)
-        return report.build(run, timeline, events, 0, thresholds, True)
+        return report.build(run, timeline, events, 0, thresholds, True, rates=self._settings.rates)
 
 
 def describe(title: str, job: Job | None, hosts: tuple[str, ...], settings: Settings) -> store.Run:

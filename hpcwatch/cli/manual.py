@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from hpcwatch.cli.arguments import Argument
 from hpcwatch.cli.described import Command, commands
-from hpcwatch.config.schema import KEYS
+from hpcwatch.config.schema import KEYS, Scalar
 from hpcwatch.config_files import SITE_FILE
 
 _EXIT_CODES = (
@@ -19,6 +19,14 @@ _EXIT_CODES = (
         "run: the program's own; 128 and the signal's number if one ended it; 126 or 127 if it"
         " could not be started.",
     ),
+)
+_EXAMPLES = (
+    ("hpcwatch run -- python train.py", "Run a program; read afterwards what to change."),
+    ("hpcwatch job 305669", "Watch every node of a job."),
+    ("hpcwatch report 305669 --format html -o report.html", "Keep its report as one file."),
+    ("hpcwatch replay --at 1:30:00 --speed 20", "See the latest recording again, from there on."),
+    ("hpcwatch compare before after", "Put two runs beside each other."),
+    ("hpcwatch run --fail-on critical -- ./solver", "Fail a pipeline in which hardware lay idle."),
 )
 _ENVIRONMENT = (
     ("NO_COLOR", "No colour, unless --color always."),
@@ -56,7 +64,8 @@ def lines(known: Sequence[Command]) -> Iterator[str]:
     yield ".SH CONFIGURATION"
     yield _text("Keys of config.toml, each optional; hpcwatch config prints what is in force.")
     for key in KEYS:
-        yield from _item(key.name, key.what)
+        given = "" if key.default is None else f" (default {_value(key.default)})"
+        yield from _item(key.name, f"{key.what}{given}")
     yield from _item("queues.NAME.memory_per_core_gb", "the same as memory.per_core_gb, of a queue")
     yield from _item(
         "findings.RULE.NAME", "a threshold of a rule; hpcwatch explain RULE names them"
@@ -73,6 +82,9 @@ def lines(known: Sequence[Command]) -> Iterator[str]:
     yield ".SH EXIT STATUS"
     for code, what in _EXIT_CODES:
         yield from _item(code, what)
+    yield ".SH EXAMPLES"
+    for line, what in _EXAMPLES:
+        yield from _item(line, what)
 
 
 def _command(command: Command) -> Iterator[str]:
@@ -94,6 +106,10 @@ def _named(argument: Argument) -> str:
     if not flags:
         return argument.metavar
     return f"{flags} {value}" if argument.metavar else flags
+
+
+def _value(default: Scalar) -> str:
+    return default if isinstance(default, str) else f"{default:g}"
 
 
 def _item(name: str, what: str) -> Iterator[str]:

@@ -194,7 +194,7 @@ class Observer:
                 self._early.append(sample)
         display = self._display
         if display is not None:
-            display.step = self._events.now()
+            display.step, display.events = self._events.now(), self._events.recent()
             self._guarded("live view stopped", lambda: display.update(sample))
 
     def _keep(self, sample: Sample) -> None:
@@ -266,6 +266,7 @@ class Observer:
             0,
             thresholds,
             earlier=_observed_before(run),
+            rates=self._settings.rates,
         )
         is_saved = self._save(run, made)
         if run.sweep_id is not None:  # its output is a file of the program's own

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import sys
 
+from hpcwatch import letters
+
 
 def prepare() -> None:
-    """Let letters that a stream cannot show become ``?`` rather than an error."""
+    """Let letters that a stream cannot show become such as it can, rather than an error."""
+    letters.register()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors=letters.NEAREST)
+
+
+def is_interactive() -> bool:
+    """True if a full screen can be shown, and keys be pressed."""
+    streams = (sys.stdin, sys.stdout)
+    return all(stream is not None and stream.isatty() for stream in streams)
 
 
 def complain(text: str) -> None:

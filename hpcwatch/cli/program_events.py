@@ -40,6 +40,10 @@ class ProgramEvents:
         phases = [name for _, name in self._marks.phases]
         return now_text(phases, self._marks.latest) or None
 
+    def recent(self) -> tuple[Event, ...]:
+        """Return what the findings of a running program look at."""
+        return self._marks.recent.all() if self._marks is not None else ()
+
     def _opened(self) -> Marks | None:
         if self._marks is None and self._descriptor is not None:
             if os.fstat(self._descriptor).st_size == 0:

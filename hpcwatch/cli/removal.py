@@ -1,4 +1,4 @@
-"""Removing runs: shows what goes and what stays, asks, removes."""
+"""Removing runs and sweeps: shows what goes and what stays, asks, removes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from hpcwatch.cli.output import complain
 from hpcwatch.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.runs_found import Found
+from hpcwatch.sweep.recorded import Sweep, Task
 from hpcwatch.tidying import obstacle
 from hpcwatch.tidying import remove as remove_run
 from hpcwatch.units import format_bytes
@@ -15,20 +16,20 @@ from hpcwatch.views import runs_table
 from hpcwatch.views.text import clean
 
 
-def remove(chosen: Sequence[Found], is_sure: bool, is_named: bool) -> int:
+def remove(chosen: Sequence[Found | Sweep], is_sure: bool, is_named: bool) -> int:
     """Remove runs after asking; those that stay are named with the reason.
 
     Returns 0, or 1 if one that was named (``is_named``) stays or nothing is wanted to go.
     """
-    going = []
+    going: list[Found | Sweep] = []
     kept_count = 0
     for one in chosen:
-        reason = obstacle(one.directory, one.run)
+        reason = _obstacle(one)
         if reason is None:
             going.append(one)
         else:
             kept_count += 1
-            complain(f"hpcwatch: {clean(one.run.id)} stays: {clean(reason)}")
+            complain(f"hpcwatch: {clean(_id(one))} stays: {clean(reason)}")
     if not going:
         print("Nothing to remove.")
         return EXIT_FAILURE if is_named else 0
@@ -42,8 +43,20 @@ def remove(chosen: Sequence[Found], is_sure: bool, is_named: bool) -> int:
     return EXIT_FAILURE if failed_count or (is_named and kept_count) else 0
 
 
-def _say_links(going: Sequence[Found]) -> None:
-    links = sum(one.is_link for one in going)
+def _id(one: Found | Sweep) -> str:
+    return one.plan.id if isinstance(one, Sweep) else one.run.id
+
+
+def _obstacle(one: Found | Sweep) -> str | None:
+    if isinstance(one, Sweep):
+        return one.obstacle()
+    if isinstance(one, Task):
+        return f"it belongs to sweep {one.run.sweep_id}, which is removed as a whole"
+    return obstacle(one.directory, one.run)
+
+
+def _say_links(going: Sequence[Found | Sweep]) -> None:
+    links = sum(isinstance(one, Found) and one.is_link for one in going)
     if links:
         word = "1 lies" if links == 1 else f"{links} lie"
         print(f"{word} elsewhere (--output): only the list forgets, the files stay.")
@@ -60,18 +73,17 @@ def _is_wanted(count: int) -> bool:
     return answer.strip().lower() in ("y", "yes")
 
 
-def _remove(going: Sequence[Found]) -> int:
-    """Remove runs and say so; return how many could not be removed."""
-    freed_bytes, failed_count = 0, 0
+def _remove(going: Sequence[Found | Sweep]) -> int:
+    """Remove them and say so; return how many could not be removed."""
+    freed_bytes, gone = 0, []
     for one in going:
-        size_bytes = 0 if one.is_link else one.size_bytes
+        size_bytes = 0 if isinstance(one, Found) and one.is_link else one.size_bytes
         try:
-            remove_run(one.directory)
+            one.remove() if isinstance(one, Sweep) else remove_run(one.directory)
         except OSError as error:
-            failed_count += 1
-            complain(f"hpcwatch: {clean(one.run.id)} is not removed: {os_reason(error)}")
+            complain(f"hpcwatch: {clean(_id(one))} is not removed: {os_reason(error)}")
         else:
             freed_bytes += size_bytes
-    gone = len(going) - failed_count
-    print(f"Removed {gone} run{'s' * (gone != 1)}, {format_bytes(freed_bytes)}.")
-    return failed_count
+            gone.append(one)
+    print(f"Removed {runs_table.counted(gone)}, {format_bytes(freed_bytes)}.")
+    return len(going) - len(gone)

@@ -8,6 +8,7 @@ import sys
 
 from hpcwatch import config
 from hpcwatch.cli.arguments import Parser
+from hpcwatch.cli.output import is_interactive
 from hpcwatch.cli.replayer import Replayer
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.replaying import SPEEDS, Clock, Recording
@@ -25,7 +26,7 @@ def main(arguments: list[str]) -> int:
     run = directory.read_run()
     recording = Recording(directory)
     begin_s = _begin_s(options.at, recording.length_s)
-    is_once = options.once or not _is_terminal()
+    is_once = options.once or not is_interactive()
     clock = Clock(recording.length_s, options.speed, is_paused=is_once)
     if begin_s is not None or is_once:
         clock.seek(recording.length_s if begin_s is None else begin_s)
@@ -99,8 +100,3 @@ def _begin_s(asked_s: int | None, length_s: float) -> float | None:
         hint = f"the recording is {format_clock(length_s)} long"
         raise HpcwatchError(message, hint, EXIT_USAGE)
     return asked_s
-
-
-def _is_terminal() -> bool:
-    """True if keys can be pressed, and a screen be shown."""
-    return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()

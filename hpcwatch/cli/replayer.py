@@ -10,12 +10,13 @@ from typing import NamedTuple
 from hpcwatch.config import Settings
 from hpcwatch.findings import Finding, Scope, settled
 from hpcwatch.findings.live import EVERY_S, LiveFindings
+from hpcwatch.recent_events import RecentEvents
 from hpcwatch.replaying import Clock, Recording
 from hpcwatch.report import cores_allowed
 from hpcwatch.schedulers.job import JobState
 from hpcwatch.session import NodeState, NodeStatus
 from hpcwatch.store import Event, Run
-from hpcwatch.timeline import HostTimeline, Timeline
+from hpcwatch.timeline import Timeline
 from hpcwatch.views.live.picture import Picture
 
 _SAMPLES = 200_000
@@ -25,6 +26,8 @@ _LEAP = 30_000
 _LOOKING_S = 0.03
 """So long rules are asked for a picture; the other hosts' are asked for the next one."""
 _LATE = 3.0
+_WHOLE_JOB = ""
+"""The host that a finding on several nodes together names."""
 STEP_S, LONG_STEP_S = 10.0, 60.0
 _PARTS = 10
 
@@ -43,7 +46,7 @@ class Replayer:
 
     hints: Sequence[str] = ("Space pause", "←→ 10 s", "[ ] 1 min", "+ - speed")
     help: Sequence[tuple[str, str]] = (
-        ("Space  p", "stand still, or play on; at the end: from the beginning"),
+        ("Space  p", "stand still, or play on; at the end begin anew"),
         ("← →", "10 s back, 10 s on"),
         ("Shift-← Shift-→  [ ]", "a minute back, a minute on"),
         ("{ }", "a tenth of the recording back, or on"),
@@ -63,6 +66,7 @@ class Replayer:
         self._settings = settings
         self._clock = clock
         self._marks = _marks(events)
+        self._events = sorted(events, key=lambda event: event.at_s)
         hosts_count = max(len(run.hosts), 1)
         self._most = min(max(_SAMPLES // hosts_count, _FEWEST_SAMPLES), _MOST_SAMPLES)
         self._history_count = self._most * hosts_count
@@ -76,7 +80,8 @@ class Replayer:
     def _begin(self, first: int) -> None:
         """Forget what was shown, and go on from one of the samples."""
         self._next = first
-        self._timeline = Timeline(self._run.interval_s, self._job, self._most)
+        self._recent, self._next_event = RecentEvents(), 0
+        self._timeline = Timeline(self._run.interval_s, self._running, self._most)
         self._live: dict[str, LiveFindings] = {}
         self._found: dict[str, list[Finding]] = {}
         self._looked_s: dict[str, float] = {}
@@ -112,40 +117,57 @@ class Replayer:
             self._begin(first)
         self._timeline.add_all(self._recording.samples(self._next, last))
         self._next = last
+        while self._next_event < len(self._events) and self._events[self._next_event].at_s <= now_s:
+            self._recent.add(self._events[self._next_event])
+            self._next_event += 1
 
     def _look(self, now_s: float, is_patient: bool) -> None:
-        """Ask the rules about the hosts, those first that were not asked for longest."""
+        """Ask the rules about each host and the job, those first that were not asked for longest.
+
+        As the live view of a job does: rules about all nodes together are asked where it has
+        several.
+        """
         end_s = time.monotonic() + _LOOKING_S
-        waiting = sorted(self._timeline.hosts, key=lambda host: self._looked_s.get(host, 0.0))
-        for host in waiting:
-            if now_s - self._looked_s.get(host, 0.0) < EVERY_S:
+        names = [*self._timeline.hosts, *([_WHOLE_JOB] if self._is_spread else [])]
+        for name in sorted(names, key=lambda one: self._looked_s.get(one, 0.0)):
+            if now_s - self._looked_s.get(name, 0.0) < EVERY_S:
                 break
-            self._looked_s[host] = now_s
-            self._ask(self._timeline.hosts[host], now_s)
+            self._looked_s[name] = now_s
+            self._ask(name, now_s)
             if time.monotonic() > end_s and not is_patient:
                 break
 
-    def _ask(self, host: HostTimeline, now_s: float) -> None:
-        run, job = self._run, self._timeline.job
-        mark = self._mark(host.name, now_s)
-        if mark is not None and mark.is_lost:
-            self._found.pop(host.name, None)  # nothing is known of it then
+    @property
+    def _is_spread(self) -> bool:
+        return self._job is not None and len(self._job.nodes) > 1 and bool(self._timeline.hosts)
+
+    def _ask(self, name: str, now_s: float) -> None:
+        """Ask the rules about a host, or about all of them together."""
+        if self._is_lost(name, now_s):
+            self._found.pop(name, None)  # nothing is known of it then
             return
-        is_watched = run.kind == "job" and job is not None and job.started_at_s is not None
-        began_s = job.started_at_s if is_watched and job is not None else None
-        scope = Scope(
-            timeline=self._timeline.only(host.name),
+        if name not in self._live:
+            thresholds = self._settings.thresholds_for(self._job.queue if self._job else None)
+            is_of_job = True if name == _WHOLE_JOB else None
+            self._live[name] = LiveFindings(thresholds, is_of_job)
+        self._found[name] = self._live[name].update(self._scope(name, now_s))
+
+    def _scope(self, name: str, now_s: float) -> Scope:
+        """Return what the rules may see at a moment, as the live view showed it to them."""
+        run, hosts = self._run, self._timeline.hosts
+        host = hosts.get(name)
+        seen = [host] if host is not None else list(hosts.values())
+        began_s = self._job.started_at_s if self._job is not None and run.kind == "job" else None
+        return Scope(
+            timeline=self._timeline if host is None else self._timeline.only(name),
             is_live=True,
             started_at_s=min(began_s or run.started_at_s, run.started_at_s),
             start_s=run.started_at_s,
-            end_s=min(host.at_s[-1], now_s),
-            cores_allowed=cores_allowed(job, host),
+            end_s=min(max(one.at_s[-1] for one in seen), now_s),
+            cores_allowed=None if host is None else cores_allowed(self._running, host),
             environment=run.environment,
+            events=self._recent.all(),
         )
-        if host.name not in self._live:
-            thresholds = self._settings.thresholds_for(job.queue if job is not None else None)
-            self._live[host.name] = LiveFindings(thresholds)
-        self._found[host.name] = self._live[host.name].update(scope)
 
     def _all_statuses(self, now_s: float) -> tuple[NodeStatus, ...]:
         names = dict.fromkeys([*self._run.hosts, *self._timeline.hosts])
@@ -168,6 +190,10 @@ class Replayer:
         if now_s - last_s <= max(late_s, _LATE * host.span_s[-1]):
             return NodeStatus(name, NodeState.LIVE, host.at_s[0], "", way, last_s)
         return NodeStatus(name, NodeState.STALE, last_s, "its readings are late", way, last_s)
+
+    def _is_lost(self, name: str, now_s: float) -> bool:
+        mark = self._mark(name, now_s)
+        return mark is not None and mark.is_lost
 
     def _mark(self, name: str, now_s: float) -> _Mark | None:
         marks = self._marks.get(name, [])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from hpcwatch import reading
 from hpcwatch.cli.arguments import Parser
+from hpcwatch.cli.reporting import unwritable
 from hpcwatch.earlier import earlier_runs
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.findings import rules
@@ -20,15 +21,16 @@ from hpcwatch.views.text import clean, columns_of, wants_colour
 def main(arguments: list[str]) -> int:
     """Print the report of a run, or write it to a file."""
     options = _parser().parse_args(arguments)
-    name = options.format or (formats.format_of(options.output) if options.output else "text")
+    path = _checked(options.output)
+    name = options.format or (formats.format_of(path) if path is not None else "text")
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    if name == "html" and options.output is None and is_terminal:
+    if name == "html" and path is None and is_terminal:
         hint = "say: hpcwatch report -o report.html"
         raise HpcwatchError("HTML is for a browser, not for a terminal", hint, EXIT_USAGE)
     _check_rules(options.silence)
     report = _without(reading.load(find(options.run)), options.silence)
-    if options.output is not None:
-        _write(report, name, options.output)
+    if path is not None:
+        _write(report, name, path)
     elif name == "text":
         coloured = wants_colour(sys.stdout, options.color)
         print(terminal.text(report, coloured, columns_of(sys.stdout)), end="")
@@ -50,7 +52,12 @@ def _parser() -> Parser:
         choices=formats.FORMATS,
         help="csv is the time series (default: what FILE's ending means, else text)",
     )
-    parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE, such as report.html")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write to FILE, such as report.html; - is standard output",
+    )
     parser.add_argument(
         "--silence",
         action="append",
@@ -60,6 +67,16 @@ def _parser() -> Parser:
     )
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
     return parser
+
+
+def _checked(path: str | None) -> str | None:
+    """Return where to write, None for standard output. Raises HpcwatchError before any work."""
+    if path is None or path == "-":
+        return None
+    refused = unwritable(path)
+    if refused is not None:
+        raise HpcwatchError(clean(refused))
+    return path
 
 
 def _check_rules(names: Sequence[str]) -> None:

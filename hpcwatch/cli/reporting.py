@@ -36,14 +36,24 @@ def wanted(text: str) -> Wanted:
             hint = "HTML is for a browser, not for a terminal: say html:report.html"
             raise argparse.ArgumentTypeError(hint)
         return Wanted(name, None)
-    folder = os.path.dirname(path) or "."
-    if os.path.isdir(path):
-        raise argparse.ArgumentTypeError(f"{path!r} is a folder: name a file in it")
-    if not os.path.isdir(folder):
-        raise argparse.ArgumentTypeError(f"no folder {folder!r} to write {path!r} in")
-    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
-        raise argparse.ArgumentTypeError(f"{path!r} may not be written")
+    refused = unwritable(path)
+    if refused is not None:
+        raise argparse.ArgumentTypeError(refused)
     return Wanted(name, os.path.abspath(path))
+
+
+def unwritable(path: str) -> str | None:
+    """Say why a file cannot be written; None if nothing speaks against it."""
+    folder = os.path.dirname(path) or "."
+    if not path:
+        return "an empty name is no file's"
+    if os.path.isdir(path):
+        return f"{path!r} is a folder: name a file in it"
+    if not os.path.isdir(folder):
+        return f"no folder {folder!r} to write {path!r} in"
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        return f"{path!r} may not be written"
+    return None
 
 
 def printed(report: Report, asked: Sequence[Wanted], stream: TextIO | None, colour: str) -> str:

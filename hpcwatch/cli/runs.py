@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 
@@ -12,13 +13,15 @@ from hpcwatch.cli import removal
 from hpcwatch.cli.ages import DAY_S, age_s, since_s
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.report import iso
 from hpcwatch.runs_found import Found, Wanted, all_runs, found_at, how, older_than, select
-from hpcwatch.store import find, root
+from hpcwatch.store import RunDirectory, find, root
+from hpcwatch.sweep import recorded
+from hpcwatch.sweep.recorded import Sweep, Task
+from hpcwatch.units import iso
 from hpcwatch.views import runs_table
 from hpcwatch.views.text import clean
 
-_KINDS = ("run", "job", "sweep-task")
+_KINDS = ("run", "job", recorded.KIND, "sweep-task")
 _CONFIGURED = "configured"
 
 
@@ -27,22 +30,86 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     settings = config.load()
     if options.delete is not None:
-        chosen = [found_at(find(which)) for which in options.delete]
+        chosen = [_named(which) for which in options.delete]
         return removal.remove(list(dict.fromkeys(chosen)), options.yes, is_named=True)
-    found = select(all_runs(), _wanted(options))
+    found = _found(options)
     if options.prune is not None:
-        old = older_than(found, _prune_s(options.prune, settings.keep_days))
+        if options.sweep is not None or options.kind == "sweep-task":
+            hint = "say --kind sweep, or: hpcwatch runs --delete SWEEP"
+            raise HpcwatchError("a sweep's tasks are removed with their sweep", hint, EXIT_USAGE)
+        old = _older_than(found, _prune_s(options.prune, settings.keep_days))
         return removal.remove(old, options.yes, is_named=False)
     if options.format == "json":
         print(json.dumps(_plain(found), indent=1, ensure_ascii=True))
         return 0
     _print(found, settings.keep_days)
+    if options.sweep is not None:
+        _say_unrecorded(options.sweep, len({one.attempt.started.task for one in _tasks(found)}))
     return 0
+
+
+def _named(which: str) -> Found | Sweep:
+    """Return the run or sweep that is meant. Raises HpcwatchError."""
+    try:
+        directory = find(which)
+    except HpcwatchError:
+        sweep = recorded.called(which)
+        if sweep is None:
+            raise
+        return sweep
+    run = directory.read_run()
+    return found_at(directory) if run.sweep_id is None else _task_at(directory.path, run.sweep_id)
+
+
+def _task_at(path: str, sweep_id: str) -> Found:
+    """Return a task of a sweep; a run like others if its sweep is gone."""
+    sweep = recorded.called(sweep_id)
+    tasks = sweep.tasks() if sweep is not None else []
+    same = [one for one in tasks if os.path.realpath(one.directory.path) == os.path.realpath(path)]
+    return same[0] if same else found_at(RunDirectory(path))
+
+
+def _found(options: argparse.Namespace) -> list[Found | Sweep]:
+    """Return the runs and sweeps that are asked for, the latest last; of a sweep its tasks."""
+    wanted = _wanted(options)
+    if options.sweep is not None:
+        sweep = recorded.called(options.sweep)
+        if sweep is None:
+            raise HpcwatchError(f"no sweep {options.sweep}", "see: hpcwatch runs --kind sweep")
+        return [*select(sweep.tasks(), wanted)]
+    every = recorded.every()
+    found: list[Found | Sweep] = [*select(all_runs(), wanted), *recorded.select(every, wanted)]
+    if options.kind == "sweep-task":
+        found += select((task for sweep in every for task in sweep.tasks()), wanted)
+    return sorted(found, key=_started_at_s)
+
+
+def _started_at_s(one: Found | Sweep) -> float:
+    return one.started_at_s if isinstance(one, Sweep) else one.run.started_at_s
+
+
+def _older_than(found: Sequence[Found | Sweep], seconds: float) -> list[Found | Sweep]:
+    sweeps = recorded.older_than([one for one in found if isinstance(one, Sweep)], seconds)
+    return [*older_than([one for one in found if isinstance(one, Found)], seconds), *sweeps]
+
+
+def _tasks(found: Sequence[Found | Sweep]) -> list[Task]:
+    return [one for one in found if isinstance(one, Task)]
+
+
+def _say_unrecorded(which: str, shown_count: int) -> None:
+    sweep = recorded.called(which)
+    if sweep is not None and shown_count < sweep.plan.tasks_count:
+        print(
+            f"{shown_count} of {sweep.plan.tasks_count} tasks; the others have no recording or are"
+            f" not asked for. The table: hpcwatch sweep --resume --name {clean(sweep.plan.id)}"
+        )
 
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="hpcwatch runs", description="List the recorded runs, the latest last, or remove some."
+        prog="hpcwatch runs",
+        description="List the recorded runs and sweeps, the latest last, or remove some.",
     )
     parser.add_argument("--name", metavar="GLOB", help="only runs of such a name: 'train*'")
     parser.add_argument("--job", metavar="ID", help="only recordings of a job")
@@ -54,8 +121,9 @@ def _parser() -> Parser:
         "--with-findings", action="store_true", help="only runs in which something was found"
     )
     parser.add_argument("--kind", choices=_KINDS, help="only runs of one kind")
+    parser.add_argument("--sweep", metavar="SWEEP", help="the tasks of a sweep, a line each")
     parser.add_argument("--format", choices=("text", "json"), default="text")
-    parser.add_argument("--delete", nargs="+", metavar="RUN", help="remove these runs")
+    parser.add_argument("--delete", nargs="+", metavar="RUN", help="remove these runs or sweeps")
     parser.add_argument(
         "--prune",
         nargs="?",
@@ -92,44 +160,70 @@ def _prune_s(text: str, keep_days: float | None) -> float:
         raise HpcwatchError(f"argument --prune: {error}", "", EXIT_USAGE) from None
 
 
-def _print(found: Sequence[Found], keep_days: float | None) -> None:
+def _print(found: Sequence[Found | Sweep], keep_days: float | None) -> None:
     if not found:
-        if all_runs():
+        if all_runs() or recorded.every():
             print("No such runs; all of them: hpcwatch runs")
         else:
             print(f"No runs in {clean(root())} yet; record one with: hpcwatch run -- COMMAND")
         return
     for line in runs_table.lines(found, runs_table.width_of_terminal(sys.stdout)):
         print(line)
-    old = older_than(found, keep_days * DAY_S) if keep_days is not None else []
+    old = _older_than(found, keep_days * DAY_S) if keep_days is not None else []
     if old:
         named = "1 is" if len(old) == 1 else f"{len(old)} are"
         print(f"{named} older than {keep_days:g} days; remove with: hpcwatch runs --prune")
 
 
-def _plain(found: Sequence[Found]) -> dict[str, object]:
+def _plain(found: Sequence[Found | Sweep]) -> dict[str, object]:
     """Return the documented structure, version 1."""
     return {
         "schema_version": 1,
         "root": root(),
-        "runs": [
-            {
-                "id": one.run.id,
-                "name": one.run.name,
-                "kind": one.run.kind,
-                "argv": one.run.argv,
-                "hosts": one.run.hosts,
-                "job_id": one.run.job.id if one.run.job is not None else None,
-                "started_at": iso(one.run.started_at_s),
-                "ended_at": iso(one.run.ended_at_s),
-                "wall_s": one.run.wall_s,
-                "how": how(one.run),
-                "exit_code": one.run.exit_code,
-                "signal": one.run.signal,
-                "size_bytes": one.size_bytes,
-                "path": one.directory.path,
-                "is_link": one.is_link,
-            }
-            for one in found
-        ],
+        "runs": [_plain_run(one) for one in found if isinstance(one, Found)],
+        "sweeps": [_plain_sweep(one) for one in found if isinstance(one, Sweep)],
+    }
+
+
+def _plain_run(one: Found) -> dict[str, object]:
+    ended = one.attempt.ended if isinstance(one, Task) else None
+    return {
+        "id": one.run.id,
+        "name": one.run.name,
+        "kind": one.run.kind,
+        "argv": one.run.argv,
+        "hosts": one.run.hosts,
+        "job_id": one.run.job.id if one.run.job is not None else None,
+        "sweep_id": one.run.sweep_id,
+        "parameters": one.run.parameters,
+        "results": ended.results if ended is not None else None,
+        "started_at": iso(one.run.started_at_s),
+        "ended_at": iso(one.run.ended_at_s),
+        "wall_s": one.run.wall_s,
+        "how": how(one.run),
+        "exit_code": one.run.exit_code,
+        "signal": one.run.signal,
+        "size_bytes": one.size_bytes,
+        "path": one.directory.path,
+        "is_link": one.is_link,
+    }
+
+
+def _plain_sweep(one: Sweep) -> dict[str, object]:
+    return {
+        "id": one.plan.id,
+        "name": one.plan.name,
+        "command": one.plan.command,
+        "job_id": one.plan.job_id,
+        "tasks_count": one.plan.tasks_count,
+        "good_count": one.good_count,
+        "failed_count": one.failed_count,
+        "left_count": one.left_count,
+        "started_at": iso(one.started_at_s),
+        "last_at": iso(one.last_s),
+        "wall_s": one.wall_s,
+        "cpu_s": one.cpu_s,
+        "how": one.how,
+        "size_bytes": one.size_bytes,
+        "path": one.folder,
     }

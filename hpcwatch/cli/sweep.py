@@ -6,38 +6,57 @@ import argparse
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Mapping
 
-from hpcwatch import schedulers
+from hpcwatch import config, schedulers
 from hpcwatch.cli import sweep_options
 from hpcwatch.cli.output import complain
 from hpcwatch.cli.sweep_show import Show, print_outcome
 from hpcwatch.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.schedulers.job import Job
-from hpcwatch.sweep import engine, folders, hosts, joblog, node, outcome, plan, resume, slots
-from hpcwatch.sweep.attempts import Attempts
+from hpcwatch.sweep import (
+    engine,
+    folders,
+    hosts,
+    joblog,
+    node,
+    outcome,
+    plan,
+    resume,
+    sharing,
+    slots,
+    walltime,
+)
+from hpcwatch.sweep.attempts import Attempts, is_unknown
 from hpcwatch.sweep.driver import Driver
 from hpcwatch.sweep.picture import Picture
+from hpcwatch.units import format_seconds
 from hpcwatch.views.text import clean
+
+_MOST_LISTED = 10
 
 
 def main(arguments: list[str]) -> int:
     """Run a sweep, go on with one, or show what a joblog holds."""
     options = sweep_options.parse(arguments)
+    thresholds = config.load().thresholds
     if options.from_joblog is not None:
-        return _from_joblog(options)
+        return _from_joblog(options, thresholds)
     engine.require()
-    is_resumed = options.resume or options.resume_failed
+    is_resumed = options.resume or options.resume_failed or options.rerun_unknown
     found = _resumed(options) if is_resumed else _created(options)
     with folders.driving(found.folder):
-        return _drive(found, options)
+        return _drive(found, options, thresholds)
 
 
 def _created(options: argparse.Namespace) -> folders.Found:
     made = sweep_options.wanted(options)
-    folder = folders.create(made.plan.id)
-    plan.write(folder, made.plan, made.tasks)
-    return folders.Found(folder, made.plan)
+    job = _job()
+    wanted = made.plan._replace(job_id=job.id if job is not None else None)
+    folder = folders.create(wanted.id)
+    plan.write(folder, wanted, made.tasks)
+    return folders.Found(folder, wanted)
 
 
 def _resumed(options: argparse.Namespace) -> folders.Found:
@@ -59,14 +78,14 @@ def _resumed(options: argparse.Namespace) -> folders.Found:
     return found
 
 
-def _drive(found: folders.Found, options: argparse.Namespace) -> int:
+def _drive(found: folders.Found, options: argparse.Namespace, thresholds: config.Thresholds) -> int:
     """Run what is missing, with a view of it; then print what came out."""
     folder = found.folder
-    is_resumed = options.resume or options.resume_failed
-    if is_resumed:
-        _clear_up(found, options.resume_failed)
+    if options.resume or options.resume_failed or options.rerun_unknown:
+        _clear_up(found, options)
     answers, counts = _places(found, options)
-    show = Show(options, folder)
+    watch = sharing.Watch(folder, answers.values(), _job() is not None)
+    show = Show(options, folder, watch, thresholds, walltime.limit_of(_job(), time.time()))
     tasks = plan.read_tasks(folder)
     driver = Driver(folder, found.plan, tasks, answers, counts, show.changed)
     with_signals = _Stopper(driver)
@@ -77,19 +96,34 @@ def _drive(found: folders.Found, options: argparse.Namespace) -> int:
         show.close()
         with_signals.restore()
         _forget_environment(folder)
-    print_outcome(outcome.of_picture(picture), options)
+    print_outcome(show.outcome(picture), options, thresholds, show.lateness(picture))
     _say_end(picture, with_signals.number)
     return _exit_code(picture, with_signals.number)
 
 
-def _clear_up(found: folders.Found, is_failed_too: bool) -> None:
+def _clear_up(found: folders.Found, options: argparse.Namespace) -> None:
     """End what a driver that died left behind, so that nothing runs twice."""
+    silent = []
     if os.path.exists(os.path.join(found.folder, node.HOSTS_FILE)):
         node.write_environment(found.folder, os.environ)
-        for line in resume.end_orphans(found.folder, node.read_hosts(found.folder)):
-            complain(f"hpcwatch: {clean(line)}")
-    if is_failed_too:
+        silent = resume.end_orphans(found.folder, node.read_hosts(found.folder))
+        for one in silent:
+            what = f"what still runs on {one.host} of task {', '.join(map(str, one.tasks))}"
+            complain(f"hpcwatch: cannot ask {clean(what)}: {clean(one.trouble)}")
+    if options.resume_failed:
         resume.forget_failures(found.folder)
+    if options.resume_failed or options.rerun_unknown:
+        _begin_unknown_anew(found, [one.host for one in silent])
+
+
+def _begin_unknown_anew(found: folders.Found, silent: list[str]) -> None:
+    if silent:
+        wait = f"up to {format_seconds(found.plan.lease_s)}"
+        complain(f"hpcwatch: waiting {wait} for the end of what may still run there")
+    try:
+        resume.begin_unknown_anew(found.folder, found.plan.lease_s, silent)
+    except OSError as error:
+        raise HpcwatchError(f"cannot write in {found.folder}", os_reason(error)) from None
 
 
 def _places(
@@ -105,7 +139,9 @@ def _places(
         node.write_environment(folder, os.environ)
     except OSError as error:
         raise HpcwatchError(f"cannot write in {folder}", os_reason(error)) from None
-    answers = hosts.ask(folder, hosts.logins(options.hosts, job), spec.kind == "gpu")
+    answers = hosts.ask(folder, hosts.logins(options.hosts, job), spec.kind == "gpu", job)
+    for line in answers.notes:
+        complain(f"hpcwatch: {clean(line)}")
     for name, why in answers.silent.items():
         complain(f"hpcwatch: {name} is left out: {clean(why)}")
     if not answers.hosts:
@@ -152,12 +188,23 @@ def _forget_environment(folder: str) -> None:
 
 def _say_end(picture: Picture, number: int) -> None:
     done = len(picture.counting())
-    left = len(picture.tasks) - done
+    unknown = [str(number) for number, some in picture.attempts.items() if is_unknown(some)]
+    left = len(picture.tasks) - done - len(unknown)
     if left:
         why = f"ended by {signal.Signals(number).name}" if number else "not all could run"
         complain(f"hpcwatch: {why}; {left} of {len(picture.tasks)} tasks are still to be done")
         complain(f"Go on with: hpcwatch sweep --resume --name {clean(picture.plan.id)}")
+    if unknown:
+        complain(
+            f"hpcwatch: nobody knows how {_listed(unknown)} ended: --resume leaves that alone,"
+            " --rerun-unknown runs it again"
+        )
     complain(f"Kept in {clean(picture.folder)}")
+
+
+def _listed(tasks: list[str]) -> str:
+    more = f" and {len(tasks) - _MOST_LISTED} more" if len(tasks) > _MOST_LISTED else ""
+    return f"task {', '.join(tasks[:_MOST_LISTED])}{more}"
 
 
 def _exit_code(picture: Picture, number: int) -> int:
@@ -170,7 +217,7 @@ def _exit_code(picture: Picture, number: int) -> int:
     return 0 if is_good else EXIT_FAILURE
 
 
-def _from_joblog(options: argparse.Namespace) -> int:
+def _from_joblog(options: argparse.Namespace, thresholds: config.Thresholds) -> int:
     """Show a run of plain GNU parallel."""
     if options.command or options.parameter or options.table:
         raise HpcwatchError("--from-joblog runs nothing", "leave the command out", EXIT_USAGE)
@@ -184,5 +231,5 @@ def _from_joblog(options: argparse.Namespace) -> int:
     if not rows:
         raise HpcwatchError(f"{path} has no tasks yet", "rows appear as tasks end", EXIT_USAGE)
     made = outcome.of_joblog(os.path.basename(path), rows, os.uname().nodename)
-    print_outcome(made, options)
+    print_outcome(made, options, thresholds)
     return 0

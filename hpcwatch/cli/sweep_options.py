@@ -68,7 +68,12 @@ def _add_what(made: Parser) -> None:
     add("--random", type=int, metavar="N", help="N combinations drawn at random")
     add("--seed", type=int, metavar="S", help="of --random, to draw the same again")
     add("--name", help="a name for the sweep (default: the program's)")
-    add("--order", choices=("given", "longest-first"), default="given")
+    add(
+        "--order",
+        choices=("given", "longest-first"),
+        default="given",
+        help="longest-first: by what the latest sweep of the command took, else by its numbers",
+    )
 
 
 def _add_where(made: Parser) -> None:
@@ -77,10 +82,17 @@ def _add_where(made: Parser) -> None:
         "--slots",
         default="1",
         metavar="1|per-gpu|per-core:N",
-        help="tasks at a time on each host (default 1)",
+        help="tasks at a time on each host (default 1); per-gpu gives each a GPU of its own,"
+        " per-core:N so many cores",
     )
-    add("--hosts", action="append", default=[], metavar="HOSTS", help="qb[001-003]")
-    add("--retries", type=int, default=0, metavar="N", help="tries of a failed task elsewhere")
+    add(
+        "--hosts",
+        action="append",
+        default=[],
+        metavar="HOSTS",
+        help="qb[001-003] (default: the job's)",
+    )
+    add("--retries", type=int, default=0, metavar="N", help="tries of a failed task, elsewhere")
     add("--timeout", type=_seconds, metavar="S", help="end a task after so many seconds")
     add("--interval", type=interval, metavar="S", help="seconds between readings (default 1)")
     add("--resume", action="store_true", help="run what is missing of the latest sweep")
@@ -88,6 +100,11 @@ def _add_where(made: Parser) -> None:
         "--resume-failed",
         action="store_true",
         help="as --resume, and what failed once more",
+    )
+    add(
+        "--rerun-unknown",
+        action="store_true",
+        help="as --resume, and what was begun and nobody knows the end of (a host that died)",
     )
 
 

@@ -6,25 +6,42 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 
 from hpcwatch.cli.output import complain, write_error
+from hpcwatch.config import Thresholds
 from hpcwatch.errors import HpcwatchError, os_reason
-from hpcwatch.sweep import best, findings, outcome, vitals
+from hpcwatch.findings import Finding
+from hpcwatch.sweep import best, findings, outcome, vitals, walltime
 from hpcwatch.sweep.attempts import Attempt, Attempts
 from hpcwatch.sweep.picture import Picture
 from hpcwatch.sweep.results import tail
+from hpcwatch.sweep.sharing import Sharing, Watch
 from hpcwatch.views import sweep_data, sweep_live, sweep_table
 from hpcwatch.views.text import columns_of, render, wants_colour
 
 _REPAINT_S = 1.0
+_LOOK_S = 10.0  # at recordings: what they are looked through for takes a minute
 _LAST_BYTES = 4096
 
 
 class Show:
     """Shows a sweep while it runs, on standard error."""
 
-    def __init__(self, options: argparse.Namespace, folder: str) -> None:
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        folder: str,
+        watch: Watch,
+        thresholds: Thresholds,
+        limit: walltime.Limit | None,
+    ) -> None:
+        self._limit = limit
+        self._is_late = False
         self._goal = best.parse(options.best) if options.best is not None else None
+        self._watch, self._thresholds = watch, thresholds
+        self._sharings: list[Sharing] = []
+        self._looked_s = 0.0
         self._files = Attempts(folder)
         self._colour = wants_colour(sys.stderr, options.color)
         self._is_live = _is_terminal()
@@ -47,8 +64,33 @@ class Show:
             self._last_lines[attempt.started.task] = last
             if not self._is_live:
                 complain(sweep_live.line_of_end(picture, attempt, last))
+        if picture.now_s - self._looked_s >= _LOOK_S:
+            self._look(picture)
+            self._say_late(picture)
         if self._is_live and picture.now_s - self._painted_s >= _REPAINT_S:
             self._paint(picture)
+
+    def _look(self, picture: Picture) -> None:
+        self._sharings = self._watch.look(picture)
+        self._looked_s = picture.now_s
+
+    def lateness(self, picture: Picture) -> list[Finding]:
+        """Return the finding that the job's walltime is too short, if it is."""
+        needs_s = sweep_live.end_estimate_s(picture, sweep_live.durations_of(picture))
+        found = walltime.will_not_finish(picture, self._limit, needs_s)
+        return [found] if found is not None else []
+
+    def _say_late(self, picture: Picture) -> None:
+        """Say once, where there is no live view, that the job will end before the sweep."""
+        found = [] if self._is_live or self._is_late else self.lateness(picture)
+        for one in found:
+            self._is_late = True
+            complain(f"hpcwatch: {one.title}. {one.advice}")
+
+    def outcome(self, picture: Picture) -> outcome.Outcome:
+        """Return what came out, once all is over."""
+        self._look(picture)
+        return outcome.of_picture(picture, self._sharings)
 
     def _news(self, picture: Picture) -> list[Attempt]:
         found = []
@@ -64,10 +106,7 @@ class Show:
         assert attempt.ended is not None
         if attempt.ended.is_good:
             return ""
-        path = self._files.output_file(attempt.started.task, attempt.started.attempt)
-        written = tail(path, _LAST_BYTES).split()
-        lines = tail(path, _LAST_BYTES).strip().splitlines()
-        return lines[-1] if written else ""
+        return _last_line(self._files.output_file(attempt.started.task, attempt.started.attempt))
 
     def _paint(self, picture: Picture) -> None:
         goal = self._goal or best.chosen(
@@ -77,7 +116,8 @@ class Show:
             one.task: vitals.read(self._files.run_folder(one.task, one.attempt))
             for one in picture.running()
         }
-        found = findings.evaluate(outcome.of_picture(picture))
+        made = outcome.of_picture(picture, self._sharings)
+        found = [*self.lateness(picture), *findings.evaluate(made, self._thresholds)]
         live = sweep_live.Live(picture, uses, self._last_lines, goal, found)
         width, height = columns_of(sys.stderr), _height()
         rows = [render(line, self._colour) for line in sweep_live.lines(live, width - 1, height)]
@@ -95,6 +135,12 @@ class Show:
             self._painted_count = 0
 
 
+def _last_line(path: str) -> str:
+    """Return the last line of a file that holds more than blanks; empty if there is none."""
+    lines = tail(path, _LAST_BYTES).strip().splitlines()
+    return lines[-1] if lines else ""
+
+
 def _is_terminal() -> bool:
     is_terminal = sys.stderr is not None and sys.stderr.isatty()
     return is_terminal and os.environ.get("TERM", "dumb") != "dumb"
@@ -107,16 +153,25 @@ def _height() -> int:
         return 22
 
 
-def print_outcome(made: outcome.Outcome, options: argparse.Namespace) -> None:
-    """Print the results as asked for, or write them into a file. Raises HpcwatchError."""
+def print_outcome(
+    made: outcome.Outcome,
+    options: argparse.Namespace,
+    thresholds: Thresholds,
+    more: Sequence[Finding] = (),
+) -> None:
+    """Print the results as asked for, or write them into a file. Raises HpcwatchError.
+
+    ``more`` are findings besides those on the outcome.
+    """
     good = [row.results for row in made.rows if row.is_good]
     goal = best.parse(options.best) if options.best is not None else best.chosen(good)
-    found = findings.evaluate(made)
+    found = [*more, *findings.evaluate(made, thresholds)]
     stream = sys.stdout
+    sort = _sort(made, options.sort, goal)
     if options.format == "json":
         text = sweep_data.to_json(made, found, goal)
     elif options.format == "csv":
-        text = sweep_data.to_csv(made, sweep_table.ordered(made, options.sort, goal))
+        text = sweep_data.to_csv(made, sweep_table.ordered(made, sort, goal))
     elif options.format == "html":
         from hpcwatch.views.sweep_html import page
 
@@ -124,7 +179,9 @@ def print_outcome(made: outcome.Outcome, options: argparse.Namespace) -> None:
     else:
         coloured = options.output is None and wants_colour(stream, options.color)
         width = columns_of(None if options.output else stream, 100)
-        lines = sweep_table.lines(made, found, goal, options.sort, width)
+        told = sweep_table.failures(made)[: sweep_table.MOST_FAILURES]
+        last = {row.number: _last_line(row.output) for row in told}
+        lines = sweep_table.lines(made, found, goal, sort, width, last)
         text = "".join(render(line, coloured).rstrip() + "\n" for line in lines)
     if options.output is None:
         stream.write(text)
@@ -134,3 +191,13 @@ def print_outcome(made: outcome.Outcome, options: argparse.Namespace) -> None:
             file.write(text)
     except OSError as error:
         raise HpcwatchError(f"cannot write {options.output}", os_reason(error)) from None
+
+
+def _sort(made: outcome.Outcome, sort: str | None, goal: best.Goal | None) -> str | None:
+    """Return what to sort by; tell of a wrong name, which must not cost the results."""
+    try:
+        sweep_table.ordered(made, sort, goal)
+    except HpcwatchError as error:
+        complain(f"hpcwatch: {error}")
+        return None
+    return sort

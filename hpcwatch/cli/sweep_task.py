@@ -16,8 +16,11 @@ import time
 
 from hpcwatch.cli.sweep_watch import LateWatch, events_of
 from hpcwatch.errors import HpcwatchError, os_reason
-from hpcwatch.sweep import ending, node, plan, slots
-from hpcwatch.sweep.attempts import Attempts, Ended, Started
+from hpcwatch.sweep import ending, gpus, node, plan, slots
+from hpcwatch.sweep.attempts import Attempt, Attempts, Ended, Started
+from hpcwatch.sweep.ending import Ending
+from hpcwatch.sweep.keeper import STOPS, Keeper
+from hpcwatch.sweep.lease import Lease
 from hpcwatch.sweep.node import HERE
 
 TYPE_CHECKING = False
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from hpcwatch.store import Event
 
 EXIT_TIMEOUT, EXIT_NOT_STARTED, EXIT_STOPPED = 124, 125, 143
-_STOPS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 def main(folder: str, words: list[str]) -> int:
@@ -36,10 +38,13 @@ def main(folder: str, words: list[str]) -> int:
         if words[:1] == ["--survey"]:
             wants_devices = slots.parse(plan.read(folder).slots).kind == "gpu"
             variables = node.environment(folder, os.environ)
-            print(json.dumps(node.survey(variables, wants_devices)._asdict()))
+            told = gpus.told_of(folder, os.uname().nodename)
+            host = node.survey(variables, wants_devices, told, is_here=False)
+            print(json.dumps(host._asdict()))
             return 0
         if words[:1] == ["--end"]:
             ending.end_attempts(_left_here(Attempts(folder), words[1:]))
+            ending.end_left(plan.read(folder).id, words[1:])
             return 0
         return _Run(folder, int(words[0])).run()
     except HpcwatchError as error:
@@ -62,18 +67,39 @@ class _Run:
 
     def run(self) -> int:
         """Run the task, unless it has been done."""
-        number = self._task.number
-        attempt = 1
-        while os.path.exists(self._attempts.state_file(number, attempt, "started")):
-            before = self._attempts.ended(number, attempt)
-            if before is not None and before.is_good:
-                return 0
-            attempt += 1
+        before = self._attempts.of(self._task.number)
+        if any(one.ended is not None and one.ended.is_good for one in before):
+            return 0
+        last = before[-1] if before else None
+        if last is not None and last.ended is None and not self._plan.retries_count:
+            raise HpcwatchError(f"nobody knows how task {self._task.number} ended on its last try")
         variables = node.environment(self._folder, os.environ)
-        host = self._host()
-        slot = slots.take(self._plan.id, slots.parse(self._plan.slots), host)
-        started = Started(
-            number,
+        slot = slots.take(self._plan.id, slots.parse(self._plan.slots), self._host())
+        number = last.started.attempt + 1 if last is not None else 1
+        keeper = Keeper(self._channel)
+        if keeper.monitor:
+            code = keeper.wait()
+            if code is None or code == EXIT_NOT_STARTED:
+                return self._in_its_place(keeper, number)
+            return code
+        started = self._started(number, slot)
+        if not self._attempts.claim(started):
+            raise HpcwatchError(f"task {started.task} is being run by another process")
+        lease = self._lease(started)
+        self._tell("started", started)
+        its = self._end_of(last, started, lease, keeper)
+        is_good = its is not None and its.is_good
+        if is_good or self._is_to_end(keeper):
+            ended = _not_begun(started, is_good)
+        else:
+            ended = self._watched(started, slot, variables, keeper, lease)
+        self._attempts.end(ended)
+        self._tell("ended", started)
+        return _exit_code(ended)
+
+    def _started(self, attempt: int, slot: slots.Slot) -> Started:
+        return Started(
+            self._task.number,
             attempt,
             os.uname().nodename,
             os.getpid(),
@@ -82,11 +108,43 @@ class _Run:
             slot.number,
             slot.device,
         )
-        if not self._attempts.claim(started):
-            raise HpcwatchError(f"task {number} is being run by another process")
-        self._tell("started", started)
-        ended = self._watched(started, slot, variables)
-        self._attempts.end(ended)
+
+    def _lease(self, started: Started) -> Lease:
+        # Without retries nobody starts it elsewhere unless a person says so.
+        is_strict = self._plan.retries_count > 0
+        return Lease(self._attempts, started, self._plan.lease_s, is_strict)
+
+    def _is_to_end(self, keeper: Keeper) -> bool:
+        return keeper.is_told or ending.is_alone(self._channel)
+
+    def _end_of(
+        self, last: Attempt | None, started: Started, lease: Lease, keeper: Keeper
+    ) -> Ended | None:
+        """See to it that the attempt before is over; return its end, None if nobody knows it."""
+        if last is None or last.ended is not None:
+            return None
+        before = last.started
+        if before.host != started.host:
+            return lease.await_end(self._attempts, before, lambda: self._is_to_end(keeper))
+        mark = f"{before.task}:{before.attempt}"
+        ending.end_attempts(_left_here(self._attempts, [mark]))
+        ending.end_left(self._plan.id, [mark])
+        return self._attempts.ended(before.task, before.attempt)
+
+    def _in_its_place(self, keeper: Keeper, number: int) -> int:
+        """Do the monitor's part to the end: it was killed, or came to grief."""
+        started = self._attempts.started(self._task.number, number)
+        if started is None or started.pid != keeper.monitor:
+            return EXIT_NOT_STARTED
+        ended = self._attempts.ended(started.task, started.attempt)
+        if ended is None:
+            lease = self._lease(started)
+            ended = keeper.take_over(
+                self._attempts, started, lambda end: self._guard(end, started, lease)
+            )
+            if ended is None:
+                return EXIT_NOT_STARTED
+            self._attempts.end(ended)
         self._tell("ended", started)
         return _exit_code(ended)
 
@@ -106,7 +164,14 @@ class _Run:
         with contextlib.suppress(OSError):  # nobody is left to be told
             os.write(self._channel, f"{what} {started.task} {started.attempt}\n".encode())
 
-    def _watched(self, started: Started, slot: slots.Slot, variables: dict[str, str]) -> Ended:
+    def _watched(
+        self,
+        started: Started,
+        slot: slots.Slot,
+        variables: dict[str, str],
+        keeper: Keeper,
+        lease: Lease,
+    ) -> Ended:
         """Run the program to its end."""
         try:
             program = self._start(started, slot, variables)
@@ -116,19 +181,24 @@ class _Run:
                 started.task, started.attempt, time.time(), 0.0, EXIT_NOT_STARTED, None,
                 trouble=words,
             )  # fmt: skip
-        end = ending.Ending(program.pid, program.own_children)
-        self._guard(end, started)
+        keeper.program_started(program.pid)
+        end = Ending(program.pid, program.own_children)
+        self._guard(end, started._replace(at_s=program.started_s), lease)
+        if keeper.is_told:
+            end.begin("stopped")
         watch = LateWatch(self._options(started), program)
         for number in program.wait(_nothing, _nothing):
-            if number in _STOPS:
+            if number in STOPS:
                 end.begin("stopped", is_told=number == signal.SIGTERM)
             watch.signal_arrived(number)
         is_cut_off = bool(program.exit_status) and not end.reason
-        if is_cut_off and (end.came_late or ending.is_wanted_now(self._channel, _STOPS)):
+        if is_cut_off and (end.came_late or ending.is_wanted_now(self._channel, STOPS)):
             end.reason = "stopped"
         if end.reason:
             end.finish()
         program.end(leave=_nothing)
+        if watch.is_recorded:  # its report takes a while: how it ended is written down before
+            self._attempts.end(self._ended(started, program, end.reason, []))
         watch.finish()
         unrecorded = [] if watch.is_recorded else events_of(program)
         return self._ended(started, program, end.reason, unrecorded)
@@ -140,7 +210,8 @@ class _Run:
         os.chdir(self._plan.cwd)
         os.environ.clear()
         os.environ.update(variables)
-        os.environ["HPCWATCH_SWEEP"] = self._plan.id
+        os.environ[ending.SWEEP_VARIABLE] = self._plan.id
+        os.environ[ending.TASK_VARIABLE] = f"{started.task}:{started.attempt}"
         if slot.device is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = slot.device
         if slot.cores:
@@ -157,13 +228,13 @@ class _Run:
         except CannotStartError as error:
             raise HpcwatchError(f"cannot run {self._task.argv[0]}: {error}") from None
 
-    def _guard(self, end: ending.Ending, started: Started) -> None:
+    def _guard(self, end: Ending, started: Started, lease: Lease) -> None:
         """See to it that the task ends in time, and with the sweep."""
-        following = self._attempts.state_file(started.task, started.attempt + 1, "started")
-        arguments = (end, self._channel, lambda: os.path.exists(following))
+        arguments = (end, self._channel, lease)
         threading.Thread(target=ending.watch, args=arguments, daemon=True).start()
         if self._plan.timeout_s is not None:
-            timer = threading.Timer(self._plan.timeout_s, end.begin, ("timeout",))
+            ran_s = max(time.time() - started.at_s, 0.0)
+            timer = threading.Timer(self._plan.timeout_s - ran_s, end.begin, ("timeout",))
             timer.daemon = True
             timer.start()
 
@@ -220,6 +291,13 @@ def _with_report(ended: Ended, run_folder: str) -> Ended:
         gpu_util_mean_pct=max(used, default=None),
         gpu_memory_peak_bytes=max(held, default=None),
     )
+
+
+def _not_begun(started: Started, is_done: bool) -> Ended:
+    return Ended(
+        started.task, started.attempt, time.time(), 0.0, None, None,
+        is_stopped=True, trouble="the attempt before ended well" if is_done else "",
+    )  # fmt: skip
 
 
 def _exit_code(ended: Ended) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -40,6 +41,7 @@ class LateWatch:
     def _set_up(self, options: Options, program: Program) -> None:
         if self._is_over.wait(UNWATCHED_S):
             return
+        gc.enable()
         try:
             from hpcwatch.cli.observer import Observer
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
+from hpcwatch.views.text import clean
 
 
 def main(arguments: list[str]) -> int:
@@ -32,9 +34,11 @@ def main(arguments: list[str]) -> int:
             ignore=shutil.ignore_patterns("__pycache__", "*.pyc"),
         )
     except (OSError, shutil.Error) as error:
-        raise HpcwatchError(f"cannot copy to {folder}", os_reason(error)) from None
-    print(f"Copied to {folder}: {', '.join(name for name in names if name.endswith('.py'))}")
-    print(f"Next:  cd {folder} && hpcwatch run -- python mnist_cnn.py")
+        raise HpcwatchError(f"cannot copy to {folder or repr(folder)}", os_reason(error)) from None
+    programs = ", ".join(name for name in names if name.endswith(".py"))
+    print(f"Copied to {clean(folder)}: {programs}")
+    to_type = os.path.join(".", folder) if folder.startswith("-") else folder
+    print(f"Next:  cd {clean(shlex.quote(to_type))} && hpcwatch run -- python mnist_cnn.py")
     return 0
 
 

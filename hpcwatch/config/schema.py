@@ -8,6 +8,10 @@ from typing import NamedTuple
 Scalar = float | str
 
 
+_ANY = 1e18
+"""A bound that none is."""
+
+
 class Key(NamedTuple):
     """One key. It is a text if it has choices or its default is one, else a number."""
 
@@ -15,7 +19,7 @@ class Key(NamedTuple):
     what: str
     default: Scalar | None = None
     least: float = 0.0
-    most: float = 1e18
+    most: float = _ANY
     is_text: bool = False
     choices: tuple[str, ...] = ()
 
@@ -38,6 +42,8 @@ class Key(NamedTuple):
             return f"give one of {', '.join(self.choices)}"
         if self.is_text:
             return "give a text in quotes"
+        if self.least == -_ANY:
+            return "give a number"
         return f"give a number between {self.least:g} and {self.most:g}"
 
     def accepts(self, value: object) -> bool:
@@ -45,7 +51,7 @@ class Key(NamedTuple):
         if self.choices:
             return value in self.choices
         if self.is_text:
-            return isinstance(value, str) and bool(value)
+            return isinstance(value, str) and bool(value) and "\0" not in value
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return is_number and self.least <= value <= self.most  # type: ignore[operator]
 
@@ -109,13 +115,15 @@ def tree(with_findings: bool) -> Tree:
 
 
 def _thresholds() -> dict[str, Tree | Key]:
-    """Return a table a rule: its keyword defaults."""
+    """Return a table a rule, of a run or of a sweep: its keyword defaults."""
     from hpcwatch.findings import rules
+    from hpcwatch.sweep.findings import defaults
 
+    of_rules = {rule: entry.defaults for rule, entry in rules().items()}
     return {
         rule: {
-            name: Key(f"findings.{rule}.{name}", "", default, least=-1e18)
-            for name, default in entry.defaults.items()
+            name: Key(f"findings.{rule}.{name}", "", default, least=-_ANY)
+            for name, default in of_rule.items()
         }
-        for rule, entry in rules().items()
+        for rule, of_rule in {**of_rules, **defaults()}.items()
     }

@@ -63,8 +63,11 @@ def _of_table(
 
 
 def _unknown(document: Document, path: tuple[str, ...], known: Tree) -> HpcwatchError:
-    near = get_close_matches(path[-1], list(known), 1) or sorted(known)
-    hint = f"did you mean {'.'.join((*path[:-1], near[0]))}?" if near else "it holds no keys"
+    near = get_close_matches(path[-1], list(known), 1)
+    if near:
+        hint = f"did you mean {'.'.join((*path[:-1], near[0]))}?"
+    else:
+        hint = f"it takes {', '.join(sorted(known))}" if known else "it takes no keys"
     return HpcwatchError(f"{document.where(path)}: no key {'.'.join(path)}", hint, EXIT_USAGE)
 
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from hpcwatch.command import Asker, Run
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError, os_reason
-from hpcwatch.report import iso
 from hpcwatch.schedulers import moab, qshow
 from hpcwatch.schedulers.job import Job
 from hpcwatch.schedulers.query import Answer, Query, Scheduler
+from hpcwatch.units import iso
 
 LIST_FILE = "answers.json"
 _OF_HELPERS: dict[str, Callable[[str], Query[Any]]] = {

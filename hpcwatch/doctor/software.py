@@ -81,7 +81,7 @@ def _old_nvml() -> Iterator[Check]:
 def _terminal() -> Iterator[Check]:
     encoding = getattr(sys.stdout, "encoding", None) or locale.getpreferredencoding(False)
     if encoding.lower().replace("-", "") != "utf8":
-        found = f"text is written as {encoding}: signs and bars will show as ?"
+        found = f"text is written as {encoding}: signs and bars are drawn in it"
         yield Check("terminal", Level.WARNING, found, "export LC_ALL=C.UTF-8")
     if sys.stdout is None or not sys.stdout.isatty():
         yield Check("terminal", Level.NOTE, "none: the output goes to a file or a pipe")

@@ -13,10 +13,13 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hpcwatch.timeline import GpuTimeline, HostTimeline, Part, Timeline
+from hpcwatch.timeline import HostTimeline, Timeline
+from hpcwatch.timeline.columns import Part
+from hpcwatch.timeline.gpus import GpuTimeline
 
 if TYPE_CHECKING:
     from hpcwatch.schedulers.job import Job
+    from hpcwatch.store import Event
 
 
 class Severity(IntEnum):
@@ -99,6 +102,8 @@ class Scope(NamedTuple):
     cpu_s: float | None = None
     """The kernel's account of the whole run; None while it runs."""
     wall_s: float | None = None
+    events: tuple[Event, ...] = ()
+    """What the program itself told (see ``hpcwatch.pace``); of a job seen from outside nothing."""
 
     @property
     def job(self) -> Job | None:
@@ -145,12 +150,15 @@ _MODULES = (
     "gpu",
     "gpu_idle",
     "gpu_work",
+    "gpu_starved",
     "gpu_state",
     "gpu_request",
     "nodes",
     "node_state",
     "storage",
     "progress",
+    "slowdown",
+    "finishing",
     "time_left",
 )
 _RULES: dict[str, RuleEntry] = {}

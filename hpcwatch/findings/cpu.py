@@ -11,7 +11,8 @@ from hpcwatch.findings.devices import has_whole_node, may_use_gpus
 from hpcwatch.findings.directives import fewer_cores
 from hpcwatch.findings.shared import HOUR_S, counts_the_whole_job, share_where
 from hpcwatch.findings.windows import busiest
-from hpcwatch.timeline import HostTimeline, Part
+from hpcwatch.timeline import HostTimeline
+from hpcwatch.timeline.columns import Part
 from hpcwatch.units import format_bytes, format_cores, format_pct, three_digits
 
 _MINUTE_S = 60.0

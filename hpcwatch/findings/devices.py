@@ -10,7 +10,9 @@ from typing import NamedTuple
 from hpcwatch.findings import Scope, judged
 from hpcwatch.findings.header import node_gpus_count
 from hpcwatch.schedulers import Job
-from hpcwatch.timeline import NAN, GpuTimeline, HostTimeline
+from hpcwatch.timeline import HostTimeline
+from hpcwatch.timeline.columns import NAN
+from hpcwatch.timeline.gpus import GpuTimeline
 from hpcwatch.units import MIB
 
 HELD_BYTES = 500.0 * MIB  # findings.md: above what a context alone takes on most devices
@@ -131,6 +133,14 @@ def allocated_gpus(scope: Scope, host: HostTimeline) -> list[GpuTimeline]:
     if job is None or job.gpus_count == 0:
         return []
     return attributed(job, host, scope.environment).gpus
+
+
+def own_gpus(scope: Scope, host: HostTimeline) -> list[GpuTimeline]:
+    """Return the devices that the job works on, asked for or not."""
+    if not host.gpus:
+        return []
+    asked = allocated_gpus(scope, host)
+    return asked or [gpu for gpu in host.gpus.values() if is_opened(host, gpu)]
 
 
 def known_allocation(scope: Scope, host: HostTimeline) -> list[GpuTimeline] | None:

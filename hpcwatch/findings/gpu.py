@@ -27,7 +27,8 @@ from hpcwatch.findings.idle import (
     severity_of,
     zero,
 )
-from hpcwatch.timeline import GpuTimeline, HostTimeline
+from hpcwatch.timeline import HostTimeline
+from hpcwatch.timeline.gpus import GpuTimeline
 from hpcwatch.units import format_bytes
 
 

@@ -10,7 +10,8 @@ from hpcwatch.findings.directives import fewer_gpus
 from hpcwatch.findings.idle import HOUR_S, Idle, holds, is_working, lasting, on_device, zero
 from hpcwatch.findings.shared import Told, between, mean_over
 from hpcwatch.findings.windows import Stretch, busiest, stretch_of
-from hpcwatch.timeline import GpuTimeline, HostTimeline
+from hpcwatch.timeline import HostTimeline
+from hpcwatch.timeline.gpus import GpuTimeline
 from hpcwatch.units import format_seconds
 
 _MINUTES_S = 300.0

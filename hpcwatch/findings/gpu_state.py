@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hpcwatch.findings import Finding, Scope, Severity, judged, rule
-from hpcwatch.findings.devices import allocated_gpus, column_mean, is_opened, known_allocation
+from hpcwatch.findings.devices import column_mean, is_opened, known_allocation, own_gpus
 from hpcwatch.findings.shared import (
     Told,
     between,
@@ -15,8 +15,11 @@ from hpcwatch.findings.shared import (
     over,
     stretch_start_s,
 )
-from hpcwatch.findings.windows import State, stretch_of
-from hpcwatch.timeline import GpuTimeline, HostTimeline, Part
+from hpcwatch.findings.windows import State, Stretch, stretch_of
+from hpcwatch.pace import gpu_peak
+from hpcwatch.timeline import HostTimeline
+from hpcwatch.timeline.columns import Part
+from hpcwatch.timeline.gpus import GpuTimeline
 from hpcwatch.units import GIB, MIB, format_bytes, format_pct, format_seconds
 
 _REPORT = "Tell the help desk: node {host}, {label} ({uuid}), {what}."
@@ -38,7 +41,7 @@ def gpu_throttled(
     Override: [findings.gpu-throttled] throttled_pct, capped_pct, window_s.
     """
     for host in scope.timeline.hosts.values():
-        for gpu in _own_gpus(scope, host):
+        for gpu in own_gpus(scope, host):
             slow = judged(scope, host, "throttled_pct", window_s, gpu)
             capped = judged(scope, host, "power_capped_pct", window_s, gpu)
             if slow is not None and slow.average() > throttled_pct:
@@ -81,38 +84,38 @@ def _capped(host: HostTimeline, gpu: GpuTimeline, part: Part) -> Finding:
     return over(part, host.name, told)
 
 
-def _own_gpus(scope: Scope, host: HostTimeline) -> list[GpuTimeline]:
-    """Return the devices that the job works on, asked for or not."""
-    if not host.gpus:
-        return []
-    asked = allocated_gpus(scope, host)
-    return asked or [gpu for gpu in host.gpus.values() if is_opened(host, gpu)]
-
-
-@rule("gpu-memory-full", margins={"full_share": -0.02})
+@rule("gpu-memory-full", margins={"full_share": -0.02, "own_share": -0.02})
 def gpu_memory_full(
     scope: Scope,
     *,
     full_share: float = 0.95,
+    own_share: float = 0.92,
     reserved_share: float = 0.85,
     reserved_within_s: float = 60.0,
     window_s: float = 600.0,
 ) -> Iterator[Finding]:
-    """Two readings of a device's memory are over 95 % full.
+    """Two readings of a device's memory are over 95 % full, or the framework's own peak over 92 %.
 
-    Not if it was reserved up front, over 85 % within 60 s of the first use and flat from then on,
-    as TensorFlow and JAX do it: then it says nothing of what is needed. Nor if it was flat and
-    full when the watching began.
-    Source: our own.
-    Override: [findings.gpu-memory-full] full_share, reserved_share, reserved_within_s, window_s.
+    Readings do not count if it was reserved up front, over 85 % within 60 s of the first use and
+    flat from then on, as TensorFlow and JAX do it: then they say nothing of what is needed. Nor if
+    it was flat and full when the watching began. The framework's own peak always counts, where
+    the program tells it (``gpu_memory_peak_bytes``, as hpcwatch's Keras callback does): of the
+    device that it fills most.
+    Source: our own. Override: [findings.gpu-memory-full] full_share, own_share, reserved_share,
+    reserved_within_s, window_s.
     """
     for host in scope.timeline.hosts.values():
-        for gpu in _own_gpus(scope, host):
+        gpus = own_gpus(scope, host)
+        for gpu in gpus:
             total = gpu.last.memory_total_bytes
             if not total:
                 continue
+            peak = gpu_peak(scope.events) if gpu is _fullest(gpus) else None
             start_s = stretch_start_s(scope, window_s)
             part = host.part("memory_used_bytes", start_s, scope.end_s, gpu.uuid)
+            if peak is not None and own_share * total < peak.used_bytes <= total:
+                yield _full(host, gpu, Stretch(peak.at_s, scope.end_s), peak.used_bytes, _OWN)
+                continue
             full = [
                 at
                 for at, high in zip(part.at_s, part.high, strict=True)
@@ -120,20 +123,38 @@ def gpu_memory_full(
             ]
             if len(full) < 2:
                 continue
-            if _is_reserved(host, gpu, total, reserved_share, reserved_within_s):
-                continue
-            highest = part.highest()
-            told = Told(
-                rule="gpu-memory-full",
-                severity=Severity.WARNING,
-                title=f"{gpu.label} memory {format_pct(100 * highest / total)} full: "
-                f"{format_bytes(highest)} of {format_bytes(total)}",
-                evidence={"memory_used_bytes": highest, "memory_total_bytes": total},
-                advice="The next larger tensor does not fit. Use smaller batches, gradient "
-                "checkpointing or lower precision.",
-                entity=gpu_entity(gpu),
-            )
-            yield between(full[0], full[-1] - full[0], host.name, told)
+            if not _is_reserved(host, gpu, total, reserved_share, reserved_within_s):
+                yield _full(host, gpu, Stretch(full[0], full[-1]), part.highest())
+
+
+_OWN = " by the program's own account"
+
+
+def _full(
+    host: HostTimeline, gpu: GpuTimeline, when: Stretch, used_bytes: float, whose: str = ""
+) -> Finding:
+    total = gpu.last.memory_total_bytes or 0
+    told = Told(
+        rule="gpu-memory-full",
+        severity=Severity.WARNING,
+        title=f"{gpu.label} memory {format_pct(100 * used_bytes / total)} full{whose}: "
+        f"{format_bytes(used_bytes)} of {format_bytes(total)}",
+        evidence={"memory_used_bytes": used_bytes, "memory_total_bytes": total},
+        advice="The next larger tensor does not fit. Use smaller batches, gradient "
+        "checkpointing or lower precision.",
+        entity=gpu_entity(gpu),
+    )
+    return between(when.start_s, when.length_s, host.name, told)
+
+
+def _fullest(gpus: list[GpuTimeline]) -> GpuTimeline | None:
+    """Return the device that a framework's peak is of: it does not say which one.
+
+    None where devices differ in size: then nobody can tell.
+    """
+    if len({gpu.last.memory_total_bytes for gpu in gpus}) != 1:
+        return None
+    return max(gpus, key=lambda gpu: gpu.memory_peak_bytes or 0)
 
 
 def _is_reserved(

@@ -1,4 +1,4 @@
-"""Findings on how well devices work: little, shallow, starved of data, unevenly."""
+"""Findings on how well devices work: little, shallow, unevenly."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from hpcwatch.findings.devices import allocated_gpus, column_mean
 from hpcwatch.findings.idle import HOUR_S
 from hpcwatch.findings.shared import (
     Told,
-    asked_cores,
     gpu_entity,
     known_evidence,
     over,
-    share_where,
 )
-from hpcwatch.timeline import GpuTimeline, HostTimeline, Part
-from hpcwatch.units import format_cores, format_pct
+from hpcwatch.timeline import HostTimeline
+from hpcwatch.timeline.columns import Part
+from hpcwatch.timeline.gpus import GpuTimeline
+from hpcwatch.units import format_pct
 
 _WARM_UP_S = 120.0
 
@@ -30,7 +30,8 @@ class _Device(NamedTuple):
     util: Part
 
 
-def _judged_devices(scope: Scope, window_s: float) -> Iterator[_Device]:
+def judged_devices(scope: Scope, window_s: float) -> Iterator[_Device]:
+    """Yield the job's devices of whose utilisation enough is known."""
     for host in scope.timeline.hosts.values():
         for gpu in allocated_gpus(scope, host) if host.gpus else ():
             util = judged(scope, host, "util_pct", window_s, gpu)
@@ -57,7 +58,7 @@ def gpu_low(
     """
     if scope.is_live and scope.end_s - window_s < scope.started_at_s + _WARM_UP_S:
         return
-    for host, gpu, util in _judged_devices(scope, window_s):
+    for host, gpu, util in judged_devices(scope, window_s):
         mean = util.average()
         if not mean <= info_pct or not util.highest() > 0:
             continue
@@ -104,7 +105,7 @@ def gpu_busy_shallow(
     Source: our own. Override: [findings.gpu-busy-shallow] busy_pct, active_pct, power_share,
     bandwidth_pct, window_s.
     """
-    for host, gpu, util in _judged_devices(scope, window_s):
+    for host, gpu, util in judged_devices(scope, window_s):
         mean = util.average()
         if not mean >= busy_pct:
             continue
@@ -147,77 +148,6 @@ def _power_share(
     return None if power is None or not limit else power / limit
 
 
-@rule("gpu-starved", silences=("gpu-low",), accuses=True, margins={"swing_share": -0.05})
-def gpu_starved(
-    scope: Scope,
-    *,
-    low_pct: float = 5.0,
-    high_pct: float = 60.0,
-    swing_share: float = 0.2,
-    iowait_share: float = 0.1,
-    full_share: float = 0.9,
-    window_s: float = 300.0,
-) -> Iterator[Finding]:
-    """A device swings between idle and busy for 5 min while what feeds it is saturated.
-
-    It is under 5 % in a fifth of the time and over 60 % in another. What feeds it is saturated if
-    the job keeps all of its cores busy, or just one (a loader with one worker), or if the node
-    waits for storage in over 10 % of its cores' time. Without such a sign the cause is not known,
-    and it is silent.
-    Source: our own. Override: [findings.gpu-starved] low_pct, high_pct, swing_share, iowait_share,
-    full_share, window_s.
-    """
-    for host, gpu, util in _judged_devices(scope, window_s):
-        zero_pct = column_mean(scope, host, gpu, "util_zero_pct", window_s)
-        idle = max(share_where(util, lambda one: one < low_pct), (zero_pct or 0.0) / 100)
-        busy = share_where(util, lambda one: one > high_pct)
-        if idle < swing_share or busy < swing_share:
-            continue
-        sign = _saturated(scope, host, iowait_share, full_share, window_s)
-        if sign is None:
-            continue
-        why, advice = sign
-        told = Told(
-            rule="gpu-starved",
-            severity=Severity.WARNING,
-            title=f"{gpu.label} waits for data {format_pct(100 * idle)} of the time: {why}",
-            evidence={"idle_share": idle, "busy_share": busy, "util_mean_pct": util.average()},
-            advice=advice,
-            waste=Waste(gpu_hours=idle * util.asked_s / HOUR_S),
-            entity=gpu_entity(gpu),
-        )
-        yield over(util, host.name, told)
-
-
-def _saturated(
-    scope: Scope, host: HostTimeline, iowait_share: float, full_share: float, window_s: float
-) -> tuple[str, str] | None:
-    """Return what keeps the data from coming, and what to do; None if no sign of it is known."""
-    node = host.last.node if host.last is not None else None
-    waiting = judged(scope, host, "node_iowait_cores", window_s)
-    node_cores = (node.cpu_count or 0) if node is not None else 0
-    if waiting is not None and waiting.average() > iowait_share * node_cores > 0:
-        return "storage is slow", (
-            "Copy the data to the node's local disk at the start of the job, or keep it in "
-            "fewer, larger files."
-        )
-    part, cores = judged(scope, host, "cpu_cores", window_s), asked_cores(scope, host)
-    if part is None or not cores:
-        return None
-    used = part.average()
-    if cores > 1 and full_share <= used <= 2 - full_share:
-        return "one core feeds it", (
-            "The program prepares its data on one core: let it use more workers (num_workers of a "
-            f"DataLoader, num_parallel_calls of tf.data), up to {cores}."
-        )
-    if used >= full_share * cores:
-        return f"all {format_cores(cores)} cores are busy", (
-            "The cores that prepare its data are all busy: ask for more cores a GPU, or prepare "
-            "the data once and store it."
-        )
-    return None
-
-
 @rule("gpu-imbalance", accuses=True, margins={"points": -5.0}, is_of_job=True)
 def gpu_imbalance(
     scope: Scope,
@@ -232,7 +162,7 @@ def gpu_imbalance(
     step all devices wait for the slowest.
     Source: our own. Override: [findings.gpu-imbalance] points, active_pct, window_s.
     """
-    active = [one for one in _judged_devices(scope, window_s) if one.util.average() > active_pct]
+    active = [one for one in judged_devices(scope, window_s) if one.util.average() > active_pct]
     if len(active) < 2:
         return
     least = min(active, key=lambda one: one.util.average())

@@ -115,6 +115,8 @@ def _torque(job: Job, _environment: Mapping[str, str]) -> Iterator[tuple[str, st
         yield "memory", f"-l mem={_size(job.node_memory_bytes * nodes_count(job), 'mb', 'gb')}"
     if job.vmem_bytes:
         yield "vmem", f"-l vmem={_size(job.vmem_bytes, 'mb', 'gb')}"
+    if job.pvmem_bytes:
+        yield "pvmem", f"-l pvmem={_size(job.pvmem_bytes, 'mb', 'gb')}"
     yield from _pbs_walltime(job)
 
 

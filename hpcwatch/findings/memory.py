@@ -10,7 +10,8 @@ from hpcwatch.findings import ENOUGH, Finding, Scope, Severity, rule
 from hpcwatch.findings.directives import more_memory, rounded_up
 from hpcwatch.findings.slope import slope_per_s
 from hpcwatch.findings.windows import State, Stretch, stretch_of
-from hpcwatch.timeline import NAN, HostTimeline, Part
+from hpcwatch.timeline import HostTimeline
+from hpcwatch.timeline.columns import NAN, Part
 from hpcwatch.units import format_bytes, format_of_bytes, format_seconds
 
 _LIMITS = {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from hpcwatch.findings import Directive, Finding, Scope, Severity, judged, rule
-from hpcwatch.findings.devices import has_whole_node, is_opened
-from hpcwatch.findings.header import difference, nodes_count
+from hpcwatch.findings import Finding, Scope, Severity, judged, rule
+from hpcwatch.findings.devices import gpu_signs, has_whole_node, is_opened
+from hpcwatch.findings.directives import rounded_up
+from hpcwatch.findings.header import Directives, difference, nodes_count
 from hpcwatch.findings.shared import Told, between, over
 from hpcwatch.findings.windows import busiest
 from hpcwatch.schedulers import Job
@@ -161,45 +163,78 @@ def _memory_pressure(host: HostTimeline) -> float | None:
     return None if start is None or end is None or passed_s <= 0 else (end - start) / passed_s
 
 
+class _Reserved(NamedTuple):
+    """What is reserved of one limit of virtual memory."""
+
+    option: str
+    """``vmem``, of all of the job's processes, or ``pvmem``, of each."""
+    size_bytes: int
+    limit_bytes: int
+
+    @property
+    def share(self) -> float:
+        """How much of the limit that is."""
+        return self.size_bytes / self.limit_bytes
+
+
 @rule("vmem-near-limit", margins={"near_share": -0.03})
 def vmem_near_limit(scope: Scope, *, near_share: float = 0.9) -> Iterator[Finding]:
-    """The job asked for a limit of virtual memory, and its processes reserve over 90 % of it.
+    """The job asked for a limit of virtual memory, and over 90 % of it is reserved.
 
-    Critical: at the limit a program cannot get memory, however little it uses. CUDA, Java and Go
-    reserve large ranges that they never touch.
+    Of vmem, by all of the job's processes together; of pvmem, by the largest. Critical: at the
+    limit a program cannot get memory, however little it uses. CUDA, Java and Go reserve large
+    ranges that they never touch.
     Source: NRAO. Override: [findings.vmem-near-limit] near_share.
     """
     job = scope.job
-    if job is None or not job.vmem_bytes:
+    if job is None:
         return
-    limit = job.vmem_bytes // nodes_count(job)
     for host in scope.timeline.hosts.values():
-        size = _virtual_bytes(host)
-        if size is None or not size > near_share * limit:
+        reserved = max(_reserved(job, host), key=lambda one: one.share, default=None)
+        if reserved is None or not reserved.share > near_share:
             continue
-        cuda = any(is_opened(host, gpu) for gpu in host.gpus.values())
+        whose = " of a process" if reserved.option == "pvmem" else ""
+        size = format_of_bytes(reserved.size_bytes, reserved.limit_bytes)
         told = Told(
             rule="vmem-near-limit",
             severity=Severity.CRITICAL,
-            title=f"virtual memory {format_pct(100 * size / limit)} of what vmem allows: "
-            f"{format_of_bytes(size, limit)}",
-            evidence={"virtual_bytes": size, "limit_bytes": limit},
-            advice=("CUDA reserves large ranges that it never touches. " if cuda else "")
+            title=f"virtual memory{whose} at {format_pct(100 * reserved.share)} of "
+            f"{reserved.option}: {size}",
+            evidence={"virtual_bytes": reserved.size_bytes, "limit_bytes": reserved.limit_bytes},
+            advice=("CUDA reserves large ranges that it never touches. " if _has_cuda(host) else "")
             + "Drop vmem and pvmem and ask for mem, or set vmem to 1.5 times mem or more.",
-            directives=_without_vmem(scope, job),
+            directives=_with_room(scope, job, reserved, near_share),
         )
         yield between(scope.start_s, scope.end_s - scope.start_s, host.name, told)
 
 
-def _virtual_bytes(host: HostTimeline) -> int | None:
-    """Return what the processes of the last reading that names some reserve together."""
+def _reserved(job: Job, host: HostTimeline) -> Iterator[_Reserved]:
+    """Yield what is known to be reserved on a host of each limit that was asked for."""
     listed = host.last.processes if host.last is not None else None
-    sizes = [one.virtual_bytes for one in listed or [] if one.virtual_bytes is not None]
-    if sizes:
-        return sum(sizes)
-    known = [one.virtual_bytes for one in host.processes.values() if one.virtual_bytes is not None]
-    return max(known, default=None)
+    now = [one.virtual_bytes for one in listed or [] if one.virtual_bytes is not None]
+    ever = [one.virtual_bytes for one in host.processes.values() if one.virtual_bytes is not None]
+    largest = max(now or ever, default=None)
+    if largest is None:
+        return
+    if job.vmem_bytes:
+        yield _Reserved("vmem", sum(now) or largest, max(job.vmem_bytes // nodes_count(job), 1))
+    if job.pvmem_bytes:
+        yield _Reserved("pvmem", largest, job.pvmem_bytes)
 
 
-def _without_vmem(scope: Scope, job: Job) -> tuple[Directive, ...]:
-    return difference(job, job._replace(vmem_bytes=None), scope.environment)
+def _has_cuda(host: HostTimeline) -> bool:
+    """True if a process of the job is known to work on a GPU, or to have loaded its driver."""
+    return bool(gpu_signs(host)) or any(is_opened(host, gpu) for gpu in host.gpus.values())
+
+
+def _with_room(scope: Scope, job: Job, reserved: _Reserved, near_share: float) -> Directives:
+    """Drop the limit; of vmem make 1.5 times mem instead, if that leaves room."""
+    if reserved.option == "pvmem":
+        return difference(job, job._replace(pvmem_bytes=None), scope.environment)
+    nodes = nodes_count(job)
+    roomy = rounded_up(_ROOM * nodes * (job.node_memory_bytes or 0))
+    is_enough = reserved.size_bytes <= near_share * roomy / nodes
+    return difference(job, job._replace(vmem_bytes=roomy if is_enough else None), scope.environment)
+
+
+_ROOM = 1.5  # findings.md: virtual memory that usual programs reserve beside what they use

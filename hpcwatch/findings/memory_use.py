@@ -12,7 +12,8 @@ from hpcwatch.findings.header import nodes_count
 from hpcwatch.findings.memory import oom_kills
 from hpcwatch.findings.shared import Told, asked_cores, between, over, share_where
 from hpcwatch.findings.slope import slope_per_s
-from hpcwatch.timeline import NAN, HostTimeline, Part
+from hpcwatch.timeline import HostTimeline
+from hpcwatch.timeline.columns import NAN, Part
 from hpcwatch.units import GIB, format_bytes, format_of_bytes, format_pct, format_seconds
 
 _BLOCK_S = 600.0

@@ -6,7 +6,17 @@ from collections.abc import Iterator
 
 from hpcwatch.findings import ENOUGH, Finding, Scope, Severity, judged, rule
 from hpcwatch.findings.devices import has_whole_node
-from hpcwatch.findings.shared import Told, between, counts_the_whole_job, over, stretch_start_s
+from hpcwatch.findings.progress import plain
+from hpcwatch.findings.shared import (
+    Told,
+    between,
+    counts_the_whole_job,
+    mean_over,
+    stretch_start_s,
+)
+from hpcwatch.findings.windows import judged_stretch
+from hpcwatch.probe.schema import Stranger
+from hpcwatch.timeline import HostTimeline
 from hpcwatch.units import format_cores, format_pct, format_seconds
 
 
@@ -14,33 +24,59 @@ from hpcwatch.units import format_cores, format_pct, format_seconds
 def strangers(
     scope: Scope, *, least_cores: float = 0.5, window_s: float = 300.0
 ) -> Iterator[Finding]:
-    """Processes that are not the job's keep over half a core busy for 5 min on its own node.
+    """One process that is not the job's uses over half a core for 5 min on the job's own node.
 
-    Only where the job has all of the node's cores and all of its processes are known (by control
-    group, shepherd or job id): left-overs of an earlier job, or somebody who should not be there.
+    After the run, in the worst 5 min. It is another ordinary user's, or the owner's own outside
+    the job; the system's daemons are the node's own. Only where the job has all of the node's
+    cores and all of its processes are known (by control group, shepherd or job id).
     Source: Boston University's process reaper.
     Override: [findings.strangers] least_cores, window_s.
     """
     for host in scope.timeline.hosts.values():
         if not has_whole_node(host.job or scope.job, host) or not counts_the_whole_job(host):
             continue
-        node = judged(scope, host, "node_busy_cores", window_s)
-        own = judged(scope, host, "cpu_cores", window_s)
-        if node is None or own is None:
+        part = judged(scope, host, "stranger_cores", window_s)
+        if part is None or not host.strangers:
             continue
-        other = node.average() - own.average()
-        if not other > least_cores:
+        stretch = judged_stretch(scope, part, window_s)
+        cores = mean_over(host, "stranger_cores", *stretch)
+        if cores is None or not cores > least_cores:
             continue
+        one = _busiest_stranger(scope, host)
+        whose = "your own" if one.is_owners else f"{plain(one.user)}'s"
+        what = f"{whose} {plain(one.name)} ({one.pid})"
         told = Told(
             rule="strangers",
             severity=Severity.WARNING,
-            title=f"{format_cores(other)} cores busy with what is not this job's",
-            evidence={"other_mean_cores": other, "own_mean_cores": own.average()},
-            advice="Look with top who it is. If it is you, it is left over from an earlier job: "
-            f"end it. Else tell the help desk: node {host.name}, {format_cores(other)} cores busy "
-            f"beside job {scope.job.id if scope.job is not None else ''} that has it alone.",
+            title=f"{what} keeps {format_cores(cores)} cores busy",
+            evidence={"stranger_mean_cores": cores, "process": f"{plain(one.name)} {one.pid}"},
+            advice=_about_own(scope, host, one)
+            if one.is_owners
+            else f"Do not end it. Tell the help desk: node {host.name}, {what} keeps "
+            f"{format_cores(cores)} cores busy beside job {scope.job.id if scope.job else ''}, "
+            "which has the node for itself.",
         )
-        yield over(node, host.name, told)
+        yield between(stretch.start_s, stretch.length_s, host.name, told)
+
+
+def _busiest_stranger(scope: Scope, host: HostTimeline) -> Stranger:
+    """Return the one to name: who used most CPU, live of those that are still there."""
+    named = host.last.strangers if scope.is_live and host.last is not None else None
+    there = {one.pid for one in named or ()} & set(host.strangers)
+    pid = max(there or host.strangers, key=lambda pid: host.strangers[pid].cpu_s)
+    return host.strangers[pid].last
+
+
+def _about_own(scope: Scope, host: HostTimeline, one: Stranger) -> str:
+    """Say how to end a process of the owner's that is not the job's."""
+    started_s = scope.job.started_at_s if scope.job is not None else None
+    end = f"end it on {host.name} with: kill {one.pid}"
+    if started_s and one.started_at_s and one.started_at_s < started_s - _CLOCKS_S:
+        return f"It is older than the job, so it is left over from an earlier one: {end}"
+    return f"Nothing about it says that it is the job's. Unless the job needs it, {end}"
+
+
+_CLOCKS_S = 60.0  # by which the clocks of node and server may differ
 
 
 @rule("measurement-gap", margins={"missing_share": -0.05})

@@ -17,7 +17,8 @@ from hpcwatch.findings.shared import (
     between,
     over,
 )
-from hpcwatch.timeline import HostTimeline, Part
+from hpcwatch.timeline import HostTimeline
+from hpcwatch.timeline.columns import Part
 from hpcwatch.units import format_bytes, format_pct
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from hpcwatch.findings import ENOUGH, Directive, Finding, Scope, Severity, Waste
-from hpcwatch.timeline import GpuTimeline, HostTimeline, Part
+from hpcwatch.timeline import HostTimeline
+from hpcwatch.timeline.columns import Part
+from hpcwatch.timeline.gpus import GpuTimeline
 
 HOUR_S = 3600.0
 MINUTE_S = 60.0
@@ -63,9 +65,11 @@ def asked_cores(scope: Scope, host: HostTimeline) -> int | None:
     return asked or scope.cores_allowed
 
 
-def mean_over(host: HostTimeline, metric: str, start_s: float, end_s: float) -> float | None:
+def mean_over(
+    host: HostTimeline, metric: str, start_s: float, end_s: float, gpu: str | None = None
+) -> float | None:
     """Return a metric's mean between two times; None if too little of it is known."""
-    part = host.part(metric, start_s, end_s)
+    part = host.part(metric, start_s, end_s, gpu)
     return part.average() if part.coverage >= ENOUGH else None
 
 

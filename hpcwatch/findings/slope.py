@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hpcwatch.timeline import NAN
+from hpcwatch.timeline.columns import NAN
 
 MOST_POINTS = 60  # 1770 pairs: under a millisecond, and a median needs no more
 

@@ -1,4 +1,4 @@
-"""Findings on time: in the queue, left, and asked for but not used."""
+"""Findings on time: in the queue, and asked for but not used."""
 
 from __future__ import annotations
 
@@ -9,58 +9,7 @@ from hpcwatch.findings import Finding, Scope, Severity, rule
 from hpcwatch.findings.directives import rounded_up_s, walltime
 from hpcwatch.findings.shared import Told, between
 from hpcwatch.schedulers import JobState
-from hpcwatch.units import format_clock, format_pct, format_seconds
-
-
-@rule("will-not-finish", margins={"left_share": 0.02}, is_of_job=True)
-def will_not_finish(
-    scope: Scope,
-    *,
-    left_share: float = 0.1,
-    critical_left_s: float = 600.0,
-) -> Iterator[Finding]:
-    """Under 10 % of the walltime are left; critical if that is under 10 min, or it was not enough.
-
-    The scheduler kills what still runs at its end. Of a program that does not say how far it is,
-    nobody can tell whether it will be done. Where the job's start is not known, the run's own
-    counts, which is later.
-    Source: our own. Override: [findings.will-not-finish] left_share, critical_left_s.
-    """
-    job = scope.job
-    if job is None or job.walltime_s is None or job.walltime_s <= 0:
-        return
-    started_s = job.started_at_s or scope.started_at_s
-    if not scope.is_live:
-        if job.state is JobState.TIMEOUT:
-            yield _was_killed(scope, job.walltime_s, started_s)
-        return
-    left_s = max(started_s + job.walltime_s - scope.end_s, 0.0)
-    if not left_s < left_share * job.walltime_s:
-        return
-    clock = time.strftime("%H:%M", time.localtime(started_s + job.walltime_s))
-    told = Told(
-        rule="will-not-finish",
-        severity=Severity.CRITICAL if left_s < critical_left_s else Severity.WARNING,
-        title=f"{format_seconds(left_s)} of its walltime left: it ends at {clock}",
-        evidence={"left_s": left_s, "walltime_s": job.walltime_s},
-        advice="What runs then is killed. Save a checkpoint now; next time ask for 1.2 times what "
-        "it takes.",
-    )
-    yield between(scope.end_s, 0.0, scope.whole_host, told)
-
-
-def _was_killed(scope: Scope, walltime_s: int, started_s: float) -> Finding:
-    needed_s = rounded_up_s(1.5 * walltime_s)
-    told = Told(
-        rule="will-not-finish",
-        severity=Severity.CRITICAL,
-        title=f"did not finish: killed when its {format_clock(walltime_s)} were over",
-        evidence={"walltime_s": walltime_s},
-        advice="How much was missing is not known: ask for half as much again, or let it write "
-        "checkpoints and go on from them in a second job.",
-        directives=walltime(scope, needed_s),
-    )
-    return between(started_s, float(walltime_s), scope.whole_host, told)
+from hpcwatch.units import format_clock, format_pct
 
 
 @rule("walltime-over-asked", accuses=True, is_of_job=True)

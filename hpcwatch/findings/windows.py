@@ -7,11 +7,12 @@ nor counts for it; a stretch of which less than 80 % is known is none.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from hpcwatch.findings import ENOUGH, Scope, host_slack_s
-from hpcwatch.timeline import HostTimeline, Part
+from hpcwatch.timeline import HostTimeline
+from hpcwatch.timeline.columns import Part
 
 State = bool | None
 
@@ -92,15 +93,32 @@ def busiest(part: Part, length_s: float) -> float:
 
     NaN if nothing is known.
     """
-    rows = [(s, m) for s, m in zip(part.span_s, part.mean, strict=True) if m == m]
-    most, known_s, area, first = part.average(), 0.0, 0.0, 0
-    for span_s, mean in rows:
+    return max([part.average(), *(mean for _, mean in _windows(part, length_s))])
+
+
+def judged_stretch(scope: Scope, part: Part, length_s: float) -> Stretch:
+    """Return the stretch that a rule on a mean speaks of: live what it looks at, else the busiest.
+
+    All of it if less than ``length_s`` is known.
+    """
+    whole = Stretch(part.at_s[0] - part.span_s[0], part.at_s[-1])
+    if scope.is_live:
+        return whole
+    found = max(_windows(part, length_s), key=lambda one: one[1], default=(whole, 0.0))
+    return found[0]
+
+
+def _windows(part: Part, length_s: float) -> Iterator[tuple[Stretch, float]]:
+    """Yield every stretch of samples with ``length_s`` of known time, and its mean."""
+    rows = zip(part.at_s, part.span_s, part.mean, strict=True)
+    known = [row for row in rows if row[2] == row[2]]
+    known_s, area, first = 0.0, 0.0, 0
+    for at_s, span_s, mean in known:
         known_s += span_s
         area += span_s * mean
-        while known_s - rows[first][0] >= length_s:
-            known_s -= rows[first][0]
-            area -= rows[first][0] * rows[first][1]
+        while known_s - known[first][1] >= length_s:
+            known_s -= known[first][1]
+            area -= known[first][1] * known[first][2]
             first += 1
         if known_s >= length_s:
-            most = max(most, area / known_s)
-    return most
+            yield Stretch(known[first][0] - known[first][1], at_s), area / known_s

@@ -7,11 +7,70 @@ ValueError. Used where recordings and probes' lines are read, and once by a prob
 import enum
 import math
 import typing
+from itertools import chain
+from operator import itemgetter
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 Check = Callable[[Any], Any]
 
-_FIELDS: Dict[type, List[Tuple[str, Check]]] = {}
+_MISSING: Any = object()
+_MOST_SHAPES = 1000  # of a record: there are as many as its fields can be known or unknown together
+
+
+class _Plan:
+    """How a record is built.
+
+    A recording has millions of values, and its lines are alike: once a record's values were
+    checked one by one, others of the very same types need no such look, but at its numbers.
+    """
+
+    def __init__(self, record: Any, names: Optional[Dict[str, Any]]) -> None:
+        hints = typing.get_type_hints(record, localns=names)
+        defaults = getattr(record, "_field_defaults", {})
+        self.record = record
+        self.names = record._fields
+        self.defaults = [defaults.get(name, _MISSING) for name in record._fields]
+        self.checks = [(name, _checker(hints[name])) for name in record._fields]
+        self.inner = [
+            (index, check)
+            for index, (name, check) in enumerate(self.checks)
+            if not _is_simple(hints[name])
+        ]
+        """Fields that hold records or collections: what is in them is always checked."""
+        self.shapes: Dict[Tuple[type, ...], Optional[Callable[[Any], Tuple[Any, ...]]]] = {}
+        """Types of values that fit -> what picks the numbers out; None if there are none."""
+
+    def build(self, plain: Any) -> Any:
+        """Build the record from a dict. Raises TypeError or ValueError."""
+        if not isinstance(plain, dict):
+            raise TypeError("%s is no object" % self.record.__name__)
+        values = list(map(plain.get, self.names, self.defaults))
+        for index, check in self.inner:
+            if values[index] is not self.defaults[index]:
+                values[index] = check(values[index])
+        shape = tuple(map(type, values))
+        if shape not in self.shapes:
+            return self._learn(plain, shape)
+        numbers = self.shapes[shape]
+        if numbers is not None and not _is_finite(numbers(values)):
+            return self._slowly(plain)
+        return tuple.__new__(self.record, values)
+
+    def _slowly(self, plain: Dict[str, Any]) -> Any:
+        return self.record(
+            **{name: check(plain[name]) for name, check in self.checks if name in plain}
+        )
+
+    def _learn(self, plain: Dict[str, Any], shape: Tuple[type, ...]) -> Any:
+        made = self._slowly(plain)
+        places = [index for index, kind in enumerate(shape) if kind in _NUMBERS]
+        if len(self.shapes) < _MOST_SHAPES:
+            # Of one place alone itemgetter gives no tuple.
+            self.shapes[shape] = itemgetter(places[0], *places) if places else None
+        return made
+
+
+_PLANS: Dict[type, _Plan] = {}
 
 
 def build(record: Any, plain: Any, names: Optional[Dict[str, Any]] = None) -> Any:
@@ -19,13 +78,25 @@ def build(record: Any, plain: Any, names: Optional[Dict[str, Any]] = None) -> An
 
     ``names`` are those in its annotations that its module imports for the type checker only.
     """
-    if not isinstance(plain, dict):
-        raise TypeError("%s is no object" % record.__name__)
-    fields = _FIELDS.get(record)
-    if fields is None:
-        hints = typing.get_type_hints(record, localns=names)
-        fields = _FIELDS[record] = [(name, _checker(hints[name])) for name in record._fields]
-    return record(**{name: check(plain[name]) for name, check in fields if name in plain})
+    return (_PLANS.get(record) or _plan(record, names)).build(plain)
+
+
+def _plan(record: Any, names: Optional[Dict[str, Any]] = None) -> _Plan:
+    if record not in _PLANS:
+        _PLANS[record] = _Plan(record, names)
+    return _PLANS[record]
+
+
+def _is_simple(hint: Any) -> bool:
+    """Return True for a text, a number, a truth value, also one that may be unknown."""
+    return hint in _SIMPLE or _optional(hint) in _SIMPLE
+
+
+def _optional(hint: Any) -> Any:
+    """Return what a value is annotated as if it may also be None; else None."""
+    arguments: Tuple[Any, ...] = getattr(hint, "__args__", None) or ()
+    others = [argument for argument in arguments if argument is not type(None)]
+    return others[0] if len(others) == 1 and len(arguments) == 2 else None
 
 
 def _checker(hint: Any) -> Check:
@@ -33,29 +104,39 @@ def _checker(hint: Any) -> Check:
     if hint in _SIMPLE:
         return _SIMPLE[hint]
     if hasattr(hint, "_fields"):
-        return lambda value: build(hint, value)
+        return _plan(hint).build
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return hint
     # Python 3.6 has ``List`` for the origin of ``List[int]``, and the type itself beside it.
     origin: Any = getattr(hint, "__extra__", None) or getattr(hint, "__origin__", None)
-    arguments: Tuple[Any, ...] = getattr(hint, "__args__", ())
-    others = [argument for argument in arguments if argument is not type(None)]
     if origin in _CONTAINERS:
-        return _CONTAINERS[origin](arguments)
-    if len(others) == 1 and len(arguments) == 2:  # Optional
-        inner = _checker(others[0])
+        return _CONTAINERS[origin](getattr(hint, "__args__", ()))
+    optional = _optional(hint)
+    if optional is not None:
+        inner = _checker(optional)
         return lambda value: None if value is None else inner(value)
     raise TypeError("no checker for %r" % (hint,))
 
 
 def _list_checker(arguments: Tuple[Any, ...]) -> Check:
     item = _checker(arguments[0])
-    return lambda value: [item(one) for one in _list(value)]
+    if arguments[0] is not float:
+        return lambda value: [item(one) for one in _list(value)]
+    return lambda value: value if _are_numbers(_list(value)) else [item(one) for one in value]
 
 
 def _dict_checker(arguments: Tuple[Any, ...]) -> Check:
     item = _checker(arguments[1])
-    return lambda value: {_str(key): item(one) for key, one in _dict(value).items()}
+    if arguments[1] != _EXTREMES:
+        return lambda value: {_str(key): item(one) for key, one in _dict(value).items()}
+
+    def check(value: Any) -> Any:
+        rows = list(_dict(value).values())
+        if not _are_extremes(rows):
+            rows = [item(one) for one in rows]
+        return dict(zip(map(_str, value), map(tuple, rows)))
+
+    return check
 
 
 def _tuple_checker(arguments: Tuple[Any, ...]) -> Check:
@@ -71,10 +152,32 @@ def _tuple_checker(arguments: Tuple[Any, ...]) -> Check:
     return check
 
 
+def _are_extremes(rows: List[Any]) -> bool:
+    """Return True if all are lists of three numbers: quicker than to look at each."""
+    return (
+        set(map(type, rows)) <= {list}
+        and set(map(len, rows)) <= {3}
+        and _are_numbers(list(chain.from_iterable(rows)))
+    )
+
+
+def _are_numbers(values: List[Any]) -> bool:
+    """Return True if all are finite numbers: quicker than to look at each."""
+    return _NUMBERS.issuperset(map(type, values)) and _is_finite(values)
+
+
+def _is_finite(numbers: typing.Sequence[Any]) -> bool:
+    """Return True if all numbers are; False also for some whose sum is too large to tell."""
+    try:
+        return math.isfinite(sum(numbers))
+    except OverflowError:
+        return False
+
+
 def _float(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError("%r is no number" % (value,))
-    if not math.isfinite(value):
+    if not _is_finite((value,)):
         raise ValueError("%r is no number" % (value,))
     return value
 
@@ -82,6 +185,8 @@ def _float(value: Any) -> Any:
 def _int(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError("%r is no whole number" % (value,))
+    if not _is_finite((value,)):  # such as no float can hold
+        raise ValueError("%d digits are no number" % len(str(value)))
     return value
 
 
@@ -109,6 +214,8 @@ def _dict(value: Any) -> Any:
     return value
 
 
+_NUMBERS = frozenset((int, float))
+_EXTREMES = Tuple[float, float, float]
 _SIMPLE: Dict[Any, Check] = {
     Any: lambda value: value,
     float: _float,

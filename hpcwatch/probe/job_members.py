@@ -34,7 +34,7 @@ class JobMembers(Members):
 
     def __init__(self, spec: Spec, proc: str = "/proc", own_pid: Optional[int] = None) -> None:
         self._ids = JobIds(spec.job_ids)
-        self._user_id = _user_id(spec.user)
+        self.owner_id = _user_id(spec.user)
         self._proc = proc
         self._own = own_session(proc, os.getpid() if own_pid is None else own_pid)
         self._shepherds: Set[int] = set()
@@ -85,7 +85,7 @@ class JobMembers(Members):
                 return _SHEPHERD
             if is_in_environment(folder, self._ids):
                 return _SHEPHERD if self._is_moms(tracked) else _ENVIRONMENT
-        if self._way < _USER or _owner_id(folder) != self._user_id:
+        if self._way < _USER or _owner_id(folder) != self.owner_id:
             return None
         return None if is_watcher(tracked.stat.name, folder) else _USER
 

@@ -18,7 +18,7 @@ class Listing:
         self._proc = proc
         self._biggest: List[Tracked] = []
         self._users: Dict[int, str] = {}
-        self._boot_s = _boot_time_s(proc)
+        self._boot_s = boot_time_s(proc)
 
     def largest(self, table: ProcessTable, count: int, also: Iterable[int] = ()) -> List[Process]:
         """Name the ``count`` processes that used most CPU since last asked, and by memory.
@@ -89,12 +89,13 @@ class Listing:
                 except OSError:
                     return None
             if number not in self._users:
-                self._users[number] = _login_name(number)
+                self._users[number] = login_name(number)
             tracked.user = self._users[number]
         return tracked.user
 
 
-def _login_name(number: int) -> str:
+def login_name(number: int) -> str:
+    """Return what a user is called, the number itself if the node does not know it."""
     import pwd
 
     try:
@@ -103,7 +104,7 @@ def _login_name(number: int) -> str:
         return str(number)
 
 
-def _boot_time_s(proc: str) -> Optional[float]:
+def boot_time_s(proc: str) -> Optional[float]:
     """Return the node's boot time in seconds since the epoch."""
     try:
         return time.time() - float(read(proc + "/uptime").split()[0])

@@ -1,6 +1,6 @@
 """Which of a node's processes are the job's. A child of one that is, always is, too."""
 
-from typing import Dict, Set
+from typing import Dict, Optional, Set
 
 from .tracked import Tracked
 
@@ -9,6 +9,8 @@ class Members:
     """Decides which processes are the job's by themselves, not by descent."""
 
     found_by = ""
+    owner_id: Optional[int] = None
+    """Number of the user whose job it is, if it is anybody's."""
     is_below_us = True
     """What ends is waited for by ourselves, in the end: the kernel tells us what it used."""
 

@@ -22,16 +22,20 @@ from .members import Members, Tree
 from .memory import MemoryReader
 from .procfs import TICK_S, parse_table, read
 from .procs import ProcessTable
-from .schema import Cgroup, Gpu, JobUse, Node, Process, Sample
+from .schema import Cgroup, Gpu, JobUse, Node, Process, Sample, Stranger
 from .totals import Reaped
 
 if TYPE_CHECKING:
     from .gpu import GpuReader
     from .gpu_job import GpuJob
+    from .home import Home, HomeReader
     from .node import NodeReader
     from .spec import Spec
+    from .strangers import Strangers
 
 LISTED_PROCESSES = 8  # by CPU, and as many by memory
+_CERTAIN = ("cgroup", "shepherd", "environment")
+"""How processes were found if none of the others on the node is the job's."""
 
 
 class Target(NamedTuple):
@@ -76,6 +80,9 @@ class Probe:
         self._table = ProcessTable(self._members, excluded)
         self._listing = Listing()
         self._node: Optional[NodeReader] = None
+        self._home: Optional[HomeReader] = None
+        self._is_homeless = False
+        self._strangers: Optional[Strangers] = None
         self._gpu: Optional[GpuReader] = None
         self._gpu_job: Optional[GpuJob] = None
         self._is_without_gpus = False
@@ -93,6 +100,7 @@ class Probe:
         if is_full:
             job = self._describe_gpus(job, gpus, errors)
         node = self._read_node(errors) if is_full else _memory_only()
+        strangers = self._read_strangers(node, job, uptime_s, errors)
         return Sample(
             host=self._host,
             at_s=at_s,
@@ -103,6 +111,7 @@ class Probe:
             processes=processes,
             gpus=gpus,
             errors=errors or None,
+            strangers=strangers,
         )
 
     def _read_node(self, errors: Dict[str, str]) -> Optional[Node]:
@@ -111,9 +120,44 @@ class Probe:
                 from .node import NodeReader
 
                 self._node = NodeReader()
-            return self._node.read(errors)
+            node = self._node.read(errors)
+            home = self._read_home(errors)
+            return node if home is None else node._replace(**home._asdict())
         except Exception as error:  # no psutil for this Python, a broken /proc: the rest goes on
             errors["node"] = "%s: %s" % (type(error).__name__, error)
+            return None
+
+    def _read_home(self, errors: Dict[str, str]) -> "Optional[Home]":
+        """Read the file system that holds the home; the job's first process tells where it is."""
+        try:
+            if self._home is None and not self._is_homeless:
+                owner_id = self._members.owner_id
+                known = () if owner_id is None else self._table.tracked
+                pid = self._root_pid or next(iter(known), None)
+                if pid is not None:
+                    from .home import reader_of
+
+                    self._home = reader_of(pid, owner_id)
+                    self._is_homeless = self._home is None  # not asked again: it may be dear
+            return None if self._home is None else self._home.read(errors)
+        except Exception as error:
+            errors["home"] = "%s: %s" % (type(error).__name__, error)
+            return None
+
+    def _read_strangers(
+        self, node: Optional[Node], job: Optional[JobUse], at_s: float, errors: Dict[str, str]
+    ) -> Optional[List[Stranger]]:
+        """Name who else is busy, where it is certain which processes are the job's."""
+        if node is None or job is None or job.found_by not in _CERTAIN:
+            return None
+        try:
+            if self._strangers is None:
+                from .strangers import Strangers
+
+                self._strangers = Strangers(self._members.owner_id)
+            return self._strangers.read(at_s, node, job, self._table, errors)
+        except Exception as error:
+            errors["strangers"] = "%s: %s" % (type(error).__name__, error)
             return None
 
     def _read_gpus(self, errors: Dict[str, str]) -> Optional[List[Gpu]]:

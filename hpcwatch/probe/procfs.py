@@ -111,6 +111,8 @@ class Mount(NamedTuple):
     point: str
     kind: str
     options: str
+    source: str = ""
+    """The device, or server and export."""
 
 
 class KeptFile:
@@ -140,8 +142,10 @@ def parse_mounts(raw: bytes) -> List[Mount]:
         left, dash, right = line.partition(" - ")
         fields, rest = left.split(" "), right.split(" ")
         if dash and len(fields) > 4 and rest:
+            source = _unescape(rest[1]) if len(rest) > 1 else ""
             options = rest[2] if len(rest) > 2 else ""
-            mounts.append(Mount(_unescape(fields[3]), _unescape(fields[4]), rest[0], options))
+            place = _unescape(fields[3]), _unescape(fields[4])
+            mounts.append(Mount(*place, rest[0], options, source))
     return mounts
 
 

@@ -40,6 +40,14 @@ class Node(NamedTuple):
     disk_written_bytes: Optional[int] = None
     net_received_bytes: Optional[int] = None
     net_sent_bytes: Optional[int] = None
+    home_mount: Optional[str] = None
+    """Where the file system is mounted that holds the owner's home."""
+    home_kind: Optional[str] = None
+    """Its type: ``nfs4``, ``ext4``."""
+    home_read_bytes: Optional[int] = None
+    """Counter: what everybody on the node got from that file system's servers. On a local disk
+    there are none: unknown."""
+    home_written_bytes: Optional[int] = None
 
 
 class Cgroup(NamedTuple):
@@ -130,6 +138,19 @@ class Process(NamedTuple):
     read_bytes: Optional[int] = None
     written_bytes: Optional[int] = None
     allowed_cores: Optional[int] = None
+
+
+class Stranger(NamedTuple):
+    """A busy process that is not the job's: another user's, or one of its owner's own."""
+
+    pid: int
+    name: str
+    user: str
+    """Whose it is: a login name, or a number where it has none."""
+    is_owners: bool
+    started_at_s: Optional[float] = None
+    cpu_user_s: Optional[float] = None
+    cpu_system_s: Optional[float] = None
 
 
 class GpuProcess(NamedTuple):
@@ -282,6 +303,9 @@ class Sample(NamedTuple):
     errors: Optional[Dict[str, str]] = None
     """Reader -> why it failed."""
     window: Optional[Window] = None
+    strangers: Optional[List[Stranger]] = None
+    """The busiest that are not the job's, if the node is busier than the job by half a core; None
+    where it is not known for certain which processes are the job's."""
 
 
 def to_plain(value: Any) -> Any:

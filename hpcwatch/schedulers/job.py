@@ -169,6 +169,8 @@ class Job(NamedTuple):
     vmem_bytes: int | None = None
     pmem_bytes: int | None = None
     """Asked for each process."""
+    pvmem_bytes: int | None = None
+    """Virtual, for each process."""
     allocation: tuple[JobNode, ...] = ()
     usage: Usage | None = None
     submitted_at_s: float | None = None

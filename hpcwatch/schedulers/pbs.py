@@ -83,6 +83,7 @@ def job_from(
         nodes_count=record.count("Resource_List.nodect"),
         vmem_bytes=record.bytes("Resource_List.vmem"),
         pmem_bytes=record.bytes("Resource_List.pmem"),
+        pvmem_bytes=record.bytes("Resource_List.pvmem"),
         allocation=allocation,
         submitted_at_s=record.when("qtime", "ctime"),
         eligible_at_s=record.when("Execution_Time", "etime"),

@@ -169,6 +169,12 @@ def is_done(attempts: list[Attempt]) -> bool:
     return last is not None and last.ended is not None and last.ended.is_final
 
 
+def is_unknown(attempts: list[Attempt]) -> bool:
+    """Tell whether a task was begun and nobody knows how it ended, or that it has not ended."""
+    last = verdict(attempts)
+    return last is not None and last.ended is None
+
+
 def _read(path: str, record: Any) -> Any:
     try:
         with open(path, encoding="utf-8") as stream:

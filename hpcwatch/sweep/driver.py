@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 from hpcwatch.errors import HpcwatchError
 from hpcwatch.sweep import engine, joblog, slots
-from hpcwatch.sweep.attempts import Attempt, Attempts, is_done, verdict
+from hpcwatch.sweep.attempts import Attempt, Attempts, is_done, is_unknown, verdict
 from hpcwatch.sweep.picture import Picture, Place
 from hpcwatch.sweep.plan import Plan, Task
 from hpcwatch.sweep.results import tail
@@ -48,6 +48,7 @@ class Driver:
         self._started_at_s = time.time()
         self._strikes = dict.fromkeys(counts, 0)
         self._trouble: dict[str, str] = {}
+        self._lost: set[tuple[int, int]] = set()
         self._joblog_offset = 0
         self._is_stopping = False
         self._stop_count = 0
@@ -84,7 +85,7 @@ class Driver:
         ]
         return Picture(
             self._plan, self._tasks, places, self._known, self._folder,
-            self._started_at_s, time.time(), is_over,
+            self._started_at_s, time.time(), is_over, self._cut_off(),
         )  # fmt: skip
 
     def _due(self) -> set[int]:
@@ -94,10 +95,21 @@ class Driver:
     def _is_due(self, number: int) -> bool:
         some, used = self._known.get(number, []), self._used(number)
         if used == 0:
-            return not is_done(some)
+            return not is_done(some) and not is_unknown(some)
         last = verdict(some)
         is_good = last is not None and last.ended is not None and last.ended.is_good
         return not is_good and used <= self._plan.retries_count
+
+    def _cut_off(self) -> frozenset[int]:
+        """Return the tasks of which nobody will hear: begun before us, or their connection ended.
+
+        One that GNU parallel begins anew has another attempt then.
+        """
+        return frozenset(
+            number
+            for number, some in self._known.items()
+            if is_unknown(some) and (self._used(number) == 0 or _key(some[-1]) in self._lost)
+        )
 
     def _used(self, number: int) -> int:
         """Return how often a task was started since we began."""
@@ -195,6 +207,7 @@ class Driver:
             return
         name = self._hosts[row.host].name
         self._known[row.seq] = self._attempts.of(row.seq)
+        self._lost.update(map(_key, self._known[row.seq]))
         if any(one.started.host == name for one in self._known[row.seq]):
             return
         self._strikes[row.host] += 1
@@ -205,6 +218,10 @@ class Driver:
             if not self._counts:
                 raise HpcwatchError("no host can start a task", self._trouble[row.host])
             engine.write_logins(self._folder, self._counts)
+
+
+def _key(attempt: Attempt) -> tuple[int, int]:
+    return attempt.started.task, attempt.started.attempt
 
 
 def _rows(text: str) -> list[joblog.Row]:

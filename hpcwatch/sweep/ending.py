@@ -10,8 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 
+from hpcwatch.sweep.lease import LOOK_S, Lease
+
+SWEEP_VARIABLE, TASK_VARIABLE = "HPCWATCH_SWEEP", "HPCWATCH_SWEEP_TASK"
+"""What a program has in its environment: the sweep's id, and its attempt (``7:1``)."""
 GRACE_S = 4.0  # the whole sweep ends within 10 s, a connection's end takes its part of it
-_LOOK_S = 5.0
 _LATE_S = 0.25
 
 
@@ -62,9 +65,7 @@ def is_wanted_now(channel: int, signals: Collection[signal.Signals]) -> bool:
     GNU parallel signals a task's whole family at once; the program may die before we hear of it.
     The signals have to be blocked.
     """
-    poll = select.poll()
-    poll.register(channel, 0)
-    return signal.sigtimedwait(signals, _LATE_S) is not None or bool(poll.poll(0))
+    return signal.sigtimedwait(signals, _LATE_S) is not None or is_alone(channel)
 
 
 def _has_ended(pid: int) -> bool:
@@ -75,13 +76,21 @@ def _has_ended(pid: int) -> bool:
         return True
 
 
-def watch(ending: Ending, channel: int, is_superseded: Callable[[], bool]) -> None:
+def watch(ending: Ending, channel: int, lease: Lease) -> None:
     """End the program when nobody reads the channel any more, or when another took its place."""
     poll = select.poll()
     poll.register(channel, 0)  # errors and hang-ups are always told
     while not (ending.reason or ending.came_late):
-        if poll.poll(_LOOK_S * 1000) or is_superseded():
+        if poll.poll(LOOK_S * 1000) or lease.is_lost:
             ending.begin("stopped")
+        lease.keep(lambda: ending.begin("stopped"))
+
+
+def is_alone(channel: int) -> bool:
+    """Tell whether nobody reads the channel any more."""
+    poll = select.poll()
+    poll.register(channel, 0)
+    return bool(poll.poll(0))
 
 
 def end_attempts(pids: Mapping[int, int]) -> None:
@@ -97,6 +106,31 @@ def end_attempts(pids: Mapping[int, int]) -> None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(one, signal.SIGKILL)
         time.sleep(0.05)
+
+
+def end_left(sweep_id: str, marks: Collection[str]) -> None:
+    """Kill the programs of attempts whose monitors are gone; return when all are gone.
+
+    ``marks`` are those of the attempts, as their programs have them in TASK_VARIABLE.
+    """
+    while left := _marked(sweep_id, marks):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def _marked(sweep_id: str, marks: Collection[str]) -> list[int]:
+    wanted = {f"{TASK_VARIABLE}={mark}".encode() for mark in marks}
+    sweep = f"{SWEEP_VARIABLE}={sweep_id}".encode()
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as stream:
+                words = stream.read().split(b"\0")
+                if sweep in words and not wanted.isdisjoint(words):
+                    found.append(int(name))
+    return found
 
 
 def descendants(root: int) -> set[int]:

@@ -24,6 +24,7 @@ from hpcwatch.sweep.joblog import HEAD, Row
 from hpcwatch.sweep.plan import write_whole
 
 JOBLOG_FILE, LOGINS_FILE, LOG_FILE, LAUNCHER_FILE = "joblog", "hosts", "engine.log", "task.py"
+PATIENT_FILE = "patient.sh"
 
 _SSH = (
     *("-o", "BatchMode=yes"),
@@ -36,6 +37,9 @@ _EXIT_LOST = 255
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _libc = ctypes.CDLL(None)
 _LAUNCHER = """\
+import gc
+
+gc.disable()  # a task that lasts turns it on; the others end before it is worth its time
 import os
 import sys
 
@@ -46,6 +50,26 @@ code = main({folder!r}, sys.argv[1:])
 sys.stdout.flush()
 sys.stderr.flush()
 os._exit(code)
+"""
+
+_PATIENT = """\
+#!/bin/sh
+# An sshd with too many others logging in closes a connection before anything has begun
+# (sshd_config, MaxStartups): then try again.
+exec 3>&1
+try=0
+while :; do
+    said=$("$@" 2>&1 >&3)
+    code=$?
+    try=$((try + 1))
+    case $code:$said in
+    255:*_exchange_identification*) [ $try -lt 60 ] || break ;;
+    *) break ;;
+    esac
+    sleep 0.$((($$ + try * 3) % 7 + 3))
+done
+[ -z "$said" ] || printf '%s\\n' "$said" >&2
+exit $code
 """
 
 
@@ -70,6 +94,7 @@ def prepare(folder: str) -> None:
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     text = _LAUNCHER.format(package=package, folder=folder)
     write_whole(os.path.join(folder, LAUNCHER_FILE), text)
+    write_whole(os.path.join(folder, PATIENT_FILE), _PATIENT)
 
 
 def task_line(folder: str, *words: str) -> str:
@@ -122,7 +147,7 @@ class Engine:
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         with open(os.path.join(folder, LOG_FILE), "ab") as log:
             self._process = subprocess.Popen(
-                parallel(*options, "--null"),
+                parallel(*options, "--null", patient=os.path.join(folder, PATIENT_FILE)),
                 stdin=subprocess.PIPE,
                 stdout=write_end,
                 stderr=log,
@@ -210,11 +235,15 @@ class Engine:
         os.close(self.channel)
 
 
-def parallel(*options: str) -> list[str]:
-    """Return a command line of GNU parallel, free of what the user's own settings would change."""
+def parallel(*options: str, patient: str | None = None) -> list[str]:
+    """Return a command line of GNU parallel, free of what the user's own settings would change.
+
+    ``patient`` is the script through which many connections at a time are made.
+    """
     remote = shlex.split(os.environ.get("PARALLEL_SSH", "ssh"))
     if os.path.basename(remote[0]) == "ssh":
         remote[1:1] = _SSH
+        remote[:0] = ["sh", patient] if patient is not None else []
     return ["parallel", "--plain", "--will-cite", "--ssh", shlex.join(remote), *options]
 
 

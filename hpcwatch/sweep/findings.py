@@ -5,19 +5,26 @@ As with all findings, a rule's keyword defaults are its thresholds and its docst
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import median
+from typing import Any
 
 from hpcwatch.findings import Finding, Severity
 from hpcwatch.sweep.outcome import Bar, Outcome
+from hpcwatch.sweep.sharing import Sharing
 from hpcwatch.units import format_pct, format_seconds
 
 Rule = Callable[..., Iterator[Finding]]
 
 
-def evaluate(outcome: Outcome) -> list[Finding]:
-    """Ask all rules, worst first."""
-    found = [finding for rule in RULES.values() for finding in rule(outcome)]
+def evaluate(
+    outcome: Outcome, thresholds: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[Finding]:
+    """Ask all rules, worst first. ``thresholds`` are rule -> keyword -> value."""
+    own = thresholds or {}
+    found = [
+        finding for name, rule in RULES.items() for finding in rule(outcome, **own.get(name, {}))
+    ]
     return sorted(found, key=lambda one: (-one.severity, one.key))
 
 
@@ -31,8 +38,13 @@ def sweep_tail(
 ) -> Iterator[Finding]:
     """At the end of the sweep few slots were busy: a long task started late, the others waited.
 
-    The last ``tail_share`` of the sweep's time used less than ``busy_share`` of its slots. Started
-    longest first, the same tasks end together.
+    The last ``tail_share`` of the sweep's time used less than ``busy_share`` of its slots; asked of
+    sweeps of ``least_s`` and ``least_tasks_count`` or more. Started longest first, the same tasks
+    end together.
+
+    Source: our own.
+
+    Override: [findings.sweep-tail] tail_share, busy_share, least_s, least_tasks_count.
     """
     length_s = outcome.end_s - outcome.start_s
     is_small = length_s < least_s or len(outcome.bars) < least_tasks_count
@@ -68,9 +80,15 @@ def sweep_slow_host(
 ) -> Iterator[Finding]:
     """A host whose tasks take longer, or fail more often, than those of the others.
 
-    Its median task took more than ``slower`` times the median of all others, or its share of
-    failures is ``failures_ratio`` times the others'. Tasks differ: with few of them, or with the
-    long ones on one host by chance, this may accuse a sound host.
+    Its median task took more than ``slower`` times the median of all others, or it has
+    ``least_failures_count`` failures and a share of them that is ``failures_ratio`` times the
+    others'. Asked where it and the others ran ``least_tasks_count`` each. Tasks differ: with few of
+    them, or with the long ones on one host by chance, this may accuse a sound host.
+
+    Source: our own.
+
+    Override: [findings.sweep-slow-host] slower, least_tasks_count, failures_ratio,
+    least_failures_count.
     """
     for host in dict.fromkeys(bar.host for bar in outcome.bars):
         own = [bar for bar in outcome.bars if bar.host == host]
@@ -101,37 +119,87 @@ def sweep_slow_host(
 
 
 def sweep_gpu_collision(outcome: Outcome, *, least_s: float = 60.0) -> Iterator[Finding]:
-    """Two tasks shared a GPU while another GPU of the same host had none.
+    """Two tasks shared a GPU while another GPU of the same host idled.
 
-    GNU parallel's ``{%}`` counts slots over all hosts, so CUDA_VISIBLE_DEVICES made from it sends
-    tasks of one host to the same device. ``--slots per-gpu`` gives each task one of its own.
+    For ``least_s`` or longer, as the tasks' recordings show it: processes of both on one device
+    that works, another device of the job at 0. Where nothing is recorded, by the one device that
+    each task was given, if another one that tasks get had none at that time. GNU parallel's ``{%}``
+    counts slots over all hosts, so CUDA_VISIBLE_DEVICES made from it sends tasks of one host to the
+    same device. ``--slots per-gpu`` gives each task one of its own.
+
+    Source: measured on GNU parallel; the minute is our own.
+
+    Override: [findings.sweep-gpu-collision] least_s.
     """
-    devices = {place.name: place.devices_count for place in outcome.places}
-    on_devices = [bar for bar in outcome.bars if bar.device is not None]
-    for host in dict.fromkeys(bar.host for bar in on_devices):
-        own = [bar for bar in on_devices if bar.host == host]
-        shared_s = 0.0
-        worst: Bar | None = None
-        for index, bar in enumerate(own):
-            for other in own[index + 1 :]:
-                if other.device != bar.device:
-                    continue
-                both_s = min(bar.end_s, other.end_s) - max(bar.start_s, other.start_s)
-                at_s = max(bar.start_s, other.start_s)
-                used = {one.device for one in own if one.start_s <= at_s < one.end_s}
-                if both_s > shared_s and len(used) < devices.get(host, 0):
-                    shared_s, worst = both_s, bar
-        if worst is not None and shared_s >= least_s:
-            yield _finding(
-                "sweep-gpu-collision",
-                Severity.CRITICAL,
-                host,
-                worst.start_s,
-                shared_s,
-                f"Two tasks shared GPU {worst.device} of {host}, another GPU had none",
-                {"shared_s": shared_s, "device": str(worst.device)},
-                "Give each task a GPU of its own: --slots per-gpu.",
+    has_own = any(bar.device is not None for bar in outcome.bars)
+    found: dict[str, Sharing] = {}
+    for one in [*outcome.sharings, *_given_twice(outcome)]:
+        if one.shared_s >= least_s and one.shared_s > getattr(found.get(one.host), "shared_s", 0.0):
+            found[one.host] = one
+    for host, one in found.items():
+        advice = "Give each task a GPU of its own: --slots per-gpu."
+        if outcome.sharings and has_own:
+            advice = (
+                "Each task was given a GPU of its own: let the program use the one that"
+                " CUDA_VISIBLE_DEVICES names, and choose none itself."
             )
+        tasks = " and ".join(map(str, one.tasks[:2]))
+        if len(one.tasks) > 2:
+            tasks = f"{one.tasks[0]}, {one.tasks[1]} and {len(one.tasks) - 2} more"
+        yield _finding(
+            "sweep-gpu-collision",
+            Severity.CRITICAL,
+            host,
+            one.start_s,
+            one.shared_s,
+            f"Tasks {tasks} shared {one.device} of {host} for {format_seconds(one.shared_s)},"
+            f" {one.idle} had nothing to do",
+            {"shared_s": one.shared_s, "device": one.device, "idle": one.idle},
+            advice,
+        )
+
+
+def _given_twice(outcome: Outcome) -> Iterator[Sharing]:
+    """Yield where two tasks were given one device while another one had none."""
+    counts = {place.name: place.devices_count for place in outcome.places}
+    given: dict[str, list[Bar]] = {}
+    for bar in outcome.bars:
+        if bar.device is not None:
+            given.setdefault(bar.host, []).append(bar)
+    for host, bars in given.items():
+        names = list(dict.fromkeys(bar.device or "" for bar in bars))
+        yield from _stretches(host, bars, names, max(counts.get(host, 0), len(names)))
+
+
+def _stretches(
+    host: str, bars: Sequence[Bar], names: Sequence[str], count: int
+) -> Iterator[Sharing]:
+    """Yield each stretch in which several bars were on a device and some other one had none."""
+    changes = [(bar.start_s, True, bar) for bar in bars] + [(bar.end_s, False, bar) for bar in bars]
+    changes.sort(key=lambda change: change[:2])  # what ends makes room for what begins
+    on: dict[str, set[int]] = {name: set() for name in names}
+    open_ones: dict[str, Sharing] = {}
+    for place, (at_s, begins, bar) in enumerate(changes):
+        tasks = on[bar.device or ""]
+        (tasks.add if begins else tasks.discard)(bar.task)
+        if place + 1 < len(changes) and changes[place + 1][0] == at_s:
+            continue
+        free = [name for name in names if not on[name]]
+        has_free = sum(map(bool, on.values())) < count
+        for name in names:
+            if has_free and len(on[name]) > 1:
+                one = open_ones.get(name)
+                idle = _gpu(free[0]) if free else "another GPU"
+                known = one or Sharing(host, _gpu(name), idle, at_s, 0.0, ())
+                open_ones[name] = known._replace(tasks=tuple(sorted({*known.tasks, *on[name]})))
+            elif name in open_ones:
+                one = open_ones.pop(name)
+                yield one._replace(shared_s=at_s - one.start_s)
+
+
+def _gpu(name: str) -> str:
+    """Return ``GPU 0``; a UUID says itself what it is."""
+    return f"GPU {name}" if name.isdecimal() else name
 
 
 def sweep_one_per_node(
@@ -139,8 +207,13 @@ def sweep_one_per_node(
 ) -> Iterator[Finding]:
     """Each host ran one task at a time, and that used little of it.
 
-    GNU parallel folds the repeated lines of a node file into one host, so that ``-j 1`` is one task
-    a node however many cores it has.
+    Half of the tasks used less than ``most_share`` of their host's cores, and of its GPU where it
+    has only one, in a sweep of ``least_s`` or more. GNU parallel folds the repeated lines of a node
+    file into one host, so that ``-j 1`` is one task a node however many cores it has.
+
+    Source: measured on GNU parallel; the share is our own.
+
+    Override: [findings.sweep-one-per-node] most_share, least_s.
     """
     length_s = outcome.end_s - outcome.start_s
     if length_s < least_s or any(place.slots_count > 1 for place in outcome.places):
@@ -177,7 +250,12 @@ def sweep_short_tasks(
 ) -> Iterator[Finding]:
     """Tasks are so short that handing them out costs about as much as running them.
 
-    GNU parallel, a connection and the start of a monitor take a good part of a second together.
+    Half of ``least_tasks_count`` or more tasks took less than ``short_s``. GNU parallel, a
+    connection and the start of a monitor take a good part of a second together.
+
+    Source: measured on GNU parallel.
+
+    Override: [findings.sweep-short-tasks] short_s, least_tasks_count.
     """
     walls = [row.wall_s for row in outcome.rows if row.wall_s is not None and row.is_good]
     if len(walls) < least_tasks_count or median(walls) >= short_s:
@@ -202,6 +280,11 @@ RULES: dict[str, Rule] = {
     "sweep-short-tasks": sweep_short_tasks,
 }
 """Name -> rule."""
+
+
+def defaults() -> dict[str, Mapping[str, Any]]:
+    """Return the thresholds of each rule: keyword -> default."""
+    return {name: dict(getattr(rule, "__kwdefaults__", None) or {}) for name, rule in RULES.items()}
 
 
 def _finding(

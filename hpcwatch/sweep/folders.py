@@ -15,6 +15,7 @@ from hpcwatch.sweep import ending, plan
 from hpcwatch.sweep.plan import write_whole
 
 DRIVER_FILE = "driver.json"
+_DOOMED = ".removing-"
 _BEAT_S = 5.0
 _DEAD_S = 30.0
 
@@ -41,6 +42,11 @@ def create(sweep_id: str) -> str:
     return path
 
 
+def doomed_name(sweep_id: str) -> str:
+    """Return what a sweep's folder is called while it is being removed."""
+    return f"{_DOOMED}{sweep_id}"
+
+
 def latest(name: str | None) -> Found:
     """Return the latest sweep, or the latest of a name or an id. Raises HpcwatchError."""
     for found in reversed(every()):
@@ -55,6 +61,8 @@ def every() -> list[Found]:
     found = []
     with contextlib.suppress(OSError):
         for entry in os.scandir(root()):
+            if entry.name.startswith(_DOOMED):
+                continue
             with contextlib.suppress(HpcwatchError):
                 found.append(Found(entry.path, plan.read(entry.path)))
     return sorted(found, key=lambda one: one.plan.made_at_s)
@@ -67,7 +75,10 @@ def driving(folder: str) -> Iterator[None]:
     A driver on another host is told by the file's time, which a living one keeps fresh.
     """
     path = os.path.join(folder, DRIVER_FILE)
-    _require_free(path)
+    driver = driver_of(folder)
+    if driver is not None:
+        hint = "wait for its end, or end it there"
+        raise HpcwatchError(f"this sweep is running on {driver}", hint, EXIT_USAGE)
     own = {"host": os.uname().nodename, "pid": os.getpid()}
     try:
         write_whole(path, json.dumps({**own, "ticks": ending.started_ticks(os.getpid())}))
@@ -89,23 +100,21 @@ def driving(folder: str) -> Iterator[None]:
             os.unlink(path)
 
 
-def _require_free(path: str) -> None:
+def driver_of(folder: str) -> str | None:
+    """Return where a sweep is being driven, ``HOST, process PID``; None if nobody does."""
+    path = os.path.join(folder, DRIVER_FILE)
     try:
         with open(path, encoding="utf-8") as stream:
             other = json.load(stream)
         touched_s = os.stat(path).st_mtime
-    except FileNotFoundError:
-        return
     except (OSError, ValueError):
-        return  # torn: its writer is dead
+        return None  # none, or torn: its writer is dead
     host, pid = str(other.get("host")), other.get("pid")
     if host == os.uname().nodename:
         is_alive = isinstance(pid, int) and ending.started_ticks(pid) == other.get("ticks")
     else:
         is_alive = _now_s(path) - touched_s < _DEAD_S
-    if is_alive:
-        hint = "wait for its end, or end it there"
-        raise HpcwatchError(f"this sweep is running on {host}, process {pid}", hint, EXIT_USAGE)
+    return f"{host}, process {pid}" if is_alive else None
 
 
 def _now_s(path: str) -> float:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.schedulers.hosts import expand_hosts
 from hpcwatch.schedulers.job import Job
-from hpcwatch.sweep import engine, node, slots
+from hpcwatch.sweep import engine, gpus, node, slots
 from hpcwatch.transport.hosts import valid_host
 from hpcwatch.transport.ways import own_hosts
 
@@ -25,6 +25,8 @@ class Answers(NamedTuple):
     hosts: dict[str, slots.Host]
     silent: dict[str, str]
     """Host -> why it is left out."""
+    notes: Sequence[str] = ()
+    """What else was odd, a line each."""
 
 
 def logins(words: Sequence[str], job: Job | None) -> list[str]:
@@ -48,12 +50,18 @@ def logins(words: Sequence[str], job: Job | None) -> list[str]:
     return list(dict.fromkeys(node.HERE if name in here else name for name in names)) or [node.HERE]
 
 
-def ask(folder: str, names: Sequence[str], wants_devices: bool) -> Answers:
+def ask(folder: str, names: Sequence[str], wants_devices: bool, job: Job | None = None) -> Answers:
     """Ask every host what it has, the way tasks will be started on it. Raises HpcwatchError."""
+    told, notes = _told(names, wants_devices, job)
+    try:
+        gpus.write_told(folder, told)
+    except OSError as error:
+        raise HpcwatchError(f"cannot write in {folder}", os_reason(error)) from None
     found: dict[str, slots.Host] = {}
     others = [name for name in names if name != node.HERE]
     if node.HERE in names:
-        found[node.HERE] = node.survey(os.environ, wants_devices)
+        own = gpus.told_of(folder, os.uname().nodename)
+        found[node.HERE] = node.survey(os.environ, wants_devices, own)
     said = on_each(folder, others, "--survey") if others else {}
     silent = {}
     for name in others:
@@ -63,7 +71,62 @@ def ask(folder: str, names: Sequence[str], wants_devices: bool) -> Answers:
             silent[name] = _why(trouble, folder)
         else:
             found[name] = host
-    return Answers({name: found[name] for name in names if name in found}, silent)
+    if wants_devices and any(host.devices for host in found.values()):
+        bare = [name for name, host in found.items() if not host.devices]
+        silent.update({found.pop(name).name: "no GPU there is the job's" for name in bare})
+    return Answers(
+        {name: found[name] for name in names if name in found},
+        silent,
+        notes if wants_devices else (),
+    )
+
+
+def _told(
+    names: Sequence[str], wants_devices: bool, job: Job | None
+) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the job's GPUs on each host as its scheduler counts them, and what was odd.
+
+    Torque lists those of all hosts in a file that only the first one has. Of the others Slurm is
+    asked: the environment tells of one host only.
+    """
+    if job is None:
+        return {}, []
+    path = os.environ.get("PBS_GPUFILE")
+    if path is not None:
+        return _of_gpu_file(path, job)
+    untold = [one for one in names if one != node.HERE and job.on(one) is None]
+    if wants_devices and untold and job.scheduler == "slurm":
+        job = _asked(job)
+    if not any(one.gpu_indices for one in job.allocation):
+        return {}, []
+    known = [one for one in job.allocation if one.gpu_indices or not one.gpus_count]
+    return {gpus.short(one.host): [str(index) for index in one.gpu_indices] for one in known}, []
+
+
+def _of_gpu_file(path: str, job: Job) -> tuple[dict[str, list[str]], list[str]]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            found = gpus.read_gpu_file(stream.read())
+    except OSError as error:
+        return {}, [f"cannot read $PBS_GPUFILE, {path}: {os_reason(error)}"]
+    told = {gpus.short(one): found.told.get(gpus.short(one), []) for one in job.nodes}
+    notes = []
+    if found.wrong:
+        number, line = found.wrong[0]
+        more = f" (so do {len(found.wrong)} lines)" if len(found.wrong) > 1 else ""
+        notes = [f"{path}, line {number}: {line[:60]!r} names no GPU such as qb003-gpu0{more}"]
+    return {**told, **found.told}, notes
+
+
+def _asked(job: Job) -> Job:
+    """Return the job as its scheduler has it; as it was if nobody answers."""
+    from hpcwatch.command import inquiry
+
+    try:
+        found = inquiry(job.scheduler).job(job.id).value
+    except HpcwatchError:
+        return job
+    return found[0] if found else job
 
 
 def on_each(folder: str, names: Sequence[str], *words: str) -> dict[str, tuple[list[str], str]]:

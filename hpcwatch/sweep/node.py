@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hpcwatch.errors import HpcwatchError, os_reason
+from hpcwatch.sweep import gpus
 from hpcwatch.sweep.plan import write_whole
-from hpcwatch.sweep.slots import Host, visible_devices
+from hpcwatch.sweep.slots import Host
 
 HERE = ":"
 """What GNU parallel calls the machine it runs on."""
@@ -65,22 +65,16 @@ def environment(folder: str, own: Mapping[str, str]) -> dict[str, str]:
     return {**brought, **kept}
 
 
-def survey(variables: Mapping[str, str], wants_devices: bool) -> Host:
-    """Return what this host has for tasks."""
-    devices = visible_devices(variables)
-    if devices is None:
-        devices = _devices() if wants_devices else []
+def survey(
+    variables: Mapping[str, str],
+    wants_devices: bool,
+    told: Sequence[str] | None = None,
+    is_here: bool = True,
+) -> Host:
+    """Return what this host has for tasks. ``told`` are its GPUs as the scheduler counts them."""
+    listed = gpus.listed() if wants_devices else None
+    devices = gpus.usable(gpus.visible_devices(variables), told, listed, is_here)
     return Host(os.uname().nodename, sorted(os.sched_getaffinity(0)), devices)
-
-
-def _devices() -> list[str]:
-    """Return the indices of all GPUs of this host; none where there is no driver."""
-    with contextlib.suppress(Exception):  # each sick driver fails in its own way
-        import pynvml
-
-        pynvml.nvmlInit()
-        return [str(index) for index in range(pynvml.nvmlDeviceGetCount())]
-    return []
 
 
 def write_hosts(folder: str, hosts: Mapping[str, Host]) -> None:

@@ -6,9 +6,13 @@ import heapq
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from hpcwatch.sweep import gpus
 from hpcwatch.sweep.attempts import Attempt, Attempts, verdict
 from hpcwatch.sweep.joblog import Row as JoblogRow
 from hpcwatch.sweep.picture import Picture, Place
+from hpcwatch.sweep.sharing import Sharing
+
+UNKNOWN_END = "unknown end"
 
 
 class Row(NamedTuple):
@@ -17,7 +21,8 @@ class Row(NamedTuple):
     number: int
     parameters: dict[str, str]
     how: str
-    """``ok``, ``exit 1``, ``signal 9``, ``timed out``, ``stopped``, ``lost``, ``not run`` …"""
+    """``ok``, ``exit 1``, ``signal 9``, ``timed out``, ``stopped``, ``unknown end``,
+    ``not run`` …"""
     is_good: bool
     host: str | None = None
     device: str | None = None
@@ -34,6 +39,8 @@ class Row(NamedTuple):
     """The file with what the program wrote."""
     run: str = ""
     """The folder of its recording."""
+    trouble: str = ""
+    """Why it could not even be started, in words."""
 
 
 class Bar(NamedTuple):
@@ -81,6 +88,8 @@ class Outcome(NamedTuple):
     tail_slot_s: float
     """Slot-seconds that lay idle after the last task had been handed out."""
     balance: Balance | None
+    sharings: Sequence[Sharing] = ()
+    """GPUs that several tasks were on while another one idled, where recordings show it."""
 
     @property
     def slots_count(self) -> int:
@@ -88,7 +97,7 @@ class Outcome(NamedTuple):
         return sum(place.slots_count for place in self.places)
 
 
-def of_picture(picture: Picture) -> Outcome:
+def of_picture(picture: Picture, sharings: Sequence[Sharing] = ()) -> Outcome:
     """Return the outcome of a sweep of ours."""
     files = Attempts(picture.folder)
     rows = []
@@ -98,7 +107,8 @@ def of_picture(picture: Picture) -> Outcome:
         last = verdict(some)
         rows.append(row if last is None else _filled(row, last, files, picture.is_over))
     bars = [_bar(one, picture.now_s) for some in picture.attempts.values() for one in some]
-    return _outcome(picture.plan.name, picture.plan.parameters, rows, bars, picture.places)
+    made = _outcome(picture.plan.name, picture.plan.parameters, rows, bars, picture.places)
+    return made._replace(sharings=sharings)
 
 
 def _filled(row: Row, attempt: Attempt, files: Attempts, is_over: bool) -> Row:
@@ -107,7 +117,7 @@ def _filled(row: Row, attempt: Attempt, files: Attempts, is_over: bool) -> Row:
         host=started.host,
         device=started.device,
         started_at_s=started.at_s,
-        how="lost" if is_over else "running",
+        how=UNKNOWN_END if is_over else "running",
         output=files.output_file(started.task, started.attempt),
         run=files.run_folder(started.task, started.attempt),
     )
@@ -122,6 +132,7 @@ def _filled(row: Row, attempt: Attempt, files: Attempts, is_over: bool) -> Row:
         gpu_util_mean_pct=ended.gpu_util_mean_pct,
         gpu_memory_peak_bytes=ended.gpu_memory_peak_bytes,
         results=ended.results,
+        trouble=ended.trouble,
     )
 
 
@@ -129,7 +140,7 @@ def how(attempt: Attempt) -> str:
     """Say in a word or two how an attempt ended."""
     ended = attempt.ended
     if ended is None:
-        return "lost"
+        return UNKNOWN_END
     if ended.is_stopped:
         return "stopped"
     if ended.is_timed_out:
@@ -156,6 +167,7 @@ def of_joblog(name: str, rows: Sequence[JoblogRow], here: str) -> Outcome:
         host = here if one.host == ":" else one.host.rpartition("/")[2]
         is_good = one.exit_code == 0 and one.signal == 0
         word = f"signal {one.signal}" if one.signal else f"exit {one.exit_code}"
+        device = gpus.in_command(one.command)
         found.append(
             Row(
                 one.seq,
@@ -163,6 +175,7 @@ def of_joblog(name: str, rows: Sequence[JoblogRow], here: str) -> Outcome:
                 "ok" if is_good else word,
                 is_good,
                 host=host,
+                device=device,
                 started_at_s=one.started_at_s,
                 wall_s=one.runtime_s,
                 attempts_count=1,
@@ -170,7 +183,7 @@ def of_joblog(name: str, rows: Sequence[JoblogRow], here: str) -> Outcome:
             )
         )
         end_s = one.started_at_s + one.runtime_s
-        bars.append(Bar(host, 0, one.seq, one.started_at_s, end_s, is_good))
+        bars.append(Bar(host, 0, one.seq, one.started_at_s, end_s, is_good, device))
     return _outcome(name, [], found, bars, [])
 
 

@@ -30,13 +30,19 @@ class Picture(NamedTuple):
     started_at_s: float
     now_s: float
     is_over: bool
+    cut_off: frozenset[int] = frozenset()
+    """Tasks whose last attempt has no end yet and may never have one: nobody hears of it."""
 
     def running(self) -> list[Started]:
         """Return the attempts that run now."""
         if self.is_over:
             return []
         last = [some[-1] for some in self.attempts.values() if some]
-        return [one.started for one in last if one.ended is None]
+        return [
+            one.started
+            for one in last
+            if one.ended is None and one.started.task not in self.cut_off
+        ]
 
     def counting(self) -> dict[int, Attempt]:
         """Return for each task that came to an end of its own the attempt that counts."""

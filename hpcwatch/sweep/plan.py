@@ -45,6 +45,11 @@ class Plan(NamedTuple):
     tasks_count: int
     made_at_s: float
     job_id: str | None = None
+    lease_s: float = 120.0
+    """How long a host may be cut off until its task is another's. All hosts have to agree on it.
+
+    Short, a file server that hangs costs tasks; long, a retry after a host's death waits so long.
+    """
     version: int = PLAN_VERSION
 
 

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
-from hpcwatch.sweep import engine, hosts, slots
-from hpcwatch.sweep.attempts import Attempts, Started, is_done
+from hpcwatch.sweep import engine, hosts, lease, slots
+from hpcwatch.sweep.attempts import Attempts, Ended, Started, is_done, is_unknown
+
+_LOOK_S = 0.5
 
 
-def end_orphans(folder: str, known: Mapping[str, slots.Host]) -> list[str]:
+class Silent(NamedTuple):
+    """A host that could not be asked what still runs there, and why."""
+
+    host: str
+    tasks: list[int]
+    trouble: str
+
+
+def end_orphans(folder: str, known: Mapping[str, slots.Host]) -> list[Silent]:
     """End the attempts that still run although their driver is gone; wait for their end.
 
-    Returns a line for each host that could not be asked. Raises HpcwatchError.
+    Returns the hosts that could not be asked. Raises HpcwatchError.
     """
     left: dict[str, list[Started]] = {}
     for some in Attempts(folder).all().values():
@@ -22,7 +34,7 @@ def end_orphans(folder: str, known: Mapping[str, slots.Host]) -> list[str]:
                 left.setdefault(one.started.host, []).append(one.started)
     logins = {host.name: login for login, host in known.items()}
     here = os.uname().nodename
-    troubles = []
+    silent = []
     for host, attempts in left.items():
         words = ["--end", *(f"{one.task}:{one.attempt}" for one in attempts)]
         if host == here:
@@ -31,9 +43,30 @@ def end_orphans(folder: str, known: Mapping[str, slots.Host]) -> list[str]:
         login = logins.get(host, host)
         lines, trouble = hosts.on_each(folder, [login], *words).get(login, ([], ""))
         if trouble and not lines:
-            tasks = ", ".join(str(one.task) for one in attempts)
-            troubles.append(f"cannot ask {host} whether task {tasks} still runs there: {trouble}")
-    return troubles
+            silent.append(Silent(host, [one.task for one in attempts], trouble))
+    return silent
+
+
+def begin_unknown_anew(folder: str, lease_s: float, silent: Collection[str]) -> None:
+    """Make tasks undone that were begun and whose end nobody knows.
+
+    Of an attempt on a host that is ``silent`` we wait until its lease has run out: by then its
+    monitor has ended it, if it sees the file system, or if the sweep has retries. Raises OSError.
+    """
+    attempts = Attempts(folder)
+    for some in attempts.all().values():
+        if is_unknown(some):
+            started = some[-1].started
+            if started.host in silent:
+                while lease.age_s(attempts, started) < lease_s:
+                    time.sleep(_LOOK_S)
+            if attempts.ended(started.task, started.attempt) is None:
+                attempts.end(
+                    Ended(
+                        started.task, started.attempt, started.at_s, 0.0, None, None,
+                        is_stopped=True, trouble="nobody knows how it ended",
+                    )
+                )  # fmt: skip
 
 
 def forget_failures(folder: str) -> int:

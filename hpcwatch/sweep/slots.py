@@ -12,7 +12,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
@@ -66,14 +66,6 @@ def count_of(spec: Spec, host: Host) -> int:
     if spec.kind == "gpu":
         return len(host.devices)
     return spec.size if spec.kind == "count" else len(host.cores) // spec.size
-
-
-def visible_devices(environment: Mapping[str, str]) -> list[str] | None:
-    """Return the GPUs that the environment names; None if it names none."""
-    text = environment.get("CUDA_VISIBLE_DEVICES")
-    if text is None:
-        return None
-    return [word.strip() for word in text.split(",") if word.strip() not in ("", "-1")]
 
 
 def take(sweep_id: str, spec: Spec, host: Host) -> Slot:

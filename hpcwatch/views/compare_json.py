@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hpcwatch.comparing import Change, Comparison, Finding, ending
-from hpcwatch.report import iso
+from hpcwatch.comparing import Change, Comparison, Figure, Finding, ending
+from hpcwatch.units import iso
 
 SCHEMA_VERSION = 1
 
@@ -26,20 +26,26 @@ def to_json(compared: Comparison, cost_unit: str = "") -> str:
             }
             for one in compared.reports
         ],
-        "figures": [
-            {
-                "name": figure.name,
-                "values": [_number(value) for value in figure.values],
-                "changes": [_change(change) for change in figure.changes],
-            }
-            for figure in compared.figures
-        ],
+        "figures": [_figure(one) for one in compared.figures],
+        "phases": [_figure(one) for one in compared.phases],
+        "results": [_figure(one) for one in compared.results],
         "cost_unit": cost_unit or None,
+        "explanations": [
+            [explanation._asdict() for explanation in told] for told in compared.explanations
+        ],
         "differences": [one._asdict() for one in compared.differences],
         "findings": [_finding(one) for one in compared.findings],
         "findings_in_all": compared.common,
     }
     return json.dumps(plain, indent=1, ensure_ascii=True)
+
+
+def _figure(figure: Figure) -> dict[str, Any]:
+    return {
+        "name": figure.name,
+        "values": [_number(value) for value in figure.values],
+        "changes": [_change(change) for change in figure.changes],
+    }
 
 
 def _number(value: float | None) -> float | None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import string
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 
 from hpcwatch.comparing import Change, Comparison, Difference, Figure, Finding, ending
 from hpcwatch.costs import Rates
+from hpcwatch.explaining import time_text
 from hpcwatch.findings import Severity
 from hpcwatch.units import (
     UNKNOWN,
     format_bytes,
-    format_clock,
     format_pct,
     three_digits,
 )
+from hpcwatch.views.steps import value_text
 from hpcwatch.views.text import SIGNS, Line, Span, clean, cut, fit, line_width
 
 _TITLES = {
@@ -35,10 +38,14 @@ _TITLES = {
     "read_bytes": "read",
     "written_bytes": "written",
     "processes_max": "processes",
+    "threads_max": "threads",
     "cost": "cost",
 }
 _JOULES_PER_KWH = 3.6e6
 _GAP = "  "
+_LEAST_COLUMNS, _INDENT = 64, 4
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|s|min|h|d|[KMGT]?i?B)(?!\w))")
+_LABEL_COLUMNS, _NAME_COLUMNS = 24, 20
 _TINY = "<0.01"
 
 
@@ -46,7 +53,7 @@ def lines(compared: Comparison, width: int, rates: Rates | None = None) -> list[
     """Return the comparison, no line wider than ``width``."""
     made: list[Line] = [*_runs(compared), []]
     made += _figures(compared, rates or Rates())
-    made += _differences(compared)
+    made += _differences(compared, width)
     made += _findings(compared)
     return [fit(line, width) for line in made]
 
@@ -79,33 +86,42 @@ def _figures(compared: Comparison, rates: Rates) -> list[Line]:
         rows[0].append([Span(letter, "bold")])
         if letter != "A":
             rows[0].append([Span("change", "dim")])
-    for figure in compared.figures:
-        row: list[Line] = [[Span(_TITLES[figure.name])]]
-        for value, change in zip(figure.values, figure.changes, strict=True):
-            row.append(
-                [Span(_value(figure.name, value, rates), "" if value is not None else "dim")]
-            )
-            if len(row) > 2:
-                row.append(_change(figure, change, is_pair, rates))
-        rows.append(row)
+    named = [
+        *((_TITLES[one.name], one, _format_of(one.name, rates)) for one in compared.figures),
+        *((f"in {_name(one.name)}", one, time_text) for one in compared.phases),
+        *((_name(one.name), one, value_text) for one in compared.results),
+    ]
+    rows += [_row(title, figure, text, is_pair) for title, figure, text in named]
     return _laid(rows)
 
 
-def _value(name: str, value: float | None, rates: Rates) -> str:
-    if value is None:
-        return UNKNOWN
+def _name(told: str) -> str:
+    """Return a name that a program gave."""
+    return cut(clean(told), _NAME_COLUMNS)
+
+
+_Format = Callable[[float], str]
+
+
+def _row(title: str, figure: Figure, text: _Format, is_whole: bool) -> list[Line]:
+    """Return a figure's row; with ``is_whole`` changes are both numbers, else the share."""
+    row: list[Line] = [[Span(title)]]
+    for value, change in zip(figure.values, figure.changes, strict=True):
+        row.append([Span(UNKNOWN, "dim") if value is None else Span(text(value))])
+        if len(row) > 2:
+            row.append(_change(change, text, is_whole))
+    return row
+
+
+def _format_of(name: str, rates: Rates) -> _Format:
+    """Return how a figure is written."""
     if name == "cost":
-        return rates.text(value)
-    format_value = next((made for end, made in _FORMATS.items() if name.endswith(end)), None)
-    return _plain(value) if format_value is None else format_value(value)
+        return rates.text
+    return next((made for end, made in _FORMATS.items() if name.endswith(end)), _plain)
 
 
 def _plain(value: float) -> str:
     return _TINY if 0 < value < 0.01 else three_digits(value)
-
-
-def _time(seconds: float) -> str:
-    return format_clock(seconds) if seconds >= 60 else f"{three_digits(seconds)} s"
 
 
 def _energy(joules: float) -> str:
@@ -115,30 +131,32 @@ def _energy(joules: float) -> str:
 _FORMATS: dict[str, Callable[[float], str]] = {
     "_bytes": format_bytes,
     "_pct": format_pct,
-    "_s": _time,
+    "_s": time_text,
     "_j": _energy,
 }
 """End of a figure's name -> how it is written; all else is a number."""
 
 
-def _change(figure: Figure, change: Change | None, is_whole: bool, rates: Rates) -> Line:
+def _change(change: Change | None, text: _Format, is_whole: bool) -> Line:
     """Return a change: with both numbers where two runs are compared, else the share."""
     if change is None:
         return [Span(UNKNOWN, "dim")]
     if change.absolute == 0:
         return [Span("same", "dim")]
     sign = "+" if change.absolute > 0 else "-"
-    absolute = sign + _value(figure.name, abs(change.absolute), rates)
+    absolute = sign + text(abs(change.absolute))
     pct = "" if change.pct is None else f"{sign}{format_pct(abs(change.pct))}"
-    text = f"{absolute} ({pct})" if pct and is_whole and _TINY not in absolute else pct or absolute
+    if text is format_pct:  # the share of a share says nothing
+        absolute, pct = f"{sign}{three_digits(abs(change.absolute))} points", ""
+    shown = f"{absolute} ({pct})" if pct and is_whole and _TINY not in absolute else pct or absolute
     if change.is_better is None:
-        return [Span(text)]
-    word = _word(figure.name, change.is_better)
-    return [Span(f"{text} "), Span(word, "ok" if change.is_better else "warning")]
+        return [Span(shown)]
+    word = _word(text is time_text, change.is_better)
+    return [Span(f"{shown} "), Span(word, "ok" if change.is_better else "warning")]
 
 
-def _word(name: str, is_better: bool) -> str:
-    if name == "wall_s":
+def _word(is_time: bool, is_better: bool) -> str:
+    if is_time:
         return "faster" if is_better else "slower"
     return "better" if is_better else "worse"
 
@@ -159,14 +177,36 @@ def _laid(rows: Sequence[Sequence[Line]]) -> list[Line]:
     return made
 
 
-def _differences(compared: Comparison) -> list[Line]:
-    """Return what was not the same, a line a run."""
-    if not compared.differences:
-        return [[], [Span("Nothing else differs that was recorded.")]]
-    made: list[Line] = [[], [Span("What explains it", "head")]]
+def _differences(compared: Comparison, width: int) -> list[Line]:
+    """Return what the figures say of each other, and what was not the same, a line a run."""
+    made: list[Line] = []
+    is_pair = len(compared.reports) == 2
+    for letter, told in zip(_letters(compared), compared.explanations, strict=True):
+        for one in told:
+            title = one.what if is_pair else f"{letter}  {one.what}"
+            made += _wrapped(f"  {title}", one.text, width)
     for difference in compared.differences:
         made += _difference(compared, difference)
+    if made:
+        made = [[], [Span("What explains it", "head")], *made]
+    if not compared.differences:
+        made += [[], [Span("Nothing else differs that was recorded.")]]
     return made
+
+
+def _wrapped(title: str, text: str, width: int) -> list[Line]:
+    """Return a title, and beside it, or below where that is narrow, a text on several lines."""
+    if width < _LEAST_COLUMNS:
+        rows = textwrap.wrap(text, max(width - _INDENT, 10))
+        return [[Span(title, "dim")], *([Span(" " * _INDENT + row)] for row in rows)]
+    kept = _UNIT.sub("\xa0", text)  # a number stays beside its unit
+    wrapped = textwrap.wrap(kept, max(width - _LABEL_COLUMNS - len(_GAP), 20))
+    rows = [row.replace("\xa0", " ") for row in wrapped]
+    labels = [title, *([""] * (len(rows) - 1))]
+    return [
+        [Span(f"{label:{_LABEL_COLUMNS}}", "dim"), Span(f"{_GAP}{row}")]
+        for label, row in zip(labels, rows, strict=True)
+    ]
 
 
 def _difference(compared: Comparison, difference: Difference) -> list[Line]:
@@ -174,7 +214,7 @@ def _difference(compared: Comparison, difference: Difference) -> list[Line]:
     values = [UNKNOWN if value is None else clean(value) for value in difference.values]
     short = " → ".join(values)
     if len(values) == 2 and len(short) <= 50:
-        return [[Span(f"{cut(title, 24):24}", "dim"), Span(f"{_GAP}{short}")]]
+        return [[Span(f"{cut(title, _LABEL_COLUMNS):{_LABEL_COLUMNS}}", "dim"), Span(_GAP + short)]]
     made: list[Line] = [[Span(title, "dim")]]
     for letter, value in zip(_letters(compared), values, strict=True):
         made.append([Span(f"    {letter}  ", "bold"), Span(value)])

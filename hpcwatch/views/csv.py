@@ -10,53 +10,63 @@ from __future__ import annotations
 import csv
 import io
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
-from hpcwatch.report import Report, iso
-from hpcwatch.timeline import GPU_METRICS, HOST_METRICS, Column, HostTimeline
+from hpcwatch.report import Report
+from hpcwatch.timeline import HOST_METRICS, HostTimeline
+from hpcwatch.timeline.columns import Column
+from hpcwatch.timeline.gpus import GPU_METRICS
+from hpcwatch.units import iso
 from hpcwatch.views.text import clean
 
 PLACE = ("host", "entity", "device", "at", "elapsed_s", "span_s")
 """``entity`` is ``job`` or ``GPU 1``, ``device`` the GPU's UUID, ``at`` ISO 8601 in UTC,
 ``elapsed_s`` counts from the run's start, ``span_s`` is how long the row stands for."""
+_AT_ONCE = 1000  # samples: column by column is quicker than value by value
 
 
 def rows(report: Report) -> Iterator[str]:
-    """Yield the lines of the file, the heading first, each ending in a newline."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    for cells in _cells(report):
-        writer.writerow(cells)
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
-
-
-def _cells(report: Report) -> Iterator[Sequence[str]]:
-    heads = [
-        [name for metric in of for name in _names(metric)] for of in (HOST_METRICS, GPU_METRICS)
-    ]
-    yield [*PLACE, *heads[0], *heads[1]]
-    host_blanks, gpu_blanks = ([""] * len(names) for names in heads)
+    """Yield the file in pieces of many lines, the heading first."""
+    yield _line([*PLACE, *_heads(HOST_METRICS), *_heads(GPU_METRICS)]) + "\n"
     for host in report.timeline.hosts.values():
-        name = _harmless(host.name)
-        of_host = _arrays(host.columns, HOST_METRICS)
-        devices = [
-            (_harmless(gpu.label), _harmless(gpu.uuid), _arrays(gpu.columns, GPU_METRICS))
-            for gpu in host.gpus.values()
-        ]
-        for index in range(len(host.at_s)):
-            when = _when(host, index, report.run.started_at_s)
-            values = [_number(of[index]) for of in of_host]
-            yield [name, "job", "", *when, *values, *gpu_blanks]
-            for entity, device, arrays in devices:
-                values = [_number(of[index]) for of in arrays]
-                yield [name, entity, device, *when, *host_blanks, *values]
+        for first in range(0, len(host.at_s), _AT_ONCE):
+            lines = _of_host(host, slice(first, first + _AT_ONCE), report.run.started_at_s)
+            yield "\n".join(lines) + "\n"
 
 
-def _when(host: HostTimeline, index: int, start_s: float) -> tuple[str, str, str]:
-    at_s = host.at_s[index]
-    return iso(at_s) or "", _number(round(at_s - start_s, 3)), _number(round(host.span_s[index], 3))
+def _line(cells: Iterable[str]) -> str:
+    """Put texts into a line, with quotes where they need some."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="").writerow(cells)
+    return buffer.getvalue()
+
+
+def _of_host(host: HostTimeline, part: slice, start_s: float) -> Iterator[str]:
+    """Yield the lines of some samples: of each the host's own, then those of its devices."""
+    when = [
+        [iso(at_s) or "" for at_s in host.at_s[part]],
+        [_number(round(at_s - start_s, 3)) for at_s in host.at_s[part]],
+        [_number(round(span_s, 3)) for span_s in host.span_s[part]],
+    ]
+    blank = [""] * len(when[0])
+
+    def lines(entity: str, device: str, values: list[list[str]]) -> Iterator[str]:
+        place = [_line([_harmless(host.name), entity, device])] * len(blank)
+        # What else is in a line needs no quotes.
+        return map(",".join, zip(place, *when, *values, strict=True))
+
+    own = _texts(host.columns, HOST_METRICS, part)
+    entities = [lines("job", "", own + [blank] * len(_heads(GPU_METRICS)))]
+    for gpu in host.gpus.values():
+        values = _texts(gpu.columns, GPU_METRICS, part)
+        values = [blank] * len(_heads(HOST_METRICS)) + values
+        entities.append(lines(_harmless(gpu.label), _harmless(gpu.uuid), values))
+    return chain.from_iterable(zip(*entities, strict=True))
+
+
+def _heads(metrics: Sequence[str]) -> list[str]:
+    return [name for metric in metrics for name in _names(metric)]
 
 
 def _names(metric: str) -> tuple[str, ...]:
@@ -67,15 +77,23 @@ def _names(metric: str) -> tuple[str, ...]:
     return metric, f"{stem}_min_{unit}", f"{stem}_max_{unit}"
 
 
-def _arrays(columns: Mapping[str, Column], metrics: Sequence[str]) -> list[array[float]]:
-    """Return the values behind each heading, in the headings' order."""
-    arrays = []
+def _texts(columns: Mapping[str, Column], metrics: Sequence[str], part: slice) -> list[list[str]]:
+    """Return what stands below each heading, in the headings' order."""
+    made = []
     for metric in metrics:
         column = columns[metric]
-        arrays.append(column.mean)
+        mean = _numbers(column.mean[part])
+        made.append(mean)
         if len(_names(metric)) > 1:
-            arrays += [column.low, column.high]
-    return arrays
+            is_instant = column.low is column.mean
+            made += [mean if is_instant else _numbers(of[part]) for of in (column.low, column.high)]
+    return made
+
+
+def _numbers(values: array[float]) -> list[str]:
+    if values.count(values[0]) == len(values):  # limits, what is not used
+        return [_number(values[0])] * len(values)
+    return list(map(_number, values))
 
 
 def _number(value: float) -> str:

@@ -14,6 +14,7 @@ from hpcwatch.report import Report
 from hpcwatch.schedulers.hosts import fold_hosts
 from hpcwatch.store import Run
 from hpcwatch.units import format_bytes, format_pct, format_seconds, three_digits
+from hpcwatch.views.cost_words import cost
 from hpcwatch.views.evidence import label, value
 from hpcwatch.views.tables import cpu_time
 from hpcwatch.views.terminal import LIMITS
@@ -22,7 +23,7 @@ _MOST = 20  # gaps and errors named one by one
 
 
 def totals(report: Report) -> list[tuple[str, str]]:
-    """CPU time and storage in all, each with its name."""
+    """CPU time, storage and costs in all, each with its name."""
     summary = report.summary
     seconds = f"{cpu_time(summary.cpu_s)} (user {cpu_time(summary.cpu_user_s)},"
     made = [
@@ -36,6 +37,8 @@ def totals(report: Report) -> list[tuple[str, str]]:
         where = summary.memory_files_where or "memory"
         most = format_bytes(summary.memory_files_bytes)
         made.append(("Files in memory", f"up to {most} in {where}, part of the memory used"))
+    if report.costs is not None:
+        made.append(("Cost", cost(report.costs)))
     return made
 
 
@@ -51,7 +54,9 @@ def measured(report: Report) -> list[str]:
         f"Measured every {three_digits(quality.interval_s)} s: {quality.samples:,} readings"
         f" of {len(report.nodes)} node{'s' if len(report.nodes) != 1 else ''}, covering"
         f" {format_pct(quality.coverage_pct)} of the time.",
-        f"hpcwatch itself took {cpu_time(quality.monitor_cpu_s)} of CPU time and"
+        "What hpcwatch itself took is not known."
+        if quality.monitor_cpu_s is None and quality.monitor_memory_bytes is None
+        else f"hpcwatch itself took {cpu_time(quality.monitor_cpu_s)} of CPU time and"
         f" {format_bytes(quality.monitor_memory_bytes)} of memory.",
     ]
     if summary.memory_limit_source is not None:
@@ -66,11 +71,13 @@ def measured(report: Report) -> list[str]:
         for node in report.nodes
         for gap in node.gaps
     )
-    if quality.unknown:
-        said.append(f"Unknown: {', '.join(quality.unknown)}.")
+    # Where there are no files in memory, nobody asks where they are.
+    unknown = [label(name) for name in quality.unknown if name != "memory_files_where"]
+    if unknown:
+        said.append(f"Unknown: {', '.join(unknown)}.")
     said += _some(f"{name}: {reason}." for name, reason in quality.probe_errors.items())
     if quality.odd_lines:
-        said.append(f"{quality.odd_lines} damaged lines of the recording were left out.")
+        said.append(f"Damaged lines of the recording, left out: {quality.odd_lines}.")
     return said
 
 

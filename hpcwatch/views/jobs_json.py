@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hpcwatch.report import iso
 from hpcwatch.schedulers.job import Job
+from hpcwatch.units import iso
 from hpcwatch.views.job_flags import elapsed_s, used
 from hpcwatch.views.jobs_table import Row
 

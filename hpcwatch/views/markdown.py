@@ -31,7 +31,7 @@ def text(report: Report, earlier: Sequence[EarlierRun] = ()) -> str:
         *_timelines(report),
         *_nodes(report),
         *_section("Processes", tables.processes(report)),
-        *_section("Steps of the program", tables.events(report)),
+        *_steps(report),
         *_section("Earlier runs of the same name", tables.earlier(list(earlier))),
         "## How it was measured",
         "\n".join(f"- {escaped(sentence)}" for sentence in facts.measured(report)),
@@ -118,6 +118,13 @@ def _nodes(report: Report) -> Iterator[str]:
         yield from _section("Nodes", tables.nodes(report), _ROWS)
     if report.summary.gpus:
         yield from _section("GPUs", tables.gpus(report), _ROWS)
+
+
+def _steps(report: Report) -> Iterator[str]:
+    found = (tables.phases(report), tables.results(report), tables.events(report))
+    if any(table.rows for table in found):
+        yield "## Steps of the program"
+        yield from (_table(table) for table in found if table.rows)
 
 
 def _section(title: str, table: tables.Table, most: int | None = None) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from hpcwatch.costs import price
 from hpcwatch.findings import ACCUSE_AFTER_S, Directive, Finding
 from hpcwatch.report import Report
 from hpcwatch.units import format_bytes, format_pct, three_digits
@@ -21,7 +22,7 @@ class NextScript(NamedTuple):
     lines: list[str]
     """The whole suggested header; empty if only single lines are known."""
     saves: list[str]
-    """In words: ``43 core-hours``."""
+    """In words: ``43 core-hours``, ``0.86 EUR``."""
     notes: list[str]
     """Margins, what it is based on, or why nothing is suggested."""
     share: str = ""
@@ -40,7 +41,7 @@ def next_script(report: Report) -> NextScript:
         return NextScript(
             changes=list(advice.changes),
             lines=list(advice.lines),
-            saves=_saves(advice),
+            saves=[*_saves(advice), *_price(report)],
             notes=[f"From {advice.based_on}: {advice.margins}."] if advice.margins else [],
             share=_share(report, advice),
         )
@@ -75,6 +76,11 @@ def _saves(advice: Advice) -> list[str]:
     if not words and saves.memory_byte_hours:
         words.append(f"{format_bytes(saves.memory_byte_hours)} × hours of memory")
     return words
+
+
+def _price(report: Report) -> list[str]:
+    costs = report.costs
+    return [price(costs.saved_cost, costs.unit)] if costs is not None and costs.saved_cost else []
 
 
 def _share(report: Report, advice: Advice) -> str:

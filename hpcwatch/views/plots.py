@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from hpcwatch.report import Report
 from hpcwatch.thinning import over
-from hpcwatch.timeline import Column, HostTimeline
+from hpcwatch.timeline import HostTimeline
+from hpcwatch.timeline.columns import Column
 from hpcwatch.units import GIB, MIB, UNKNOWN, format_clock, three_digits
 
 
@@ -33,6 +34,7 @@ PLOTS = (
     Plot("read", "Read from storage", "MiB/s", MIB, "read_bytes_per_s", is_gpu=False),
     Plot("written", "Written to storage", "MiB/s", MIB, "written_bytes_per_s", is_gpu=False),
     Plot("net", "Network of the node", "MiB/s", MIB, "net_bytes_per_s", is_gpu=False),
+    Plot("home", "Home file system, whole node", "MiB/s", MIB, "home_bytes_per_s", is_gpu=False),
 )
 GPU_UTIL = PLOTS[2]
 
@@ -65,7 +67,18 @@ def lines(report: Report, plot: Plot) -> Iterator[Line]:
 
 def drawn(report: Report) -> list[Plot]:
     """Return the plots worth drawing: all of which something is known, but no flat rates."""
-    return [plot for plot in PLOTS if any(_is_worth(plot, line) for line in lines(report, plot))]
+    worth = (plot for plot in PLOTS if any(_is_worth(plot, line) for line in lines(report, plot)))
+    return [_fitting(report, plot) if plot.unit == "GiB" else plot for plot in worth]
+
+
+def _fitting(report: Report, plot: Plot) -> Plot:
+    """Draw what never reaches a GiB in MiB."""
+    highest = max(max(filter(_is_known, line.column.high)) for line in lines(report, plot))
+    return plot if highest >= GIB else plot._replace(unit="MiB", size=MIB)
+
+
+def _is_known(value: float) -> bool:
+    return value == value
 
 
 def _is_worth(plot: Plot, line: Line) -> bool:
@@ -76,16 +89,18 @@ def _is_worth(plot: Plot, line: Line) -> bool:
 
 
 def marked(rule: str) -> tuple[str, ...]:
-    """Return the names of the plots on which a rule's finding is to be marked."""
+    """Return the names of the plots on which a rule's finding is to be marked; mostly one."""
     if rule.startswith("gpu-"):
         return "gpu-util", "gpu-active", "gpu-memory", "gpu-power"
     if rule.startswith(("memory-", "vmem-")):
         return ("memory",)
-    if rule in ("storage-wait", "home-io"):
+    if rule == "home-io":
+        return ("home",)
+    if rule == "storage-wait":
         return "read", "written"
-    if rule in ("looks-hung", "measurement-gap", "strangers", "will-not-finish"):
+    if rule in ("looks-hung", "measurement-gap", "step-slowdown", "strangers", "will-not-finish"):
         return tuple(plot.name for plot in PLOTS)
-    return ("cpu",)
+    return () if rule.startswith(("walltime-", "pending")) else ("cpu",)
 
 
 class Figures(NamedTuple):

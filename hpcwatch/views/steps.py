@@ -17,7 +17,9 @@ from hpcwatch.views.text import Line, Span, clean, cut, width_of
 
 _PHASES_SHOWN = 8
 _RESULTS_SHOWN = 12
-_NAME_COLUMNS = 28
+_INDENT = 2
+_NAME_COLUMNS = 23
+_BAR_COLUMNS = 20  # as wide as a sparkline, and below those: both begin in column 53
 _LEAST_COVERAGE = 0.5  # a phase shorter than the interval was hardly seen
 
 
@@ -28,6 +30,8 @@ class PhaseRow(NamedTuple):
     depth: int
     times_count: int
     started_at_s: float
+    spans: Sequence[tuple[float, float | None]]
+    """When each began and ended, since the epoch; None if its end was never told."""
     total_s: float | None
     """None if the end of one is not known."""
     cores_mean: float | None
@@ -63,7 +67,7 @@ def value_text(value: object) -> str:
 def step_lines(report: Report, label: int, width: int) -> list[Line]:
     """Return the report's lines on phases and results, behind labels of ``label`` columns."""
     rows = phase_rows(phases(report.events), report.timeline)
-    made = _phase_lines(rows, report.run.started_at_s, label)
+    made = _phase_lines(rows, report.run.started_at_s, report.summary.wall_s)
     found = list(results(report.events).items())
     shown = [f"{name} {value_text(value)}" for name, value in found[-_RESULTS_SHOWN:]]
     if len(found) > len(shown):
@@ -99,33 +103,55 @@ def _summed(group: list[Phase], timeline: Timeline) -> PhaseRow:
         depth=group[0].depth,
         times_count=len(group),
         started_at_s=group[0].started_at_s,
+        spans=[(one.started_at_s, _end_s(one)) for one in group],
         total_s=sum(known) if len(known) == len(group) else None,
         cores_mean=core_s / seen_s * len(timeline.hosts) if is_seen else None,
         errors_count=sum(phase.error is not None for phase in group),
     )
 
 
-def _phase_lines(rows: list[PhaseRow], started_at_s: float, label: int) -> list[Line]:
+def _end_s(phase: Phase) -> float | None:
+    return None if phase.duration_s is None else phase.started_at_s + phase.duration_s
+
+
+def _phase_lines(rows: list[PhaseRow], started_at_s: float, wall_s: float) -> list[Line]:
+    """A line a phase, with a bar on the scale of time that the sparklines above have."""
     if not rows:
         return []
-    head = f"{'':{label}}{'phase':{_NAME_COLUMNS}}{'from':>9}{'took':>12}{'cores':>8}"
+    head = f"{'Phases':{_INDENT + _NAME_COLUMNS}}{'from':>9}{'took':>10}{'cores':>7}"
     made: list[Line] = [[Span(head, "dim")]]
     for row in rows[:_PHASES_SHOWN]:
         name = "  " * min(row.depth, 4) + clean(row.name)
         name = f"{name} ×{row.times_count:,}" if row.times_count > 1 else name
-        name = cut(name, _NAME_COLUMNS - 1)
+        name = cut(name, _NAME_COLUMNS)
         start = format_clock(max(row.started_at_s - started_at_s, 0.0))
         took = "not ended" if row.total_s is None else format_seconds(row.total_s)
-        text = f"{'':{label}}{name}{' ' * (_NAME_COLUMNS - width_of(name))}"
-        line = [Span(f"{text}{start:>9}{took:>12}{format_cores(row.cores_mean):>8}")]
+        text = f"{'':{_INDENT}}{name}{' ' * (_NAME_COLUMNS - width_of(name))}"
+        line = [
+            Span(f"{text}{start:>9}{took:>10}{format_cores(row.cores_mean):>7}  "),
+            Span(bar(row.spans, started_at_s, wall_s), "ok"),
+        ]
         if row.errors_count:
-            line.append(
-                Span(
-                    f"  {row.errors_count:,} failed" if row.times_count > 1 else "  failed",
-                    "warning",
-                )
-            )
+            failed = f"{row.errors_count:,} failed" if row.times_count > 1 else "failed"
+            line.append(Span(f" {failed}", "warning"))
         made.append(line)
     if len(rows) > _PHASES_SHOWN:
-        made.append([Span(f"{'':{label}}{len(rows) - _PHASES_SHOWN} more phases", "dim")])
+        made.append([Span(f"{'':{_INDENT}}{len(rows) - _PHASES_SHOWN} more phases", "dim")])
     return made
+
+
+def bar(spans: Sequence[tuple[float, float | None]], started_at_s: float, wall_s: float) -> str:
+    """Draw when something went on: ``  ━━━━  ━━``, each column an even part of the run.
+
+    What has no end goes on to the end of the run, and ``╌`` says that it was never told.
+    """
+    cells = [" "] * _BAR_COLUMNS
+    scale = _BAR_COLUMNS / wall_s if wall_s > 0 else 0.0
+    for start_s, end_s in spans:
+        first = min(max(int((start_s - started_at_s) * scale), 0), _BAR_COLUMNS - 1)
+        if end_s is None:
+            cells[first:] = "━" + "╌" * (_BAR_COLUMNS - first - 1)
+            continue
+        last = min(max(math.ceil((end_s - started_at_s) * scale), first + 1), _BAR_COLUMNS)
+        cells[first:last] = "━" * (last - first)
+    return "".join(cells).rstrip()

@@ -61,7 +61,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _iso(at_s: float | None) -> str | None:
-    from hpcwatch.report import iso
+    from hpcwatch.units import iso
 
     return iso(at_s)
 

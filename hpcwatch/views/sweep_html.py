@@ -1,34 +1,27 @@
-"""What a sweep found as one self-contained HTML page: no script, nothing fetched. Pure."""
+"""What a sweep found as one self-contained HTML page that fetches nothing. Pure.
+
+All is in the markup itself; the script adds the picking of tasks and the order of the table. The
+policy in the head allows our own script and style by their hash, and nothing else.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
 
 from hpcwatch.findings import Finding
 from hpcwatch.sweep.best import Goal, best
-from hpcwatch.sweep.outcome import Outcome
-from hpcwatch.views import sweep_pictures, sweep_table
-from hpcwatch.views.html.markup import Markup, escaped, joined, section, table, tag
+from hpcwatch.sweep.outcome import Outcome, Row
+from hpcwatch.units import UNKNOWN
+from hpcwatch.views import sweep_parallel, sweep_pictures, sweep_table
+from hpcwatch.views.html.markup import Markup, escaped, joined, section, tag
 from hpcwatch.views.sweep_words import duration, many, share, winner
-from hpcwatch.views.tables import Table
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; display: block;
-  overflow-x: auto; }
-td, th { padding: .15rem .8rem .15rem 0; text-align: left; white-space: nowrap; }
-tr > .number { text-align: right; } thead { border-bottom: 1px solid currentColor; }
-svg { width: 100%; height: auto; font: 11px system-ui, sans-serif; }
-svg text { fill: currentColor; } .axis { stroke: currentColor; opacity: .35; }
-.good { fill: #2a7f62; } .bad { fill: #b3261e; } .top { fill: none; stroke: #c77700;
-  stroke-width: 2; }
-.critical { color: #b3261e; } .warning { color: #9a5b00; }
-@media (prefers-color-scheme: dark) { .good { fill: #5fbf9a; } .bad { fill: #ff8a80; }
-  .critical { color: #ff8a80; } .warning { color: #ffb74d; } }
-"""
+_SCRIPT, _STYLE = "sweep.js", "sweep.css"
+_MOST_ROWS = 5000  # a page of more is no page; CSV has all
 
 
 def page(outcome: Outcome, findings: Sequence[Finding], goal: Goal | None) -> str:
@@ -36,10 +29,10 @@ def page(outcome: Outcome, findings: Sequence[Finding], goal: Goal | None) -> st
     head = tag(
         "head",
         Markup('<meta charset="utf-8">\n'),
-        Markup(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'),
+        Markup(f'<meta http-equiv="Content-Security-Policy" content="{_policy()}">\n'),
         Markup('<meta name="viewport" content="width=device-width, initial-scale=1">\n'),
         tag("title", f"{outcome.name} · sweep · hpcwatch"),
-        Markup(f"<style>{_STYLE}</style>\n"),
+        Markup(f"<style>{_asset(_STYLE)}</style>\n"),
     )
     top = best([row for row in outcome.rows if row.is_good], goal)
     body = tag(
@@ -49,12 +42,34 @@ def page(outcome: Outcome, findings: Sequence[Finding], goal: Goal | None) -> st
         tag("p", tag("strong", winner(top, goal))) if top is not None and goal else Markup(),
         section("Findings", *(_finding(one) for one in findings), name="findings"),
         section(
-            "Result by parameter", *sweep_pictures.scatters(outcome, goal, top), name="results"
+            "Result by parameters",
+            *sweep_parallel.picture(outcome, goal, top),
+            *sweep_pictures.scatters(outcome, goal, top),
+            name="results",
         ),
         section("Which host ran what when", sweep_pictures.timeline(outcome), name="hosts"),
-        section("Tasks", table(_tasks(outcome, goal)), name="tasks"),
+        section("Tasks", *_tasks(outcome, goal), name="tasks"),
+        Markup(f"<script>{_asset(_SCRIPT)}</script>\n"),
     )
     return joined([Markup("<!doctype html>\n"), tag("html", head, body, lang="en"), Markup("\n")])
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("hpcwatch.views").joinpath("assets").joinpath(name).read_text("utf-8")
+
+
+@cache
+def _policy() -> str:
+    return (
+        f"default-src 'none'; script-src {_hash(_SCRIPT)}; style-src {_hash(_STYLE)};"
+        " base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(name: str) -> str:
+    digest = hashlib.sha256(_asset(name).encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def _summary(outcome: Outcome) -> str:
@@ -73,8 +88,54 @@ def _finding(finding: Finding) -> Markup:
     return tag("p", head, escaped(f" {finding.advice}"))
 
 
-def _tasks(outcome: Outcome, goal: Goal | None) -> Table:
-    rows = sweep_table.ordered(outcome, goal.name if goal is not None else None, goal)
+def _tasks(outcome: Outcome, goal: Goal | None) -> list[Markup]:
+    """Return the table, the best task first. Cells tell the script the numbers behind words."""
+    rows = sweep_table.ordered(outcome, goal.name if goal is not None else None, goal)[:_MOST_ROWS]
     columns = sweep_table.columns(outcome, rows)
-    cells = [tuple(column.words[index] for column in columns) for index in range(len(rows))]
-    return Table(tuple(column.title for column in columns), cells, len(columns))
+    left_out = len(outcome.rows) - len(rows)
+    made = [
+        tag(
+            "div",
+            tag("table", tag("thead", _head(columns)), tag("tbody", *_rows(rows, columns))),
+            class_="wide",
+            tabindex="0",
+            role="region",
+            aria_label="tasks",
+        )
+    ]
+    if left_out:
+        made.append(tag("p", f"{many(left_out, 'more task')}: --format csv has all."))
+    return made
+
+
+def _head(columns: Sequence[sweep_table.Column]) -> Markup:
+    return tag(
+        "tr",
+        *(
+            tag("th", one.title, scope="col", class_="number" if one.is_number else False)
+            for one in columns
+        ),
+    )
+
+
+def _rows(rows: Sequence[Row], columns: Sequence[sweep_table.Column]) -> list[Markup]:
+    return [
+        tag(
+            "tr",
+            *(_cell(column, index, place == 0) for place, column in enumerate(columns)),
+            data_task=str(row.number),
+        )
+        for index, row in enumerate(rows)
+    ]
+
+
+def _cell(column: sweep_table.Column, index: int, is_first: bool) -> Markup:
+    word, figure = column.words[index], column.figures[index]
+    return tag(
+        "th" if is_first else "td",
+        word,
+        scope="row" if is_first else False,
+        class_="number" if column.is_number else False,
+        data_number=False if figure is None else repr(float(figure)),
+        data_unknown=word in (UNKNOWN, ""),
+    )

@@ -13,11 +13,12 @@ from hpcwatch.sweep.outcome import Row, how
 from hpcwatch.sweep.picture import Picture, Place
 from hpcwatch.sweep.vitals import Vitals
 from hpcwatch.units import format_clock, format_cores, format_pct, format_seconds
-from hpcwatch.views.sweep_words import combination, many, winner
-from hpcwatch.views.text import SIGNS, Line, Span, clean, fit
+from hpcwatch.views.sweep_words import combination, device, many, winner
+from hpcwatch.views.text import SIGNS, Line, Span, clean, fit, line_width
 
 _FAILURES = 3
 _BAR_COLUMNS = 28
+_WIDE = 100
 
 
 class Live(NamedTuple):
@@ -35,8 +36,8 @@ class Live(NamedTuple):
 def lines(live: Live, width: int, height: int) -> list[Line]:
     """Return the lines of the view, no more than ``height``, none wider than ``width``."""
     picture = live.picture
-    durations = _durations(picture)
-    head = [_head(picture, durations), _progress(live)]
+    durations = durations_of(picture)
+    head = [_head(picture, durations, width), _progress(live, width)]
     running = picture.running()
     hosts: list[Line] = []
     for place in picture.places:
@@ -68,7 +69,8 @@ def end_estimate_s(picture: Picture, durations: estimate.Durations) -> float | N
     return estimate.end_in_s(running, waiting, picture.slots_count)
 
 
-def _durations(picture: Picture) -> estimate.Durations:
+def durations_of(picture: Picture) -> estimate.Durations:
+    """Learn from the tasks that have ended well."""
     by_number = {task.number: task for task in picture.tasks}
     return estimate.Durations(
         estimate.Done(by_number[number].parameters, one.ended.wall_s)
@@ -77,7 +79,8 @@ def _durations(picture: Picture) -> estimate.Durations:
     )
 
 
-def _head(picture: Picture, durations: estimate.Durations) -> Line:
+def _head(picture: Picture, durations: estimate.Durations, width: int) -> Line:
+    """Tell what runs, how far it is and when it ends; where it runs only if there is room."""
     done, running = len(picture.counting()), len(picture.running())
     left = max(len(picture.tasks) - done - running, 0)
     hosts = [place for place in picture.places if place.slots_count]
@@ -87,12 +90,14 @@ def _head(picture: Picture, durations: estimate.Durations) -> Line:
     ends = (
         f"ends about {_clock(picture.now_s, end_s)}" if end_s is not None else "end not known yet"
     )
-    return [
+    line = [
         Span(f" {clean(picture.plan.name)}", "head"),
-        Span(f" · {many(len(picture.tasks), 'task')} on {many(len(hosts), 'host')}{each}"),
+        Span(f" · {many(len(picture.tasks), 'task')}"),
+        Span(f" on {many(len(hosts), 'host')}{each}"),
         Span(f" · {done} done, {running} running, {left} to go · "),
         Span(ends if left or running else "all done", "" if end_s is not None else "dim"),
     ]
+    return line if line_width(line) <= width else [*line[:2], *line[3:]]
 
 
 def _clock(now_s: float, end_s: float) -> str:
@@ -102,13 +107,14 @@ def _clock(now_s: float, end_s: float) -> str:
     return time.strftime(form, time.localtime(now_s + end_s))
 
 
-def _progress(live: Live) -> Line:
+def _progress(live: Live, width: int) -> Line:
     picture = live.picture
     total = max(len(picture.tasks), 1)
     done, running = len(picture.counting()), len(picture.running())
-    full = _BAR_COLUMNS * done // total
-    part = min(-(-_BAR_COLUMNS * running // total), _BAR_COLUMNS - full)
-    rest = _BAR_COLUMNS - full - part
+    columns = _BAR_COLUMNS if width >= _WIDE else _BAR_COLUMNS // 2
+    full = columns * done // total
+    part = min(-(-columns * running // total), columns - full)
+    rest = columns - full - part
     line = [
         Span(" "),
         Span("█" * full, "ok"),
@@ -160,8 +166,8 @@ def _task(live: Live, one: Started, durations: estimate.Durations) -> list[Span]
     again = f" (try {one.attempt})" if one.attempt > 1 else ""
     vitals = live.vitals.get(one.task, Vitals())
     if vitals.gpu_util_pct is not None:
-        device = "" if one.device is None else f" {clean(one.device)}"
-        used = f"   GPU{device} {format_pct(vitals.gpu_util_pct)}"
+        name = "" if one.device is None else f" {device(one.device)}"
+        used = f"   GPU{name} {format_pct(vitals.gpu_util_pct)}"
     elif vitals.used_cores is not None:
         used = f"   {format_cores(vitals.used_cores)} cores"
     else:

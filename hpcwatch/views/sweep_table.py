@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
@@ -12,20 +12,31 @@ from hpcwatch.sweep.best import Goal, best, is_number
 from hpcwatch.sweep.outcome import Outcome, Row
 from hpcwatch.units import UNKNOWN, format_bytes, format_pct, format_seconds
 from hpcwatch.views import sweep_chart
-from hpcwatch.views.sweep_words import duration, many, share, value, winner
-from hpcwatch.views.text import SIGNS, Line, Span, clean, cut, fit, width_of
+from hpcwatch.views.sweep_words import device, duration, many, share, value, winner
+from hpcwatch.views.text import SIGNS, Line, Span, clean, cut, fit, line_width, width_of
 
 _MOST_ROWS = 200
+MOST_FAILURES = 5
 _LONGEST = 40
 
 
 class Column:
     """A column of words; numbers stand at the right."""
 
-    def __init__(self, title: str, words: list[str], is_number: bool) -> None:
+    def __init__(
+        self,
+        title: str,
+        words: list[str],
+        is_number: bool,
+        figures: Sequence[float | None] | None = None,
+    ) -> None:
+        """Take the ``figures`` behind the words where they are not the words themselves."""
         self.title = cut(clean(title), _LONGEST)
         self.words = [cut(word, _LONGEST) for word in words]
         self.is_number = is_number
+        if figures is None:
+            figures = [_figure_of(word) if is_number else None for word in words]
+        self.figures = figures
         self.width = max(map(width_of, [self.title, *self.words]))
 
     def padded(self, word: str) -> str:
@@ -40,8 +51,12 @@ def lines(
     goal: Goal | None,
     sort: str | None,
     width: int,
+    last_lines: Mapping[int, str] | None = None,
 ) -> list[Line]:
-    """Return the whole text. Raises HpcwatchError if there is nothing to sort by."""
+    """Return the whole text. Raises HpcwatchError if there is nothing to sort by.
+
+    ``last_lines`` are what tasks that failed wrote last.
+    """
     rows = ordered(outcome, sort, goal)
     made: list[Line] = [_head(outcome), *_best(outcome, goal), []]
     made += _table(outcome, rows[:_MOST_ROWS])
@@ -50,7 +65,9 @@ def lines(
         made.append([Span(words, "dim")])
     chart = sweep_chart.lines(outcome, width)
     made += [[], *chart, []] if chart else [[]]
-    made += [fit(line, width) for line in _cost(outcome)]
+    for words in _cost(outcome):
+        made += [[Span(line)] for line in textwrap.wrap(words, max(width, 20))]
+    made += _failures(outcome, last_lines or {}, width)
     for finding in findings:
         made += _finding(finding, width)
     return made
@@ -96,7 +113,7 @@ def _natural(text: str) -> tuple[bool, float, str]:
 
 def _head(outcome: Outcome) -> Line:
     good = sum(row.is_good for row in outcome.rows)
-    bad = sum(not row.is_good and row.how not in _UNDONE for row in outcome.rows)
+    bad = sum(not row.is_good and row.how not in UNDONE for row in outcome.rows)
     left = len(outcome.rows) - good - bad
     words = [f"{good} ended well"] + ([f"{bad} failed"] if bad else [])
     words += [f"{left} still to be done"] if left else []
@@ -109,7 +126,8 @@ def _head(outcome: Outcome) -> Line:
     ]
 
 
-_UNDONE = ("not run", "stopped", "lost", "running")
+UNDONE = ("not run", "stopped", "unknown end", "running")
+"""What is said of tasks that came to no end of their own."""
 
 
 def _best(outcome: Outcome, goal: Goal | None) -> list[Line]:
@@ -125,7 +143,7 @@ def _table(outcome: Outcome, rows: Sequence[Row]) -> list[Line]:
     made: list[Line] = [[Span("  ".join(one.padded(one.title) for one in shown).rstrip(), "dim")]]
     for index, row in enumerate(rows):
         text = "  ".join(one.padded(one.words[index]) for one in shown).rstrip()
-        undone = "dim" if row.how in _UNDONE else "critical"
+        undone = "dim" if row.how in UNDONE else "critical"
         made.append([Span(text, "" if row.is_good else undone)])
     return made
 
@@ -140,18 +158,21 @@ def columns(outcome: Outcome, rows: Sequence[Row]) -> list[Column]:
     for name in results:
         words = [value(row.results.get(name)) for row in rows]
         made.append(Column(name, words, all(_is_numeric(word) for word in words)))
-    made.append(Column("took", [duration(row.wall_s) for row in rows], True))
+    walls = [row.wall_s for row in rows]
+    made.append(Column("took", [duration(wall_s) for wall_s in walls], True, walls))
     if any(row.cpu_s is not None for row in rows):
-        made.append(Column("cores", [_cores(row) for row in rows], True))
+        cores = [_cores(row) for row in rows]
+        words = [UNKNOWN if count is None else f"{count:.1f}" for count in cores]
+        made.append(Column("cores", words, True, cores))
     if any(row.memory_peak_bytes is not None for row in rows):
-        words = [format_bytes(row.memory_peak_bytes) for row in rows]
-        made.append(Column("memory", words, True))
+        peaks = [row.memory_peak_bytes for row in rows]
+        made.append(Column("memory", [format_bytes(peak) for peak in peaks], True, peaks))
     if any(row.gpu_util_mean_pct is not None for row in rows):
-        words = [format_pct(row.gpu_util_mean_pct) for row in rows]
-        made.append(Column("GPU", words, True))
+        utils = [row.gpu_util_mean_pct for row in rows]
+        made.append(Column("GPU", [format_pct(util) for util in utils], True, utils))
     made.append(Column("host", [clean(row.host or UNKNOWN) for row in rows], False))
     if any(row.device is not None for row in rows):
-        made.append(Column("on GPU", [clean(row.device or UNKNOWN) for row in rows], False))
+        made.append(Column("on GPU", [device(row.device) for row in rows], False))
     made.append(Column("ended", [_how(row) for row in rows], False))
     if any(row.command for row in rows):
         made.append(Column("command", [clean(row.command) for row in rows], False))
@@ -170,31 +191,59 @@ def _is_numeric(word: str) -> bool:
     return True
 
 
-def _cores(row: Row) -> str:
-    if row.cpu_s is None or not row.wall_s:
-        return UNKNOWN
-    return f"{row.cpu_s / row.wall_s:.1f}"
+def _cores(row: Row) -> float | None:
+    return row.cpu_s / row.wall_s if row.cpu_s is not None and row.wall_s else None
 
 
-def _cost(outcome: Outcome) -> list[Line]:
+def _figure_of(word: str) -> float | None:
+    return None if word == UNKNOWN else float(word)
+
+
+def failures(outcome: Outcome) -> list[Row]:
+    """Return the tasks that came to an end of their own, a bad one."""
+    return [row for row in outcome.rows if not row.is_good and row.how not in UNDONE]
+
+
+def _failures(outcome: Outcome, last_lines: Mapping[int, str], width: int) -> list[Line]:
+    """Tell of some tasks that failed, with the last line of each: the table has all."""
+    failed = failures(outcome)
+    made: list[Line] = []
+    for row in failed[:MOST_FAILURES]:
+        words = f"{SIGNS['critical']} task {row.number} failed ({_how(row)})"
+        last = row.trouble or last_lines.get(row.number, "")
+        made.append(fit([Span(words, "critical"), Span(f": {clean(last)}" if last else "")], width))
+    if len(failed) > MOST_FAILURES:
+        words = f"{SIGNS['critical']} {many(len(failed) - MOST_FAILURES, 'more task')} failed"
+        made.append([Span(words, "critical")])
+    return made
+
+
+def _cost(outcome: Outcome) -> list[str]:
     if not outcome.bars:
         return []
     words = f"Slots were busy {share(outcome.busy_pct)} of the time"
     if outcome.tail_slot_s >= 1:
         words += f"; at the end {format_seconds(outcome.tail_slot_s)} of slot time lay idle"
-    made: list[Line] = [[Span(words + ".")]]
+    made = [words + "."]
     balance = outcome.balance
     if balance is not None and outcome.slots_count > 1:
         took = duration(outcome.end_s - outcome.start_s)
         text = f"The same tasks dealt out beforehand: {duration(balance.dealt_s)}; as they came"
         text += f": {took}; longest first: {duration(balance.longest_first_s)}."
-        made.append([Span(text)])
+        made.append(text)
     return made
 
 
 def _finding(finding: Finding, width: int) -> list[Line]:
     word = finding.severity.name.lower()
     style = "" if word == "info" else word
+    title = f"{SIGNS[word]} {clean(finding.title)}"
+    heads = textwrap.wrap(title, max(width, 20), subsequent_indent="  ")
+    made: list[list[Span]] = [[Span(line, style)] for line in heads]
+    name = Span(f"  {finding.rule}", "dim")
+    if line_width([*made[-1], name]) <= width:
+        made[-1].append(name)
+    else:
+        made.append([name])
     advice = textwrap.wrap(finding.advice, max(width - 4, 20))
-    head = [Span(f"{SIGNS[word]} {clean(finding.title)}", style), Span(f"  {finding.rule}", "dim")]
-    return [head, *([Span(f"  {line}")] for line in advice)]
+    return [*made, *([Span(f"  {line}")] for line in advice)]

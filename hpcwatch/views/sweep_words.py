@@ -33,6 +33,14 @@ def winner(row: Any, goal: Goal) -> str:
     return f"best: {what} → {found} (task {row.number})"
 
 
+def device(name: str | None) -> str:
+    """Return what a table calls a GPU: of a UUID its first digits, which tell it from others."""
+    if name is None:
+        return UNKNOWN
+    kind, dash, rest = clean(name).partition("-")
+    return f"{kind}-{rest[:8]}" if dash and kind in ("GPU", "MIG") else clean(name)
+
+
 def many(count: int, what: str) -> str:
     """Return ``1 task``, ``27 tasks``."""
     return f"{count} {what}" + ("" if count == 1 else "s")

@@ -5,14 +5,16 @@ Names of hosts, programs and the like are as foreign as they came: the views mak
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from hpcwatch.earlier import EarlierRun
+from hpcwatch.events import PHASE_BEGIN, PHASE_END
 from hpcwatch.report import GpuSummary, Report
+from hpcwatch.steps import phases as found_phases
+from hpcwatch.steps import results as found_results
 from hpcwatch.units import (
     UNKNOWN,
     format_bytes,
@@ -24,6 +26,7 @@ from hpcwatch.units import (
     format_seconds,
     three_digits,
 )
+from hpcwatch.views.steps import phase_rows, value_text
 
 _MOST_EVENTS = 100
 FEW_GPUS = 8  # so many are told one by one, more are summed up
@@ -56,6 +59,8 @@ def asked_and_used(report: Report) -> Table:
         rows.append(all_gpus(summary.gpus))
     asked_s = report.run.job.walltime_s if report.run.job is not None else None
     wall = format_clock(summary.wall_s)
+    if summary.wall_s < 60:
+        wall = format_seconds(summary.wall_s)
     if asked_s:
         wall += f" ({format_pct(100 * summary.wall_s / asked_s)})"
     rows.append(("Time", format_clock(asked_s), wall, UNKNOWN))
@@ -138,7 +143,7 @@ def gpus(report: Report) -> Table:
         for gpu in report.summary.gpus
     ]
     head = (
-        *("GPU", "name", "it", "clocks held down by", "busy (mean)", "peak", "SM active"),
+        *("GPU", "name", "what it did", "clocks held down by", "busy (mean)", "peak", "SM active"),
         *("idle for", "memory peak", "power (mean)", "energy"),
     )
     return Table(head, rows, 4)
@@ -178,26 +183,44 @@ def processes(report: Report) -> Table:
     return Table(("process", "node", "pid", "CPU time", "memory peak", "GPU memory"), rows, 2)
 
 
+def phases(report: Report) -> Table:
+    """The program's phases, those of one name together, a phase within another after a ``›``."""
+    rows = [
+        (
+            "› " * min(row.depth, 4)
+            + row.name
+            + (f" ×{row.times_count:,}" if row.times_count > 1 else ""),
+            f"{row.errors_count:,} failed" if row.errors_count else "",
+            format_clock(max(row.started_at_s - report.run.started_at_s, 0.0)),
+            "not ended" if row.total_s is None else format_seconds(row.total_s),
+            format_cores(row.cores_mean),
+        )
+        for row in phase_rows(found_phases(report.events), report.timeline)[:_MOST_EVENTS]
+    ]
+    return Table(("phase", "", "from", "took", "cores (mean)"), rows, 2)
+
+
+def results(report: Report) -> Table:
+    """The last value of each name that the program told."""
+    found = found_results(report.events)
+    return Table(("result", "last told"), [(name, value_text(of)) for name, of in found.items()], 1)
+
+
 def events(report: Report) -> Table:
-    """The program's steps and what else was marked, with the time since the start."""
+    """The program's steps and what else was marked, with the time since the start; no phases."""
+    told = [event for event in report.events if event.name not in (PHASE_BEGIN, PHASE_END)]
     rows = [
         (
             format_clock(max(event.at_s - report.run.started_at_s, 0.0)),
             event.name,
-            ", ".join(f"{name} {_plain(value)}" for name, value in event.fields.items()),
+            ", ".join(f"{name} {value_text(value)}" for name, value in event.fields.items()),
         )
-        for event in report.events[:_MOST_EVENTS]
+        for event in told[:_MOST_EVENTS]
     ]
-    more = len(report.events) - len(rows)
+    more = len(told) - len(rows)
     if more:
         rows.append(("…", f"{more:,} more", ""))
     return Table(("after", "event", "what"), rows, 3)
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    return three_digits(value) if isinstance(value, float) and value >= 0 else json.dumps(value)
 
 
 def earlier(runs: list[EarlierRun]) -> Table:

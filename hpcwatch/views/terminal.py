@@ -22,6 +22,7 @@ from hpcwatch.units import (
     format_seconds,
     three_digits,
 )
+from hpcwatch.views.cost_words import cost
 from hpcwatch.views.text import (
     SIGNS,
     Line,
@@ -224,6 +225,8 @@ def _table(report: Report, width: int) -> list[Line]:
     made.append([Span(f"{'CPU time':{_LABEL}}"), Span(seconds)])
     volume = f"read {format_bytes(summary.read_bytes)}, wrote {format_bytes(summary.written_bytes)}"
     made.append([Span(f"{'Storage':{_LABEL}}{volume}")])
+    if report.costs is not None:
+        made.append([Span(f"{'Cost':{_LABEL}}{clean(cost(report.costs))}")])
     return made
 
 
@@ -314,7 +317,9 @@ def _quality(report: Report, width: int) -> list[Line]:
     if quality.coverage_pct is not None and quality.coverage_pct < 95 and report.summary.wall_s > 5:
         said += f" covering {format_pct(quality.coverage_pct)} of the time"
     own = [_seconds(quality.monitor_cpu_s) + " CPU", format_bytes(quality.monitor_memory_bytes)]
-    said += f"; hpcwatch itself {', '.join(own)}."
+    if quality.monitor_cpu_s is not None or quality.monitor_memory_bytes is not None:
+        said += f"; hpcwatch itself {', '.join(own)}"
+    said += "."
     if report.summary.memory_limit_source is not None:
         fullest = " on the fullest node" if len(report.timeline.hosts) > 1 else ""
         said += (
@@ -323,7 +328,7 @@ def _quality(report: Report, width: int) -> list[Line]:
     for name, reason in quality.probe_errors.items():
         said += f" Unknown: {clean(name)}: {clean(reason)}."
     if quality.odd_lines:
-        said += f" {quality.odd_lines} damaged lines of the recording were left out."
+        said += f" Damaged lines of the recording, left out: {quality.odd_lines}."
     return [[Span(row, "dim")] for row in textwrap.wrap(said, width)]
 
 

@@ -19,6 +19,7 @@ BENCHMARKS = (
     "probe_cost",
     "redraw",
     "many_nodes",
+    "report_size",
     "ssh_hosts",
     "sweep",
 )

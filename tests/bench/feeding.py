@@ -17,57 +17,57 @@ CORES = 20
 PROCESSES = 16
 
 
-def line(node: int, second: float) -> bytes:
+def sample(node: int, second: float, host: str, at_s: float) -> Sample:
     """A sample as large as those of a node with 20 cores, 4 GPUs and 16 named processes."""
     busy = CORES * (0.1 + 0.8 * (node % 10) / 10)
     cpu_s = busy * second
-    return (
-        to_line(
-            Sample(
-                host="itself",
-                at_s=time.time(),
-                uptime_s=1e6 + second,
-                node=Node(
-                    cpu_count=CORES,
-                    cpu_user_s=cpu_s,
-                    cpu_system_s=0.1 * cpu_s,
-                    cpu_iowait_s=1.0,
-                    cpu_idle_s=CORES * second - cpu_s,
-                    core_busy_s=[busy / CORES * second + core for core in range(CORES)],
-                    runnable_count=int(busy),
-                    blocked_count=0,
-                    load_1min_count=busy,
-                    memory_total_bytes=126 * GIB,
-                    memory_available_bytes=100 * GIB - node * 1000,
-                    memory_cached_bytes=10 * GIB,
-                    swap_total_bytes=4 * GIB,
-                    swap_used_bytes=0,
-                    disk_read_bytes=int(1e6 * second),
-                    disk_written_bytes=int(2e6 * second),
-                    net_received_bytes=int(3e6 * second),
-                    net_sent_bytes=int(4e6 * second),
-                ),
-                job=JobUse(
-                    found_by="cgroup",
-                    process_count=PROCESSES,
-                    seen_count=PROCESSES,
-                    thread_count=64,
-                    runnable_count=int(busy),
-                    cpu_user_s=0.95 * cpu_s,
-                    cpu_system_s=0.05 * cpu_s,
-                    rss_bytes=20 * GIB,
-                    pss_bytes=18 * GIB,
-                    used_bytes=18 * GIB,
-                    read_bytes=int(1e6 * second),
-                    written_bytes=int(2e6 * second),
-                    allowed_cores=CORES,
-                ),
-                processes=[process(number, second) for number in range(PROCESSES)],
-                gpus=[gpu(node, index) for index in range(4)],
-            )
-        )
-        + "\n"
-    ).encode()
+    return Sample(
+        host=host,
+        at_s=at_s,
+        uptime_s=1e6 + second,
+        node=Node(
+            cpu_count=CORES,
+            cpu_user_s=cpu_s,
+            cpu_system_s=0.1 * cpu_s,
+            cpu_iowait_s=1.0,
+            cpu_idle_s=CORES * second - cpu_s,
+            core_busy_s=[busy / CORES * second + core for core in range(CORES)],
+            runnable_count=int(busy),
+            blocked_count=0,
+            load_1min_count=busy,
+            memory_total_bytes=126 * GIB,
+            memory_available_bytes=100 * GIB - node * 1000,
+            memory_cached_bytes=10 * GIB,
+            swap_total_bytes=4 * GIB,
+            swap_used_bytes=0,
+            disk_read_bytes=int(1e6 * second),
+            disk_written_bytes=int(2e6 * second),
+            net_received_bytes=int(3e6 * second),
+            net_sent_bytes=int(4e6 * second),
+        ),
+        job=JobUse(
+            found_by="cgroup",
+            process_count=PROCESSES,
+            seen_count=PROCESSES,
+            thread_count=64,
+            runnable_count=int(busy),
+            cpu_user_s=0.95 * cpu_s,
+            cpu_system_s=0.05 * cpu_s,
+            rss_bytes=20 * GIB,
+            pss_bytes=18 * GIB,
+            used_bytes=18 * GIB,
+            read_bytes=int(1e6 * second),
+            written_bytes=int(2e6 * second),
+            allowed_cores=CORES,
+        ),
+        processes=[process(number, second) for number in range(PROCESSES)],
+        gpus=[gpu(node, index) for index in range(4)],
+    )
+
+
+def line(node: int, second: float) -> bytes:
+    """What a probe writes of it."""
+    return (to_line(sample(node, second, "itself", time.time())) + "\n").encode()
 
 
 def process(number: int, second: float) -> Process:

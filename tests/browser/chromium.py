@@ -31,6 +31,19 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 
+KEYS = {
+    "Tab": 9,
+    "Enter": 13,
+    "Escape": 27,
+    "End": 35,
+    "Home": 36,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+}
+"""Name -> the code that Windows gave it, by which pages know keys."""
+
 
 class BrowserError(Exception):
     """The browser refused a command, or a script in the page failed."""
@@ -178,8 +191,8 @@ class Chromium:
             self.mouse("mouseReleased", x, y, count)
 
     def key(self, name: str) -> None:
-        """Press and release a key: ``Tab``, ``Enter``."""
-        code = {"Tab": 9, "Enter": 13, "ArrowDown": 40}[name]
+        """Press and release a key of ``KEYS``."""
+        code = KEYS[name]
         text = {"text": "\r"} if name == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
             self.ask(

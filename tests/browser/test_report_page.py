@@ -93,7 +93,7 @@ def test_all_is_drawn_without_complaint_or_request(
     assert chromium.complaints() == []
     assert chromium.requests() == [path.as_uri()]
     plots = painted(chromium, ".plot canvas")
-    assert len(plots) == (3 if name == "recorded" else 7)
+    assert len(plots) == (3 if name == "recorded" else 8)
     assert min(plots) > 1000
     heat = painted(chromium, ".heatmap canvas")
     assert len(heat) == (0 if name == "recorded" else 2)

@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from hpcwatch.findings import Finding, Scope, Severity, evaluate
-from hpcwatch.probe.schema import Cgroup, Gpu, GpuProcess, JobUse, Mig, Node, Process, Sample
+from hpcwatch.probe.schema import (
+    Cgroup,
+    Gpu,
+    GpuProcess,
+    JobUse,
+    Mig,
+    Node,
+    Process,
+    Sample,
+    Stranger,
+)
 from hpcwatch.schedulers import Job
 from hpcwatch.timeline import Timeline
 from hpcwatch.units import MIB
@@ -95,11 +105,17 @@ class Shape(NamedTuple):
     io_rate: Course = None
     """Bytes a second read, and as many written."""
     virtual: Course = None
+    home_rate: Course = None
+    """Bytes a second that the node moves to and from the home file system."""
+    home: tuple[str, str] = ("/home", "nfs4")
+    stranger_cores: Course = None
+    """Cores of the busiest stranger; 0 if there is none."""
+    stranger: Stranger = Stranger(4711, "miner", "mallory", is_owners=False)
 
 
 def samples(shape: Shape) -> Iterator[Sample]:
     """Yield a sample an interval, the first at the start."""
-    job_s = node_s = iowait_s = swapped = pressed_s = moved = 0.0
+    job_s = node_s = iowait_s = swapped = pressed_s = moved = homed = stranger_s = 0.0
     steps = round(shape.length_s / shape.interval_s)
     for step in range(steps + 1):
         time_s = step * shape.interval_s
@@ -110,6 +126,8 @@ def samples(shape: Shape) -> Iterator[Sample]:
             swapped += (at(shape.swap_rate, time_s) or 0.0) * shape.interval_s
             pressed_s += (at(shape.pressure, time_s) or 0.0) * shape.interval_s
             moved += (at(shape.io_rate, time_s) or 0.0) * shape.interval_s
+            homed += (at(shape.home_rate, time_s) or 0.0) * shape.interval_s
+            stranger_s += (at(shape.stranger_cores, time_s) or 0.0) * shape.interval_s
         if shape.is_missing(time_s):
             continue
         node = _node(shape, time_s, node_s)._replace(
@@ -117,6 +135,10 @@ def samples(shape: Shape) -> Iterator[Sample]:
             swap_in_bytes=None if shape.swap_rate is None else round(swapped),
             swap_out_bytes=None if shape.swap_rate is None else round(swapped),
             pressure_memory_s=None if shape.pressure is None else pressed_s,
+            home_mount=shape.home[0],
+            home_kind=shape.home[1],
+            home_read_bytes=None if at(shape.home_rate, time_s) is None else round(0.7 * homed),
+            home_written_bytes=None if at(shape.home_rate, time_s) is None else round(0.3 * homed),
         )
         use = _job_use(shape, time_s, job_s)._replace(
             read_bytes=None if shape.io_rate is None else round(moved),
@@ -140,7 +162,15 @@ def samples(shape: Shape) -> Iterator[Sample]:
             gpus=None
             if shape.gpus is None
             else [_gpu(index, device, time_s) for index, device in enumerate(shape.gpus)],
+            strangers=_strangers(shape, time_s, stranger_s),
         )
+
+
+def _strangers(shape: Shape, time_s: float, used_s: float) -> list[Stranger] | None:
+    cores = at(shape.stranger_cores, time_s)
+    if cores is None:
+        return None
+    return [shape.stranger._replace(cpu_user_s=used_s, cpu_system_s=0.0)] if cores else []
 
 
 def _node(shape: Shape, time_s: float, node_s: float) -> Node:

@@ -151,35 +151,6 @@ def test_of_one_of_several_hosts_the_job_s_time_is_not_told_again() -> None:
     assert [one.rule for one in evaluate(alone)] == ["will-not-finish"]  # it is the whole job
 
 
-STRANGERS = "strangers job"
-
-
-@pytest.mark.parametrize(
-    ("node_cores", "more", "fires"),
-    [
-        (10.6, {}, True),
-        (10.4, {}, False),
-        (10.6, {"found_by": "tree"}, False),
-        (10.6, {"found_by": "user"}, False),
-        (10.6, {"job": job(node_cores_count=19)}, False),
-        (None, {}, False),
-    ],
-)
-@pytest.mark.parametrize("when", [live, ended])
-def test_strangers(node_cores: float | None, more: dict[str, Any], fires: bool, when: When) -> None:
-    shape = Shape(
-        **{
-            "cores": 10.0,
-            "node_cores": node_cores,
-            "job": job(),
-            "cpu_count": 20,
-            "found_by": "cgroup",
-            **more,
-        }
-    )
-    assert (STRANGERS in found(when(shape))) is fires
-
-
 GAP = "measurement-gap job"
 
 

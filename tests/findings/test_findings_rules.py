@@ -29,9 +29,10 @@ from hpcwatch.findings import Directive, Scope, Severity, evaluate, rules, settl
 from hpcwatch.findings.directives import fewer_cores, fewer_gpus, more_memory, rounded_up
 from hpcwatch.findings.live import LiveFindings
 from hpcwatch.findings.windows import Stretch, busiest, stretch_of
-from hpcwatch.probe.schema import Process
+from hpcwatch.probe.schema import Process, Stranger
 from hpcwatch.schedulers import Job, JobNode, JobState
-from hpcwatch.timeline import NAN, Part, Timeline
+from hpcwatch.timeline import Timeline
+from hpcwatch.timeline.columns import NAN, Part
 from hpcwatch.units import GIB, MIB
 
 RULES = {
@@ -53,6 +54,7 @@ RULES = {
     "gpu-unassigned",
     "gpu-unused",
     "gpu-went-idle",
+    "home-io",
     "loader-workers",
     "looks-hung",
     "measurement-gap",
@@ -71,6 +73,7 @@ RULES = {
     "pending",
     "pinned-too-tight",
     "serial-on-many-cores",
+    "step-slowdown",
     "storage-wait",
     "strangers",
     "threads-oversubscribed",
@@ -204,6 +207,7 @@ jobs = st.one_of(
         gpus_count=counts,
         node_memory_bytes=limits,
         vmem_bytes=limits,
+        pvmem_bytes=limits,
         walltime_s=st.one_of(st.none(), st.integers(0, 10**7)),
         started_at_s=times,
         submitted_at_s=times,
@@ -244,6 +248,17 @@ shapes = made_of(
     pressure=st.one_of(st.none(), st.floats(0, 1)),
     io_rate=numbers,
     virtual=numbers,
+    home_rate=numbers,
+    home=st.tuples(st.text(max_size=40), st.text(max_size=20)),
+    stranger_cores=st.one_of(st.none(), st.floats(0, 256)),
+    stranger=st.builds(
+        Stranger,
+        pid=st.integers(2, 2**22),
+        name=st.text(max_size=16),
+        user=st.text(max_size=40),
+        is_owners=st.booleans(),
+        started_at_s=times,
+    ),
     node_used=numbers,
     node_total=limits,
     cgroup_limit=limits,

@@ -290,6 +290,16 @@ def test_openpbs_s_estimate_counts_while_the_job_waits() -> None:
     assert job.estimated_start_at_s is None
 
 
+def test_limits_of_virtual_memory() -> None:
+    raw = (DATA / "torque" / "qstat-f-0_running-2nodes.txt").read_bytes()
+    line = b"    Resource_List.nodect"
+    asked = b"    Resource_List.pvmem = 16gb\n    Resource_List.vmem = 100gb\n"
+    (job,) = torque.jobs_from_text(Answer(raw.replace(line, asked + line)))
+    assert (job.pvmem_bytes, job.vmem_bytes) == (16 << 30, 100 << 30)
+    (job,) = torque.jobs_from_text(Answer(raw))
+    assert (job.pvmem_bytes, job.vmem_bytes) == (None, None)
+
+
 def test_a_guess_from_history_is_no_estimate() -> None:
     text = (DATA / "moab" / "moab-showstart-doc-orion_idle-three-estimates.txt").read_text()
     lines = [line for line in text.splitlines() if "Rsv" not in line]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,11 @@ from program import Hpcwatch
 from terminal import Terminal, needs_tmux
 from unit_parts import run
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fakebin"))
+import scenarios
+from stand_in import SLURM, TORQUE, StandIn, path_without_schedulers
+
+from hpcwatch import monitor
 from hpcwatch.cli import COMMANDS
 from hpcwatch.cli.described import commands
 from hpcwatch.cli.shells import script
@@ -34,6 +41,7 @@ class Shells:
         for run_id, job in ((RUN, None), ("20260102-000000-job-0002", Job(JOB, "torque"))):
             directory = RunDirectory.create(str(hpcwatch.runs / run_id))
             directory.write_run(run(id=run_id, job=job))
+        self.cluster: StandIn | None = None
         for name in ("$(touch evil)", "a b", "-rf", "x;touch evil"):
             (hpcwatch.runs / name).mkdir()
         (self.folder / "data").mkdir()
@@ -44,7 +52,7 @@ class Shells:
         program.chmod(0o755)
         self.environment = {
             **hpcwatch.environment,
-            "PATH": f"{program.parent}:{os.environ['PATH']}",
+            "PATH": ":".join([str(program.parent), *path_without_schedulers()]),
             "HOME": str(self.folder),
         }
         for shell in ("bash", "zsh", "fish"):
@@ -92,13 +100,15 @@ def test_bash_offers_commands_options_values_runs_and_jobs(shells: Shells) -> No
     assert shells.bash("hpcwatch", "run", "--view", "") == {"auto", "panel", "line", "none"}
     assert shells.bash("hpcwatch", "run", "--view", "=", "p") == {"panel"}
     assert shells.bash("hpcwatch", "run", "--view", "=") == {"auto", "panel", "line", "none"}
-    wanted = {RUN, "20260102-000000-job-0002", JOB}
+    wanted = {RUN, "20260102-000000-job-0002", "train", JOB}
     assert shells.bash("hpcwatch", "report", "") == wanted
     assert shells.bash("hpcwatch", "compare", RUN, "20260101") == {RUN}
-    assert shells.bash("hpcwatch", "runs", "--delete", "2026010") == wanted - {JOB}
+    assert shells.bash("hpcwatch", "replay", "tr") == {"train"}
+    assert shells.bash("hpcwatch", "runs", "--delete", "2026010") == wanted - {JOB, "train"}
     assert shells.bash("hpcwatch", "job", "3") == {JOB}
     assert shells.bash("hpcwatch", "cancel", "") == {JOB}
     assert shells.bash("hpcwatch", "explain", "memory-near") == {"memory-near-limit"}
+    assert shells.bash("hpcwatch", "explain", "sweep-ta") == {"sweep-tail"}
     assert shells.bash("hpcwatch", "submit", "scr") == {"script.sh"}
     assert shells.bash("hpcwatch", "run", "--output", "da") == {"data"}
     assert shells.bash("hpcwatch", "run", "--name", "") == set()
@@ -112,7 +122,7 @@ def test_fish_offers_commands_options_values_runs_and_jobs(shells: Shells) -> No
     assert shells.fish("hpcwatch rep") == {"report", "replay"}
     assert shells.fish("hpcwatch run --fa") == {"--fail-on"}
     assert shells.fish("hpcwatch run --view ") == {"auto", "panel", "line", "none"}
-    wanted = {RUN, "20260102-000000-job-0002", JOB}
+    wanted = {RUN, "20260102-000000-job-0002", "train", JOB}
     assert shells.fish("hpcwatch report ") == wanted
     assert shells.fish("hpcwatch job 3") == {JOB}
     assert shells.fish("hpcwatch runs --delete 20260101") == {RUN}
@@ -187,7 +197,7 @@ def test_every_option_of_every_command_is_in_the_script(shell: str) -> None:
 
 def test_words_are_only_such_as_no_shell_could_misread(shells: Shells, hpcwatch: Hpcwatch) -> None:
     ended = hpcwatch("completion", "--words", "runs")
-    assert ended.out.splitlines() == ["20260102-000000-job-0002", RUN, JOB]
+    assert ended.out.splitlines() == ["20260102-000000-job-0002", RUN, "train", JOB]
     evil = RunDirectory.create(str(hpcwatch.runs / "20260103-evil"))
     evil.write_run(run(job=Job("1$(touch evil)", "torque")))
     assert hpcwatch("completion", "--words", "jobs").out.splitlines() == [JOB]
@@ -201,3 +211,46 @@ def test_nothing_recorded_offers_nothing_and_a_missing_shell_is_one_line(
     assert (ended.code, "name the shell" in ended.complaint) == (2, True)
     ended = hpcwatch("completion", "tcsh")
     assert (ended.code, "tcsh" in ended.complaint) == (2, True)
+
+
+def on_cluster(shells: Shells, kind: tuple[str, ...], scenario: scenarios.Scenario) -> StandIn:
+    """Put a scheduler on the shells' PATH."""
+    made = StandIn(shells.folder / "cluster", kind, scenario)
+    program = shells.environment["PATH"].partition(":")[0]
+    shells.environment |= made.environment
+    shells.environment["PATH"] = f"{program}:{made.environment['PATH']}"
+    return made
+
+
+def test_my_jobs_in_the_queue_are_offered_and_the_scheduler_is_asked_once(shells: Shells) -> None:
+    scenario = scenarios.slurm()
+    scenario["*"]["squeue --json -u *"]["replace"] = {'"alice"': f'"{monitor.user()}"'}
+    cluster = on_cluster(shells, SLURM, scenario)
+    first = shells.bash("hpcwatch", "job", "")
+    assert JOB in first
+    assert len(first) > 10
+    assert all(re.fullmatch(r"[0-9][0-9_+\[\].a-z-]*", word) for word in first)
+    calls = len(cluster.calls)
+    assert sum("--json -u" in call for call in cluster.calls) == 1
+    assert shells.bash("hpcwatch", "cancel", "") == first
+    assert len(cluster.calls) == calls
+    assert JOB in shells.bash("hpcwatch", "report", "")
+    kept = shells.folder / "home" / "queued"
+    os.utime(kept, (0, 0))
+    shells.bash("hpcwatch", "job", "")
+    assert len(cluster.calls) > calls
+
+
+def test_a_scheduler_that_does_not_answer_is_not_waited_for(shells: Shells) -> None:
+    hang = {"*": {"*": {"hang_s": 60}}}
+    on_cluster(shells, TORQUE, hang)
+    began_s = time.monotonic()
+    assert shells.bash("hpcwatch", "job", "") == {JOB}
+    assert time.monotonic() - began_s < 30
+    assert shells.bash("hpcwatch", "job", "") == {JOB}
+
+
+@pytest.mark.parametrize("content", [b"7\n$(touch evil)\n;x\n", b"\xff\xfe", b""])
+def test_what_is_kept_of_the_queue_is_only_words(shells: Shells, content: bytes) -> None:
+    (shells.folder / "home" / "queued").write_bytes(content)
+    assert shells.bash("hpcwatch", "job", "") == ({"7", JOB} if b"7" in content else {JOB})

@@ -102,3 +102,11 @@ def test_the_pages_are_the_live_view_s(replay: Replay) -> None:
     terminal.press("q", "q")
     terminal.wait_for("code 0")
     assert all("replay 0:3" not in row for row in terminal.screen())
+
+
+def test_a_closed_output_is_no_screen(replay: Replay) -> None:
+    terminal = replay.terminal
+    for words in ("replay " + str(RECORDING), "demo"):
+        terminal.type(f"clear; {sys.executable} -m hpcwatch {words} >&-; echo code $?")
+        terminal.wait_for("code 0")
+        assert "Traceback" not in "\n".join(terminal.screen())

@@ -265,3 +265,22 @@ def test_nine_trainings_over_three_hosts(sweeps: SweepsOnHosts, trainers: Path) 
     best = max(tasks, key=lambda task: task["results"]["test_accuracy"])
     assert found["best"]["result"] == "test_accuracy"
     assert found["best"]["value"] == best["results"]["test_accuracy"]
+
+
+def test_each_host_has_the_gpus_that_torque_gave_there(sweeps: SweepsOnHosts) -> None:
+    (sweeps.folder / "nodes").write_text("qb001\nqb002\nqb003\n")
+    (sweeps.folder / "gpus").write_text("qb001-gpu1\nqb001-gpu3\nqb003-gpu0\n")
+    program = ["sh", "-c", "echo $CUDA_VISIBLE_DEVICES; sleep 1", "x", "{n}"]
+    ended = sweeps(
+        "-p", "n=1..6", "--slots", "per-gpu", "--format", "json", "--", *program,
+        PBS_JOBID="7.qb3", PBS_NUM_PPN="1", CUDA_VISIBLE_DEVICES="1,3",
+        PBS_NODEFILE=str(sweeps.folder / "nodes"), PBS_GPUFILE=str(sweeps.folder / "gpus"),
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    found = shown(ended)
+    assert {(task["host"], task["device"]) for task in found["tasks"]} == {
+        ("qb001", "1"), ("qb001", "3"), ("qb003", "0"),
+    }  # fmt: skip
+    for number, text in sweeps.outputs().items():
+        assert text.strip() == found["tasks"][number - 1]["device"]
+    assert "qb002 is left out: no GPU there is the job's" in ended.err

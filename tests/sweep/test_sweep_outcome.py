@@ -228,6 +228,37 @@ def test_the_live_view_fits(width: int, height: int) -> None:
     assert max(map(line_width, lines)) <= width
 
 
+def test_a_narrow_live_view_keeps_what_matters() -> None:
+    lines = shown(picture(now_s=950), width=79)
+    assert lines[0].startswith(" mnist · 7 tasks · 4 done, 1 running, 2 to go · ends about ")
+    assert "…" not in lines[0]
+    assert lines[1].endswith("best: n=3 → 0.3000 acc (task 3)")
+
+
+def test_failures_are_told_with_their_last_lines() -> None:
+    made = outcome.of_picture(picture()._replace(is_over=True))
+    lines = sweep_table.lines(made, [], GOAL, None, 50, {4: "OOM\x1b[2J " + 80 * "x"})
+    (told,) = [render(line, False) for line in lines if "failed (" in render(line, False)]
+    assert told.startswith("▲ task 4 failed (exit 1): OOM\\x1b[2J xxx")
+    assert len(told) == 50
+    rows = [made.rows[3]._replace(number=number, trouble="no such") for number in range(1, 9)]
+    lines = sweep_table.lines(made._replace(rows=rows), [], GOAL, None, 80)
+    text = "\n".join(render(line, False) for line in lines)
+    assert "▲ task 5 failed (exit 1): no such\n▲ 3 more tasks failed" in text
+
+
+def test_long_sentences_are_wrapped() -> None:
+    rows = [("a", 100.0 * n, 90.0, 0) for n in range(6)]
+    made = from_rows(*rows, *(("b", 300.0 * n, 250.0, 0) for n in range(6)))
+    found = findings.evaluate(made)
+    lines = sweep_table.lines(made, found, None, None, 40)
+    start = next(place for place, line in enumerate(lines) if "Slots were" in render(line, False))
+    told = [render(line, False) for line in lines[start:]]
+    assert max(map(len, told)) <= 40
+    assert "sweep-slow-host" in " ".join(told)
+    assert not any(line.endswith("…") for line in told)
+
+
 def test_the_end_is_not_foretold_from_two_tasks() -> None:
     made = picture()
     few = made._replace(attempts={1: made.attempts[1], 5: made.attempts[5]})
@@ -245,7 +276,7 @@ def test_the_results_in_every_form() -> None:
     assert text.index("0.3000  1:40") < text.index("0.1000  1:40")
     plain = json.loads(sweep_data.to_json(made, found, GOAL))
     assert [task["how"] for task in plain["tasks"]] == [
-        "ok", "ok", "ok", "exit 1", "lost", "not run", "not run",
+        "ok", "ok", "ok", "exit 1", "unknown end", "not run", "not run",
     ]  # fmt: skip
     assert set(plain) == {
         "schema_version", "name", "parameters", "started_at", "wall_s", "slots", "busy_pct",
@@ -266,7 +297,8 @@ def test_foreign_text_stays_text() -> None:
     rows = [Row(1, evil, 0.0, 100.0, 0, 0, "=cmd()" + evil)]
     made = outcome.of_joblog(evil, rows, "here")
     page = sweep_html.page(made, [], None)
-    assert "<script" not in page
+    assert "<script>=x" not in page
+    assert page.count("<script") == 1  # our own
     assert "\x1b" not in page
     table = sweep_table.lines(made, [], None, None, 80)
     assert "\x1b" not in "".join(render(line, False) for line in table)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.sweep import combinations, slots, template, values
+from hpcwatch.sweep import combinations, gpus, slots, template, values
 from hpcwatch.sweep.best import Goal, best, chosen
 from hpcwatch.sweep.best import parse as parse_goal
 from hpcwatch.sweep.outcome import Row
@@ -196,9 +196,9 @@ def test_slots_as_people_write_them() -> None:
     for text in ("0", "-1", "per-core", "per-core:0", "per-node", "99999", "1.5", ""):
         with pytest.raises(HpcwatchError, match="--slots"):
             slots.parse(text)
-    assert slots.visible_devices({}) is None
-    assert slots.visible_devices({"CUDA_VISIBLE_DEVICES": ""}) == []
-    assert slots.visible_devices({"CUDA_VISIBLE_DEVICES": "1, GPU-a,-1"}) == ["1", "GPU-a"]
+    assert gpus.visible_devices({}) is None
+    assert gpus.visible_devices({"CUDA_VISIBLE_DEVICES": ""}) == []
+    assert gpus.visible_devices({"CUDA_VISIBLE_DEVICES": "1, GPU-a,-1"}) == ["1", "GPU-a"]
 
 
 def test_what_wins() -> None:

@@ -110,7 +110,8 @@ def test_steps_are_told_now_and_then(
     monkeypatch.setattr(monitoring, "_STEP_INTERVAL_S", 0.0)
     fit(small_model(), callbacks=[monitoring.Monitor()])
     steps = [event["fields"] for event in told() if event["name"] == "step"]
-    assert [(step["step"], step["of"]) for step in steps] == [(number, 10) for number in range(10)]
+    places = [(step["epoch"], step["step"], step["of"]) for step in steps]
+    assert places == [(1, number, 10) for number in range(10)]
     assert steps[5]["samples_per_s"] == pytest.approx(10 * steps[5]["steps_per_s"], rel=1e-4)
 
 

@@ -191,8 +191,17 @@ def hostile(attack: str) -> Report:
         attack,
         (Directive("torque", attack, attack),),
     )
-    event = Event(START_S + 9, attack, {attack: attack})
-    return build(run, timeline, [event])._replace(findings=[finding])
+    return build(run, timeline, _told(attack))._replace(findings=[finding])
+
+
+def _told(attack: str) -> list[Event]:
+    """An event, a phase in a phase, one of which fails and one never ends, and a value's course."""
+    events = [Event(START_S + 9, attack, {attack: attack})]
+    phase = {"phase": attack, "pid": attack}
+    events += [Event(START_S + at_s, "phase begin", phase) for at_s in (10, 20)]
+    events.append(Event(START_S + 300, "phase end", {**phase, "error": attack}))
+    events += [Event(START_S + 60 * n, "log", {attack: 10.0**n}) for n in range(1, 6)]
+    return events
 
 
 def earlier(name: str = "20231113-101010-train-large-000001") -> list[EarlierRun]:

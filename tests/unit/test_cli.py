@@ -224,7 +224,7 @@ def test_a_torn_last_line_is_mentioned_and_no_more(hpcwatch: Hpcwatch) -> None:
         stream.write('{"version":1,"host":"n1","at_')
     ended = hpcwatch("report", folder)
     assert (ended.code, ended.err) == (0, "")
-    assert "damaged" in ended.out
+    assert "Damaged" in ended.out
 
 
 @pytest.mark.parametrize(

@@ -344,7 +344,7 @@ def test_the_terminal(doctor: Doctor) -> None:
 def test_letters_that_cannot_be_shown(doctor: Doctor) -> None:
     ended = doctor(PYTHONIOENCODING="ascii")
     assert ended.code == 0
-    assert "? warning  terminal       text is written as ascii" in ended.out
+    assert "* warning  terminal       text is written as ascii" in ended.out
     assert "export LC_ALL=C.UTF-8" in ended.out
 
 

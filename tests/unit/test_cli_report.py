@@ -71,8 +71,38 @@ def test_an_unknown_ending_is_refused(hpcwatch: Hpcwatch, tmp_path: Path) -> Non
 def test_a_file_that_cannot_be_written_is_one_line(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
     ended = hpcwatch("report", RECORDING, "-o", tmp_path / "missing" / "r.html")
     assert ended.code == 1
-    expected = f"hpcwatch: cannot write {tmp_path}/missing/r.html: no such file or directory"
-    assert ended.complaint == expected
+    folder = f"{tmp_path}/missing"
+    assert ended.complaint == f"hpcwatch: no folder '{folder}' to write '{folder}/r.html' in"
+
+
+@pytest.mark.parametrize("name", ["", ".", "missing/r.html"])
+def test_where_nothing_can_be_written_is_said_before_the_work(
+    hpcwatch: Hpcwatch, name: str
+) -> None:
+    ended = hpcwatch("report", "/no/run", "--format", "html", "-o", name)
+    assert ended.code == 1
+    assert "no run" not in ended.complaint
+
+
+def test_a_dash_is_standard_output(hpcwatch: Hpcwatch) -> None:
+    ended = hpcwatch("report", RECORDING, "--format", "json", "-o", "-")
+    assert json.loads(ended.out)["schema_version"] == 1
+    assert hpcwatch("report", RECORDING, "-o", "-").out.startswith("── hpcwatch")
+    assert not (hpcwatch.folder / "-").exists()
+
+
+@pytest.mark.parametrize("name", ["run.json", "samples.jsonl"])
+def test_a_file_of_a_recording_means_the_recording(hpcwatch: Hpcwatch, name: str) -> None:
+    assert hpcwatch("report", Path(RECORDING) / name).code == 0
+
+
+@pytest.mark.parametrize(
+    ("which", "said"), [("", "an empty name"), ("/etc/passwd", "no run in /etc/passwd")]
+)
+def test_what_is_no_run_is_one_line(hpcwatch: Hpcwatch, which: str, said: str) -> None:
+    ended = hpcwatch("report", which)
+    assert ended.code == 2
+    assert said in ended.complaint
 
 
 def test_a_full_disk_leaves_the_old_report_as_it_was(hpcwatch: Hpcwatch, tmp_path: Path) -> None:

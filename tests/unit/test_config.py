@@ -115,10 +115,26 @@ def test_wrong_values_are_refused(files: Files, text: str) -> None:
     assert "\n" not in complaint(files, text)
 
 
-def test_what_is_no_text_is_refused(files: Files) -> None:
-    files.user.write_bytes(b"\xff\xfe")
-    with pytest.raises(HpcwatchError, match="cannot read"):
+def test_what_is_no_text_is_refused_with_its_line(files: Files) -> None:
+    files.user.write_bytes(b'[costs]\n# \xc3\xa9\nunit = "\xff"\n')
+    with pytest.raises(HpcwatchError, match=r"line 3: cannot read byte 0xff") as caught:
         load()
+    assert caught.value.exit_code == EXIT_USAGE
+    assert caught.value.hint == "write it in UTF-8"
+
+
+def test_a_file_of_another_system_is_read(files: Files) -> None:
+    files.user.write_bytes(b"\xef\xbb\xbf[run]\r\ninterval_s = 7\r\n")
+    assert load().interval_s == 7
+
+
+def test_a_root_that_no_system_takes_is_refused_by_whoever_needs_it(hpcwatch: Hpcwatch) -> None:
+    hpcwatch.configure('[storage]\nroot = "/x\\u0000y"\n')
+    for command in ("runs", "report", "replay"):
+        ended = hpcwatch(command, HPCWATCH_HOME="")
+        assert "Traceback" not in ended.err
+    ended = hpcwatch("config", HPCWATCH_HOME="")
+    assert (ended.code, "line 2: storage.root = " in ended.complaint) == (2, True)
 
 
 def test_a_folder_in_the_file_s_place_is_refused(files: Files) -> None:
@@ -172,10 +188,18 @@ def test_a_site_s_mistake_names_the_site_s_file(files: Files) -> None:
         ("queues = 1\n", "write [queues.NAME]"),
         ("[costs]\nunits = 1\n", "did you mean costs.unit?"),
         ("[queues.big]\nmemory_per_core = 1\n", "did you mean queues.big.memory_per_core_gb?"),
+        ("[costs]\nzzz = 1\n", "it takes core_hour, gpu_hour, unit"),
+        ("[zzzzzz]\nx = 1\n", "it takes costs, findings, memory, queues, run, "),
+        ('[storage]\nroot = "/x\\u0000y"\n', "give a text in quotes"),
     ],
 )
 def test_a_wrong_value_says_what_is_right(files: Files, text: str, hint: str) -> None:
     assert hint in complaint(files, text)
+
+
+def test_a_threshold_has_no_bounds_to_be_told(files: Files) -> None:
+    said = complaint(files, '[findings.cpu-low]\nwindow_s = "5"\n')
+    assert said.endswith("line 2: findings.cpu-low.window_s = '5': give a number")
 
 
 def test_all_keys_are_read(files: Files) -> None:

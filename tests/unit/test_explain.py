@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from hpcwatch import cli, config
+from hpcwatch import cli, comparing, config
+from hpcwatch.costs import Costs
 from hpcwatch.findings import rules
 from hpcwatch.metrics import METRICS
 from hpcwatch.report import Quality, Summary
+from hpcwatch.sweep.findings import RULES as SWEEP_RULES
 
 
 @pytest.mark.parametrize("name", [*METRICS, *rules()])
@@ -45,11 +47,55 @@ def test_a_rule_without_thresholds_says_so(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_the_report_s_numbers_have_definitions() -> None:
-    named = {*Summary._fields, *Quality._fields}
+    named = {*Summary._fields, *Quality._fields, *Costs._fields}
     without = {"gpus", "memory_files_where", "samples", "unknown", "probe_errors", "odd_lines"}
+    without |= {"unit"}
     assert named - without <= set(METRICS)
 
 
 def test_a_wrong_name_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["explain", "cpu-lo"]) == 2
     assert "did you mean cpu-low?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        ("CPU_Low", "cpu-low?"),
+        ("sweep-tial", "sweep-tail?"),
+        ("memory_peak", "memory_peak_bytes or memory_peak_exact or gpu_memory_peak_bytes?"),
+        ("gpu throttling", "gpu-throttled?"),
+        ("gpu_util", "util_mean_pct or util_max_pct or memory_util_pct or sm_util_pct?"),
+    ],
+)
+def test_a_name_far_off_gets_those_that_share_its_words(
+    wrong: str, near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["explain", wrong]) == 2
+    assert f"did you mean {near}" in capsys.readouterr().err
+
+
+def test_a_name_like_none_gets_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explain", "xyzzy"]) == 2
+    assert "see: hpcwatch explain" in capsys.readouterr().err
+
+
+def test_the_figures_of_compare_have_definitions() -> None:
+    named = {kind.name.removeprefix("gpu_") for kind in comparing._KINDS}
+    assert named <= {name.removeprefix("gpu_") for name in METRICS}
+
+
+@pytest.mark.parametrize("name", [*rules(), *SWEEP_RULES])
+def test_every_finding_says_where_its_thresholds_are_from_and_how_to_change_them(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["explain", name])
+    text = capsys.readouterr().out
+    prose = " ".join(text.partition("In config.toml:")[0].split())
+    assert "Source:" in prose
+    function = SWEEP_RULES.get(name) or rules()[name].function
+    thresholds = list(getattr(function, "__kwdefaults__", None) or {})
+    assert thresholds or "has no thresholds" in prose
+    for threshold in thresholds:
+        assert f"[findings.{name}]" in prose
+        assert threshold in prose.partition("Override:")[2]

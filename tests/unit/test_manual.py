@@ -11,7 +11,7 @@ from program import ROOT, Hpcwatch
 from hpcwatch.cli import COMMANDS
 from hpcwatch.cli.arguments import Argument
 from hpcwatch.cli.described import Command, commands
-from hpcwatch.cli.manual import lines
+from hpcwatch.cli.manual import _EXAMPLES, lines
 
 PAGE = ROOT / "hpcwatch" / "data" / "hpcwatch.1"
 
@@ -72,3 +72,19 @@ def test_the_module_prints_the_page(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
     ended = hpcwatch.shell([sys.executable, "-m", "hpcwatch.cli.manual"])
     assert (ended.code, ended.err) == (0, "")
     assert ended.out == PAGE.read_text("utf-8")
+
+
+def test_it_ends_in_examples_and_keys_name_their_defaults() -> None:
+    text = PAGE.read_text("utf-8").replace("\\-", "-")
+    assert ".B run.interval_s\nseconds between two readings of a node (default 1)\n" in text
+    examples = text.partition(".SH EXAMPLES\n")[2]
+    assert ".B hpcwatch replay --at 1:30:00 --speed 20\nSee the latest recording again" in examples
+
+
+def test_the_examples_are_commands_that_are_understood(hpcwatch: Hpcwatch) -> None:
+    known = {command.name: command for command in commands()}
+    for line, _ in _EXAMPLES:
+        program, name, *words = line.partition(" -- ")[0].split()
+        flags = {flag for option in known[name].options for flag in option.flags}
+        assert program == "hpcwatch"
+        assert {word for word in words if word.startswith("-")} <= flags

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from unit_parts import GIB, START_S, full_sample, run
 
+from hpcwatch.cli.looking import Looking
 from hpcwatch.cli.replayer import Replayer
 from hpcwatch.config import Settings
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
@@ -17,6 +18,7 @@ from hpcwatch.replaying import Clock, Recording
 from hpcwatch.schedulers.job import Job, JobState
 from hpcwatch.session import NodeState
 from hpcwatch.store import Event, RunDirectory
+from hpcwatch.timeline import Timeline
 
 
 class Wall:
@@ -240,6 +242,20 @@ def test_findings_stand_while_they_stood(tmp_path: Path, wall: Wall) -> None:
     assert "memory-near-limit" not in found()
 
 
+def test_what_the_program_told_by_then_counts(tmp_path: Path, wall: Wall) -> None:
+    events = [
+        Event(START_S + second, "log", {"step_s": 1.0 if second <= 40 else 2.0})
+        for second in range(100)
+    ]
+    limits = {"step-slowdown": {"window_s": 20.0, "early_s": 20.0}}
+    samples = [full_sample(second) for second in range(100)]
+    shown, clock = replayer(recorded(tmp_path, samples), wall, events[::-1], thresholds=limits)
+    for second, stands in ((50, False), (90, True), (30, False)):
+        clock.seek(second)
+        found = {finding.rule for finding in shown.picture(is_patient=True).findings}
+        assert ("step-slowdown" in found) is stands, second
+
+
 def test_nothing_is_found_on_a_lost_node(tmp_path: Path, wall: Wall) -> None:
     samples = [full_sample(second, 60 * GIB) for second in range(100)]
     lost = [Event(START_S + 85, "node lost", {"host": "n1", "reason": "gone"})]
@@ -248,6 +264,52 @@ def test_nothing_is_found_on_a_lost_node(tmp_path: Path, wall: Wall) -> None:
     assert shown.picture(is_patient=True).findings
     clock.seek(95)
     assert not shown.picture(is_patient=True).findings
+
+
+def one_node_idle(seconds: int, job: Job) -> tuple[list[Sample], Timeline]:
+    """A job on ``a``, which works and is full, and ``b``, where it does nothing; every 5 s."""
+    samples = []
+    for second in range(0, seconds, 5):
+        busy = full_sample(second, 60 * GIB)
+        assert busy.job is not None
+        nothing = busy.job._replace(cpu_user_s=0.0, cpu_system_s=0.0)
+        samples += [busy._replace(host="a"), busy._replace(host="b", job=nothing, gpus=[])]
+    timeline = Timeline(5.0, job)
+    timeline.add_all(samples)
+    return samples, timeline
+
+
+@pytest.mark.parametrize("at_s", [250, 595])
+def test_a_job_s_replay_finds_what_its_live_view_found(
+    tmp_path: Path, wall: Wall, at_s: int
+) -> None:
+    job = Job(
+        "7",
+        "slurm",
+        state=JobState.COMPLETED,
+        nodes=("a", "b"),
+        nodes_count=2,
+        node_cores_count=16,
+        started_at_s=START_S - 3600,  # long before anybody watched it
+        ended_at_s=START_S + 600,
+        walltime_s=4230,
+    )
+    _, until_then = one_node_idle(at_s + 1, job._replace(state=JobState.RUNNING, ended_at_s=None))
+    live = Looking(Settings())
+    for host in ("a", "b"):
+        live.look(until_then, host)
+    samples, _ = one_node_idle(600, job)
+    directory = recorded(
+        tmp_path, samples, hosts=["a", "b"], kind="job", job=job, argv=[], interval_s=5.0
+    )
+    shown, clock = replayer(directory, wall)
+    clock.seek(at_s)
+    found = shown.picture(is_patient=True).findings
+    assert [one.key for one in found] == [one.key for one in live.found()]
+    told = {one.rule for one in found}
+    assert {"node-unused", "will-not-finish", "memory-near-limit"} <= told
+    clock.seek(100)
+    assert "node-unused" not in {one.rule for one in shown.picture(is_patient=True).findings}
 
 
 def test_keys_move_the_clock_and_others_are_left_to_the_pages(tmp_path: Path, wall: Wall) -> None:

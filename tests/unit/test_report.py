@@ -12,22 +12,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit_parts import GIB, START_S, full_sample, job, run, sample
 
+from hpcwatch.costs import Rates
 from hpcwatch.findings import Directive, Finding, Severity
 from hpcwatch.probe.schema import Cgroup, Gpu, GpuProcess, Node, Process, Sample
 from hpcwatch.reading import load
-from hpcwatch.report import Report, build, iso
+from hpcwatch.report import Report, build
 from hpcwatch.report_json import to_json, to_plain
 from hpcwatch.rightsize import Advice, Savings
 from hpcwatch.schedulers import Job
 from hpcwatch.store import Event, Run, RunDirectory
 from hpcwatch.timeline import Timeline
+from hpcwatch.units import iso
 
 RECORDINGS = Path(__file__).resolve().parents[1] / "data"
 
 # report.json, version 1. Adding a key keeps the version; whoever changes or removes one of these
 # raises it, and says so in the changelog.
 KEYS = {
-    "": "schema_version run summary findings directives observed nodes processes events quality",
+    "": "schema_version run summary findings directives costs observed nodes processes events"
+    " quality",
+    "costs": "unit core_hours gpu_hours idle_core_hours idle_gpu_hours run_cost idle_cost"
+    " saved_cost",
     "observed": "wall_s cores memory_bytes gpus_count nodes_count node_memory_per_core_bytes flaw",
     "run": "id name kind argv cwd user hosts started_at ended_at exit_code signal"
     " hpcwatch_version environment job",
@@ -83,7 +88,10 @@ def everything() -> Report:
     extra: dict[str, Any] = {"gpus": [gpu], "processes": [process], "errors": {"swap": "broken"}}
     samples = [full_sample(t)._replace(**extra) for t in (0, 1, 2, 60, 61, 100)]
     report = made(
-        samples, run(job=Job("1.qb3", "torque")), events=[Event(START_S, "signal", {"signal": "x"})]
+        samples,
+        run(job=Job("1.qb3", "torque")),
+        events=[Event(START_S, "signal", {"signal": "x"})],
+        rates=Rates(core_hour=1.0),
     )
     finding = Finding(
         "rule",

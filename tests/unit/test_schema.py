@@ -20,6 +20,7 @@ from hpcwatch.probe.schema import (
     Node,
     Process,
     Sample,
+    Stranger,
     Window,
     from_line,
     to_line,
@@ -27,7 +28,7 @@ from hpcwatch.probe.schema import (
 from hpcwatch.recorder import GAUGES
 from hpcwatch.units import unit_of
 
-RECORDS = (Node, Cgroup, JobUse, Process, GpuProcess, Mig, Gpu, Window, Sample)
+RECORDS = (Node, Cgroup, JobUse, Process, GpuProcess, Mig, Gpu, Stranger, Window, Sample)
 IDENTITIES = {"pid", "ppid", "uid", "index", "parent_index"}
 IDENTITIES |= {"gpu_instance_id", "compute_instance_id", "pcie_generation", "pcie_generation_max"}
 LEAVES = {
@@ -188,3 +189,28 @@ def test_numbers_are_written_short() -> None:
     line = to_line(Sample("n1", 10 / 3, 1.0, window=window))
     assert "3.333333," in line
     assert "3.33333333" not in line
+
+
+@pytest.mark.parametrize("wrong", ["NaN", "-Infinity", "1e999", "9" * 400, '"7"', "true", "[7.0]"])
+@pytest.mark.parametrize(
+    "known",
+    [
+        '"node":{"cpu_user_s":7.5}',
+        '"node":{"core_busy_s":[1.5,7.5]}',
+        '"job":{"found_by":"tree","process_count":1,"seen_count":1,"cpu_user_s":7.5}',
+        '"window":{"started_at_s":1.0,"sample_count":2,"gauges":{"job.used_bytes":[1,2.5,7.5]}}',
+    ],
+)
+def test_a_line_like_one_that_was_good_is_checked_all_the_same(known: str, wrong: str) -> None:
+    line = f'{{"host":"n1","at_s":1.0,"uptime_s":2.0,{known},"version":1}}'
+    for _ in range(2):  # what is learnt of the first line is used on the second
+        assert to_line(from_line(line)) == line
+        with pytest.raises(ValueError, match="no"):
+            from_line(line.replace("7.5", wrong))
+
+
+def test_a_count_that_no_number_can_hold_is_refused() -> None:
+    line = '{"host":"n1","at_s":1.0,"uptime_s":2.0,"node":{"cpu_count":8},"version":1}'
+    assert from_line(line).node is not None
+    with pytest.raises(ValueError, match="digits"):
+        from_line(line.replace("8", "8" * 400))

@@ -24,7 +24,8 @@ from hpcwatch.schedulers.job import (
 )
 from hpcwatch.series import joined
 from hpcwatch.store import Run
-from hpcwatch.timeline import Column, Timeline
+from hpcwatch.timeline import Timeline
+from hpcwatch.timeline.columns import Column
 from hpcwatch.views import terminal
 
 NODES = (

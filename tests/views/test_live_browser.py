@@ -92,6 +92,12 @@ def test_keys_typed_ahead_act_on_what_they_selected() -> None:
     assert any("● warning" in row for row in hand.rows()[5:8])
 
 
+def test_a_finding_on_the_whole_job_names_no_host() -> None:
+    hand = Hand(picture(findings=[finding(host="", entity="job")]))
+    rows = hand.press("4", "enter").splitlines()
+    assert any(row.startswith("   job, for 12 min, since ") for row in rows)
+
+
 def test_q_leaves_what_is_open_before_it_quits() -> None:
     hand = Hand(picture(findings=FINDINGS))
     hand.press("4", "enter", "?")

@@ -89,12 +89,33 @@ def test_the_tabs_say_where_in_the_recording_it_is(browser: Browser) -> None:
     assert "last values" not in shown(browser)
 
 
+def test_every_page_has_a_tab_beside_where_it_is(browser: Browser) -> None:
+    tabs = {}
+    for width, place in (
+        (90, "replay 14:50 of 14:50, at its end"),
+        (80, "replay 1:00 of 2:00, ×1"),
+    ):
+        browser.look(picture(replayed=place))
+        (tabs[width],) = [row for row in shown(browser, width).splitlines() if place in row]
+        assert "…" not in tabs[width]
+    assert tabs[80].startswith("[NODES 1] GPUS 2  PROCESSES 3  FINDINGS 4  TIMELINE 5 ")
+    assert tabs[90].startswith("[NODES 1] GPUS 2  PROCESSES 3  FINDINGS 4  TIMELINE 5 ")
+    long = "replay 14:50 of 14:50, at its end"
+    browser.look(picture(replayed=long))
+    browser.press("4")
+    (row,) = [row for row in shown(browser, 80).splitlines() if long in row]
+    assert row.startswith(" NODES 1  GPUS 2  PROCESSES 3 [FINDINGS 4] 5 ")
+    (row,) = [row for row in shown(browser, 60).splitlines() if long in row]
+    assert row.startswith(" 1  2  3 [FINDINGS 4] 5 ")
+
+
 def test_the_help_has_its_keys_in_place_of_the_same(browser: Browser) -> None:
     browser.press("?")
     text = shown(browser)
     assert "stand still, or play on" in text
     assert "the picture stands still, recording goes on" not in text
-    assert "ask again now" in text
+    assert "ask again now" not in text  # a recording does not change
+    assert "…" not in shown(browser, 80).replace("1 … 6", "")  # nothing is cut
 
 
 def test_without_any_all_is_as_ever() -> None:

@@ -224,6 +224,22 @@ def test_findings_say_what_where_and_how_long() -> None:
     assert any("nothing to act on" in row for row in screen(picture(), ["4"]))
 
 
+def test_a_finding_alone_has_the_whole_line_and_an_instant_no_length() -> None:
+    killed = (
+        course()
+        .findings[0]
+        ._replace(
+            title="out of memory: the kernel killed 1 process of 40 on the node", duration_s=0.0
+        )
+    )
+    shown = course()._replace(findings=[killed])
+    rows = screen(shown, [], width=100)
+    assert any(row.rstrip().endswith(killed.title) for row in rows[:5])
+    opened = "\n".join(screen(shown, ["4", "enter"], width=100, height=40))
+    assert "for 0 s" not in opened
+    assert ", at " in opened
+
+
 def test_the_timeline_has_the_job_and_the_selected_node() -> None:
     rows = screen(course(), ["5"], width=100)
     both = [row for row in rows if row.startswith((" cores ", " memory ", " GPUs busy "))]

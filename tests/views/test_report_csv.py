@@ -12,7 +12,8 @@ import report_scenes as scenes
 from hpcwatch.reading import load
 from hpcwatch.report import Report
 from hpcwatch.store import RunDirectory
-from hpcwatch.timeline import GPU_METRICS, HOST_METRICS
+from hpcwatch.timeline import HOST_METRICS
+from hpcwatch.timeline.gpus import GPU_METRICS
 from hpcwatch.units import unit_of
 from hpcwatch.views import csv
 

@@ -90,19 +90,25 @@ function label(ctx, rows, rowHeight, width, height) {
   }
 }
 
-/** Keep a heat map drawn; a click on a row chooses its node. */
+const ROW_HINT = "A click on a row, or Enter, shows its node alone on the timelines; again, all nodes.";
+
+/** Keep a heat map drawn; a click on a row, or Enter, chooses its node. */
 function heatmap(place) {
   const plot = data.plots.find((one) => one.name === place.dataset.plot);
-  const canvas = document.createElement("canvas");
+  const rows = data.series.filter((one) => one.plot === plot.name);
+  const [picture, canvas, pointed] = [document.createElement("div"), document.createElement("canvas"), document.createElement("div")];
   const reading = document.createElement("output");
   const legend = document.createElement("p");
+  const canChoose = data.hosts.length > 1;
   legend.className = "legend";
-  place.append(legend, canvas, reading);
+  picture.className = "rows";
+  pointed.className = "pointed";
   canvas.setAttribute("role", "img");
-  let rows, rowHeight, width;
+  picture.append(canvas, pointed);
+  place.append(legend, picture, reading);
+  let rowHeight, width, current = -1;
 
   function redraw() {
-    rows = data.series.filter((one) => one.plot === plot.name && concerns([one.host]));
     rowHeight = Math.min(Math.max(Math.floor(640 / Math.max(rows.length, 1)), 4), 20);
     width = place.clientWidth - AXIS_WIDTH - RIGHT_WIDTH;
     const height = rows.length * rowHeight;
@@ -118,8 +124,66 @@ function heatmap(place) {
     const count = (shown.to - shown.from) / data.grid.step_s;
     ctx.drawImage(pictureOf(rows, top || 1), from, 0, count, rows.length, AXIS_WIDTH, 0, width, height);
     label(ctx, rows, rowHeight, width, height);
+    frame(ctx);
     canvas.setAttribute("aria-label", `${plot.title} of ${rows.length} rows over time; the table of nodes and the sentences above say it in numbers`);
     explain(top);
+  }
+
+  /** Frame the rows of the chosen node. */
+  function frame(ctx) {
+    const first = shown.host === null ? -1 : rows.findIndex((row) => row.host === shown.host);
+    if (first < 0) return;
+    const count = rows.filter((row) => row.host === shown.host).length;
+    ctx.strokeStyle = colour("ink");
+    ctx.lineWidth = 2;
+    ctx.strokeRect(AXIS_WIDTH - 1, first * rowHeight, width + 2, count * rowHeight);
+  }
+
+  function point(index) {
+    current = index;
+    pointed.style.display = index < 0 ? "none" : "block";
+    pointed.style.top = `${index * rowHeight}px`;
+    pointed.style.height = `${rowHeight}px`;
+    pointed.style.left = `${AXIS_WIDTH}px`;
+    pointed.style.width = `${width}px`;
+  }
+
+  function choose(row) {
+    if (row && canChoose) show({ host: shown.host === row.host ? null : row.host });
+  }
+
+  /** Go through the rows by keyboard, as on a slider: each row is a value with a name. */
+  function listen() {
+    picture.tabIndex = 0;
+    picture.setAttribute("role", "slider");
+    picture.setAttribute("aria-orientation", "vertical");
+    picture.setAttribute("aria-label", `Rows of ${plot.title}: arrow keys go from one to the next, Enter chooses its node`);
+    picture.setAttribute("aria-valuemin", "1");
+    picture.setAttribute("aria-valuemax", String(rows.length));
+    const moves = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1, PageDown: 10, PageUp: -10, Home: -rows.length, End: rows.length };
+    const goTo = (index) => {
+      point(Math.min(Math.max(index, 0), rows.length - 1));
+      reading.textContent = summary(rows[current]);
+      picture.setAttribute("aria-valuenow", String(current + 1));
+      picture.setAttribute("aria-valuetext", reading.textContent);
+    };
+    picture.setAttribute("aria-valuenow", "1");
+    picture.setAttribute("aria-valuetext", summary(rows[0]));
+    picture.addEventListener("keydown", (event) => {
+      if (event.key in moves) goTo(current + moves[event.key]);
+      else if (event.key === "Enter") choose(rows[current]);
+      else return;
+      event.preventDefault();
+    });
+    picture.addEventListener("focus", () => { if (picture.matches(":focus-visible")) goTo(Math.max(current, 0)); });
+    picture.addEventListener("blur", () => { point(-1); reading.textContent = ""; });
+  }
+
+  /** A row in words, over the time shown. */
+  function summary(row) {
+    const known = row.mean.slice(Math.floor(shown.from / data.grid.step_s), Math.ceil(shown.to / data.grid.step_s)).filter((value) => value !== null);
+    const mean = known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : null;
+    return `${nameOf(row)}: ${mean === null ? "unknown" : `mean ${figure(mean, plot.unit)}`}${shown.host === row.host ? ", chosen" : ""}`;
   }
 
   function explain(top) {
@@ -129,27 +193,30 @@ function heatmap(place) {
       return made;
     };
     legend.replaceChildren(
-      "0 ", swatch("scale"), ` ${figure(top, plot.unit)}`, " · ", swatch("hatched"), " unknown",
+      "0 ", swatch("scale"), ` ${figure(top, plot.unit)}`, " · ", swatch("hatched"), " unknown. ",
+      canChoose && place === document.querySelector(".heatmap") ? ROW_HINT : "",
     );
   }
 
   function rowAt(event) {
-    return rows[Math.floor(event.offsetY / rowHeight)];
+    return rows[Math.floor((event.clientY - canvas.getBoundingClientRect().top) / rowHeight)];
   }
 
   canvas.addEventListener("mousemove", (event) => {
     const row = rowAt(event);
     const share = (event.offsetX - AXIS_WIDTH) / width;
+    point(row ? rows.indexOf(row) : -1);
     const at = shown.from + share * (shown.to - shown.from);
     const step = Math.floor(at / data.grid.step_s);
     const isInside = row && share >= 0 && share < 1;
     reading.textContent = isInside ? `${nameOf(row)} at ${clock(at)}: ${figure(row.mean[step], plot.unit)}` : "";
   });
-  canvas.addEventListener("mouseleave", () => { reading.textContent = ""; });
-  canvas.addEventListener("click", (event) => {
-    const row = rowAt(event);
-    if (row && data.hosts.length > 1) show({ host: shown.host === null ? row.host : null });
+  canvas.addEventListener("mouseleave", () => {
+    reading.textContent = "";
+    point(-1);
   });
+  canvas.addEventListener("click", (event) => choose(rowAt(event)));
+  if (canChoose) listen();
   listeners.push(redraw);
   new ResizeObserver(() => {
     if (canvas.width !== Math.floor(place.clientWidth * devicePixelRatio)) redraw();

@@ -46,6 +46,7 @@ function tellRange() {
 
 setTheme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 document.querySelectorAll("[hidden]").forEach((control) => { control.hidden = false; });
+document.querySelectorAll(".lanes").forEach(lanes);
 document.querySelectorAll(".plot").forEach(timeline);
 document.querySelectorAll(".heatmap").forEach(heatmap);
 if (range) {

@@ -2,8 +2,6 @@
 // The timelines: one uPlot each, on one axis of time, with findings marked above.
 
 const MOST_LINES = 8; // more are shown as their mean, between the lowest and the highest
-const AXIS_WIDTH = 84; // the same everywhere, so that times stand below one another
-const RIGHT_WIDTH = 28; // room for half of the last time
 const MARK_HEIGHT = 16;
 const DASHES = [[], [7, 3], [2, 3], [9, 3, 2, 3]];
 const TIME_STEPS = [
@@ -42,21 +40,64 @@ function highestOf(lines) {
   return lines.reduce((top, line) => Math.max(top, ...line.high), 0);
 }
 
+/** The scale of values that a program told: they may lie far from zero, or below it. */
+function valueScale(plot, lines) {
+  const known = lines.flatMap((line) => [...line.low, ...line.high]).filter((value) => value !== null);
+  const [low, high] = known.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [Infinity, -Infinity]);
+  if (plot.is_wide) return { distr: 3, range: [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(high))] };
+  const room = (high - low || Math.abs(high) || 1) / 20;
+  return { range: [low - room, high + room] };
+}
+
+/** Powers of ten between two, at most six of them. */
+function decades(from, to) {
+  const [first, last] = [Math.round(Math.log10(from)), Math.round(Math.log10(to))];
+  const step = Math.ceil((last - first) / 6);
+  return Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, index) => Number(`1e${first + index * step}`));
+}
+
+/** A figure at an axis, as short as it is. */
+function axisFigure(value) {
+  if (value === null) return "";
+  const isPlain = value === 0 || (Math.abs(value) >= 0.0001 && Math.abs(value) < 1e7);
+  return isPlain ? String(Number(value.toPrecision(6))) : value.toExponential().replace("e+", "e");
+}
+
+/** The step nearest to the pointer in which a line was told something. */
+function nearestTold(columns) {
+  return (chart, index, step) => {
+    if (index === 0) return step;
+    const column = columns[index];
+    for (let away = 0; away < column.length; away += 1) {
+      if (column[step - away] != null) return step - away;
+      if (column[step + away] != null) return step + away;
+    }
+    return step;
+  };
+}
+
 /** The series, columns and bands of a uPlot: each line with its lowest and highest values. */
 function columnsOf(plot, lines, limit) {
   const made = {
-    series: [{ label: "after", value: (_, seconds) => (seconds === null ? "–" : clock(seconds)) }],
+    series: [{ label: "after", value: (_, seconds) => (seconds === null ? "" : clock(seconds)) }],
     columns: [times], bands: [] };
   lines.forEach((line, index) => {
     const stroke = colour(`line-${(index % 8) + 1}`);
-    const read = (_, value, __, step) => (step === null || value === null
-      ? "–"
-      : `${figure(value, plot.unit)} (${figure(line.low[step], "")}to ${figure(line.high[step], "").trim()})`);
+    const read = (_, value, __, step) => {
+      if (step === null) return "";
+      if (value === null) return "–";
+      const [low, high] = [line.low[step], line.high[step]];
+      const isSame = low === high;
+      return figure(value, plot.unit) + (isSame ? "" : ` (${Number(low.toPrecision(3))} to ${Number(high.toPrecision(3))})`);
+    };
     made.bands.push({ series: [made.series.length + 2, made.series.length + 1], fill: `${stroke}2e` });
     made.series.push(
-      { label: line.label, stroke, width: 1.5, dash: DASHES[index % 4], value: read },
-      { class: "edge", stroke: "transparent", points: { show: false } },
-      { class: "edge", stroke: "transparent", points: { show: false } },
+      {
+        label: line.label, stroke, width: 1.5, dash: DASHES[index % 4], value: read,
+        spanGaps: Boolean(plot.is_value), // nothing is told in between
+      },
+      { class: "edge", stroke: "transparent", points: { show: false }, spanGaps: Boolean(plot.is_value) },
+      { class: "edge", stroke: "transparent", points: { show: false }, spanGaps: Boolean(plot.is_value) },
     );
     made.columns.push(line.mean, line.low, line.high);
   });
@@ -106,6 +147,33 @@ function drawMarks(chart, marks) {
   ctx.restore();
 }
 
+// What comes all the time marks nothing.
+const marksOnPlots = laneRows.filter((row) => row.isTicks && row.marks.length <= TICKS_MOST).flatMap((row) => row.marks);
+
+/** Mark where the outermost phases begin and end, and below where events are. */
+function drawProgram(chart) {
+  const ratio = devicePixelRatio;
+  const { left, top, width, height } = chart.bbox;
+  const at = (seconds) => Math.round(left + shareOf(seconds) * width);
+  const ctx = chart.ctx;
+  ctx.save();
+  ctx.strokeStyle = colour("phase");
+  ctx.setLineDash([2 * ratio, 3 * ratio]);
+  ctx.lineWidth = ratio;
+  ctx.beginPath();
+  for (const seconds of phaseBorders()) {
+    if (seconds <= shown.from || seconds >= shown.to) continue;
+    ctx.moveTo(at(seconds) + 0.5, top);
+    ctx.lineTo(at(seconds) + 0.5, top + height);
+  }
+  ctx.stroke();
+  ctx.fillStyle = colour("event");
+  for (const tick of marksOnPlots) {
+    if (overlaps(tick)) ctx.fillRect(at(tick.from_s), top + height - 5 * ratio, ratio, 5 * ratio);
+  }
+  ctx.restore();
+}
+
 function axis(more) {
   const grid = { stroke: colour("grid"), width: 1 };
   return { stroke: colour("ink"), grid, ticks: grid, font: "12px system-ui, sans-serif", ...more };
@@ -121,23 +189,33 @@ function draw(place, plot) {
   const top = Math.max(highest, isLimitNear ? limit : 0) * 1.05 || 1;
   const { series, columns, bands } = columnsOf(plot, lines, limit !== null && plot.unit !== "%" ? limit : null);
   const marks = marksOf(plot);
+  const y = plot.is_value ? valueScale(plot, lines) : { range: [0, top] };
   const chart = new uPlot({
     width: place.clientWidth, height: 190 + marks.length * MARK_HEIGHT,
     padding: [8 + marks.length * MARK_HEIGHT, RIGHT_WIDTH, 0, 0], series, bands,
-    scales: { x: { time: false, min: shown.from, max: shown.to }, y: { range: [0, top] } },
+    scales: { x: { time: false, min: shown.from, max: shown.to }, y },
     axes: [
       axis({ incrs: TIME_STEPS, space: 70, values: (_, splits) => splits.map(clock) }),
-      axis({ size: AXIS_WIDTH, values: (_, splits) => splits.map((value) => String(Number(value.toPrecision(6)))) }),
+      axis({
+        size: AXIS_WIDTH, values: (_, splits) => splits.map(axisFigure),
+        ...(plot.is_wide ? { splits: (_, __, from, to) => decades(from, to), filter: (_, splits) => splits } : {}),
+      }),
     ],
     legend: { markers: { width: 2 } },
     cursor: {
       drag: { x: true, y: false, setScale: false },
       // Only where the pointer is: the others would each take a drag for their own.
       sync: { key: "run", filters: { pub: (event) => event === "mousemove" || event === "mouseleave" } },
+      ...(plot.is_value ? { dataIdx: nearestTold(columns) } : {}),
       bind: { dblclick: () => () => zoom(0, runLength) },
     },
     hooks: {
-      draw: [(chart) => drawMarks(chart, marks)],
+      draw: [(chart) => {
+        drawProgram(chart);
+        drawMarks(chart, marks);
+      }],
+      setCursor: [follow],
+      setScale: [(chart) => { if (shadows.has(chart)) placeShadow(chart); }],
       setSelect: [(chart) => {
         const { left, width } = chart.select;
         if (width < 4) return;
@@ -147,6 +225,7 @@ function draw(place, plot) {
       }],
     },
   }, columns, place);
+  addShadow(chart);
   const canvas = place.querySelector("canvas");
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", place.previousElementSibling.textContent.trim());
@@ -161,6 +240,7 @@ function timeline(place) {
     if (isZoom) {
       chart.setScale("x", { min: shown.from, max: shown.to });
     } else {
+      shadows.delete(chart);
       chart.destroy();
       chart = draw(place, plot);
     }

@@ -15,10 +15,17 @@ from importlib.resources import files
 from hpcwatch.earlier import EarlierRun
 from hpcwatch.report import Report
 from hpcwatch.views.html import parts
-from hpcwatch.views.html.data import embedded
+from hpcwatch.views.html.data import embedded, grid
 from hpcwatch.views.html.markup import Markup, joined, tag
 
-_SCRIPTS = ("uPlot.iife.min.js", "report.js", "timelines.js", "heatmaps.js", "page.js")
+_SCRIPTS = (
+    "uPlot.iife.min.js",
+    "report.js",
+    "lanes.js",
+    "timelines.js",
+    "heatmaps.js",
+    "page.js",
+)
 _STYLES = ("uPlot.min.css", "report.css")
 
 
@@ -34,10 +41,11 @@ def page(report: Report, earlier: Sequence[EarlierRun] = ()) -> str:
         tag("title", f"{report.run.name} · {parts.where(report)} · hpcwatch"),
         *(Markup(f"<style>{style}</style>\n") for style in styles),
     )
-    data = Markup(f'<script type="application/json" id="data">{embedded(report)}</script>\n')
+    on = grid(report)
+    data = Markup(f'<script type="application/json" id="data">{embedded(report, on)}</script>\n')
     body = tag(
         "body",
-        parts.body(report, earlier),
+        parts.body(report, on, earlier),
         data,
         *(Markup(f"<script>{script}</script>\n") for script in scripts),
     )

@@ -10,38 +10,95 @@ from hpcwatch.findings.together import together
 from hpcwatch.report import Report
 from hpcwatch.report_json import to_plain
 from hpcwatch.thinning import Cut, Grid, Thinned, cut, grid_of, thinned
-from hpcwatch.views import plots
+from hpcwatch.views import curves, lanes, plots
 
 _NUMBERS_COUNT = 800_000  # in all series together: what keeps the page below 5 MB
 _STEPS_LEAST, _STEPS_MOST = 60, 1200
+_EVENTS = 2000  # of the raw ones; of more, every so manieth
 
 
-def embedded(report: Report) -> str:
+def grid(report: Report) -> Grid:
+    """Return the steps of time that all of the page is drawn on."""
+    shown = [list(plots.lines(report, plot)) for plot in plots.drawn(report)]
+    columns_count = 3 * sum(map(len, shown))
+    steps = min(max(_NUMBERS_COUNT // max(columns_count, 1), _STEPS_LEAST), _STEPS_MOST)
+    hosts = report.timeline.hosts.values()
+    return grid_of(hosts, report.run.started_at_s, steps, lanes.end_s(report))
+
+
+def events_step(report: Report) -> int:
+    """Return every how manieth event is among the data: all are only in report.json."""
+    return -(-len(report.events) // _EVENTS) or 1
+
+
+def embedded(report: Report, on: Grid) -> str:
     """Return the data as JSON that nothing in it can end, whatever surrounds it."""
-    text = json.dumps(_plain(report), ensure_ascii=True, separators=(",", ":"))
+    text = json.dumps(_plain(report, on), ensure_ascii=True, separators=(",", ":"))
     # ensure_ascii leaves no U+2028; these three are all that HTML could read as its own.
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _plain(report: Report) -> dict[str, Any]:
+def _plain(report: Report, on: Grid) -> dict[str, Any]:
     hosts = list(report.timeline.hosts)
-    shown = [(plot, list(plots.lines(report, plot))) for plot in plots.drawn(report)]
-    columns_count = 3 * sum(len(lines) for _, lines in shown)
-    steps = min(max(_NUMBERS_COUNT // max(columns_count, 1), _STEPS_LEAST), _STEPS_MOST)
-    grid = grid_of(report.timeline.hosts.values(), report.run.started_at_s, steps)
-    cuts = {host.name: cut(host, grid) for host in report.timeline.hosts.values()}
+    places = {name: place for place, name in enumerate(hosts)}
+    cuts = {host.name: cut(host, on) for host in report.timeline.hosts.values()}
+    drawn = plots.drawn(report)
+    told = list(enumerate(curves.grouped(curves.curves(report, on)[0]).items()))
+    bands, left_count = lanes.bands(report, on)
     return {
-        "report": to_plain(report),
-        "grid": grid._asdict(),
+        "report": to_plain(report._replace(events=report.events[:: events_step(report)])),
+        "events_count": len(report.events),
+        "grid": on._asdict(),
         "hosts": hosts,
-        "plots": [_plot(report, plot) for plot, _ in shown],
+        "plots": [_plot(report, plot) for plot in drawn]
+        + [_value_plot(number, group, found) for number, (group, found) in told],
         "series": [
-            _series(plot, line, hosts.index(line.host.name), cuts[line.host.name])
-            for plot, lines in shown
-            for line in lines
-        ],
-        "findings": _marks(report, hosts, grid),
+            _series(plot, line, places[line.host.name], cuts[line.host.name])
+            for plot in drawn
+            for line in plots.lines(report, plot)
+        ]
+        + [_curve(number, curve) for number, (_, found) in told for curve in found],
+        "bands": [_without_defaults(band) for band in bands],
+        "bands_left_out": left_count,
+        "ticks": [tick._asdict() for tick in lanes.ticks(report, on)],
+        "findings": _marks(report, places, on),
     }
+
+
+def _without_defaults(band: lanes.Band) -> dict[str, Any]:
+    defaults = lanes.Band._field_defaults
+    return {name: one for name, one in band._asdict().items() if defaults.get(name) != one}
+
+
+def value_plot_name(number: int) -> str:
+    """Return the name of a plot of what the program told; its title is foreign."""
+    return f"value-{number}"
+
+
+def _value_plot(number: int, group: str, found: list[curves.Curve]) -> dict[str, Any]:
+    return {
+        "name": value_plot_name(number),
+        "title": group,
+        "unit": "",
+        "is_gpu": False,
+        "is_value": True,
+        "is_wide": curves.is_wide(found),
+        "limits": [],
+    }
+
+
+def _curve(number: int, curve: curves.Curve) -> dict[str, Any]:
+    """Only the steps in which something was told: mostly they are few."""
+    made: dict[str, Any] = {"plot": value_plot_name(number), "host": None, "entity": curve.name}
+    made |= {"steps": curve.steps, "mean": _five_digits(curve.mean)}
+    if curve.low != curve.high:
+        made |= {"low": _five_digits(curve.low), "high": _five_digits(curve.high)}
+    return made
+
+
+def _five_digits(values: Iterable[float]) -> list[float | int]:
+    rounded = (float(f"{value:.5g}") for value in values)
+    return [int(value) if value == int(value) else value for value in rounded]
 
 
 def _plot(report: Report, plot: plots.Plot) -> dict[str, Any]:
@@ -97,10 +154,10 @@ def _short(value: float | None, size: float) -> float | int | None:
     return int(rounded) if rounded == int(rounded) else rounded
 
 
-def _marks(report: Report, hosts: list[str], grid: Grid) -> list[dict[str, Any]]:
+def _marks(report: Report, places: dict[str, int], on: Grid) -> list[dict[str, Any]]:
     """Where each finding, by its number on the page, is to be marked.
 
-    Seconds since the grid's start.
+    Seconds since the grid's start. What shows on no timeline is left out.
     """
     return [
         {
@@ -108,9 +165,10 @@ def _marks(report: Report, hosts: list[str], grid: Grid) -> list[dict[str, Any]]
             "severity": finding.severity.name.lower(),
             "entity": finding.entity,
             "plots": plots.marked(finding.rule),
-            "hosts": [hosts.index(name) for name in on if name in hosts],
-            "from_s": round(finding.started_at_s - grid.start_s, 3),
-            "to_s": round(finding.started_at_s - grid.start_s + finding.duration_s, 3),
+            "hosts": [places[name] for name in hosts if name in places],
+            "from_s": round(finding.started_at_s - on.start_s, 3),
+            "to_s": round(finding.started_at_s - on.start_s + finding.duration_s, 3),
         }
-        for number, (finding, on) in enumerate(together(report.findings), 1)
+        for number, (finding, hosts) in enumerate(together(report.findings), 1)
+        if plots.marked(finding.rule)
     ]

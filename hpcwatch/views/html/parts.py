@@ -9,7 +9,9 @@ from hpcwatch.findings import Directive, Finding
 from hpcwatch.findings.together import together
 from hpcwatch.report import Report
 from hpcwatch.schedulers.hosts import fold_hosts
-from hpcwatch.views import facts, plots, tables
+from hpcwatch.thinning import Grid
+from hpcwatch.views import curves, facts, lanes, plots, tables
+from hpcwatch.views.html.data import events_step, value_plot_name
 from hpcwatch.views.html.markup import Markup, joined, section, table, tag
 from hpcwatch.views.next_script import next_script, own_changes, saves_sentence
 from hpcwatch.views.terminal import ending
@@ -17,9 +19,10 @@ from hpcwatch.views.text import SIGNS
 from hpcwatch.views.verdict import verdict
 
 _NOTHING = Markup()
+_FEW_EVENTS = 12
 
 
-def body(report: Report, earlier: Sequence[EarlierRun]) -> Markup:
+def body(report: Report, on: Grid, earlier: Sequence[EarlierRun]) -> Markup:
     """Return all that stands in the body before the data."""
     is_asked = report.run.job is not None
     totals = [joined([tag("dt", name), tag("dd", said)]) for name, said in facts.totals(report)]
@@ -38,10 +41,10 @@ def body(report: Report, earlier: Sequence[EarlierRun]) -> Markup:
                     tag("dl", *totals),
                 ),
                 _gpus(report),
-                _timelines(report),
+                _timelines(report, on),
                 _heatmaps(report),
                 section("Processes", table(tables.processes(report))),
-                section("Steps of the program", table(tables.events(report))),
+                section("Steps of the program", *_steps(report)),
                 section("Earlier runs of the same name", table(tables.earlier(list(earlier)))),
                 section(
                     "How it was measured",
@@ -136,35 +139,76 @@ def _finding(
             "Rule ",
             tag("code", finding.rule),
             ". ",
-            tag(
-                "button",
-                "Show on the timelines",
-                type="button",
-                hidden=True,
-                class_="show",
-                data_finding=str(number),
-            ),
+            _show_button(number) if plots.marked(finding.rule) else _NOTHING,
             class_="evidence",
         ),
     )
 
 
-def _timelines(report: Report) -> Markup:
+def _show_button(number: int) -> Markup:
+    return tag(
+        "button",
+        "Show on the timelines",
+        type="button",
+        hidden=True,
+        class_="show",
+        data_finding=str(number),
+        aria_label=f"Show finding {number} on the timelines",
+    )
+
+
+def _timelines(report: Report, on: Grid) -> Markup:
     figures = [
-        tag(
-            "figure",
-            tag(
-                "figcaption",
-                tag("h3", f"{plot.title}, {plot.unit}"),
-                tag("p", plots.sentence(report, plot)),
-            ),
-            tag("div", class_="plot", data_plot=plot.name),
-        )
+        _plot(f"{plot.title}, {plot.unit}", _sentence(plots.sentence(report, plot)), plot.name)
         for plot in plots.drawn(report)
     ]
-    return (
-        section("Timelines", _controls(report), *figures, name="timelines") if figures else _NOTHING
+    found, more_count = curves.curves(report, on)
+    for number, (group, of) in enumerate(curves.grouped(found).items()):
+        said = curves.sentence(group, of)
+        figures.append(_plot(f"{group}, told by the program", said, value_plot_name(number)))
+    if more_count:
+        figures.append(tag("p", f"{more_count:,} more values were told; the data have them."))
+    marks = _lanes(report)
+    if not marks and not figures:
+        return _NOTHING
+    return section("Timelines", _controls(report), marks, *figures, name="timelines")
+
+
+def _sentence(said: str) -> str:
+    return said[:1].upper() + said[1:]
+
+
+def _plot(title: str, said: str, name: str) -> Markup:
+    return tag(
+        "figure",
+        tag("figcaption", tag("h3", title), tag("p", said)),
+        tag("div", class_="plot", data_plot=name),
     )
+
+
+def _lanes(report: Report) -> Markup:
+    """The phases and events on the timelines' axis; the steps of the program say it in words."""
+    said = lanes.sentences(report)
+    if not said:
+        return _NOTHING
+    return tag(
+        "figure",
+        tag(
+            "figcaption",
+            tag("h3", "Phases and events of the program"),
+            tag("p", " ".join(said)),
+        ),
+        tag("div", class_="lanes"),
+    )
+
+
+def _steps(report: Report) -> list[Markup]:
+    """What the program told: phases and results, and its events, folded if they are many."""
+    told = tables.events(report)
+    events = table(told, "Events")
+    if len(told.rows) > _FEW_EVENTS:
+        events = _folded("Events in words", events)
+    return [table(tables.phases(report)), table(tables.results(report)), events]
 
 
 def _gpus(report: Report) -> Markup:
@@ -197,7 +241,7 @@ def _controls(report: Report) -> Markup:
         tag("output", id="shown", aria_live="polite"),
         tag(
             "p",
-            "Drag over a plot to zoom; a double click shows the whole run again.",
+            "Drag over a plot to zoom, or use the buttons; a double click shows the whole run.",
             class_="hint",
         ),
         class_="controls",
@@ -237,11 +281,16 @@ def _folded(title: str, content: Markup) -> Markup:
 
 
 def _footer(report: Report) -> Markup:
+    step = events_step(report)
     return tag(
         "footer",
         tag(
             "p",
             tag("button", "Download the data (JSON)", id="download", type="button", hidden=True),
+            f" Every {step}th of the {len(report.events):,} events is in it;"
+            " hpcwatch report --format json has all."
+            if step > 1
+            else "",
         ),
         tag(
             "p",

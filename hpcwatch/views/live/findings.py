@@ -71,7 +71,10 @@ def finding_lines(board: Board, one: Finding, width: int) -> list[Line]:
     """Return a finding in full: title, where and since when, advice, evidence, the change."""
     word, style = one.severity.name.lower(), style_of(one.severity)
     since = moment(one.started_at_s, board.picture.at_s)
-    lasting = f"for {format_seconds(one.duration_s)}, since {since}"
+    is_instant = one.duration_s < 1.0
+    lasting = (
+        f"at {since}" if is_instant else f"for {format_seconds(one.duration_s)}, since {since}"
+    )
     lines: list[Line] = [[Span(f" {SIGNS[word]} {word}  ", style), Span(clean(one.title), "bold")]]
     where = ", ".join(clean(word) for word in (one.host, one.entity) if word)
     lines.append([Span(f"   {where}, {lasting}", "dim")])

@@ -29,14 +29,29 @@ _LAST = 2  # how to get help and how to leave stay, however narrow the screen
 def tabs_line(
     board: Board, names: Sequence[str], current: str | None, is_paused: bool, width: int
 ) -> Line:
-    """Return the pages by number, the current one in brackets, and whether the picture is live."""
-    spans: list[Span] = []
-    for number, name in enumerate(names, 1):
-        label = f"{name} {number}"
-        spans.append(Span(f"[{label}]", "selected") if name == current else Span(f" {label} "))
+    """Return the pages by number, the current one in brackets, and whether the picture is live.
+
+    Where there is no room for all names, the last ones become numbers, then the first.
+    """
+    liveness = [_liveness(board, is_paused)]
     if not names:
-        spans = [Span("[WAITING]", "selected")]
-    return spread(spans, [_liveness(board, is_paused)], width)
+        return spread([Span("[WAITING]", "selected")], liveness, width)
+    named_count = len(names)
+    spans = _tabs(names, current, named_count)
+    while named_count and line_width([*spans, *liveness]) > width:
+        named_count -= 1
+        spans = _tabs(names, current, named_count)
+    return spread(spans, liveness, width)
+
+
+def _tabs(names: Sequence[str], current: str | None, named_count: int) -> list[Span]:
+    """Return the tabs; of so many the name is shown, and of the current one."""
+    return [
+        Span(f"[{name} {number}]", "selected")
+        if name == current
+        else Span(f" {name} {number} " if number <= named_count else f" {number} ")
+        for number, name in enumerate(names, 1)
+    ]
 
 
 def _liveness(board: Board, is_paused: bool) -> Span:

@@ -203,12 +203,13 @@ def _findings(findings: list[Finding], width: int, most_lines: int) -> list[Line
     if not findings or most_lines <= 0:
         return []
     columns = 2 if width >= _PAIR else 1
-    room = width // columns
     shown = findings[: columns * min(most_lines, 6)]
     lines: list[Line] = []
     for first in range(0, len(shown), columns):
         line: list[Span] = []
-        for finding in shown[first : first + columns]:
+        pair = shown[first : first + columns]
+        room = width // len(pair)
+        for finding in pair:
             span = title_span(finding, room - 2)
             line += [Span(" "), span, Span(" " * (room - 1 - line_width([span])))]
         lines.append(line)

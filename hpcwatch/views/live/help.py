@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from hpcwatch.views.text import Line, Span, fit
@@ -20,6 +21,8 @@ _KEYS = (
     ("Ctrl-Z", "back to the shell; fg comes back"),
     ("q  Ctrl-C", "back, then quit"),
 )
+_LIVE = {"r"}
+"""Keys that mean nothing over a recording."""
 _SIGNS = (
     ("▲", "critical", "critical: the job is at risk, or much of it is wasted"),
     ("●", "warning", "warning: worth a look"),
@@ -38,11 +41,14 @@ _WORDS = (
 
 def help_lines(width: int, own: Sequence[tuple[str, str]] = ()) -> list[Line]:
     """Return the help page; a command's own keys go first, in place of those that are the same."""
-    taken = {key for keys, _ in own for key in keys.split()}
-    keys_of_pages = [pair for pair in _KEYS if not own or not taken & set(pair[0].split())]
+    taken = {key for keys, _ in own for key in keys.split()} | (_LIVE if own else set())
+    keys_of_pages = [pair for pair in _KEYS if not taken & set(pair[0].split())]
     lines: list[Line] = [[Span(" Keys", "head")]]
     lines += [[Span(f"   {keys:26}", "bold"), Span(what)] for keys, what in [*own, *keys_of_pages]]
     lines += [[], [Span(" Signs", "head")]]
     lines += [[Span(f"   {sign}  ", style), Span(what)] for sign, style, what in _SIGNS]
-    lines += [[], [Span(" Figures", "head")], *([Span(f"   {words}")] for words in _WORDS)]
+    lines += [[], [Span(" Figures", "head")]]
+    for words in _WORDS:
+        rows = textwrap.wrap(words, max(width - 5, 20), subsequent_indent="  ")
+        lines += [[Span(f"   {row}")] for row in rows]
     return [fit(line, width) for line in lines]

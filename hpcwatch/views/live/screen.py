@@ -11,6 +11,7 @@ import errno
 import io
 import os
 import select
+import sys
 import termios
 import time
 import tty
@@ -18,6 +19,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from hpcwatch import letters
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.views.text import Line, line_width
 
@@ -55,6 +57,7 @@ class Screen:
             self._terminal = os.open("/dev/tty", flags)
         except OSError:
             raise HpcwatchError("there is no terminal", "use --once", EXIT_USAGE) from None
+        self._encoding = _encoding()
         self._written = io.StringIO()
         self._console = _console(self._written, colour)
         self._paint_span = _painter(self._console)
@@ -163,7 +166,7 @@ class Screen:
         What is left of a piece that was taken in part goes out before anything else, because it
         may end in the middle of a sequence.
         """
-        piece = text.encode("utf-8", "backslashreplace")
+        piece = text.encode(self._encoding, letters.NEAREST)
         pending = self._unsent + piece
         deadline_s = time.monotonic() + patience_s
         while pending:
@@ -179,6 +182,12 @@ class Screen:
         is_taken = len(pending) < len(piece) or not piece
         self._unsent = pending if is_taken else pending[: len(pending) - len(piece)]
         return is_taken
+
+
+def _encoding() -> str:
+    """Return how the terminal takes letters: as standard output does, which is that terminal."""
+    letters.register()
+    return getattr(sys.stdout, "encoding", None) or "utf-8"
 
 
 def _patiently(change: Callable[[], object]) -> None:

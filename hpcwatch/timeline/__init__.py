@@ -1,25 +1,24 @@
 """Samples as columns per host and device, with rates derived from counters. Pure.
 
-A column keeps low, mean and high of each sample: equal for an instant, apart for a stored window.
 Unknown is NaN. Times are seconds since the epoch.
 """
 
 from __future__ import annotations
 
-import math
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Iterable
 from heapq import nlargest
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from hpcwatch.limits import Limit, binding_limit, job_used_bytes
-from hpcwatch.probe.schema import Gpu, Process, Sample
+from hpcwatch.probe.schema import Process, Sample
+from hpcwatch.timeline.columns import NAN, Column, Part, same
+from hpcwatch.timeline.gpus import GpuTimeline
+from hpcwatch.timeline.strangers import SeenStranger, count_strangers
 
 if TYPE_CHECKING:
     from hpcwatch.schedulers.job import Job
-
-NAN = math.nan
 
 _GAP = 2.5
 """A sample stands for at most this many intervals: what is longer is a gap."""
@@ -47,194 +46,17 @@ _HOST_RATES = {
     "written_bytes_per_s": ("job", ("written_bytes",)),
     "net_bytes_per_s": ("node", ("net_received_bytes", "net_sent_bytes")),
     "swap_moved_bytes_per_s": ("node", ("swap_in_bytes", "swap_out_bytes")),
+    "home_bytes_per_s": ("node", ("home_read_bytes", "home_written_bytes")),
 }
-_GPU_GAUGES = (
-    "util_pct",
-    "util_zero_pct",
-    "memory_used_bytes",
-    "power_w",
-    "temperature_celsius",
-    "memory_util_pct",
-    "sm_active_pct",
-    "throttled_pct",
-    "power_capped_pct",
-)
-_GPU_HOLDINGS = ("held_bytes", "foreign_bytes", "unlisted_bytes")
-"""Memory of the job's processes, of others', and of nobody that the driver lists."""
-GPU_METRICS = (*_GPU_GAUGES, "held_bytes")
 HOST_METRICS = (
     "cpu_cores",
     "used_bytes",
     "charged_bytes",
     "limit_bytes",
+    "stranger_cores",
     *_HOST_GAUGES,
     *_HOST_RATES,
 )
-
-
-class Column:
-    """One metric over time.
-
-    Low, mean and high are one and the same array until they first differ: live samples of a
-    thousand nodes would take three times the memory else.
-    """
-
-    __slots__ = ("high", "low", "mean")
-
-    def __init__(self) -> None:
-        self.low = self.mean = self.high = array("d")
-
-    def append(self, low: float, mean: float, high: float) -> None:
-        """Add one sample's values."""
-        if self.low is self.mean:
-            # NaN differs from itself, but unknown is unknown in all three.
-            if low == high or mean != mean:
-                self.mean.append(mean)
-                return
-            self.low, self.high = self.mean[:], self.mean[:]
-        self.low.append(low)
-        self.mean.append(mean)
-        self.high.append(high)
-
-    def drop(self, count: int) -> None:
-        """Forget the first ``count`` samples."""
-        del self.mean[:count]
-        if self.low is not self.mean:
-            del self.low[:count], self.high[:count]
-
-
-class Part(NamedTuple):
-    """A metric in a stretch of time. Every list has one entry a sample in it."""
-
-    asked_s: float
-    """Length of the stretch."""
-    at_s: list[float]
-    span_s: list[float]
-    """How long each sample stands for: the weight of its values."""
-    low: list[float]
-    mean: list[float]
-    high: list[float]
-
-    @property
-    def known_s(self) -> float:
-        """For how long the metric is known."""
-        return sum(
-            span for span, value in zip(self.span_s, self.mean, strict=True) if value == value
-        )
-
-    @property
-    def coverage(self) -> float:
-        """The share of the stretch for which the metric is known, 0 to 1."""
-        return min(self.known_s / self.asked_s, 1.0) if self.asked_s > 0 else 0.0
-
-    def average(self) -> float:
-        """Mean weighted by time; NaN if nothing is known."""
-        known_s = self.known_s
-        total = sum(
-            span * value
-            for span, value in zip(self.span_s, self.mean, strict=True)
-            if value == value
-        )
-        return total / known_s if known_s else NAN
-
-    def highest(self) -> float:
-        """The largest value, spikes inside stored windows included; NaN if unknown."""
-        return max((value for value in self.high if value == value), default=NAN)
-
-    def time_where(self, holds: Callable[[float, float, float], bool]) -> float:
-        """Seconds in which ``holds(low, mean, high)``; unknown never holds."""
-        rows = zip(self.span_s, self.low, self.mean, self.high, strict=True)
-        return sum(
-            span for span, low, mean, high in rows if mean == mean and holds(low, mean, high)
-        )
-
-    def last(self) -> float:
-        """The latest known value; NaN if none is."""
-        return next((value for value in reversed(self.mean) if value == value), NAN)
-
-
-class GpuTimeline:
-    """One device: columns beside its host's times."""
-
-    def __init__(self, gpu: Gpu, empty_count: int) -> None:
-        self.index, self.uuid, self.name = gpu.index, gpu.uuid, gpu.name
-        self.columns = {name: Column() for name in (*_GPU_GAUGES, *_GPU_HOLDINGS)}
-        for column in self.columns.values():
-            for _ in range(empty_count):
-                column.append(NAN, NAN, NAN)
-        self.last = gpu
-        self._counter_j: tuple[float, float] | None = None
-        self.memory_peak_bytes: int | None = None
-        self.memory_total_bytes: int | None = None
-        """As last known: a lost device tells nothing any more."""
-        self.holders: dict[int, int] = {}
-        """Process of the job -> the most memory it held here."""
-        self.clocks_held_by: dict[str, None] = {}
-        """Every reason for lower clocks that was ever seen."""
-        self._integrated_j: float | None = None
-
-    @property
-    def label(self) -> str:
-        """What the device is called: ``GPU 0``, an instance ``GPU 0 MIG 1g.10gb #3``."""
-        return self.last.label
-
-    @property
-    def energy_j(self) -> float | None:
-        """Energy since the first reading: by the device's counter, else (before Volta) summed up.
-
-        The sum is power times the time that each reading stands for.
-        """
-        if self._counter_j is None:
-            return self._integrated_j
-        first_j, last_j = self._counter_j
-        return max(last_j - first_j, 0.0)
-
-    def append(self, gpu: Gpu, sample: Sample, own: Container[int], span_s: float) -> None:
-        """Add a reading that stands for ``span_s``; ``own`` are the pids of the job's processes."""
-        self.last = gpu
-        self.clocks_held_by.update(dict.fromkeys(gpu.clocks_held_by or ()))
-        if gpu.energy_j is not None:
-            first_j = gpu.energy_j if self._counter_j is None else self._counter_j[0]
-            self._counter_j = first_j, gpu.energy_j
-        gauges = sample.window.gauges if sample.window else {}
-        for name in _GPU_GAUGES:
-            value = getattr(gpu, name)
-            low, mean, high = gauges.get(f"gpu.{gpu.uuid}.{name}") or _same(value)
-            if name == "util_pct" and gpu.util_max_pct is not None:
-                _, _, most = gauges.get(f"gpu.{gpu.uuid}.util_max_pct") or _same(gpu.util_max_pct)
-                high = max(high, most)
-            self.columns[name].append(low, mean, high)
-        power_w = self.columns["power_w"].mean[-1]
-        if power_w == power_w:
-            self._integrated_j = (self._integrated_j or 0.0) + power_w * span_s
-        self.memory_total_bytes = gpu.memory_total_bytes or self.memory_total_bytes
-        if gpu.memory_used_bytes is not None:
-            high = self.columns["memory_used_bytes"].high[-1]
-            self.memory_peak_bytes = max(self.memory_peak_bytes or 0, round(high))
-        self.columns["held_bytes"].append(*_same(self._held(gpu, own)))
-        foreign, unlisted = _not_held(gpu, own)
-        self.columns["foreign_bytes"].append(*_same(foreign))
-        self.columns["unlisted_bytes"].append(*_same(unlisted))
-
-    def _held(self, gpu: Gpu, own: Container[int]) -> int | None:
-        """Memory that the job's processes hold; None if the driver does not say."""
-        if gpu.processes is None:
-            return None
-        held = 0
-        for process in gpu.processes:
-            if process.pid not in own:
-                continue
-            if process.memory_bytes is None:
-                return None
-            held += process.memory_bytes
-            before = self.holders.get(process.pid, 0)
-            self.holders[process.pid] = max(before, process.memory_bytes)
-        return held
-
-    def append_unknown(self) -> None:
-        """Add a sample in which the device did not answer."""
-        for column in self.columns.values():
-            column.append(NAN, NAN, NAN)
 
 
 class HostTimeline:
@@ -252,6 +74,8 @@ class HostTimeline:
         """Largest readings of every process that was ever named."""
         self.process_cores: dict[int, float] = {}
         """Cores that each process of the last sample used since the sample before."""
+        self.strangers: dict[int, SeenStranger] = {}
+        """The busiest processes that were not the job's."""
         self._process_cpu_s: dict[int, tuple[float, float]] = {}
         self.reading_count = 0
         self.first: Sample | None = None
@@ -286,6 +110,8 @@ class HostTimeline:
         self._count_cores(sample)
         self._append_gauges(sample)
         self._append_rates(sample, before, passed_s)
+        cores = count_strangers(self.strangers, sample, before, passed_s)
+        self.columns["stranger_cores"].add(cores)
         self._append_gpus(sample)
         self._keep(sample)
 
@@ -294,15 +120,19 @@ class HostTimeline:
         for metric, (part, field) in _HOST_GAUGES.items():
             record = getattr(sample, part)
             value = getattr(record, field) if record is not None else None
-            self.columns[metric].append(*(gauges.get(f"{part}.{field}") or _same(value)))
+            known = gauges.get(f"{part}.{field}") if gauges else None
+            if known is None:
+                self.columns[metric].add(value)
+            else:
+                self.columns[metric].append(*known)
         used = job_used_bytes(sample)
         is_group = sample.cgroup is not None and sample.cgroup.is_job
         known = gauges.get("cgroup.used_bytes" if is_group else "job.used_bytes")
-        self.columns["used_bytes"].append(*(known or _same(used)))
+        self.columns["used_bytes"].append(*(known or same(used)))
         limit = binding_limit(sample, self.job)
         if limit.limit_bytes is not None:
             self.limit = limit
-        self.columns["limit_bytes"].append(*_same(limit.limit_bytes))
+        self.columns["limit_bytes"].add(limit.limit_bytes)
         self.columns["charged_bytes"].append(*_charged(sample, limit, known))
         high = self.columns["used_bytes"].high[-1]
         if high == high:
@@ -314,7 +144,7 @@ class HostTimeline:
             rate = NAN
             if now is not None and then is not None and passed_s > 0:
                 rate = _difference(now, then, fields) / passed_s
-            self.columns[metric].append(rate, rate, rate)
+            self.columns[metric].add(rate)
         cores = NAN
         cpu_s = cpu_counter_s(sample)
         if cpu_s is not None and self._cpu_s is not None and passed_s > 0:
@@ -322,7 +152,7 @@ class HostTimeline:
             cores = max(cpu_s - self._cpu_s, 0.0) / passed_s
         if cpu_s is not None:
             self._cpu_s = max(cpu_s, self._cpu_s or 0.0)
-        self.columns["cpu_cores"].append(cores, cores, cores)
+        self.columns["cpu_cores"].add(cores)
 
     def _append_gpus(self, sample: Sample) -> None:
         seen = set()
@@ -474,36 +304,13 @@ def _charged(
     if limit.source == "node" and available is not None and limit.limit_bytes is not None:
         low, mean, high = available
         return limit.limit_bytes - high, limit.limit_bytes - mean, limit.limit_bytes - low
-    return _same(limit.charged_bytes)
-
-
-def _not_held(gpu: Gpu, own: Container[int]) -> tuple[int | None, int | None]:
-    """Memory that other people's processes hold, and that no process holds that is listed.
-
-    Whose a process is must be known: in a container a driver may give pids that are not ours.
-    """
-    if gpu.processes is None or any(one.memory_bytes is None for one in gpu.processes):
-        return None, None
-    own_uids = {one.uid for one in gpu.processes if one.pid in own}
-    foreign = sum(
-        one.memory_bytes or 0
-        for one in gpu.processes
-        if one.pid not in own and one.uid is not None and one.uid not in own_uids
-    )
-    if gpu.memory_used_bytes is None:
-        return foreign, None
-    listed = sum(one.memory_bytes or 0 for one in gpu.processes)
-    return foreign, max(gpu.memory_used_bytes - listed, 0)
+    return same(limit.charged_bytes)
 
 
 def _weight(process: Process) -> float:
     """What a process is remembered for: its CPU seconds and, 100 MB as one, its memory."""
     cpu_s = (process.cpu_user_s or 0.0) + (process.cpu_system_s or 0.0)
     return cpu_s + (process.peak_bytes or 0) / 1e8
-
-
-def _same(value: float | None) -> tuple[float, float, float]:
-    return (NAN, NAN, NAN) if value is None else (value, value, value)
 
 
 def _difference(now: object, then: object, fields: tuple[str, ...]) -> float:

@@ -1,0 +1,57 @@
+"""Ids of my jobs for completion: a person presses Tab often, the scheduler is asked seldom."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+
+from hpcwatch import command, config, monitor
+from hpcwatch.errors import HpcwatchError
+from hpcwatch.schedulers.inquiry import Inquiry
+from hpcwatch.schedulers.query import Answer
+from hpcwatch.store import root
+
+_PATIENCE_S = 3.0  # a person waits for each of the two commands
+_FILE = "queued"
+"""Beside the recordings: the last answer, an id a line."""
+
+
+def my_jobs() -> list[str]:
+    """Return the ids of my jobs, as the scheduler said in the last 30 s; none if it does not."""
+    path = os.path.join(os.path.dirname(root()), _FILE)
+    try:
+        if 0 <= time.time() - os.stat(path).st_mtime < command.EVERY_S:
+            with open(path, encoding="utf-8") as stream:
+                return stream.read().split()
+    except (OSError, ValueError):
+        pass
+    found = _asked()
+    with contextlib.suppress(OSError):
+        _keep(path, "".join(f"{job_id}\n" for job_id in found))
+    return found
+
+
+def _asked() -> list[str]:
+    wanted = config.load_or_default().scheduler
+    try:
+        asked = Inquiry(command.find(wanted, _run), command.Asker(_run))
+        return [job.id for job in asked.jobs(monitor.user()).value]
+    except HpcwatchError:
+        return []
+
+
+def _run(argv: Sequence[str]) -> Answer:
+    return command.run(argv, _PATIENCE_S)
+
+
+def _keep(path: str, text: str) -> None:
+    """Write the file in one step: another shell may be reading it. Raises OSError."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, 0o700, exist_ok=True)
+    descriptor, made = tempfile.mkstemp(dir=folder)
+    with open(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    os.replace(made, path)

@@ -1,0 +1,218 @@
+"""Which GPUs of a host are the job's: what the scheduler gave and what the driver shows there.
+
+A device is named as CUDA_VISIBLE_DEVICES names it: by its index, and an instance of a divided one
+(MIG) by its UUID, since nothing runs on the divided device itself. Source: CUDA C++ Programming
+Guide, "CUDA Environment Variables".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from hpcwatch.sweep.plan import write_whole
+
+TOLD_FILE = "gpus.json"
+_PATIENCE_S = 20.0  # a sick driver may never answer
+_LINE = re.compile(r"(?P<host>[^\s/]+)-gpu/?(?P<index>\d{1,3})", re.ASCII)
+_IN_COMMAND = re.compile(
+    r"""(?:^|[\s;&("'])CUDA_VISIBLE_DEVICES=(?P<quote>["']?)"""
+    r"(?:(?P<name>\d{1,3}|(?:GPU|MIG)-[\w/-]{1,80})"
+    r"|\$\(\(\s*(?P<first>\d{1,6})\s*(?P<sign>[-+%])\s*(?P<second>\d{1,6})\s*\)\))"
+    r"(?P=quote)(?=[\s;&)]|$)",
+    re.ASCII,
+)
+_NO_DEVICE = ("", "-1", "NoDevFiles")  # the last one is Slurm's word for none
+_MIG_ENABLED = 1  # NVML_DEVICE_MIG_ENABLE
+
+
+class Device(NamedTuple):
+    """A device as the driver lists it."""
+
+    number: int
+    uuid: str
+    instances: tuple[str, ...] | None = None
+    """UUIDs of the parts of a divided device (MIG); None if it is not divided."""
+
+    @property
+    def slots(self) -> list[str]:
+        """What programs can be given of it."""
+        return [str(self.number)] if self.instances is None else list(self.instances)
+
+
+class GpuFile(NamedTuple):
+    """What ``$PBS_GPUFILE`` says."""
+
+    told: dict[str, list[str]]
+    """Host, without its domain -> indices of its devices that are the job's."""
+    wrong: list[tuple[int, str]]
+    """Lines that name no GPU, with their numbers."""
+
+
+def read_gpu_file(text: str) -> GpuFile:
+    """Read Torque's list of a job's GPUs, a line a device: ``qb003-gpu0``."""
+    told: dict[str, list[str]] = {}
+    wrong = []
+    for number, line in enumerate(text.splitlines(), 1):
+        match = _LINE.fullmatch(line.strip())
+        if match is not None:
+            own = told.setdefault(short(match["host"]), [])
+            index = str(int(match["index"]))
+            if index not in own:
+                own.append(index)
+        elif line.strip():
+            wrong.append((number, line.strip()))
+    return GpuFile(told, wrong)
+
+
+def visible_devices(environment: Mapping[str, str]) -> list[str] | None:
+    """Return the GPUs that the environment names; None if it names none."""
+    text = environment.get("CUDA_VISIBLE_DEVICES")
+    if text is None:
+        return None
+    return [word.strip() for word in text.split(",") if word.strip() not in _NO_DEVICE]
+
+
+def in_command(command: str) -> str | None:
+    """Return the one GPU that a shell's command line names; None if it names none or several.
+
+    People write ``CUDA_VISIBLE_DEVICES=$(({%} - 1)) python …``, and GNU parallel fills in the slot.
+    """
+    match = _IN_COMMAND.search(command)
+    if match is None or match["name"]:
+        return None if match is None else match["name"]
+    first, second = int(match["first"]), int(match["second"])
+    if match["sign"] == "%":
+        return str(first % second) if second else None
+    value = first + second if match["sign"] == "+" else first - second
+    return str(value) if value >= 0 else None
+
+
+def usable(
+    visible: Sequence[str] | None,
+    told: Sequence[str] | None,
+    listed: Sequence[Device] | None,
+    is_here: bool = True,
+) -> list[str]:
+    """Return what tasks of this host may be given, each name once.
+
+    ``visible`` is CUDA_VISIBLE_DEVICES; behind ssh it is the first host's and counts less than
+    what the scheduler ``told`` of this one. Each of the three is None if it is not known.
+    """
+    named = told if told is None or listed is None else _seen_here(told, listed)
+    choices = (visible, named) if is_here else (named, visible)
+    for chosen in choices:
+        if chosen is None:
+            continue
+        found = _slots(chosen, listed)
+        if found or is_here or chosen is named:
+            return found
+    return [] if listed is None else [name for device in listed for name in device.slots]
+
+
+def _seen_here(told: Sequence[str], listed: Sequence[Device]) -> list[str]:
+    """Return the scheduler's numbers as the driver counts.
+
+    It counts over the whole node. What a job's control group hides may be numbered anew, so that as
+    many devices, or parts of them, as were given must be they, whatever their numbers.
+    """
+    parts = [name for device in listed for name in device.slots]
+    if len(told) in (len(listed), len(parts)):
+        return parts
+    return list(told)
+
+
+def _slots(words: Sequence[str], listed: Sequence[Device] | None) -> list[str]:
+    """Put the instances of a divided device in its place; leave out what is not there."""
+    if listed is None:
+        return list(dict.fromkeys(words))
+    found: list[str] = []
+    for word in words:
+        found += next((some for one in listed if (some := _of_device(word, one))), [])
+    return list(dict.fromkeys(found))
+
+
+def _of_device(word: str, device: Device) -> list[str]:
+    """Return what a word names of a device: all of it or one instance; nothing if it is another."""
+    if word.startswith("MIG-"):
+        # Older programs write MIG-PARENT/GPU_INSTANCE/COMPUTE_INSTANCE.
+        parts = device.instances or ()
+        is_known = word in parts or word.startswith(f"MIG-{device.uuid}/")
+        return [word] if is_known else [one for one in parts if one.startswith(word)][:1]
+    if word.startswith("GPU-"):
+        is_named = device.uuid.startswith(word)
+        return ([word] if device.instances is None else device.slots) if is_named else []
+    return device.slots if word == str(device.number) else []
+
+
+def listed() -> list[Device] | None:
+    """Return the devices of this host; None if no driver tells of any in time."""
+    found: list[list[Device]] = []
+
+    def ask() -> None:
+        with contextlib.suppress(Exception):  # each sick driver fails in its own way
+            found.append(_ask_driver())
+
+    thread = threading.Thread(target=ask, name="hpcwatch-gpus", daemon=True)
+    thread.start()
+    thread.join(_PATIENCE_S)
+    return found[0] if found else None
+
+
+def _ask_driver() -> list[Device]:
+    import pynvml
+
+    pynvml.nvmlInit()
+    found = []
+    for index in range(pynvml.nvmlDeviceGetCount()):
+        try:
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            uuid = _text(pynvml.nvmlDeviceGetUUID(handle))
+        except pynvml.NVMLError:
+            continue  # kept from us, or lost: nothing can run on it
+        found.append(Device(index, uuid, _instances(pynvml, handle)))
+    return found
+
+
+def _instances(nvml: Any, handle: Any) -> tuple[str, ...] | None:
+    try:
+        if nvml.nvmlDeviceGetMigMode(handle)[0] != _MIG_ENABLED:
+            return None
+        most = nvml.nvmlDeviceGetMaxMigDeviceCount(handle)
+    except nvml.NVMLError:
+        return None  # a device or driver that knows no MIG
+    uuids = []
+    for index in range(most):
+        with contextlib.suppress(nvml.NVMLError):  # no instance of this number, or not ours
+            part = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
+            uuids.append(_text(nvml.nvmlDeviceGetUUID(part)))
+    return tuple(uuids)
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def short(host: str) -> str:
+    """Return a host's name without its domain."""
+    return host.partition(".")[0]
+
+
+def write_told(folder: str, told: Mapping[str, Sequence[str]]) -> None:
+    """Keep what the scheduler told of each host, for the hosts to read. Raises OSError."""
+    write_whole(os.path.join(folder, TOLD_FILE), json.dumps(dict(told)))
+
+
+def told_of(folder: str, host: str) -> list[str] | None:
+    """Return the devices that the scheduler gave the job on a host; None if it did not tell."""
+    try:
+        with open(os.path.join(folder, TOLD_FILE), encoding="utf-8") as stream:
+            names = json.load(stream).get(short(host))
+    except (OSError, ValueError, AttributeError):
+        return None
+    return None if names is None else [str(name) for name in names]

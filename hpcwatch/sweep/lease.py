@@ -1,0 +1,97 @@
+"""The lease of an attempt: by the time another attempt may begin, the program of this one is gone.
+
+The lease is the age of the attempt's ``.started`` file on the shared file system: its monitor sets
+the file's time anew every few seconds, and ends its program in time if it cannot. Who takes a task
+over waits for the end of the attempt before, or for a lease that has run out. Ages are those of the
+file server's clock, what a monitor waits is its own steady clock's: no two clocks are compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from hpcwatch.sweep.attempts import Attempts, Ended, Started
+
+LOOK_S = 5.0
+_ROOM_S = 10.0
+"""From where a monitor gives up to the lease's end: asking the program, making it, some room."""
+
+
+class Lease:
+    """What a monitor holds while it runs a program."""
+
+    def __init__(
+        self, attempts: Attempts, started: Started, lease_s: float, is_strict: bool
+    ) -> None:
+        """``is_strict``: another host may take the task over without asking anybody."""
+        self._path = attempts.state_file(started.task, started.attempt, "started")
+        self._following = attempts.state_file(started.task, started.attempt + 1, "started")
+        self._lease_s, self._is_strict = lease_s, is_strict
+        self._renewed = time.monotonic()
+        self._thread: threading.Thread | None = None
+
+    def renew(self) -> None:
+        """Set the file's time. It counts from before the call, which may take its time."""
+        begun = time.monotonic()
+        with contextlib.suppress(OSError):
+            os.utime(self._path)
+            self._renewed = begun
+
+    @property
+    def is_lost(self) -> bool:
+        """True once it is time to end the program: the file system does not answer."""
+        unheard_s = time.monotonic() - self._renewed
+        return self._is_strict and unheard_s > self._lease_s - _ROOM_S
+
+    def keep(self, taken_over: Callable[[], None]) -> None:
+        """Renew it from now on, on a thread: a file system may hang. Call it as often as you like.
+
+        ``taken_over`` is called when another attempt has been begun.
+        """
+        if self._thread is not None:
+            return
+
+        def go_on() -> None:
+            while not os.path.exists(self._following):
+                self.renew()
+                time.sleep(LOOK_S)
+            taken_over()
+
+        self._thread = threading.Thread(target=go_on, name="hpcwatch-lease", daemon=True)
+        self._thread.start()
+
+    def await_end(
+        self, attempts: Attempts, before: Started, is_alone: Callable[[], bool]
+    ) -> Ended | None:
+        """Wait until an earlier attempt's program is gone; return its end, None if nobody knows it.
+
+        ``is_alone`` tells when to wait no longer. Raises OSError.
+        """
+        path = attempts.state_file(before.task, before.attempt, "started")
+        while (ended := attempts.ended(before.task, before.attempt)) is None and not is_alone():
+            os.utime(self._path)  # the server's clock: what it says now
+            self._renewed = time.monotonic()
+            if _time_s(self._path) - _time_s(path) > self._lease_s:
+                break
+            time.sleep(0.5)
+        return ended
+
+
+def age_s(attempts: Attempts, started: Started) -> float:
+    """Return how long ago an attempt's lease was renewed. Raises OSError."""
+    beside = attempts.state_file(started.task, started.attempt, f"asked.{os.getpid()}")
+    with open(beside, "wb"):
+        pass
+    now_s = os.stat(beside).st_mtime
+    os.unlink(beside)
+    return now_s - _time_s(attempts.state_file(started.task, started.attempt, "started"))
+
+
+def _time_s(path: str) -> float:
+    # Opened: a network file system asks its server then, and may not where a name is looked up.
+    with open(path, "rb") as stream:
+        return os.fstat(stream.fileno()).st_mtime

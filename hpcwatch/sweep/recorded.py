@@ -1,0 +1,166 @@
+"""Sweeps as records among the recorded runs: one each, removed as a whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from hpcwatch.errors import HpcwatchError
+from hpcwatch.runs_found import Found, Wanted, has_findings
+from hpcwatch.store import Run, RunDirectory
+from hpcwatch.sweep import engine, folders, gpus, lease, node, plan
+from hpcwatch.sweep.attempts import OUTPUTS, RUNS, STATES, Attempt, Attempts, is_done, verdict
+
+KIND = "sweep"
+_OURS = {
+    *(STATES, OUTPUTS, RUNS),
+    *(plan.PLAN_FILE, plan.TASKS_FILE, folders.DRIVER_FILE),
+    *(node.ENVIRONMENT_FILE, node.HOSTS_FILE, gpus.TOLD_FILE),
+    *(engine.JOBLOG_FILE, engine.LOGINS_FILE, engine.LOG_FILE, engine.LAUNCHER_FILE),
+    engine.PATIENT_FILE,
+}
+
+
+class Sweep:
+    """A sweep, what became of its tasks and what they took; equal to another of the same place."""
+
+    def __init__(self, found: folders.Found) -> None:
+        self.folder, self.plan = found
+        self.attempts = Attempts(self.folder).all()
+        known = [one for some in self.attempts.values() for one in some]
+        ended = [one.ended for one in known if one.ended is not None]
+        self.started_at_s = min((one.started.at_s for one in known), default=self.plan.made_at_s)
+        times = [one.at_s for one in ended] + [one.started.at_s for one in known]
+        self.last_s = max(times, default=self.plan.made_at_s)
+        counting = [verdict(some) for some in self.attempts.values() if is_done(some)]
+        ends = [one.ended for one in counting if one is not None and one.ended is not None]
+        self.good_count = sum(one.is_good for one in ends)
+        self.failed_count = len(ends) - self.good_count
+        cpu_s = [one.cpu_s for one in ended if one.cpu_s is not None]
+        self.cpu_s = sum(cpu_s) if cpu_s else None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sweep) and self.folder == other.folder
+
+    def __hash__(self) -> int:
+        return hash(self.folder)
+
+    @property
+    def left_count(self) -> int:
+        """How many tasks did not come to an end of their own."""
+        return self.plan.tasks_count - self.good_count - self.failed_count
+
+    @property
+    def wall_s(self) -> float:
+        """From the first task's start to the last one's end."""
+        return max(self.last_s - self.started_at_s, 0.0)
+
+    @property
+    def how(self) -> str:
+        """How it stands: ``ok``, ``3 failed``, ``running``, ``4 to do``."""
+        if folders.driver_of(self.folder) is not None:
+            return "running"
+        if self.left_count:
+            return f"{self.left_count} to do"
+        return f"{self.failed_count} failed" if self.failed_count else "ok"
+
+    @property
+    def size_bytes(self) -> int:
+        """What its files hold."""
+        total = 0
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    total += os.lstat(os.path.join(folder, name)).st_size
+        return total
+
+    def tasks(self) -> list[Task]:
+        """Return the tasks' attempts that were recorded, in the order in which they started."""
+        found = []
+        files = Attempts(self.folder)
+        for some in self.attempts.values():
+            for one in some:
+                path = files.run_folder(one.started.task, one.started.attempt)
+                directory = RunDirectory(path)
+                with contextlib.suppress(HpcwatchError):
+                    found.append(Task(directory, directory.read_run(), one))
+        return sorted(found, key=lambda task: task.run.started_at_s)
+
+    def obstacle(self) -> str | None:
+        """Return why it is not to be removed; None if it may be."""
+        driver = folders.driver_of(self.folder)
+        if driver is not None:
+            return f"it is running on {driver}"
+        files = Attempts(self.folder)
+        for number, some in self.attempts.items():
+            if some[-1].ended is None:
+                with contextlib.suppress(OSError):
+                    if lease.age_s(files, some[-1].started) < self.plan.lease_s:
+                        return f"task {number} may still be running on {some[-1].started.host}"
+        foreign = sorted(set(os.listdir(self.folder)) - _OURS)
+        return f"it holds something that is not hpcwatch's: {foreign[0]}" if foreign else None
+
+    def remove(self) -> None:
+        """Remove all of it. Raises OSError.
+
+        Its name goes first, in one step: what could not be removed is no sweep any more.
+        """
+        doomed = os.path.join(folders.root(), folders.doomed_name(os.path.basename(self.folder)))
+        os.rename(self.folder, doomed)
+        shutil.rmtree(doomed)
+
+
+class Task(Found):
+    """The recorded run of a sweep's task."""
+
+    def __init__(self, directory: RunDirectory, run: Run, attempt: Attempt) -> None:
+        super().__init__(directory, run)
+        self.attempt = attempt
+
+
+def every() -> list[Sweep]:
+    """Return all readable sweeps, the latest last."""
+    return [Sweep(found) for found in folders.every()]
+
+
+def called(which: str) -> Sweep | None:
+    """Return the sweep of an id, or the latest of a name."""
+    known = folders.every()
+    for matches in (
+        [one for one in known if one.plan.id == which],
+        [one for one in known if one.plan.name == which],
+    ):
+        if matches:
+            return Sweep(matches[-1])
+    return None
+
+
+def select(sweeps: Iterable[Sweep], wanted: Wanted) -> list[Sweep]:
+    """Return the sweeps that are wanted."""
+    return [one for one in sweeps if _is_wanted(one, wanted)]
+
+
+def _is_wanted(one: Sweep, wanted: Wanted) -> bool:
+    names = (one.plan.name, one.plan.id)
+    return (
+        (wanted.kind in (None, KIND))
+        and (wanted.name is None or any(fnmatchcase(name, wanted.name) for name in names))
+        and (wanted.job is None or _is_of_job(one.plan.job_id, wanted.job))
+        and (wanted.since_s is None or one.started_at_s >= wanted.since_s)
+        and (not wanted.is_failed or one.failed_count > 0)
+        and (not wanted.has_findings or any(has_findings(task.directory) for task in one.tasks()))
+    )
+
+
+def _is_of_job(job_id: str | None, wanted: str) -> bool:
+    return job_id is not None and wanted in (job_id, job_id.partition(".")[0])
+
+
+def older_than(sweeps: Sequence[Sweep], seconds: float) -> list[Sweep]:
+    """Return the sweeps in which nothing happened for so long."""
+    limit_s = time.time() - seconds
+    return [one for one in sweeps if one.last_s < limit_s]

@@ -1,0 +1,305 @@
+"""Tasks that shared a GPU while another one of their host idled, from the tasks' own recordings.
+
+A recording lists all GPUs of its host, which processes are on each, and which of those are the
+task's. Read bit by bit while a sweep runs, so that its end need not read everything.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from typing import NamedTuple
+
+from hpcwatch.probe.schema import Gpu, JobUse, Sample, from_line
+from hpcwatch.store import SAMPLES_FILE
+from hpcwatch.sweep.attempts import Attempts, Ended, Started
+from hpcwatch.sweep.picture import Picture
+from hpcwatch.sweep.slots import Host
+
+STEP_S = 5.0
+"""How finely sharing is seen: findings ask for a minute of it."""
+_PAUSE_S = 2 * STEP_S  # a stretch goes on over so short a break: work comes in bursts
+_LATE_S = 180.0  # older readings of other tasks are not waited for
+_LONGEST_SPAN_S = 120.0  # a reading says nothing of a longer time before it
+_AT = re.compile(rb'"at_s":([0-9.]+)')
+_HEAD_BYTES = 512  # of a line: its time comes early
+
+
+class Reading(NamedTuple):
+    """What a task's recording says of the job's GPUs on its host at a time. Keys are UUIDs."""
+
+    at_s: float
+    span_s: float
+    held: frozenset[str]
+    """Those that the task itself is on."""
+    works: Mapping[str, bool | None]
+    """Whether each did anything, for whomever; None is unknown."""
+
+
+class Sharing(NamedTuple):
+    """A stretch of time in which several tasks were on one GPU and another one idled."""
+
+    host: str
+    device: str
+    idle: str
+    """The GPU that did nothing."""
+    start_s: float
+    shared_s: float
+    tasks: tuple[int, ...]
+
+
+class Watch:
+    """Follows the recordings of a sweep's attempts."""
+
+    def __init__(self, folder: str, hosts: Iterable[Host], is_in_job: bool) -> None:
+        """Take the hosts with their devices; in a job, unnamed ones may be another job's."""
+        self._files = Attempts(folder)
+        self._names = {host.name: host.devices for host in hosts}
+        self._is_in_job = is_in_job
+        self._recordings: dict[tuple[int, int], _Recording] = {}
+        self._steps: dict[str, _Steps] = {}
+        self._plain_hosts: set[str] = set()
+        self._labels: dict[str, str] = {}
+
+    def look(self, picture: Picture) -> list[Sharing]:
+        """Read what is new; return the longest sharing of each GPU so far."""
+        several = {place.name for place in picture.places if place.slots_count > 1}
+        for some in picture.attempts.values():
+            for started, ended in some:
+                if started.host in several - self._plain_hosts:
+                    self._read(started, ended)
+        found = []
+        for host, steps in self._steps.items():
+            for uuid, stretch in steps.longest().items():
+                found.append(stretch.sharing(host, uuid, self._labels))
+        return found
+
+    def _read(self, started: Started, ended: Ended | None) -> None:
+        key = started.task, started.attempt
+        host = started.host
+        if key not in self._recordings:
+            path = os.path.join(self._files.run_folder(*key), SAMPLES_FILE)
+            self._recordings[key] = _Recording(path, started)
+        recording = self._recordings[key]
+        if recording.is_read:
+            return
+        for sample in recording.new():
+            gpus = sample.gpus
+            if gpus is not None and sum(not gpu.is_divided for gpu in gpus) < 2:
+                self._plain_hosts.add(host)
+                return
+            own = self._own(host, sample)
+            if own:
+                self._labels.update((gpu.uuid, gpu.label) for gpu in own)
+                self._steps.setdefault(host, _Steps()).add(
+                    recording, recording.reading(sample, own)
+                )
+        if ended is not None:
+            recording.is_read = True
+            recording.end_s = ended.at_s
+
+    def _own(self, host: str, sample: Sample) -> list[Gpu]:
+        """Return the GPUs that are the job's; none if that is not known."""
+        whole = [gpu for gpu in sample.gpus or [] if not gpu.is_divided]
+        names = self._names.get(host)
+        if names:
+            return [gpu for gpu in whole if any(is_called(gpu, name) for name in names)]
+        allowed = sample.job.allowed_devices if sample.job is not None else None
+        if allowed is not None:
+            return [gpu for gpu in whole if f"/dev/nvidia{gpu.index}" in allowed]
+        return [] if self._is_in_job else whole
+
+
+class _Recording:
+    """The samples of one attempt, as far as they were read."""
+
+    def __init__(self, path: str, started: Started) -> None:
+        self.task, self.start_s = started.task, started.at_s
+        self.end_s = math.inf
+        self.is_read = False
+        self._path = path
+        self._file = 0, 0  # inode and offset
+        self._last_s = -STEP_S
+
+    def new(self) -> Iterator[Sample]:
+        """Yield a sample every few seconds of what was not read yet."""
+        try:
+            with open(self._path, "rb") as stream:
+                inode, offset = os.fstat(stream.fileno()).st_ino, self._file[1]
+                if inode != self._file[0]:
+                    offset = 0  # thinned out: what is older than the last reading is known
+                stream.seek(offset)
+                for line in stream:
+                    if not line.endswith(b"\n"):
+                        break
+                    offset += len(line)
+                    sample = self._sample(line)
+                    if sample is not None:
+                        yield sample
+                self._file = inode, offset
+        except OSError:
+            return  # too short a task to be recorded, or not yet
+
+    def _sample(self, line: bytes) -> Sample | None:
+        at = _AT.search(line, 0, _HEAD_BYTES)
+        if at is None or float(at[1]) < self._last_s + STEP_S:
+            return None
+        try:
+            return from_line(line.decode())
+        except ValueError:
+            return None
+
+    def reading(self, sample: Sample, own: Sequence[Gpu]) -> Reading:
+        """Return what a sample says, of the time since the one before."""
+        span_s = STEP_S if self._last_s < 0 else min(sample.at_s - self._last_s, _LONGEST_SPAN_S)
+        self._last_s = sample.at_s
+        pids = {process.pid for process in sample.processes or []}
+        held = frozenset(gpu.uuid for gpu in own if _is_on(gpu, pids, sample.job))
+        works = {gpu.uuid: _works(gpu, sample) for gpu in own}
+        return Reading(sample.at_s, span_s, held, works)
+
+    def covers(self, step: int) -> bool:
+        """Tell whether it ran through all of a step.
+
+        One that ends and one that begins within a step were not there together.
+        """
+        return self.start_s <= step * STEP_S and (step + 1) * STEP_S <= self.end_s
+
+
+def is_called(gpu: Gpu, name: str) -> bool:
+    """Tell whether CUDA_VISIBLE_DEVICES means this device by a name."""
+    if gpu.mig is None:
+        return name == str(gpu.index) or (name.startswith("GPU-") and gpu.uuid.startswith(name))
+    place = f"MIG-{gpu.mig.parent_uuid}/{gpu.mig.gpu_instance_id}/{gpu.mig.compute_instance_id}"
+    is_whole = name in (str(gpu.mig.parent_index), gpu.mig.parent_uuid)
+    return is_whole or name == place or (name.startswith("MIG-") and gpu.uuid.startswith(name))
+
+
+def _is_on(gpu: Gpu, pids: set[int], use: JobUse | None) -> bool:
+    """Tell whether a task is known to be on a device.
+
+    By its processes there; where the driver's numbers of them are not ours (in a container) or it
+    gives none, by the only device that the task was shown, if it has opened any.
+    """
+    if any(process.pid in pids for process in gpu.processes or []):
+        return True
+    if use is None or not use.gpu_signs or gpu.processes == []:
+        return False
+    shown = use.visible_devices or []
+    return len(shown) == 1 and "," not in shown[0] and is_called(gpu, shown[0].strip())
+
+
+def _works(gpu: Gpu, sample: Sample) -> bool | None:
+    """Tell whether a device did anything since the reading before; None is unknown."""
+    high = gpu.util_max_pct if gpu.util_max_pct is not None else gpu.util_pct
+    if sample.window is not None:
+        known = sample.window.gauges.get(f"gpu.{gpu.uuid}.util_pct")
+        high = known[2] if known is not None else high
+    high = gpu.sm_active_pct if high is None else high
+    if high is not None:
+        return high > 0
+    return False if gpu.processes == [] else None
+
+
+class _Steps:
+    """What a host's recordings say, step by step. Old steps are summed up and forgotten."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, list[tuple[_Recording, Reading]]] = {}
+        self._devices: dict[str, _Device] = {}
+        self._settled = -1
+
+    def add(self, recording: _Recording, reading: Reading) -> None:
+        """Put a reading into the steps that it stands for."""
+        last = int(reading.at_s // STEP_S)
+        first = min(int((reading.at_s - reading.span_s) // STEP_S) + 1, last)
+        for step in range(max(first, self._settled + 1), last + 1):
+            self._open.setdefault(step, []).append((recording, reading))
+
+    def longest(self) -> dict[str, _Stretch]:
+        """Return for each device the longest stretch in which it was shared."""
+        steps = sorted(self._open)
+        old = [step for step in steps if (steps[-1] - step) * STEP_S > _LATE_S]
+        for step in old:
+            _note(self._devices, step, self._open.pop(step))
+            self._settled = step
+        devices = deepcopy(self._devices)
+        for step in steps[len(old) :]:
+            _note(devices, step, self._open[step])
+        found = {uuid: device.longest() for uuid, device in devices.items()}
+        return {uuid: stretch for uuid, stretch in found.items() if stretch is not None}
+
+
+def _note(
+    devices: dict[str, _Device], step: int, some: Sequence[tuple[_Recording, Reading]]
+) -> None:
+    present = [(one.task, reading) for one, reading in some if one.covers(step)]
+    for uuid, tasks, idle, works in _shared_in(present):
+        devices.setdefault(uuid, _Device()).note(step, tasks, idle, works)
+
+
+class _Device:
+    """The stretch that goes on, and the longest of those before."""
+
+    def __init__(self) -> None:
+        self._known: list[_Stretch] = []
+
+    def note(self, step: int, tasks: set[int], idle: list[str], works: bool | None) -> None:
+        last = self._known[-1] if self._known else None
+        if last is None or (step - last.last) * STEP_S > _PAUSE_S:
+            before = self.longest()
+            last = _Stretch(step)
+            self._known = [last] if before is None else [before, last]
+        last.add(step, tasks, idle, works)
+
+    def longest(self) -> _Stretch | None:
+        # A device that all hold and nobody uses is no reason to move one of them.
+        worked = [stretch for stretch in self._known if stretch.worked]
+        return max(worked, key=lambda stretch: stretch.count, default=None)
+
+
+def _shared_in(
+    some: Sequence[tuple[int, Reading]],
+) -> Iterator[tuple[str, set[int], list[str], bool | None]]:
+    """Yield what was shared in one step: a device, its tasks, those that idled, its own work."""
+    on: dict[str, set[int]] = {}
+    works: dict[str, bool | None] = {}
+    for task, reading in some:
+        for uuid in reading.held:
+            on.setdefault(uuid, set()).add(task)
+        for uuid, at_work in reading.works.items():
+            known = works.get(uuid)
+            works[uuid] = at_work if known is None else known or bool(at_work)
+    for uuid, tasks in on.items():
+        idle = [other for other, at_work in works.items() if at_work is False and other != uuid]
+        if len(tasks) > 1 and idle:
+            yield uuid, tasks, idle, works.get(uuid)
+
+
+class _Stretch:
+    """Steps that follow one another."""
+
+    def __init__(self, first: int) -> None:
+        self.first = self.last = first
+        self.count = 0
+        self.worked = False
+        self._tasks: set[int] = set()
+        self._idle: Counter[str] = Counter()
+
+    def add(self, step: int, tasks: set[int], idle: list[str], works: bool | None) -> None:
+        self.last = step
+        self.count += 1
+        self.worked = self.worked or works is not False
+        self._tasks |= tasks
+        self._idle.update(idle)
+
+    def sharing(self, host: str, uuid: str, labels: Mapping[str, str]) -> Sharing:
+        idle = self._idle.most_common(1)[0][0]
+        tasks = tuple(sorted(self._tasks))
+        start_s, shared_s = self.first * STEP_S, self.count * STEP_S
+        names = labels.get(uuid, uuid), labels.get(idle, idle)
+        return Sharing(host, *names, start_s, shared_s, tasks)

@@ -1,0 +1,68 @@
+"""Whether a sweep will be done before its job's walltime ends. Pure."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import NamedTuple
+
+from hpcwatch.findings import Finding, Severity
+from hpcwatch.findings.directives import rounded_up_s
+from hpcwatch.schedulers.job import Job
+from hpcwatch.sweep.picture import Picture
+from hpcwatch.units import format_clock, format_seconds
+
+
+class Limit(NamedTuple):
+    """When the job in which a sweep runs began, and when the scheduler ends it."""
+
+    start_s: float
+    end_s: float
+
+
+def limit_of(job: Job | None, now_s: float) -> Limit | None:
+    """Return a job's limit; None outside of one, or where nobody tells its walltime.
+
+    Where the job's start is not known, it is taken to start now: it ends no later than that.
+    """
+    if job is None or job.walltime_s is None or job.walltime_s <= 0:
+        return None
+    start_s = job.started_at_s if job.started_at_s is not None else now_s
+    return Limit(start_s, start_s + job.walltime_s)
+
+
+def will_not_finish(
+    picture: Picture,
+    limit: Limit | None,
+    needs_s: float | None,
+    *,
+    critical_left_s: float = 600.0,
+    factor: float = 1.2,
+) -> Finding | None:
+    """The tasks that are left take longer, as foretold, than the job may still run.
+
+    Critical when less than 10 min are left. What to ask for is 1.2 times the projection. Nothing
+    is foretold from fewer than three tasks.
+    Source: our own, as for `will-not-finish` of other runs.
+    """
+    if limit is None or needs_s is None or not math.isfinite(needs_s):
+        return None
+    left_count = len(picture.tasks) - len(picture.counting())
+    left_s = max(limit.end_s - picture.now_s, 0.0)
+    if not left_count or needs_s <= left_s:
+        return None
+    whole_s = rounded_up_s(factor * (picture.now_s - limit.start_s + needs_s))
+    clock = time.strftime("%H:%M", time.localtime(limit.end_s))
+    return Finding(
+        "will-not-finish",
+        Severity.CRITICAL if left_s < critical_left_s else Severity.WARNING,
+        "",
+        "sweep",
+        picture.now_s,
+        0.0,
+        f"The sweep needs about {format_seconds(needs_s)} more, its job ends in "
+        f"{format_seconds(left_s)}, at {clock}",
+        {"needs_s": needs_s, "left_s": left_s, "left_tasks_count": left_count},
+        "What has not run by then: hpcwatch sweep --resume in another job. For all in one ask for "
+        f"{format_clock(whole_s)}.",
+    )

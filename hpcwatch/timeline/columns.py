@@ -1,0 +1,108 @@
+"""One metric over time, and a stretch of it. Pure.
+
+A column keeps low, mean and high of each sample: equal for an instant, apart for a stored window.
+Unknown is NaN. Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Callable
+from typing import NamedTuple
+
+NAN = math.nan
+
+
+class Column:
+    """One metric over time.
+
+    Low, mean and high are one and the same array until they first differ: live samples of a
+    thousand nodes would take three times the memory else.
+    """
+
+    __slots__ = ("high", "low", "mean")
+
+    def __init__(self) -> None:
+        self.low = self.mean = self.high = array("d")
+
+    def append(self, low: float, mean: float, high: float) -> None:
+        """Add one sample's values."""
+        if self.low is self.mean:
+            # NaN differs from itself, but unknown is unknown in all three.
+            if low == high or mean != mean:
+                self.mean.append(mean)
+                return
+            self.low, self.high = self.mean[:], self.mean[:]
+        self.low.append(low)
+        self.mean.append(mean)
+        self.high.append(high)
+
+    def add(self, value: float | None) -> None:
+        """Add what was read at an instant; None is unknown."""
+        known = NAN if value is None else value
+        self.mean.append(known)
+        if self.low is not self.mean:
+            self.low.append(known)
+            self.high.append(known)
+
+    def drop(self, count: int) -> None:
+        """Forget the first ``count`` samples."""
+        del self.mean[:count]
+        if self.low is not self.mean:
+            del self.low[:count], self.high[:count]
+
+
+class Part(NamedTuple):
+    """A metric in a stretch of time. Every list has one entry a sample in it."""
+
+    asked_s: float
+    """Length of the stretch."""
+    at_s: list[float]
+    span_s: list[float]
+    """How long each sample stands for: the weight of its values."""
+    low: list[float]
+    mean: list[float]
+    high: list[float]
+
+    @property
+    def known_s(self) -> float:
+        """For how long the metric is known."""
+        return sum(
+            span for span, value in zip(self.span_s, self.mean, strict=True) if value == value
+        )
+
+    @property
+    def coverage(self) -> float:
+        """The share of the stretch for which the metric is known, 0 to 1."""
+        return min(self.known_s / self.asked_s, 1.0) if self.asked_s > 0 else 0.0
+
+    def average(self) -> float:
+        """Mean weighted by time; NaN if nothing is known."""
+        known_s = self.known_s
+        total = sum(
+            span * value
+            for span, value in zip(self.span_s, self.mean, strict=True)
+            if value == value
+        )
+        return total / known_s if known_s else NAN
+
+    def highest(self) -> float:
+        """The largest value, spikes inside stored windows included; NaN if unknown."""
+        return max((value for value in self.high if value == value), default=NAN)
+
+    def time_where(self, holds: Callable[[float, float, float], bool]) -> float:
+        """Seconds in which ``holds(low, mean, high)``; unknown never holds."""
+        rows = zip(self.span_s, self.low, self.mean, self.high, strict=True)
+        return sum(
+            span for span, low, mean, high in rows if mean == mean and holds(low, mean, high)
+        )
+
+    def last(self) -> float:
+        """The latest known value; NaN if none is."""
+        return next((value for value in reversed(self.mean) if value == value), NAN)
+
+
+def same(value: float | None) -> tuple[float, float, float]:
+    """Return low, mean and high of an instant; NaN if it is unknown."""
+    return (NAN, NAN, NAN) if value is None else (value, value, value)
