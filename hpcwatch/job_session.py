@@ -56,13 +56,13 @@ def spec_of(jobs: Sequence[Job], interval_s: float, user: str | None = None) -> 
     return Spec(
         interval_s=interval_s,
         scheduler=job.scheduler,
-        job_ids=list(dict.fromkeys(name for part in jobs for name in _names(part))),
+        job_ids=list(dict.fromkeys(name for part in jobs for name in names_on_nodes(part))),
         user=user or job.owner,
         started_at_s=started_at_s,
     )
 
 
-def _names(job: Job) -> tuple[str, ...]:
+def names_on_nodes(job: Job) -> tuple[str, ...]:
     """Return what the job is called on its nodes.
 
     Slurm's task of an array has a number of its own there: the array's is another task's.
@@ -158,7 +158,9 @@ class _Node:
         age_s = now_s - status.last_at_s
         if age_s <= max(_LATE * self._spec.interval_s, self._spec.interval_s + 2.0):
             return status
-        return status._replace(state=NodeState.STALE, reason="its readings are late")
+        return status._replace(
+            state=NodeState.STALE, since_s=status.last_at_s, reason="its readings are late"
+        )
 
     def _run(self) -> None:
         while not self._is_stopping:

@@ -1,4 +1,4 @@
-"""Start the program, hand it every signal once, reap and account everything below it.
+"""A program that runs: hand it every signal once, reap and account everything below it.
 
 The program keeps our process group, terminal and streams, so what a terminal or ``kill -- -PGID``
 sends reaches it without us. What is sent to our process alone is forwarded. To tell the two apart
@@ -8,12 +8,13 @@ pending on it, too.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import threading
 import time
 
+from hpcwatch import prctl
+from hpcwatch.starting import CannotStartError, EventsFile, occupy_standard_descriptors, spawn
 from hpcwatch.witness import Witness
 
 TYPE_CHECKING = False
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     from hpcwatch.probe.totals import Reaped
 
-_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+__all__ = ["CannotStartError", "Program"]
+
 _SI_USER, _SI_QUEUE, _SI_TKILL = 0, -1, -6  # sigaction(2): si_code of kill, sigqueue, tgkill
 _JOB_CONTROL = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 _LATE_S = 0.3  # what comes this soon after the end was meant for the program
@@ -31,14 +33,6 @@ _LATE_S = 0.3  # what comes this soon after the end was meant for the program
 # Faults are ours alone; the rest of these the kernel sends for what we ourselves do.
 _OWN = {"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS", "SIGABRT"}
 _OWN |= {"SIGPIPE", "SIGXFSZ", "SIGTTIN", "SIGTTOU", "SIGKILL", "SIGSTOP", "SIGPROF", "SIGVTALRM"}
-
-
-class CannotStartError(Exception):
-    """The program could not be started; ``exit_code`` is a shell's: 126 or 127."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 def _watched() -> set[int]:
@@ -54,29 +48,28 @@ class Program:
         self.argv = argv
         self.exit_status: int | None = None
         """As wait(2) gives it, once the program has ended."""
-        self.usage: resource.struct_rusage | None = None
-        self.own_peak_bytes = _own_peak_bytes()
         self._watched = _watched()
         self._lock = threading.Lock()
         self._witness: Witness | None = None
         self._helpers: set[int] = set()
         self.helpers_cpu_s = 0.0
         """What processes of the monitor's own used."""
-        adopt_orphans()
+        prctl.adopt_orphans()
         # Ignored by whoever started us, it would keep the kernel from telling how children end.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._watched)
         self.started_s, self.started_uptime_s = time.time(), time.monotonic()
-        self._events_path = _events_file(self.started_s)
+        self._events_file = EventsFile(self.started_s)
         try:
-            self.pid = _spawn(argv, mask)
-        except OSError as error:
-            self._remove_events_file()
+            self.pid = spawn(argv, mask)
+        except CannotStartError:
+            self._events_file.remove()
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            raise _cannot_start(argv[0], error) from None
+            raise
+        self._own_peak_bytes = _own_peak_bytes()  # not before: no child began with more than that
         self.ended_s, self.ended_uptime_s = self.started_s, self.started_uptime_s
-        _occupy_standard_descriptors()
-        self.events_descriptor = _opened(self._events_path)
+        occupy_standard_descriptors()
+        self.events_descriptor = self._events_file.open()
         """Of the file that the program's own events go to; None if there is none."""
         self._witness = Witness()
         # The program is on its way: from here on imports cost it nothing.
@@ -133,7 +126,7 @@ class Program:
                 self._account(usage)
                 if pid == self.pid:
                     self.ended_s, self.ended_uptime_s = time.time(), time.monotonic()
-                    self.exit_status, self.usage = status, usage
+                    self.exit_status = status
                     return False
 
     def _account(self, usage: resource.struct_rusage) -> None:
@@ -149,7 +142,7 @@ class Program:
             minor_fault_count=before.minor_fault_count + usage.ru_minflt,
             major_fault_count=before.major_fault_count + usage.ru_majflt,
             peak_bytes=max(before.peak_bytes or 0, peak)
-            if peak > self.own_peak_bytes
+            if peak > self._own_peak_bytes
             else before.peak_bytes,
         )
 
@@ -200,9 +193,9 @@ class Program:
 
     def _pass_on(self, info: signal.struct_siginfo) -> None:
         """Send a signal to the program, unless it reached the program by itself."""
-        if self._witness is not None and self._witness.saw(info.si_signo, wait=from_process(info)):
+        if self._witness is not None and self._witness.saw(info.si_signo, wait=_from_process(info)):
             return
-        if not from_process(info):
+        if not _from_process(info):
             return  # the kernel's own (a terminal's): it goes to the whole foreground group
         try:
             os.kill(self.pid, info.si_signo)
@@ -219,7 +212,7 @@ class Program:
         """
         if self._witness is not None:
             self._witness.close()
-        self._remove_events_file()
+        self._events_file.remove()
         wanted = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
         quiet_s = time.monotonic() + _LATE_S
 
@@ -231,90 +224,10 @@ class Program:
 
         threading.Thread(target=listen, name="hpcwatch-signals", daemon=True).start()
 
-    def _remove_events_file(self) -> None:
-        """Take away its name: nothing is left behind even if we are killed over the report."""
-        if self._events_path is not None:
-            try:
-                os.unlink(self._events_path)
-                os.rmdir(os.path.dirname(self._events_path))
-            except OSError:
-                pass  # the program's own doing
 
-
-def from_process(info: signal.struct_siginfo) -> bool:
+def _from_process(info: signal.struct_siginfo) -> bool:
     """True if a process sent the signal, not the kernel."""
     return info.si_code in (_SI_USER, _SI_QUEUE, _SI_TKILL)
-
-
-def _events_file(at_s: float) -> str | None:
-    """Make a private file and name it to the program, which may write to it at once.
-
-    Not in the run's directory, whose file system may be slow: the program would wait for it.
-    """
-    for folder in ("/tmp", "/dev/shm"):  # noqa: S108
-        private = f"{folder}/hpcwatch-{os.getpid()}-{at_s * 1e6:.0f}"
-        path = f"{private}/events.jsonl"
-        try:
-            os.mkdir(private, 0o700)
-            os.mknod(path, 0o600)  # no descriptor that could be taken for a standard one
-        except OSError:
-            continue
-        os.environ["HPCWATCH_EVENTS"] = path
-        return path
-    return None
-
-
-def _opened(path: str | None) -> int | None:
-    """Open for reading, and for giving back what was read."""
-    try:
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW) if path else None
-    except OSError:
-        return None
-
-
-def adopt_orphans() -> None:
-    """Become the parent of processes whose own parent ends, so that daemons stay in the tree."""
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _spawn(argv: list[str], mask: Iterable[int]) -> int:
-    """Start a program by PATH with the given signal mask and what Python ignores set back."""
-    ignored = [signal.SIGPIPE, signal.SIGXFSZ]
-    try:
-        return os.posix_spawnp(argv[0], argv, os.environ, setsigmask=mask, setsigdef=ignored)
-    except OSError as error:
-        import errno
-
-        if error.errno != errno.ENOEXEC:
-            raise
-    # A text without "#!" is run by the shell, as shells, env and nohup do it.
-    from shutil import which
-
-    path = which(argv[0]) or argv[0]
-    shell = ["/bin/sh", path, *argv[1:]]
-    return os.posix_spawnp(shell[0], shell, os.environ, setsigmask=mask, setsigdef=ignored)
-
-
-def _cannot_start(name: str, error: OSError) -> CannotStartError:
-    if isinstance(error, FileNotFoundError):
-        if "/" in name and os.path.lexists(name):
-            return CannotStartError("its interpreter (the line after #!) was not found", 127)
-        where = "no such file" if "/" in name else "no such command on PATH"
-        return CannotStartError(where, 127)
-    if os.path.isdir(name):
-        return CannotStartError("it is a directory", 126)
-    if isinstance(error, PermissionError):
-        return CannotStartError("it is not executable (chmod +x it, or name its interpreter)", 126)
-    return CannotStartError((error.strerror or str(error)).lower(), 126)
-
-
-def _occupy_standard_descriptors() -> None:
-    """Keep 0, 1 and 2 from being given to files of ours if they were closed when we started."""
-    while True:
-        descriptor = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        if descriptor > 2:
-            os.close(descriptor)
-            return
 
 
 def _own_peak_bytes() -> int:

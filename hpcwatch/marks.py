@@ -18,11 +18,9 @@ from hpcwatch.events import (
     LINE_MOST_BYTES,
     LOG,
     NAME_MOST,
-    PHASE_BEGIN,
-    PHASE_END,
     fitting,
 )
-from hpcwatch.recent_events import RecentEvents
+from hpcwatch.recent_events import Told
 from hpcwatch.steps import MONITORS, is_result
 from hpcwatch.store import Event
 
@@ -31,7 +29,6 @@ _READING_BYTES = 64 << 20
 _READING_LINES = 1000  # the last ones of a reading are looked at: about 10 ms of CPU
 _NAMES_MOST = 64
 _VALUES_MOST = 256
-_PHASES_MOST = 64
 _BURST = 100.0  # events of one name that are kept at once
 _RATE_PER_S = 100.0
 _STAGE = 5000  # after so many events the rate falls to a tenth: about 20,000 in a day
@@ -46,12 +43,8 @@ class Marks:
         """Read from a descriptor, which stays its owner's, of a file opened for both ways."""
         self.odd_count = 0
         self.left_out_count = 0
-        self.latest: Event | None = None
-        """The last event that told a value."""
-        self.phases: list[tuple[object, str]] = []
-        """The process and the name of what is going on now, the innermost last."""
-        self.recent = RecentEvents()
-        """What rules look at, whatever of it is kept for the report."""
+        self.told = Told()
+        """What goes on, for the live view and its findings, whatever of it is kept."""
         self._descriptor = descriptor
         self._started_s = started_s
         self._offset = 0
@@ -117,7 +110,7 @@ class Marks:
             if event is None or not self._is_known(event.name):
                 self.odd_count += 1
                 continue
-            self._note(event)
+            self.told.add(event)
             if self._rations[event.name].take(now_s, self._kept_count):
                 self._kept_count += 1
                 kept.append(event)
@@ -133,18 +126,6 @@ class Marks:
         if name not in self._rations and len(self._rations) < _NAMES_MOST:
             self._rations[name] = _Ration()
         return name in self._rations
-
-    def _note(self, event: Event) -> None:
-        """Remember what goes on, for the live view and its findings."""
-        self.recent.add(event)
-        if event.name not in (PHASE_BEGIN, PHASE_END):
-            self.latest = event
-            return
-        phase = event.fields.get("pid"), str(event.fields.get("phase", ""))
-        if event.name == PHASE_BEGIN and len(self.phases) < _PHASES_MOST:
-            self.phases.append(phase)
-        elif event.name == PHASE_END and phase in self.phases:
-            del self.phases[len(self.phases) - 1 - self.phases[::-1].index(phase)]
 
 
 def parse(line: bytes, started_s: float, now_s: float) -> Event | None:

@@ -12,7 +12,7 @@ from hpcwatch.findings.header import node_gpus_count, nodes_count
 from hpcwatch.findings.memory import oom_kills
 from hpcwatch.findings.time_left import job_used_s
 from hpcwatch.findings.windows import busiest
-from hpcwatch.units import format_seconds
+from hpcwatch.units import format_clock
 
 if TYPE_CHECKING:
     from hpcwatch.schedulers.job import Job
@@ -103,7 +103,7 @@ def _memory_per_core(hosts: list[HostTimeline]) -> float | None:
     """Return the least memory that comes with a core of the nodes."""
     shares = []
     for host in hosts:
-        node = host.last.node if host.last is not None else None
+        node = host.last_node
         if node is None or not node.cpu_count or not node.memory_total_bytes:
             return None
         shares.append(node.memory_total_bytes / node.cpu_count)
@@ -137,8 +137,8 @@ def _unwatched(
     scope: Scope, hosts: list[HostTimeline], job: Job, coverage_pct: float | None
 ) -> str | None:
     if scope.ran_s < ACCUSE_AFTER_S:
-        least = f"{ACCUSE_AFTER_S / 60:.0f} min"
-        return f"it ran for {format_seconds(scope.ran_s)} only, {least} tell more"
+        ran, least = format_clock(scope.ran_s), format_clock(ACCUSE_AFTER_S)
+        return f"it ran for {ran}, and less than {least} tells too little"
     if not hosts or len(hosts) < len(job.nodes):
         return f"only {len(hosts)} of its {len(job.nodes) or 1} nodes were watched"
     if coverage_pct is None or coverage_pct < 100 * ENOUGH:
@@ -171,5 +171,5 @@ def _unseen(scope: Scope, hosts: list[HostTimeline], job: Job) -> str | None:
             return "how many cores it used is not known"
         mean = host.part("cpu_cores", host.at_s[0] - 1.0, host.at_s[-1]).average()
         if not sees_all_work(scope, host, _MINUTE_S, mean):
-            return "other tasks of the job worked where this one did not see them"
+            return "other tasks of the job may have worked where this run did not see them"
     return None

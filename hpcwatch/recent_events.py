@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 
+from hpcwatch.events import PHASE_BEGIN, PHASE_END
 from hpcwatch.pace import TRAINING, told_names
 from hpcwatch.store import Event
 
 _FIRST_MOST = 700
 _LAST_MOST = 900  # with the first ones about 1 MB, and 5 ms of a rule that goes through them
 _APART_S = 0.5
+_PHASES_MOST = 64
 
 
 class RecentEvents:
@@ -44,3 +46,32 @@ class RecentEvents:
     def all(self) -> tuple[Event, ...]:
         """Return them, the oldest first."""
         return (*self._first, *self._last)
+
+
+class Told:
+    """What a program is at, by the events it told so far."""
+
+    def __init__(self) -> None:
+        self.latest: Event | None = None
+        """The last event that told a value."""
+        self.recent = RecentEvents()
+        """What rules look at."""
+        self._phases: list[tuple[object, str]] = []
+        """The process and the name of each that goes on."""
+
+    @property
+    def phases(self) -> list[str]:
+        """Return the names of what is going on now, the innermost last."""
+        return [name for _, name in self._phases]
+
+    def add(self, event: Event) -> None:
+        """Take the next event."""
+        self.recent.add(event)
+        if event.name not in (PHASE_BEGIN, PHASE_END):
+            self.latest = event
+            return
+        phase = event.fields.get("pid"), str(event.fields.get("phase", ""))
+        if event.name == PHASE_BEGIN and len(self._phases) < _PHASES_MOST:
+            self._phases.append(phase)
+        elif event.name == PHASE_END and phase in self._phases:
+            del self._phases[len(self._phases) - 1 - self._phases[::-1].index(phase)]

@@ -168,12 +168,17 @@ def _cores(job: Job, seen: Observed, memory_per_core_bytes: float | None) -> int
     if not asked or seen.cores is None:
         return None
     needed = placed(math.ceil(seen.cores - _ROUNDING_CORES))
-    share = memory_per_core_bytes
-    if share is None and job.node_memory_bytes is None:
-        share = seen.node_memory_per_core_bytes  # nobody asked for memory: it came with the cores
-    if share and seen.memory_bytes:
-        needed = max(needed, math.ceil(_SHARE_MARGIN * seen.memory_bytes / share))
+    own = seen.node_memory_per_core_bytes
+    if memory_per_core_bytes:
+        needed = max(needed, _for_memory(seen, memory_per_core_bytes))
+    elif own and job.node_memory_bytes is None:  # nobody asked for memory: it came with the cores
+        needed = max(needed, placed(_for_memory(seen, own)))
     return needed if needed <= _SAVED * asked else None
+
+
+def _for_memory(seen: Observed, share_bytes: float) -> int:
+    """Return the cores that bring as much memory along as was used; 0 if that is not known."""
+    return math.ceil(_SHARE_MARGIN * (seen.memory_bytes or 0) / share_bytes)
 
 
 def placed(count: int) -> int:

@@ -78,6 +78,15 @@ class Event(NamedTuple):
     fields: dict[str, Any]
 
 
+def event_from(line: str | bytes) -> Event | None:
+    """Return the event that a line of a recording tells of; None if it is torn or foreign."""
+    try:
+        event: Event = build(Event, json.loads(line))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return event
+
+
 class Samples(NamedTuple):
     """What a recording holds, and how many of its lines could not be read."""
 
@@ -196,13 +205,11 @@ class RunDirectory:
 
     def read_events(self) -> list[Event]:
         """Return the events that can be read."""
-        events = []
+        events: list[Event] = []
         with contextlib.suppress(OSError):
             with open(self.file(EVENTS_FILE), encoding="utf-8", errors="replace") as stream:
                 lines = stream.read().splitlines()
-            for line in lines:
-                with contextlib.suppress(ValueError, TypeError, RecursionError):
-                    events.append(build(Event, json.loads(line)))
+            events = [event for event in map(event_from, lines) if event is not None]
         return events
 
 

@@ -67,7 +67,7 @@ def obstacle(directory: RunDirectory, run: Run) -> str | None:
     folder = os.path.dirname(os.path.abspath(directory.path))
     if os.path.realpath(folder) != os.path.realpath(root()):
         return f"it does not lie in {root()}: remove it yourself"
-    if _is_being_made(directory, run):
+    if is_being_made(directory, run):
         return "it is still being recorded"
     if is_link(directory):
         return None
@@ -75,7 +75,8 @@ def obstacle(directory: RunDirectory, run: Run) -> str | None:
     return f"it holds something that is not hpcwatch's: {foreign}" if foreign else None
 
 
-def _is_being_made(directory: RunDirectory, run: Run) -> bool:
+def is_being_made(directory: RunDirectory, run: Run) -> bool:
+    """Tell whether a recording is still being made, as far as can be told from here."""
     if run.ended_at_s is not None:
         return False
     lives = is_monitored(run)

@@ -99,9 +99,11 @@ def format_energy(joules: float | None) -> str:
 
 
 def format_pct(value: float | None) -> str:
-    """Format a percentage: ``77 %``, below ten ``7.4 %``. None is unknown."""
+    """Format a percentage: ``77 %``, below ten ``7.4 %``; 0 is nothing at all. None is unknown."""
     if value is None or math.isnan(value):
         return UNKNOWN
+    if 0 < abs(value) < 0.05:
+        return "<0.1 %"
     if 0 < abs(value) < 9.95:
         return f"{value:.1f}".removesuffix(".0") + " %"
     return f"{value:.0f} %"

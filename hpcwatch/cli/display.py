@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from hpcwatch.cli.output import complain, write_error
+from hpcwatch.cli.whole_job import WholeJob
 from hpcwatch.config import Settings
-from hpcwatch.findings import Finding, Scope
+from hpcwatch.findings import Finding, Scope, settled
 from hpcwatch.findings.live import LiveFindings
 from hpcwatch.launch import Program
 from hpcwatch.probe.schema import Sample
@@ -35,13 +37,17 @@ class Display:
         timeline: Timeline,
         program: Program,
         settings: Settings,
+        guard: AbstractContextManager[object],
     ) -> None:
+        """``guard`` is held while other nodes' samples are added to the timeline."""
         self._kind = kind
         self._colour = colour
         self._timeline = timeline
         self._program = program
         job = timeline.job
-        self._live = LiveFindings(settings.thresholds_for(job.queue if job is not None else None))
+        thresholds = settings.thresholds_for(job.queue if job is not None else None)
+        self._live = LiveFindings(thresholds)
+        self._whole = WholeJob(timeline, guard, thresholds)
         self._panel: Panel | None = None
         self.step: str | None = None
         """What the program says it is at: set before ``update``."""
@@ -91,7 +97,7 @@ class Display:
             environment=dict(os.environ),
             events=self.events,
         )
-        return self._live.update(scope)
+        return settled([*self._live.update(scope), *self._whole.found(scope)])
 
     def _print_line(self, state: LiveState) -> None:
         from hpcwatch.views.line import line

@@ -14,6 +14,7 @@ from hpcwatch.metrics import METRICS
 from hpcwatch.sweep.findings import RULES as SWEEP_RULES
 
 _WIDTH = 80
+_INDENT = "  "
 _MISTYPED = 0.8  # of difflib's ratio: a letter or two of a name
 _WORD = r"\b[a-z]{3,6}"  # a longer one may end otherwise: throttling, throttled
 _MOST_NEAR = 4
@@ -30,7 +31,7 @@ def main(arguments: list[str]) -> int:
     elif name in METRICS:
         print(f"{name}\n{_indented(METRICS[name])}")
     elif name in rules() or name in SWEEP_RULES:
-        print(f"{name}\n{textwrap.indent(_of_rule(name), '  ')}")
+        print(f"{name}\n{textwrap.indent(_of_rule(name), _INDENT)}")
     else:
         near = _nearest(name, names())
         hint = f"did you mean {' or '.join(near)}?" if near else "see: hpcwatch explain"
@@ -67,13 +68,24 @@ def _of_rule(name: str) -> str:
         for parameter in inspect.signature(function).parameters.values()
         if parameter.kind is parameter.KEYWORD_ONLY
     ]
-    text = inspect.getdoc(function) or ""
+    text = _wrapped(inspect.getdoc(function) or "")
     if not thresholds:
         return text
     return f"{text}\n\nIn config.toml:\n\n[findings.{name}]\n" + "\n".join(thresholds)
 
 
+def _wrapped(docstring: str) -> str:
+    """Return a docstring for a terminal: its paragraphs, its source and its override, wrapped."""
+    # Both end a paragraph's sentences, wherever the line of the code had room.
+    apart = re.sub(r"(?<=[.:])\s+(?=(?:Source|Override):)", "\n\n", docstring.replace("``", ""))
+    width = _WIDTH - len(_INDENT)
+    return "\n\n".join(
+        textwrap.fill(" ".join(paragraph.split()), width, break_on_hyphens=False)
+        for paragraph in apart.split("\n\n")
+    )
+
+
 def _indented(text: str) -> str:
     return textwrap.fill(
-        text, _WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+        text, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT, break_on_hyphens=False
     )

@@ -17,9 +17,12 @@ from hpcwatch.store import RunDirectory, runs_of_job
 from hpcwatch.timeline import Timeline
 
 
-def report(job: Job, options: argparse.Namespace) -> None:
-    """Print the report of a job that is over."""
-    directory = _recording(job)
+def report(job: Job, options: argparse.Namespace, own: RunDirectory | None = None) -> None:
+    """Print the report of a job that is over; ``own`` is the recording of who watched it to here.
+
+    Another may have watched it, too, and seen other parts of it.
+    """
+    directory = own or _recording(job)
     if directory is not None:
         _print(reading.load(directory, job), options)
     else:

@@ -28,6 +28,8 @@ _RATE_S = 0.9
 """Rates over less time say little."""
 ONCE_S = 20.0
 """How long one picture waits for nodes: a connection and two readings take a second or two."""
+_PROGRAM_S = 5.0
+"""How long one picture waits, after the nodes, for what the program tells."""
 _NODES_PER_S = 100.0
 """So many readings a second at most, if no interval is asked for."""
 
@@ -147,7 +149,7 @@ class Watching:
         """The screen is gone: leave the report of a job that is over, or where it will be."""
         job, run_id = self._watch.known.job, self._watch.run_id
         if job is not None and job.has_ended:
-            finished.report(job, self._options)
+            finished.report(job, self._options, find(run_id) if run_id is not None else None)
             return
         self._report()
         if run_id is not None:
@@ -179,6 +181,7 @@ def once(watch: Watch, options: argparse.Namespace) -> None:
     deadline_s = time.monotonic() + ONCE_S
     while time.monotonic() < deadline_s and not _is_complete(watch):
         time.sleep(0.05)
+    watch.await_program(min(deadline_s - time.monotonic(), _PROGRAM_S))
     with watch.lock:
         print(_text(watch, options), end="")
 

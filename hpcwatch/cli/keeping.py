@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hpcwatch import __version__, monitor, report, store
 from hpcwatch.config import Settings
@@ -37,6 +37,8 @@ class Keeping:
         self._directory: store.RunDirectory | None = None
         self._recorder: Recorder | None = None
         self._lost: set[str] = set()
+        self._told: Sequence[store.Event] = ()
+        self._is_told_kept = False
         self._lock = threading.Lock()
 
     @property
@@ -106,6 +108,29 @@ class Keeping:
             ended_at_s=now_s, wall_s=now_s - self._run.started_at_s
         )
 
+    def take(self, told: Sequence[store.Event]) -> None:
+        """Take what the job's program told so far, all of it: recorded when this closes.
+
+        Not before: a recording holds the events of one program, and that may yet be another.
+        """
+        if not self._is_told_kept:
+            self._told = told
+
+    def whole(self, timeline: Timeline) -> Timeline:
+        """Return all that was read: ``timeline`` if it forgot nothing, else the recording's.
+
+        Nothing more is recorded after it.
+        """
+        is_whole = all(host.reading_count == len(host.at_s) for host in timeline.hosts.values())
+        if is_whole or self._directory is None or self._recorder is None:
+            return timeline
+        self._recorder.close()
+        if self._recorder.has_failed:
+            return timeline
+        read = Timeline(timeline.interval_s, timeline.job)
+        read.add_all(one for one in self._directory.read_samples() if one is not None)
+        return read
+
     def close(self, job: Job | None, timeline: Timeline) -> None:
         """End the recording and write its report. ``timeline`` is what was read lately."""
         self.end(job)
@@ -116,7 +141,13 @@ class Keeping:
         self._run = self._run._replace(
             monitor_cpu_s=time.process_time(), monitor_memory_bytes=monitor.memory_bytes()
         )
+        self._guarded(self._write_told)
         self._guarded(lambda: self._finish(timeline))
+
+    def _write_told(self) -> None:
+        if self._directory is not None and not self._is_told_kept:
+            told, self._told, self._is_told_kept = list(self._told), (), True
+            self._directory.append_events(told)
 
     def _finish(self, timeline: Timeline) -> None:
         self._write_run()
@@ -127,6 +158,7 @@ class Keeping:
         """Return the report of what was seen. ``run`` is what is recorded, or describes it."""
         run = self._run or run
         events = self._directory.read_events() if self._directory is not None else []
+        events += self._told
         thresholds = self._settings.thresholds_for(run.job.queue if run.job is not None else None)
         return report.build(run, timeline, events, 0, thresholds, True, rates=self._settings.rates)
 

@@ -8,6 +8,7 @@ from hpcwatch.config import Settings
 from hpcwatch.findings import Finding, Scope, settled
 from hpcwatch.findings.live import LiveFindings
 from hpcwatch.report import cores_allowed
+from hpcwatch.store import Event
 from hpcwatch.timeline import Timeline
 
 EVERY_S = 5.0
@@ -34,17 +35,22 @@ class Looking:
         """Let go of a host's findings: nothing is known of it any more."""
         self._found.pop(host, None)
 
-    def look(self, timeline: Timeline, name: str) -> None:
-        """Ask about a host, and about all together, unless that was just done."""
+    def look(self, timeline: Timeline, name: str, events: tuple[Event, ...] = ()) -> None:
+        """Ask about a host, and about all together, unless that was just done.
+
+        ``events`` are what the job's program told of its steps.
+        """
         every_s = max(EVERY_S, len(timeline.hosts) / _LOOKS_PER_S)
         host = timeline.hosts[name]
         if self._is_due(name, every_s):
             alone = timeline.only(name)
             cores = cores_allowed(timeline.job, host)
-            self._ask(name, _scope(alone, host.first_at_s, host.at_s[-1], cores))
+            scope = _scope(alone, host.first_at_s, host.at_s[-1], cores)
+            self._ask(name, scope._replace(events=events))
         if _is_spread(timeline) and self._is_due(_WHOLE_JOB, every_s):
             starts = [one.first_at_s for one in timeline.hosts.values()]
-            self._ask(_WHOLE_JOB, _scope(timeline, min(starts), host.at_s[-1]))
+            scope = _scope(timeline, min(starts), host.at_s[-1])
+            self._ask(_WHOLE_JOB, scope._replace(events=events))
 
     def wait(self, timeline: Timeline, now_s: float) -> None:
         """Ask about a job that has no nodes yet."""

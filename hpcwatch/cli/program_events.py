@@ -37,12 +37,12 @@ class ProgramEvents:
             return None
         from hpcwatch.views.steps import now_text
 
-        phases = [name for _, name in self._marks.phases]
-        return now_text(phases, self._marks.latest) or None
+        told = self._marks.told
+        return now_text(told.phases, told.latest) or None
 
     def recent(self) -> tuple[Event, ...]:
         """Return what the findings of a running program look at."""
-        return self._marks.recent.all() if self._marks is not None else ()
+        return self._marks.told.recent.all() if self._marks is not None else ()
 
     def _opened(self) -> Marks | None:
         if self._marks is None and self._descriptor is not None:

@@ -9,12 +9,12 @@ import signal
 import time
 from collections.abc import Mapping
 
-from hpcwatch import config, schedulers
+from hpcwatch import config
 from hpcwatch.cli import sweep_options
 from hpcwatch.cli.output import complain
 from hpcwatch.cli.sweep_show import Show, print_outcome
 from hpcwatch.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
-from hpcwatch.schedulers.job import Job
+from hpcwatch.own_job import own_job
 from hpcwatch.sweep import (
     engine,
     folders,
@@ -23,6 +23,7 @@ from hpcwatch.sweep import (
     node,
     outcome,
     plan,
+    recorded,
     resume,
     sharing,
     slots,
@@ -46,13 +47,16 @@ def main(arguments: list[str]) -> int:
     engine.require()
     is_resumed = options.resume or options.resume_failed or options.rerun_unknown
     found = _resumed(options) if is_resumed else _created(options)
-    with folders.driving(found.folder):
-        return _drive(found, options, thresholds)
+    try:
+        with folders.driving(found.folder):
+            return _drive(found, options, thresholds)
+    finally:
+        recorded.summarize(found)
 
 
 def _created(options: argparse.Namespace) -> folders.Found:
     made = sweep_options.wanted(options)
-    job = _job()
+    job = own_job()
     wanted = made.plan._replace(job_id=job.id if job is not None else None)
     folder = folders.create(wanted.id)
     plan.write(folder, wanted, made.tasks)
@@ -84,8 +88,8 @@ def _drive(found: folders.Found, options: argparse.Namespace, thresholds: config
     if options.resume or options.resume_failed or options.rerun_unknown:
         _clear_up(found, options)
     answers, counts = _places(found, options)
-    watch = sharing.Watch(folder, answers.values(), _job() is not None)
-    show = Show(options, folder, watch, thresholds, walltime.limit_of(_job(), time.time()))
+    watch = sharing.Watch(folder, answers.values(), own_job() is not None)
+    show = Show(options, folder, watch, thresholds, walltime.limit_of(own_job(), time.time()))
     tasks = plan.read_tasks(folder)
     driver = Driver(folder, found.plan, tasks, answers, counts, show.changed)
     with_signals = _Stopper(driver)
@@ -131,7 +135,7 @@ def _places(
 ) -> tuple[Mapping[str, slots.Host], dict[str, int]]:
     """Ask the hosts, say which are left out, and count their slots. Raises HpcwatchError."""
     folder = found.folder
-    job = _job()
+    job = own_job()
     spec = slots.parse(found.plan.slots)
     try:
         Attempts(folder).prepare()
@@ -148,17 +152,6 @@ def _places(
         raise HpcwatchError("no host can take tasks", "see above")
     node.write_hosts(folder, answers.hosts)
     return answers.hosts, hosts.slots_of(spec, answers.hosts, job)
-
-
-def _job() -> Job | None:
-    def read_text(path: str) -> str | None:
-        try:
-            with open(path, encoding="utf-8", errors="replace") as stream:
-                return stream.read()
-        except OSError:
-            return None
-
-    return schedulers.from_environment(os.environ, read_text)
 
 
 class _Stopper:

@@ -202,6 +202,6 @@ def _earlier(command: list[str]) -> estimate.Durations:
 
 
 def _name_of(command: list[str]) -> str:
-    from hpcwatch.cli.observer import program_name
+    from hpcwatch.cli.program_run import program_name
 
     return program_name(command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -59,11 +60,13 @@ class Show:
 
     def changed(self, picture: Picture) -> None:
         """Show what is known now."""
-        for attempt in self._news(picture):
+        news = self._news(picture)
+        before_count = len(picture.counting()) - len(news) if news else 0
+        for done_count, attempt in enumerate(news, before_count + 1):
             last = self._last_line(attempt)
             self._last_lines[attempt.started.task] = last
             if not self._is_live:
-                complain(sweep_live.line_of_end(picture, attempt, last))
+                complain(sweep_live.line_of_end(picture, attempt, last, done_count))
         if picture.now_s - self._looked_s >= _LOOK_S:
             self._look(picture)
             self._say_late(picture)
@@ -135,10 +138,15 @@ class Show:
             self._painted_count = 0
 
 
+def _last_lines(path: str, most: int) -> list[str]:
+    """Return the last lines of a file, without blank ones at their end."""
+    text = tail(path, _LAST_BYTES).rstrip()
+    return [line.rstrip() for line in text.splitlines()[-most:]]
+
+
 def _last_line(path: str) -> str:
     """Return the last line of a file that holds more than blanks; empty if there is none."""
-    lines = tail(path, _LAST_BYTES).strip().splitlines()
-    return lines[-1] if lines else ""
+    return "".join(_last_lines(path, 1)).strip()
 
 
 def _is_terminal() -> bool:
@@ -173,15 +181,19 @@ def print_outcome(
     elif options.format == "csv":
         text = sweep_data.to_csv(made, sweep_table.ordered(made, sort, goal))
     elif options.format == "html":
-        from hpcwatch.views.sweep_html import page
+        from hpcwatch.views import sweep_failures, sweep_html
 
-        text = page(made, found, goal)
+        failed = sweep_table.failures(made)[: sweep_failures.MOST_FAILURES]
+        wrote = {row.number: _last_lines(row.output, sweep_failures.MOST_LINES) for row in failed}
+        text = sweep_html.page(made, found, goal, wrote)
     else:
         coloured = options.output is None and wants_colour(stream, options.color)
         width = columns_of(None if options.output else stream, 100)
         told = sweep_table.failures(made)[: sweep_table.MOST_FAILURES]
         last = {row.number: _last_line(row.output) for row in told}
-        lines = sweep_table.lines(made, found, goal, sort, width, last)
+        is_wrapped = options.output is None and stream.isatty()
+        most_width = width if is_wrapped else math.inf
+        lines = sweep_table.lines(made, found, goal, sort, width, last, most_width)
         text = "".join(render(line, coloured).rstrip() + "\n" for line in lines)
     if options.output is None:
         stream.write(text)

@@ -35,12 +35,15 @@ class LateWatch:
     def __init__(self, options: Options, program: Program) -> None:
         self._observer: Observer | None = None
         self._is_over = threading.Event()
+        self.is_begun = False
+        """It is being set up, or records: from here on its end takes a while."""
         self._thread = threading.Thread(target=self._set_up, args=(options, program), daemon=True)
         self._thread.start()
 
     def _set_up(self, options: Options, program: Program) -> None:
         if self._is_over.wait(UNWATCHED_S):
             return
+        self.is_begun = True
         gc.enable()
         try:
             from hpcwatch.cli.observer import Observer

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from hpcwatch.cli.inside import Inside
 from hpcwatch.cli.keeping import Keeping, describe
 from hpcwatch.cli.looking import Looking
 from hpcwatch.config import Settings
@@ -92,6 +93,8 @@ class Watch:
         self._timeline = Timeline(self._interval_s, known.job, _MOST_SAMPLES)
         self._looking = Looking(settings)
         self._found_at_end: list[Finding] | None = None
+        self._whole: Timeline | None = None
+        self._inside: Inside | None = None
         self._session: JobSession | None = None
         self.lock = threading.RLock()
         """Held while samples are added, and by whoever reads the timeline."""
@@ -130,13 +133,21 @@ class Watch:
             session, self._session = self._session, None
         if session is not None:
             session.stop()
-        self._keeping.close(self._known.job, self._timeline)
+        self._stop_inside()
+        self._keeping.close(self._known.job, self._whole or self._timeline)
+
+    def await_program(self, patience_s: float) -> None:
+        """Wait until it was looked what the job's program tells, if it may."""
+        if self._inside is not None:
+            self._inside.await_look(patience_s)
 
     def report(self) -> Report:
         """Return the report of what was seen so far."""
+        if self._inside is not None:
+            self._keeping.take(self._inside.events)
         nodes = self._known.nodes or self._hosts
         run = describe(self._title, self._known.job, nodes, self._settings)
-        return self._keeping.report(run, self._timeline)
+        return self._keeping.report(run, self._whole or self._timeline)
 
     def refresh(self) -> None:
         """Try lost nodes and ask the scheduler again, if that was not just done."""
@@ -173,6 +184,7 @@ class Watch:
             interval_s=self._interval_s,
             note=self._note,
             place=self._place,
+            telling=self._inside.telling if self._inside is not None else None,
         )
 
     def _say(self, note: str) -> None:
@@ -238,9 +250,18 @@ class Watch:
         parts = self._known.parts if job is not None else ()
         spec = spec_of(parts, self._interval_s, self._user)
         session = JobSession(hosts, spec, self._make_opener(job), self._arrived, self._changed)
+        inside = self._inside = Inside.of(parts)
         with self.lock:
             self._session = session
         session.start()
+        if inside is not None:
+            inside.start()
+
+    def _stop_inside(self) -> None:
+        """Take what the program told last; nothing comes after that."""
+        if self._inside is not None:
+            self._inside.stop()
+            self._keeping.take(self._inside.events)
 
     def _end(self) -> None:
         """The job is over: its nodes are other people's now. Their last state stays.
@@ -252,6 +273,8 @@ class Watch:
             return
         session.stop()
         self._keeping.end(self._known.job)
+        self._stop_inside()
+        self._whole = self._keeping.whole(self._timeline)
         found = self.report().findings
         with self.lock:
             self._found_at_end = found
@@ -261,7 +284,8 @@ class Watch:
         with self.lock:
             self._timeline.add(sample)
             if self._questions is not None:  # nobody asked for hosts: nothing there is wasted
-                self._looking.look(self._timeline, sample.host)
+                events = self._inside.recent if self._inside is not None else ()
+                self._looking.look(self._timeline, sample.host, events)
         self._keeping.append(sample)
 
     def _changed(self, status: NodeStatus) -> None:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 
 from hpcwatch.doctor import Check, Level, ok
+from hpcwatch.own_job import own_job
 from hpcwatch.probe.cgroup import CgroupReader
 from hpcwatch.probe.gpu import GpuReader
-from hpcwatch.schedulers import from_environment
 from hpcwatch.units import format_bytes
 
 _GPU_DEADLINE_S = 8.0  # longer than the reader's own
@@ -52,7 +52,7 @@ def cgroups() -> Iterator[Check]:
 
 def job() -> Iterator[Check]:
     """Check what the environment says of the job we are in."""
-    found = from_environment(os.environ, _read_text)
+    found = own_job()
     if found is None:
         yield Check("job here", Level.NOTE, "this is no job: a login node, or a shell by ssh")
         return
@@ -64,11 +64,3 @@ def job() -> Iterator[Check]:
         yield Check("job here", Level.WARNING, words, advice)
     else:
         yield ok("job here", words)
-
-
-def _read_text(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read(1 << 20)
-    except OSError:
-        return None

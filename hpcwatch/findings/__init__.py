@@ -103,7 +103,7 @@ class Scope(NamedTuple):
     """The kernel's account of the whole run; None while it runs."""
     wall_s: float | None = None
     events: tuple[Event, ...] = ()
-    """What the program itself told (see ``hpcwatch.pace``); of a job seen from outside nothing."""
+    """What the program itself told (see ``hpcwatch.pace``): of a job's several, one program."""
 
     @property
     def job(self) -> Job | None:

@@ -9,13 +9,12 @@ from typing import NamedTuple
 from hpcwatch.findings import Finding, Scope, Severity, Waste, judged, rule
 from hpcwatch.findings.devices import has_whole_node, may_use_gpus
 from hpcwatch.findings.directives import fewer_cores
-from hpcwatch.findings.shared import HOUR_S, counts_the_whole_job, share_where
+from hpcwatch.findings.shared import HOUR_S, MINUTE_S, counts_the_whole_job, share_where
 from hpcwatch.findings.windows import busiest
 from hpcwatch.timeline import HostTimeline
 from hpcwatch.timeline.columns import Part
 from hpcwatch.units import format_bytes, format_cores, format_pct, three_digits
 
-_MINUTE_S = 60.0
 _ROUNDING_CORES = 0.05  # a busy core reads up to 1.02: /proc counts in hundredths of a second
 _LAUNCHERS = {"aprun", "jsrun", "pbsdsh", "srun", "ssh"}
 """Their work runs below a daemon of the scheduler, or elsewhere: not in the tree that we see."""
@@ -67,7 +66,7 @@ def serial_on_many_cores(
     use = _use(scope, hosts[0], window_s)
     if use is None or not least_cores <= use.used_cores <= most_cores:
         return
-    if busiest(use.part, _MINUTE_S) > most_cores + 2 * _ROUNDING_CORES:
+    if busiest(use.part, MINUTE_S) > most_cores + 2 * _ROUNDING_CORES:
         return
     if not is_to_blame(scope, use, window_s):
         return
@@ -218,12 +217,12 @@ def _others_work(
 
 def _disturbs_others(scope: Scope, host: HostTimeline, cores_count: int) -> bool:
     """True if the job runs beside others and is not kept to its own cores."""
-    node = host.last.node if host.last else None
+    node = host.last_node
     if scope.job is None or node is None or node.cpu_count is None:
         return False
     if has_whole_node(scope.job, host) or scope.job.node_cores_count is None:
         return False
-    use = host.last.job if host.last else None
+    use = host.last_use
     allowed = use.allowed_cores if use is not None else None
     return allowed is None or allowed > cores_count
 
@@ -233,7 +232,7 @@ def _finding(
 ) -> Finding:
     """Return the finding in these words, unless the cores came along with memory it needs."""
     whole = use.host.part("cpu_cores", scope.start_s, scope.end_s)
-    needed = max(math.ceil(busiest(whole, _MINUTE_S) - _ROUNDING_CORES), 1)
+    needed = max(math.ceil(busiest(whole, MINUTE_S) - _ROUNDING_CORES), 1)
     peak = use.host.used_peak_bytes
     if memory_per_core_bytes and peak and 1.1 * peak > needed * memory_per_core_bytes:
         needed = math.ceil(1.1 * peak / memory_per_core_bytes)

@@ -58,7 +58,7 @@ def attributed(
     told = _of_scheduler(job, host, gpus)
     if told is not None:
         return Attribution(told, How.SCHEDULER)
-    use = host.last.job if host.last is not None else None
+    use = host.last_use
     if use is not None and use.allowed_devices is not None:
         own = [gpu for gpu in gpus if f"/dev/nvidia{gpu.index}" in use.allowed_devices]
         if own and len(own) >= (asked or 0):
@@ -192,7 +192,7 @@ def _is_named(word: str, gpu: GpuTimeline) -> bool:
 
 def has_whole_node(job: Job | None, host: HostTimeline) -> bool:
     """True if the job is known to have all of the node's cores, and so nobody beside it."""
-    node = host.last.node if host.last else None
+    node = host.last_node
     if job is None or job.node_cores_count is None or node is None or node.cpu_count is None:
         return False
     return job.node_cores_count >= node.cpu_count
@@ -210,7 +210,7 @@ def gpu_signs(host: HostTimeline) -> list[str] | None:
     Empty only if every process that was ever looked at had nothing. Where processes may be missing
     or somebody else's, nothing is known.
     """
-    use = host.last.job if host.last is not None else None
+    use = host.last_use
     if use is None or use.found_by in _MAY_BE_OTHERS:
         return None
     if use.gpu_signs == [] and any(is_opened(host, gpu) for gpu in host.gpus.values()):

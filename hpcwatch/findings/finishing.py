@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from hpcwatch.findings import Finding, Scope, Severity, rule
 from hpcwatch.findings.directives import rounded_up_s, walltime
+from hpcwatch.findings.header import clock
 from hpcwatch.findings.shared import HOUR_S, Told, between
 from hpcwatch.pace import progress, trainings
 from hpcwatch.schedulers import JobState
@@ -116,7 +117,7 @@ def _late(
             "needed_s": needed_s,
         },
         advice=f"What runs at {_clock(ends_s, scope.end_s)} is killed. Save checkpoints and go on "
-        f"from the last one in a second job; next time ask for {format_clock(needed_s)}.",
+        f"from the last one in a second job; next time ask for {clock(needed_s)}.",
         directives=walltime(scope, needed_s),
     )
     return between(scope.end_s, 0.0, scope.whole_host, told)
@@ -177,7 +178,7 @@ def _was_killed(
         }
         advice = (
             f"At its last pace it takes {format_clock(takes_s)}: ask for "
-            f"{format_clock(needed_s)}, or {checkpoint}"
+            f"{clock(needed_s)}, or {checkpoint}"
         )
     told = Told(
         rule="will-not-finish",

@@ -17,7 +17,6 @@ from hpcwatch.findings.devices import (
 )
 from hpcwatch.findings.directives import fewer_gpus
 from hpcwatch.findings.idle import (
-    HOUR_S,
     Idle,
     holds,
     idle_of,
@@ -27,6 +26,7 @@ from hpcwatch.findings.idle import (
     severity_of,
     zero,
 )
+from hpcwatch.findings.shared import HOUR_S
 from hpcwatch.timeline import HostTimeline
 from hpcwatch.timeline.gpus import GpuTimeline
 from hpcwatch.units import format_bytes

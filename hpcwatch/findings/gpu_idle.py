@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from hpcwatch.findings import Finding, Scope, Severity, Waste, judged, rule
 from hpcwatch.findings.devices import allocated_gpus, used_gpus_count
 from hpcwatch.findings.directives import fewer_gpus
-from hpcwatch.findings.idle import HOUR_S, Idle, holds, is_working, lasting, on_device, zero
-from hpcwatch.findings.shared import Told, between, mean_over
+from hpcwatch.findings.idle import Idle, holds, is_working, lasting, on_device, zero
+from hpcwatch.findings.shared import HOUR_S, Told, between, mean_over
 from hpcwatch.findings.windows import Stretch, busiest, stretch_of
 from hpcwatch.timeline import HostTimeline
 from hpcwatch.timeline.gpus import GpuTimeline

@@ -9,12 +9,10 @@ from hpcwatch.findings import Finding, Scope, Severity, Waste, judged, rule
 from hpcwatch.findings.devices import allocated_gpus
 from hpcwatch.findings.directives import fewer_cores, gathered
 from hpcwatch.findings.header import node_gpus_count, nodes_count
-from hpcwatch.findings.shared import HOUR_S, Told, between, gpu_entity, over
+from hpcwatch.findings.shared import HOUR_S, MINUTE_S, Told, gpu_entity, over, throughout
 from hpcwatch.findings.windows import busiest
 from hpcwatch.timeline import HostTimeline
 from hpcwatch.units import format_bytes, format_cores, format_pct
-
-_MINUTE_S = 60.0
 
 
 @rule("gpu-oversized", silences=("gpu-low",), accuses=True)
@@ -93,7 +91,7 @@ def gpu_spread(scope: Scope) -> Iterator[Finding]:
         "one node talk faster to each other.",
         directives=gathered(scope, needed),
     )
-    yield between(scope.start_s, scope.end_s - scope.start_s, scope.whole_host, told)
+    yield throughout(scope, scope.whole_host, told)
 
 
 @rule("gpu-cores-excess", accuses=True, margins={"busy_pct": 5.0})
@@ -122,7 +120,7 @@ def gpu_cores_excess(
         part = judged(scope, host, "cpu_cores", window_s)
         if part is None or not part.average() < busy_pct / 100 * job.node_cores_count:
             continue
-        needed = max(math.ceil(share * gpus), math.ceil(busiest(part, _MINUTE_S)))
+        needed = max(math.ceil(share * gpus), math.ceil(busiest(part, MINUTE_S)))
         idle = job.node_cores_count - part.average()
         told = Told(
             rule="gpu-cores-excess",
@@ -139,7 +137,7 @@ def gpu_cores_excess(
 
 def _node_share(host: HostTimeline) -> float | None:
     """Cores of the node for each of its devices."""
-    node = host.last.node if host.last is not None else None
+    node = host.last_node
     devices = _devices_count(host)
     if node is None or not node.cpu_count or not devices:
         return None

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from hpcwatch.findings import ENOUGH, Finding, Scope, Severity, Waste, judged, rule
 from hpcwatch.findings.devices import column_mean
 from hpcwatch.findings.gpu_work import judged_devices
-from hpcwatch.findings.idle import HOUR_S
 from hpcwatch.findings.shared import (
+    HOUR_S,
     Told,
     asked_cores,
     gpu_entity,
@@ -112,7 +112,7 @@ def _saturated(
     scope: Scope, host: HostTimeline, iowait_share: float, full_share: float, window_s: float
 ) -> tuple[str, str] | None:
     """Return what keeps the data from coming, and what to do; None if no sign of it is known."""
-    node = host.last.node if host.last is not None else None
+    node = host.last_node
     waiting = judged(scope, host, "node_iowait_cores", window_s)
     node_cores = (node.cpu_count or 0) if node is not None else 0
     if waiting is not None and waiting.average() > iowait_share * node_cores > 0:

@@ -14,6 +14,7 @@ from hpcwatch.findings.shared import (
     known_evidence,
     over,
     stretch_start_s,
+    throughout,
 )
 from hpcwatch.findings.windows import State, Stretch, stretch_of
 from hpcwatch.pace import gpu_peak
@@ -56,7 +57,7 @@ def _throttled(
     share = part.average()
     celsius = column_mean(scope, host, gpu, "temperature_celsius", window_s)
     warm = "" if celsius is None else f" at {celsius:.0f} °C"
-    what = f"slowed down by heat or power supply in {format_pct(share)} of the time{warm}"
+    what = f"slowed down by heat or power supply for {format_pct(share)} of the time{warm}"
     told = Told(
         rule="gpu-throttled",
         severity=Severity.WARNING,
@@ -260,4 +261,4 @@ def gpu_unassigned(scope: Scope) -> Iterator[Finding]:
                 "another job may have been given the one that you use.",
                 entity=gpu_entity(gpu),
             )
-            yield between(scope.start_s, scope.end_s - scope.start_s, host.name, told)
+            yield throughout(scope, host.name, told)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from hpcwatch.findings import Finding, Scope, Severity, Waste, judged, rule
 from hpcwatch.findings.devices import allocated_gpus, column_mean
-from hpcwatch.findings.idle import HOUR_S
 from hpcwatch.findings.shared import (
+    HOUR_S,
     Told,
     gpu_entity,
     known_evidence,

@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 from hpcwatch.findings import Finding, Scope, Severity, Waste, judged
 from hpcwatch.findings.devices import HELD_BYTES, HELD_SHARE, HELD_WINDOW_S, held_threshold_bytes
+from hpcwatch.findings.shared import HOUR_S
 from hpcwatch.findings.windows import State, stretch_of, total_s
 from hpcwatch.timeline import HostTimeline
 from hpcwatch.timeline.gpus import GpuTimeline
 from hpcwatch.units import format_clock, format_seconds
-
-HOUR_S = 3600.0
 
 
 class Idle(NamedTuple):

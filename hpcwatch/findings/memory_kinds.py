@@ -9,7 +9,7 @@ from hpcwatch.findings import Finding, Scope, Severity, judged, rule
 from hpcwatch.findings.devices import gpu_signs, has_whole_node, is_opened
 from hpcwatch.findings.directives import rounded_up
 from hpcwatch.findings.header import Directives, difference, nodes_count
-from hpcwatch.findings.shared import Told, between, over
+from hpcwatch.findings.shared import Told, over, throughout
 from hpcwatch.findings.windows import busiest
 from hpcwatch.schedulers import Job
 from hpcwatch.timeline import HostTimeline
@@ -205,7 +205,7 @@ def vmem_near_limit(scope: Scope, *, near_share: float = 0.9) -> Iterator[Findin
             + "Drop vmem and pvmem and ask for mem, or set vmem to 1.5 times mem or more.",
             directives=_with_room(scope, job, reserved, near_share),
         )
-        yield between(scope.start_s, scope.end_s - scope.start_s, host.name, told)
+        yield throughout(scope, host.name, told)
 
 
 def _reserved(job: Job, host: HostTimeline) -> Iterator[_Reserved]:

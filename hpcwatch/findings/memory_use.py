@@ -10,7 +10,15 @@ from hpcwatch.findings.devices import has_whole_node
 from hpcwatch.findings.directives import less_memory, more_cores, rounded_up
 from hpcwatch.findings.header import nodes_count
 from hpcwatch.findings.memory import oom_kills
-from hpcwatch.findings.shared import Told, asked_cores, between, over, share_where
+from hpcwatch.findings.shared import (
+    Told,
+    asked_cores,
+    between,
+    over,
+    share_where,
+    stretch_start_s,
+    throughout,
+)
 from hpcwatch.findings.slope import slope_per_s
 from hpcwatch.timeline import HostTimeline
 from hpcwatch.timeline.columns import NAN, Part
@@ -39,7 +47,7 @@ def memory_over_share(
         return
     for host in scope.timeline.hosts.values():
         job, cores = host.job or scope.job, asked_cores(scope, host)
-        node = host.last.node if host.last is not None else None
+        node = host.last_node
         is_known = node is not None and node.cpu_count is not None
         if job is None or not cores or not is_known or has_whole_node(job, host):
             continue
@@ -86,7 +94,7 @@ def memory_growing(
     """
     for host in scope.timeline.hosts.values():
         limit = host.limit.limit_bytes
-        start_s = scope.end_s - window_s if scope.is_live else scope.start_s
+        start_s = stretch_start_s(scope, window_s)
         if not limit or scope.end_s - start_s < window_s or start_s < scope.started_at_s:
             continue
         slopes = _block_slopes(host, start_s, scope.end_s)
@@ -149,7 +157,7 @@ def memory_over_asked(
         return
     peaks = []
     for host in hosts:
-        node = host.last.node if host.last is not None else None
+        node = host.last_node
         if host.used_peak_bytes is None or judged(scope, host, "used_bytes", window_s) is None:
             return
         if node is None or not node.cpu_count or cores >= node_cores_share * node.cpu_count:
@@ -170,4 +178,4 @@ def memory_over_asked(
         advice=f"Ask for {format_bytes(needed)}, 1.2 times the peak: smaller jobs start earlier.",
         directives=less_memory(scope, needed),
     )
-    yield between(scope.start_s, scope.end_s - scope.start_s, scope.whole_host, told)
+    yield throughout(scope, scope.whole_host, told)

@@ -14,8 +14,8 @@ from hpcwatch.findings.shared import (
     HOUR_S,
     Told,
     asked_cores,
-    between,
     over,
+    throughout,
 )
 from hpcwatch.timeline import HostTimeline
 from hpcwatch.timeline.columns import Part
@@ -152,7 +152,7 @@ def cores_fragmented(
         return
     cores, sizes, peaks = [], [], []
     for host in hosts:
-        node, asked = host.last and host.last.node, (host.job or job).node_cores_count
+        node, asked = host.last_node, (host.job or job).node_cores_count
         if node is None or not node.cpu_count or not node.memory_total_bytes or not asked:
             return
         if asked >= cores_share * node.cpu_count or host.used_peak_bytes is None:
@@ -183,7 +183,7 @@ def cores_fragmented(
         "find whole nodes.",
         directives=gathered(scope, needed),
     )
-    yield between(scope.start_s, scope.end_s - scope.start_s, scope.whole_host, told)
+    yield throughout(scope, scope.whole_host, told)
 
 
 @rule("memory-hot-node", margins={"limit_share": -0.05, "factor": -0.1}, is_of_job=True)
@@ -215,7 +215,7 @@ def memory_hot_node(
         told = Told(
             rule="memory-hot-node",
             severity=Severity.WARNING,
-            title=f"memory {format_bytes(mean)}, {format_bytes(median)} on the middle node",
+            title=f"memory {format_bytes(mean)}, the median of the nodes is {format_bytes(median)}",
             evidence={"used_mean_bytes": mean, "median_bytes": median, "limit_bytes": limit},
             advice="It is at "
             f"{format_pct(100 * mean / limit)} of its limit while the others have room: look "

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hpcwatch.findings import ENOUGH, Finding, Scope, Severity, Waste, rule
 from hpcwatch.findings.devices import is_opened
-from hpcwatch.findings.shared import HOUR_S, Told, asked_cores, between
+from hpcwatch.findings.shared import HOUR_S, Told, asked_cores, between, throughout
 from hpcwatch.findings.windows import Stretch
 from hpcwatch.probe.schema import Process
 from hpcwatch.timeline import HostTimeline
@@ -149,7 +149,7 @@ def loader_workers(scope: Scope) -> Iterator[Finding]:
             advice=f"Set num_workers to {max(cores // len(holders), 1)}, or ask for more cores a "
             "GPU: workers beyond the cores only wait for each other.",
         )
-        yield between(scope.start_s, scope.end_s - scope.start_s, host.name, told)
+        yield throughout(scope, host.name, told)
 
 
 def _workers(scope: Scope, host: HostTimeline, holders: set[int]) -> int:

@@ -36,6 +36,11 @@ def over(part: Part, host: str, told: Told) -> Finding:
     return between(start_s, part.asked_s, host, told)
 
 
+def throughout(scope: Scope, host: str, told: Told) -> Finding:
+    """Return a finding about all of the time that its rule was asked about."""
+    return between(scope.start_s, scope.end_s - scope.start_s, host, told)
+
+
 def between(start_s: float, duration_s: float, host: str, told: Told) -> Finding:
     """Return a finding that began at ``start_s``."""
     return Finding(
@@ -81,7 +86,7 @@ def share_where(part: Part, holds: Callable[[float], bool]) -> float:
 
 def counts_the_whole_job(host: HostTimeline) -> bool:
     """True if what is not counted as the job's on this host is not the job's."""
-    use = host.last.job if host.last is not None else None
+    use = host.last_use
     return use is not None and use.found_by in COUNTS_THE_WHOLE_JOB
 
 

@@ -99,7 +99,7 @@ def _others_cause(scope: Scope, host: HostTimeline, cores: float, least: float) 
 
 
 def _storage(scope: Scope, host: HostTimeline, before: Stretch, then: Stretch) -> Iterator[Cause]:
-    node = host.last.node if host.last is not None else None
+    node = host.last_node
     blocked, cores = _rise(host, "blocked_count", before, then), asked_cores(scope, host)
     iowait = _rise(host, "node_iowait_cores", before, then)
     advice = (

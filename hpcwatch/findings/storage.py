@@ -72,7 +72,7 @@ def storage_wait(
 
 def _iowait_share(scope: Scope, host: HostTimeline, window_s: float) -> float | None:
     """Share of the cores' time in which they waited; None on a node shared with others."""
-    node = host.last.node if host.last is not None else None
+    node = host.last_node
     part = judged(scope, host, "node_iowait_cores", window_s)
     if part is None or node is None or not node.cpu_count:
         return None
@@ -122,7 +122,7 @@ def _own_rate(host: HostTimeline, stretch: Stretch) -> float | None:
 
 def _place(host: HostTimeline) -> str:
     """Say where home is mounted and what it is: `` (/home, nfs4)``. Paths are foreign text."""
-    node = host.last.node if host.last is not None else None
+    node = host.last_node
     if node is None or node.home_mount is None:
         return ""
     letters = (

@@ -68,10 +68,16 @@ def threads_oversubscribed(
                 "process_count": workers,
                 "cores_count": cores,
             },
-            advice=f"Each of {workers} processes starts threads for all cores it sees. "
+            advice=f"{_whose(workers)} threads for all cores it sees. "
             f"Put this in the job script: export OMP_NUM_THREADS={each}",
         )
         yield over(part, host.name, told)
+
+
+def _whose(workers_count: int) -> str:
+    return (
+        "Its process starts" if workers_count == 1 else f"Each of {workers_count} processes starts"
+    )
 
 
 def _threaded_count(scope: Scope, host: HostTimeline, window_s: float) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from hpcwatch.findings import Finding, Scope, Severity, rule
 from hpcwatch.findings.directives import rounded_up_s, walltime
+from hpcwatch.findings.header import clock
 from hpcwatch.findings.shared import Told, between
 from hpcwatch.schedulers import JobState
 from hpcwatch.units import format_clock, format_pct
@@ -46,7 +47,7 @@ def walltime_over_asked(
         title=f"{format_pct(100 * share)} of its walltime used: {format_clock(used_s)} of "
         f"{format_clock(job.walltime_s)}",
         evidence={"used_s": used_s, "walltime_s": job.walltime_s, "needed_s": needed_s},
-        advice=f"Ask for {format_clock(needed_s)}: shorter jobs start earlier.",
+        advice=f"Ask for {clock(needed_s)}: shorter jobs start earlier.",
         directives=walltime(scope, needed_s),
     )
     yield between(scope.started_at_s, used_s, scope.whole_host, told)

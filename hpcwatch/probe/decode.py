@@ -9,65 +9,91 @@ import math
 import typing
 from itertools import chain
 from operator import itemgetter
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 Check = Callable[[Any], Any]
 
 _MISSING: Any = object()
-_MOST_SHAPES = 1000  # of a record: there are as many as its fields can be known or unknown together
+_MOST_LAYOUTS = (
+    1000  # of a record: there are as many as its fields can be known or unknown together
+)
+_MOST_CHARACTERS = 2000  # of a layout's keys: foreign ones may be of any length
+
+
+class _Layout(NamedTuple):
+    """What to do with the values of a dict of known keys, in the order that it has them."""
+
+    inner: List[Tuple[int, Check]]
+    """Places of records and collections: what is in them is always checked."""
+    numbers: Optional[Callable[[List[Any]], Tuple[Any, ...]]]
+    """Picks the numbers out; None if there are none."""
+    arranged: Callable[[List[Any]], Tuple[Any, ...]]
+    """Puts the values, followed by the record's defaults, into the order of its fields."""
 
 
 class _Plan:
     """How a record is built.
 
     A recording has millions of values, and its lines are alike: once a record's values were
-    checked one by one, others of the very same types need no such look, but at its numbers.
+    checked one by one, others with the very same keys and types need no such look, but at their
+    numbers.
     """
 
     def __init__(self, record: Any, names: Optional[Dict[str, Any]]) -> None:
         hints = typing.get_type_hints(record, localns=names)
         defaults = getattr(record, "_field_defaults", {})
         self.record = record
-        self.names = record._fields
         self.defaults = [defaults.get(name, _MISSING) for name in record._fields]
         self.checks = [(name, _checker(hints[name])) for name in record._fields]
-        self.inner = [
-            (index, check)
-            for index, (name, check) in enumerate(self.checks)
+        self.inner = {
+            name: _checker(_optional(hints[name]) or hints[name])
+            for name in record._fields
             if not _is_simple(hints[name])
-        ]
-        """Fields that hold records or collections: what is in them is always checked."""
-        self.shapes: Dict[Tuple[type, ...], Optional[Callable[[Any], Tuple[Any, ...]]]] = {}
-        """Types of values that fit -> what picks the numbers out; None if there are none."""
+        }
+        """Checks of records and collections that are not None."""
+        self.layouts: Dict[Tuple[Any, ...], _Layout] = {}
+        """Keys and types of values that fit."""
 
     def build(self, plain: Any) -> Any:
         """Build the record from a dict. Raises TypeError or ValueError."""
         if not isinstance(plain, dict):
             raise TypeError("%s is no object" % self.record.__name__)
-        values = list(map(plain.get, self.names, self.defaults))
-        for index, check in self.inner:
-            if values[index] is not self.defaults[index]:
-                values[index] = check(values[index])
-        shape = tuple(map(type, values))
-        if shape not in self.shapes:
-            return self._learn(plain, shape)
-        numbers = self.shapes[shape]
-        if numbers is not None and not _is_finite(numbers(values)):
+        layout = self.layouts.get((*plain, *map(type, plain.values())))
+        if layout is None:
+            return self._learn(plain)
+        values = list(plain.values())
+        if layout.numbers is not None and not _is_finite(layout.numbers(values)):
             return self._slowly(plain)
-        return tuple.__new__(self.record, values)
+        for place, check in layout.inner:
+            values[place] = check(values[place])
+        values += self.defaults
+        return tuple.__new__(self.record, layout.arranged(values))
 
     def _slowly(self, plain: Dict[str, Any]) -> Any:
         return self.record(
             **{name: check(plain[name]) for name, check in self.checks if name in plain}
         )
 
-    def _learn(self, plain: Dict[str, Any], shape: Tuple[type, ...]) -> Any:
+    def _learn(self, plain: Dict[str, Any]) -> Any:
         made = self._slowly(plain)
-        places = [index for index, kind in enumerate(shape) if kind in _NUMBERS]
-        if len(self.shapes) < _MOST_SHAPES:
-            # Of one place alone itemgetter gives no tuple.
-            self.shapes[shape] = itemgetter(places[0], *places) if places else None
+        if len(self.layouts) < _MOST_LAYOUTS and sum(map(len, plain)) <= _MOST_CHARACTERS:
+            self.layouts[(*plain, *map(type, plain.values()))] = self._layout(plain)
         return made
+
+    def _layout(self, plain: Dict[str, Any]) -> _Layout:
+        places = {name: place for place, name in enumerate(plain)}
+        known = [name for name in self.record._fields if plain.get(name) is not None]
+        numbers = [places[name] for name in known if type(plain[name]) in _NUMBERS]
+        order = [
+            places.get(name, default)
+            for default, name in enumerate(self.record._fields, len(plain))
+        ]
+        return _Layout(
+            [(places[name], self.inner[name]) for name in known if name in self.inner],
+            # Of one place alone itemgetter gives no tuple.
+            itemgetter(numbers[0], *numbers) if numbers else None,
+            itemgetter(*order) if len(order) > 1 else lambda values: (values[order[0]],),
+        )
 
 
 _PLANS: Dict[type, _Plan] = {}
@@ -134,7 +160,9 @@ def _dict_checker(arguments: Tuple[Any, ...]) -> Check:
         rows = list(_dict(value).values())
         if not _are_extremes(rows):
             rows = [item(one) for one in rows]
-        return dict(zip(map(_str, value), map(tuple, rows)))
+        if not set(map(type, value)) <= {str}:
+            raise TypeError("a name is no text")
+        return dict(zip(value, map(tuple, rows)))
 
     return check
 

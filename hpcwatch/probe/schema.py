@@ -344,7 +344,7 @@ def from_line(line: str) -> Sample:
         plain = json.loads(line)
         version = plain["version"]
         if version > SCHEMA_VERSION:
-            raise ValueError("sample of schema %d, newer than this hpcwatch" % version)
+            raise ValueError("sample of schema %s, newer than this hpcwatch" % version)
         sample: Sample = build(Sample, plain)
     except (TypeError, KeyError, RecursionError) as error:
         raise ValueError("not a sample: %s" % error)

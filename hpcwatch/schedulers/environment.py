@@ -104,6 +104,7 @@ def slurm(environment: Mapping[str, str], _: ReadText) -> Job | None:
         scheduler="slurm",
         name=environment.get("SLURM_JOB_NAME"),
         queue=environment.get("SLURM_JOB_PARTITION"),
+        account=environment.get("SLURM_JOB_ACCOUNT"),
         nodes=expand_hosts(environment.get("SLURM_JOB_NODELIST", "")),
         cores_count=cores,
         node_cores_count=on_node,

@@ -5,19 +5,17 @@ only, so that neither the driver's death nor GNU parallel's loses what is done. 
 the file is made only where there was none.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
-import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hpcwatch.probe.decode import build
 from hpcwatch.sweep.plan import write_whole
 
 STATES, OUTPUTS, RUNS = "states", "outputs", "runs"
-_FILE = re.compile(r"([0-9]{1,9})-([0-9]{1,9})\.(started|ended)")
+_STARTED = ".started"
 
 
 class Started(NamedTuple):
@@ -130,6 +128,19 @@ class Attempts:
         found: Ended | None = _read(self.state_file(task, attempt, "ended"), Ended)
         return found
 
+    def left_here(self, marks: Sequence[str]) -> dict[int, int]:
+        """Return the monitors of attempts (``7:1``) that began on this host.
+
+        Their pids, with their starting times in clock ticks.
+        """
+        found = {}
+        for mark in marks:
+            task, _, attempt = mark.partition(":")
+            started = self.started(int(task), int(attempt))
+            if started is not None and started.host == os.uname().nodename:
+                found[started.pid] = started.pid_started_ticks
+        return found
+
     def attempt(self, task: int, attempt: int) -> Attempt | None:
         """Read an attempt."""
         started = self.started(task, attempt)
@@ -147,9 +158,9 @@ class Attempts:
         found: dict[int, list[int]] = {}
         with contextlib.suppress(FileNotFoundError):
             for name in os.listdir(os.path.join(self.folder, STATES)):
-                match = _FILE.fullmatch(name)
-                if match is not None and match[3] == "started":
-                    found.setdefault(int(match[1]), []).append(int(match[2]))
+                task, _, attempt = name.removesuffix(_STARTED).partition("-")
+                if name.endswith(_STARTED) and task.isdecimal() and attempt.isdecimal():
+                    found.setdefault(int(task), []).append(int(attempt))
         read = {
             task: [self.attempt(task, number) for number in sorted(numbers)]
             for task, numbers in found.items()

@@ -38,7 +38,7 @@ class Driver:
         counts: Mapping[str, int],
         changed: Callable[[Picture], None],
     ) -> None:
-        """``changed`` is called at every tick with what is known then."""
+        """``changed`` is called every quarter of a second with what is known then, and last."""
         self._folder, self._plan, self._tasks = folder, plan, tasks
         self._hosts, self._counts = hosts, dict(counts)
         self._changed = changed
@@ -150,18 +150,22 @@ class Driver:
 
     def _attend(self, running: engine.Engine) -> None:
         """Follow a round to its end."""
+        looked = -math.inf
         while running.poll() is None:
             select.select([running.channel], [], [], TICK_S)
             running.reap()
             self._take(running)
-            self._look_at_joblog()
-            self._changed(self.picture())
+            if time.monotonic() - looked >= TICK_S:  # not at each word of a thousand tasks
+                looked = time.monotonic()
+                self._look_at_joblog()
+                self._changed(self.picture())
             if self._is_stopping and self._deadline == math.inf:
                 running.stop()
                 self._deadline = time.monotonic() + END_S
             if time.monotonic() > self._deadline or self._stop_count > 1:
                 running.kill()
         self._take(running)
+        self._changed(self.picture())
 
     def _await_ends(self) -> None:
         """Wait for the last words of tasks that had to go: their connections end before they do."""

@@ -7,7 +7,6 @@ task looks its words up in the plan. No shell sees a value.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shlex
 import shutil
@@ -16,8 +15,8 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
+from hpcwatch import prctl
 from hpcwatch.errors import HpcwatchError, os_reason
-from hpcwatch.launch import adopt_orphans
 from hpcwatch.sweep.attempts import Attempt
 from hpcwatch.sweep.ending import descendants
 from hpcwatch.sweep.joblog import HEAD, Row
@@ -34,8 +33,6 @@ _SSH = (
 )
 _MOST_FAILED = 101  # parallel(1), EXIT STATUS: more than 100 tasks failed
 _EXIT_LOST = 255
-_PR_SET_PDEATHSIG = 1  # prctl(2)
-_libc = ctypes.CDLL(None)
 _LAUNCHER = """\
 import gc
 
@@ -43,7 +40,7 @@ gc.disable()  # a task that lasts turns it on; the others end before it is worth
 import os
 import sys
 
-sys.path[0] = {package!r}
+sys.path[:] = {path!r}
 from hpcwatch.cli.sweep_task import main
 
 code = main({folder!r}, sys.argv[1:])
@@ -92,7 +89,8 @@ def require() -> None:
 def prepare(folder: str) -> None:
     """Write the program that each task starts. Raises HpcwatchError or OSError."""
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    text = _LAUNCHER.format(package=package, folder=folder)
+    others = [path for path in sys.path[1:] if os.path.isabs(path) and path != package]
+    text = _LAUNCHER.format(path=[package, *others], folder=folder)
     write_whole(os.path.join(folder, LAUNCHER_FILE), text)
     write_whole(os.path.join(folder, PATIENT_FILE), _PATIENT)
 
@@ -103,8 +101,11 @@ def task_line(folder: str, *words: str) -> str:
 
 
 def task_argv(folder: str, *words: str) -> list[str]:
-    """Return the words of that command line."""
-    return [sys.executable, os.path.join(folder, LAUNCHER_FILE), *words]
+    """Return the words of that command line.
+
+    The launcher knows where modules are: looking through site-packages again costs each task 4 ms.
+    """
+    return [sys.executable, "-S", os.path.join(folder, LAUNCHER_FILE), *words]
 
 
 def write_logins(folder: str, slots: Mapping[str, int]) -> None:
@@ -143,7 +144,7 @@ class Engine:
         options += ["--termseq", "TERM,8000,KILL,100"]
         if retries_count:
             options += ["--retries", str(retries_count + 1)]
-        adopt_orphans()
+        prctl.adopt_orphans()
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         with open(os.path.join(folder, LOG_FILE), "ab") as log:
             self._process = subprocess.Popen(
@@ -248,4 +249,4 @@ def parallel(*options: str, patient: str | None = None) -> list[str]:
 
 
 def _end_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    prctl.end_with_parent(signal.SIGTERM)

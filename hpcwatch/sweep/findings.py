@@ -5,12 +5,13 @@ As with all findings, a rule's keyword defaults are its thresholds and its docst
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from statistics import median
 from typing import Any
 
 from hpcwatch.findings import Finding, Severity
-from hpcwatch.sweep.outcome import Bar, Outcome
+from hpcwatch.sweep.assigned import given_twice
+from hpcwatch.sweep.outcome import Bar, Outcome, without_pauses
 from hpcwatch.sweep.sharing import Sharing
 from hpcwatch.units import format_pct, format_seconds
 
@@ -46,7 +47,8 @@ def sweep_tail(
 
     Override: [findings.sweep-tail] tail_share, busy_share, least_s, least_tasks_count.
     """
-    length_s = outcome.end_s - outcome.start_s
+    outcome = without_pauses(outcome)
+    length_s = outcome.ran_s
     is_small = length_s < least_s or len(outcome.bars) < least_tasks_count
     if is_small or outcome.slots_count < 2:
         return
@@ -133,7 +135,7 @@ def sweep_gpu_collision(outcome: Outcome, *, least_s: float = 60.0) -> Iterator[
     """
     has_own = any(bar.device is not None for bar in outcome.bars)
     found: dict[str, Sharing] = {}
-    for one in [*outcome.sharings, *_given_twice(outcome)]:
+    for one in [*outcome.sharings, *given_twice(outcome)]:
         if one.shared_s >= least_s and one.shared_s > getattr(found.get(one.host), "shared_s", 0.0):
             found[one.host] = one
     for host, one in found.items():
@@ -159,49 +161,6 @@ def sweep_gpu_collision(outcome: Outcome, *, least_s: float = 60.0) -> Iterator[
         )
 
 
-def _given_twice(outcome: Outcome) -> Iterator[Sharing]:
-    """Yield where two tasks were given one device while another one had none."""
-    counts = {place.name: place.devices_count for place in outcome.places}
-    given: dict[str, list[Bar]] = {}
-    for bar in outcome.bars:
-        if bar.device is not None:
-            given.setdefault(bar.host, []).append(bar)
-    for host, bars in given.items():
-        names = list(dict.fromkeys(bar.device or "" for bar in bars))
-        yield from _stretches(host, bars, names, max(counts.get(host, 0), len(names)))
-
-
-def _stretches(
-    host: str, bars: Sequence[Bar], names: Sequence[str], count: int
-) -> Iterator[Sharing]:
-    """Yield each stretch in which several bars were on a device and some other one had none."""
-    changes = [(bar.start_s, True, bar) for bar in bars] + [(bar.end_s, False, bar) for bar in bars]
-    changes.sort(key=lambda change: change[:2])  # what ends makes room for what begins
-    on: dict[str, set[int]] = {name: set() for name in names}
-    open_ones: dict[str, Sharing] = {}
-    for place, (at_s, begins, bar) in enumerate(changes):
-        tasks = on[bar.device or ""]
-        (tasks.add if begins else tasks.discard)(bar.task)
-        if place + 1 < len(changes) and changes[place + 1][0] == at_s:
-            continue
-        free = [name for name in names if not on[name]]
-        has_free = sum(map(bool, on.values())) < count
-        for name in names:
-            if has_free and len(on[name]) > 1:
-                one = open_ones.get(name)
-                idle = _gpu(free[0]) if free else "another GPU"
-                known = one or Sharing(host, _gpu(name), idle, at_s, 0.0, ())
-                open_ones[name] = known._replace(tasks=tuple(sorted({*known.tasks, *on[name]})))
-            elif name in open_ones:
-                one = open_ones.pop(name)
-                yield one._replace(shared_s=at_s - one.start_s)
-
-
-def _gpu(name: str) -> str:
-    """Return ``GPU 0``; a UUID says itself what it is."""
-    return f"GPU {name}" if name.isdecimal() else name
-
-
 def sweep_one_per_node(
     outcome: Outcome, *, most_share: float = 0.3, least_s: float = 60.0
 ) -> Iterator[Finding]:
@@ -215,7 +174,7 @@ def sweep_one_per_node(
 
     Override: [findings.sweep-one-per-node] most_share, least_s.
     """
-    length_s = outcome.end_s - outcome.start_s
+    length_s = outcome.ran_s
     if length_s < least_s or any(place.slots_count > 1 for place in outcome.places):
         return
     cores = {place.name: place.cores_count for place in outcome.places}

@@ -6,11 +6,13 @@ longer measured, and the kernel tells its keeper how it ends.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import time
 from collections.abc import Callable
 
+from hpcwatch import prctl
+from hpcwatch.sweep import accounts
 from hpcwatch.sweep.attempts import Attempts, Ended, Started
 from hpcwatch.sweep.ending import Ending, is_wanted_now, started_ticks
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     import resource
 
 STOPS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class Keeper:
@@ -34,12 +35,10 @@ class Keeper:
 
         Who started us reads the channel.
         """
-        from hpcwatch.launch import adopt_orphans
-
         self._channel = channel
         self.is_told = False
         """The monitor was told to end before it listened for signals itself."""
-        adopt_orphans()
+        prctl.adopt_orphans()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*STOPS, signal.SIGCHLD})
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._read_end, self._write_end = os.pipe2(os.O_CLOEXEC)
@@ -59,7 +58,15 @@ class Keeper:
 
     def program_started(self, pid: int) -> None:
         """Tell the keeper which of the children it may get is the program."""
-        os.write(self._write_end, pid.to_bytes(4, "little"))
+        self._say(pid.to_bytes(4, "little"))
+
+    def program_ended(self, status: int, reason: str) -> None:
+        """Tell the keeper what nobody else can tell any more once the program was waited for."""
+        self._say(status.to_bytes(4, "little") + reason.encode())
+
+    def _say(self, words: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it is dead: SIGTERM is on its way to us
+            os.write(self._write_end, words)
 
     def wait(self) -> int | None:
         """Return the monitor's exit code; None if it was killed."""
@@ -73,9 +80,12 @@ class Keeper:
 
         ``guard`` is given what ends the program when the sweep is ended.
         """
-        program = int.from_bytes(os.read(self._read_end, 4), "little") or _oldest_child()
+        told = os.read(self._read_end, 64)  # by a monitor that is dead: all there will be
+        if len(told) >= 8:
+            return self._after_its_end(attempts, started, told)
+        program = int.from_bytes(told, "little") or _oldest_child()
         if program is None:
-            return _ended(attempts, started, 0, None)._replace(is_stopped=True)
+            return accounts.never_started(attempts, started)
         ending = Ending(program, lambda: ())
         guard(ending)
         try:
@@ -87,15 +97,20 @@ class Keeper:
             ending.reason = "stopped"
         if ending.reason:
             ending.finish()
-        return _ended(attempts, started, status, usage)._replace(
-            is_stopped=ending.reason == "stopped", is_timed_out=ending.reason == "timeout"
-        )
+        return accounts.of_wait(attempts, started, status, usage, ending.reason)
+
+    def _after_its_end(self, attempts: Attempts, started: Started, told: bytes) -> Ended:
+        """Return the end that the monitor had seen and not yet written down."""
+        status, reason = int.from_bytes(told[4:8], "little"), told[8:].decode()
+        if status and not reason and is_wanted_now(self._channel, STOPS):
+            reason = "stopped"
+        if reason:
+            Ending(0, lambda: ()).finish()
+        return accounts.of_wait(attempts, started, status, None, reason)
 
 
 def _end_with(keeper: int) -> None:
-    import ctypes
-
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    prctl.end_with_parent(signal.SIGTERM)
     if os.getppid() != keeper:
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -118,23 +133,3 @@ def _wait(program: int, ending: Ending) -> tuple[int, resource.struct_rusage]:
         number = signal.sigwait({*STOPS, signal.SIGCHLD})
         if number != signal.SIGCHLD:
             ending.begin("stopped")
-
-
-def _ended(
-    attempts: Attempts, started: Started, status: int, usage: resource.struct_rusage | None
-) -> Ended:
-    from hpcwatch.sweep import results
-
-    code = os.waitstatus_to_exitcode(status)
-    now_s = time.time()
-    return Ended(
-        task=started.task,
-        attempt=started.attempt,
-        at_s=now_s,
-        wall_s=max(now_s - started.at_s, 0.0),
-        exit_code=None if code < 0 else code,
-        signal=-code if code < 0 else None,
-        cpu_s=usage.ru_utime + usage.ru_stime if usage is not None else None,
-        memory_peak_bytes=usage.ru_maxrss * 1024 if usage is not None else None,
-        results=results.of_attempt(attempts, started.task, started.attempt, ()),
-    )

@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping, Sequence
 
 from hpcwatch.errors import HpcwatchError, os_reason
-from hpcwatch.sweep import gpus
 from hpcwatch.sweep.plan import write_whole
 from hpcwatch.sweep.slots import Host
 
@@ -72,6 +71,8 @@ def survey(
     is_here: bool = True,
 ) -> Host:
     """Return what this host has for tasks. ``told`` are its GPUs as the scheduler counts them."""
+    from hpcwatch.sweep import gpus
+
     listed = gpus.listed() if wants_devices else None
     devices = gpus.usable(gpus.visible_devices(variables), told, listed, is_here)
     return Host(os.uname().nodename, sorted(os.sched_getaffinity(0)), devices)

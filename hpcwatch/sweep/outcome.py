@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from hpcwatch.sweep.picture import Picture, Place
 from hpcwatch.sweep.sharing import Sharing
 
 UNKNOWN_END = "unknown end"
+_PAUSE_S = 60.0  # handing a task out takes seconds at most
 
 
 class Row(NamedTuple):
@@ -84,12 +86,21 @@ class Outcome(NamedTuple):
     start_s: float
     end_s: float
     busy_pct: float | None
-    """Share of the slots' time, from the first start to the last end, in which a task ran."""
+    """Share of the slots' time, from the first start to the last end, in which a task ran; pauses
+    left out."""
     tail_slot_s: float
     """Slot-seconds that lay idle after the last task had been handed out."""
     balance: Balance | None
     sharings: Sequence[Sharing] = ()
     """GPUs that several tasks were on while another one idled, where recordings show it."""
+
+    paused_s: float = 0.0
+    """How long nothing ran anywhere: it was ended and gone on with, in another job perhaps."""
+
+    @property
+    def ran_s(self) -> float:
+        """How long it took, without its pauses."""
+        return self.end_s - self.start_s - self.paused_s
 
     @property
     def slots_count(self) -> int:
@@ -203,7 +214,8 @@ def _outcome(
     slots_count = sum(place.slots_count for place in all_places)
     start_s = min((bar.start_s for bar in bars), default=0.0)
     end_s = max((bar.end_s for bar in bars), default=0.0)
-    whole = slots_count * (end_s - start_s)
+    paused_s = sum(length_s for _, length_s in _pauses(bars))
+    whole = slots_count * (end_s - start_s - paused_s)
     last_start_s = max((bar.start_s for bar in bars), default=0.0)
     busy_after = sum(max(bar.end_s - max(bar.start_s, last_start_s), 0.0) for bar in bars)
     return Outcome(
@@ -217,7 +229,33 @@ def _outcome(
         busy_pct=100 * sum(bar.wall_s for bar in bars) / whole if whole > 0 else None,
         tail_slot_s=max(slots_count * (end_s - last_start_s) - busy_after, 0.0),
         balance=_balance(bars, slots_count),
+        paused_s=paused_s,
     )
+
+
+def without_pauses(outcome: Outcome) -> Outcome:
+    """Return it as if it had been gone on with at once."""
+    pauses = _pauses(outcome.bars)
+
+    def moved(at_s: float) -> float:
+        return at_s - sum(length_s for end_s, length_s in pauses if end_s <= at_s)
+
+    bars = [
+        bar._replace(start_s=moved(bar.start_s), end_s=moved(bar.end_s)) for bar in outcome.bars
+    ]
+    return outcome._replace(bars=bars, end_s=moved(outcome.end_s), paused_s=0.0)
+
+
+def _pauses(bars: Iterable[Bar]) -> list[tuple[float, float]]:
+    """Return when each stretch in which nothing ran ended, and how long it was."""
+    found = []
+    idle_from_s = math.inf
+    for bar in sorted(bars, key=lambda one: one.start_s):
+        if bar.start_s - idle_from_s > _PAUSE_S:
+            found.append((bar.start_s, bar.start_s - idle_from_s))
+            idle_from_s = bar.end_s
+        idle_from_s = bar.end_s if math.isinf(idle_from_s) else max(idle_from_s, bar.end_s)
+    return found
 
 
 def _in_lanes(bars: Iterable[Bar]) -> list[Bar]:

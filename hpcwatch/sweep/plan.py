@@ -3,8 +3,6 @@
 A task is read by its number, so that starting one costs the same in a sweep of ten thousand.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Sequence
@@ -12,7 +10,6 @@ from typing import Any, NamedTuple
 
 from hpcwatch.errors import HpcwatchError, os_reason
 from hpcwatch.probe.decode import build
-from hpcwatch.sweep.template import filled
 
 PLAN_VERSION = 1
 PLAN_FILE, TASKS_FILE = "plan.json", "tasks.jsonl"
@@ -55,6 +52,8 @@ class Plan(NamedTuple):
 
 def tasks_of(command: Sequence[str], combinations: Sequence[dict[str, str]]) -> list[Task]:
     """Return the tasks, numbered from 1 in the order in which they are to start."""
+    from hpcwatch.sweep.template import filled
+
     return [
         Task(number, values, filled(command, values))
         for number, values in enumerate(combinations, 1)

@@ -12,8 +12,9 @@ from fnmatch import fnmatchcase
 from hpcwatch.errors import HpcwatchError
 from hpcwatch.runs_found import Found, Wanted, has_findings
 from hpcwatch.store import Run, RunDirectory
-from hpcwatch.sweep import engine, folders, gpus, lease, node, plan
-from hpcwatch.sweep.attempts import OUTPUTS, RUNS, STATES, Attempt, Attempts, is_done, verdict
+from hpcwatch.sweep import engine, folders, gpus, lease, node, plan, summary
+from hpcwatch.sweep.attempts import OUTPUTS, RUNS, STATES, Attempt, Attempts
+from hpcwatch.sweep.summary import Summary
 
 KIND = "sweep"
 _OURS = {
@@ -21,7 +22,7 @@ _OURS = {
     *(plan.PLAN_FILE, plan.TASKS_FILE, folders.DRIVER_FILE),
     *(node.ENVIRONMENT_FILE, node.HOSTS_FILE, gpus.TOLD_FILE),
     *(engine.JOBLOG_FILE, engine.LOGINS_FILE, engine.LOG_FILE, engine.LAUNCHER_FILE),
-    engine.PATIENT_FILE,
+    *(engine.PATIENT_FILE, summary.SUMMARY_FILE),
 }
 
 
@@ -30,24 +31,53 @@ class Sweep:
 
     def __init__(self, found: folders.Found) -> None:
         self.folder, self.plan = found
-        self.attempts = Attempts(self.folder).all()
-        known = [one for some in self.attempts.values() for one in some]
-        ended = [one.ended for one in known if one.ended is not None]
-        self.started_at_s = min((one.started.at_s for one in known), default=self.plan.made_at_s)
-        times = [one.at_s for one in ended] + [one.started.at_s for one in known]
-        self.last_s = max(times, default=self.plan.made_at_s)
-        counting = [verdict(some) for some in self.attempts.values() if is_done(some)]
-        ends = [one.ended for one in counting if one is not None and one.ended is not None]
-        self.good_count = sum(one.is_good for one in ends)
-        self.failed_count = len(ends) - self.good_count
-        cpu_s = [one.cpu_s for one in ended if one.cpu_s is not None]
-        self.cpu_s = sum(cpu_s) if cpu_s else None
+        self._summary = self._counted()
+
+    def _counted(self) -> Summary:
+        """Return what became of its tasks: as it was written down, or from their own files."""
+        known = summary.read(self.folder)
+        if known is not None:
+            return known
+        at_ns = summary.states_at_ns(self.folder)
+        made = summary.of_attempts(
+            Attempts(self.folder).all(), at_ns, summary.size_bytes(self.folder)
+        )
+        if folders.driver_of(self.folder) is None:
+            summary.write(self.folder, made)
+        return made
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sweep) and self.folder == other.folder
 
     def __hash__(self) -> int:
         return hash(self.folder)
+
+    @property
+    def started_at_s(self) -> float:
+        """When its first task began; of one without any when it was made."""
+        at_s = self._summary.started_at_s
+        return self.plan.made_at_s if at_s is None else at_s
+
+    @property
+    def last_s(self) -> float:
+        """When something happened in it for the last time."""
+        at_s = self._summary.last_at_s
+        return self.plan.made_at_s if at_s is None else at_s
+
+    @property
+    def good_count(self) -> int:
+        """How many tasks ended well."""
+        return self._summary.good_count
+
+    @property
+    def failed_count(self) -> int:
+        """How many tasks came to a bad end of their own."""
+        return self._summary.failed_count
+
+    @property
+    def cpu_s(self) -> float | None:
+        """The CPU time of all attempts that have ended."""
+        return self._summary.cpu_s
 
     @property
     def left_count(self) -> int:
@@ -71,18 +101,13 @@ class Sweep:
     @property
     def size_bytes(self) -> int:
         """What its files hold."""
-        total = 0
-        for folder, _, names in os.walk(self.folder):
-            for name in names:
-                with contextlib.suppress(OSError):
-                    total += os.lstat(os.path.join(folder, name)).st_size
-        return total
+        return self._summary.size_bytes
 
     def tasks(self) -> list[Task]:
         """Return the tasks' attempts that were recorded, in the order in which they started."""
         found = []
         files = Attempts(self.folder)
-        for some in self.attempts.values():
+        for some in files.all().values():
             for one in some:
                 path = files.run_folder(one.started.task, one.started.attempt)
                 directory = RunDirectory(path)
@@ -96,7 +121,7 @@ class Sweep:
         if driver is not None:
             return f"it is running on {driver}"
         files = Attempts(self.folder)
-        for number, some in self.attempts.items():
+        for number, some in files.all().items():
             if some[-1].ended is None:
                 with contextlib.suppress(OSError):
                     if lease.age_s(files, some[-1].started) < self.plan.lease_s:
@@ -137,6 +162,11 @@ def called(which: str) -> Sweep | None:
         if matches:
             return Sweep(matches[-1])
     return None
+
+
+def summarize(found: folders.Found) -> None:
+    """Write down what became of a sweep that is over."""
+    Sweep(found)
 
 
 def select(sweeps: Iterable[Sweep], wanted: Wanted) -> list[Sweep]:

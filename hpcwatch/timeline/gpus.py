@@ -6,6 +6,7 @@ from collections.abc import Container
 
 from hpcwatch.probe.schema import Gpu, Sample
 from hpcwatch.timeline.columns import NAN, Column, same
+from hpcwatch.timeline.gauges import GaugeColumns, Gauges
 
 _GPU_GAUGES = (
     "util_zero_pct",
@@ -33,8 +34,11 @@ class GpuTimeline:
                 column.append(NAN, NAN, NAN)
         of = f"gpu.{gpu.uuid}"
         self._util_key, self._util_max_key = f"{of}.util_pct", f"{of}.util_max_pct"
-        self._gauges = [(name, f"{of}.{name}", self.columns[name]) for name in _GPU_GAUGES]
-        """Gauge, what a window calls it, and its column."""
+        self._gauges = GaugeColumns(
+            [self.columns[name] for name in _GPU_GAUGES],
+            [Gpu._fields.index(name) for name in _GPU_GAUGES],
+            [f"{of}.{name}" for name in _GPU_GAUGES],
+        )
         self.last = gpu
         self._counter_j: tuple[float, float] | None = None
         self.memory_peak_bytes: int | None = None
@@ -65,22 +69,14 @@ class GpuTimeline:
     def append(self, gpu: Gpu, sample: Sample, own: Container[int], span_s: float) -> None:
         """Add a reading that stands for ``span_s``; ``own`` are the pids of the job's processes."""
         self.last = gpu
-        self.clocks_held_by.update(dict.fromkeys(gpu.clocks_held_by or ()))
+        if gpu.clocks_held_by:
+            self.clocks_held_by.update(dict.fromkeys(gpu.clocks_held_by))
         if gpu.energy_j is not None:
             first_j = gpu.energy_j if self._counter_j is None else self._counter_j[0]
             self._counter_j = first_j, gpu.energy_j
         gauges = sample.window.gauges if sample.window else {}
-        low, mean, high = gauges.get(self._util_key) or same(gpu.util_pct)
-        if gpu.util_max_pct is not None:
-            _, _, most = gauges.get(self._util_max_key) or same(gpu.util_max_pct)
-            high = max(high, most)
-        self.columns["util_pct"].append(low, mean, high)
-        for name, key, column in self._gauges:
-            known = gauges.get(key) if gauges else None
-            if known is None:
-                column.add(getattr(gpu, name))
-            else:
-                column.append(*known)
+        self._append_util(gpu, gauges)
+        self._gauges.append(gpu, gauges)
         power_w = self.columns["power_w"].mean[-1]
         if power_w == power_w:
             self._integrated_j = (self._integrated_j or 0.0) + power_w * span_s
@@ -92,6 +88,13 @@ class GpuTimeline:
         foreign, unlisted = _not_held(gpu, own)
         self.columns["foreign_bytes"].add(foreign)
         self.columns["unlisted_bytes"].add(unlisted)
+
+    def _append_util(self, gpu: Gpu, gauges: Gauges) -> None:
+        low, mean, high = gauges.get(self._util_key) or same(gpu.util_pct)
+        if gpu.util_max_pct is not None:
+            _, _, most = gauges.get(self._util_max_key) or same(gpu.util_max_pct)
+            high = max(high, most)
+        self.columns["util_pct"].append(low, mean, high)
 
     def _held(self, gpu: Gpu, own: Container[int]) -> int | None:
         """Memory that the job's processes hold; None if the driver does not say."""
@@ -119,15 +122,18 @@ def _not_held(gpu: Gpu, own: Container[int]) -> tuple[int | None, int | None]:
 
     Whose a process is must be known: in a container a driver may give pids that are not ours.
     """
-    if gpu.processes is None or any(one.memory_bytes is None for one in gpu.processes):
+    if gpu.processes is None:
         return None, None
-    own_uids = {one.uid for one in gpu.processes if one.pid in own}
-    foreign = sum(
-        one.memory_bytes or 0
-        for one in gpu.processes
-        if one.pid not in own and one.uid is not None and one.uid not in own_uids
-    )
+    listed, own_uids, others = 0, set(), []
+    for one in gpu.processes:
+        if one.memory_bytes is None:
+            return None, None
+        listed += one.memory_bytes
+        if one.pid in own:
+            own_uids.add(one.uid)
+        elif one.uid is not None:
+            others.append((one.uid, one.memory_bytes))
+    foreign = sum([size for uid, size in others if uid not in own_uids]) if others else 0
     if gpu.memory_used_bytes is None:
         return foreign, None
-    listed = sum(one.memory_bytes or 0 for one in gpu.processes)
     return foreign, max(gpu.memory_used_bytes - listed, 0)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import string
-import textwrap
 import time
 from collections.abc import Callable, Sequence
 
@@ -19,7 +17,7 @@ from hpcwatch.units import (
     three_digits,
 )
 from hpcwatch.views.steps import value_text
-from hpcwatch.views.text import SIGNS, Line, Span, clean, cut, fit, line_width
+from hpcwatch.views.text import SIGNS, Line, Span, clean, cut, fit, line_width, wrapped
 
 _TITLES = {
     "wall_s": "time",
@@ -44,9 +42,9 @@ _TITLES = {
 _JOULES_PER_KWH = 3.6e6
 _GAP = "  "
 _LEAST_COLUMNS, _INDENT = 64, 4
-_UNIT = re.compile(r"(?<=\d) (?=(?:%|s|min|h|d|[KMGT]?i?B)(?!\w))")
 _LABEL_COLUMNS, _NAME_COLUMNS = 24, 20
 _TINY = "<0.01"
+_LEAST_PCT = 0.05  # less would be written as nothing
 
 
 def lines(compared: Comparison, width: int, rates: Rates | None = None) -> list[Line]:
@@ -145,7 +143,9 @@ def _change(change: Change | None, text: _Format, is_whole: bool) -> Line:
         return [Span("same", "dim")]
     sign = "+" if change.absolute > 0 else "-"
     absolute = sign + text(abs(change.absolute))
-    pct = "" if change.pct is None else f"{sign}{format_pct(abs(change.pct))}"
+    pct = ""
+    if change.pct is not None and abs(change.pct) >= _LEAST_PCT:
+        pct = f"{sign}{format_pct(abs(change.pct))}"
     if text is format_pct:  # the share of a share says nothing
         absolute, pct = f"{sign}{three_digits(abs(change.absolute))} points", ""
     shown = f"{absolute} ({pct})" if pct and is_whole and _TINY not in absolute else pct or absolute
@@ -173,8 +173,16 @@ def _laid(rows: Sequence[Sequence[Line]]) -> list[Line]:
             is_left = place == 0 or (place > 1 and place % 2 == 1)
             line += [*cell, padding] if is_left else [padding, *cell]
             line.append(Span(_GAP))
-        made.append(line)
+        made.append(_trimmed(line))
     return made
+
+
+def _trimmed(line: Line) -> list[Span]:
+    """Return a line without blanks at its end, which would be cut as if they said something."""
+    kept = list(line)
+    while kept and not kept[-1].text.rstrip():
+        kept.pop()
+    return [*kept[:-1], kept[-1]._replace(text=kept[-1].text.rstrip())] if kept else kept
 
 
 def _differences(compared: Comparison, width: int) -> list[Line]:
@@ -197,11 +205,9 @@ def _differences(compared: Comparison, width: int) -> list[Line]:
 def _wrapped(title: str, text: str, width: int) -> list[Line]:
     """Return a title, and beside it, or below where that is narrow, a text on several lines."""
     if width < _LEAST_COLUMNS:
-        rows = textwrap.wrap(text, max(width - _INDENT, 10))
+        rows = wrapped(text, max(width - _INDENT, 10))
         return [[Span(title, "dim")], *([Span(" " * _INDENT + row)] for row in rows)]
-    kept = _UNIT.sub("\xa0", text)  # a number stays beside its unit
-    wrapped = textwrap.wrap(kept, max(width - _LABEL_COLUMNS - len(_GAP), 20))
-    rows = [row.replace("\xa0", " ") for row in wrapped]
+    rows = wrapped(text, max(width - _LABEL_COLUMNS - len(_GAP), 20))
     labels = [title, *([""] * (len(rows) - 1))]
     return [
         [Span(f"{label:{_LABEL_COLUMNS}}", "dim"), Span(f"{_GAP}{row}")]

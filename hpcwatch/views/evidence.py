@@ -19,8 +19,14 @@ def label(name: str) -> str:
     """Return a field's name as words, without its unit; of cores the word is needed."""
     for suffix in UNITS:
         if name.endswith(suffix) and suffix != "_cores":
-            return name.removesuffix(suffix).replace("_", " ")
-    return name.replace("_", " ")
+            words = _words(name.removesuffix(suffix))
+            head, space, last = words.rpartition(" ")
+            return f"{head}{space}{_MANY.get(last, last)}" if suffix == "_count" else words
+    return _words(name)
+
+
+def _words(name: str) -> str:
+    return " ".join(_SPELT.get(word, word) for word in name.split("_"))
 
 
 def value(name: str, figure: float | int | str) -> str:
@@ -46,3 +52,13 @@ _FORMS: Mapping[str, Callable[[float], str]] = {
     "cores": format_cores,
 }
 """Unit -> how a figure of it is written; others by their name."""
+
+_MANY = {"process": "processes", "kill": "kills"}
+"""What a count is of -> its plural; most fields have it in their name."""
+
+_SPELT = {
+    **{word: word.upper() for word in ("gpu", "cpu", "oom", "sm", "uuid", "nvml")},
+    "util": "utilisation",
+    "io": "I/O",
+}
+"""Parts of a field's name -> how a person writes them."""

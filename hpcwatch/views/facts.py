@@ -17,7 +17,7 @@ from hpcwatch.units import format_bytes, format_pct, format_seconds, three_digit
 from hpcwatch.views.cost_words import cost
 from hpcwatch.views.evidence import label, value
 from hpcwatch.views.tables import cpu_time
-from hpcwatch.views.terminal import LIMITS
+from hpcwatch.views.used_rows import LIMITS
 
 _MOST = 20  # gaps and errors named one by one
 
@@ -43,8 +43,10 @@ def totals(report: Report) -> list[tuple[str, str]]:
 
 
 def evidence(finding: Finding) -> str:
-    """The numbers a finding rests on: ``util 0 %, held 10.7 GiB``."""
-    return ", ".join(f"{label(name)} {value(name, one)}" for name, one in finding.evidence.items())
+    """The numbers a finding rests on: ``utilisation mean 0 %, held 10.7 GiB``."""
+    # The title names the device.
+    shown = ((name, one) for name, one in finding.evidence.items() if name != "gpu_index")
+    return ", ".join(f"{label(name)} {value(name, one)}" for name, one in shown)
 
 
 def measured(report: Report) -> list[str]:

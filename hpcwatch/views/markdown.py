@@ -18,6 +18,7 @@ from hpcwatch.views.verdict import verdict
 _SPARK = 40
 _LINES = 8  # of one plot, each with its sparkline; more are only summed up
 _ROWS = 64  # of nodes or GPUs
+_EVENTS = 20  # nothing folds them here
 
 
 def text(report: Report, earlier: Sequence[EarlierRun] = ()) -> str:
@@ -121,7 +122,7 @@ def _nodes(report: Report) -> Iterator[str]:
 
 
 def _steps(report: Report) -> Iterator[str]:
-    found = (tables.phases(report), tables.results(report), tables.events(report))
+    found = (tables.phases(report), tables.results(report), tables.events(report, _EVENTS))
     if any(table.rows for table in found):
         yield "## Steps of the program"
         yield from (_table(table) for table in found if table.rows)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from hpcwatch.costs import price
 from hpcwatch.findings import ACCUSE_AFTER_S, Directive, Finding
+from hpcwatch.findings.header import clock, node_gpus_count, nodes_count
 from hpcwatch.report import Report
 from hpcwatch.units import format_bytes, format_pct, three_digits
 
 if TYPE_CHECKING:
     from hpcwatch.rightsize import Advice
+    from hpcwatch.schedulers.job import Job
 
 _LEAST_HOURS = 0.05  # less than that is not worth a word
 
@@ -27,6 +30,8 @@ class NextScript(NamedTuple):
     """Margins, what it is based on, or why nothing is suggested."""
     share: str = ""
     """What it saves at a glance: ``80 % of the core-hours``."""
+    asks: tuple[str, ...] = ()
+    """What to ask for where it changes, in words: ``4 cores``, ``1 GPU``."""
 
 
 def next_script(report: Report) -> NextScript:
@@ -42,8 +47,9 @@ def next_script(report: Report) -> NextScript:
             changes=list(advice.changes),
             lines=list(advice.lines),
             saves=[*_saves(advice), *_price(report)],
-            notes=[f"From {advice.based_on}: {advice.margins}."] if advice.margins else [],
+            notes=[*_margins(advice), *_own_lines(report.run.job)],
             share=_share(report, advice),
+            asks=tuple(_asks(report.run.job, advice.new)),
         )
     changes = [change for finding in report.findings for change in finding.directives]
     # Not of a run that just ended too early: nobody expects a suggestion from it.
@@ -61,9 +67,55 @@ def saves_sentence(script: NextScript) -> str:
 
 
 def own_changes(report: Report, finding: Finding) -> list[Directive]:
-    """Return the changes a finding asks for beyond those of the next script."""
-    told = next_script(report).changes
-    return [change for change in finding.directives if change not in told]
+    """Return the changes a finding asks for beyond those of the next script.
+
+    A line that a whole suggested header changes is told there only: it takes all findings
+    together, and one of them alone may ask for more of something else in the same line.
+    """
+    script = next_script(report)
+    told = {change.old for change in script.changes if script.lines and change.old}
+    return [
+        change
+        for change in finding.directives
+        if change not in script.changes and change.old not in told
+    ]
+
+
+def _margins(advice: Advice) -> list[str]:
+    return [f"From {advice.based_on}: {advice.margins}."] if advice.margins else []
+
+
+def _own_lines(job: Job | None) -> list[str]:
+    """Name what the header may lack because only the job's script knows it."""
+    if job is None:
+        return []
+    asked = (("memory", job.node_memory_bytes), ("walltime", job.walltime_s))
+    unknown = [name for name, value in asked if value is None]
+    if not unknown:
+        return []
+    return [f"Not known here, so keep your line if you have one: {', '.join(unknown)}."]
+
+
+def _asks(old: Job | None, new: Job | None) -> Iterator[str]:
+    if old is None or new is None:
+        return
+    nodes = nodes_count(new)
+    each = " a node" if nodes > 1 else ""
+    if nodes != nodes_count(old):
+        yield _count(nodes, "node")
+    if new.node_cores_count is not None and new.node_cores_count != old.node_cores_count:
+        yield _count(new.node_cores_count, "core") + each
+    gpus = node_gpus_count(new)
+    if gpus is not None and gpus != node_gpus_count(old):
+        yield (_count(gpus, "GPU") if gpus else "no GPU") + each
+    if new.node_memory_bytes != old.node_memory_bytes:
+        yield f"{format_bytes(new.node_memory_bytes)} of memory{each}"
+    if new.walltime_s is not None and new.walltime_s != old.walltime_s:
+        yield f"a walltime of {clock(new.walltime_s)}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' if number != 1 else ''}"
 
 
 def _saves(advice: Advice) -> list[str]:

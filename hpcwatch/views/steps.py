@@ -33,7 +33,9 @@ class PhaseRow(NamedTuple):
     spans: Sequence[tuple[float, float | None]]
     """When each began and ended, since the epoch; None if its end was never told."""
     total_s: float | None
-    """None if the end of one is not known."""
+    """Of those that ended; None if none did."""
+    open_count: int
+    """How many ends were never told."""
     cores_mean: float | None
     """Cores in use meanwhile, on all nodes; None where too little was seen."""
     errors_count: int
@@ -78,6 +80,14 @@ def step_lines(report: Report, label: int, width: int) -> list[Line]:
     return made
 
 
+def took_text(row: PhaseRow) -> str:
+    """Say how long phases took in all; what has not ended may have taken longer: ``≥ 3:12``."""
+    if row.total_s is None:
+        return "not ended"
+    took = format_seconds(row.total_s) if row.total_s < 60 else format_clock(row.total_s)
+    return f"≥ {took}" if row.open_count else took
+
+
 def phase_rows(found: Sequence[Phase], timeline: Timeline) -> list[PhaseRow]:
     """Return phases summed up by name and depth, in the order in which they first began."""
     groups: dict[tuple[int, str], list[Phase]] = {}
@@ -104,7 +114,8 @@ def _summed(group: list[Phase], timeline: Timeline) -> PhaseRow:
         times_count=len(group),
         started_at_s=group[0].started_at_s,
         spans=[(one.started_at_s, _end_s(one)) for one in group],
-        total_s=sum(known) if len(known) == len(group) else None,
+        total_s=sum(known) if known else None,
+        open_count=len(group) - len(known),
         cores_mean=core_s / seen_s * len(timeline.hosts) if is_seen else None,
         errors_count=sum(phase.error is not None for phase in group),
     )
@@ -125,7 +136,7 @@ def _phase_lines(rows: list[PhaseRow], started_at_s: float, wall_s: float) -> li
         name = f"{name} ×{row.times_count:,}" if row.times_count > 1 else name
         name = cut(name, _NAME_COLUMNS)
         start = format_clock(max(row.started_at_s - started_at_s, 0.0))
-        took = "not ended" if row.total_s is None else format_seconds(row.total_s)
+        took = took_text(row)
         text = f"{'':{_INDENT}}{name}{' ' * (_NAME_COLUMNS - width_of(name))}"
         line = [
             Span(f"{text}{start:>9}{took:>10}{format_cores(row.cores_mean):>7}  "),

@@ -26,6 +26,7 @@ def to_json(outcome: Outcome, findings: Sequence[Finding], goal: Goal | None) ->
         "parameters": outcome.parameters,
         "started_at": _iso(outcome.start_s) if outcome.bars else None,
         "wall_s": outcome.end_s - outcome.start_s,
+        "paused_s": outcome.paused_s,
         "slots": outcome.slots_count,
         "busy_pct": outcome.busy_pct,
         "tail_slot_s": outcome.tail_slot_s,

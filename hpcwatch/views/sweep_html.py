@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -16,16 +16,24 @@ from hpcwatch.findings import Finding
 from hpcwatch.sweep.best import Goal, best
 from hpcwatch.sweep.outcome import Outcome, Row
 from hpcwatch.units import UNKNOWN
-from hpcwatch.views import sweep_parallel, sweep_pictures, sweep_table
+from hpcwatch.views import sweep_failures, sweep_parallel, sweep_pictures, sweep_table
 from hpcwatch.views.html.markup import Markup, escaped, joined, section, tag
-from hpcwatch.views.sweep_words import duration, many, share, winner
+from hpcwatch.views.sweep_words import many, share, time_taken, winner
 
 _SCRIPT, _STYLE = "sweep.js", "sweep.css"
 _MOST_ROWS = 5000  # a page of more is no page; CSV has all
 
 
-def page(outcome: Outcome, findings: Sequence[Finding], goal: Goal | None) -> str:
-    """Return the whole page, ending in a newline."""
+def page(
+    outcome: Outcome,
+    findings: Sequence[Finding],
+    goal: Goal | None,
+    last_lines: Mapping[int, Sequence[str]] | None = None,
+) -> str:
+    """Return the whole page, ending in a newline.
+
+    ``last_lines`` are what tasks that failed wrote last.
+    """
     head = tag(
         "head",
         Markup('<meta charset="utf-8">\n'),
@@ -48,6 +56,7 @@ def page(outcome: Outcome, findings: Sequence[Finding], goal: Goal | None) -> st
             name="results",
         ),
         section("Which host ran what when", sweep_pictures.timeline(outcome), name="hosts"),
+        section("Failed", *sweep_failures.elements(outcome, last_lines or {}), name="failed"),
         section("Tasks", *_tasks(outcome, goal), name="tasks"),
         Markup(f"<script>{_asset(_SCRIPT)}</script>\n"),
     )
@@ -74,10 +83,12 @@ def _hash(name: str) -> str:
 
 def _summary(outcome: Outcome) -> str:
     good = sum(row.is_good for row in outcome.rows)
+    failed = len(sweep_table.failures(outcome))
+    how = f"ended well, {failed} failed," if failed else "ended well"
     return (
-        f"{good} of {many(len(outcome.rows), 'task')} ended well on"
+        f"{good} of {many(len(outcome.rows), 'task')} {how} on"
         f" {many(len(outcome.places), 'host')} with {many(outcome.slots_count, 'slot')} in"
-        f" {duration(outcome.end_s - outcome.start_s)}; the slots were busy"
+        f" {time_taken(outcome)}; the slots were busy"
         f" {share(outcome.busy_pct)} of the time."
     )
 

@@ -188,7 +188,10 @@ def _failures(live: Live) -> list[Line]:
     if len(failed) > _FAILURES:
         made.append([Span(f" {SIGNS['critical']} {len(failed)} tasks failed", "critical")])
     for number, one in failed[-_FAILURES:]:
-        tries = len(live.picture.attempts.get(number, []))
+        tries = sum(
+            some.ended is not None and some.ended.is_final and not some.ended.is_good
+            for some in live.picture.attempts.get(number, [])
+        )
         times = "" if tries == 1 else " twice" if tries == 2 else f" {tries} times"
         words = f" {SIGNS['critical']} task {number} failed{times} ({_reason(one)})"
         last = live.last_lines.get(number, "")
@@ -207,16 +210,15 @@ def _finding(finding: Finding) -> Line:
     return [Span(f" {SIGNS[word]} {clean(finding.title)}", style)]
 
 
-def line_of_end(picture: Picture, attempt: Attempt, last_line: str) -> str:
+def line_of_end(picture: Picture, attempt: Attempt, last_line: str, done_count: int) -> str:
     """Return the line that tells, where there is no terminal, of a task that has ended."""
     started, ended = attempt
     assert ended is not None
     from hpcwatch.views.sweep_words import value
 
-    done = len(picture.counting())
     results = " ".join(f"{clean(name)}={value(one)}" for name, one in ended.results.items())
     words = [
-        f"[{done}/{len(picture.tasks)}]",
+        f"[{done_count}/{len(picture.tasks)}]",
         clean(started.host),
         f"task {started.task}",
         combination(_parameters(picture, started.task)),

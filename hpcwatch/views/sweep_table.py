@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,12 +13,12 @@ from hpcwatch.sweep.best import Goal, best, is_number
 from hpcwatch.sweep.outcome import Outcome, Row
 from hpcwatch.units import UNKNOWN, format_bytes, format_pct, format_seconds
 from hpcwatch.views import sweep_chart
-from hpcwatch.views.sweep_words import device, duration, many, share, value, winner
+from hpcwatch.views.sweep_words import device, duration, many, share, time_taken, value, winner
 from hpcwatch.views.text import SIGNS, Line, Span, clean, cut, fit, line_width, width_of
 
 _MOST_ROWS = 200
 MOST_FAILURES = 5
-_LONGEST = 40
+_LONGEST, _LONGEST_COMMAND = 40, 100
 
 
 class Column:
@@ -29,10 +30,11 @@ class Column:
         words: list[str],
         is_number: bool,
         figures: Sequence[float | None] | None = None,
+        longest: int = _LONGEST,
     ) -> None:
         """Take the ``figures`` behind the words where they are not the words themselves."""
         self.title = cut(clean(title), _LONGEST)
-        self.words = [cut(word, _LONGEST) for word in words]
+        self.words = [cut(word, longest) for word in words]
         self.is_number = is_number
         if figures is None:
             figures = [_figure_of(word) if is_number else None for word in words]
@@ -52,14 +54,16 @@ def lines(
     sort: str | None,
     width: int,
     last_lines: Mapping[int, str] | None = None,
+    most_width: float = math.inf,
 ) -> list[Line]:
     """Return the whole text. Raises HpcwatchError if there is nothing to sort by.
 
-    ``last_lines`` are what tasks that failed wrote last.
+    ``last_lines`` are what tasks that failed wrote last. Where a line of the table would be wider
+    than ``most_width``, columns are left out.
     """
     rows = ordered(outcome, sort, goal)
     made: list[Line] = [_head(outcome), *_best(outcome, goal), []]
-    made += _table(outcome, rows[:_MOST_ROWS])
+    made += _table(outcome, rows[:_MOST_ROWS], goal, most_width)
     if len(rows) > _MOST_ROWS:
         words = f"… {many(len(rows) - _MOST_ROWS, 'more task')}: --format csv has all"
         made.append([Span(words, "dim")])
@@ -118,7 +122,7 @@ def _head(outcome: Outcome) -> Line:
     words = [f"{good} ended well"] + ([f"{bad} failed"] if bad else [])
     words += [f"{left} still to be done"] if left else []
     hosts = many(len(outcome.places), "host")
-    took = duration(outcome.end_s - outcome.start_s)
+    took = time_taken(outcome)
     return [
         Span(clean(outcome.name), "head"),
         Span(f" · {many(len(outcome.rows), 'task')} on {hosts}, "),
@@ -138,14 +142,37 @@ def _best(outcome: Outcome, goal: Goal | None) -> list[Line]:
     return [[Span(winner(top, goal), "bold")]]
 
 
-def _table(outcome: Outcome, rows: Sequence[Row]) -> list[Line]:
-    shown = columns(outcome, rows)
+def _table(
+    outcome: Outcome, rows: Sequence[Row], goal: Goal | None, most_width: float
+) -> list[Line]:
+    every = columns(outcome, rows)
+    shown = _fitting(every, outcome, goal, most_width)
     made: list[Line] = [[Span("  ".join(one.padded(one.title) for one in shown).rstrip(), "dim")]]
     for index, row in enumerate(rows):
         text = "  ".join(one.padded(one.words[index]) for one in shown).rstrip()
         undone = "dim" if row.how in UNDONE else "critical"
         made.append([Span(text, "" if row.is_good else undone)])
+    left_out = ", ".join(one.title for one in every if one not in shown)
+    if left_out:
+        made.append([Span(f"no room for: {left_out} (--format csv has all)", "dim")])
     return made
+
+
+def _fitting(
+    every: Sequence[Column], outcome: Outcome, goal: Goal | None, most_width: float
+) -> list[Column]:
+    """Leave out columns, what matters least first, until a line fits."""
+    shown = list(every)
+    results = {name for row in outcome.rows for name in row.results}
+    if goal is not None:
+        results.discard(goal.name)
+    least = ["host"] if len(outcome.places) == 1 else []
+    least += ["cores", "memory", *reversed([one.title for one in every if one.title in results])]
+    for title in least:
+        if sum(one.width + 2 for one in shown) - 2 <= most_width:
+            break
+        shown = [one for one in shown if one.title != title]
+    return shown
 
 
 def columns(outcome: Outcome, rows: Sequence[Row]) -> list[Column]:
@@ -173,13 +200,15 @@ def columns(outcome: Outcome, rows: Sequence[Row]) -> list[Column]:
     made.append(Column("host", [clean(row.host or UNKNOWN) for row in rows], False))
     if any(row.device is not None for row in rows):
         made.append(Column("on GPU", [device(row.device) for row in rows], False))
-    made.append(Column("ended", [_how(row) for row in rows], False))
+    made.append(Column("ended", [how(row) for row in rows], False))
     if any(row.command for row in rows):
-        made.append(Column("command", [clean(row.command) for row in rows], False))
+        words = [clean(row.command) for row in rows]  # what differs stands at its end
+        made.append(Column("command", words, False, longest=_LONGEST_COMMAND))
     return made
 
 
-def _how(row: Row) -> str:
+def how(row: Row) -> str:
+    """Return how a task ended: ``exit 1``, ``ok (try 2)``."""
     return row.how + (f" (try {row.attempts_count})" if row.attempts_count > 1 else "")
 
 
@@ -209,7 +238,7 @@ def _failures(outcome: Outcome, last_lines: Mapping[int, str], width: int) -> li
     failed = failures(outcome)
     made: list[Line] = []
     for row in failed[:MOST_FAILURES]:
-        words = f"{SIGNS['critical']} task {row.number} failed ({_how(row)})"
+        words = f"{SIGNS['critical']} task {row.number} failed ({how(row)})"
         last = row.trouble or last_lines.get(row.number, "")
         made.append(fit([Span(words, "critical"), Span(f": {clean(last)}" if last else "")], width))
     if len(failed) > MOST_FAILURES:
@@ -227,7 +256,7 @@ def _cost(outcome: Outcome) -> list[str]:
     made = [words + "."]
     balance = outcome.balance
     if balance is not None and outcome.slots_count > 1:
-        took = duration(outcome.end_s - outcome.start_s)
+        took = duration(outcome.ran_s)
         text = f"The same tasks dealt out beforehand: {duration(balance.dealt_s)}; as they came"
         text += f": {took}; longest first: {duration(balance.longest_first_s)}."
         made.append(text)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpcwatch.sweep.best import Goal
+from hpcwatch.sweep.outcome import Outcome
 from hpcwatch.units import UNKNOWN, format_clock, format_seconds, three_digits
 from hpcwatch.views.text import clean
 
@@ -55,3 +56,9 @@ def duration(seconds: float | None) -> str:
     """Return ``6:10``, below a minute ``4.2 s``."""
     is_short = seconds is not None and seconds < 60
     return format_seconds(seconds) if is_short else format_clock(seconds)
+
+
+def time_taken(outcome: Outcome) -> str:
+    """Return how long a sweep took: ``1:08:00``, ``1:08:00, paused for 7:30:00``."""
+    paused = f", paused for {duration(outcome.paused_s)}" if outcome.paused_s else ""
+    return duration(outcome.ran_s) + paused

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from hpcwatch.earlier import EarlierRun
@@ -15,6 +15,7 @@ from hpcwatch.events import PHASE_BEGIN, PHASE_END
 from hpcwatch.report import GpuSummary, Report
 from hpcwatch.steps import phases as found_phases
 from hpcwatch.steps import results as found_results
+from hpcwatch.store import Event
 from hpcwatch.units import (
     UNKNOWN,
     format_bytes,
@@ -26,10 +27,12 @@ from hpcwatch.units import (
     format_seconds,
     three_digits,
 )
-from hpcwatch.views.steps import phase_rows, value_text
+from hpcwatch.views.steps import PhaseRow, phase_rows, took_text, value_text
 
 _MOST_EVENTS = 100
 FEW_GPUS = 8  # so many are told one by one, more are summed up
+NO_USE = ("did nothing", "was never opened")
+"""What became of a device that lay idle all the time."""
 
 
 class Table(NamedTuple):
@@ -97,9 +100,7 @@ def _gpu(report: Report, gpu: GpuSummary) -> tuple[str, ...]:
     where = f" on {gpu.host}" if len(report.timeline.hosts) > 1 else ""
     facts = [format_pct(gpu.util_max_pct)]
     if gpu.memory_peak_bytes is not None:
-        facts.append(
-            f"{format_bytes(gpu.memory_peak_bytes)} of {format_bytes(gpu.memory_total_bytes)}"
-        )
+        facts.append(f"{format_of_bytes(gpu.memory_peak_bytes, gpu.memory_total_bytes)} of memory")
     if gpu.energy_j is not None:
         facts.append(f"{format_energy(gpu.energy_j)} in all")
     return f"{gpu.label}{where}", gpu.name, busy(gpu), ", ".join(facts)
@@ -110,7 +111,7 @@ def busy(gpu: GpuSummary) -> str:
     if gpu.util_mean_pct is None and gpu.sm_active_mean_pct is not None:
         return f"{UNKNOWN}; multiprocessors {format_pct(gpu.sm_active_mean_pct)}"
     said = format_pct(gpu.util_mean_pct)
-    return f"{said}, {gpu.use}" if gpu.use in ("did nothing", "was never opened") else said
+    return f"{said}, {gpu.use}" if gpu.use in NO_USE else said
 
 
 def all_gpus(gpus: list[GpuSummary]) -> tuple[str, ...]:
@@ -190,14 +191,21 @@ def phases(report: Report) -> Table:
             "› " * min(row.depth, 4)
             + row.name
             + (f" ×{row.times_count:,}" if row.times_count > 1 else ""),
-            f"{row.errors_count:,} failed" if row.errors_count else "",
+            ", ".join(_counted(row)),
             format_clock(max(row.started_at_s - report.run.started_at_s, 0.0)),
-            "not ended" if row.total_s is None else format_seconds(row.total_s),
+            took_text(row),
             format_cores(row.cores_mean),
         )
         for row in phase_rows(found_phases(report.events), report.timeline)[:_MOST_EVENTS]
     ]
     return Table(("phase", "", "from", "took", "cores (mean)"), rows, 2)
+
+
+def _counted(row: PhaseRow) -> Iterator[str]:
+    if row.errors_count:
+        yield f"{row.errors_count:,} failed"
+    if row.open_count and row.total_s is not None:
+        yield f"{row.open_count:,} not ended"
 
 
 def results(report: Report) -> Table:
@@ -206,21 +214,25 @@ def results(report: Report) -> Table:
     return Table(("result", "last told"), [(name, value_text(of)) for name, of in found.items()], 1)
 
 
-def events(report: Report) -> Table:
-    """The program's steps and what else was marked, with the time since the start; no phases."""
+def events(report: Report, most_count: int = _MOST_EVENTS) -> Table:
+    """The program's steps and what else was marked, with the time since the start; no phases.
+
+    Of more than ``most_count`` the first and the last: how it began, and how far it came.
+    """
     told = [event for event in report.events if event.name not in (PHASE_BEGIN, PHASE_END)]
-    rows = [
-        (
-            format_clock(max(event.at_s - report.run.started_at_s, 0.0)),
-            event.name,
-            ", ".join(f"{name} {value_text(value)}" for name, value in event.fields.items()),
-        )
-        for event in told[:_MOST_EVENTS]
-    ]
-    more = len(told) - len(rows)
-    if more:
+    more = len(told) - most_count
+    first_count = len(told) if more <= 0 else most_count - most_count // 2
+    rows = [_event(report, event) for event in told[:first_count]]
+    if more > 0:
         rows.append(("…", f"{more:,} more", ""))
+        rows += [_event(report, event) for event in told[first_count + more :]]
     return Table(("after", "event", "what"), rows, 3)
+
+
+def _event(report: Report, event: Event) -> tuple[str, str, str]:
+    after = format_clock(max(event.at_s - report.run.started_at_s, 0.0))
+    values = ", ".join(f"{name} {value_text(value)}" for name, value in event.fields.items())
+    return after, event.name, values
 
 
 def earlier(runs: list[EarlierRun]) -> Table:

@@ -113,6 +113,19 @@ def line_width(line: Line) -> int:
     return sum([width_of(span.text) for span in line])
 
 
+# A number and its unit, and a device and its number: apart they are hard to read.
+_UNITS = "%|s|min|h|d|W|°C|k?Wh|(?:core|GPU)-hours|cores?|[KMGT]?i?B"
+_TOGETHER = re.compile(rf"(?<=\d) (?=(?:{_UNITS})(?!\w))|(?<=\bGPU) (?=\d)")
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return clean text in rows of a width; a number stays beside its unit, an option whole."""
+    import textwrap
+
+    rows = textwrap.wrap(_TOGETHER.sub("\xa0", text), width, break_on_hyphens=False)
+    return [row.replace("\xa0", " ") for row in rows]
+
+
 def render(line: Line, coloured: bool) -> str:
     """Return the line as text, with SGR sequences if ``coloured``."""
     if not coloured:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hpcwatch.findings import Severity
 from hpcwatch.findings.together import together
-from hpcwatch.report import Report
+from hpcwatch.report import GpuSummary, Report
 from hpcwatch.schedulers.hosts import fold_hosts
 from hpcwatch.units import (
     format_bytes,
-    format_clock,
     format_cores,
     format_of_bytes,
     format_pct,
     format_seconds,
 )
+from hpcwatch.views.ending import ending, took
 from hpcwatch.views.next_script import next_script
-from hpcwatch.views.terminal import ending
+from hpcwatch.views.tables import NO_USE
 
 _SHORT_S = 300.0  # findings.md: nothing is said to be wasted before that
 
@@ -26,16 +28,11 @@ def verdict(report: Report) -> list[str]:
     Foreign names in them are not yet cleaned.
     """
     said = [_used(report), _wrong(report)]
-    saves = next_script(report).saves
-    if saves:
-        said.append(f"The next job script below saves {_listed(saves)} a run.")
+    script = next_script(report)
+    if script.asks:
+        saves = f": that saves {_listed(script.saves)} a run" if script.saves else ""
+        said.append(f"Next time ask for {_listed(script.asks)}{saves}.")
     return said
-
-
-def took(report: Report) -> str:
-    """Say how long it ran: ``2:41:07``, below a minute ``9.05 s``."""
-    wall_s = report.summary.wall_s
-    return format_seconds(wall_s) if wall_s < 60 else format_clock(wall_s)
 
 
 def _used(report: Report) -> str:
@@ -49,12 +46,22 @@ def _used(report: Report) -> str:
         peak, limit = summary.memory_peak_bytes, summary.memory_limit_bytes
         of = format_bytes(peak) if limit is None else format_of_bytes(peak, limit)
         used.append(f"{of} of memory at its peak")
-    known = [gpu.util_mean_pct for gpu in summary.gpus if gpu.util_mean_pct is not None]
-    if known:
-        mean = format_pct(sum(known) / len(known))
-        used.append(f"{len(known)} GPU{'s' if len(known) > 1 else ''} {mean} of the time")
+    used += _gpus(summary.gpus)
     said = f"{how[:1].upper()}{how[1:]} after {took(report)}"
     return f"{said}; it used {_listed(used)}." if used else f"{said}."
+
+
+def _gpus(gpus: list[GpuSummary]) -> list[str]:
+    """Say how many devices worked, and how much: a mean over idle ones would hide them."""
+    known = [(gpu, gpu.util_mean_pct) for gpu in gpus if gpu.util_mean_pct is not None]
+    if not known:
+        return []
+    busy = [mean_pct for gpu, mean_pct in known if gpu.use not in NO_USE]
+    count = f"{len(known):,} GPU{'s' if len(known) > 1 else ''}"
+    if not busy:
+        return [f"none of its {count}" if len(known) > 1 else "not its GPU"]
+    count = count if len(busy) == len(known) else f"{len(busy):,} of {count}"
+    return [f"{count} {format_pct(sum(busy) / len(busy))} of the time"]
 
 
 def _wrong(report: Report) -> str:
@@ -64,6 +71,8 @@ def _wrong(report: Report) -> str:
             return f"No findings; in less than {format_seconds(_SHORT_S)} little can be judged."
         if next_script(report).changes:
             return "No findings, but less would have done."
+        if report.advice is not None and report.advice.refused is not None:
+            return "No findings; whether less would have done is not known."
         return "No findings: nothing to change."
     worst, hosts = grouped[0]
     word = {Severity.CRITICAL: "Critical", Severity.WARNING: "Warning"}.get(worst.severity, "Note")
@@ -76,6 +85,6 @@ def _wrong(report: Report) -> str:
     return said + "."
 
 
-def _listed(words: list[str]) -> str:
+def _listed(words: Sequence[str]) -> str:
     """Join words as a sentence does: ``a, b and c``."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

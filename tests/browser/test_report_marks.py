@@ -126,6 +126,13 @@ def test_a_pointer_is_told_what_it_is_on_and_every_plot_shows_it(
     assert shadows(chromium) == []
 
 
+def test_phases_that_find_no_room_are_counted(chromium: Chromium, tmp_path: Path) -> None:
+    path = tmp_path / "parallel.html"
+    path.write_text(html.page(program.parallel(9)), "utf-8")
+    chromium.open(path)
+    assert "3 more phases found no room here" in told(chromium)
+
+
 def test_a_click_zooms_to_a_phase_and_a_double_click_back(
     chromium: Chromium, training: Path
 ) -> None:

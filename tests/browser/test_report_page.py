@@ -12,6 +12,7 @@ import report_scenes as scenes
 from chromium import Chromium
 from harness import wait_until
 
+from hpcwatch.findings import Finding, Severity
 from hpcwatch.views import html
 
 pytest_plugins = ("browser_fixtures",)
@@ -200,6 +201,33 @@ def test_a_finding_is_marked_and_shown(chromium: Chromium, large: Path) -> None:
     assert _mark_pixels(chromium, "gpu-util") == 0
 
 
+# How opaque the middle of a plot is painted, from 0 to 255: below the findings' bars and names.
+TINT = """
+(() => {
+  const canvas = document.querySelector(".plot[data-plot='gpu-util'] canvas");
+  const [left, top] = [canvas.width / 2 + 7, canvas.height - 150];
+  const { data } = canvas.getContext("2d").getImageData(left, top, 1, 110);
+  const alphas = [...data].filter((_, at) => at % 4 === 3).sort((a, b) => a - b);
+  return alphas[Math.floor(alphas.length / 2)];
+})()
+"""
+
+
+def test_many_findings_of_one_time_hide_no_line(chromium: Chromium, tmp_path: Path) -> None:
+    report = scenes.many_nodes(nodes=1, gpus=1, hours=0.5)
+    many = [
+        Finding(
+            *(f"gpu-{number}", Severity.WARNING, "gpu001", "GPU 0", scenes.START_S, 1800.0),
+            *("too little", {}, "advice"),
+        )
+        for number in range(30)
+    ]
+    page = tmp_path / "many.html"
+    page.write_text(html.page(report._replace(findings=many)), "utf-8")
+    chromium.open(page)
+    assert 0 < chromium.run(TINT) < 60
+
+
 def _mark_pixels(chromium: Chromium, plot: str) -> int:
     """How many pixels of a plot have the colour of a critical finding."""
     canvas = json.dumps(f".plot[data-plot='{plot}'] canvas")
@@ -269,6 +297,38 @@ def test_print_is_light_and_of_the_papers_width(chromium: Chromium, recorded: Pa
     assert chromium.run("document.documentElement.dataset.theme") == "dark"
     assert min(painted(chromium, ".plot canvas")) > 1000
     assert chromium.complaints() == []
+
+
+IN_PRINT = """
+({
+  open: document.querySelectorAll("details[open]").length,
+  numbers: document.querySelector("details td").getBoundingClientRect().height,
+  wide: [...document.querySelectorAll("table")].map((one) => one.getBoundingClientRect().right),
+  body: document.body.getBoundingClientRect().right,
+})
+"""
+
+
+def test_paper_shows_what_is_folded_and_no_table_leaves_it(
+    chromium: Chromium, tmp_path: Path
+) -> None:
+    page = tmp_path / "wide.html"
+    report = scenes.many_nodes(nodes=2, gpus=2, hours=0.1)
+    held = ["application clocks", "hardware slow-down"]
+    gpus = [one._replace(clocks_held_by=held, energy_j=4e5) for one in report.summary.gpus]
+    wide = report._replace(summary=report.summary._replace(gpus=gpus))
+    page.write_text(html.page(wide), "utf-8")
+    chromium.open(page, width=794)
+    assert chromium.run("document.querySelectorAll('details[open]').length") == 0
+    chromium.ask("Emulation.setEmulatedMedia", media="print")
+    chromium.run("dispatchEvent(new Event('beforeprint'))")
+    printed = chromium.run(IN_PRINT)
+    assert printed["open"] > 0
+    assert printed["numbers"] > 5
+    assert max(printed["wide"]) <= printed["body"] + 1
+    chromium.run("dispatchEvent(new Event('afterprint'))")
+    chromium.ask("Emulation.setEmulatedMedia", media="")
+    assert chromium.run("document.querySelectorAll('details[open]').length") == 0
 
 
 def test_the_data_can_be_saved(chromium: Chromium, recorded: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,14 @@ def course() -> Outcome:
     return of_rows(rows, ["layers", "rate", "kind", "same"])
 
 
-def write(path: Path, made: Outcome, goal: Goal | None = GOAL, *findings: Finding) -> Path:
-    path.write_text(sweep_html.page(made, findings, goal), "utf-8")
+def write(
+    path: Path,
+    made: Outcome,
+    goal: Goal | None = GOAL,
+    *findings: Finding,
+    last_lines: Mapping[int, Sequence[str]] | None = None,
+) -> Path:
+    path.write_text(sweep_html.page(made, findings, goal, last_lines), "utf-8")
     return path
 
 
@@ -214,7 +221,7 @@ def test_foreign_names_and_values_do_nothing(chromium: Chromium, tmp_path: Path)
     rows.append(Row(4, {"p": EVIL, EVIL: "1"}, EVIL, False, host=EVIL, device=EVIL))
     told = Finding("r", Severity.WARNING, EVIL, "sweep", 0.0, 1.0, EVIL, {}, EVIL)
     made = of_rows(rows, ["p", EVIL], EVIL)
-    path = write(tmp_path / "evil.html", made, Goal(EVIL, False), told)
+    path = write(tmp_path / "evil.html", made, Goal(EVIL, False), told, last_lines={4: [EVIL]})
     chromium.open(path)
     assert chromium.complaints() == []
     assert chromium.requests() == [path.as_uri()]
@@ -227,6 +234,38 @@ def test_foreign_names_and_values_do_nothing(chromium: Chromium, tmp_path: Path)
         chromium.run(f"document.querySelectorAll('#tasks thead button')[{place}].click()")
     assert chromium.complaints() == []
     assert chromium.run("document.querySelectorAll('img').length") == 0
+
+
+def test_failed_tasks_show_what_they_wrote_last(chromium: Chromium, tmp_path: Path) -> None:
+    """The first ones open, the others at a click; the best task's lines are nowhere."""
+    good, *_ = course().rows
+    bad = [
+        good._replace(number=number, how="exit 2", is_good=False, parameters={"n": str(number)})
+        for number in range(2, 60)
+    ]
+    bad[1] = bad[1]._replace(trouble="no such command", how="not started")
+    undone = good._replace(number=60, how="stopped", is_good=False)
+    wrote = {number: [f"  first {number}", "", "last <b>é\x1b[0m"] for number in range(1, 61)}
+    del wrote[5]
+    made = of_rows([good, *bad, undone], ["n"])
+    chromium.open(write(tmp_path / "failed.html", made, last_lines=wrote))
+    assert chromium.complaints() == []
+    every = "[...document.querySelectorAll('#failed details')]"
+    assert chromium.run(f"{every}.map((one) => one.open)") == [True] * 3 + [False] * 46
+    assert chromium.run(f"{every}[0].querySelector('summary').textContent").startswith(
+        "task 2 n=2: exit 2 on qb001"
+    )
+    texts = chromium.run("[...document.querySelectorAll('#failed pre')].map((p) => p.innerText)")
+    assert texts[0] == "  first 2\n\nlast <b>é\\x1b[0m\n"
+    assert texts[1].startswith("no such command\n")
+    text = chromium.run("document.getElementById('failed').textContent")
+    assert "task 5 n=5: exit 2 on qb001 It wrote nothing that is known." in text
+    assert "first 1\n" not in text
+    assert "first 60" not in text
+    assert "8 more tasks failed." in text
+    assert chromium.run(f"{every}[3].querySelector('pre').checkVisibility()") is False
+    chromium.run(f"{every}[3].querySelector('summary').click()")
+    assert chromium.run(f"{every}[3].querySelector('pre').checkVisibility()") is True
 
 
 def test_of_many_tasks_some_lines_are_drawn_the_best_among_them(

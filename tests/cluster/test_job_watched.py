@@ -227,6 +227,34 @@ def test_run_inside_a_job_reads_all_of_its_nodes(slurm: Cluster, submit: Submit)
     assert [node["host"] for node in report["nodes"]] == ["qb001"]
 
 
+TELLS = """
+import time, hpcwatch
+with hpcwatch.phase("train"):
+    for epoch in range(1, 600):
+        time.sleep(0.5)
+        hpcwatch.log(epoch=epoch, epochs=600)
+"""
+
+
+def test_what_the_program_in_a_job_tells_is_seen_on_the_login_host(
+    slurm: Cluster, submit: Submit
+) -> None:
+    program = "/home/alice/work/tells.py"
+    slurm.run(["tee", program], input=TELLS)
+    job = submit(f"hpcwatch run --name tells -- python3 {program}", *ON_TWO)
+    slurm.wait_state(job, "RUNNING")
+    wait_until(
+        lambda: " tells: train · epoch " in hpcwatch(slurm, "job", job, "--once"),
+        "what it tells",
+        60.0,
+    )
+    events = seen(slurm, job)["events"]
+    assert {event["name"] for event in events} >= {"phase begin", "log"}
+    slurm.said("scancel", job)
+    slurm.wait_state(job, "CANCELLED")
+    assert "Results" in hpcwatch(slurm, "job", job)
+
+
 def test_hosts_without_a_job(slurm: Cluster) -> None:
     text = hpcwatch(slurm, "top", "qb[001-003]", "--once")
     assert "3 of 3 nodes" in text

@@ -206,6 +206,13 @@ def test_threads_oversubscribed_names_the_number(when: When) -> None:
     assert "export OMP_NUM_THREADS=5" in rules[THREADS].advice
 
 
+def test_threads_of_one_process_are_not_those_of_each() -> None:
+    one = threaded(processes=workers(1, 80), process_count=2)
+    advice = found(live(one, environment=PLAIN))[THREADS].advice
+    assert advice.startswith("Its process starts threads for all cores")
+    assert "export OMP_NUM_THREADS=20" in advice
+
+
 @pytest.mark.parametrize(
     ("more", "environment"),
     [

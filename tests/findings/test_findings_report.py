@@ -61,7 +61,9 @@ def test_the_course_s_case_as_text() -> None:
     order = ["Critical: GPU 1 idle", "Next job script", "▲ critical", "asked "]
     places = [text.index(words) for words in order]
     assert places == sorted(places)
-    assert "The next job script below saves 43 core-hours and 2.69 GPU-hours" in text
+    said = " ".join(text.split())
+    assert "Next time ask for 4 cores, 1 GPU and a walltime of 3:15:00: that saves 43" in said
+    assert "core-hours and 2.69 GPU-hours a run." in said
     assert "#PBS -l nodes=1:ppn=20:gpus=1" not in text  # not again beside each finding
 
 

@@ -86,6 +86,9 @@ def test_walltime_says_what_to_ask_for() -> None:
     late = limited(72 * 3600, started_at_s=START_S - 10_000.0)  # the job did more than the run
     finding = found(ended(shape._replace(job=late), exit_code=0))[ASKED]
     assert finding.directives[0].new == "#PBS -l walltime=6:35:00"
+    short = Shape(length_s=2700, interval_s=10, job=limited(2 * 3600))
+    finding = found(ended(short, exit_code=0))[ASKED]
+    assert finding.advice.startswith("Ask for 0:55:00:")  # as the script takes it
 
 
 def still(length_s: float = 900.0, **more: Any) -> Shape:

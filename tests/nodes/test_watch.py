@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import wait_until
@@ -16,14 +17,16 @@ from moving_job import JOB_ID, stand_in
 from stand_in import StandIn
 
 from hpcwatch import command
+from hpcwatch.cli import inside
 from hpcwatch.cli import watch as watching
 from hpcwatch.cli.watch import Questions, Watch, known_from
 from hpcwatch.command import Asker
 from hpcwatch.config import Settings
+from hpcwatch.reading import load
 from hpcwatch.schedulers.inquiry import Inquiry
 from hpcwatch.schedulers.job import JobState
 from hpcwatch.session import NodeState
-from hpcwatch.store import list_runs
+from hpcwatch.store import Event, list_runs, root
 from hpcwatch.transport.ways import ways
 
 SUBJECTS = Path(__file__).resolve().parents[1] / "subjects"
@@ -40,6 +43,8 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("HPCWATCH_HOME", str(tmp_path / "home"))
         monkeypatch.setattr(watching, "POLL_S", 0.05)
+        monkeypatch.setattr(inside, "LOOK_S", 0.05)
+        monkeypatch.setattr(inside, "FIND_S", 0.1)
         return fake
 
     return made
@@ -55,11 +60,58 @@ def program() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
+TELLING = """
+import os, sys, time, hpcwatch
+name, late_s = sys.argv[1], float(sys.argv[2])
+def epochs(first, last, epoch_s):
+    for epoch in range(first, last):
+        time.sleep(epoch_s)
+        hpcwatch.log(epoch=epoch, epochs=10**7, word="\x1b[31m")
+        if os.path.exists(name):
+            sys.exit(0)
+with hpcwatch.phase("train " + name):
+    epochs(1, 30, 0.05)
+    epochs(30, 500, late_s)
+"""
+
+
+class InnerRun:
+    """A real `hpcwatch run` as the job's script starts it, until it is told to end."""
+
+    def __init__(self, folder: Path, name: str, late_s: float = 0.05) -> None:
+        self.stop = folder / name
+        argv = ["--name", name, "--", sys.executable, "-c", TELLING, str(self.stop), str(late_s)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "hpcwatch", "run", "--interval", "0.2", *argv],
+            env={**os.environ, "PBS_JOBID": JOB_ID},
+            stderr=subprocess.DEVNULL,
+        )
+
+    def end(self) -> None:
+        self.stop.touch()
+        assert self.process.wait(60.0) == 0
+
+
 @pytest.fixture
-def watched() -> Iterator[Callable[[], Watch]]:
+def inner(tmp_path: Path) -> Iterator[Callable[..., InnerRun]]:
+    started: list[InnerRun] = []
+
+    def start(name: str, late_s: float = 0.05) -> InnerRun:
+        started.append(InnerRun(tmp_path, name, late_s))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.stop.touch()
+        one.process.kill()
+        one.process.wait()
+
+
+@pytest.fixture
+def watched() -> Iterator[Callable[..., Watch]]:
     open_ones: list[Watch] = []
 
-    def made() -> Watch:
+    def made(**settings: Any) -> Watch:
         inquiry = Inquiry(command.find(), Asker(every_s=0.1))
         watch = Watch(
             title=JOB_ID,
@@ -67,7 +119,7 @@ def watched() -> Iterator[Callable[[], Watch]]:
             known=known_from(inquiry.job(JOB_ID)),
             hosts=(),
             opener=lambda job: ways("torque", JOB_ID),
-            settings=Settings(interval_s=0.2),
+            settings=Settings(interval_s=0.2, **settings),
         )
         open_ones.append(watch)
         watch.start()
@@ -130,6 +182,10 @@ def test_at_its_end_the_findings_are_those_of_the_whole(
     ((_, run),) = list_runs()
     assert run.ended_at_s is not None
     assert run.ended_at_s <= ended_s
+
+
+def titles(watch: Watch) -> list[str]:
+    return [finding.title for finding in watch.picture().findings]
 
 
 def rules_shown(watch: Watch) -> set[str]:
@@ -212,3 +268,155 @@ def test_nothing_is_recorded_if_asked_so(
     watch.stop()
     assert watch.run_id is None
     assert list_runs() == []
+
+
+def said(watch: Watch, words: str) -> bool:
+    telling = watch.picture().telling
+    return telling is not None and words in telling.words
+
+
+def test_what_the_jobs_program_tells_is_seen_and_kept(
+    cluster: Made, inner: Callable[..., InnerRun], watched: Callable[..., Watch]
+) -> None:
+    fake = cluster("running")
+    watch = watched()
+    train = inner("train")
+    wait_until(lambda: said(watch, "epochs 10,000,000"), "an epoch")
+    telling = watch.picture().telling
+    assert telling is not None
+    assert (telling.name, telling.is_going, telling.going_count) == ("train", True, 1)
+    assert telling.words.startswith(f"train {train.stop} · epoch ")
+    assert {event.name for event in watch.report().events} >= {"log", "phase begin"}
+    train.end()
+    wait_until(lambda: (now := watch.picture().telling) and not now.is_going, "its end")
+    assert not said(watch, "train")  # the phase is over, what it told last stands
+    fake.becomes("over")
+    wait_until(lambda: is_over(watch), "the end")
+    watch.stop()
+    at_quit = watch.report().events
+    (directory,) = [directory for directory, run in list_runs() if run.kind == "job"]
+    (theirs,) = [directory for directory, run in list_runs() if run.kind == "run"]
+    kept = [event for event in directory.read_events() if event.name != "node found"]
+    assert kept == [event for event in theirs.read_events() if event.name != "signal"]
+    assert [event for event in at_quit if event.name != "node found"] == kept
+
+
+@pytest.mark.parametrize("others", [(), ("no-such-node.invalid",)])
+def test_rules_are_given_what_the_program_tells(
+    cluster: Made,
+    inner: Callable[..., InnerRun],
+    watched: Callable[..., Watch],
+    others: tuple[str, ...],
+) -> None:
+    cluster("running", *others)
+    short = {"window_s": 2.0, "early_s": 1.0}
+    watch = watched(thresholds={"step-slowdown": short, "will-not-finish": {"least_told_s": 2.0}})
+    inner("train", late_s=0.5)
+    wait_until(lambda: "step-slowdown" in rules_shown(watch), "what makes steps slow", 120.0)
+    wait_until(lambda: any("epochs now" in title for title in titles(watch)), "its pace", 60.0)
+
+
+def test_of_several_runs_the_newest_that_goes_on_is_shown(
+    cluster: Made, inner: Callable[..., InnerRun], watched: Callable[..., Watch]
+) -> None:
+    cluster("running")
+    watch = watched()
+    first = inner("first")
+    wait_until(lambda: said(watch, "first"), "the first")
+    second = inner("second")
+    wait_until(lambda: said(watch, "second"), "the second")
+    telling = watch.picture().telling
+    assert telling is not None
+    assert telling.going_count == 2
+    assert {name_of(event) for event in watch.report().events} - {""} == {f"train {second.stop}"}
+    second.end()
+    wait_until(lambda: said(watch, "first"), "the first again")
+    first.end()
+    wait_until(lambda: (now := watch.picture().telling) and not now.is_going, "their end")
+    telling = watch.picture().telling
+    assert telling is not None
+    assert telling.name == "second"
+
+
+def name_of(event: Event) -> str:
+    return str(event.fields.get("phase", ""))
+
+
+def test_a_job_that_does_not_use_it_shows_nothing_of_it(
+    cluster: Made, program: subprocess.Popen[bytes], watched: Callable[..., Watch]
+) -> None:
+    cluster("running")
+    watch = watched()
+    wait_until(lambda: HOST in watch.timeline.hosts, "the first sample")
+    watch.await_program(60.0)
+    assert watch.picture().telling is None
+    assert {event.name for event in watch.report().events} <= {"node found"}
+
+
+def test_a_folder_that_hangs_holds_up_nothing(
+    cluster: Made,
+    program: subprocess.Popen[bytes],
+    watched: Callable[..., Watch],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A FIFO that nobody writes: whoever opens it waits."""
+    cluster("running")
+    monkeypatch.setattr(inside, "_SETTLE_S", 0.2)
+    stuck = Path(root()) / "99991231-235959-stuck-000000" / "run.json"
+    stuck.parent.mkdir(parents=True)
+    os.mkfifo(stuck)
+    watch = watched()
+    wait_until(lambda: HOST in watch.timeline.hosts, "the first sample")
+    wait_until(lambda: len(watch.timeline.hosts[HOST].at_s) > 2, "more samples")
+    assert watch.picture().telling is None
+    watch.await_program(0.2)
+    watch.stop()
+    with open(os.open(stuck, os.O_RDWR | os.O_NONBLOCK)):  # lets the thread go
+        stuck.unlink()
+    assert watch.report().run.job is not None
+
+
+def test_one_picture_tells_it_as_text_and_as_json(
+    cluster: Made, inner: Callable[..., InnerRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster("running")
+    monkeypatch.setenv("COLUMNS", "300")
+    inner("train")
+    wait_until(lambda: any(one.read_events() for one, _ in list_runs()), "the first event")
+
+    def picture(*words: str) -> str:
+        argv = [sys.executable, "-m", "hpcwatch", "job", "0", "--no-record", *words]
+        return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=120).stdout
+
+    (row,) = [row for row in picture("--once").splitlines() if row.startswith(" train: ")]
+    assert "epochs 10,000,000" in row
+    assert "\x1b" not in row
+    events = json.loads(picture("--format", "json"))["events"]
+    assert "epochs" in events[-1]["fields"] or "phase" in events[-1]["fields"]
+
+
+def test_what_is_shown_at_the_end_is_what_the_report_says(
+    cluster: Made,
+    program: subprocess.Popen[bytes],
+    watched: Callable[..., Watch],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The view forgets what is older than an hour; here, than a second."""
+    monkeypatch.setattr(watching, "_FEWEST_SAMPLES", 5)
+    monkeypatch.setattr(watching, "_MOST_SAMPLES", 5)
+    fake = cluster("running")
+    watch = watched()
+    wait_until(lambda: HOST in watch.timeline.hosts, "the first sample")
+    wait_until(lambda: watch.timeline.hosts[HOST].reading_count > 15, "more samples")
+    assert len(watch.timeline.hosts[HOST].at_s) < 10
+    fake.becomes("killed at its walltime")
+    wait_until(lambda: is_over(watch), "the end")
+    wait_until(lambda: "will-not-finish" in rules_shown(watch), "what the whole run shows")
+    watch.stop()
+    ((directory, _),) = list_runs()
+    made = load(directory)
+    assert made.quality.samples > 15
+    assert watch.report().quality.coverage_pct == made.quality.coverage_pct
+    assert watch.picture().findings == made.findings
+    written = json.loads(Path(directory.file("report.json")).read_text())
+    assert written["quality"]["coverage_pct"] == pytest.approx(made.quality.coverage_pct)

@@ -16,7 +16,9 @@ import pytest
 from harness import kill, wait_until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "nodes"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fakebin"))
 from lab_hosts import LOGIN, Hosts, missing
+from stand_in import SLURM, StandIn
 from sweep_parts import LONG_S, Sweeps, finish, needs_parallel, shown
 
 pytestmark = needs_parallel
@@ -91,6 +93,41 @@ def test_tasks_run_on_every_host_with_slots_of_its_own(sweeps: SweepsOnHosts) ->
     assert clashes == []
     joblog = (sweeps.latest / "joblog").read_text().splitlines()
     assert {line.split("\t")[1] for line in joblog[1:]} == set(NODES)
+
+
+ON_QB003 = "Nodes=qb003 CPU_IDs=0-1 Mem=1000 GRES=gpu:k40:1(IDX:0)"
+ON_TWO = """\
+Nodes=qb001 CPU_IDs=0-1 Mem=1000 GRES=gpu:k40:2(IDX:2-3)
+     Nodes=qb002 CPU_IDs=0-1 Mem=1000 GRES=gpu:k40:1(IDX:1)"""
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_slurm_is_asked_for_the_gpus_of_other_nodes(sweeps: SweepsOnHosts, answers: bool) -> None:
+    """A job's environment tells of its first node only; devices differ from node to node."""
+    said = {
+        "recorded": "slurm/scontrol-show-job-d-batch2-1_gpu-running",
+        "replace": {ON_QB003: ON_TWO, "NodeList=qb003": "NodeList=qb[001-002]"},
+    }
+    failed = {"stderr": "slurm_load_jobs error: Unable to contact slurm controller", "exit_code": 1}
+    scenario = {"*": {"scontrol show job*": said if answers else failed}}
+    slurm = StandIn(sweeps.folder / "slurm", SLURM, scenario)
+    ended = sweeps(
+        "-p", "n=1..6", "--slots", "per-gpu", "--format", "json", "--",
+        "sh", "-c", "hostname; echo $CUDA_VISIBLE_DEVICES; sleep 1", "x", "{n}",
+        **slurm.environment,
+        SLURM_JOB_ID="1", SLURM_JOB_NODELIST="qb[001-002]", SLURM_JOB_NUM_NODES="2",
+        SLURM_JOB_GPUS="2,3", SLURMD_NODENAME="qb001",
+    )  # fmt: skip
+    assert any(call.startswith("scontrol show job") for call in slurm.calls)
+    if not answers:  # nothing is known of qb002, which must not be given qb001's numbers
+        assert ended.code == 0, ended.err
+        assert "qb002 is left out: no GPU there is the job's" in ended.err
+        assert set(sweeps.outputs().values()) == {"qb001\n2\n", "qb001\n3\n"}
+        return
+    assert ended.code == 0, ended.err
+    assert shown(ended)["slots"] == 3
+    given = {tuple(text.split()) for text in sweeps.outputs().values()}
+    assert given == {("qb001", "2"), ("qb001", "3"), ("qb002", "1")}
 
 
 def test_hostile_values_over_ssh(sweeps: SweepsOnHosts) -> None:

@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from harness import alive, marked, wait_until
 from sweep_parts import LONG_S, Sweeps, exists, finish, needs_parallel, python, shown
 
+import hpcwatch
 from hpcwatch.sweep.attempts import Attempts
 
 pytestmark = needs_parallel
@@ -411,3 +413,27 @@ def test_without_gnu_parallel(sweeps: Sweeps) -> None:
     other.chmod(0o755)
     ended = sweeps("-p", "n=1", "--", "true", "{n}", PATH=str(folder))
     assert (ended.code, "is not GNU parallel" in ended.complaint) == (1, True)
+
+
+def test_the_monitors_memory_is_not_the_programs(sweeps: Sweeps) -> None:
+    """A program starts in its monitor's memory; `sleep` has 2 MiB of its own, Python some 10."""
+    found = shown(sweeps("-p", "n=1..4", "--slots", 2, "--format", "json", "--", "sleep", "0.{n}"))
+    for task in found["tasks"]:
+        peak_bytes = task["memory_peak_bytes"]
+        assert peak_bytes is None or peak_bytes < 5 << 20, found["tasks"]
+
+
+def test_a_task_starts_without_what_takes_long_to_import() -> None:
+    """Each of these costs every task milliseconds; what is measured needs them a little later."""
+    code = "import sys; import hpcwatch.cli.sweep_task, hpcwatch.launch; print(*sys.modules)"
+    package = str(Path(hpcwatch.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env={**os.environ, "PYTHONPATH": package},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    heavy = {"ctypes", "socket", "subprocess", "argparse", "site", "psutil", "pynvml", "rich"}
+    heavy |= {"hpcwatch.store", "hpcwatch.sweep.gpus", "hpcwatch.sweep.engine", "hpcwatch.cli.run"}
+    assert heavy.isdisjoint(done.stdout.split()), heavy & set(done.stdout.split())

@@ -50,7 +50,8 @@ class Counted(Sweeps):
             with contextlib.suppress(OSError, ValueError):
                 words = Path(f"/proc/{int(name)}/cmdline").read_bytes().split(b"\0")
                 stat = Path(f"/proc/{name}/stat").read_bytes().rpartition(b")")[2].split()
-                if words[1:2] == [mark] and words[2].isdigit() and stat[0] != b"Z":
+                is_task = mark in words[1:3] and words[-2].isdigit()
+                if is_task and stat[0] != b"Z":
                     found[int(name)] = int(stat[1])
         return [(pid, parent) for pid, parent in found.items() if parent in found]
 

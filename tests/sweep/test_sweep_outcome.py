@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -235,6 +236,75 @@ def test_a_narrow_live_view_keeps_what_matters() -> None:
     assert lines[1].endswith("best: n=3 → 0.3000 acc (task 3)")
 
 
+def test_a_pause_between_two_jobs_is_no_idle_time() -> None:
+    """Gone on with the next morning: neither are slots idle at night, nor is there a tail."""
+    evening = [("a", 100.0 * n, 100.0, 0) for n in range(4)] + [("b", 0.0, 400.0, 0)]
+    night_s = 9 * 3600.0
+    morning = [("a", night_s + 100.0 * n, 100.0, 0) for n in range(4)] + [("b", night_s, 400.0, 0)]
+    made = from_rows(*evening, *morning)
+    assert made.paused_s == night_s - 400
+    assert made.ran_s == 800
+    assert made.busy_pct == pytest.approx(100)
+    assert findings.evaluate(made) == []
+    text = "\n".join(render(line, False) for line in sweep_table.lines(made, [], None, None, 80))
+    assert "13:20, paused for 8:53:20" in text
+    assert "as they came: 13:20;" in text.replace("\n", " ")
+    assert "in 13:20, paused for 8:53:20;" in sweep_html.page(made, [], None)
+    few = [("c", 0.0, 400.0, 0), ("a", night_s, 400.0, 0), ("b", night_s, 10.0, 0)]
+    (tail,) = findings.evaluate(from_rows(*evening, *few))
+    assert tail.rule == "sweep-tail"
+    assert tail.duration_s == pytest.approx(160)
+    short = [("a", night_s, 40.0, 0), ("b", night_s, 40.0, 0)]  # the last fifth began at night
+    assert findings.evaluate(from_rows(*evening, *short)) == []
+    soon = [("a", 100.0 * n, 100.0, 0) for n in (0, 1)] + [("b", 260.0, 100.0, 0)]
+    assert from_rows(*soon).paused_s == 0
+
+
+def test_a_task_that_was_stopped_and_then_failed_failed_once() -> None:
+    made = picture()
+    (last,) = made.attempts[4]
+    assert last.ended is not None
+    stopped = last._replace(ended=last.ended._replace(is_stopped=True))
+    attempts = {**made.attempts, 4: [stopped, last]}
+    assert "task 4 failed (exit 1)" in "\n".join(shown(made._replace(attempts=attempts)))
+    attempts = {**made.attempts, 4: [last, last]}
+    assert "task 4 failed twice (exit 1)" in "\n".join(shown(made._replace(attempts=attempts)))
+
+
+def test_a_table_too_wide_for_its_terminal_leaves_columns_out() -> None:
+    """What is given, what is gone by and how it ended stay; what is left out is named."""
+    made = outcome.of_picture(picture()._replace(is_over=True))
+    more = {"loss": 0.25, "epoch": 12, "seconds_per_step": 0.125}
+    rows = [
+        row._replace(results={**row.results, **more}, cpu_s=1e4, memory_peak_bytes=1 << 30)
+        for row in made.rows
+    ]
+    made = made._replace(rows=rows)
+
+    def head(most_width: float) -> list[str]:
+        lines = sweep_table.lines(made, [], GOAL, None, 80, None, most_width)
+        text = [render(line, False) for line in lines]
+        start = next(place for place, line in enumerate(text) if line.startswith("task  n"))
+        assert max(map(len, text[start : start + 8])) <= max(most_width, 45)
+        (left,) = [line for line in text if line.startswith("no room for")] or [""]
+        return [text[start], left]
+
+    first, left = head(math.inf)
+    assert (first.split()[-1], left) == ("ended", "")
+    assert "host" in first
+    widest = len(first.removesuffix("ended")) + len("unknown end")
+    assert head(widest) == [first, ""]
+    shown, left = head(widest - 1)
+    assert left == "no room for: cores (--format csv has all)"
+    shown, left = head(20)
+    assert shown.split() == ["task", "n", "acc", "took", "host", "ended"]
+    assert (
+        left == "no room for: loss, epoch, seconds_per_step, cores, memory (--format csv has all)"
+    )
+    made = made._replace(places=made.places[:1])
+    assert head(widest - 1)[1] == "no room for: host (--format csv has all)"
+
+
 def test_failures_are_told_with_their_last_lines() -> None:
     made = outcome.of_picture(picture()._replace(is_over=True))
     lines = sweep_table.lines(made, [], GOAL, None, 50, {4: "OOM\x1b[2J " + 80 * "x"})
@@ -279,8 +349,8 @@ def test_the_results_in_every_form() -> None:
         "ok", "ok", "ok", "exit 1", "unknown end", "not run", "not run",
     ]  # fmt: skip
     assert set(plain) == {
-        "schema_version", "name", "parameters", "started_at", "wall_s", "slots", "busy_pct",
-        "tail_slot_s", "balance", "hosts", "best", "tasks", "bars", "findings",
+        "schema_version", "name", "parameters", "started_at", "wall_s", "paused_s", "slots",
+        "busy_pct", "tail_slot_s", "balance", "hosts", "best", "tasks", "bars", "findings",
     }  # fmt: skip
     rows = sweep_data.to_csv(made, made.rows).splitlines()
     assert rows[0].startswith("task,n,acc,started_at,how,host")

@@ -109,6 +109,7 @@ def test_prune_takes_old_sweeps(sweeps: Sweeps) -> None:
     for path in (sweeps.latest / "states").iterdir():
         plain = json.loads(path.read_text())
         path.write_text(json.dumps({**plain, "at_s": days_ago}))
+    (sweeps.latest / "summary.json").unlink()
     sweeps("-p", "n=1", "--name", "new", "--", "true", "{n}")
     sweeps.hpcwatch("runs", "--prune", "30d", "--yes")
     assert [one["name"] for one in listed(sweeps)["sweeps"]] == ["new"]
@@ -125,3 +126,40 @@ def test_a_running_sweep_stays(sweeps: Sweeps) -> None:
         process.send_signal(signal.SIGTERM)
         finish(process)
     assert listed(sweeps)["sweeps"][0]["how"] == "1 to do"
+
+
+def test_a_sweep_that_is_over_is_listed_without_its_tasks_files(sweeps: Sweeps) -> None:
+    """The summary is what is read, until a state is put down; one of another time is not."""
+    three(sweeps)
+    folder = sweeps.latest
+    (before,) = listed(sweeps)["sweeps"]
+    for path in (folder / "states").iterdir():
+        path.write_text("{}")  # in place: the folder's time stays
+    (same,) = listed(sweeps)["sweeps"]
+    assert same == before
+    assert (same["good_count"], same["failed_count"], same["left_count"]) == (2, 1, 0)
+    (folder / "states" / "x").touch()
+    (anew,) = listed(sweeps)["sweeps"]
+    assert (anew["good_count"], anew["failed_count"], anew["left_count"]) == (0, 0, 3)
+
+
+def test_a_summary_of_open_attempts_does_not_outlive_their_end(sweeps: Sweeps) -> None:
+    """A monitor may write its end when the driver is gone, in the same tick of the server."""
+    process = sweeps.start("-p", "n=1", "--name", "open", "--", *sweeps.subject("{n}", sleep="600"))
+    sweeps.await_notes("start", 1)
+    folder = sweeps.latest
+    process.send_signal(signal.SIGTERM)
+    finish(process)
+    (ended,) = (folder / "states").glob("*.ended")
+    text = ended.read_text()
+    ended.unlink()
+    assert listed(sweeps)["sweeps"][0]["left_count"] == 1
+    good = json.dumps({**json.loads(text), "is_stopped": False, "exit_code": 0})
+    now_ns = (folder / "states").stat().st_mtime_ns
+    for at_ns, good_count in ((now_ns, 1), (now_ns - 3600 * 10**9, 0)):  # an hour ago: settled
+        ended.unlink(missing_ok=True)
+        os.utime(folder / "states", ns=(at_ns, at_ns))
+        assert listed(sweeps)["sweeps"][0]["left_count"] == 1
+        ended.write_text(good)
+        os.utime(folder / "states", ns=(at_ns, at_ns))
+        assert listed(sweeps)["sweeps"][0]["good_count"] == good_count

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import time
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 from sweep_parts import Sweeps, finish, needs_parallel, shown
+
+from hpcwatch.cli.sweep_show import Show
+from hpcwatch.findings import Severity
+from hpcwatch.sweep import walltime
+from hpcwatch.sweep.attempts import Attempt, Ended, Started
+from hpcwatch.sweep.picture import Picture, Place
+from hpcwatch.sweep.plan import Plan, Task
+from hpcwatch.sweep.sharing import Sharing
+from hpcwatch.sweep.walltime import Limit
 
 pytestmark = needs_parallel
 
@@ -26,6 +37,58 @@ def in_slurm(left_s: float) -> dict[str, str]:
         "SLURM_JOB_START_TIME": str(now_s - 60),
         "SLURM_JOB_END_TIME": str(int(now_s + left_s)),
     }
+
+
+def foretold(
+    needs_s: float | None, left_s: float, done: bool = False
+) -> tuple[Severity, str] | None:
+    """What is found of one task that is left, an hour into its job; how much longer to ask for."""
+    task = Task(1, {"n": "1"}, ["t"])
+    plan = Plan("i", "n", ["t"], ["n"], "/", "1", 0, None, None, None, "given", 1, 0.0)
+    good = Attempt(Started(1, 1, "a", 1, 1, 0.0, 0), Ended(1, 1, 9.0, 9.0, 0, None))
+    attempts = {1: [good]} if done else {}
+    picture = Picture(plan, [task], [], attempts, "/none", 0.0, 3600.0, False)
+    found = walltime.will_not_finish(picture, Limit(0.0, 3600.0 + left_s), needs_s)
+    return None if found is None else (found.severity, found.advice.rpartition(" ")[2])
+
+
+def test_the_foretold_end_is_held_against_the_jobs() -> None:
+    assert foretold(1000.0, 1000.0) is None
+    assert foretold(1001.0, 1000.0) == (Severity.WARNING, "1:35:00.")  # 1.2 × 4601 s
+    assert foretold(601.0, 600.0) == (Severity.WARNING, "1:25:00.")
+    assert foretold(601.0, 599.0) == (Severity.CRITICAL, "1:25:00.")
+    assert foretold(1001.0, -5.0) == (Severity.CRITICAL, "1:35:00.")
+    assert foretold(None, 1000.0) is None
+    assert foretold(math.inf, 1000.0) is None
+    assert foretold(1001.0, 1000.0, done=True) is None
+
+
+class NoGpus:
+    """In place of the look at recordings."""
+
+    def look(self, _picture: Picture) -> list[Sharing]:
+        return []
+
+
+def test_where_there_is_no_live_view_it_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks = [Task(number, {"n": str(number)}, ["t"]) for number in range(1, 100)]
+    plan = Plan("i", "n", ["t"], ["n"], "/", "1", 0, None, None, None, "given", 99, 0.0)
+    good = {
+        number: [
+            Attempt(Started(number, 1, "a", 1, 1, 0.0, 0), Ended(number, 1, 9.0, 9.0, 0, None))
+        ]
+        for number in (1, 2, 3)
+    }
+    options = Namespace(best=None, color="never")
+    show = Show(options, str(tmp_path), NoGpus(), {}, Limit(0.0, 300.0))  # type: ignore[arg-type]
+    at_s = 1000.0
+    picture = Picture(plan, tasks, [Place("a", 1)], good, str(tmp_path), 0.0, at_s, False)
+    for _ in range(4):
+        at_s += 20.0
+        show.changed(picture._replace(now_s=at_s))
+    assert capsys.readouterr().err.count("The sweep needs about ") == 1
 
 
 def test_a_sweep_that_outlasts_its_job_says_so_while_it_runs_and_after(sweeps: Sweeps) -> None:

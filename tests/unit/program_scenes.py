@@ -43,6 +43,12 @@ def training(**changed: Any) -> Report:
     return telling(events, **changed)
 
 
+def parallel(count: int) -> Report:
+    """So many processes, each in a phase of its own name at the same time."""
+    begins = [begun(f"part {pid}", 100, pid) for pid in range(count)]
+    return telling(begins + [ended(f"part {pid}", 900, pid) for pid in range(count)])
+
+
 def chatty(count: int = 20_000, hours: float = 0.5) -> Report:
     """As many events as the monitor keeps of a day, and a phase a second."""
     length_s = hours * 3600

@@ -314,11 +314,11 @@ def test_the_program_runs_before_anything_dear_is_imported() -> None:
     code = (
         "import os, sys\n"
         "import hpcwatch.launch as launch\n"
-        "real, found = launch._spawn, []\n"
+        "real, found = launch.spawn, []\n"
         "def spawn(argv, mask):\n"
         "    found[:] = sorted(sys.modules)\n"
         "    return real(argv, mask)\n"
-        "launch._spawn = spawn\n"
+        "launch.spawn = spawn\n"
         "from hpcwatch.cli import main\n"
         "main(['run', '--', 'true'])\n"
         "assert found\n"

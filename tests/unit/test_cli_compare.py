@@ -100,6 +100,22 @@ def test_three_runs_are_compared_with_the_first() -> None:
     assert row(compared, "time") == "1:40 50 s -50 % faster 3:20 +100 % slower"
 
 
+def test_three_runs_fit_without_a_mark_of_what_was_left_out() -> None:
+    """Blanks behind a short change are no reason to say that something is missing."""
+    compared = compare([report(100), report(50), report(50)])
+    rows = text(compared, 200).splitlines()
+    (short,) = [one for one in rows if one.startswith("memory peak")]
+    assert len(short) < max(map(len, rows))
+    assert short in text(compared, len(short) + 1).splitlines()
+
+
+def test_next_to_nothing_is_not_called_no_change() -> None:
+    first, second = report(), report()
+    more = second.summary._replace(memory_peak_bytes=(first.summary.memory_peak_bytes or 0) + 1)
+    told = row(compare([first, second._replace(summary=more)]), "memory peak")
+    assert told.endswith("+1 B")
+
+
 def test_costs_follow_the_rates() -> None:
     rates = Rates(core_hour=0.5, gpu_hour=2.0, unit="SU")
     first = report(3600)

@@ -389,10 +389,10 @@ def test_what_goes_on_is_known_meanwhile(file: File) -> None:
         return {"name": "phase begin", "fields": {"phase": name}}
 
     file.read(begin("train"), begin("epoch"), {"loss": 0.5}, {"loss": 0.25})
-    marks = file.marks
-    assert now_text([name for _, name in marks.phases], marks.latest) == "train › epoch · loss 0.25"
+    told = file.marks.told
+    assert now_text(told.phases, told.latest) == "train › epoch · loss 0.25"
     file.read({"name": "phase end", "fields": {"phase": "epoch"}})
-    assert [name for _, name in marks.phases] == ["train"]
+    assert told.phases == ["train"]
 
 
 # What events mean

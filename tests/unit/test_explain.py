@@ -91,6 +91,8 @@ def test_every_finding_says_where_its_thresholds_are_from_and_how_to_change_them
 ) -> None:
     cli.main(["explain", name])
     text = capsys.readouterr().out
+    assert max(map(len, text.split("\n"))) <= 80
+    assert "``" not in text
     prose = " ".join(text.partition("In config.toml:")[0].split())
     assert "Source:" in prose
     function = SWEEP_RULES.get(name) or rules()[name].function

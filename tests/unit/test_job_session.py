@@ -215,7 +215,8 @@ def test_a_late_reading_makes_a_node_stale() -> None:
     nodes.links["qb001"][0].say(1.0)
     wait_until(lambda: watched.states()["qb001"] is NodeState.LIVE, "the sample")
     wait_until(lambda: watched.states()["qb001"] is NodeState.STALE, "the node to be late")
-    assert watched.status("qb001").reason == "its readings are late"
+    late = watched.status("qb001")
+    assert (late.reason, late.since_s) == ("its readings are late", late.last_at_s)
     nodes.links["qb001"][0].say(2.0)
     wait_until(lambda: watched.states()["qb001"] is NodeState.LIVE, "the next sample")
     watched.session.stop()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import tracemalloc
 import typing
 from typing import Any
 
@@ -122,6 +124,16 @@ def test_a_newer_schema_is_refused_by_number() -> None:
         from_line(json.dumps(minimal(version=2)))
 
 
+@pytest.mark.parametrize("version", ["Infinity", "-Infinity", "1e999", "9" * 400, "NaN", "2.5"])
+def test_a_version_of_any_number_is_refused_or_known(version: str) -> None:
+    line = json.dumps(minimal()).replace('"version": 1', f'"version": {version}')
+    if version in ("-Infinity", "NaN"):
+        assert from_line(line).host == "n1"
+    else:
+        with pytest.raises(ValueError, match="newer than this hpcwatch"):
+            from_line(line)
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -207,6 +219,33 @@ def test_a_line_like_one_that_was_good_is_checked_all_the_same(known: str, wrong
         assert to_line(from_line(line)) == line
         with pytest.raises(ValueError, match="no"):
             from_line(line.replace("7.5", wrong))
+
+
+def test_the_order_of_keys_and_unknown_ones_between_them_do_not_matter() -> None:
+    known = {"pid": 7, "ppid": 1, "name": "x", "state": "R", "argv": ["x"], "user": None}
+    expected = Process(7, 1, "x", "R", ["x"])
+    for names in itertools.permutations(known):
+        process = {name: known[name] for name in names}
+        odd = {"future": "x", **process, "another": [1]}
+        for _ in range(2):  # what is learnt of the first is used on the second
+            sample = from_line(json.dumps(minimal(processes=[process, odd, process])))
+            assert sample.processes == [expected] * 3
+            with pytest.raises(ValueError, match="no text"):
+                from_line(json.dumps(minimal(processes=[process, {**process, "argv": [1]}])))
+
+
+def test_what_is_learnt_of_foreign_keys_takes_little_memory() -> None:
+    line = json.dumps(minimal(node={"cpu_count": 2}))
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            key = f"{number}" * 20_000
+            node = from_line(line.replace('"cpu_count"', f'"{key}": 1, "cpu_count"')).node
+            assert node == Node(cpu_count=2)
+        held_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held_bytes < 1e6
 
 
 def test_a_count_that_no_number_can_hold_is_refused() -> None:

@@ -213,6 +213,22 @@ def test_columns_are_as_long_as_there_are_samples(kinds: list[str]) -> None:
     assert {len(one.mean) for one in made.columns.values()} == {len(kinds)}
 
 
+def test_what_was_once_told_of_a_process_stays_known() -> None:
+    def listed(name: str, argv: list[str] | None, peak: int | None, rss: int | None) -> Any:
+        return [Process(7, 1, name, "R", argv, peak_bytes=peak, rss_bytes=rss)]
+
+    made = host([sample(0, processes=listed("python", ["python", "a.py"], 50, 40))])
+    made.append(sample(1, processes=listed("python", None, None, 60)))
+    made.append(sample(2, processes=listed("python", None, 20, 20)))
+    known = made.processes[7]
+    assert (known.argv, known.peak_bytes, known.rss_bytes) == (["python", "a.py"], 60, 20)
+    made.append(sample(3, processes=listed("bash", None, None, None)))
+    assert made.processes[7].argv is None, "another program now"
+    assert made.processes[7].peak_bytes == 60
+    made.append(sample(4))
+    assert made.processes[7].name == "bash", "as it was last named"
+
+
 def test_cores_of_a_process_since_the_sample_before() -> None:
     def listed(cpu_s: float) -> list[Process]:
         return [Process(7, 1, "python", "R", cpu_user_s=cpu_s, cpu_system_s=0.0)]

@@ -100,8 +100,10 @@ def test_used_of_total_names_the_unit_once() -> None:
 
 
 def test_percentages_show_a_digit_where_it_matters() -> None:
-    assert [format_pct(value) for value in (0, 7.42, 9.96, 77.3)] == [
+    assert [format_pct(value) for value in (0, 0.049, 0.05, 7.42, 9.96, 77.3)] == [
         "0 %",
+        "<0.1 %",
+        "0.1 %",
         "7.4 %",
         "10 %",
         "77 %",

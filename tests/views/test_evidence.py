@@ -13,7 +13,10 @@ from hpcwatch.views.evidence import label, value
     [
         ("limit_bytes", 3 * GIB, "limit 3 GiB"),
         ("growth_bytes_per_s", 20 * MIB, "growth 20 MiB/s"),
-        ("util_pct", 0.4, "util 0.4 %"),
+        ("util_pct", 0.4, "utilisation 0.4 %"),
+        ("gpu_memory_peak_bytes", 2 * GIB, "GPU memory peak 2 GiB"),
+        ("process_count", 4, "processes 4"),
+        ("oom_kill_count", 1, "OOM kills 1"),
         ("left_s", 120, "left 2 min"),
         ("used_mean_cores", 2.12, "used mean cores 2.12"),
         ("workers_count", 16, "workers 16"),

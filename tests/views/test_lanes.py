@@ -58,9 +58,7 @@ def test_the_same_phase_of_parallel_processes_is_one_band_with_their_number() ->
 
 
 def test_other_phases_at_the_same_time_get_rows_of_their_own_while_there_is_room() -> None:
-    parallel = [begun(f"part {pid}", 100, pid) for pid in range(9)]
-    report = program.telling(parallel + [ended(f"part {pid}", 900, pid) for pid in range(9)])
-    found, left_count = lanes.bands(report, HOUR)
+    found, left_count = lanes.bands(program.parallel(9), HOUR)
     assert [band.row for band in found] == [0, 1, 2, 3, 4, 5]
     assert left_count == 3
 

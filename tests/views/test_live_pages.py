@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import product
+from typing import Any
 
 import pytest
 from live_scenes import (
@@ -36,7 +37,7 @@ from hpcwatch.units import GIB
 from hpcwatch.views.live.browser import Browser
 from hpcwatch.views.live.figures_text import rate
 from hpcwatch.views.live.head import left_style
-from hpcwatch.views.live.picture import Picture, Source
+from hpcwatch.views.live.picture import Picture, Source, Telling
 from hpcwatch.views.text import Line, line_width
 
 WIDTHS = (40, 80, 100, 200)
@@ -216,8 +217,8 @@ def test_findings_say_what_where_and_how_long() -> None:
         "export CUDA_VISIBLE_DEVICES=0",
         "- #PBS -l nodes=3:ppn=20:gpus=2",
         "+ #PBS -l nodes=3:ppn=4:gpus=1",
-        "held       10.7 GiB",
-        "util mean  0 %",
+        "held              10.7 GiB",
+        "utilisation mean  0 %",
         "hpcwatch explain gpu-memory-held",
     ):
         assert said in opened
@@ -317,9 +318,45 @@ def test_a_job_that_ended_says_how() -> None:
     assert any(row.endswith("ended, last values") for row in rows)
 
 
+def after_its_end(**changes: Any) -> Picture:
+    """The program ended before its job did: of the last readings the memory is not known."""
+    made = timeline(cgroup=None)
+    for host in HOSTS:
+        last = made.hosts[host].last
+        assert last is not None
+        made.add(last._replace(at_s=last.at_s + 2, uptime_s=last.uptime_s + 2, job=None))
+    old = [status(host, NodeState.STALE, since_s=UP_S + 60) for host in HOSTS]
+    return picture(timeline=made, statuses=tuple(old), **changes)
+
+
+def test_after_its_end_the_last_known_values_stay_with_their_age() -> None:
+    over = job(state=JobState.COMPLETED, ended_at_s=NOW_S)
+    rows = screen(after_its_end(job=over), width=100)
+    row = row_of(rows, "qb002")
+    assert "1.61" in row
+    assert row.endswith("60 s ago")
+    assert not any("using" in row or "3 nodes ·" in row for row in rows)
+    assert any("peak 1.61 GiB on qb" in row for row in rows)
+    going = row_of(screen(after_its_end(), width=100), "qb002")
+    assert "1.61" not in going
+    assert going.endswith("stale 60 s")
+
+
 def test_an_unknown_state_keeps_the_scheduler_s_word() -> None:
     odd = job(state=JobState.UNKNOWN, raw_state="X\x1b[2J")
     assert "UNKNOWN (X\\x1b[2J)" in screen(picture(job=odd))[0]
+
+
+def test_what_the_program_tells_stands_in_the_head() -> None:
+    telling = Telling("cnn", "train › epoch · epoch 3, epochs 20, \x1b[31mloss 0.25\nmore")
+    rows = screen(picture(telling=telling))
+    assert " cnn: train › epoch · epoch 3, epochs 20, \\x1b[31mloss 0.25 more" in rows
+    rows = screen(picture(telling=Telling("cnn", "epoch 3", is_going=True, going_count=4)))
+    assert " cnn, newest of 4 runs: epoch 3" in rows
+    rows = screen(picture(telling=Telling("cnn", "epoch 20", is_going=False, going_count=1)))
+    assert " cnn, ended: epoch 20" in rows
+    rows = screen(picture(telling=Telling("x" * 300, "epoch 4, " + "y" * 300)))
+    assert "x: epoch 4, y" in " ".join(rows).replace("…", "x")
 
 
 def test_trouble_of_a_source_is_told_with_its_age() -> None:
@@ -390,6 +427,7 @@ def hostile() -> Picture:
         findings=[found],
         sources=(Source(HOSTILE, 1.0, HOSTILE),),
         note=HOSTILE,
+        telling=Telling(HOSTILE, HOSTILE),
     )
 
 

@@ -23,7 +23,9 @@ const laneRows = (() => {
 const bandNames = [...new Set(data.bands.map((band) => band.name))];
 const shadows = new Map(); // of the chosen mark, on each plot
 let chosen = null;
-const HINT = "Point at a phase or an event to be told of it, or go through them with the arrow keys; a click or Enter zooms to a phase.";
+const HINT =
+  "Point at a phase or an event to be told of it, or go through them with the arrow keys; a click or Enter zooms to a phase." +
+  (data.bands_left_out ? ` ${data.bands_left_out} more phases found no room here: the table of phases has them.` : "");
 const follower = document.createElement("div"); // where the pointer is on the plots
 
 /** Borders of the outermost phases, to be drawn on the plots. */

@@ -69,16 +69,20 @@ document.querySelectorAll("[data-finding]").forEach((button) => button.addEventL
 }));
 document.getElementById("download").addEventListener("click", download);
 
-// Paper is white and of its own width: draw for it, then again for the screen.
+// Paper is white and of its own width, and unfolds nothing: draw for it, then again for the screen.
 let themeOnScreen;
+let folded = [];
 addEventListener("beforeprint", () => {
   themeOnScreen = root.dataset.theme;
+  folded = [...document.querySelectorAll("details:not([open])")];
+  folded.forEach((one) => { one.open = true; });
   setTheme("light");
   root.classList.add("printed");
   show({ isPrinted: true });
 });
 addEventListener("afterprint", () => {
   root.classList.remove("printed");
+  folded.forEach((one) => { one.open = false; });
   setTheme(themeOnScreen);
   show({ isPrinted: false });
 });

@@ -133,7 +133,7 @@ function drawMarks(chart, marks) {
     const barWidth = Math.max(to - from, 2 * ratio);
     ctx.fillStyle = colour(mark.severity);
     ctx.fillRect(from, barTop + 6 * ratio, barWidth, 4 * ratio);
-    ctx.globalAlpha = 0.07;
+    ctx.globalAlpha = Math.min(0.07, 0.14 / marks.length); // many that overlap hide no line
     ctx.fillRect(from, top, barWidth, height);
     ctx.globalAlpha = 1;
     const text = ` ${mark.number} ${mark.severity} `;

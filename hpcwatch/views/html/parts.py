@@ -11,10 +11,10 @@ from hpcwatch.report import Report
 from hpcwatch.schedulers.hosts import fold_hosts
 from hpcwatch.thinning import Grid
 from hpcwatch.views import curves, facts, lanes, plots, tables
+from hpcwatch.views.ending import ending
 from hpcwatch.views.html.data import events_step, value_plot_name
 from hpcwatch.views.html.markup import Markup, joined, section, table, tag
 from hpcwatch.views.next_script import next_script, own_changes, saves_sentence
-from hpcwatch.views.terminal import ending
 from hpcwatch.views.text import SIGNS
 from hpcwatch.views.verdict import verdict
 

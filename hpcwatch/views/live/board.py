@@ -75,7 +75,8 @@ class Figures:
         cores_count = share.cores_count if share is not None else None
         if cores_count is None:
             cores_count = cores_allowed(picture.job, history)
-        return figures_of(status, history, history.last, known, cores_count)
+        is_over = picture.job is not None and picture.job.has_ended
+        return figures_of(status, history, history.last, known, cores_count, is_over)
 
 
 def _shares(picture: Picture) -> dict[str, JobNode]:

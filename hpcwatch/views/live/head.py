@@ -12,12 +12,14 @@ from hpcwatch.units import UNKNOWN, format_bytes, format_clock, format_cores, fo
 from hpcwatch.views.line import style_of
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.layout import bar, flow, spread
+from hpcwatch.views.live.picture import Telling
 from hpcwatch.views.live.words import FOUND_BY, age, state_style, state_text
 from hpcwatch.views.text import SIGNS, Line, Span, clean, cut, fit, line_width
 
 _LOW = 12  # a lower screen shows the job's line alone
 _PAIR = 100  # columns from which on findings stand side by side
 _LATE_S = 600.0
+_NAME_COLUMNS = 24
 
 
 def head(board: Board, width: int, height: int) -> list[Line]:
@@ -27,6 +29,8 @@ def head(board: Board, width: int, height: int) -> list[Line]:
     if height < _LOW:
         return lines
     lines += flow(_facts(board), width, 2 if height < 30 else 3)
+    if picture.telling is not None:
+        lines.append(fit(_told(picture.telling), width))
     if picture.note:
         lines.append(fit([Span(f" {clean(picture.note)}", "warning")], width))
     found = told(picture.findings)
@@ -120,7 +124,9 @@ def _facts(board: Board) -> list[Line]:
     asked = asked_text(job) if job is not None else ""
     if asked:
         facts.append([Span("asked ", "dim"), Span(asked)])
-    if board.nodes:
+    if board.nodes and job is not None and job.has_ended:
+        facts.append([Span("peak ", "dim"), Span(_peak_text(board))])
+    elif board.nodes:
         facts.append([Span("using ", "dim"), Span(used_text(board))])
         facts.append([_nodes_span(board)])
     for source in picture.sources:
@@ -128,6 +134,27 @@ def _facts(board: Board) -> list[Line]:
         trouble = f": {clean(' '.join(source.trouble.split()))}" if source.trouble else ""
         facts.append([Span(text, "" if trouble else "dim"), Span(trouble, "warning")])
     return [*facts, *_reading(board)]
+
+
+def _peak_text(board: Board) -> str:
+    """Return the most memory that was seen on any one node: ``4.8 GiB on qb002``."""
+    known = [(node.peak_bytes, node.host) for node in board.nodes if node.peak_bytes is not None]
+    if not known:
+        return UNKNOWN
+    peak_bytes, host = max(known)
+    where = f" on {clean(host)}" if len(board.nodes) > 1 else ""
+    return f"{format_bytes(peak_bytes)}{where}"
+
+
+def _told(telling: Telling) -> Line:
+    """Return what the program says that it is at, and of which run that is."""
+    which = cut(clean(telling.name), _NAME_COLUMNS)
+    if not telling.is_going:
+        which += ", ended"
+    elif telling.going_count > 1:
+        which += f", newest of {telling.going_count} runs"
+    said = clean(" ".join(telling.words.split()))
+    return [Span(f" {which}: ", "dim"), Span(said)]
 
 
 def _nodes_span(board: Board) -> Span:

@@ -22,8 +22,8 @@ from hpcwatch.views.live.layout import bar, flow, table
 from hpcwatch.views.live.processes import process_table, processes_of
 from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.live.words import FOUND_BY, last_values_text, status_text
-from hpcwatch.views.terminal import LIMITS
 from hpcwatch.views.text import Line, Span, clean, cut, fit, sparkline
+from hpcwatch.views.used_rows import LIMITS
 
 _RECENT_S = 600.0
 _LABEL = 11

@@ -162,9 +162,11 @@ class NodesPage(ListPage[NodeFigures]):
         shape = self._shape
         last = cell(process_text(node))
         is_old = node.status.state is not NodeState.LIVE
+        job = board.picture.job
         if is_old:
-            since_s = board.picture.monotonic_s - node.status.since_s
-            last = [Span(f"stale {age(since_s)}", "warning")]
+            since = age(board.picture.monotonic_s - node.status.since_s)
+            is_over = job is not None and job.has_ended  # then nothing is wrong with the node
+            last = [Span(f"{since} ago", "dim") if is_over else Span(f"stale {since}", "warning")]
         cells: list[Line] = [
             name,
             flags_cell(board.findings.get(node.host, [])),

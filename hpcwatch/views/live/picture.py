@@ -19,6 +19,18 @@ class Source(NamedTuple):
     trouble: str = ""
 
 
+class Telling(NamedTuple):
+    """What a program in the job says that it is at."""
+
+    name: str
+    """Its run's."""
+    words: str
+    """``train › epoch · accuracy 0.97``; foreign text."""
+    is_going: bool = True
+    going_count: int = 1
+    """How many runs go on in the job; of them this is the newest."""
+
+
 class Picture(NamedTuple):
     """A watched job or group of hosts at one moment."""
 
@@ -45,3 +57,5 @@ class Picture(NamedTuple):
     """Where in a recording this is, in words: ``replay 3:12 of 10:00, ×10``; empty if it is now."""
     place: int | None = None
     """A waiting job's place in its queue, 1 is next."""
+    telling: Telling | None = None
+    """None if no program tells anything."""

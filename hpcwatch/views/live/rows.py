@@ -100,8 +100,13 @@ def figures_of(
     sample: Sample,
     known: NodeFigures | None,
     cores_count: int | None,
+    is_over: bool = False,
 ) -> NodeFigures:
-    """Work out a node's figures; ``known`` are those of the sample before, if there are any."""
+    """Work out a node's figures; ``known`` are those of the sample before, if there are any.
+
+    Of a job that ``is_over`` the last memory that is known counts: of its last moments, without
+    a process, none is.
+    """
     columns, node, job, cgroup = history.columns, sample.node, sample.job, sample.cgroup
     gpus = _gpus(status.host, history, sample, known)
     cache = cgroup.cache_bytes if cgroup is not None and cgroup.is_job else None
@@ -110,6 +115,10 @@ def figures_of(
     swap = job.swap_bytes if job is not None else None
     if swap is None and node is not None:
         swap = node.swap_used_bytes
+    used_bytes: float | None = job_used_bytes(sample)
+    if used_bytes is None and is_over:
+        means = columns["used_bytes"].mean
+        used_bytes = next((value for value in reversed(means) if value == value), None)
     return NodeFigures(
         host=status.host,
         status=status,
@@ -119,7 +128,7 @@ def figures_of(
         cores_count=cores_count,
         used_cores=_last(columns["cpu_cores"].mean),
         load_count=node.load_1min_count if node is not None else None,
-        used_bytes=job_used_bytes(sample),
+        used_bytes=used_bytes,
         limit=history.limit,
         cache_bytes=cache,
         swap_bytes=swap,

@@ -150,5 +150,6 @@ def _fingerprint(picture: Picture) -> object:
         picture.note,
         picture.replayed,
         picture.place,
+        picture.telling,
         [(source.name, source.trouble) for source in picture.sources],
     )

@@ -1,0 +1,109 @@
+"""Start a program in our place: as a shell would, with a file for its events.
+
+Nothing is imported here that is not there anyway: the program waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class CannotStartError(Exception):
+    """The program could not be started; ``exit_code`` is a shell's: 126 or 127."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def spawn(argv: list[str], mask: Iterable[int]) -> int:
+    """Start a program by PATH with the given signal mask and what Python ignores set back.
+
+    Raises CannotStartError.
+    """
+    try:
+        return _spawn(argv, mask)
+    except OSError as error:
+        raise _reason(argv[0], error) from None
+
+
+def _spawn(argv: list[str], mask: Iterable[int]) -> int:
+    ignored = [signal.SIGPIPE, signal.SIGXFSZ]
+    try:
+        return os.posix_spawnp(argv[0], argv, os.environ, setsigmask=mask, setsigdef=ignored)
+    except OSError as error:
+        import errno
+
+        if error.errno != errno.ENOEXEC:
+            raise
+    # A text without "#!" is run by the shell, as shells, env and nohup do it.
+    from shutil import which
+
+    path = which(argv[0]) or argv[0]
+    shell = ["/bin/sh", path, *argv[1:]]
+    return os.posix_spawnp(shell[0], shell, os.environ, setsigmask=mask, setsigdef=ignored)
+
+
+def _reason(name: str, error: OSError) -> CannotStartError:
+    if isinstance(error, FileNotFoundError):
+        if "/" in name and os.path.lexists(name):
+            return CannotStartError("its interpreter (the line after #!) was not found", 127)
+        where = "no such file" if "/" in name else "no such command on PATH"
+        return CannotStartError(where, 127)
+    if os.path.isdir(name):
+        return CannotStartError("it is a directory", 126)
+    if isinstance(error, PermissionError):
+        return CannotStartError("it is not executable (chmod +x it, or name its interpreter)", 126)
+    return CannotStartError((error.strerror or str(error)).lower(), 126)
+
+
+def occupy_standard_descriptors() -> None:
+    """Keep 0, 1 and 2 from being given to files of ours if they were closed when we started."""
+    while True:
+        descriptor = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        if descriptor > 2:
+            os.close(descriptor)
+            return
+
+
+class EventsFile:
+    """A private file that is named to the program, which may write to it at once.
+
+    Not in the run's directory, whose file system may be slow: the program would wait for it.
+    """
+
+    def __init__(self, at_s: float) -> None:
+        """Make it, or do without. ``at_s``, since the epoch, tells it from others of ours."""
+        self._path: str | None = None
+        for folder in ("/tmp", "/dev/shm"):  # noqa: S108
+            private = f"{folder}/hpcwatch-{os.getpid()}-{at_s * 1e6:.0f}"
+            path = f"{private}/events.jsonl"
+            try:
+                os.mkdir(private, 0o700)
+                os.mknod(path, 0o600)  # no descriptor that could be taken for a standard one
+            except OSError:
+                continue
+            os.environ["HPCWATCH_EVENTS"] = self._path = path
+            return
+
+    def open(self) -> int | None:
+        """Open it for reading, and for giving back what was read; None if there is none."""
+        path = self._path
+        try:
+            return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW) if path else None
+        except OSError:
+            return None
+
+    def remove(self) -> None:
+        """Take away its name: nothing is left behind even if we are killed over the report."""
+        if self._path is not None:
+            try:
+                os.unlink(self._path)
+                os.rmdir(os.path.dirname(self._path))
+            except OSError:
+                pass  # the program's own doing

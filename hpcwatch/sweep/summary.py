@@ -1,0 +1,95 @@
+"""What became of a sweep as a whole, in one file: lists need not read thousands of tasks' files.
+
+It is made when a sweep ends, and by who finds none that holds. It holds as long as nothing was put
+into the folder of the tasks' states, whose time tells: both times are the file server's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from typing import NamedTuple
+
+from hpcwatch.probe.decode import build
+from hpcwatch.sweep.attempts import STATES, Attempt, is_done, verdict
+from hpcwatch.sweep.plan import write_whole
+
+SUMMARY_FILE = "summary.json"
+_VERSION = 1
+_COARSE_S = 2.0
+"""A file server may tell times apart no finer than this: FAT does by 2 s, ext3 by 1 s."""
+
+
+class Summary(NamedTuple):
+    """A sweep's tasks counted. Times are seconds since the epoch."""
+
+    states_at_ns: int
+    """The time of the folder of states before they were read."""
+    open_count: int
+    """Attempts that had no end yet: theirs may come when no driver is there any more."""
+    started_at_s: float | None
+    last_at_s: float | None
+    good_count: int
+    failed_count: int
+    cpu_s: float | None
+    size_bytes: int
+    version: int = _VERSION
+
+
+def of_attempts(attempts: dict[int, list[Attempt]], states_at_ns: int, size_bytes: int) -> Summary:
+    """Count a sweep's attempts."""
+    known = [one for some in attempts.values() for one in some]
+    ended = [one.ended for one in known if one.ended is not None]
+    starts_s = [one.started.at_s for one in known]
+    counting = [verdict(some) for some in attempts.values() if is_done(some)]
+    ends = [one.ended for one in counting if one is not None and one.ended is not None]
+    good_count = sum(one.is_good for one in ends)
+    cpu_s = [one.cpu_s for one in ended if one.cpu_s is not None]
+    return Summary(
+        states_at_ns=states_at_ns,
+        open_count=len(known) - len(ended),
+        started_at_s=min(starts_s, default=None),
+        last_at_s=max([one.at_s for one in ended] + starts_s, default=None),
+        good_count=good_count,
+        failed_count=len(ends) - good_count,
+        cpu_s=sum(cpu_s) if cpu_s else None,
+        size_bytes=size_bytes,
+    )
+
+
+def states_at_ns(folder: str) -> int:
+    """Return when a state was put down last; 0 if there is none yet."""
+    try:
+        return os.stat(os.path.join(folder, STATES)).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def read(folder: str) -> Summary | None:
+    """Return what is known of a sweep; None if its tasks' files have to be read."""
+    try:
+        with open(os.path.join(folder, SUMMARY_FILE), encoding="utf-8") as stream:
+            found: Summary = build(Summary, json.load(stream))
+            written_at_ns = os.fstat(stream.fileno()).st_mtime_ns
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    is_settled = written_at_ns - found.states_at_ns > 1e9 * _COARSE_S
+    is_whole = found.version == _VERSION and found.states_at_ns == states_at_ns(folder)
+    return found if is_whole and (is_settled or not found.open_count) else None
+
+
+def write(folder: str, summary: Summary) -> None:
+    """Keep it, if that is possible: it is a saving only."""
+    with contextlib.suppress(OSError):
+        write_whole(os.path.join(folder, SUMMARY_FILE), json.dumps(summary._asdict()))
+
+
+def size_bytes(folder: str) -> int:
+    """Return what the files of a folder and of those below hold."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total

@@ -1,0 +1,58 @@
+"""How a run ended, and after what time, in words. Pure."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from hpcwatch.report import Report
+from hpcwatch.units import format_clock, format_seconds
+
+if TYPE_CHECKING:
+    from hpcwatch.schedulers.job import Job
+
+
+def ending(report: Report) -> tuple[str, str]:
+    """Say how the run ended, and in which style."""
+    run = report.run
+    if run.kind == "job" and run.job is not None:
+        return _job_ending(run.job)
+    if run.ended_at_s is None:
+        return _unended(report), "warning"
+    if run.signal is not None:
+        return f"killed by {signal_name(run.signal)}", "critical"
+    if run.exit_code:
+        return f"failed (exit {run.exit_code})", "critical"
+    return "ended normally", "ok"
+
+
+def _unended(report: Report) -> str:
+    if report.is_running:
+        return "still running"
+    if report.is_running is None:  # it ran elsewhere: nobody here can tell
+        return "unfinished; last seen"
+    return "its monitor was killed; last seen"
+
+
+def _job_ending(job: Job) -> tuple[str, str]:
+    """Say what became of a job, in its scheduler's figures."""
+    if not job.state.is_over:
+        return f"{job.state.value} when last asked", "warning"
+    style = "ok" if job.state.value == "completed" else "critical"
+    if job.exit is None:
+        return job.state.value, style
+    return f"{job.exit.words} ({job.exit.raw})" if style != "ok" else job.exit.words, style
+
+
+def signal_name(number: int) -> str:
+    """Return a signal's name with its number: ``SIGKILL (9)``."""
+    try:
+        return f"{signal.Signals(number).name} ({number})"
+    except ValueError:
+        return f"signal {number}"
+
+
+def took(report: Report) -> str:
+    """Say how long it ran: ``2:41:07``, below a minute ``9.05 s``."""
+    wall_s = report.summary.wall_s
+    return format_seconds(wall_s) if wall_s < 60 else format_clock(wall_s)
