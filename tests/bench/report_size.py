@@ -11,6 +11,7 @@ Each report is made by a program of its own, from its start to its end.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -162,6 +163,19 @@ def measured(directory: RunDirectory, name: str) -> Cost:
     return Cost(wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000, size_mb)
 
 
+def apart(make: Callable[[str], RunDirectory], path: str) -> RunDirectory:
+    """Make a recording in a process of its own.
+
+    What a program has used at most begins with the memory of the process that started it.
+    """
+    maker = multiprocessing.get_context("fork").Process(target=make, args=(path,))
+    maker.start()
+    maker.join()
+    if maker.exitcode:
+        sys.exit(f"no recording was made: exit {maker.exitcode}")
+    return RunDirectory(path)
+
+
 def main() -> None:
     asked = options(__doc__)
     scale = 0.02 if asked.quick else 1.0
@@ -176,7 +190,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             os.environ["HPCWATCH_HOME"] = folder
             progress(f"recording: {title}")
-            directory = make(f"{folder}/run")
+            directory = apart(make, f"{folder}/run")
             held = readings(directory)
             file_mb = os.path.getsize(directory.file(SAMPLES_FILE)) / 1e6
             for name in asked.only or FORMATS:
