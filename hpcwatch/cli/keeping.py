@@ -70,6 +70,8 @@ class Keeping:
             self._say(f"not recorded: {error}")
         except OSError as error:
             self._say(f"not recorded: {os_reason(error)}")
+        except Exception as error:  # a mistake of ours in the report: the view ends in order
+            self._say(f"not recorded: {type(error).__name__}: {error}")
 
     def append(self, sample: Sample) -> None:
         """Record a sample. Any thread."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from hpcwatch.cli.inside import Inside
@@ -192,19 +193,24 @@ class Watch:
 
     def _poll(self) -> None:
         """Ask the scheduler until the job is over."""
-        while not self._is_stopping and self._questions is not None:
+        questions = self._questions
+        while not self._is_stopping and questions is not None:
             self._wake.wait(POLL_S)
             self._wake.clear()
             if self._is_stopping:
                 return
-            try:
-                self._ask(self._questions)
-            except Exception as error:  # the nodes are read on, whatever the scheduler answers
-                self._note = f"{type(error).__name__}: {error}"
+            self._guarded(partial(self._ask, questions))
             job = self._known.job
             if job is not None and job.has_ended:
-                self._end()
+                self._guarded(self._end)
                 return
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """Take a step; its failure is a note, and what is shown stays."""
+        try:
+            step()
+        except Exception as error:  # odd answers of a scheduler, a recording that is gone
+            self._say(f"{type(error).__name__}: {error}")
 
     def _ask(self, questions: Questions) -> None:
         before = self._known

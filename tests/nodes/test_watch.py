@@ -17,7 +17,7 @@ from moving_job import JOB_ID, stand_in
 from stand_in import StandIn
 
 from hpcwatch import command
-from hpcwatch.cli import inside
+from hpcwatch.cli import inside, keeping
 from hpcwatch.cli import watch as watching
 from hpcwatch.cli.watch import Questions, Watch, known_from
 from hpcwatch.command import Asker
@@ -182,6 +182,28 @@ def test_at_its_end_the_findings_are_those_of_the_whole(
     ((_, run),) = list_runs()
     assert run.ended_at_s is not None
     assert run.ended_at_s <= ended_s
+
+
+def test_a_failure_at_the_end_is_a_note_and_the_last_state_stays(
+    cluster: Made,
+    program: subprocess.Popen[bytes],
+    watched: Callable[[], Watch],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("odd")
+
+    fake = cluster("running")
+    watch = watched()
+    wait_until(lambda: HOST in watch.timeline.hosts, "the first sample")
+    monkeypatch.setattr(keeping.Keeping, "report", fails)
+    fake.becomes("over")
+    wait_until(lambda: watch.picture().note == "RuntimeError: odd", "the note")
+    assert HOST in watch.timeline.hosts
+    watch.stop()
+    assert watch.picture().note == "not recorded: RuntimeError: odd"
+    ((_, run),) = list_runs()
+    assert run.exit_code == 0
 
 
 def titles(watch: Watch) -> list[str]:
