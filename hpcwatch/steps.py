@@ -1,12 +1,14 @@
-"""What a program's own events say: its phases and its results. Pure."""
+"""What a program's own events say: its phases, its results, and both in words. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from hpcwatch.events import EPOCH, LOG, PHASE_BEGIN, PHASE_END
 from hpcwatch.store import Event
+from hpcwatch.units import UNKNOWN
 
 MONITORS = frozenset({"signal", "node lost", "node found", "events left out"})
 """Names of the monitor's own events; a program cannot use them."""
@@ -69,3 +71,28 @@ def results(events: Iterable[Event]) -> dict[str, float | str]:
 def is_result(event: Event) -> bool:
     """True of an event whose values are results: no step, checkpoint or phase."""
     return event.name in (LOG, EPOCH)
+
+
+def now_text(open_phases: Sequence[str], latest: Event | None) -> str:
+    """Say what goes on: ``train › epoch · accuracy 0.97, loss 0.0951``."""
+    parts = [" › ".join(open_phases)] if open_phases else []
+    if latest is not None:
+        values = ", ".join(f"{name} {value_text(value)}" for name, value in latest.fields.items())
+        label = "" if latest.name == LOG or latest.name in latest.fields else latest.name
+        parts.append(" ".join(part for part in (label, values) if part))
+    return " · ".join(parts)
+
+
+def value_text(value: object) -> str:
+    """Return a value as it is read: numbers with four digits at least where they have them."""
+    if value is None:
+        return UNKNOWN
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, int | float):
+        return str(value)
+    if not math.isfinite(value):
+        return str(value)
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"

@@ -7,7 +7,7 @@ import signal
 import sys
 
 from hpcwatch import __version__
-from hpcwatch.cli.output import complain, flush, prepare
+from hpcwatch.base.output import complain, flush, prepare
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 
 COMMANDS = {
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _harmless(message: str) -> str:
-    from hpcwatch.views.text import clean
+    from hpcwatch.base.clean import clean
 
     return clean(message)
 

@@ -7,8 +7,9 @@ import time
 from collections.abc import Sequence
 
 from hpcwatch import command, config, monitor
+from hpcwatch.base.clean import clean
+from hpcwatch.base.output import complain
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.cli.output import complain
 from hpcwatch.command import Asker
 from hpcwatch.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError
 from hpcwatch.schedulers import NAMES
@@ -16,7 +17,6 @@ from hpcwatch.schedulers.inquiry import Inquiry
 from hpcwatch.schedulers.job import Job, JobState
 from hpcwatch.schedulers.query import Answer, ServerDownError
 from hpcwatch.views import loss
-from hpcwatch.views.text import clean
 
 
 def main(arguments: list[str]) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hpcwatch.cli.output import write_error
+from hpcwatch.base.clean import clean
+from hpcwatch.base.output import write_error
 from hpcwatch.errors import HpcwatchError, os_reason
-from hpcwatch.views.text import clean
 
 
 class Complaints:

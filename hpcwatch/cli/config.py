@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator
 
 from hpcwatch import config_files
+from hpcwatch.base.clean import clean
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.config.schema import KEYS, Key, Scalar
 from hpcwatch.config.values import Values, collect
-from hpcwatch.views.text import clean
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 

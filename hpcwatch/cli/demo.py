@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from hpcwatch.base.output import is_interactive
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.cli.output import is_interactive
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 
 

@@ -7,7 +7,7 @@ import sys
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from hpcwatch.cli.output import complain, write_error
+from hpcwatch.base.output import complain, write_error
 from hpcwatch.cli.whole_job import WholeJob
 from hpcwatch.config import Settings
 from hpcwatch.findings import Finding, Scope, settled
@@ -23,8 +23,38 @@ from hpcwatch.views.text import columns_of, render, wants_colour
 if TYPE_CHECKING:
     from hpcwatch.views.panel import Panel
 
+if TYPE_CHECKING:
+    from hpcwatch.cli.observer import OpenDisplay
+
 _QUIET_S = 0.5  # a program shorter than this is over before anybody could read a panel
 _REPAINT_S = 0.95
+
+
+def opener(view: str, colour: str) -> OpenDisplay:
+    """Return what opens the live view that ``--view`` and ``--color`` choose; it may open none."""
+
+    def opened(
+        timeline: Timeline,
+        program: Program,
+        settings: Settings,
+        guard: AbstractContextManager[object],
+    ) -> Display | None:
+        kind = _view_wanted(view)
+        if kind == "none":
+            return None
+        return Display(kind, colour, timeline, program, settings, guard)
+
+    return opened
+
+
+def _view_wanted(choice: str) -> str:
+    """Return what --view asks for: by default the panel on a terminal, else nothing."""
+    if sys.stderr is None:
+        return "none"
+    if choice != "auto":
+        return choice
+    has_terminal = sys.stderr.isatty() or (sys.stdout is not None and sys.stdout.isatty())
+    return "panel" if has_terminal and os.environ.get("TERM", "dumb") != "dumb" else "none"
 
 
 class Display:

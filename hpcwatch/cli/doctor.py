@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 
 from hpcwatch import command, config, monitor
+from hpcwatch.base.clean import clean
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.command import Asker
 from hpcwatch.doctor import Check, Level, guarded, here, node, recording, software, storage
@@ -16,7 +17,7 @@ from hpcwatch.job_session import spec_of
 from hpcwatch.schedulers import NAMES
 from hpcwatch.schedulers.job import Job
 from hpcwatch.schedulers.query import clean_host
-from hpcwatch.views.text import Span, clean, columns_of, render, wants_colour
+from hpcwatch.views.text import Span, columns_of, render, wants_colour
 
 _LOOKS = {
     Level.OK: ("✓", "ok"),

@@ -104,7 +104,7 @@ class Inside:
 
 
 def _telling(followed: Followed, going_count: int) -> Telling | None:
-    from hpcwatch.views.steps import now_text
+    from hpcwatch.steps import now_text
 
     words = now_text(followed.told.phases, followed.told.latest)[:_WORDS_MOST]
     run, is_going = followed.inner.run, followed.inner.is_going

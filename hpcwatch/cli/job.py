@@ -8,9 +8,9 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from hpcwatch import command, config, reading
+from hpcwatch.base.output import is_interactive
 from hpcwatch.cli import finished, reporting
 from hpcwatch.cli.arguments import Parser, interval
-from hpcwatch.cli.output import is_interactive
 from hpcwatch.cli.watch import Known, Questions, Watch, known_from
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.session import NodeState

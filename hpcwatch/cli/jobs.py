@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 
 from hpcwatch import command, config, monitor
+from hpcwatch.base.clean import clean
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.errors import HpcwatchError
 from hpcwatch.findings import Severity
@@ -20,7 +21,7 @@ from hpcwatch.store import REPORT_FILE, SAMPLES_FILE, Run, RunDirectory, list_ru
 from hpcwatch.views import jobs_json, jobs_table
 from hpcwatch.views.job_flags import Flag, flags_of
 from hpcwatch.views.jobs_table import Row, ordered
-from hpcwatch.views.text import clean, columns_of, render, wants_colour
+from hpcwatch.views.text import columns_of, render, wants_colour
 
 _MOST_ASKED = 4
 """Of so many running and so many waiting jobs is asked one by one what the list lacks."""

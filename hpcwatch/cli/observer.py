@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hpcwatch import config, report, store
-from hpcwatch.cli import program_report, program_run
+from hpcwatch.base.signals import numbered_signal_name
+from hpcwatch.cli import program_run
 from hpcwatch.cli.complaints import Complaints
 from hpcwatch.cli.program_events import ProgramEvents
 from hpcwatch.cli.recording import Recording
@@ -25,46 +25,86 @@ from hpcwatch.probe.probe import Probe, Target
 from hpcwatch.probe.schema import Sample
 from hpcwatch.session import LocalSession
 from hpcwatch.timeline import Timeline
-from hpcwatch.views.ending import signal_name
 
 if TYPE_CHECKING:
-    from hpcwatch.cli.display import Display
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from hpcwatch.cli.neighbours import Neighbours
-    from hpcwatch.cli.run import Options
+    from hpcwatch.run_options import RunOptions
     from hpcwatch.schedulers.job import Job
 
 LIVE_SAMPLES = 3600  # what the longest window of a live finding needs, at one a second
 
 
+class LiveView(Protocol):
+    """What shows a running program."""
+
+    step: str | None
+    events: tuple[store.Event, ...]
+
+    def update(self, sample: Sample) -> None:
+        """Take a sample and show it."""
+
+    def note(self, message: str) -> bool:
+        """Show a line of the monitor's own; False if that cannot be shown."""
+
+    def resized(self) -> None:
+        """Fit the terminal's new size."""
+
+    def suspend(self) -> None:
+        """Clear the view before we are stopped."""
+
+    def resume(self) -> None:
+        """Show the view again."""
+
+    def close(self) -> None:
+        """Clear the view for good."""
+
+
+if TYPE_CHECKING:
+    OpenDisplay = Callable[
+        [Timeline, Program, config.Settings, AbstractContextManager[object]], LiveView | None
+    ]
+    """Opens a live view. Its last argument is held while the timeline is added to."""
+
+
 class Observer:
     """Watches one program from its start to the report."""
 
-    def __init__(self, options: Options, program: Program) -> None:
+    def __init__(
+        self, options: RunOptions, program: Program, open_display: OpenDisplay | None = None
+    ) -> None:
         self._options = options
         self._program = program
         self._complaints = Complaints(self._note)
-        self._guarded = self._complaints.guarded
+        self._open_display = open_display
+        self.say = self._complaints.say
+        self.guarded = self._complaints.guarded
         self._lock = threading.Lock()
         """Held for each sample: this node's and the others' come on different threads."""
         self._events = ProgramEvents(program.events_descriptor, program.started_s)
         self._recording = Recording(self._events, self._complaints)
         self._session: LocalSession | None = None
         self._neighbours: Neighbours | None = None
-        self._display: Display | None = None
+        self._display: LiveView | None = None
         self._settings = config.Settings()
         self._run: store.Run | None = None
         self._timeline = Timeline(1.0)
-        self._made: report.Report | None = None
+        self.made: report.Report | None = None
+        """The report, once ``finish`` has made one."""
+        self.saved: store.RunDirectory | None = None
+        """Where the run can be read again."""
 
     def _note(self, line: str) -> bool:
         return self._display is not None and self._display.note(line)
 
     def start(self) -> None:
         """Begin to watch. Nothing is raised."""
-        self._guarded("cannot watch the program", self._start)
+        self.guarded("cannot watch the program", self._start)
 
     def _start(self) -> None:
-        self._guarded("configuration ignored", self._configure)
+        self.guarded("configuration ignored", self._configure)
         interval_s = self._options.interval or self._settings.interval_s
         job = own_job()
         self._timeline = Timeline(interval_s, job, LIVE_SAMPLES)
@@ -73,11 +113,11 @@ class Observer:
         self._session = LocalSession(probe, interval_s, self._arrived, self._session_failed)
         self._session.start()
         self._run = program_run.describe(program, self._options, interval_s, job)
-        self._guarded("not recorded", self._record)
+        self.guarded("not recorded", self._record)
         with self._lock:
             self._recording.begin()
-        self._guarded("no live view", self._show)
-        self._guarded("other nodes not watched", lambda: self._watch_others(job, interval_s))
+        self.guarded("no live view", self._show)
+        self.guarded("other nodes not watched", lambda: self._watch_others(job, interval_s))
 
     def _configure(self) -> None:
         self._settings = config.load()
@@ -87,14 +127,10 @@ class Observer:
         self._recording.place(self._run, self._options.output, self._settings.budget_bytes)
 
     def _show(self) -> None:
-        kind = _view_wanted(self._options.view)
-        if kind == "none":
-            return
-        from hpcwatch.cli.display import Display
-
-        colour = self._options.color
-        program, settings = self._program, self._settings
-        self._display = Display(kind, colour, self._timeline, program, settings, self._lock)
+        if self._open_display is not None:
+            self._display = self._open_display(
+                self._timeline, self._program, self._settings, self._lock
+            )
 
     def _watch_others(self, job: Job | None, interval_s: float) -> None:
         """In a job of several nodes, have the others read by a process of their own."""
@@ -124,7 +160,7 @@ class Observer:
         display = self._display
         if display is not None:
             display.step, display.events = self._events.now(), self._events.recent()
-            self._guarded("live view stopped", lambda: display.update(sample))
+            self.guarded("live view stopped", lambda: display.update(sample))
 
     def _session_failed(self, error: BaseException) -> None:
         self._complaints.say(
@@ -137,57 +173,46 @@ class Observer:
         The caller waits for the program and must not wait for a file system.
         """
         if number != signal.SIGWINCH:
-            self.mark(store.Event(time.time(), "signal", {"signal": signal_name(number)}))
+            self.mark(store.Event(time.time(), "signal", {"signal": numbered_signal_name(number)}))
         elif self._display is not None:
-            self._guarded("live view", self._display.resized)
+            self.guarded("live view", self._display.resized)
 
     def suspend(self) -> None:
         """Clear the view: we are about to be stopped."""
         if self._display is not None:
-            self._guarded("live view", self._display.suspend)
+            self.guarded("live view", self._display.suspend)
 
     def resume(self) -> None:
         """Show the view again."""
         if self._display is not None:
-            self._guarded("live view", self._display.resume)
+            self.guarded("live view", self._display.resume)
 
     def finish(self) -> None:
-        """Read once more, close the recording, and report. The program has ended."""
+        """Read once more, close the recording, and make the report. The program has ended."""
         if self._neighbours is not None:
-            self._guarded("other nodes", self._neighbours.stop)
+            self.guarded("other nodes", self._neighbours.stop)
         if self._session is not None:
-            self._guarded("last reading failed", self._session.stop)
+            self.guarded("last reading failed", self._session.stop)
         if self._display is not None:
-            self._guarded("live view", self._display.close)
+            self.guarded("live view", self._display.close)
             self._display = None
         with self._lock:
             self._recording.close()
         if self._run is not None:
-            self._guarded("no report", self._report)
+            self.guarded("no report", self._report)
 
     def _report(self) -> None:
         assert self._run is not None
         host = self._timeline.hosts.get(os.uname().nodename)
         run = program_run.ended(self._run, self._program, host)
-        made = program_report.build(run, self._timeline, self._recording, self._settings)
-        self._made = made
-        saved = self._recording.save(run, made)
-        if run.sweep_id is None:  # a sweep's task has a file of the program's own for its output
-            program_report.show(made, self._options, saved, self._complaints.say)
+        from hpcwatch.run_report import build
+
+        self.made = build(run, self._timeline, self._recording, self._settings)
+        self.saved = self._recording.save(run, self.made)
 
     def count_findings(self, severity: str) -> int | None:
         """Return how many findings of the report are so severe; None if there is none."""
-        if self._made is None:
+        if self.made is None:
             return None
         least = Severity[severity.upper()]
-        return sum(finding.severity >= least for finding in self._made.findings)
-
-
-def _view_wanted(choice: str) -> str:
-    """Return what --view asks for: by default the panel on a terminal, else nothing."""
-    if sys.stderr is None:
-        return "none"
-    if choice != "auto":
-        return choice
-    has_terminal = sys.stderr.isatty() or (sys.stdout is not None and sys.stdout.isatty())
-    return "panel" if has_terminal and os.environ.get("TERM", "dumb") != "dumb" else "none"
+        return sum(finding.severity >= least for finding in self.made.findings)

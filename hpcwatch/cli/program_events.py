@@ -35,7 +35,7 @@ class ProgramEvents:
         """Say in a few words what the program is at; None if it does not tell."""
         if self._marks is None:
             return None
-        from hpcwatch.views.steps import now_text
+        from hpcwatch.steps import now_text
 
         told = self._marks.told
         return now_text(told.phases, told.latest) or None

@@ -11,11 +11,13 @@ from hpcwatch.launch import Program
 from hpcwatch.timeline import HostTimeline
 
 if TYPE_CHECKING:
-    from hpcwatch.cli.run import Options
+    from hpcwatch.run_options import RunOptions
     from hpcwatch.schedulers.job import Job
 
 
-def describe(program: Program, options: Options, interval_s: float, job: Job | None) -> store.Run:
+def describe(
+    program: Program, options: RunOptions, interval_s: float, job: Job | None
+) -> store.Run:
     """Return the run that a program has begun, in a job or outside of any."""
     name = options.name or program_name(program.argv)
     return store.Run(

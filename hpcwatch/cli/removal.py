@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from hpcwatch.cli.output import complain
+from hpcwatch.base.clean import clean
+from hpcwatch.base.output import complain
 from hpcwatch.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.runs_found import Found
 from hpcwatch.sweep.recorded import Sweep, Task
@@ -13,7 +14,6 @@ from hpcwatch.tidying import obstacle
 from hpcwatch.tidying import remove as remove_run
 from hpcwatch.units import format_bytes
 from hpcwatch.views import runs_table
-from hpcwatch.views.text import clean
 
 
 def remove(chosen: Sequence[Found | Sweep], is_sure: bool, is_named: bool) -> int:

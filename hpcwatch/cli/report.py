@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from hpcwatch import reading
+from hpcwatch.base.clean import clean
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.reporting import unwritable
 from hpcwatch.earlier import earlier_runs
@@ -15,7 +16,7 @@ from hpcwatch.findings import rules
 from hpcwatch.report import Report
 from hpcwatch.store import find
 from hpcwatch.views import formats, terminal
-from hpcwatch.views.text import clean, columns_of, wants_colour
+from hpcwatch.views.text import columns_of, wants_colour
 
 
 def main(arguments: list[str]) -> int:

@@ -6,6 +6,7 @@ import os
 import threading
 
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.run_options import RunOptions
 
 _PATIENCE_S = 60.0
 
@@ -19,20 +20,15 @@ if TYPE_CHECKING:
     from hpcwatch.launch import Program
 
 
-class Options:
-    """What `hpcwatch run` was asked to do."""
+class Options(RunOptions):
+    """What `hpcwatch run` is asked to do."""
 
     def __init__(self) -> None:
-        self.name: str | None = None
-        self.interval: float | None = None
-        self.output: str | None = None
+        super().__init__()
         self.view = "auto"
         self.color = "auto"
-        self.nodes = "all"
         self.report: list[Wanted] = []
         self.fail_on: str | None = None
-        self.sweep_id: str | None = None
-        self.parameters: dict[str, str] | None = None
         self.command: list[str] = []
 
 
@@ -109,7 +105,7 @@ def main(arguments: list[str]) -> int:
     try:
         program = Program(options.command)
     except CannotStartError as error:
-        from hpcwatch.views.text import clean
+        from hpcwatch.base.clean import clean
 
         _say(f"cannot run {clean(options.command[0])}: {error}")
         return error.exit_code
@@ -133,17 +129,20 @@ class Watch:
     """
 
     def __init__(self, options: Options, program: Program) -> None:
+        self._options = options
         self._observer: Observer | None = None
         self._thread = threading.Thread(
-            target=self._set_up, args=(options, program), name="hpcwatch-setup", daemon=True
+            target=self._set_up, args=(program,), name="hpcwatch-setup", daemon=True
         )
         self._thread.start()
 
-    def _set_up(self, options: Options, program: Program) -> None:
+    def _set_up(self, program: Program) -> None:
         try:
+            from hpcwatch.cli.display import opener
             from hpcwatch.cli.observer import Observer
 
-            self._observer = Observer(options, program)
+            opened = opener(self._options.view, self._options.color)
+            self._observer = Observer(self._options, program, opened)
             self._observer.start()
         except BaseException as error:
             _say(f"cannot watch the program, it runs on: {type(error).__name__}: {error}")
@@ -184,11 +183,18 @@ class Watch:
 
     def _finish(self) -> None:
         self._thread.join()
-        if self._observer is not None:
-            self._observer.finish()
+        observer = self._observer
+        if observer is None:
+            return
+        observer.finish()
+        made = observer.made
+        if made is not None:
+            from hpcwatch.cli.program_report import show
+
+            observer.guarded("no report", lambda: show(made, self._options, observer))
 
 
 def _say(message: str) -> None:
-    from hpcwatch.cli.output import complain
+    from hpcwatch.base.output import complain
 
     complain(f"hpcwatch: {message}")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from hpcwatch import config
+from hpcwatch.base.clean import clean
 from hpcwatch.cli import removal
 from hpcwatch.cli.ages import DAY_S, age_s, since_s
 from hpcwatch.cli.arguments import Parser
@@ -19,7 +20,6 @@ from hpcwatch.sweep import recorded
 from hpcwatch.sweep.recorded import Sweep, Task
 from hpcwatch.units import iso
 from hpcwatch.views import runs_table
-from hpcwatch.views.text import clean
 
 _KINDS = ("run", "job", recorded.KIND, "sweep-task")
 _CONFIGURED = "configured"

@@ -7,14 +7,14 @@ import os
 import time
 
 from hpcwatch import command, config
+from hpcwatch.base.clean import clean
+from hpcwatch.base.output import complain
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.job import add_options, is_one_picture, watch_job
-from hpcwatch.cli.output import complain
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.schedulers.hosts import fold_hosts
 from hpcwatch.schedulers.inquiry import Inquiry
 from hpcwatch.schedulers.job import Job, JobState
-from hpcwatch.views.text import clean
 
 _LOOK_S = 5.0
 

@@ -10,8 +10,9 @@ import time
 from collections.abc import Mapping
 
 from hpcwatch import config
+from hpcwatch.base.clean import clean
+from hpcwatch.base.output import complain
 from hpcwatch.cli import sweep_options
-from hpcwatch.cli.output import complain
 from hpcwatch.cli.sweep_show import Show, print_outcome
 from hpcwatch.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.own_job import own_job
@@ -33,7 +34,6 @@ from hpcwatch.sweep.attempts import Attempts, is_unknown
 from hpcwatch.sweep.driver import Driver
 from hpcwatch.sweep.picture import Picture
 from hpcwatch.units import format_seconds
-from hpcwatch.views.text import clean
 
 _MOST_LISTED = 10
 

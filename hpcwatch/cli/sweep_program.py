@@ -18,8 +18,8 @@ from hpcwatch.sweep.slots import Slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hpcwatch.cli.run import Options
     from hpcwatch.launch import Program
+    from hpcwatch.run_options import RunOptions
 
 EXIT_NOT_STARTED = 125
 
@@ -112,17 +112,16 @@ def _start(work: Work, started: Started, slot: Slot, variables: dict[str, str]) 
         raise HpcwatchError(f"cannot run {work.task.argv[0]}: {error}") from None
 
 
-def _options(work: Work, started: Started) -> "Options":
+def _options(work: Work, started: Started) -> "RunOptions":
     """Return what the monitor of `hpcwatch run` is to do with it."""
-    from hpcwatch.cli.run import Options
+    from hpcwatch.run_options import RunOptions
 
-    options = Options()
+    options = RunOptions()
     options.name = f"{work.plan.name}-{work.task.number}"
     options.output = work.attempts.run_folder(started.task, started.attempt)
     options.interval = work.plan.interval_s
-    options.view, options.nodes = "none", "local"
+    options.nodes = "local"
     options.sweep_id, options.parameters = work.plan.id, work.task.parameters
-    options.command = work.task.argv
     return options
 
 

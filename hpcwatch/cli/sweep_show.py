@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from hpcwatch.cli.output import complain, write_error
+from hpcwatch.base.output import complain, write_error
 from hpcwatch.config import Thresholds
 from hpcwatch.errors import HpcwatchError, os_reason
 from hpcwatch.findings import Finding

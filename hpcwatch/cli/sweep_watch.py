@@ -11,8 +11,8 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.cli.observer import Observer
-    from hpcwatch.cli.run import Options
     from hpcwatch.launch import Program
+    from hpcwatch.run_options import RunOptions
     from hpcwatch.store import Event
 
 UNWATCHED_S = 0.25
@@ -32,7 +32,7 @@ def events_of(program: Program) -> list[Event]:
 class LateWatch:
     """The monitor of `hpcwatch run`, set up only for a program that runs long enough for it."""
 
-    def __init__(self, options: Options, program: Program) -> None:
+    def __init__(self, options: RunOptions, program: Program) -> None:
         self._observer: Observer | None = None
         self._is_over = threading.Event()
         self.is_begun = False
@@ -40,7 +40,7 @@ class LateWatch:
         self._thread = threading.Thread(target=self._set_up, args=(options, program), daemon=True)
         self._thread.start()
 
-    def _set_up(self, options: Options, program: Program) -> None:
+    def _set_up(self, options: RunOptions, program: Program) -> None:
         if self._is_over.wait(UNWATCHED_S):
             return
         self.is_begun = True

@@ -6,9 +6,9 @@ import os
 import shlex
 import shutil
 
+from hpcwatch.base.clean import clean
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
-from hpcwatch.views.text import clean
 
 
 def main(arguments: list[str]) -> int:

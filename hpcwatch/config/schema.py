@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import NamedTuple
 
 Scalar = float | str
@@ -116,9 +117,9 @@ def tree(with_findings: bool) -> Tree:
 
 def _thresholds() -> dict[str, Tree | Key]:
     """Return a table a rule, of a run or of a sweep: its keyword defaults."""
-    from hpcwatch.findings import rules
-    from hpcwatch.sweep.findings import defaults
+    from hpcwatch.findings import SWEEP_RULES_MODULE, rules
 
+    defaults = import_module(SWEEP_RULES_MODULE).defaults
     of_rules = {rule: entry.defaults for rule, entry in rules().items()}
     return {
         rule: {

@@ -141,6 +141,9 @@ class RuleEntry(NamedTuple):
     """It looks at all nodes together: asked once, not of one of several hosts."""
 
 
+SWEEP_RULES_MODULE = "hpcwatch.sweep.findings"
+"""The rules about a whole sweep, which look at an outcome instead of a timeline."""
+
 _MODULES = (
     "memory",
     "memory_use",

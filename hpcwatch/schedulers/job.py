@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
+from hpcwatch.base.signals import signal_name
+
 ReadText = Callable[[str], str | None]
 """Reads a small file, such as $PBS_NODEFILE; None if it cannot be read."""
 
@@ -256,14 +258,6 @@ def _member(states: type[JobState], value: object, default: JobState) -> JobStat
         return states(value)
     except ValueError:
         return default
-
-
-def signal_name(number: int | None) -> str:
-    """Return ``SIGTERM`` for 15, ``signal 99`` for what has no name."""
-    try:
-        return signal.Signals(number or 0).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def exit_of_status(status: int, causes: Mapping[int, Cause], raw: str) -> JobExit:

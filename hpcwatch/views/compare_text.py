@@ -6,18 +6,19 @@ import string
 import time
 from collections.abc import Callable, Sequence
 
+from hpcwatch.base.clean import clean
 from hpcwatch.comparing import Change, Comparison, Difference, Figure, Finding, ending
 from hpcwatch.costs import Rates
 from hpcwatch.explaining import time_text
 from hpcwatch.findings import Severity
+from hpcwatch.steps import value_text
 from hpcwatch.units import (
     UNKNOWN,
     format_bytes,
     format_pct,
     three_digits,
 )
-from hpcwatch.views.steps import value_text
-from hpcwatch.views.text import SIGNS, Line, Span, clean, cut, fit, line_width, wrapped
+from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width, wrapped
 
 _TITLES = {
     "wall_s": "time",

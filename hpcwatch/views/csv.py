@@ -13,12 +13,12 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
+from hpcwatch.base.clean import clean
 from hpcwatch.report import Report
 from hpcwatch.timeline import HOST_METRICS, HostTimeline
 from hpcwatch.timeline.columns import Column
 from hpcwatch.timeline.gpus import GPU_METRICS
 from hpcwatch.units import iso
-from hpcwatch.views.text import clean
 
 PLACE = ("host", "entity", "device", "at", "elapsed_s", "span_s")
 """``entity`` is ``job`` or ``GPU 1``, ``device`` the GPU's UUID, ``at`` ISO 8601 in UTC,

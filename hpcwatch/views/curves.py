@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from hpcwatch.events import PHASE_BEGIN, PHASE_END
 from hpcwatch.report import Report
-from hpcwatch.steps import MONITORS
+from hpcwatch.steps import MONITORS, value_text
 from hpcwatch.thinning import Grid
-from hpcwatch.views.steps import value_text
 from hpcwatch.views.text import cut
 
 _LEAST_POINTS = 3  # fewer are a result, no course

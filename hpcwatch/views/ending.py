@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING
 
+from hpcwatch.base.signals import numbered_signal_name
 from hpcwatch.report import Report
 from hpcwatch.units import format_clock, format_seconds
 
@@ -20,7 +20,7 @@ def ending(report: Report) -> tuple[str, str]:
     if run.ended_at_s is None:
         return _unended(report), "warning"
     if run.signal is not None:
-        return f"killed by {signal_name(run.signal)}", "critical"
+        return f"killed by {numbered_signal_name(run.signal)}", "critical"
     if run.exit_code:
         return f"failed (exit {run.exit_code})", "critical"
     return "ended normally", "ok"
@@ -42,14 +42,6 @@ def _job_ending(job: Job) -> tuple[str, str]:
     if job.exit is None:
         return job.state.value, style
     return f"{job.exit.words} ({job.exit.raw})" if style != "ok" else job.exit.words, style
-
-
-def signal_name(number: int) -> str:
-    """Return a signal's name with its number: ``SIGKILL (9)``."""
-    try:
-        return f"{signal.Signals(number).name} ({number})"
-    except ValueError:
-        return f"signal {number}"
 
 
 def took(report: Report) -> str:

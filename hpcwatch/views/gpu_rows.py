@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from hpcwatch.base.clean import clean
 from hpcwatch.report import GpuSummary, Report
 from hpcwatch.units import (
     format_bytes,
@@ -13,7 +14,7 @@ from hpcwatch.units import (
     format_seconds,
 )
 from hpcwatch.views.tables import FEW_GPUS, all_gpus
-from hpcwatch.views.text import Line, Span, clean, cut, sparkline, width_of
+from hpcwatch.views.text import Line, Span, cut, sparkline, width_of
 
 HARMLESS = ("idle", "application clocks", "display clocks", "sync boost")
 """Reasons for lower clocks that tell of no trouble."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time as clock
 
+from hpcwatch.base.clean import clean
 from hpcwatch.schedulers.job import Coverage, Job, JobState
 from hpcwatch.units import (
     UNKNOWN,
@@ -14,7 +15,7 @@ from hpcwatch.units import (
     format_seconds,
 )
 from hpcwatch.views.job_flags import Used, elapsed_s, used
-from hpcwatch.views.text import clean, cut
+from hpcwatch.views.text import cut
 
 _LONGEST_STATE = 14
 MARKS = {

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from hpcwatch.base.clean import clean
 from hpcwatch.findings import Severity
 from hpcwatch.schedulers.job import Job, JobState
 from hpcwatch.units import UNKNOWN
 from hpcwatch.views import jobs_cells as cells
 from hpcwatch.views.job_flags import Flag, Used, used
-from hpcwatch.views.text import SIGNS, Line, Span, clean, cut, fit, line_width, width_of
+from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width, width_of
 
 _GAP = "  "
 _INDENT = 3

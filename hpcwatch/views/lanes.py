@@ -16,11 +16,10 @@ from typing import NamedTuple, TypeVar
 
 from hpcwatch.events import PHASE_BEGIN, PHASE_END
 from hpcwatch.report import Report
-from hpcwatch.steps import MONITORS, Phase, phases
+from hpcwatch.steps import MONITORS, Phase, phases, value_text
 from hpcwatch.store import Event
 from hpcwatch.thinning import Grid
 from hpcwatch.units import format_clock, format_seconds
-from hpcwatch.views.steps import value_text
 from hpcwatch.views.text import cut
 
 _BUCKETS = 300  # of a row: what lies closer together is told as one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hpcwatch.base.clean import clean
 from hpcwatch.findings import Finding, Severity
 from hpcwatch.probe.schema import Gpu
 from hpcwatch.units import (
@@ -13,7 +14,7 @@ from hpcwatch.units import (
     format_pct,
 )
 from hpcwatch.views.state import GpuState, LiveState
-from hpcwatch.views.text import SIGNS, Line, Span, clean, cut, fit, line_width
+from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width
 
 _FEW_GPUS = 2  # more are a row of numbers, so that what comes after them still fits
 _LEAST_FINDING = 16  # columns in which the beginning of one still says something

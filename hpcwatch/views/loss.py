@@ -6,12 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from hpcwatch.base.clean import clean
 from hpcwatch.schedulers.hosts import numbers
 from hpcwatch.schedulers.job import Job, JobState
 from hpcwatch.units import format_clock, format_seconds, three_digits
 from hpcwatch.views.job_flags import elapsed_s
 from hpcwatch.views.jobs_cells import clock_words
-from hpcwatch.views.text import clean, cut
+from hpcwatch.views.text import cut
 
 _MOST_NODES = 4
 _LONGEST_NAME = 60

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from hpcwatch.base.clean import clean
 from hpcwatch.earlier import EarlierRun
 from hpcwatch.findings import Directive
 from hpcwatch.findings.together import together
@@ -12,7 +13,7 @@ from hpcwatch.report import Report
 from hpcwatch.schedulers.hosts import fold_hosts
 from hpcwatch.views import facts, plots, tables
 from hpcwatch.views.next_script import next_script, own_changes, saves_sentence
-from hpcwatch.views.text import SIGNS, clean, sparkline
+from hpcwatch.views.text import SIGNS, sparkline
 from hpcwatch.views.verdict import verdict
 
 _SPARK = 40

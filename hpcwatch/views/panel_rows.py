@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hpcwatch.base.clean import clean
 from hpcwatch.units import UNKNOWN, format_bytes, format_clock, format_of_bytes, format_pct
 from hpcwatch.views.line import (
     activity_text,
@@ -15,16 +16,7 @@ from hpcwatch.views.line import (
     value,
 )
 from hpcwatch.views.state import GpuState, LiveState, ProcessState
-from hpcwatch.views.text import (
-    Line,
-    Span,
-    clean,
-    cut,
-    fit,
-    line_width,
-    sparkline,
-    width_of,
-)
+from hpcwatch.views.text import Line, Span, cut, fit, line_width, sparkline, width_of
 
 _GPU_COLUMNS = 38  # the figures of one device and a short sparkline
 _LABEL_COLUMNS = 6  # of them for "GPU 10"; an instance's is longer

@@ -27,12 +27,12 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
+from hpcwatch.base.clean import clean
 from hpcwatch.probe.schema import Process, Sample
 from hpcwatch.schedulers.job import Coverage, Job
 from hpcwatch.session import NodeState, NodeStatus
 from hpcwatch.timeline import HostTimeline, Timeline, cpu_counter_s
 from hpcwatch.units import GIB, KIB, MIB
-from hpcwatch.views.text import clean
 
 Number = TypeVar("Number", int, float)
 

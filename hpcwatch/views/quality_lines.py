@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from hpcwatch.base.clean import clean
 from hpcwatch.report import Report
 from hpcwatch.units import format_bytes, format_pct, three_digits
-from hpcwatch.views.text import Line, Span, clean, wrapped
+from hpcwatch.views.text import Line, Span, wrapped
 from hpcwatch.views.used_rows import LIMITS, cpu_seconds
 
 

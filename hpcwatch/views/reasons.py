@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hpcwatch.views.text import clean
+from hpcwatch.base.clean import clean
 
 _SLURM = {
     "priority": "jobs with a higher priority are ahead of it",

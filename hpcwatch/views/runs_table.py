@@ -8,11 +8,12 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
+from hpcwatch.base.clean import clean
 from hpcwatch.runs_found import Found, how
 from hpcwatch.sweep.recorded import Sweep, Task
 from hpcwatch.units import format_bytes, format_clock
 from hpcwatch.views.sweep_words import combination, many, value
-from hpcwatch.views.text import clean, cut
+from hpcwatch.views.text import cut
 
 _NO_TERMINAL = 200
 

@@ -7,13 +7,12 @@ import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hpcwatch.events import LOG
+from hpcwatch.base.clean import clean
 from hpcwatch.report import Report
-from hpcwatch.steps import Phase, phases, results
-from hpcwatch.store import Event
+from hpcwatch.steps import Phase, phases, results, value_text
 from hpcwatch.timeline import Timeline
-from hpcwatch.units import UNKNOWN, format_clock, format_cores, format_seconds
-from hpcwatch.views.text import Line, Span, clean, cut, width_of
+from hpcwatch.units import format_clock, format_cores, format_seconds
+from hpcwatch.views.text import Line, Span, cut, width_of
 
 _PHASES_SHOWN = 8
 _RESULTS_SHOWN = 12
@@ -39,31 +38,6 @@ class PhaseRow(NamedTuple):
     cores_mean: float | None
     """Cores in use meanwhile, on all nodes; None where too little was seen."""
     errors_count: int
-
-
-def now_text(open_phases: Sequence[str], latest: Event | None) -> str:
-    """Say what goes on: ``train › epoch · accuracy 0.97, loss 0.0951``."""
-    parts = [" › ".join(open_phases)] if open_phases else []
-    if latest is not None:
-        values = ", ".join(f"{name} {value_text(value)}" for name, value in latest.fields.items())
-        label = "" if latest.name == LOG or latest.name in latest.fields else latest.name
-        parts.append(" ".join(part for part in (label, values) if part))
-    return " · ".join(parts)
-
-
-def value_text(value: object) -> str:
-    """Return a value as it is read: numbers with four digits at least where they have them."""
-    if value is None:
-        return UNKNOWN
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if not isinstance(value, int | float):
-        return str(value)
-    if not math.isfinite(value):
-        return str(value)
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{value:,.0f}"
-    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 def step_lines(report: Report, label: int, width: int) -> list[Line]:

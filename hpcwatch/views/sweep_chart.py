@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hpcwatch.base.clean import clean
 from hpcwatch.sweep.outcome import Bar, Outcome
 from hpcwatch.views.sweep_words import duration
-from hpcwatch.views.text import Line, Span, clean, cut, width_of
+from hpcwatch.views.text import Line, Span, cut, width_of
 
 _MOST_LANES = 40
 _LONGEST_HOST = 16

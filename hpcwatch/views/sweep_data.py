@@ -8,10 +8,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from hpcwatch.base.clean import clean
 from hpcwatch.findings import Finding
 from hpcwatch.sweep.best import Goal, best
 from hpcwatch.sweep.outcome import Outcome, Row
-from hpcwatch.views.text import clean
 
 SCHEMA_VERSION = 1
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from hpcwatch.base.clean import clean
 from hpcwatch.sweep.outcome import Outcome, Row
 from hpcwatch.views import sweep_table
 from hpcwatch.views.html.markup import Markup, escaped, joined, tag
 from hpcwatch.views.sweep_words import combination, many
-from hpcwatch.views.text import clean
 
 MOST_FAILURES = 50
 MOST_LINES = 10

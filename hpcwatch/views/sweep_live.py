@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from hpcwatch.base.clean import clean
 from hpcwatch.findings import Finding
 from hpcwatch.sweep import best, estimate
 from hpcwatch.sweep.attempts import Attempt, Started
@@ -14,7 +15,7 @@ from hpcwatch.sweep.picture import Picture, Place
 from hpcwatch.sweep.vitals import Vitals
 from hpcwatch.units import format_clock, format_cores, format_pct, format_seconds
 from hpcwatch.views.sweep_words import combination, device, many, winner
-from hpcwatch.views.text import SIGNS, Line, Span, clean, fit, line_width
+from hpcwatch.views.text import SIGNS, Line, Span, fit, line_width
 
 _FAILURES = 3
 _BAR_COLUMNS = 28

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hpcwatch.base.clean import clean
 from hpcwatch.sweep.best import Goal
 from hpcwatch.sweep.outcome import Outcome, Row
 from hpcwatch.views import sweep_svg as svg
 from hpcwatch.views.html.markup import Markup, tag
 from hpcwatch.views.sweep_words import combination, duration, value
-from hpcwatch.views.text import clean, cut
+from hpcwatch.views.text import cut
 
 _WIDTH, _HEIGHT = 640, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 15, 15, 40

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hpcwatch.base.clean import clean
 from hpcwatch.sweep.best import Goal, is_number
 from hpcwatch.sweep.outcome import Outcome, Row
 from hpcwatch.views.html.markup import Markup, escaped, joined, tag
 from hpcwatch.views.sweep_words import value
-from hpcwatch.views.text import clean, cut
+from hpcwatch.views.text import cut
 
 MOST_DRAWN = 2000  # a browser moves through so many without delay, and nobody tells more apart
 _LOG_FROM = 20.0  # spread over more than a decade: small values would lie on one another

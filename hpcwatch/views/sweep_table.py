@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hpcwatch.base.clean import clean
 from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.findings import Finding
 from hpcwatch.sweep.best import Goal, best, is_number
@@ -14,7 +15,7 @@ from hpcwatch.sweep.outcome import Outcome, Row
 from hpcwatch.units import UNKNOWN, format_bytes, format_pct, format_seconds
 from hpcwatch.views import sweep_chart
 from hpcwatch.views.sweep_words import device, duration, many, share, time_taken, value, winner
-from hpcwatch.views.text import SIGNS, Line, Span, clean, cut, fit, line_width, width_of
+from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width, width_of
 
 _MOST_ROWS = 200
 MOST_FAILURES = 5

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hpcwatch.base.clean import clean
 from hpcwatch.sweep.best import Goal
 from hpcwatch.sweep.outcome import Outcome
 from hpcwatch.units import UNKNOWN, format_clock, format_seconds, three_digits
-from hpcwatch.views.text import clean
 
 
 def combination(parameters: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from hpcwatch.events import PHASE_BEGIN, PHASE_END
 from hpcwatch.report import GpuSummary, Report
 from hpcwatch.steps import phases as found_phases
 from hpcwatch.steps import results as found_results
+from hpcwatch.steps import value_text
 from hpcwatch.store import Event
 from hpcwatch.units import (
     UNKNOWN,
@@ -27,7 +28,7 @@ from hpcwatch.units import (
     format_seconds,
     three_digits,
 )
-from hpcwatch.views.steps import PhaseRow, phase_rows, took_text, value_text
+from hpcwatch.views.steps import PhaseRow, phase_rows, took_text
 
 _MOST_EVENTS = 100
 FEW_GPUS = 8  # so many are told one by one, more are summed up

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 
+from hpcwatch.base.clean import clean
 from hpcwatch.findings import ACCUSE_AFTER_S
 from hpcwatch.findings.together import together
 from hpcwatch.report import ProcessSummary, Report
@@ -13,18 +14,7 @@ from hpcwatch.units import format_bytes
 from hpcwatch.views.ending import ending, took
 from hpcwatch.views.next_script import next_script
 from hpcwatch.views.quality_lines import quality_lines
-from hpcwatch.views.text import (
-    SIGNS,
-    Line,
-    Span,
-    clean,
-    cut,
-    fit,
-    line_width,
-    render,
-    width_of,
-    wrapped,
-)
+from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width, render, width_of, wrapped
 from hpcwatch.views.used_rows import LABEL, cpu_seconds, used_rows
 from hpcwatch.views.verdict import verdict
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from hpcwatch.base.clean import clean
 from hpcwatch.report import Report
 from hpcwatch.series import joined
 from hpcwatch.units import (
@@ -15,7 +16,7 @@ from hpcwatch.units import (
     three_digits,
 )
 from hpcwatch.views.cost_words import cost
-from hpcwatch.views.text import Line, Span, clean, sparkline
+from hpcwatch.views.text import Line, Span, sparkline
 
 LABEL = 11
 """Columns of a row's name, here and in the rest of the report."""

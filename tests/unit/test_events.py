@@ -20,9 +20,8 @@ import hpcwatch
 from hpcwatch import events
 from hpcwatch.events import LINE_MOST_BYTES, last_line_results
 from hpcwatch.marks import Marks, parse
-from hpcwatch.steps import Phase, phases, results
+from hpcwatch.steps import Phase, now_text, phases, results, value_text
 from hpcwatch.store import Event, RunDirectory
-from hpcwatch.views.steps import now_text, value_text
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 1_700_000_000.0

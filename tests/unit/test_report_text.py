@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit_parts import GIB, START_S, full_sample, run
 
+from hpcwatch.base.clean import clean
 from hpcwatch.findings import Directive, Finding, Severity
 from hpcwatch.probe.schema import Gpu, Process, Sample
 from hpcwatch.report import Report, build
 from hpcwatch.schedulers import Job
 from hpcwatch.timeline import Timeline
 from hpcwatch.views import terminal
-from hpcwatch.views.text import Span, clean, cut, fit, line_width, sparkline, width_of
+from hpcwatch.views.text import Span, cut, fit, line_width, sparkline, width_of
 
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 HOSTILE = st.text(max_size=40) | st.sampled_from(

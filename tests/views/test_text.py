@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpcwatch.base.clean import clean
 from hpcwatch.views.text import (
     STYLES,
     Span,
-    clean,
     columns_of,
     cut,
     fit,

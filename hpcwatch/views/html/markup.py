@@ -9,8 +9,8 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
+from hpcwatch.base.clean import clean
 from hpcwatch.views.tables import Table
-from hpcwatch.views.text import clean
 
 
 class Markup(str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from hpcwatch.base.clean import clean
 from hpcwatch.views.live.board import Board, Figures
 from hpcwatch.views.live.controls import Controls
 from hpcwatch.views.live.findings import FindingsPage, finding_lines
@@ -21,7 +22,7 @@ from hpcwatch.views.live.processes import ProcessesPage
 from hpcwatch.views.live.tasks import TasksPage
 from hpcwatch.views.live.timelines import TimelinePage
 from hpcwatch.views.live.waiting import waiting_lines
-from hpcwatch.views.text import Line, Span, clean, fit
+from hpcwatch.views.text import Line, Span, fit
 
 _LOW = 12  # a lower screen has no rule and no keys
 _LONG_FILTER = 60

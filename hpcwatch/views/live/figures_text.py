@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from hpcwatch.base.clean import clean
 from hpcwatch.findings import Finding, Severity
 from hpcwatch.units import KIB, MIB, UNKNOWN, format_bytes, format_cores, three_digits
 from hpcwatch.views.line import style_of
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.layout import bar, cell
 from hpcwatch.views.live.rows import GpuFigures, NodeFigures
-from hpcwatch.views.text import SIGNS, Line, Span, clean, sparkline
+from hpcwatch.views.text import SIGNS, Line, Span, sparkline
 
 _RATES = (("T", KIB**4), ("G", KIB**3), ("M", MIB), ("k", KIB))
 _MANY_GPUS = 4  # more are drawn as a bar each

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Hashable, Sequence
 
+from hpcwatch.base.clean import clean
 from hpcwatch.findings import Finding
 from hpcwatch.units import format_seconds
 from hpcwatch.views.evidence import label, value
@@ -13,7 +14,7 @@ from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.layout import Column, Row, cell
 from hpcwatch.views.live.page import Kind, ListPage, Target
 from hpcwatch.views.live.words import moment
-from hpcwatch.views.text import SIGNS, Line, Span, clean, cut
+from hpcwatch.views.text import SIGNS, Line, Span, cut
 
 
 class FindingsPage(ListPage[Finding]):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hpcwatch.base.clean import clean
 from hpcwatch.units import three_digits
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.layout import spread
-from hpcwatch.views.text import Line, Span, clean, cut, line_width
+from hpcwatch.views.text import Line, Span, cut, line_width
 
 _OPENED = ("↑↓ scroll", "Esc back", "p pause", "r refresh", "? help", "q back")
 _PAGE = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
+from hpcwatch.base.clean import clean
 from hpcwatch.probe.schema import Gpu
 from hpcwatch.session import NodeState
 from hpcwatch.units import UNKNOWN, format_energy, format_of_bytes, format_pct
@@ -23,7 +24,7 @@ from hpcwatch.views.live.gpu_text import (
 from hpcwatch.views.live.layout import Column, Row, cell
 from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
 from hpcwatch.views.live.rows import GpuFigures, NodeFigures
-from hpcwatch.views.text import Line, Span, clean, cut, sparkline
+from hpcwatch.views.text import Line, Span, cut, sparkline
 
 _SPARK_S = 600.0
 _NOT_ALL_TELL = ("SM", "energy", "clock", "held down by")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from hpcwatch.base.clean import clean
 from hpcwatch.findings import Finding
 from hpcwatch.findings.together import told
 from hpcwatch.schedulers.job import Job, JobState
@@ -14,7 +15,7 @@ from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.layout import bar, flow, spread
 from hpcwatch.views.live.picture import Telling
 from hpcwatch.views.live.words import FOUND_BY, age, state_style, state_text
-from hpcwatch.views.text import SIGNS, Line, Span, clean, cut, fit, line_width
+from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width
 
 _LOW = 12  # a lower screen shows the job's line alone
 _PAIR = 100  # columns from which on findings stand side by side

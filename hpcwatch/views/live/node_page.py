@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from hpcwatch.base.clean import clean
 from hpcwatch.session import NodeState
 from hpcwatch.units import (
     UNKNOWN,
@@ -22,7 +23,7 @@ from hpcwatch.views.live.layout import bar, flow, table
 from hpcwatch.views.live.processes import process_table, processes_of
 from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.live.words import FOUND_BY, last_values_text, status_text
-from hpcwatch.views.text import Line, Span, clean, cut, fit, sparkline
+from hpcwatch.views.text import Line, Span, cut, fit, sparkline
 from hpcwatch.views.used_rows import LIMITS
 
 _RECENT_S = 600.0

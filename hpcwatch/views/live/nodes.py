@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
+from hpcwatch.base.clean import clean
 from hpcwatch.session import NodeState
 from hpcwatch.units import UNKNOWN, format_bytes, format_cores, three_digits
 from hpcwatch.views.live.board import Board, natural, trouble
@@ -22,7 +23,7 @@ from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
 from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.live.timelines import total_lines
 from hpcwatch.views.live.words import age, last_values_text, status_text
-from hpcwatch.views.text import Line, Span, clean, cut
+from hpcwatch.views.text import Line, Span, cut
 
 _SUMMED = 3  # more nodes than this are summed up
 _ROOMY = 10  # lines from which on min and max stand below the mean

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from hpcwatch.base.clean import clean
 from hpcwatch.findings import Finding
 from hpcwatch.findings.together import told
 from hpcwatch.views.live.board import Board, Figures
@@ -15,7 +16,7 @@ from hpcwatch.views.live.picture import Picture
 from hpcwatch.views.live.processes import ProcessesPage, process_table
 from hpcwatch.views.live.tasks import TasksPage
 from hpcwatch.views.live.waiting import waiting_lines
-from hpcwatch.views.text import Line, Span, clean, fit, render
+from hpcwatch.views.text import Line, Span, fit, render
 
 _PROCESSES = 10
 

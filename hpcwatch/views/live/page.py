@@ -7,10 +7,11 @@ from collections.abc import Callable, Hashable, Sequence
 from enum import Enum
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from hpcwatch.base.clean import clean
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.layout import Column, Row, table
 from hpcwatch.views.live.listing import Listing
-from hpcwatch.views.text import Line, Span, clean
+from hpcwatch.views.text import Line, Span
 
 Item = TypeVar("Item")
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
+from hpcwatch.base.clean import clean
 from hpcwatch.probe.schema import Process, Sample
 from hpcwatch.units import UNKNOWN, format_bytes, format_clock
 from hpcwatch.views.live.board import Board, natural
 from hpcwatch.views.live.layout import Column, Row, cell
 from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
 from hpcwatch.views.live.rows import NodeFigures
-from hpcwatch.views.text import Line, clean, cut
+from hpcwatch.views.text import Line, cut
 
 _LONG_ARGV = 500  # characters of a command line that anybody might see
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
+from hpcwatch.base.clean import clean
 from hpcwatch.schedulers.job import Job, JobState
 from hpcwatch.units import UNKNOWN, format_bytes, format_clock
 from hpcwatch.views.live.board import Board, natural
@@ -11,7 +12,7 @@ from hpcwatch.views.live.layout import Column, Row, cell
 from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
 from hpcwatch.views.live.words import state_style, state_text
 from hpcwatch.views.reasons import explained
-from hpcwatch.views.text import Line, Span, clean, cut
+from hpcwatch.views.text import Line, Span, cut
 
 _ORDER = list(JobState)
 

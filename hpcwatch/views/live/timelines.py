@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from hpcwatch.base.clean import clean
 from hpcwatch.units import UNKNOWN, format_bytes, format_cores, format_seconds
 from hpcwatch.views.live.board import Board, natural
 from hpcwatch.views.live.figures_text import rate
@@ -13,7 +14,7 @@ from hpcwatch.views.live.listing import Listing
 from hpcwatch.views.live.page import Kind, Target
 from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.live.totals import METRICS, node_series
-from hpcwatch.views.text import Line, Span, clean, cut, fit, sparkline, width_of
+from hpcwatch.views.text import Line, Span, cut, fit, sparkline, width_of
 
 
 class _Metric(NamedTuple):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
+from hpcwatch.base.clean import clean
 from hpcwatch.schedulers.job import Job, JobState
 from hpcwatch.session import NodeState, NodeStatus
 from hpcwatch.units import format_seconds
-from hpcwatch.views.text import clean
 
 FOUND_BY = {
     "tree": "those below hpcwatch",

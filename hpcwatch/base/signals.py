@@ -1,0 +1,19 @@
+"""Names of signals."""
+
+from __future__ import annotations
+
+import signal
+
+
+def signal_name(number: int | None) -> str:
+    """Return ``SIGTERM`` for 15; ``signal 99`` for a number that has no name."""
+    try:
+        return signal.Signals(number or 0).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def numbered_signal_name(number: int) -> str:
+    """Return a signal's name with its number: ``SIGKILL (9)``, ``signal 99``."""
+    name = signal_name(number)
+    return f"{name} ({number})" if name.startswith("SIG") else name
