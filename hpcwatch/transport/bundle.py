@@ -121,8 +121,13 @@ def bundle() -> bytes:
 def _files() -> Iterator[tuple[str, bytes]]:
     """Yield names and contents. ``hpcwatch`` itself is reduced to its version."""
     folder = os.path.dirname(probe.__file__)
-    names = sorted(name for name in os.listdir(folder) if name.endswith(".py"))
-    for name in sorted(names, key=lambda name: name != "bundled.py"):
+    names = [
+        os.path.relpath(os.path.join(place, name), folder)
+        for place, _, files in os.walk(folder)
+        for name in files
+        if name.endswith(".py")
+    ]
+    for name in sorted(names, key=lambda name: (name != "bundled.py", name)):
         yield f"hpcwatch/probe/{name}", _content(folder, name)
     yield "hpcwatch/__init__.py", f'__version__ = "{__version__}"\n'.encode()
     spec = importlib.util.find_spec("psutil")
