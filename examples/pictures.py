@@ -21,12 +21,13 @@ from rich.console import Console
 from rich.text import Text
 
 import hpcwatch
-from hpcwatch.reading import load
-from hpcwatch.report import cores_allowed
-from hpcwatch.store import RunDirectory
-from hpcwatch.timeline import Timeline
-from hpcwatch.views import panel_rows, terminal
-from hpcwatch.views.state import live_state
+from hpcwatch.analysis.report import cores_allowed
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.monitor.report import load
+from hpcwatch.recording.store import RunDirectory
+from hpcwatch.views.report import terminal
+from hpcwatch.views.run import panel_rows
+from hpcwatch.views.run.state import live_state
 from hpcwatch.views.text import render
 
 WIDTH = 80

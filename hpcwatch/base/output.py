@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from hpcwatch import letters
+from hpcwatch.base import to_ascii
 
 
 def prepare() -> None:
     """Let letters that a stream cannot show become such as it can, rather than an error."""
-    letters.register()
+    to_ascii.register()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors=letters.NEAREST)
+            stream.reconfigure(errors=to_ascii.NEAREST)
 
 
 def is_interactive() -> bool:

@@ -7,8 +7,8 @@ import signal
 import sys
 
 from hpcwatch import __version__
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import complain, flush, prepare
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 
 COMMANDS = {
     "run": "run a program under the monitor",

@@ -10,7 +10,7 @@ import argparse
 import math
 from typing import Any, NamedTuple, NoReturn
 
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 
 DESCRIBE = "--\0describe"
 """A command that is given this alone describes its options, for completion and the manual."""

@@ -6,17 +6,19 @@ import sys
 import time
 from collections.abc import Sequence
 
-from hpcwatch import command, config, monitor
+from hpcwatch import config
 from hpcwatch.base.clean import clean
+from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import complain
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.command import Asker
-from hpcwatch.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError
-from hpcwatch.schedulers import NAMES
-from hpcwatch.schedulers.inquiry import Inquiry
-from hpcwatch.schedulers.job import Job, JobState
-from hpcwatch.schedulers.query import Answer, ServerDownError
-from hpcwatch.views import loss
+from hpcwatch.cluster import client
+from hpcwatch.cluster.client import Asker
+from hpcwatch.cluster.schedulers import NAMES
+from hpcwatch.cluster.schedulers.inquiry import Inquiry
+from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.cluster.schedulers.query import Answer, ServerDownError
+from hpcwatch.monitor import own_cost
+from hpcwatch.views.jobs import loss
 
 
 def main(arguments: list[str]) -> int:
@@ -33,10 +35,10 @@ def main(arguments: list[str]) -> int:
         raise HpcwatchError("there is no terminal to ask on", "say --yes to cancel", EXIT_USAGE)
     heard = _Heard()
     ask = Asker(heard)
-    asked = command.inquiry(options.scheduler or config.load().scheduler, ask)
+    asked = client.inquiry(options.scheduler or config.load().scheduler, ask)
     job_id = asked.scheduler.clean_id(options.job)
     parts = _still_there(job_id, asked, heard)
-    for line in loss.lines(parts, time.time(), monitor.user()):
+    for line in loss.lines(parts, time.time(), own_cost.user()):
         print(line)
     if not options.yes and not _is_wanted(parts):
         print("Nothing was cancelled.")
@@ -55,7 +57,7 @@ class _Heard:
         self.words = ""
 
     def __call__(self, argv: Sequence[str]) -> Answer:
-        answer = command.run(argv)
+        answer = client.run(argv)
         if answer.exit_code and not self.words:
             self.words = answer.words
         return answer

@@ -5,12 +5,13 @@ from __future__ import annotations
 import string
 import sys
 
-from hpcwatch import config, reading
+from hpcwatch import config
+from hpcwatch.analysis.compare import compare
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.comparing import compare
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.store import find
-from hpcwatch.views import compare_json, compare_text
+from hpcwatch.monitor import report
+from hpcwatch.recording.store import find
+from hpcwatch.views.compare import text, to_json
 from hpcwatch.views.text import columns_of, render, wants_colour
 
 _MOST = len(string.ascii_uppercase)
@@ -31,11 +32,11 @@ def main(arguments: list[str]) -> int:
         message = f"compare takes from 2 to {_MOST} runs"
         raise HpcwatchError(message, hint, EXIT_USAGE)
     rates = config.load().rates
-    compared = compare([reading.load(find(which)) for which in options.runs], rates)
+    compared = compare([report.load(find(which)) for which in options.runs], rates)
     if options.format == "json":
-        print(compare_json.to_json(compared, rates.unit))
+        print(to_json.to_json(compared, rates.unit))
         return 0
     coloured = wants_colour(sys.stdout, options.color)
-    for line in compare_text.lines(compared, columns_of(sys.stdout), rates):
+    for line in text.lines(compared, columns_of(sys.stdout), rates):
         print(render(line, coloured).rstrip())
     return 0

@@ -7,7 +7,7 @@ import os
 import re
 
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.store import RUN_FILE, root
+from hpcwatch.recording.store import RUN_FILE, root
 
 SHELLS = ("bash", "zsh", "fish")
 WORDS = ("runs", "jobs", "names")

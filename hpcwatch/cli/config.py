@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from hpcwatch import config_files
+from hpcwatch.base import config_files
 from hpcwatch.base.clean import clean
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.config.schema import KEYS, Key, Scalar

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import is_interactive
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 
 
 class _Demo(NamedTuple):
@@ -70,4 +70,4 @@ def _parser() -> Parser:
 
 def _directory(name: str) -> str:
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    return os.path.join(package, "recordings", name)
+    return os.path.join(package, "demos", name)

@@ -7,24 +7,24 @@ import sys
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from hpcwatch.analysis.findings import Finding, Scope, settled
+from hpcwatch.analysis.findings.live import LiveFindings
+from hpcwatch.analysis.report import cores_allowed
+from hpcwatch.analysis.timeline import HostTimeline, Timeline
 from hpcwatch.base.output import complain, write_error
-from hpcwatch.cli.whole_job import WholeJob
 from hpcwatch.config import Settings
-from hpcwatch.findings import Finding, Scope, settled
-from hpcwatch.findings.live import LiveFindings
-from hpcwatch.launch import Program
+from hpcwatch.launch.program import Program
+from hpcwatch.monitor.live_findings_job import WholeJob
 from hpcwatch.probe.schema import Sample
-from hpcwatch.report import cores_allowed
-from hpcwatch.store import Event
-from hpcwatch.timeline import HostTimeline, Timeline
-from hpcwatch.views.state import LiveState, live_state
+from hpcwatch.recording.store import Event
+from hpcwatch.views.run.state import LiveState, live_state
 from hpcwatch.views.text import columns_of, render, wants_colour
 
 if TYPE_CHECKING:
-    from hpcwatch.views.panel import Panel
+    from hpcwatch.views.run.panel import Panel
 
 if TYPE_CHECKING:
-    from hpcwatch.cli.observer import OpenDisplay
+    from hpcwatch.monitor.run import OpenDisplay
 
 _QUIET_S = 0.5  # a program shorter than this is over before anybody could read a panel
 _REPAINT_S = 0.95
@@ -130,14 +130,14 @@ class Display:
         return settled([*self._live.update(scope), *self._whole.found(scope)])
 
     def _print_line(self, state: LiveState) -> None:
-        from hpcwatch.views.line import line
+        from hpcwatch.views.run.line import line
 
         coloured = wants_colour(sys.stderr, self._colour)
         complain(render(line(state, columns_of(sys.stderr)), coloured))
 
     def _paint(self, state: LiveState) -> None:
         if self._panel is None:
-            from hpcwatch.views.panel import Panel
+            from hpcwatch.views.run.panel import Panel
 
             self._panel = Panel.open(self._colour)
             if self._panel is None:

@@ -6,17 +6,28 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 
-from hpcwatch import command, config, monitor
+from hpcwatch import config
 from hpcwatch.base.clean import clean
+from hpcwatch.base.errors import EXIT_FAILURE
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.command import Asker
-from hpcwatch.doctor import Check, Level, guarded, here, node, recording, software, storage
-from hpcwatch.doctor.scheduler import Patient
-from hpcwatch.errors import EXIT_FAILURE
-from hpcwatch.job_session import spec_of
-from hpcwatch.schedulers import NAMES
-from hpcwatch.schedulers.job import Job
-from hpcwatch.schedulers.query import clean_host
+from hpcwatch.cli.doctor_checks import (
+    Check,
+    Level,
+    guarded,
+    here,
+    node,
+    recording,
+    software,
+    storage,
+)
+from hpcwatch.cli.doctor_checks.scheduler import Patient
+from hpcwatch.cluster import client
+from hpcwatch.cluster.client import Asker
+from hpcwatch.cluster.schedulers import NAMES
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.cluster.schedulers.query import clean_host
+from hpcwatch.monitor import own_cost
+from hpcwatch.monitor.remote import spec_of
 from hpcwatch.views.text import Span, columns_of, render, wants_colour
 
 _LOOKS = {
@@ -49,7 +60,7 @@ def main(arguments: list[str]) -> int:
     host = clean_host(options.host) if options.host is not None else None
     folder = recording.new_folder(options.record) if options.record is not None else None
     wanted = options.scheduler or config.load_or_default().scheduler
-    patient = Patient(recording.Recording(command.run), wanted, monitor.user())
+    patient = Patient(recording.Recording(client.run), wanted, own_cost.user())
     printer = _Printer(wants_colour(sys.stdout, options.color), columns_of(sys.stdout))
     for check in _checks(patient, host, options.job, folder):
         printer.show(check)

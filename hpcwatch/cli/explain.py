@@ -7,10 +7,10 @@ import re
 import textwrap
 from difflib import get_close_matches
 
+from hpcwatch.analysis.findings import rules
+from hpcwatch.analysis.metrics import METRICS
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.findings import rules
-from hpcwatch.metrics import METRICS
 from hpcwatch.sweep.findings import RULES as SWEEP_RULES
 
 _WIDTH = 80

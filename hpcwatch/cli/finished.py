@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 
-from hpcwatch import config, reading
-from hpcwatch import report as reports
+from hpcwatch import config
+from hpcwatch.analysis import report as reports
+from hpcwatch.analysis.report.to_json import to_json
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cli import reporting
-from hpcwatch.cli.keeping import describe, ended
-from hpcwatch.errors import HpcwatchError
-from hpcwatch.report_json import to_json
-from hpcwatch.schedulers.inquiry import Inquiry
-from hpcwatch.schedulers.job import Coverage, Job
-from hpcwatch.store import RunDirectory, runs_of_job
-from hpcwatch.timeline import Timeline
+from hpcwatch.cluster.schedulers.inquiry import Inquiry
+from hpcwatch.cluster.schedulers.job import Coverage, Job
+from hpcwatch.monitor import report as reading
+from hpcwatch.monitor.watch_recording import describe, ended
+from hpcwatch.recording.store import RunDirectory, runs_of_job
 
 
 def report(job: Job, options: argparse.Namespace, own: RunDirectory | None = None) -> None:

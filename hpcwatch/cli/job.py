@@ -7,22 +7,24 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from hpcwatch import command, config, reading
+from hpcwatch import config
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import is_interactive
 from hpcwatch.cli import finished, reporting
 from hpcwatch.cli.arguments import Parser, interval
-from hpcwatch.cli.watch import Known, Questions, Watch, known_from
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.session import NodeState
-from hpcwatch.store import find
-from hpcwatch.transport.ways import NAMES as WAYS
-from hpcwatch.transport.ways import Ways, suitable, ways
+from hpcwatch.cluster import client
+from hpcwatch.cluster.transport.ways import NAMES as WAYS
+from hpcwatch.cluster.transport.ways import Ways, suitable, ways
+from hpcwatch.monitor import report
+from hpcwatch.monitor.local import NodeState
+from hpcwatch.monitor.watch import Known, Questions, Watch, known_from
+from hpcwatch.recording.store import find
 from hpcwatch.views.text import columns_of, wants_colour
 
 if TYPE_CHECKING:
-    from hpcwatch.schedulers.inquiry import Inquiry
-    from hpcwatch.schedulers.job import Job
-    from hpcwatch.views.live.picture import Picture
+    from hpcwatch.cluster.schedulers.inquiry import Inquiry
+    from hpcwatch.cluster.schedulers.job import Job
+    from hpcwatch.monitor.picture import Picture
 
 _RATE_S = 0.9
 """Rates over less time say little."""
@@ -40,7 +42,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("job", metavar="JOBID", help="305669, 5[3], 2_3")
     add_options(parser)
     options = parser.parse_args(arguments)
-    inquiry = command.inquiry(options.scheduler or config.load().scheduler)
+    inquiry = client.inquiry(options.scheduler or config.load().scheduler)
     return watch_job(inquiry, inquiry.scheduler.clean_id(options.job), options)
 
 
@@ -140,7 +142,7 @@ class Watching:
         """Make the reports that were asked for of what was seen so far: the job runs on."""
         asked, run_id = self._options.report, self._watch.run_id
         if asked:
-            made = reading.load(find(run_id)) if run_id is not None else self._watch.report()
+            made = report.load(find(run_id)) if run_id is not None else self._watch.report()
             if any(one.path is None for one in asked):
                 print(reporting.printed(made, asked, sys.stdout, self._options.color), end="")
             reporting.write_all(made, asked)
@@ -200,11 +202,11 @@ def _is_complete(watch: Watch) -> bool:
 def _text(watch: Watch, options: argparse.Namespace) -> str:
     picture = watch.picture()
     if options.format == "json":
-        from hpcwatch.report_json import to_json
+        from hpcwatch.analysis.report.to_json import to_json
 
         return to_json(watch.report()) + "\n"
     if options.format == "qshow":
-        from hpcwatch.views.qshow import qshow_text
+        from hpcwatch.views.report.qshow import qshow_text
 
         if picture.job is None:
             raise HpcwatchError("no job to show", "name one task of the array", EXIT_USAGE)

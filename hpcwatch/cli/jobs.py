@@ -8,19 +8,21 @@ import sys
 import time
 from collections.abc import Sequence
 
-from hpcwatch import command, config, monitor
+from hpcwatch import config
+from hpcwatch.analysis.findings import Severity
 from hpcwatch.base.clean import clean
+from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.errors import HpcwatchError
-from hpcwatch.findings import Severity
-from hpcwatch.schedulers import NAMES
-from hpcwatch.schedulers.inquiry import Inquiry
-from hpcwatch.schedulers.job import Job, JobState
-from hpcwatch.schedulers.query import ServerDownError, clean_user
-from hpcwatch.store import REPORT_FILE, SAMPLES_FILE, Run, RunDirectory, list_runs
-from hpcwatch.views import jobs_json, jobs_table
-from hpcwatch.views.job_flags import Flag, flags_of
-from hpcwatch.views.jobs_table import Row, ordered
+from hpcwatch.cluster import client
+from hpcwatch.cluster.schedulers import NAMES
+from hpcwatch.cluster.schedulers.inquiry import Inquiry
+from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.cluster.schedulers.query import ServerDownError, clean_user
+from hpcwatch.monitor import own_cost
+from hpcwatch.recording.store import REPORT_FILE, SAMPLES_FILE, Run, RunDirectory, list_runs
+from hpcwatch.views.jobs import jobs_table, to_json
+from hpcwatch.views.jobs.flags import Flag, flags_of
+from hpcwatch.views.jobs.jobs_table import Row, ordered
 from hpcwatch.views.text import columns_of, render, wants_colour
 
 _MOST_ASKED = 4
@@ -41,14 +43,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
     options = parser.parse_args(arguments)
-    user = clean_user(options.user if options.user is not None else monitor.user())
+    user = clean_user(options.user if options.user is not None else own_cost.user())
     settings = config.load()
-    asked = command.inquiry(options.scheduler or settings.scheduler)
+    asked = client.inquiry(options.scheduler or settings.scheduler)
     jobs = _enriched(asked, ordered(_jobs_of(asked, user)))
     now_s = time.time()
     rows = _rows(jobs, now_s, settings)
     if options.format == "json":
-        print(jobs_json.to_json(user, asked.scheduler.name, rows, now_s))
+        print(to_json.to_json(user, asked.scheduler.name, rows, now_s))
         return 0
     if not rows:
         print(_nothing(user, asked.scheduler.name, is_mine=options.user is None))

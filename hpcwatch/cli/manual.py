@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from hpcwatch.base.config_files import SITE_FILE
 from hpcwatch.cli.arguments import Argument
 from hpcwatch.cli.described import Command, commands
 from hpcwatch.config.schema import KEYS, Scalar
-from hpcwatch.config_files import SITE_FILE
 
 _EXIT_CODES = (
     ("0", "Success."),

@@ -7,14 +7,15 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from hpcwatch import report, store
+from hpcwatch.analysis import report
 from hpcwatch.base.output import write_error
 from hpcwatch.cli import reporting
+from hpcwatch.recording import store
 from hpcwatch.views.text import columns_of, fresh_line
 
 if TYPE_CHECKING:
-    from hpcwatch.cli.observer import Observer
     from hpcwatch.cli.run import Options
+    from hpcwatch.monitor.run import Observer
 
 
 def show(made: report.Report, options: Options, observer: Observer) -> None:

@@ -8,11 +8,13 @@ import tempfile
 import time
 from collections.abc import Sequence
 
-from hpcwatch import command, config, monitor
-from hpcwatch.errors import HpcwatchError
-from hpcwatch.schedulers.inquiry import Inquiry
-from hpcwatch.schedulers.query import Answer
-from hpcwatch.store import root
+from hpcwatch import config
+from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.cluster import client
+from hpcwatch.cluster.schedulers.inquiry import Inquiry
+from hpcwatch.cluster.schedulers.query import Answer
+from hpcwatch.monitor import own_cost
+from hpcwatch.recording.store import root
 
 _PATIENCE_S = 3.0  # a person waits for each of the two commands
 _FILE = "queued"
@@ -23,7 +25,7 @@ def my_jobs() -> list[str]:
     """Return the ids of my jobs, as the scheduler said in the last 30 s; none if it does not."""
     path = os.path.join(os.path.dirname(root()), _FILE)
     try:
-        if 0 <= time.time() - os.stat(path).st_mtime < command.EVERY_S:
+        if 0 <= time.time() - os.stat(path).st_mtime < client.EVERY_S:
             with open(path, encoding="utf-8") as stream:
                 return stream.read().split()
     except (OSError, ValueError):
@@ -37,14 +39,14 @@ def my_jobs() -> list[str]:
 def _asked() -> list[str]:
     wanted = config.load_or_default().scheduler
     try:
-        asked = Inquiry(command.find(wanted, _run), command.Asker(_run))
-        return [job.id for job in asked.jobs(monitor.user()).value]
+        asked = Inquiry(client.find(wanted, _run), client.Asker(_run))
+        return [job.id for job in asked.jobs(own_cost.user()).value]
     except HpcwatchError:
         return []
 
 
 def _run(argv: Sequence[str]) -> Answer:
-    return command.run(argv, _PATIENCE_S)
+    return client.run(argv, _PATIENCE_S)
 
 
 def _keep(path: str, text: str) -> None:

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Sequence
 
 from hpcwatch.base.clean import clean
+from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.base.output import complain
-from hpcwatch.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
-from hpcwatch.runs_found import Found
+from hpcwatch.base.units import format_bytes
+from hpcwatch.recording.removal import obstacle
+from hpcwatch.recording.removal import remove as remove_run
+from hpcwatch.recording.search import Found
 from hpcwatch.sweep.recorded import Sweep, Task
-from hpcwatch.tidying import obstacle
-from hpcwatch.tidying import remove as remove_run
-from hpcwatch.units import format_bytes
-from hpcwatch.views import runs_table
+from hpcwatch.views.jobs import runs_table
 
 
 def remove(chosen: Sequence[Found | Sweep], is_sure: bool, is_named: bool) -> int:

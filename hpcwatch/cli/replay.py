@@ -8,13 +8,13 @@ import sys
 
 from hpcwatch import config
 from hpcwatch.base.clean import clean
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import is_interactive
+from hpcwatch.base.units import format_clock, parse_clock
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.cli.replayer import Replayer
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.replaying import SPEEDS, Clock, Recording
-from hpcwatch.store import find
-from hpcwatch.units import format_clock, parse_clock
+from hpcwatch.monitor.replay import Replayer
+from hpcwatch.recording.playback import SPEEDS, Clock, Recording
+from hpcwatch.recording.store import find
 from hpcwatch.views.text import columns_of, wants_colour
 
 _SHARE = 0.5  # of a core: nothing else runs meanwhile, and samples come as fast as one likes

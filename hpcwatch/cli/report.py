@@ -6,16 +6,16 @@ import os
 import sys
 from collections.abc import Sequence
 
-from hpcwatch import reading
+from hpcwatch.analysis.findings import rules
+from hpcwatch.analysis.report import Report
 from hpcwatch.base.clean import clean
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.reporting import unwritable
-from hpcwatch.earlier import earlier_runs
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.findings import rules
-from hpcwatch.report import Report
-from hpcwatch.store import find
-from hpcwatch.views import formats, terminal
+from hpcwatch.monitor import report as reading
+from hpcwatch.recording.previous_runs import earlier_runs
+from hpcwatch.recording.store import find
+from hpcwatch.views.report import formats, terminal
 from hpcwatch.views.text import columns_of, wants_colour
 
 
@@ -97,7 +97,7 @@ def _without(report: Report, names: Sequence[str]) -> Report:
 
 
 def _write(report: Report, name: str, path: str) -> None:
-    from hpcwatch.cli.files import write
+    from hpcwatch.base.files import write
 
     write(path, formats.pieces(report, name, earlier_runs(report.run)))
     if os.path.isfile(path):  # a pipe's reader wants the report alone

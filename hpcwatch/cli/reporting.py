@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 if TYPE_CHECKING:
-    from hpcwatch.report import Report
+    from hpcwatch.analysis.report import Report
 
 FORMATS = ("text", "html", "markdown", "json", "csv")
-"""Those of hpcwatch.views.formats, whose import would delay the program that `run` starts."""
+"""Those of views.report.formats, whose import would delay the program that `run` starts."""
 HELP = (
     f"the report's format: {', '.join(FORMATS)}; with a FILE it is written there besides;"
     " may be given several times"
@@ -58,8 +58,8 @@ def unwritable(path: str) -> str | None:
 
 def printed(report: Report, asked: Sequence[Wanted], stream: TextIO | None, colour: str) -> str:
     """Return what goes to a stream: the formats without a file, else the text."""
-    from hpcwatch.earlier import earlier_runs
-    from hpcwatch.views import formats, terminal
+    from hpcwatch.recording.previous_runs import earlier_runs
+    from hpcwatch.views.report import formats, terminal
     from hpcwatch.views.text import columns_of, wants_colour
 
     made = ""
@@ -76,7 +76,7 @@ def write_all(report: Report, asked: Sequence[Wanted]) -> None:
     failures: list[str] = []
     write(report, asked, failures.append)
     if failures:
-        from hpcwatch.errors import HpcwatchError
+        from hpcwatch.base.errors import HpcwatchError
 
         raise HpcwatchError("; ".join(failures))
 
@@ -89,10 +89,10 @@ def write(report: Report, asked: Sequence[Wanted], say: Callable[[str], None]) -
     for one in asked:
         if one.path is None:
             continue
-        from hpcwatch.cli.files import write as write_file
-        from hpcwatch.earlier import earlier_runs
-        from hpcwatch.errors import HpcwatchError
-        from hpcwatch.views import formats
+        from hpcwatch.base.errors import HpcwatchError
+        from hpcwatch.base.files import write as write_file
+        from hpcwatch.recording.previous_runs import earlier_runs
+        from hpcwatch.views.report import formats
 
         try:
             write_file(one.path, formats.pieces(report, one.format, earlier_runs(report.run)))

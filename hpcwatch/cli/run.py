@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.run_options import RunOptions
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.monitor.run_options import RunOptions
 
 _PATIENCE_S = 60.0
 
@@ -15,9 +15,9 @@ _EXIT_FOUND = 3
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.cli.arguments import Parser
-    from hpcwatch.cli.observer import Observer
     from hpcwatch.cli.reporting import Wanted
-    from hpcwatch.launch import Program
+    from hpcwatch.launch.program import Program
+    from hpcwatch.monitor.run import Observer
 
 
 class Options(RunOptions):
@@ -100,7 +100,7 @@ def _first_word(arguments: list[str]) -> int:
 def main(arguments: list[str]) -> int:
     """Run the program and return its exit code."""
     options = parse(arguments)
-    from hpcwatch.launch import CannotStartError, Program
+    from hpcwatch.launch.program import CannotStartError, Program
 
     try:
         program = Program(options.command)
@@ -139,7 +139,7 @@ class Watch:
     def _set_up(self, program: Program) -> None:
         try:
             from hpcwatch.cli.display import opener
-            from hpcwatch.cli.observer import Observer
+            from hpcwatch.monitor.run import Observer
 
             opened = opener(self._options.view, self._options.color)
             self._observer = Observer(self._options, program, opened)

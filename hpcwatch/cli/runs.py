@@ -10,16 +10,16 @@ from collections.abc import Sequence
 
 from hpcwatch import config
 from hpcwatch.base.clean import clean
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.base.units import iso
 from hpcwatch.cli import removal
 from hpcwatch.cli.ages import DAY_S, age_s, since_s
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.runs_found import Found, Wanted, all_runs, found_at, how, older_than, select
-from hpcwatch.store import RunDirectory, find, root
+from hpcwatch.recording.search import Found, Wanted, all_runs, found_at, how, older_than, select
+from hpcwatch.recording.store import RunDirectory, find, root
 from hpcwatch.sweep import recorded
 from hpcwatch.sweep.recorded import Sweep, Task
-from hpcwatch.units import iso
-from hpcwatch.views import runs_table
+from hpcwatch.views.jobs import runs_table
 
 _KINDS = ("run", "job", recorded.KIND, "sweep-task")
 _CONFIGURED = "configured"

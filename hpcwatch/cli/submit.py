@@ -6,15 +6,16 @@ import argparse
 import os
 import time
 
-from hpcwatch import command, config
+from hpcwatch import config
 from hpcwatch.base.clean import clean
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import complain
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.job import add_options, is_one_picture, watch_job
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.schedulers.hosts import fold_hosts
-from hpcwatch.schedulers.inquiry import Inquiry
-from hpcwatch.schedulers.job import Job, JobState
+from hpcwatch.cluster import client
+from hpcwatch.cluster.schedulers.hosts import fold_hosts
+from hpcwatch.cluster.schedulers.inquiry import Inquiry
+from hpcwatch.cluster.schedulers.job import Job, JobState
 
 _LOOK_S = 5.0
 
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="for qsub or sbatch")
     options = parser.parse_args(arguments)
     _check(options.script)
-    inquiry = command.inquiry(options.scheduler or config.load().scheduler)
+    inquiry = client.inquiry(options.scheduler or config.load().scheduler)
     job_id = inquiry.submit(options.script, options.arguments)
     if options.no_watch:
         print(job_id)

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 
 from hpcwatch import config
 from hpcwatch.base.clean import clean
+from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.base.output import complain
+from hpcwatch.base.units import format_seconds
 from hpcwatch.cli import sweep_options
 from hpcwatch.cli.sweep_show import Show, print_outcome
-from hpcwatch.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
-from hpcwatch.own_job import own_job
+from hpcwatch.cluster.current_job import own_job
 from hpcwatch.sweep import (
     engine,
     folders,
@@ -33,7 +34,6 @@ from hpcwatch.sweep import (
 from hpcwatch.sweep.attempts import Attempts, is_unknown
 from hpcwatch.sweep.driver import Driver
 from hpcwatch.sweep.picture import Picture
-from hpcwatch.units import format_seconds
 
 _MOST_LISTED = 10
 

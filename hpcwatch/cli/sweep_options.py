@@ -9,9 +9,9 @@ import random
 import time
 from typing import NamedTuple
 
-from hpcwatch import store
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cli.arguments import Parser, interval
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.recording import store
 from hpcwatch.sweep import best, combinations, estimate, folders, slots, template, values
 from hpcwatch.sweep.attempts import Attempts, verdict
 from hpcwatch.sweep.plan import Plan, Task, read_tasks, tasks_of
@@ -202,6 +202,6 @@ def _earlier(command: list[str]) -> estimate.Durations:
 
 
 def _name_of(command: list[str]) -> str:
-    from hpcwatch.cli.program_run import program_name
+    from hpcwatch.monitor.run_record import program_name
 
     return program_name(command)

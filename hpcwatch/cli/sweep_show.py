@@ -9,16 +9,17 @@ import sys
 import time
 from collections.abc import Sequence
 
+from hpcwatch.analysis.findings import Finding
+from hpcwatch.base.errors import HpcwatchError, os_reason
 from hpcwatch.base.output import complain, write_error
 from hpcwatch.config import Thresholds
-from hpcwatch.errors import HpcwatchError, os_reason
-from hpcwatch.findings import Finding
 from hpcwatch.sweep import best, findings, outcome, vitals, walltime
 from hpcwatch.sweep.attempts import Attempt, Attempts
 from hpcwatch.sweep.picture import Picture
 from hpcwatch.sweep.results import tail
 from hpcwatch.sweep.sharing import Sharing, Watch
-from hpcwatch.views import sweep_data, sweep_live, sweep_table
+from hpcwatch.views.sweep import data, sweep_table
+from hpcwatch.views.sweep import live as sweep_live
 from hpcwatch.views.text import columns_of, render, wants_colour
 
 _REPAINT_S = 1.0
@@ -177,15 +178,15 @@ def print_outcome(
     stream = sys.stdout
     sort = _sort(made, options.sort, goal)
     if options.format == "json":
-        text = sweep_data.to_json(made, found, goal)
+        text = data.to_json(made, found, goal)
     elif options.format == "csv":
-        text = sweep_data.to_csv(made, sweep_table.ordered(made, sort, goal))
+        text = data.to_csv(made, sweep_table.ordered(made, sort, goal))
     elif options.format == "html":
-        from hpcwatch.views import sweep_failures, sweep_html
+        from hpcwatch.views.sweep import failures, page
 
-        failed = sweep_table.failures(made)[: sweep_failures.MOST_FAILURES]
-        wrote = {row.number: _last_lines(row.output, sweep_failures.MOST_LINES) for row in failed}
-        text = sweep_html.page(made, found, goal, wrote)
+        failed = sweep_table.failures(made)[: failures.MOST_FAILURES]
+        wrote = {row.number: _last_lines(row.output, failures.MOST_LINES) for row in failed}
+        text = page.page(made, found, goal, wrote)
     else:
         coloured = options.output is None and wants_colour(stream, options.color)
         width = columns_of(None if options.output else stream, 100)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.job import add_view_options, is_one_picture, live, once, settings_for, ways_to
-from hpcwatch.cli.watch import Known, Watch
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.schedulers.hosts import expand_hosts, fold_hosts
+from hpcwatch.cluster.schedulers.hosts import expand_hosts, fold_hosts
+from hpcwatch.monitor.watch import Known, Watch
 
 
 def main(arguments: list[str]) -> int:

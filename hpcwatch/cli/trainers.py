@@ -7,8 +7,8 @@ import shlex
 import shutil
 
 from hpcwatch.base.clean import clean
+from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
 
 
 def main(arguments: list[str]) -> int:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from hpcwatch.analysis.costs import Rates
+from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.base.units import GIB, MIB
+from hpcwatch.cluster.transport import Bounds
 from hpcwatch.config.schema import Scalar
 from hpcwatch.config.values import Values, collect
-from hpcwatch.costs import Rates
-from hpcwatch.errors import HpcwatchError
-from hpcwatch.transport import Bounds
-from hpcwatch.units import GIB, MIB
 
 PER_CORE = "memory_per_core_bytes"
 """The threshold of every rule that knows the site's memory per core."""
@@ -45,7 +45,7 @@ class Settings(NamedTuple):
         share = self.queues.get(queue or "", self.memory_per_core_bytes)
         if share is None:
             return self.thresholds
-        from hpcwatch.findings import rules
+        from hpcwatch.analysis.findings import rules
 
         own = dict(self.thresholds)
         for name, entry in rules().items():

@@ -117,7 +117,7 @@ def tree(with_findings: bool) -> Tree:
 
 def _thresholds() -> dict[str, Tree | Key]:
     """Return a table a rule, of a run or of a sweep: its keyword defaults."""
-    from hpcwatch.findings import SWEEP_RULES_MODULE, rules
+    from hpcwatch.analysis.findings import SWEEP_RULES_MODULE, rules
 
     defaults = import_module(SWEEP_RULES_MODULE).defaults
     of_rules = {rule: entry.defaults for rule, entry in rules().items()}

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from hpcwatch import config_files
+from hpcwatch.base import config_files
+from hpcwatch.base.config_files import Document
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.config.schema import KEYS, AnyName, Key, Scalar, Tree, tree
-from hpcwatch.config_files import Document
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
 
 DEFAULT = "default"
 

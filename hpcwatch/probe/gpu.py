@@ -13,7 +13,7 @@ from .schema import Gpu
 
 if TYPE_CHECKING:
     from .amd import Amd
-    from .nvml import Nvml
+    from .nvidia.nvml import Nvml
 
 _POLL_S = 0.5  # utilisation covers 1/6 to 1 s, so this misses no gap of a second
 _FULL_POLLS = 2  # processes, power and temperature at every second poll
@@ -207,7 +207,7 @@ class GpuReader:
 def _driver() -> "Optional[Union[Nvml, Amd]]":
     """Return the reader for what the node has; None if it has nothing we can read."""
     if has_nvidia():
-        from .nvml import Nvml
+        from .nvidia.nvml import Nvml
 
         return Nvml()
     if has_amd():

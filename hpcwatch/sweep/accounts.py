@@ -13,8 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import resource
 
-    from hpcwatch.launch import Program
-    from hpcwatch.store import Event
+    from hpcwatch.launch.program import Program
+    from hpcwatch.recording.store import Event
 
 
 def of_program(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 
 _LESS_IS_BETTER = ("loss", "error", "err", "time", "_s", "perplexity", "rmse", "mse", "mae")
 _PREFERRED = ("test_accuracy", "val_accuracy", "accuracy", "test_loss", "val_loss", "loss")

@@ -9,7 +9,7 @@ import random
 import sys
 from collections.abc import Iterable, Sequence
 
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError, os_reason
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.sweep.values import Parameter, require_name, require_value
 
 MOST_TASKS = 100_000

@@ -12,7 +12,7 @@ import select
 import time
 from collections.abc import Callable, Mapping
 
-from hpcwatch.errors import HpcwatchError
+from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.sweep import engine, joblog, slots
 from hpcwatch.sweep.attempts import Attempt, Attempts, is_done, is_unknown, verdict
 from hpcwatch.sweep.picture import Picture, Place

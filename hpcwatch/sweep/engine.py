@@ -15,8 +15,8 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-from hpcwatch import prctl
-from hpcwatch.errors import HpcwatchError, os_reason
+from hpcwatch.base.errors import HpcwatchError, os_reason
+from hpcwatch.launch import prctl
 from hpcwatch.sweep.attempts import Attempt
 from hpcwatch.sweep.ending import descendants
 from hpcwatch.sweep.joblog import HEAD, Row
@@ -41,7 +41,7 @@ import os
 import sys
 
 sys.path[:] = {path!r}
-from hpcwatch.cli.sweep_task import main
+from hpcwatch.sweep.task import main
 
 code = main({folder!r}, sys.argv[1:])
 sys.stdout.flush()

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from statistics import median
 from typing import Any
 
-from hpcwatch.findings import Finding, Severity
+from hpcwatch.analysis.findings import Finding, Severity
+from hpcwatch.base.units import format_pct, format_seconds
 from hpcwatch.sweep.assigned import given_twice
 from hpcwatch.sweep.outcome import Bar, Outcome, without_pauses
 from hpcwatch.sweep.sharing import Sharing
-from hpcwatch.units import format_pct, format_seconds
 
 Rule = Callable[..., Iterator[Finding]]
 

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hpcwatch import store
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError, os_reason
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
+from hpcwatch.recording import store
 from hpcwatch.sweep import ending, plan
 from hpcwatch.sweep.plan import write_whole
 

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError, os_reason
-from hpcwatch.schedulers.hosts import expand_hosts
-from hpcwatch.schedulers.job import Job
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
+from hpcwatch.cluster.schedulers.hosts import expand_hosts
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.cluster.transport.hosts import valid_host
+from hpcwatch.cluster.transport.ways import own_hosts
 from hpcwatch.sweep import engine, gpus, node, slots
-from hpcwatch.transport.hosts import valid_host
-from hpcwatch.transport.ways import own_hosts
 
 _SURVEY_S = 60
 
@@ -120,7 +120,7 @@ def _of_gpu_file(path: str, job: Job) -> tuple[dict[str, list[str]], list[str]]:
 
 def _asked(job: Job) -> Job:
     """Return the job as its scheduler has it; as it was if nobody answers."""
-    from hpcwatch.command import inquiry
+    from hpcwatch.cluster.client import inquiry
 
     try:
         found = inquiry(job.scheduler).job(job.id).value

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 
 HEAD = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand"
 

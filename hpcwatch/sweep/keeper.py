@@ -11,7 +11,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from hpcwatch import prctl
+from hpcwatch.launch import prctl
 from hpcwatch.sweep import accounts
 from hpcwatch.sweep.attempts import Attempts, Ended, Started
 from hpcwatch.sweep.ending import Ending, is_wanted_now, started_ticks

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 
-from hpcwatch.errors import HpcwatchError, os_reason
+from hpcwatch.base.errors import HpcwatchError, os_reason
 from hpcwatch.sweep.plan import write_whole
 from hpcwatch.sweep.slots import Host
 

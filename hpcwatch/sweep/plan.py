@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from hpcwatch.errors import HpcwatchError, os_reason
+from hpcwatch.base.errors import HpcwatchError, os_reason
 from hpcwatch.probe.decode import build
 
 PLAN_VERSION = 1

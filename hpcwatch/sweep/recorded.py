@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from hpcwatch.errors import HpcwatchError
-from hpcwatch.runs_found import Found, Wanted, has_findings
-from hpcwatch.store import Run, RunDirectory
+from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.recording.search import Found, Wanted, has_findings
+from hpcwatch.recording.store import Run, RunDirectory
 from hpcwatch.sweep import engine, folders, gpus, lease, node, plan, summary
 from hpcwatch.sweep.attempts import OUTPUTS, RUNS, STATES, Attempt, Attempts
 from hpcwatch.sweep.summary import Summary

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hpcwatch.sweep.attempts import Attempts
 
 if TYPE_CHECKING:
-    from hpcwatch.store import Event
+    from hpcwatch.recording.store import Event
 
 _TAIL_BYTES = 64 << 10
 _MOST, _LONGEST = 64, 200
@@ -26,12 +26,12 @@ def of_attempt(
     run = attempts.run_folder(task, attempt)
     events = list(unrecorded)
     if os.path.exists(os.path.join(run, "events.jsonl")):
-        from hpcwatch.store import RunDirectory
+        from hpcwatch.recording.store import RunDirectory
 
         events += RunDirectory(run).read_events()
     found: dict[str, Any] = {}
     if events:
-        from hpcwatch.steps import results
+        from hpcwatch.analysis.phases import results
 
         found = _bounded(results(events))
     return found or _last_line(attempts.output_file(task, attempt))

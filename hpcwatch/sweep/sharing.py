@@ -15,7 +15,7 @@ from copy import deepcopy
 from typing import NamedTuple
 
 from hpcwatch.probe.schema import Gpu, JobUse, Sample, from_line
-from hpcwatch.store import SAMPLES_FILE
+from hpcwatch.recording.store import SAMPLES_FILE
 from hpcwatch.sweep.attempts import Attempts, Ended, Started
 from hpcwatch.sweep.picture import Picture
 from hpcwatch.sweep.slots import Host

@@ -12,7 +12,7 @@ from _socket import AF_UNIX, SOCK_DGRAM, socket  # the rest of the module takes 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 
 MOST_SLOTS = 4096
 _PATIENCE_S = 20.0  # a task that has just ended may still be giving its slot back

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 
 _PLACE = re.compile(r"\{\{([A-Za-z_][A-Za-z0-9_-]*)\}\}|\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 """``{{name}}`` is the word in braces, ``{name}`` a value; other braces stand for themselves."""

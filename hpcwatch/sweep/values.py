@@ -8,7 +8,7 @@ import random
 import re
 from typing import NamedTuple
 
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 
 MOST_VALUES = 100_000  # of one parameter; more is a slip of the keyboard
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")

@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple
 
 from hpcwatch.probe.schema import Sample, from_line
-from hpcwatch.store import SAMPLES_FILE
+from hpcwatch.recording.store import SAMPLES_FILE
 from hpcwatch.sweep.results import tail
 
 _TAIL_BYTES = 256 << 10

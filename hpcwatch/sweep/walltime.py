@@ -6,11 +6,11 @@ import math
 import time
 from typing import NamedTuple
 
-from hpcwatch.findings import Finding, Severity
-from hpcwatch.findings.directives import rounded_up_s
-from hpcwatch.schedulers.job import Job
+from hpcwatch.analysis.findings import Finding, Severity
+from hpcwatch.analysis.findings.directives import rounded_up_s
+from hpcwatch.base.units import format_clock, format_seconds
+from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.sweep.picture import Picture
-from hpcwatch.units import format_clock, format_seconds
 
 
 class Limit(NamedTuple):

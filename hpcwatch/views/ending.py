@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hpcwatch.analysis.report import Report
 from hpcwatch.base.signals import numbered_signal_name
-from hpcwatch.report import Report
-from hpcwatch.units import format_clock, format_seconds
+from hpcwatch.base.units import format_clock, format_seconds
 
 if TYPE_CHECKING:
-    from hpcwatch.schedulers.job import Job
+    from hpcwatch.cluster.schedulers.job import Job
 
 
 def ending(report: Report) -> tuple[str, str]:

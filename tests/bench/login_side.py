@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 from harness import wait_until
 
 from hpcwatch.cli.job import live
-from hpcwatch.cli.watch import Known, Questions, Watch
+from hpcwatch.cluster.schedulers.inquiry import Reply
+from hpcwatch.cluster.schedulers.job import Job, JobNode, JobState
 from hpcwatch.config import Settings
-from hpcwatch.job_session import Opener
-from hpcwatch.schedulers.inquiry import Reply
-from hpcwatch.schedulers.job import Job, JobNode, JobState
-from hpcwatch.session import NodeState
+from hpcwatch.monitor.local import NodeState
+from hpcwatch.monitor.remote import Opener
+from hpcwatch.monitor.watch import Known, Questions, Watch
 
 SCREEN = (50, 200)
 

@@ -19,9 +19,9 @@ from harness import wait_until
 from login_side import Figures, job_on, measured, watched
 from tables import markdown, options, progress, save
 
+from hpcwatch.cluster.transport import ConnectError, Trouble
+from hpcwatch.cluster.transport.ways import Opened
 from hpcwatch.probe.spec import Spec
-from hpcwatch.transport import ConnectError, Trouble
-from hpcwatch.transport.ways import Opened
 
 SIZES = ((10, 10.0), (100, 10.0), (300, 10.0), (1000, 10.0), (100, 1.0))
 SECONDS = 60.0

@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "parse"))
 
 from parse_parts import DATA
 
-from hpcwatch.schedulers import pbspro, slurm, torque
-from hpcwatch.schedulers.query import Answer
+from hpcwatch.cluster.schedulers import pbspro, slurm, torque
+from hpcwatch.cluster.schedulers.query import Answer
 
 JOBS = 10_000
 

@@ -29,8 +29,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).par
 from node_parts import PipeLink, name_of_python, pythons  # noqa: E402
 
 from hpcwatch import __version__  # noqa: E402
+from hpcwatch.cluster.transport import bundle  # noqa: E402
 from hpcwatch.probe.spec import Spec  # noqa: E402
-from hpcwatch.transport import bundle  # noqa: E402
 
 PROCESSES = 100
 JOB_ID = f"9{os.getpid():08d}"

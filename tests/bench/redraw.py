@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "views"))
 from live_scenes import NOW_S, UP_S, Quiet, finding, gpu, job, picture, processes, sample, status
 from tables import markdown, options, progress, save, spread
 
-from hpcwatch.timeline import Timeline
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.monitor.picture import Picture
 from hpcwatch.views.live.browser import Browser
-from hpcwatch.views.live.picture import Picture
 
 WANTED_MS = 30.0
 INTERVAL_S = 10.0

@@ -24,12 +24,12 @@ from typing import NamedTuple
 from feeding import process, sample
 from tables import markdown, options, progress, save
 
-from hpcwatch.cli.keeping import describe
+from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.config import Settings
+from hpcwatch.monitor.watch_recording import describe
 from hpcwatch.probe.schema import Sample
-from hpcwatch.recorder import Recorder
-from hpcwatch.schedulers.job import Job, JobState
-from hpcwatch.store import SAMPLES_FILE, Run, RunDirectory
+from hpcwatch.recording.recorder import Recorder
+from hpcwatch.recording.store import SAMPLES_FILE, Run, RunDirectory
 
 WANTED_S, WANTED_MB = 10.0, 500.0
 FORMATS = ("text", "markdown", "html", "json", "csv")

@@ -22,9 +22,9 @@ from lab_hosts import LOGIN, USER, Hosts, missing
 from login_side import Figures, job_on, measured, watched
 from tables import NOTHING, markdown, options, progress, save
 
-from hpcwatch.transport import process
-from hpcwatch.transport.ssh import SshTransport
-from hpcwatch.transport.ways import Ways
+from hpcwatch.cluster.transport import process
+from hpcwatch.cluster.transport.ssh import SshTransport
+from hpcwatch.cluster.transport.ways import Ways
 
 COUNT = 128
 DEAD = 10

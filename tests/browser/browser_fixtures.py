@@ -10,10 +10,10 @@ import pytest
 import report_scenes as scenes
 from chromium import Chromium
 
-from hpcwatch.findings import Finding, Severity
-from hpcwatch.reading import load
-from hpcwatch.store import RunDirectory
-from hpcwatch.views import html
+from hpcwatch.analysis.findings import Finding, Severity
+from hpcwatch.monitor.report import load
+from hpcwatch.recording.store import RunDirectory
+from hpcwatch.views.report import html
 
 RECORDING = Path(__file__).resolve().parents[2] / "examples" / "recordings" / "mnist_cnn"
 

@@ -9,7 +9,7 @@ import program_scenes as program
 import pytest
 from chromium import Chromium
 
-from hpcwatch.views import html
+from hpcwatch.views.report import html
 
 pytest_plugins = ("browser_fixtures",)
 

@@ -12,8 +12,8 @@ import report_scenes as scenes
 from chromium import Chromium
 from harness import wait_until
 
-from hpcwatch.findings import Finding, Severity
-from hpcwatch.views import html
+from hpcwatch.analysis.findings import Finding, Severity
+from hpcwatch.views.report import html
 
 pytest_plugins = ("browser_fixtures",)
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from chromium import Chromium
 
-from hpcwatch.findings import Finding, Severity
+from hpcwatch.analysis.findings import Finding, Severity
 from hpcwatch.sweep import outcome
 from hpcwatch.sweep.best import Goal
 from hpcwatch.sweep.joblog import Row as JoblogRow
 from hpcwatch.sweep.outcome import Outcome, Row
-from hpcwatch.views import sweep_html
+from hpcwatch.views.sweep import page as sweep_html
 
 pytest_plugins = ("browser_fixtures",)
 

@@ -10,10 +10,10 @@ import json
 import sys
 from typing import Any
 
-from hpcwatch.command import Asker, inquiry
-from hpcwatch.errors import HpcwatchError
-from hpcwatch.schedulers import Job
-from hpcwatch.schedulers.inquiry import Inquiry, Reply
+from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.cluster.client import Asker, inquiry
+from hpcwatch.cluster.schedulers import Job
+from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
 
 
 def plain(value: Any) -> Any:

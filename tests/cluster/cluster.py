@@ -78,7 +78,7 @@ class Cluster(Services):
 
     def _look(self) -> None:
         """See that hpcwatch runs for a user on the hosts. Raises ClusterError."""
-        self.said(sys.executable, "-c", "import hpcwatch.command")
+        self.said(sys.executable, "-c", "import hpcwatch.cluster.client")
 
     def cut(self, node: str) -> None:
         """A node's network cable breaks: packets vanish."""

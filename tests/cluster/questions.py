@@ -12,7 +12,7 @@ from typing import Any
 from cluster.cluster import Cluster
 from cluster.daemon import wait_for
 from cluster.layout import ASKING
-from hpcwatch.schedulers import Job
+from hpcwatch.cluster.schedulers import Job
 
 
 class Questions:

@@ -9,7 +9,7 @@ import pytest
 from cluster.cluster import Cluster
 from cluster.conftest import Submit
 from cluster.questions import Questions
-from hpcwatch.schedulers.job import Cause, Coverage, JobExit, JobNode, JobState
+from hpcwatch.cluster.schedulers.job import Cause, Coverage, JobExit, JobNode, JobState
 
 pytestmark = pytest.mark.usefixtures("overdue", "ended")
 

@@ -8,7 +8,7 @@ import time
 from cluster.cluster import Cluster
 from cluster.conftest import Submit
 from cluster.questions import Questions
-from hpcwatch.schedulers.job import JobNode, JobState
+from hpcwatch.cluster.schedulers.job import JobNode, JobState
 
 MIB = 1 << 20
 
@@ -112,7 +112,7 @@ def test_without_slurms_own_commands_the_hint_names_the_way_out(slurm: Cluster) 
     tools = "mkdir -p only && ln -sf /usr/bin/qstat only/qstat"
     assert slurm.run(["sh", "-c", tools]).returncode == 0
     find = (
-        "import sys, hpcwatch.command as c\n"
+        "import sys, hpcwatch.cluster.client as c\n"
         "try: c.find()\n"
         "except c.HpcwatchError as error: print(error)"
     )

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hpcwatch.store import RUN_FILE, SAMPLES_FILE
+from hpcwatch.recording.store import RUN_FILE, SAMPLES_FILE
 
 _COUNTERS = {
     "node": (

@@ -308,7 +308,7 @@ def test_a_demo_shows_what_it_is_about(hpcwatch: Hpcwatch, name: str) -> None:
 def test_the_demos_are_listed_and_small(hpcwatch: Hpcwatch) -> None:
     listed = hpcwatch("demo", "--list").out.splitlines()
     assert [row.split()[0] for row in listed] == list(DEMOS)
-    folder = Path(__file__).resolve().parents[2] / "hpcwatch" / "recordings"
+    folder = Path(__file__).resolve().parents[2] / "hpcwatch" / "demos"
     assert sorted(path.name for path in folder.iterdir()) == sorted(DEMOS)
     assert sum(path.stat().st_size for path in folder.rglob("*")) < 300_000
     wrong = hpcwatch("demo", "nothing")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from hpcwatch.findings import Finding, Scope, Severity, evaluate
+from hpcwatch.analysis.findings import Finding, Scope, Severity, evaluate
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.base.units import MIB
+from hpcwatch.cluster.schedulers import Job
 from hpcwatch.probe.schema import (
     Cgroup,
     Gpu,
@@ -17,9 +20,6 @@ from hpcwatch.probe.schema import (
     Sample,
     Stranger,
 )
-from hpcwatch.schedulers import Job
-from hpcwatch.timeline import Timeline
-from hpcwatch.units import MIB
 
 START_S = 1_700_000_000.0
 PID = 21270

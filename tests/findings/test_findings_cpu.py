@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from finding_samples import START_S, Device, Shape, When, ended, found, gaps, job, live, step
 
-from hpcwatch.findings import Severity
-from hpcwatch.schedulers import Job
-from hpcwatch.units import GIB
+from hpcwatch.analysis.findings import Severity
+from hpcwatch.base.units import GIB
+from hpcwatch.cluster.schedulers import Job
 
 SERIAL, LOW, OVER = "serial-on-many-cores job", "cpu-low job", "cpu-oversubscribed job"
 HOURS = 7200.0

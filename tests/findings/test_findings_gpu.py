@@ -23,11 +23,11 @@ from finding_samples import (
     step,
 )
 
-from hpcwatch.findings import Finding, Scope, Severity
+from hpcwatch.analysis.findings import Finding, Scope, Severity
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.base.units import GIB, MIB
 from hpcwatch.probe.schema import GpuProcess
-from hpcwatch.recorder import merge
-from hpcwatch.timeline import Timeline
-from hpcwatch.units import GIB, MIB
+from hpcwatch.recording.recorder import merge
 
 
 def found(asked: Scope) -> dict[str, Finding]:

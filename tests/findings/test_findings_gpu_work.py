@@ -17,10 +17,10 @@ from finding_samples import (
     step,
 )
 
-from hpcwatch.findings import Severity
+from hpcwatch.analysis.findings import Severity
+from hpcwatch.base.units import GIB, MIB
+from hpcwatch.cluster.schedulers import JobNode
 from hpcwatch.probe.schema import Mig
-from hpcwatch.schedulers import JobNode
-from hpcwatch.units import GIB, MIB
 
 BUSY = Device(util=77.0, held=4.0 * GIB)
 ONE = job(gpus_count=1)

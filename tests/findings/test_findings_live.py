@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from finding_samples import START_S, Device, Shape, job, samples, scope
 
-from hpcwatch.findings import Finding, Severity, evaluate
-from hpcwatch.findings.live import EVERY_S, LiveFindings
-from hpcwatch.timeline import Timeline
-from hpcwatch.units import GIB, MIB
+from hpcwatch.analysis.findings import Finding, Severity, evaluate
+from hpcwatch.analysis.findings.live import EVERY_S, LiveFindings
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.base.units import GIB, MIB
 
 LIMIT = 4 * GIB
 ASKED = job("slurm", node_memory_bytes=LIMIT)

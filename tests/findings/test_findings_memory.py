@@ -11,11 +11,11 @@ from finding_samples import START_S, Shape, When, ended, found, job, live, sampl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcwatch.findings import Finding, Severity, evaluate
-from hpcwatch.findings.slope import MOST_POINTS, slope_per_s
-from hpcwatch.recorder import merge
-from hpcwatch.timeline import Timeline
-from hpcwatch.units import GIB
+from hpcwatch.analysis.findings import Finding, Severity, evaluate
+from hpcwatch.analysis.findings.slope import MOST_POINTS, slope_per_s
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.base.units import GIB
+from hpcwatch.recording.recorder import merge
 
 NEAR, FULL, KILLED = "memory-near-limit job", "memory-will-run-out job", "memory-killed job"
 LIMIT = 4 * GIB

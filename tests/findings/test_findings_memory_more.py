@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from finding_samples import Device, Shape, When, ended, found, job, live, scope, timeline
 
-from hpcwatch.findings import Severity
-from hpcwatch.units import GIB, MIB
+from hpcwatch.analysis.findings import Severity
+from hpcwatch.base.units import GIB, MIB
 
 SHARE: dict[str, Any] = {"memory_over_share": {"memory_per_core_bytes": 4 * GIB}}
 PART = job(node_cores_count=4)

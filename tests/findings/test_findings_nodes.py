@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from finding_samples import PID, Device, Shape, When, ended, found, job, live, step
 
-from hpcwatch.findings import Severity, evaluate
-from hpcwatch.findings.live import LiveFindings
+from hpcwatch.analysis.findings import Severity, evaluate
+from hpcwatch.analysis.findings.live import LiveFindings
+from hpcwatch.base.units import GIB
+from hpcwatch.cluster.schedulers import Job
 from hpcwatch.probe.schema import Process
-from hpcwatch.schedulers import Job
-from hpcwatch.units import GIB
 
 NODES = ("qb002", "qb003")
 PAIR = job(nodes=NODES, cores_count=40)

@@ -9,11 +9,11 @@ import pytest
 from finding_samples import START_S, Device, Shape, When, ended, found, job, live, scope, step
 from finding_samples import timeline as made_of
 
-from hpcwatch.findings import Finding, Severity
-from hpcwatch.findings.live import LiveFindings
-from hpcwatch.schedulers import JobState
-from hpcwatch.store import Event
-from hpcwatch.units import GIB, MIB
+from hpcwatch.analysis.findings import Finding, Severity
+from hpcwatch.analysis.findings.live import LiveFindings
+from hpcwatch.base.units import GIB, MIB
+from hpcwatch.cluster.schedulers import JobState
+from hpcwatch.recording.store import Event
 
 SLOW, FINISH = "step-slowdown job", "will-not-finish job"
 Told = tuple[Event, ...]

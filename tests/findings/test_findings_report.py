@@ -9,13 +9,13 @@ import pytest
 from finding_samples import START_S, Device, Shape, finding, job, samples, timeline
 from unit_parts import run
 
-from hpcwatch.findings import Severity, Waste, settled
-from hpcwatch.report import Report, build
-from hpcwatch.report_json import to_json
-from hpcwatch.schedulers import JobState
-from hpcwatch.timeline import Timeline
-from hpcwatch.units import GIB, MIB
-from hpcwatch.views import terminal
+from hpcwatch.analysis.findings import Severity, Waste, settled
+from hpcwatch.analysis.report import Report, build
+from hpcwatch.analysis.report.to_json import to_json
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.base.units import GIB, MIB
+from hpcwatch.cluster.schedulers import JobState
+from hpcwatch.views.report import terminal
 
 ASKED = job(gpus_count=2, walltime_s=72 * 3600, name="cnn.tf.gpu", queue="k40")
 COURSE = Shape(

@@ -25,15 +25,15 @@ from finding_samples import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcwatch.findings import Directive, Scope, Severity, evaluate, rules, settled
-from hpcwatch.findings.directives import fewer_cores, fewer_gpus, more_memory, rounded_up
-from hpcwatch.findings.live import LiveFindings
-from hpcwatch.findings.windows import Stretch, busiest, stretch_of
+from hpcwatch.analysis.findings import Directive, Scope, Severity, evaluate, rules, settled
+from hpcwatch.analysis.findings.directives import fewer_cores, fewer_gpus, more_memory, rounded_up
+from hpcwatch.analysis.findings.live import LiveFindings
+from hpcwatch.analysis.findings.windows import Stretch, busiest, stretch_of
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.analysis.timeline.columns import NAN, Part
+from hpcwatch.base.units import GIB, MIB
+from hpcwatch.cluster.schedulers import Job, JobNode, JobState
 from hpcwatch.probe.schema import Process, Stranger
-from hpcwatch.schedulers import Job, JobNode, JobState
-from hpcwatch.timeline import Timeline
-from hpcwatch.timeline.columns import NAN, Part
-from hpcwatch.units import GIB, MIB
 
 RULES = {
     "cores-fragmented",
@@ -313,7 +313,8 @@ def test_whatever_is_read_the_findings_are_sound(
 
 def test_the_package_is_cheap_to_import() -> None:
     code = (
-        "import sys; import hpcwatch.findings.live; from hpcwatch.findings import rules; rules();"
+        "import sys; import hpcwatch.analysis.findings.live;"
+        "from hpcwatch.analysis.findings import rules; rules();"
         "dear = {'dataclasses', 'statistics', 'inspect', 'psutil', 'pynvml', 'rich', 'subprocess'};"
         "sys.exit(str(dear & set(sys.modules)) if dear & set(sys.modules) else 0)"
     )

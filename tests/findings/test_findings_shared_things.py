@@ -20,10 +20,10 @@ from finding_samples import (
     timeline,
 )
 
-from hpcwatch.findings import Finding, Severity
-from hpcwatch.findings.live import LiveFindings
+from hpcwatch.analysis.findings import Finding, Severity
+from hpcwatch.analysis.findings.live import LiveFindings
+from hpcwatch.base.units import GIB
 from hpcwatch.probe.schema import Process, Stranger
-from hpcwatch.units import GIB
 
 HOME = "home-io job"
 PART = job(node_cores_count=10)

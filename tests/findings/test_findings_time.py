@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from finding_samples import START_S, Device, Shape, When, ended, found, job, live
 
-from hpcwatch.findings import Scope, Severity
-from hpcwatch.schedulers import Job, JobState
-from hpcwatch.timeline import Timeline
-from hpcwatch.units import GIB
+from hpcwatch.analysis.findings import Scope, Severity
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.base.units import GIB
+from hpcwatch.cluster.schedulers import Job, JobState
 
 LEFT, ASKED, HUNG = "will-not-finish job", "walltime-over-asked job", "looks-hung job"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hpcwatch.findings import Finding, Severity
-from hpcwatch.findings.together import together, told
+from hpcwatch.analysis.findings import Finding, Severity
+from hpcwatch.analysis.findings.together import together, told
 
 
 def finding(host: str, severity: Severity = Severity.WARNING, **more: object) -> Finding:

@@ -11,12 +11,12 @@ from finding_samples import START_S, Device, Shape, ended, job, timeline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcwatch.findings.header import header, node_gpus_count, nodes_count
-from hpcwatch.observed import Observed, observe
+from hpcwatch.analysis.findings.header import header, node_gpus_count, nodes_count
+from hpcwatch.analysis.needs import Observed, observe
+from hpcwatch.analysis.rightsize import Advice, advise, placed
+from hpcwatch.base.units import GIB, MIB, parse_bytes, parse_clock
+from hpcwatch.cluster.schedulers import Job, JobNode, JobState
 from hpcwatch.probe.schema import Process
-from hpcwatch.rightsize import Advice, advise, placed
-from hpcwatch.schedulers import Job, JobNode, JobState
-from hpcwatch.units import GIB, MIB, parse_bytes, parse_clock
 
 HOUR_S = 3600
 

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hpcwatch import __version__
+from hpcwatch.cluster.transport import bundle
 from hpcwatch.probe.schema import Sample, from_line
 from hpcwatch.probe.spec import Spec
-from hpcwatch.transport import bundle
 
 DEADLINE_S = 30.0
 ROOT = Path(__file__).resolve().parents[2]

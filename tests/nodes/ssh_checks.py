@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import pytest
 from lab_hosts import Hosts
 
-from hpcwatch.transport import ConnectError, Link, Transport, Trouble
-from hpcwatch.transport.ssh import SshTransport
+from hpcwatch.cluster.transport import ConnectError, Link, Transport, Trouble
+from hpcwatch.cluster.transport.ssh import SshTransport
 
 DEADLINE_S = 30.0
 

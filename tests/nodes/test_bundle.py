@@ -16,9 +16,9 @@ import pytest
 from node_parts import BARE, DEADLINE_S, PipeLink, name_of_python, probe, pythons
 
 from hpcwatch import __version__
+from hpcwatch.cluster.transport import ConnectError, Trouble, bundle
 from hpcwatch.probe import bundled
 from hpcwatch.probe.spec import PROTOCOL, READY, Spec, from_header
-from hpcwatch.transport import ConnectError, Trouble, bundle
 
 SPEC = Spec(interval_s=1.0, is_everyone=True)
 SHELLS = [

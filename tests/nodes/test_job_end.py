@@ -15,8 +15,8 @@ from unit_parts import run
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "real"))
 from terminal import Terminal, needs_tmux
 
-from hpcwatch.schedulers.job import Job
-from hpcwatch.store import RunDirectory
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.recording.store import RunDirectory
 
 TRAIN = """
 import hpcwatch, time

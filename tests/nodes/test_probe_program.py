@@ -27,11 +27,11 @@ from node_parts import (
 from unit_parts import wait_until
 
 from hpcwatch import __version__
+from hpcwatch.cluster.transport import bundle
 from hpcwatch.probe.loop import Loop
 from hpcwatch.probe.probe import Probe
 from hpcwatch.probe.schema import Sample
 from hpcwatch.probe.spec import PROTOCOL, READY, Spec, from_header, to_header
-from hpcwatch.transport import bundle
 
 JOB = {"PBS_JOBID": f"{NUMBER}.qb3"}
 SPEC = Spec(interval_s=0.2, job_ids=[NUMBER], user=USER)
@@ -257,7 +257,7 @@ sys.path[:0] = {path!r}
 from node_parts import PipeLink
 from hpcwatch import __version__
 from hpcwatch.probe.spec import Spec
-from hpcwatch.transport import bundle
+from hpcwatch.cluster.transport import bundle
 link = PipeLink(bundle.argv(sys.executable, {version!r}))
 link.begin(Spec(interval_s=0.2, is_everyone=True))
 link.sample()

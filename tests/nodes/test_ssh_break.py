@@ -15,8 +15,8 @@ from harness import wait_until
 from lab_hosts import LOGIN, Hosts
 from ssh_checks import output, said, ssh
 
-from hpcwatch.transport import ConnectError, Trouble
-from hpcwatch.transport.ssh_link import SshLink
+from hpcwatch.cluster.transport import ConnectError, Trouble
+from hpcwatch.cluster.transport.ssh_link import SshLink
 
 pytest_plugins = ["lab_fixtures"]
 
@@ -80,7 +80,7 @@ def test_the_program_ends_when_the_link_is_closed(
 def test_the_program_ends_when_we_are_killed(hosts: Hosts, mark: str) -> None:
     script = (
         "import sys, time\n"
-        "from hpcwatch.transport.ssh import SshTransport\n"
+        "from hpcwatch.cluster.transport.ssh import SshTransport\n"
         "link = SshTransport(config_path=sys.argv[1]).open('qb001', sys.argv[2:])\n"
         "link.send(b'x\\n')\n"
         "print(link.receive(20.0), flush=True)\n"
@@ -100,7 +100,7 @@ def test_the_program_ends_when_we_are_killed(hosts: Hosts, mark: str) -> None:
 def test_a_client_that_forgets_to_close_ends_all_the_same(hosts: Hosts) -> None:
     script = (
         "import sys\n"
-        "from hpcwatch.transport.ssh import SshTransport\n"
+        "from hpcwatch.cluster.transport.ssh import SshTransport\n"
         "link = SshTransport(config_path=sys.argv[1]).open('qb001', ['cat'])\n"
         "link.send(b'done')\n"
         "sys.stdout.buffer.write(link.receive(20.0))\n"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hpcwatch.transport import ConnectError, Trouble
-from hpcwatch.transport.ssh_config import Config, HostOptions
+from hpcwatch.cluster.transport import ConnectError, Trouble
+from hpcwatch.cluster.transport.ssh_config import Config, HostOptions
 
 HOST = "qb001"
 
@@ -165,7 +165,7 @@ def test_the_users_file_comes_before_the_systems(
     (system / "d").mkdir()
     (system / "d" / "a").write_text("Port 7\n")
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("hpcwatch.transport.ssh_config.SYSTEM_FOLDER", str(system))
+    monkeypatch.setattr("hpcwatch.cluster.transport.ssh_config.SYSTEM_FOLDER", str(system))
     options = Config().lookup(HOST)
     assert (options.user, options.port) == ("mine", 7)
 

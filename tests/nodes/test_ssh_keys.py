@@ -14,8 +14,8 @@ from harness import Terminal
 from lab_hosts import LOGIN, Hosts
 from ssh_checks import failure, keygen, refused, said, ssh
 
-from hpcwatch.transport import Trouble, certificates
-from hpcwatch.transport.known_hosts import KnownHosts, fingerprint, looked_up_name
+from hpcwatch.cluster.transport import Trouble, certificates
+from hpcwatch.cluster.transport.known_hosts import KnownHosts, fingerprint, looked_up_name
 
 pytest_plugins = ["lab_fixtures"]
 

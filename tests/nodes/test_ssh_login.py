@@ -12,7 +12,7 @@ import pytest
 from lab_hosts import LOGIN, USER, Hosts
 from ssh_checks import keygen, refused, said, ssh
 
-from hpcwatch.transport import Trouble
+from hpcwatch.cluster.transport import Trouble
 
 pytest_plugins = ["lab_fixtures"]
 

@@ -15,9 +15,9 @@ from harness import alive, processes, wait_until
 from lab_hosts import LOGIN, USER, Hosts
 from ssh_checks import failure, output, refused, said, ssh
 
-from hpcwatch.transport import ConnectError, Trouble
-from hpcwatch.transport.hosts import valid_host
-from hpcwatch.transport.ssh_connection import Connection, Refusal
+from hpcwatch.cluster.transport import ConnectError, Trouble
+from hpcwatch.cluster.transport.hosts import valid_host
+from hpcwatch.cluster.transport.ssh_connection import Connection, Refusal
 
 pytest_plugins = ["lab_fixtures"]
 

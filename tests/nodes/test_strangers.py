@@ -16,15 +16,15 @@ import pytest
 from node_parts import BARE, NUMBER, ROOT, USER, end, of, running
 from unit_parts import wait_until
 
-from hpcwatch.findings import Finding, Scope, evaluate
+from hpcwatch.analysis.findings import Finding, Scope, evaluate
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.cluster.schedulers import Job
 from hpcwatch.probe import strangers
 from hpcwatch.probe.members import Tree
 from hpcwatch.probe.probe import Probe
 from hpcwatch.probe.procs import ProcessTable
 from hpcwatch.probe.schema import JobUse, Node, Stranger
 from hpcwatch.probe.strangers import Strangers
-from hpcwatch.schedulers import Job
-from hpcwatch.timeline import Timeline
 
 ORDINARY = 31337
 """Of a user who has no account here: the number is all there is to name."""

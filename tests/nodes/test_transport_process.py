@@ -15,8 +15,8 @@ from harness import alive, state, tree, wait_until
 from lab_hosts import LOGIN, Hosts
 from ssh_checks import failure, output, said
 
-from hpcwatch.transport import ConnectError, Link, Trouble
-from hpcwatch.transport.process import (
+from hpcwatch.cluster.transport import ConnectError, Link, Trouble
+from hpcwatch.cluster.transport.process import (
     ProcessTransport,
     local,
     pbs_attach,

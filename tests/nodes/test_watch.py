@@ -16,18 +16,18 @@ from harness import wait_until
 from moving_job import JOB_ID, stand_in
 from stand_in import StandIn
 
-from hpcwatch import command
-from hpcwatch.cli import inside, keeping
-from hpcwatch.cli import watch as watching
-from hpcwatch.cli.watch import Questions, Watch, known_from
-from hpcwatch.command import Asker
+from hpcwatch.cluster import client
+from hpcwatch.cluster.client import Asker
+from hpcwatch.cluster.schedulers.inquiry import Inquiry
+from hpcwatch.cluster.schedulers.job import JobState
+from hpcwatch.cluster.transport.ways import ways
 from hpcwatch.config import Settings
-from hpcwatch.reading import load
-from hpcwatch.schedulers.inquiry import Inquiry
-from hpcwatch.schedulers.job import JobState
-from hpcwatch.session import NodeState
-from hpcwatch.store import Event, list_runs, root
-from hpcwatch.transport.ways import ways
+from hpcwatch.monitor import job_program, watch_recording
+from hpcwatch.monitor import watch as watching
+from hpcwatch.monitor.local import NodeState
+from hpcwatch.monitor.report import load
+from hpcwatch.monitor.watch import Questions, Watch, known_from
+from hpcwatch.recording.store import Event, list_runs, root
 
 SUBJECTS = Path(__file__).resolve().parents[1] / "subjects"
 HOST = os.uname().nodename
@@ -43,8 +43,8 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("HPCWATCH_HOME", str(tmp_path / "home"))
         monkeypatch.setattr(watching, "POLL_S", 0.05)
-        monkeypatch.setattr(inside, "LOOK_S", 0.05)
-        monkeypatch.setattr(inside, "FIND_S", 0.1)
+        monkeypatch.setattr(job_program, "LOOK_S", 0.05)
+        monkeypatch.setattr(job_program, "FIND_S", 0.1)
         return fake
 
     return made
@@ -112,7 +112,7 @@ def watched() -> Iterator[Callable[..., Watch]]:
     open_ones: list[Watch] = []
 
     def made(**settings: Any) -> Watch:
-        inquiry = Inquiry(command.find(), Asker(every_s=0.1))
+        inquiry = Inquiry(client.find(), Asker(every_s=0.1))
         watch = Watch(
             title=JOB_ID,
             questions=Questions(inquiry, JOB_ID),
@@ -196,7 +196,7 @@ def test_a_failure_at_the_end_is_a_note_and_the_last_state_stays(
     fake = cluster("running")
     watch = watched()
     wait_until(lambda: HOST in watch.timeline.hosts, "the first sample")
-    monkeypatch.setattr(keeping.Keeping, "report", fails)
+    monkeypatch.setattr(watch_recording.Keeping, "report", fails)
     fake.becomes("over")
     wait_until(lambda: watch.picture().note == "RuntimeError: odd", "the note")
     assert HOST in watch.timeline.hosts
@@ -273,7 +273,7 @@ def test_nothing_is_recorded_if_asked_so(
     cluster: Made, program: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     cluster("running")
-    inquiry = Inquiry(command.find(), Asker())
+    inquiry = Inquiry(client.find(), Asker())
     watch = Watch(
         title=JOB_ID,
         questions=Questions(inquiry, JOB_ID),
@@ -383,7 +383,7 @@ def test_a_folder_that_hangs_holds_up_nothing(
 ) -> None:
     """A FIFO that nobody writes: whoever opens it waits."""
     cluster("running")
-    monkeypatch.setattr(inside, "_SETTLE_S", 0.2)
+    monkeypatch.setattr(job_program, "_SETTLE_S", 0.2)
     stuck = Path(root()) / "99991231-235959-stuck-000000" / "run.json"
     stuck.parent.mkdir(parents=True)
     os.mkfifo(stuck)

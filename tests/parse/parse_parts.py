@@ -12,11 +12,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hpcwatch.errors import HpcwatchError
-from hpcwatch.schedulers import moab, pbspro, qshow, slurm, torque
-from hpcwatch.schedulers.query import Answer, Query, done
-from hpcwatch.schedulers.slurm_accounting import jobs_from_sacct, usage_from_sstat
-from hpcwatch.schedulers.text import when
+from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.cluster.schedulers import moab, pbspro, qshow, slurm, torque
+from hpcwatch.cluster.schedulers.query import Answer, Query, done
+from hpcwatch.cluster.schedulers.slurm_accounting import jobs_from_sacct, usage_from_sstat
+from hpcwatch.cluster.schedulers.text import when
 
 DATA = Path(__file__).parent / "data"
 AT_S = 1795437827.0

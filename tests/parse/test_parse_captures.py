@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from parse_parts import ALL, Recorded, answer_of, others, outcome, plain, recorded, utc
 
-from hpcwatch.errors import HpcwatchError
-from hpcwatch.schedulers import pbspro, torque
+from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.cluster.schedulers import pbspro, torque
 
 RECORDED = list(recorded())
 

@@ -15,14 +15,14 @@ from parse_parts import DATA, answer_of, utc
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fakebin"))
 from stand_in import MAUI, SLURM, TORQUE, StandIn
 
-from hpcwatch import command
-from hpcwatch.command import Asker
-from hpcwatch.errors import HpcwatchError
-from hpcwatch.schedulers import JobState, scheduler
-from hpcwatch.schedulers.detection import Detected, detect
-from hpcwatch.schedulers.inquiry import Inquiry
-from hpcwatch.schedulers.job import Coverage
-from hpcwatch.schedulers.query import Answer, NotUnderstoodError, Query, ServerDownError
+from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.cluster import client
+from hpcwatch.cluster.client import Asker
+from hpcwatch.cluster.schedulers import JobState, scheduler
+from hpcwatch.cluster.schedulers.detection import Detected, detect
+from hpcwatch.cluster.schedulers.inquiry import Inquiry
+from hpcwatch.cluster.schedulers.job import Coverage
+from hpcwatch.cluster.schedulers.query import Answer, NotUnderstoodError, Query, ServerDownError
 
 Made = Callable[[tuple[str, ...], dict[str, Any]], StandIn]
 
@@ -127,7 +127,7 @@ def test_a_command_that_hangs_is_ended_with_its_children(stand_in: Made) -> None
     fake = stand_in(("qstat",), {"*": {"qstat*": {"hang_s": 60}}})
     begin = time.monotonic()
     with pytest.raises(ServerDownError, match="did not answer within 1 s"):
-        command.run(["qstat"], timeout_s=1)
+        client.run(["qstat"], timeout_s=1)
     assert time.monotonic() - begin < 20
     assert fake.calls == ["qstat"]
 
@@ -140,7 +140,7 @@ def test_no_child_outlives_a_command_that_hangs(
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(ServerDownError):
-        command.run(["qstat"], timeout_s=1)
+        client.run(["qstat"], timeout_s=1)
     stat = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
     deadline = time.monotonic() + 20
     while stat.exists() and ") Z " not in stat.read_text():  # an orphan is not ours to reap
@@ -151,7 +151,7 @@ def test_no_child_outlives_a_command_that_hangs(
 def test_a_missing_command(stand_in: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(HpcwatchError, match="qstat is not on PATH"):
-        command.run(["qstat"])
+        client.run(["qstat"])
 
 
 def test_what_a_command_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +162,7 @@ def test_what_a_command_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("LC_TIME", "de_DE.UTF-8")
     monkeypatch.setenv("SQUEUE_FORMAT", "%i")
     monkeypatch.setenv("TZ", "Asia/Tokyo")
-    answer = command.run(["qstat", "$(id); x"])
+    answer = client.run(["qstat", "$(id); x"])
     assert "LC_ALL=C\n" in answer.text
     assert "TZ=Asia/Tokyo" in answer.text
     assert "LC_TIME" not in answer.text
@@ -183,7 +183,7 @@ TORQUE_JOB = {
 
 def test_a_torque_job_from_running_to_gone(stand_in: Made) -> None:
     fake, clock = stand_in(TORQUE, TORQUE_JOB), Clock()
-    asked = command.inquiry(ask=Asker(clock=clock))
+    asked = client.inquiry(ask=Asker(clock=clock))
     assert asked.scheduler.name == "torque"
     (job,) = asked.job("0").value
     assert (job.id, job.state, job.cores_count) == ("0.qb3", JobState.RUNNING, 8)
@@ -216,7 +216,7 @@ def test_maui_tells_why_a_torque_job_waits(stand_in: Made) -> None:
         }
     }
     stand_in(TORQUE + MAUI, scenario)
-    (job,) = command.inquiry(ask=Asker()).job("9").value
+    (job,) = client.inquiry(ask=Asker()).job("9").value
     assert job.state is JobState.QUEUED
     assert job.reason == "idle procs do not meet requirements : 20 of 60 procs found"
     assert job.estimated_start_at_s == pytest.approx(time.time() + 5 * 86400 + 75172, abs=60)
@@ -234,7 +234,7 @@ def test_a_held_job_has_no_start_whatever_showstart_says(stand_in: Made) -> None
         }
     }
     fake = stand_in(TORQUE + MAUI, scenario)
-    (job,) = command.inquiry("torque", Asker()).job("10").value
+    (job,) = client.inquiry("torque", Asker()).job("10").value
     assert (job.state, job.estimated_start_at_s) == (JobState.HELD, None)
     assert fake.calls == ["qstat -x 10", "qstat -f 10", "checkjob -v 10"]
 
@@ -247,7 +247,7 @@ def test_moab_still_knows_a_job_that_torque_forgot(stand_in: Made) -> None:
         }
     }
     stand_in(TORQUE + MAUI, scenario)
-    (job,) = command.inquiry("torque", Asker()).job("235888").value
+    (job,) = client.inquiry("torque", Asker()).job("235888").value
     assert (job.state, job.exit.words) == (JobState.CANCELLED, "deleted")
 
 
@@ -265,21 +265,21 @@ SLURM_JOB = {
 
 def test_a_slurm_job_with_its_accounting(stand_in: Made) -> None:
     fake = stand_in((*SLURM, "qstat"), SLURM_JOB)
-    (job,) = command.inquiry(ask=Asker()).job("1").value
+    (job,) = client.inquiry(ask=Asker()).job("1").value
     assert job.usage.memory_bytes == 2558304 << 10
     assert job.usage.covers.value == "running steps"
     fake.becomes("purged")
-    (job,) = command.inquiry(ask=Asker()).job("14").value
+    (job,) = client.inquiry(ask=Asker()).job("14").value
     assert (job.state, job.exit.words) == (JobState.TIMEOUT, "killed: the walltime was over")
     fake.becomes("down")
-    (job,) = command.inquiry(ask=Asker()).job("13").value
+    (job,) = client.inquiry(ask=Asker()).job("13").value
     assert job.state is JobState.CANCELLED
 
 
 def test_an_array_s_tasks_are_not_asked_for_one_by_one(stand_in: Made) -> None:
     whole = (DATA / "slurm" / "scontrol-show-job-d-batch2-all_mixed.txt").read_text()
     fake = stand_in(SLURM, {"*": {"scontrol*": {"stdout": whole}}})
-    tasks = command.inquiry("slurm", Asker()).job("11").value
+    tasks = client.inquiry("slurm", Asker()).job("11").value
     assert [job.id for job in tasks] == ["11_3", "11_5", "11_9", "11_10", "11_11", "11_12"]
     assert fake.calls == ["scontrol show job -d 11"]
 
@@ -293,7 +293,7 @@ def test_openpbs_answers_for_a_job_that_is_over(stand_in: Made) -> None:
         }
     }
     fake = stand_in(TORQUE, scenario)
-    (job,) = command.inquiry(ask=Asker()).job("2").value
+    (job,) = client.inquiry(ask=Asker()).job("2").value
     assert (job.state, job.exit.words) == (JobState.COMPLETED, "ended well")
     assert fake.calls[1:] == ["qstat -f -F json 2", "qstat -f -x -F json 2"]
 
@@ -301,7 +301,7 @@ def test_openpbs_answers_for_a_job_that_is_over(stand_in: Made) -> None:
 def test_nonsense_is_reported_in_the_command_s_words(stand_in: Made) -> None:
     stand_in(TORQUE, {"*": {"qstat*": {"stdout": "Segmentation fault\n", "exit_code": 139}}})
     with pytest.raises(NotUnderstoodError, match="Segmentation fault"):
-        command.inquiry("torque", Asker()).job("1")
+        client.inquiry("torque", Asker()).job("1")
 
 
 VERSION = {
@@ -396,7 +396,7 @@ def test_qshow_fills_in_what_pbs_pro_does_not_tell_while_a_job_runs(stand_in: Ma
             }
         },
     )
-    (job,) = command.inquiry().job("7").value
+    (job,) = client.inquiry().job("7").value
     assert job.usage is not None
     assert job.usage.covers is Coverage.JOB
     assert job.usage.cpu_s == pytest.approx(0.11 * 3600)
@@ -415,6 +415,6 @@ def test_a_qshow_that_fails_harms_nothing(stand_in: Made) -> None:
             }
         },
     )
-    (job,) = command.inquiry().job("7").value
+    (job,) = client.inquiry().job("7").value
     assert job.usage is not None
     assert job.usage.covers is Coverage.FIRST_NODE

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from parse_parts import ALL, Recorded, outcome, recorded, utc
 
-from hpcwatch.errors import HpcwatchError
-from hpcwatch.schedulers import pbspro, torque
-from hpcwatch.schedulers.query import Answer
+from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.cluster.schedulers import pbspro, torque
+from hpcwatch.cluster.schedulers.query import Answer
 
 RECORDED = list(recorded())
 WITH_TEXT = [one for one in RECORDED if len(one.answer.stdout) > 40]

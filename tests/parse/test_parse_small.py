@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parse_parts import AT_S, DATA, answer_of, recorded, utc
 
-from hpcwatch.schedulers import Job, JobState, moab, pbspro, slurm, torque
-from hpcwatch.schedulers.environment import job as from_environment
-from hpcwatch.schedulers.hosts import (
+from hpcwatch.cluster.schedulers import Job, JobState, moab, pbspro, slurm, torque
+from hpcwatch.cluster.schedulers.environment import job as from_environment
+from hpcwatch.cluster.schedulers.hosts import (
     MOST_HOSTS,
     exec_gpus,
     exec_host,
@@ -22,12 +22,12 @@ from hpcwatch.schedulers.hosts import (
     numbers,
     per_host,
 )
-from hpcwatch.schedulers.inquiry import gone
-from hpcwatch.schedulers.job import Cause, exit_of_status
-from hpcwatch.schedulers.query import Answer, NotUnderstoodError
-from hpcwatch.schedulers.slurm_json import jobs_from_squeue
-from hpcwatch.schedulers.slurm_states import memory_bytes, state_of
-from hpcwatch.schedulers.text import seconds, when, when_before
+from hpcwatch.cluster.schedulers.inquiry import gone
+from hpcwatch.cluster.schedulers.job import Cause, exit_of_status
+from hpcwatch.cluster.schedulers.query import Answer, NotUnderstoodError
+from hpcwatch.cluster.schedulers.slurm_json import jobs_from_squeue
+from hpcwatch.cluster.schedulers.slurm_states import memory_bytes, state_of
+from hpcwatch.cluster.schedulers.text import seconds, when, when_before
 
 NOV_23 = 1795437446.0
 

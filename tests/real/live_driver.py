@@ -30,8 +30,8 @@ from live_scenes import (
     waiting,
 )
 
-from hpcwatch.errors import HpcwatchError
-from hpcwatch.views.live.picture import Picture
+from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.monitor.picture import Picture
 from hpcwatch.views.live.view import LiveView
 
 STILL = picture(findings=FINDINGS)

@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "views"))
 
 from states import finding, live, two_gpus
 
-from hpcwatch.launch import Program
-from hpcwatch.views.panel import Panel
-from hpcwatch.views.state import LiveState
+from hpcwatch.launch.program import Program
+from hpcwatch.views.run.panel import Panel
+from hpcwatch.views.run.state import LiveState
 
 
 def state_at(kind: str, count: int) -> LiveState:

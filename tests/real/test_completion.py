@@ -21,12 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fakebin"))
 import scenarios
 from stand_in import SLURM, TORQUE, StandIn, path_without_schedulers
 
-from hpcwatch import monitor
 from hpcwatch.cli import COMMANDS
 from hpcwatch.cli.described import commands
 from hpcwatch.cli.shells import script
-from hpcwatch.schedulers.job import Job
-from hpcwatch.store import RunDirectory
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.monitor import own_cost
+from hpcwatch.recording.store import RunDirectory
 
 needs_zsh = pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
 needs_fish = pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
@@ -224,7 +224,7 @@ def on_cluster(shells: Shells, kind: tuple[str, ...], scenario: scenarios.Scenar
 
 def test_my_jobs_in_the_queue_are_offered_and_the_scheduler_is_asked_once(shells: Shells) -> None:
     scenario = scenarios.slurm()
-    scenario["*"]["squeue --json -u *"]["replace"] = {'"alice"': f'"{monitor.user()}"'}
+    scenario["*"]["squeue --json -u *"]["replace"] = {'"alice"': f'"{own_cost.user()}"'}
     cluster = on_cluster(shells, SLURM, scenario)
     first = shells.bash("hpcwatch", "job", "")
     assert JOB in first

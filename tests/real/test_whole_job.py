@@ -12,10 +12,10 @@ from harness import DEADLINE_S, Terminal
 from program import Hpcwatch
 from unit_parts import START_S, job, sample
 
-from hpcwatch.cli.whole_job import WholeJob
-from hpcwatch.findings import Scope
-from hpcwatch.schedulers.job import Job, JobState
-from hpcwatch.timeline import Timeline
+from hpcwatch.analysis.findings import Scope
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.monitor.live_findings_job import WholeJob
 
 GETS_SLOW = """
 import os, time, hpcwatch

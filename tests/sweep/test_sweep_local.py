@@ -425,7 +425,7 @@ def test_the_monitors_memory_is_not_the_programs(sweeps: Sweeps) -> None:
 
 def test_a_task_starts_without_what_takes_long_to_import() -> None:
     """Each of these costs every task milliseconds; what is measured needs them a little later."""
-    code = "import sys; import hpcwatch.cli.sweep_task, hpcwatch.launch; print(*sys.modules)"
+    code = "import sys; import hpcwatch.sweep.task, hpcwatch.launch.program; print(*sys.modules)"
     package = str(Path(hpcwatch.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-S", "-c", code],
@@ -435,5 +435,10 @@ def test_a_task_starts_without_what_takes_long_to_import() -> None:
         check=True,
     )
     heavy = {"ctypes", "socket", "subprocess", "argparse", "site", "psutil", "pynvml", "rich"}
-    heavy |= {"hpcwatch.store", "hpcwatch.sweep.gpus", "hpcwatch.sweep.engine", "hpcwatch.cli.run"}
+    heavy |= {
+        "hpcwatch.recording.store",
+        "hpcwatch.sweep.gpus",
+        "hpcwatch.sweep.engine",
+        "hpcwatch.cli.run",
+    }
     assert heavy.isdisjoint(done.stdout.split()), heavy & set(done.stdout.split())

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 from program import Hpcwatch
 
-from hpcwatch.errors import HpcwatchError
+from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.sweep import estimate, findings, joblog, outcome
 from hpcwatch.sweep.attempts import Attempt, Ended, Started
 from hpcwatch.sweep.best import Goal
@@ -17,7 +17,9 @@ from hpcwatch.sweep.joblog import Row
 from hpcwatch.sweep.picture import Picture, Place
 from hpcwatch.sweep.plan import Plan, Task
 from hpcwatch.sweep.vitals import Vitals
-from hpcwatch.views import sweep_chart, sweep_data, sweep_html, sweep_live, sweep_table
+from hpcwatch.views.sweep import chart, data, sweep_table
+from hpcwatch.views.sweep import live as sweep_live
+from hpcwatch.views.sweep import page as sweep_html
 from hpcwatch.views.text import line_width, render
 
 TORN = "3\tqb001\t17000"
@@ -344,7 +346,7 @@ def test_the_results_in_every_form() -> None:
     assert "3 ended well, 1 failed, 3 still to be done" in text
     assert "best: n=3 → 0.3000 acc (task 3)" in text
     assert text.index("0.3000  1:40") < text.index("0.1000  1:40")
-    plain = json.loads(sweep_data.to_json(made, found, GOAL))
+    plain = json.loads(data.to_json(made, found, GOAL))
     assert [task["how"] for task in plain["tasks"]] == [
         "ok", "ok", "ok", "exit 1", "unknown end", "not run", "not run",
     ]  # fmt: skip
@@ -352,7 +354,7 @@ def test_the_results_in_every_form() -> None:
         "schema_version", "name", "parameters", "started_at", "wall_s", "paused_s", "slots",
         "busy_pct", "tail_slot_s", "balance", "hosts", "best", "tasks", "bars", "findings",
     }  # fmt: skip
-    rows = sweep_data.to_csv(made, made.rows).splitlines()
+    rows = data.to_csv(made, made.rows).splitlines()
     assert rows[0].startswith("task,n,acc,started_at,how,host")
     assert rows[1].startswith("1,1,0.1,1970-01-01T")
     page = sweep_html.page(made, found, GOAL)
@@ -372,5 +374,5 @@ def test_foreign_text_stays_text() -> None:
     assert "\x1b" not in page
     table = sweep_table.lines(made, [], None, None, 80)
     assert "\x1b" not in "".join(render(line, False) for line in table)
-    assert "'=cmd()" in sweep_data.to_csv(made, made.rows)
-    assert "\x1b" not in "".join(render(line, False) for line in sweep_chart.lines(made, 60))
+    assert "'=cmd()" in data.to_csv(made, made.rows)
+    assert "\x1b" not in "".join(render(line, False) for line in chart.lines(made, 60))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.sweep import combinations, gpus, slots, template, values
 from hpcwatch.sweep.best import Goal, best, chosen
 from hpcwatch.sweep.best import parse as parse_goal

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from sweep_parts import Sweeps, finish, needs_parallel, shown
 
+from hpcwatch.analysis.findings import Severity
 from hpcwatch.cli.sweep_show import Show
-from hpcwatch.findings import Severity
 from hpcwatch.sweep import walltime
 from hpcwatch.sweep.attempts import Attempt, Ended, Started
 from hpcwatch.sweep.picture import Picture, Place

@@ -7,8 +7,8 @@ from typing import Any
 
 import report_scenes as scenes
 
-from hpcwatch.report import Report
-from hpcwatch.store import Event
+from hpcwatch.analysis.report import Report
+from hpcwatch.recording.store import Event
 
 START_S = scenes.START_S
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from hpcwatch.earlier import EarlierRun
-from hpcwatch.findings import Directive, Finding, Severity
+from hpcwatch.analysis.findings import Directive, Finding, Severity
+from hpcwatch.analysis.report import Report, build
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.cluster.schedulers import Job
+from hpcwatch.cluster.schedulers.job import JobState
 from hpcwatch.probe.schema import Gpu, JobUse, Node, Process, Sample, Window
-from hpcwatch.report import Report, build
-from hpcwatch.schedulers import Job
-from hpcwatch.schedulers.job import JobState
-from hpcwatch.store import Event, Run
-from hpcwatch.timeline import Timeline
+from hpcwatch.recording.previous_runs import EarlierRun
+from hpcwatch.recording.store import Event, Run
 
 START_S = 1_700_000_000.0
 GIB = 1 << 30

@@ -15,10 +15,10 @@ from program import Hpcwatch
 from unit_parts import full_sample, run
 
 from hpcwatch import __version__, cli
+from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError
 from hpcwatch.cli.run import parse
-from hpcwatch.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError
 from hpcwatch.probe.schema import to_line
-from hpcwatch.store import RunDirectory
+from hpcwatch.recording.store import RunDirectory
 
 HEAVY = ("rich", "paramiko", "psutil", "pynvml", "tensorflow", "click")
 SEVEN = ("sh", "-c", "echo ran; exit 7")
@@ -313,7 +313,7 @@ def test_the_program_runs_before_anything_dear_is_imported() -> None:
     """At the moment the program is started, the monitor has loaded neither reader nor view."""
     code = (
         "import os, sys\n"
-        "import hpcwatch.launch as launch\n"
+        "import hpcwatch.launch.program as launch\n"
         "real, found = launch.spawn, []\n"
         "def spawn(argv, mask):\n"
         "    found[:] = sorted(sys.modules)\n"
@@ -327,7 +327,13 @@ def test_the_program_runs_before_anything_dear_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     found = set(done.stdout.split())
-    assert not found & {*HEAVY, "json", "subprocess", "hpcwatch.probe.node", "hpcwatch.report"}
+    assert not found & {
+        *HEAVY,
+        "json",
+        "subprocess",
+        "hpcwatch.probe.node",
+        "hpcwatch.analysis.report",
+    }
 
 
 def test_a_program_with_its_monitor_stopped_has_started_without_psutil(

@@ -10,13 +10,13 @@ import pytest
 from program import ROOT, Hpcwatch
 from unit_parts import GIB, full_sample, run
 
-from hpcwatch.comparing import Change, Comparison, compare
-from hpcwatch.costs import Rates
-from hpcwatch.findings import Finding, Severity
-from hpcwatch.report import Report, build
-from hpcwatch.schedulers.job import Job
-from hpcwatch.timeline import Timeline
-from hpcwatch.views import compare_text
+from hpcwatch.analysis.compare import Change, Comparison, compare
+from hpcwatch.analysis.costs import Rates
+from hpcwatch.analysis.findings import Finding, Severity
+from hpcwatch.analysis.report import Report, build
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.views.compare import text as compare_text
 from hpcwatch.views.text import line_width, render
 
 RECORDING = ROOT / "examples" / "recordings" / "mnist_cnn"

@@ -29,10 +29,10 @@ import scenarios
 from parse_parts import PARSERS, answer_of, outcome, utc
 from stand_in import MAUI, SLURM, TORQUE, StandIn
 
-from hpcwatch.doctor import Level, guarded
-from hpcwatch.doctor.recording import Heard, write
-from hpcwatch.doctor.storage import Mount, mount_of
-from hpcwatch.schedulers.query import Answer
+from hpcwatch.cli.doctor_checks import Level, guarded
+from hpcwatch.cli.doctor_checks.recording import Heard, write
+from hpcwatch.cli.doctor_checks.storage import Mount, mount_of
+from hpcwatch.cluster.schedulers.query import Answer
 
 TESTS = Path(__file__).resolve().parents[1]
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -506,7 +506,7 @@ def parsed(files: dict[str, Path], user: str) -> dict[str, Any]:
         for pattern, parse in PARSERS.get(folder, []):
             if fnmatch.fnmatch(path.stem, pattern):
                 if user and "squeue" in which:
-                    from hpcwatch.schedulers import slurm
+                    from hpcwatch.cluster.schedulers import slurm
 
                     parse = slurm.COMMANDS.jobs(user).parse
                 found[which] = outcome(parse, answer_of(path))

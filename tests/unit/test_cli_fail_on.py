@@ -10,7 +10,7 @@ import pytest
 from program import Hpcwatch
 
 from hpcwatch.cli.reporting import FORMATS
-from hpcwatch.views import formats
+from hpcwatch.views.report import formats
 
 SHORT = [sys.executable, "-c", "pass"]
 

@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fakebin"))
 import scenarios
 from stand_in import MAUI, SLURM, TORQUE, StandIn
 
-from hpcwatch.schedulers.job import Job, JobState
-from hpcwatch.store import RunDirectory
+from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.recording.store import RunDirectory
 from hpcwatch.views.text import width_of
 
 DATA = Path(__file__).resolve().parents[1] / "parse" / "data"

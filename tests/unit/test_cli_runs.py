@@ -15,8 +15,8 @@ from harness import Terminal, wait_until
 from program import Ended, Hpcwatch
 from unit_parts import START_S, run
 
-from hpcwatch.schedulers.job import Job
-from hpcwatch.store import RunDirectory
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.recording.store import RunDirectory
 
 DAY_S = 86400.0
 DEAD_PID = 2**22 + 1  # beyond the largest there can be

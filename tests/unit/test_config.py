@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from program import Hpcwatch
 
-from hpcwatch import config_files
+from hpcwatch.analysis.costs import Rates
+from hpcwatch.analysis.findings import rules
+from hpcwatch.base import config_files
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.base.units import GIB
+from hpcwatch.cluster.transport import Bounds
 from hpcwatch.config import Settings, load
-from hpcwatch.costs import Rates
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.findings import rules
-from hpcwatch.transport import Bounds
-from hpcwatch.units import GIB
 
 
 class Files:

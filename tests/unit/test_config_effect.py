@@ -11,13 +11,14 @@ import pytest
 from program import Hpcwatch
 from unit_parts import full_sample, run
 
-from hpcwatch import config_files, store
+from hpcwatch.base import config_files
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.cluster.transport import Bounds
+from hpcwatch.cluster.transport.ways import suitable, ways
 from hpcwatch.config.schema import KEYS
 from hpcwatch.probe.schema import to_line
-from hpcwatch.schedulers.job import Job
-from hpcwatch.store import RunDirectory
-from hpcwatch.transport import Bounds
-from hpcwatch.transport.ways import suitable, ways
+from hpcwatch.recording import store
+from hpcwatch.recording.store import RunDirectory
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -8,8 +8,8 @@ import pytest
 from unit_parts import START_S, sample
 from unit_parts import job as use
 
-from hpcwatch.findings import Scope
-from hpcwatch.findings.devices import (
+from hpcwatch.analysis.findings import Scope
+from hpcwatch.analysis.findings.devices import (
     Attribution,
     How,
     Use,
@@ -18,10 +18,10 @@ from hpcwatch.findings.devices import (
     shown_gpus,
     use_of,
 )
+from hpcwatch.analysis.timeline import HostTimeline, Timeline
+from hpcwatch.cluster.schedulers import Job
+from hpcwatch.cluster.schedulers.job import JobNode
 from hpcwatch.probe.schema import Gpu, GpuProcess, Mig, Node, Process, Sample
-from hpcwatch.schedulers import Job
-from hpcwatch.schedulers.job import JobNode
-from hpcwatch.timeline import HostTimeline, Timeline
 
 PID = 500
 PARENT = "GPU-41000000-0000"

@@ -18,10 +18,10 @@ from hypothesis import strategies as some
 
 import hpcwatch
 from hpcwatch import events
+from hpcwatch.analysis.phases import Phase, now_text, phases, results, value_text
 from hpcwatch.events import LINE_MOST_BYTES, last_line_results
-from hpcwatch.marks import Marks, parse
-from hpcwatch.steps import Phase, now_text, phases, results, value_text
-from hpcwatch.store import Event, RunDirectory
+from hpcwatch.monitor.event_file import Marks, parse
+from hpcwatch.recording.store import Event, RunDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 1_700_000_000.0
@@ -200,7 +200,8 @@ hpcwatch.log(a=1)
 with hpcwatch.phase("load"):
     hpcwatch.log(a=object())
 assert not opened, opened
-assert not {"json", "re", "psutil", "rich", "hpcwatch.store"} & (set(sys.modules) - before)
+heavy = {"json", "re", "psutil", "rich", "hpcwatch.recording.store"}
+assert not heavy & (set(sys.modules) - before)
 try:
     hpcwatch.lug
 except AttributeError as error:

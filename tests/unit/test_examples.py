@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hpcwatch.reading import load
-from hpcwatch.report import Report
-from hpcwatch.store import RunDirectory
+from hpcwatch.analysis.report import Report
+from hpcwatch.monitor.report import load
+from hpcwatch.recording.store import RunDirectory
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 RECORDINGS = EXAMPLES / "recordings"

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from hpcwatch import cli, comparing, config
-from hpcwatch.costs import Costs
-from hpcwatch.findings import rules
-from hpcwatch.metrics import METRICS
-from hpcwatch.report import Quality, Summary
+from hpcwatch import cli, config
+from hpcwatch.analysis import compare
+from hpcwatch.analysis.costs import Costs
+from hpcwatch.analysis.findings import rules
+from hpcwatch.analysis.metrics import METRICS
+from hpcwatch.analysis.report import Quality, Summary
 from hpcwatch.sweep.findings import RULES as SWEEP_RULES
 
 
@@ -81,7 +82,7 @@ def test_a_name_like_none_gets_the_list(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_the_figures_of_compare_have_definitions() -> None:
-    named = {kind.name.removeprefix("gpu_") for kind in comparing._KINDS}
+    named = {kind.name.removeprefix("gpu_") for kind in compare._KINDS}
     assert named <= {name.removeprefix("gpu_") for name in METRICS}
 
 

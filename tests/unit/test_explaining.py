@@ -10,13 +10,13 @@ import pytest
 from program import Hpcwatch
 from unit_parts import GIB, START_S, full_sample, run
 
-from hpcwatch.comparing import compare
+from hpcwatch.analysis.compare import compare
+from hpcwatch.analysis.compare_why import explained
+from hpcwatch.analysis.report import ProcessSummary, Report, build
+from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.events import EPOCH, PHASE_BEGIN, PHASE_END
-from hpcwatch.explaining import explained
-from hpcwatch.report import ProcessSummary, Report, build
-from hpcwatch.store import Event
-from hpcwatch.timeline import Timeline
-from hpcwatch.views import compare_text
+from hpcwatch.recording.store import Event
+from hpcwatch.views.compare import text as compare_text
 from hpcwatch.views.text import render
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from unit_parts import run
 
-from hpcwatch import inner_runs
-from hpcwatch.cli.inside import Inside
-from hpcwatch.inner_runs import EventLog, Followed, Following, Inner, InnerRuns
-from hpcwatch.schedulers.job import Job
-from hpcwatch.store import Event, RunDirectory, root
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.monitor import job_runs
+from hpcwatch.monitor.job_program import Inside
+from hpcwatch.monitor.job_runs import EventLog, Followed, Following, Inner, InnerRuns
+from hpcwatch.recording.store import Event, RunDirectory, root
 
 JOB = Job(id="305669.qb3", scheduler="torque")
 NAMES = ("305669.qb3", "305669")
@@ -86,7 +86,7 @@ def test_each_recording_is_read_once_and_few_a_look(monkeypatch: pytest.MonkeyPa
     recorded("ancient", BEGAN_S - 10 * 86400.0, job=None)
     recorded("over", BEGAN_S, ended_at_s=BEGAN_S + 1)
     going = recorded("going", BEGAN_S + 30)
-    monkeypatch.setattr(inner_runs, "_READ_A_LOOK", 5)
+    monkeypatch.setattr(job_runs, "_READ_A_LOOK", 5)
     read = counted(monkeypatch)
     runs = InnerRuns(NAMES, BEGAN_S)
     assert [one.run.name for one in runs.look()] == ["going"]  # the newest are read first
@@ -102,7 +102,7 @@ def test_each_recording_is_read_once_and_few_a_look(monkeypatch: pytest.MonkeyPa
 def test_a_recording_that_is_just_being_made_is_found_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(inner_runs, "_TRIES", 3)
+    monkeypatch.setattr(job_runs, "_TRIES", 3)
     soon = Path(root()) / f"{stamp(time.time())}-soon-000000"
     never = Path(root()) / f"{stamp(time.time())}-never-000000"
     soon.mkdir(parents=True)
@@ -152,20 +152,20 @@ def test_no_more_is_read_at_once_than_is_bearable(
     path = tmp_path / "events.jsonl"
     one = line(step=1)
     path.write_text(one * 100)
-    monkeypatch.setattr(inner_runs, "_LOOK_BYTES", 10 * len(one) + 5)
+    monkeypatch.setattr(job_runs, "_LOOK_BYTES", 10 * len(one) + 5)
     log = EventLog(str(path))
     assert len(log.read()[0]) == 10
     assert len(log.read()[0]) == 10
-    monkeypatch.setattr(inner_runs, "_MOST_BYTES", 5 * len(one))
+    monkeypatch.setattr(job_runs, "_MOST_BYTES", 5 * len(one))
     assert len(log.read()[0]) == 5
 
 
 def test_a_line_without_end_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inner_runs, "_LOOK_BYTES", 100)
+    monkeypatch.setattr(job_runs, "_LOOK_BYTES", 100)
     path = tmp_path / "events.jsonl"
     path.write_text(line(text="x" * 500_000) + line(step=2))
     log = EventLog(str(path))
-    monkeypatch.setattr(inner_runs, "_LOOK_BYTES", 100_000)
+    monkeypatch.setattr(job_runs, "_LOOK_BYTES", 100_000)
     kept = [event for _ in range(10) for event in log.read()[0]]
     assert [event.fields for event in kept] == [{"step": 2}]
 
@@ -281,6 +281,6 @@ def test_a_run_that_began_last_is_not_missed() -> None:
 def test_another_users_job_is_not_looked_for(
     owner: str | None, is_followed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpcwatch.monitor.user", lambda: "us")
+    monkeypatch.setattr("hpcwatch.monitor.own_cost.user", lambda: "us")
     assert (Inside.of((JOB._replace(owner=owner),)) is not None) is is_followed
     assert Inside.of(()) is None

@@ -16,14 +16,14 @@ from itertools import pairwise
 import pytest
 from harness import wait_until
 
-from hpcwatch import job_session
-from hpcwatch.job_session import JobSession
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.cluster.transport import ConnectError, Trouble
+from hpcwatch.cluster.transport.ways import Opened
+from hpcwatch.monitor import remote
+from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.remote import JobSession
 from hpcwatch.probe.schema import Sample, to_line
 from hpcwatch.probe.spec import Spec
-from hpcwatch.schedulers.job import Job
-from hpcwatch.session import NodeState, NodeStatus
-from hpcwatch.transport import ConnectError, Trouble
-from hpcwatch.transport.ways import Opened
 
 
 class SocketLink:
@@ -102,7 +102,7 @@ def refusing(trouble: Trouble = Trouble.REFUSED) -> Callable[[], SocketLink]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_session, "_FIRST_RETRY_S", 0.05)
+    monkeypatch.setattr(remote, "_FIRST_RETRY_S", 0.05)
 
 
 def test_samples_come_under_the_schedulers_name_of_the_node() -> None:
@@ -223,9 +223,9 @@ def test_a_late_reading_makes_a_node_stale() -> None:
 
 
 def test_a_silent_node_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_session, "SILENT_S", 0.3)
-    monkeypatch.setattr(job_session, "ALIVE_S", 0.1)
-    monkeypatch.setattr(job_session, "_LATE", 1.0)
+    monkeypatch.setattr(remote, "SILENT_S", 0.3)
+    monkeypatch.setattr(remote, "ALIVE_S", 0.1)
+    monkeypatch.setattr(remote, "_LATE", 1.0)
     nodes = Nodes({"qb001": SocketLink})
     watched = Watched(nodes, interval_s=0.1)
     watched.session.start()
@@ -236,7 +236,7 @@ def test_a_silent_node_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_probe_is_told_that_somebody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_session, "ALIVE_S", 0.05)
+    monkeypatch.setattr(remote, "ALIVE_S", 0.05)
     nodes = Nodes({"qb001": SocketLink})
     watched = Watched(nodes)
     watched.session.start()
@@ -263,14 +263,14 @@ def test_stop_ends_links_and_threads() -> None:
 
 def test_a_probe_is_told_every_name_of_the_job_on_its_nodes() -> None:
     job = Job(id="305669.qb3", scheduler="torque", owner="alice", started_at_s=100.0)
-    spec = job_session.spec_of([job], 2.0)
+    spec = remote.spec_of([job], 2.0)
     assert (spec.job_ids, spec.user, spec.started_at_s) == (["305669.qb3", "305669"], "alice", 100)
     task = Job(id="2_3", scheduler="slurm", raw_id="18")
-    assert job_session.spec_of([task], 2.0, "bob").job_ids == ["18"]
-    assert job_session.spec_of([], 2.0).is_everyone
+    assert remote.spec_of([task], 2.0, "bob").job_ids == ["18"]
+    assert remote.spec_of([], 2.0).is_everyone
 
 
 def test_files_older_than_the_watching_are_nobody_s_if_the_start_is_unknown() -> None:
     before_s = time.time()
-    spec = job_session.spec_of([Job(id="1", scheduler="slurm")], 2.0)
+    spec = remote.spec_of([Job(id="1", scheduler="slurm")], 2.0)
     assert spec.started_at_s >= before_s

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from hpcwatch.findings import rules
-from hpcwatch.pace import Pace, gpu_peak, pace, progress, told_names, trainings, waits
-from hpcwatch.recent_events import RecentEvents
-from hpcwatch.store import Event
+from hpcwatch.analysis.findings import rules
+from hpcwatch.analysis.progress import Pace, gpu_peak, pace, progress, told_names, trainings, waits
+from hpcwatch.monitor.recent_events import RecentEvents
+from hpcwatch.recording.store import Event
 
 
 def told(at_s: float, name: str = "log", /, **fields: object) -> Event:

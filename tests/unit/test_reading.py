@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from unit_parts import GIB, START_S, job, run, sample
 
-from hpcwatch import store
+from hpcwatch.analysis.report.to_json import to_json
+from hpcwatch.cluster.schedulers import Job
+from hpcwatch.monitor.report import load, observed_before
 from hpcwatch.probe.schema import Node
-from hpcwatch.reading import load, observed_before
-from hpcwatch.report_json import to_json
-from hpcwatch.schedulers import Job
-from hpcwatch.store import RunDirectory, append_sample
+from hpcwatch.recording import store
+from hpcwatch.recording.store import RunDirectory, append_sample
 
 ASKED = Job(
     id="1.qb3",

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from unit_parts import GIB, full_sample, job, sample, wait_until
 
 from hpcwatch.probe.schema import Gpu, Process, Sample, from_line, to_line
-from hpcwatch.recorder import Recorder, count, merge
-from hpcwatch.store import SAMPLES_FILE, RunDirectory
+from hpcwatch.recording.recorder import Recorder, count, merge
+from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory
 
 
 @pytest.fixture
@@ -211,8 +211,8 @@ LIMITED = """
 import resource, signal, sys
 sys.path.insert(0, sys.argv[1])
 from unit_parts import full_sample
-from hpcwatch.recorder import Recorder
-from hpcwatch.store import RunDirectory
+from hpcwatch.recording.recorder import Recorder
+from hpcwatch.recording.store import RunDirectory
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), resource.RLIM_INFINITY))
 said = []
 recorder = Recorder(RunDirectory.create(sys.argv[2]), said.append, int(sys.argv[3]))

@@ -12,11 +12,11 @@ import pytest
 from program import Hpcwatch
 from unit_parts import run, sample
 
-from hpcwatch.cli.complaints import Complaints
-from hpcwatch.cli.program_events import ProgramEvents
-from hpcwatch.cli.recording import Recording
-from hpcwatch.recorder import BUDGET_BYTES
-from hpcwatch.store import Event, RunDirectory
+from hpcwatch.monitor.notes import Complaints
+from hpcwatch.monitor.program_events import ProgramEvents
+from hpcwatch.monitor.run_recording import Recording
+from hpcwatch.recording.recorder import BUDGET_BYTES
+from hpcwatch.recording.store import Event, RunDirectory
 
 
 def unseen(_line: str) -> bool:

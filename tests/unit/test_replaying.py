@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from unit_parts import GIB, START_S, full_sample, run
 
-from hpcwatch.cli.looking import Looking
-from hpcwatch.cli.replayer import Replayer
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.config import Settings
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.monitor.live_findings import Looking
+from hpcwatch.monitor.local import NodeState
+from hpcwatch.monitor.replay import Replayer
 from hpcwatch.probe.schema import Sample, to_line
-from hpcwatch.replaying import Clock, Recording
-from hpcwatch.schedulers.job import Job, JobState
-from hpcwatch.session import NodeState
-from hpcwatch.store import Event, RunDirectory
-from hpcwatch.timeline import Timeline
+from hpcwatch.recording.playback import Clock, Recording
+from hpcwatch.recording.store import Event, RunDirectory
 
 
 class Wall:

@@ -12,17 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit_parts import GIB, START_S, full_sample, job, run, sample
 
-from hpcwatch.costs import Rates
-from hpcwatch.findings import Directive, Finding, Severity
+from hpcwatch.analysis.costs import Rates
+from hpcwatch.analysis.findings import Directive, Finding, Severity
+from hpcwatch.analysis.report import Report, build
+from hpcwatch.analysis.report.to_json import to_json, to_plain
+from hpcwatch.analysis.rightsize import Advice, Savings
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.base.units import iso
+from hpcwatch.cluster.schedulers import Job
+from hpcwatch.monitor.report import load
 from hpcwatch.probe.schema import Cgroup, Gpu, GpuProcess, Node, Process, Sample
-from hpcwatch.reading import load
-from hpcwatch.report import Report, build
-from hpcwatch.report_json import to_json, to_plain
-from hpcwatch.rightsize import Advice, Savings
-from hpcwatch.schedulers import Job
-from hpcwatch.store import Event, Run, RunDirectory
-from hpcwatch.timeline import Timeline
-from hpcwatch.units import iso
+from hpcwatch.recording.store import Event, Run, RunDirectory
 
 RECORDINGS = Path(__file__).resolve().parents[1] / "data"
 

@@ -10,17 +10,17 @@ import pytest
 from unit_parts import run, sample
 
 from hpcwatch import cli
-from hpcwatch.costs import Costs, Rates, price
-from hpcwatch.findings import Directive
+from hpcwatch.analysis.costs import Costs, Rates, price
+from hpcwatch.analysis.findings import Directive
+from hpcwatch.analysis.report import Report, build
+from hpcwatch.analysis.report.to_json import to_plain
+from hpcwatch.analysis.rightsize import Advice, Savings
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.cluster.schedulers import Job
 from hpcwatch.probe.schema import Gpu, JobUse, Node, Sample
-from hpcwatch.report import Report, build
-from hpcwatch.report_json import to_plain
-from hpcwatch.rightsize import Advice, Savings
-from hpcwatch.schedulers import Job
-from hpcwatch.store import Run, RunDirectory
-from hpcwatch.timeline import Timeline
-from hpcwatch.views import html, markdown, terminal
-from hpcwatch.views.next_script import next_script
+from hpcwatch.recording.store import Run, RunDirectory
+from hpcwatch.views.report import html, markdown, terminal
+from hpcwatch.views.report.next_script import next_script
 
 RATES = Rates(core_hour=0.5, gpu_hour=4.0, unit="EUR")
 HOUR_S = 3600.0
@@ -115,7 +115,7 @@ def test_the_suggestion_saves_its_price() -> None:
 
 
 def build_with(report: Report, advice: Advice) -> Report:
-    from hpcwatch.report.costs import costs_of
+    from hpcwatch.analysis.report.costs import costs_of
 
     hosts = list(report.timeline.hosts.values())
     found = costs_of(RATES, report.run, hosts, report.summary, advice)

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit_parts import GIB, START_S, full_sample, run
 
+from hpcwatch.analysis.findings import Directive, Finding, Severity
+from hpcwatch.analysis.report import Report, build
+from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.clean import clean
-from hpcwatch.findings import Directive, Finding, Severity
+from hpcwatch.cluster.schedulers import Job
 from hpcwatch.probe.schema import Gpu, Process, Sample
-from hpcwatch.report import Report, build
-from hpcwatch.schedulers import Job
-from hpcwatch.timeline import Timeline
-from hpcwatch.views import terminal
+from hpcwatch.views.report import terminal
 from hpcwatch.views.text import Span, cut, fit, line_width, sparkline, width_of
 
 COLOURS = re.compile(r"\x1b\[[\d;]*m")

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcwatch.schedulers import Job, from_environment, slurm
-from hpcwatch.schedulers.job import JobNode
-from hpcwatch.schedulers.slurm import expand_hosts
-from hpcwatch.schedulers.text import count, devices_count
+from hpcwatch.cluster.schedulers import Job, from_environment, slurm
+from hpcwatch.cluster.schedulers.job import JobNode
+from hpcwatch.cluster.schedulers.slurm import expand_hosts
+from hpcwatch.cluster.schedulers.text import count, devices_count
 
 ENVIRONMENTS = Path(__file__).resolve().parents[1] / "data" / "environments"
 MIB = 1 << 20

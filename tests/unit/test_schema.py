@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpcwatch.base.units import unit_of
 from hpcwatch.probe.schema import (
     Cgroup,
     Gpu,
@@ -27,8 +28,7 @@ from hpcwatch.probe.schema import (
     from_line,
     to_line,
 )
-from hpcwatch.recorder import GAUGES
-from hpcwatch.units import unit_of
+from hpcwatch.recording.recorder import GAUGES
 
 RECORDS = (Node, Cgroup, JobUse, Process, GpuProcess, Mig, Gpu, Stranger, Window, Sample)
 IDENTITIES = {"pid", "ppid", "uid", "index", "parent_index"}

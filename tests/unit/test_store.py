@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from unit_parts import full_sample, run
 
-from hpcwatch import store
-from hpcwatch.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.cluster.schedulers import Job
 from hpcwatch.probe.schema import to_line
-from hpcwatch.schedulers import Job
-from hpcwatch.store import Event, Run, RunDirectory
+from hpcwatch.recording import store
+from hpcwatch.recording.store import Event, Run, RunDirectory
 
 
 @pytest.fixture(autouse=True)

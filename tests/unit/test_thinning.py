@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpcwatch.analysis.resample import Grid, Thinned, cut, grid_of, over, thinned
+from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.probe.schema import JobUse, Sample, Window
-from hpcwatch.thinning import Grid, Thinned, cut, grid_of, over, thinned
-from hpcwatch.timeline import HostTimeline
 
 START_S = 1_700_000_000.0
 

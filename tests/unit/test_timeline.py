@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit_parts import GIB, START_S, full_sample, job, sample
 
+from hpcwatch.analysis.timeline import HOST_METRICS, HostTimeline, Timeline, cpu_counter_s
 from hpcwatch.probe.schema import Cgroup, Gpu, GpuProcess, Node, Process, Sample
-from hpcwatch.recorder import merge
-from hpcwatch.timeline import HOST_METRICS, HostTimeline, Timeline, cpu_counter_s
+from hpcwatch.recording.recorder import merge
 
 
 def host(samples: list[Sample], interval_s: float = 1.0, **options: Any) -> HostTimeline:

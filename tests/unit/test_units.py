@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcwatch.units import (
+from hpcwatch.base.units import (
     GIB,
     MIB,
     TIB,

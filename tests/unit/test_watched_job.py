@@ -10,23 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit_parts import GIB, START_S, job, run, sample
 
+from hpcwatch.analysis.report import Report, build, cores_allowed
+from hpcwatch.analysis.resample_sum import joined
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.analysis.timeline.columns import Column
+from hpcwatch.cluster.schedulers.hosts import expand_hosts, fold_hosts
+from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobExit, JobNode, JobState, Usage
 from hpcwatch.probe.schema import Cgroup, Node, Sample
-from hpcwatch.report import Report, build, cores_allowed
-from hpcwatch.schedulers.hosts import expand_hosts, fold_hosts
-from hpcwatch.schedulers.job import (
-    Cause,
-    Coverage,
-    Job,
-    JobExit,
-    JobNode,
-    JobState,
-    Usage,
-)
-from hpcwatch.series import joined
-from hpcwatch.store import Run
-from hpcwatch.timeline import Timeline
-from hpcwatch.timeline.columns import Column
-from hpcwatch.views import terminal
+from hpcwatch.recording.store import Run
+from hpcwatch.views.report import terminal
 
 NODES = (
     JobNode("n1", cores_count=16, memory_bytes=32 * GIB),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hpcwatch.probe.schema import Gpu, JobUse, Node, Sample
-from hpcwatch.store import Run
+from hpcwatch.recording.store import Run
 
 GIB = 2**30
 START_S = 1_700_000_000.0

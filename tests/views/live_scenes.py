@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hpcwatch.findings import Directive, Finding, Severity
+from hpcwatch.analysis.findings import Directive, Finding, Severity
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.base.units import GIB, MIB
+from hpcwatch.cluster.schedulers.job import Job, JobNode, JobState
+from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.picture import Picture, Source
 from hpcwatch.probe.schema import Cgroup, Gpu, GpuProcess, JobUse, Node, Process, Sample
-from hpcwatch.schedulers.job import Job, JobNode, JobState
-from hpcwatch.session import NodeState, NodeStatus
-from hpcwatch.timeline import Timeline
-from hpcwatch.units import GIB, MIB
 from hpcwatch.views.live.board import Board, Figures
-from hpcwatch.views.live.picture import Picture, Source
 from hpcwatch.views.text import Line
 
 NOW_S = 1_700_000_000.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from hpcwatch.findings import Finding, Severity
+from hpcwatch.analysis.findings import Finding, Severity
 from hpcwatch.probe.schema import Gpu, Process
-from hpcwatch.views.state import GpuState, LiveState, ProcessState
+from hpcwatch.views.run.state import GpuState, LiveState, ProcessState
 
 GIB = 1 << 30
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hpcwatch.units import GIB, MIB
-from hpcwatch.views.evidence import label, value
+from hpcwatch.base.units import GIB, MIB
+from hpcwatch.views.report.evidence import label, value
 
 
 @pytest.mark.parametrize(

@@ -12,18 +12,18 @@ from states import finding, live
 from states import gpu as device
 from test_text import foreign
 
-from hpcwatch.findings import Severity
+from hpcwatch.analysis.findings import Severity
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.base.units import GIB
+from hpcwatch.cluster.schedulers.job import JobNode
 from hpcwatch.probe.schema import Gpu, GpuProcess, JobUse, Mig
-from hpcwatch.schedulers.job import JobNode
-from hpcwatch.timeline import Timeline
-from hpcwatch.units import GIB
-from hpcwatch.views.line import line
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.gpus import GpusPage
 from hpcwatch.views.live.head import used_text
 from hpcwatch.views.live.once import text_of
-from hpcwatch.views.panel_rows import rows
-from hpcwatch.views.state import GpuState, live_state
+from hpcwatch.views.run.line import line
+from hpcwatch.views.run.panel_rows import rows
+from hpcwatch.views.run.state import GpuState, live_state
 from hpcwatch.views.text import line_width, render
 
 HOST = "qb002"

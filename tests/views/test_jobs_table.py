@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcwatch.findings import Severity
-from hpcwatch.schedulers.job import Cause, Coverage, Job, JobExit, JobNode, JobState, Usage
-from hpcwatch.schedulers.query import Answer
-from hpcwatch.schedulers.slurm_json import jobs_from_squeue
-from hpcwatch.units import GIB, MIB
-from hpcwatch.views import jobs_cells, jobs_table, loss
-from hpcwatch.views.job_flags import Flag, flags_of, used
-from hpcwatch.views.jobs_table import Row
-from hpcwatch.views.reasons import plain
+from hpcwatch.analysis.findings import Severity
+from hpcwatch.base.units import GIB, MIB
+from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobExit, JobNode, JobState, Usage
+from hpcwatch.cluster.schedulers.query import Answer
+from hpcwatch.cluster.schedulers.slurm_json import jobs_from_squeue
+from hpcwatch.views.jobs import cells, jobs_table, loss
+from hpcwatch.views.jobs.flags import Flag, flags_of, used
+from hpcwatch.views.jobs.jobs_table import Row
+from hpcwatch.views.jobs.reasons import plain
 from hpcwatch.views.text import render, width_of
 
 NOW_S = 1_800_000_000.0
@@ -154,7 +154,7 @@ def test_a_job_that_is_over_is_accused_of_nothing_but_its_end() -> None:
 def test_an_unknown_state_is_shown_in_the_scheduler_s_word() -> None:
     row = table(job(state=JobState.UNKNOWN, raw_state="Z\x1b[2J"))[3]
     assert r"Z\x1b[2J" in row
-    assert jobs_cells.state(job(state=JobState.UNKNOWN, raw_state="")) == "–"
+    assert cells.state(job(state=JobState.UNKNOWN, raw_state="")) == "–"
 
 
 def test_unknown_is_a_dash_and_never_0() -> None:
@@ -168,24 +168,24 @@ def test_times_of_jobs_that_wait() -> None:
     waiting = job(state=JobState.QUEUED, started_at_s=None, allocation=(), nodes=())
     when = time.strftime("%H:%M", time.localtime(NOW_S + 5400))
     guessed = waiting._replace(estimated_start_at_s=NOW_S + 5400)
-    assert jobs_cells.time(waiting, NOW_S) == "waits 2 h 30 min"
-    assert jobs_cells.time(guessed, NOW_S).startswith("starts ~")
-    assert when in jobs_cells.time(guessed, NOW_S, is_long=True)
-    assert jobs_cells.time(guessed, NOW_S, is_long=True).endswith(" (a guess)")
+    assert cells.time(waiting, NOW_S) == "waits 2 h 30 min"
+    assert cells.time(guessed, NOW_S).startswith("starts ~")
+    assert when in cells.time(guessed, NOW_S, is_long=True)
+    assert cells.time(guessed, NOW_S, is_long=True).endswith(" (a guess)")
     past = waiting._replace(estimated_start_at_s=NOW_S - 5)
-    assert jobs_cells.time(past, NOW_S) == "starts soon"
+    assert cells.time(past, NOW_S) == "starts soon"
     later = waiting._replace(eligible_at_s=NOW_S + 5400)
-    assert jobs_cells.time(later, NOW_S).startswith("not before ")
-    assert jobs_cells.time(waiting._replace(submitted_at_s=None), NOW_S) == "–"
+    assert cells.time(later, NOW_S).startswith("not before ")
+    assert cells.time(waiting._replace(submitted_at_s=None), NOW_S) == "–"
 
 
 def test_a_time_is_as_exact_as_it_is_near(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     try:
-        assert jobs_cells.clock_words(NOW_S + 60, NOW_S) == "08:01"
-        assert jobs_cells.clock_words(NOW_S + 86400, NOW_S) == "Sat 08:00"
-        assert jobs_cells.clock_words(NOW_S + 30 * 86400, NOW_S) == "2027-02-14"
+        assert cells.clock_words(NOW_S + 60, NOW_S) == "08:01"
+        assert cells.clock_words(NOW_S + 86400, NOW_S) == "Sat 08:00"
+        assert cells.clock_words(NOW_S + 30 * 86400, NOW_S) == "2027-02-14"
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -310,8 +310,8 @@ def test_how_a_job_ended() -> None:
 
 def test_sizes_are_in_the_units_of_what_was_asked() -> None:
     one = using(1, 512 * MIB)
-    assert jobs_cells.memory(one._replace(memory_bytes=2 * GIB), NOW_S) == "0.5 of 2 GiB"
-    assert jobs_cells.memory(one._replace(memory_bytes=None), NOW_S) == "512 MiB of –"
+    assert cells.memory(one._replace(memory_bytes=2 * GIB), NOW_S) == "0.5 of 2 GiB"
+    assert cells.memory(one._replace(memory_bytes=None), NOW_S) == "512 MiB of –"
     waiting = job(state=JobState.QUEUED, memory_bytes=2 * GIB)
-    assert jobs_cells.memory(waiting, NOW_S) == "2 GiB"
-    assert jobs_cells.cores(waiting, NOW_S) == "20"
+    assert cells.memory(waiting, NOW_S) == "2 GiB"
+    assert cells.cores(waiting, NOW_S) == "20"

@@ -6,12 +6,12 @@ import program_scenes as program
 import pytest
 from program_scenes import START_S, begun, ended
 
-from hpcwatch.report import Report
-from hpcwatch.store import Event
-from hpcwatch.thinning import Grid
-from hpcwatch.views import curves, lanes
-from hpcwatch.views.html.data import grid
-from hpcwatch.views.steps import bar
+from hpcwatch.analysis.report import Report
+from hpcwatch.analysis.resample import Grid
+from hpcwatch.recording.store import Event
+from hpcwatch.views.report import curves, lanes
+from hpcwatch.views.report.html.data import grid
+from hpcwatch.views.report.program import bar
 
 HOUR = Grid(START_S, 3.6, 1000)
 

@@ -21,13 +21,13 @@ from live_scenes import (
     waiting,
 )
 
-from hpcwatch.findings import Severity
-from hpcwatch.schedulers.job import JobState
+from hpcwatch.analysis.findings import Severity
+from hpcwatch.cluster.schedulers.job import JobState
+from hpcwatch.monitor.picture import Picture
+from hpcwatch.views.jobs.reasons import explained, plain
 from hpcwatch.views.live.browser import Browser
 from hpcwatch.views.live.once import text_of
-from hpcwatch.views.live.picture import Picture
 from hpcwatch.views.live.waiting import waiting_lines
-from hpcwatch.views.reasons import explained, plain
 from hpcwatch.views.text import line_width
 
 

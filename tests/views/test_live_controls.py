@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 from live_scenes import HOSTS, INTERVAL_S, Quiet, job, picture, sample, texts
 
-from hpcwatch.schedulers.job import JobState
-from hpcwatch.timeline import Timeline
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.cluster.schedulers.job import JobState
 from hpcwatch.views.live.browser import Browser
 from hpcwatch.views.live.keys import Decoder
 from hpcwatch.views.text import line_width

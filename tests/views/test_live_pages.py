@@ -28,16 +28,16 @@ from live_scenes import (
     waiting,
 )
 
-from hpcwatch.findings import Severity
+from hpcwatch.analysis.findings import Severity
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.base.units import GIB
+from hpcwatch.cluster.schedulers.job import Cause, JobExit, JobState
+from hpcwatch.monitor.local import NodeState
+from hpcwatch.monitor.picture import Picture, Source, Telling
 from hpcwatch.probe.schema import GpuProcess, JobUse, Node, Sample
-from hpcwatch.schedulers.job import Cause, JobExit, JobState
-from hpcwatch.session import NodeState
-from hpcwatch.timeline import Timeline
-from hpcwatch.units import GIB
 from hpcwatch.views.live.browser import Browser
 from hpcwatch.views.live.figures_text import rate
 from hpcwatch.views.live.head import left_style
-from hpcwatch.views.live.picture import Picture, Source, Telling
 from hpcwatch.views.text import Line, line_width
 
 WIDTHS = (40, 80, 100, 200)

@@ -21,11 +21,11 @@ from live_scenes import (
     timeline,
 )
 
-from hpcwatch.findings import Severity
-from hpcwatch.schedulers.job import JobNode
-from hpcwatch.session import NodeState
-from hpcwatch.timeline import Timeline
-from hpcwatch.units import GIB
+from hpcwatch.analysis.findings import Severity
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.base.units import GIB
+from hpcwatch.cluster.schedulers.job import JobNode
+from hpcwatch.monitor.local import NodeState
 from hpcwatch.views.live.board import Figures, natural, trouble
 from hpcwatch.views.live.layout import Column, Row, bar, cell, flow, table
 from hpcwatch.views.live.listing import Listing, Scroll

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from states import GIB, finding, gpu, live, process, two_gpus
 from test_text import foreign
 
-from hpcwatch.findings import Severity
-from hpcwatch.views.line import line
-from hpcwatch.views.panel import Panel
-from hpcwatch.views.panel_rows import rows
-from hpcwatch.views.state import LiveState
+from hpcwatch.analysis.findings import Severity
+from hpcwatch.views.run.line import line
+from hpcwatch.views.run.panel import Panel
+from hpcwatch.views.run.panel_rows import rows
+from hpcwatch.views.run.state import LiveState
 from hpcwatch.views.text import line_width, render
 
 IDLE = finding("18 of 20 cores idle", Severity.WARNING, "job")
@@ -283,7 +283,7 @@ def test_a_stalled_terminal_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> 
         panel.show(live())
         assert "hpcwatch · 2:41".encode() in drained(screen)
         filled(terminal)
-        monkeypatch.setattr("hpcwatch.views.panel._LAST_PATIENCE_S", 0.2)
+        monkeypatch.setattr("hpcwatch.views.run.panel._LAST_PATIENCE_S", 0.2)
         before_s = time.monotonic()
         panel.close()
         assert 0.2 < time.monotonic() - before_s < 10.0

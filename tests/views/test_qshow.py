@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.base.units import GIB, MIB
+from hpcwatch.cluster.schedulers import qshow
+from hpcwatch.cluster.schedulers.job import Coverage, Job, JobNode, JobState, Usage
+from hpcwatch.cluster.schedulers.query import Answer
+from hpcwatch.monitor.local import NodeState, NodeStatus
 from hpcwatch.probe.schema import JobUse, Node, Process, Sample
-from hpcwatch.schedulers import qshow
-from hpcwatch.schedulers.job import Coverage, Job, JobNode, JobState, Usage
-from hpcwatch.schedulers.query import Answer
-from hpcwatch.session import NodeState, NodeStatus
-from hpcwatch.timeline import Timeline
-from hpcwatch.units import GIB, MIB
-from hpcwatch.views.qshow import qshow_text
+from hpcwatch.views.report.qshow import qshow_text
 
 SAMPLE = Path(__file__).parents[1] / "parse" / "data" / "moab" / "qshow-305669.txt"
 STARTED_S = 1_500_000_000.0

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import report_scenes as scenes
 
-from hpcwatch.reading import load
-from hpcwatch.report import Report
-from hpcwatch.store import RunDirectory
-from hpcwatch.timeline import HOST_METRICS
-from hpcwatch.timeline.gpus import GPU_METRICS
-from hpcwatch.units import unit_of
-from hpcwatch.views import csv
+from hpcwatch.analysis.report import Report
+from hpcwatch.analysis.timeline import HOST_METRICS
+from hpcwatch.analysis.timeline.gpus import GPU_METRICS
+from hpcwatch.base.units import unit_of
+from hpcwatch.monitor.report import load
+from hpcwatch.recording.store import RunDirectory
+from hpcwatch.views.report import csv
 
 RECORDING = Path(__file__).resolve().parents[2] / "examples" / "recordings" / "mnist_cnn"
 

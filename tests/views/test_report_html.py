@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import report_scenes as scenes
 
-from hpcwatch.findings import Directive, Finding, Severity
-from hpcwatch.reading import load
-from hpcwatch.report import Report
-from hpcwatch.store import RunDirectory
-from hpcwatch.views import html
-from hpcwatch.views.html.markup import escaped, tag
+from hpcwatch.analysis.findings import Directive, Finding, Severity
+from hpcwatch.analysis.report import Report
+from hpcwatch.monitor.report import load
+from hpcwatch.recording.store import RunDirectory
+from hpcwatch.views.report import html
+from hpcwatch.views.report.html.markup import escaped, tag
 
 RECORDING = Path(__file__).resolve().parents[2] / "examples" / "recordings" / "mnist_cnn"
 VOID = {"meta"}

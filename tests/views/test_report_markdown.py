@@ -9,12 +9,12 @@ import report_scenes as scenes
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from hpcwatch.findings import Directive, Finding, Severity
-from hpcwatch.reading import load
-from hpcwatch.report import Report
-from hpcwatch.rightsize import Advice, Savings
-from hpcwatch.store import Event, RunDirectory
-from hpcwatch.views import html, markdown, tables
+from hpcwatch.analysis.findings import Directive, Finding, Severity
+from hpcwatch.analysis.report import Report
+from hpcwatch.analysis.rightsize import Advice, Savings
+from hpcwatch.monitor.report import load
+from hpcwatch.recording.store import Event, RunDirectory
+from hpcwatch.views.report import html, markdown, tables
 
 RECORDING = Path(__file__).resolve().parents[2] / "examples" / "recordings" / "mnist_cnn"
 SECTIONS = [

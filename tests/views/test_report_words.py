@@ -8,15 +8,15 @@ import pytest
 import report_scenes as scenes
 from program_scenes import START_S, begun, ended, telling
 
-from hpcwatch.findings import Directive, Finding, Severity
-from hpcwatch.report import Report
-from hpcwatch.rightsize import Advice, Savings
-from hpcwatch.store import Event
-from hpcwatch.units import GIB
-from hpcwatch.views import html, markdown, tables, terminal
-from hpcwatch.views.next_script import next_script
+from hpcwatch.analysis.findings import Directive, Finding, Severity
+from hpcwatch.analysis.report import Report
+from hpcwatch.analysis.rightsize import Advice, Savings
+from hpcwatch.base.units import GIB
+from hpcwatch.recording.store import Event
+from hpcwatch.views.report import html, markdown, tables, terminal
+from hpcwatch.views.report.next_script import next_script
+from hpcwatch.views.report.verdict import verdict
 from hpcwatch.views.text import wrapped
-from hpcwatch.views.verdict import verdict
 
 
 def epochs(count: int, open_count: int) -> Report:

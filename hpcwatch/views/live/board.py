@@ -8,12 +8,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from hpcwatch.findings import Finding
-from hpcwatch.report import cores_allowed
-from hpcwatch.schedulers.job import Job, JobNode
-from hpcwatch.session import NodeState, NodeStatus
-from hpcwatch.timeline import Timeline
-from hpcwatch.views.live.picture import Picture
+from hpcwatch.analysis.findings import Finding
+from hpcwatch.analysis.report import cores_allowed
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.cluster.schedulers.job import Job, JobNode
+from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.picture import Picture
 from hpcwatch.views.live.rows import NodeFigures, figures_of
 from hpcwatch.views.live.totals import Totals
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from hpcwatch.base.clean import clean
+from hpcwatch.monitor.picture import Picture
 from hpcwatch.views.live.board import Board, Figures
 from hpcwatch.views.live.controls import Controls
 from hpcwatch.views.live.findings import FindingsPage, finding_lines
@@ -17,7 +18,6 @@ from hpcwatch.views.live.listing import Scroll
 from hpcwatch.views.live.node_page import node_lines
 from hpcwatch.views.live.nodes import NodesPage
 from hpcwatch.views.live.page import Kind, Page, Target
-from hpcwatch.views.live.picture import Picture
 from hpcwatch.views.live.processes import ProcessesPage
 from hpcwatch.views.live.tasks import TasksPage
 from hpcwatch.views.live.timelines import TimelinePage

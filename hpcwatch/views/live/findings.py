@@ -5,15 +5,15 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Hashable, Sequence
 
+from hpcwatch.analysis.findings import Finding
 from hpcwatch.base.clean import clean
-from hpcwatch.findings import Finding
-from hpcwatch.units import format_seconds
-from hpcwatch.views.evidence import label, value
-from hpcwatch.views.line import style_of
+from hpcwatch.base.units import format_seconds
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.layout import Column, Row, cell
 from hpcwatch.views.live.page import Kind, ListPage, Target
 from hpcwatch.views.live.words import moment
+from hpcwatch.views.report.evidence import label, value
+from hpcwatch.views.run.line import style_of
 from hpcwatch.views.text import SIGNS, Line, Span, cut
 
 

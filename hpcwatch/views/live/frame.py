@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpcwatch.base.clean import clean
-from hpcwatch.units import three_digits
+from hpcwatch.base.units import three_digits
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.layout import spread
 from hpcwatch.views.text import Line, Span, cut, line_width

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from hpcwatch.analysis.findings.devices import gpu_signs
 from hpcwatch.base.clean import clean
-from hpcwatch.findings.devices import gpu_signs
+from hpcwatch.base.units import UNKNOWN
 from hpcwatch.probe.schema import Gpu
-from hpcwatch.units import UNKNOWN
-from hpcwatch.views.gpu_rows import HARMLESS
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.rows import GpuFigures, NodeFigures
+from hpcwatch.views.report.gpu_rows import HARMLESS
 
 _NAMED = 3
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from hpcwatch.base.clean import clean
+from hpcwatch.base.units import UNKNOWN, format_energy, format_of_bytes, format_pct
+from hpcwatch.monitor.local import NodeState
 from hpcwatch.probe.schema import Gpu
-from hpcwatch.session import NodeState
-from hpcwatch.units import UNKNOWN, format_energy, format_of_bytes, format_pct
-from hpcwatch.views.line import style_of
 from hpcwatch.views.live.board import Board, natural
 from hpcwatch.views.live.figures_text import gpu_finding, sign_span
 from hpcwatch.views.live.gpu_text import (
@@ -24,6 +23,7 @@ from hpcwatch.views.live.gpu_text import (
 from hpcwatch.views.live.layout import Column, Row, cell
 from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
 from hpcwatch.views.live.rows import GpuFigures, NodeFigures
+from hpcwatch.views.run.line import style_of
 from hpcwatch.views.text import Line, Span, cut, sparkline
 
 _SPARK_S = 600.0

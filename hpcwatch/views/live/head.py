@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 
+from hpcwatch.analysis.findings import Finding
+from hpcwatch.analysis.findings.together import told
 from hpcwatch.base.clean import clean
-from hpcwatch.findings import Finding
-from hpcwatch.findings.together import told
-from hpcwatch.schedulers.job import Job, JobState
-from hpcwatch.session import NodeState
-from hpcwatch.units import UNKNOWN, format_bytes, format_clock, format_cores, format_seconds
-from hpcwatch.views.line import style_of
+from hpcwatch.base.units import UNKNOWN, format_bytes, format_clock, format_cores, format_seconds
+from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.monitor.local import NodeState
+from hpcwatch.monitor.picture import Telling
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.layout import bar, flow, spread
-from hpcwatch.views.live.picture import Telling
 from hpcwatch.views.live.words import FOUND_BY, age, state_style, state_text
+from hpcwatch.views.run.line import style_of
 from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width
 
 _LOW = 12  # a lower screen shows the job's line alone

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hpcwatch.units import UNKNOWN
+from hpcwatch.base.units import UNKNOWN
 from hpcwatch.views.text import Line, Span, fit, line_width, width_of
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"

@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable
 
 from hpcwatch.base.clean import clean
-from hpcwatch.session import NodeState
-from hpcwatch.units import (
+from hpcwatch.base.units import (
     UNKNOWN,
     format_bytes,
     format_cores,
@@ -15,6 +14,7 @@ from hpcwatch.units import (
     format_seconds,
     three_digits,
 )
+from hpcwatch.monitor.local import NodeState
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.figures_text import cores_style, memory_style, rate
 from hpcwatch.views.live.gpus import all_gpus, gpu_table
@@ -23,8 +23,8 @@ from hpcwatch.views.live.layout import bar, flow, table
 from hpcwatch.views.live.processes import process_table, processes_of
 from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.live.words import FOUND_BY, last_values_text, status_text
+from hpcwatch.views.report.used_rows import LIMITS
 from hpcwatch.views.text import Line, Span, cut, fit, sparkline
-from hpcwatch.views.used_rows import LIMITS
 
 _RECENT_S = 600.0
 _LABEL = 11

@@ -6,8 +6,8 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 from hpcwatch.base.clean import clean
-from hpcwatch.session import NodeState
-from hpcwatch.units import UNKNOWN, format_bytes, format_cores, three_digits
+from hpcwatch.base.units import UNKNOWN, format_bytes, format_cores, three_digits
+from hpcwatch.monitor.local import NodeState
 from hpcwatch.views.live.board import Board, natural, trouble
 from hpcwatch.views.live.figures_text import (
     amount,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import textwrap
 
+from hpcwatch.analysis.findings import Finding
+from hpcwatch.analysis.findings.together import told
 from hpcwatch.base.clean import clean
-from hpcwatch.findings import Finding
-from hpcwatch.findings.together import told
+from hpcwatch.monitor.picture import Picture
 from hpcwatch.views.live.board import Board, Figures
 from hpcwatch.views.live.gpus import GpusPage, gpu_table, unknown_because
 from hpcwatch.views.live.head import head, title_span
 from hpcwatch.views.live.layout import table
 from hpcwatch.views.live.nodes import NodesPage
-from hpcwatch.views.live.picture import Picture
 from hpcwatch.views.live.processes import ProcessesPage, process_table
 from hpcwatch.views.live.tasks import TasksPage
 from hpcwatch.views.live.waiting import waiting_lines

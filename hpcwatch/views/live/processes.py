@@ -6,8 +6,8 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from hpcwatch.base.clean import clean
+from hpcwatch.base.units import UNKNOWN, format_bytes, format_clock
 from hpcwatch.probe.schema import Process, Sample
-from hpcwatch.units import UNKNOWN, format_bytes, format_clock
 from hpcwatch.views.live.board import Board, natural
 from hpcwatch.views.live.layout import Column, Row, cell
 from hpcwatch.views.live.page import Kind, ListPage, Sort, Target

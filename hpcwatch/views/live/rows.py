@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from hpcwatch.findings.devices import shown_gpus
-from hpcwatch.limits import Limit, job_used_bytes
+from hpcwatch.analysis.findings.devices import shown_gpus
+from hpcwatch.analysis.limits import Limit, job_used_bytes
+from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.monitor.local import NodeState, NodeStatus
 from hpcwatch.probe.schema import Gpu, Node, Process, Sample
-from hpcwatch.session import NodeState, NodeStatus
-from hpcwatch.timeline import HostTimeline
 
 _BRIDGED_S = 60.0
 """A device whose readings are missing for so long between zeros was idle meanwhile."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from hpcwatch.base.clean import clean
-from hpcwatch.schedulers.job import Job, JobState
-from hpcwatch.units import UNKNOWN, format_bytes, format_clock
+from hpcwatch.base.units import UNKNOWN, format_bytes, format_clock
+from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.views.jobs.reasons import explained
 from hpcwatch.views.live.board import Board, natural
 from hpcwatch.views.live.layout import Column, Row, cell
 from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
 from hpcwatch.views.live.words import state_style, state_text
-from hpcwatch.views.reasons import explained
 from hpcwatch.views.text import Line, Span, cut
 
 _ORDER = list(JobState)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from hpcwatch.base.clean import clean
-from hpcwatch.units import UNKNOWN, format_bytes, format_cores, format_seconds
+from hpcwatch.base.units import UNKNOWN, format_bytes, format_cores, format_seconds
 from hpcwatch.views.live.board import Board, natural
 from hpcwatch.views.live.figures_text import rate
 from hpcwatch.views.live.layout import spread

@@ -11,7 +11,7 @@ import math
 from bisect import bisect_left, bisect_right
 from itertools import pairwise
 
-from hpcwatch.timeline import HostTimeline
+from hpcwatch.analysis.timeline import HostTimeline
 
 METRICS = ("cores", "memory", "gpus", "disk", "net")
 """Cores busy; bytes; GPUs' worth of utilisation; bytes a second; bytes a second."""

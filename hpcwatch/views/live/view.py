@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
+from hpcwatch.monitor.picture import Picture
 from hpcwatch.views.live.browser import Actions, Browser
 from hpcwatch.views.live.controls import Controls
 from hpcwatch.views.live.keys import Decoder
-from hpcwatch.views.live.picture import Picture
 from hpcwatch.views.live.screen import Screen
 from hpcwatch.views.live.signals import ENDING, Signals
 

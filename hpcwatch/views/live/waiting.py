@@ -5,12 +5,12 @@ from __future__ import annotations
 import textwrap
 
 from hpcwatch.base.clean import clean
-from hpcwatch.schedulers.job import Job, JobState
-from hpcwatch.units import UNKNOWN, format_clock, format_seconds
+from hpcwatch.base.units import UNKNOWN, format_clock, format_seconds
+from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.views.jobs.reasons import plain
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.head import asked_text
 from hpcwatch.views.live.words import moment
-from hpcwatch.views.reasons import plain
 from hpcwatch.views.text import Line, Span, fit
 
 _LABEL = 14

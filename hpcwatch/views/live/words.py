@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from hpcwatch.base.clean import clean
-from hpcwatch.schedulers.job import Job, JobState
-from hpcwatch.session import NodeState, NodeStatus
-from hpcwatch.units import format_seconds
+from hpcwatch.base.units import format_seconds
+from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.monitor.local import NodeState, NodeStatus
 
 FOUND_BY = {
     "tree": "those below hpcwatch",

@@ -1,0 +1,62 @@
+"""What a run costs, at the rates a site or a user has written down. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hpcwatch.base.units import three_digits
+
+
+class Rates(NamedTuple):
+    """Price of an hour; None where none is known."""
+
+    core_hour: float | None = None
+    gpu_hour: float | None = None
+    unit: str = ""
+    """What the rates are in: ``EUR``, ``SU``."""
+
+    @property
+    def are_known(self) -> bool:
+        """True if there is a price of anything."""
+        return self.core_hour is not None or self.gpu_hour is not None
+
+    def cost(self, core_hours: float | None, gpu_hours: float | None) -> float | None:
+        """Return the price of hours; None if there is no rate, or an hour that counts is unknown.
+
+        A resource without a rate costs nothing.
+        """
+        if not self.are_known:
+            return None
+        total = 0.0
+        for rate, hours in ((self.core_hour, core_hours), (self.gpu_hour, gpu_hours)):
+            if rate is not None and hours is None:
+                return None
+            total += (rate or 0.0) * (hours or 0.0)
+        return total
+
+    def text(self, cost: float) -> str:
+        """Return a price as a person reads it: ``12.4 EUR``."""
+        return price(cost, self.unit)
+
+
+class Costs(NamedTuple):
+    """What a run cost, in the rates' unit. None is unknown."""
+
+    unit: str
+    core_hours: float | None
+    """Charged: cores asked for times the time that the run took."""
+    gpu_hours: float | None
+    idle_core_hours: float | None
+    idle_gpu_hours: float | None
+    run_cost: float | None
+    idle_cost: float | None
+    """The part of it for cores and devices that did nothing."""
+    saved_cost: float | None
+    """What the suggested header would have saved; None also if none is suggested."""
+
+
+def price(cost: float, unit: str) -> str:
+    """Return a price as a person reads it: ``12.4 EUR``."""
+    if 0 < cost < 0.005:
+        return f"< 0.01 {unit}".rstrip()
+    return f"{three_digits(cost)} {unit}".rstrip()

@@ -1,0 +1,298 @@
+"""Observations worth acting on. A rule is one decorated function; thresholds are its defaults.
+
+Rules are pure: a Scope in, Findings out. The same function is asked live, on a window that slides,
+and after the run, on the whole of it. A rule's keyword defaults are its thresholds, its docstring
+says what they mean, why, where they come from and how to override them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from enum import IntEnum
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hpcwatch.analysis.timeline import HostTimeline, Timeline
+from hpcwatch.analysis.timeline.columns import Part
+from hpcwatch.analysis.timeline.gpus import GpuTimeline
+
+if TYPE_CHECKING:
+    from hpcwatch.cluster.schedulers.job import Job
+    from hpcwatch.recording.store import Event
+
+
+class Severity(IntEnum):
+    """How much a finding matters."""
+
+    INFO = 1
+    WARNING = 2
+    CRITICAL = 3
+
+
+class Directive(NamedTuple):
+    """A change of one line of a job script.
+
+    ``old`` is None where a line is to be added, ``new`` where one is to go.
+    """
+
+    scheduler: str
+    old: str | None
+    new: str | None
+
+
+class Waste(NamedTuple):
+    """What was asked for and lay idle while a finding stood."""
+
+    core_hours: float = 0.0
+    gpu_hours: float = 0.0
+
+    @property
+    def weight(self) -> float:
+        """Both in one figure, in core-hours."""
+        return self.core_hours + _GPU_IN_CORES * self.gpu_hours
+
+
+_GPU_IN_CORES = 16.0  # own: nodes with GPUs have 8 to 32 cores for each
+
+
+class Finding(NamedTuple):
+    """One observation. ``evidence`` holds the numbers it rests on, units in their names."""
+
+    rule: str
+    severity: Severity
+    host: str
+    """Empty if it is about several nodes together."""
+    entity: str
+    """What it is about on that host: ``job``, ``GPU 1``."""
+    started_at_s: float
+    duration_s: float
+    title: str
+    """One line, the first words say what is wrong: ``GPU 1 idle 12 min, holds 10.7 GiB``."""
+    evidence: dict[str, float | int | str]
+    advice: str
+    directives: tuple[Directive, ...] = ()
+    waste: Waste = Waste()
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes it the same finding at the next look."""
+        return self.rule, self.host, self.entity
+
+
+class Scope(NamedTuple):
+    """What a rule may see, and the stretch of time it is asked about.
+
+    Of a job on several nodes each is a scope of its own: they differ in cores and limits. Rules
+    about the job as a whole are asked with a scope of all nodes.
+    """
+
+    timeline: Timeline
+    is_live: bool
+    started_at_s: float
+    """Start of the run."""
+    start_s: float
+    """Start of the stretch to judge (live: the run's start; rules take their own window)."""
+    end_s: float
+    cores_allowed: int | None = None
+    """Cores the job may use on this host."""
+    environment: Mapping[str, str] = MappingProxyType({})
+    exit_code: int | None = None
+    signal: int | None = None
+    cpu_s: float | None = None
+    """The kernel's account of the whole run; None while it runs."""
+    wall_s: float | None = None
+    events: tuple[Event, ...] = ()
+    """What the program itself told (see ``analysis.progress``): of a job's several, one program."""
+
+    @property
+    def job(self) -> Job | None:
+        """What was asked, if this was a scheduler's job, as seen from the host."""
+        return self.timeline.job
+
+    @property
+    def ran_s(self) -> float:
+        """How long the run has lasted."""
+        return self.end_s - self.started_at_s if self.wall_s is None else self.wall_s
+
+    @property
+    def whole_host(self) -> str:
+        """The host of a finding about the job as a whole: its only one, else none."""
+        names = list(self.timeline.hosts)
+        return names[0] if len(names) == 1 else ""
+
+
+Rule = Callable[..., Iterable[Finding]]
+
+
+class RuleEntry(NamedTuple):
+    """A rule as it is listed."""
+
+    name: str
+    function: Rule
+    silences: tuple[str, ...]
+    accuses: bool
+    """It says that something asked for is wasted: not before 300 s, milder in interactive jobs."""
+    margins: Mapping[str, float]
+    """Threshold -> what is added to it while the finding stands (see ``findings.live``)."""
+    defaults: Mapping[str, Any]
+    """Threshold -> its default."""
+    is_of_job: bool = False
+    """It looks at all nodes together: asked once, not of one of several hosts."""
+
+
+SWEEP_RULES_MODULE = "hpcwatch.sweep.findings"
+"""The rules about a whole sweep, which look at an outcome instead of a timeline."""
+
+_MODULES = (
+    "memory",
+    "memory_use",
+    "memory_kinds",
+    "cpu",
+    "threads",
+    "gpu",
+    "gpu_idle",
+    "gpu_work",
+    "gpu_starved",
+    "gpu_state",
+    "gpu_request",
+    "nodes",
+    "node_state",
+    "storage",
+    "progress",
+    "slowdown",
+    "finishing",
+    "time_left",
+)
+_RULES: dict[str, RuleEntry] = {}
+
+
+def rule(
+    name: str,
+    silences: tuple[str, ...] = (),
+    accuses: bool = False,
+    margins: Mapping[str, float] | None = None,
+    is_of_job: bool = False,
+) -> Callable[[Rule], Rule]:
+    """Register a rule.
+
+    A finding of it silences the named rules on the same host and entity, one about the ``job``
+    on all of the host, one without a host everywhere.
+    """
+
+    def register(function: Rule) -> Rule:
+        defaults = dict(getattr(function, "__kwdefaults__", None) or {})
+        eased = dict(margins or {})
+        _RULES[name] = RuleEntry(name, function, silences, accuses, eased, defaults, is_of_job)
+        return function
+
+    return register
+
+
+def rules() -> dict[str, RuleEntry]:
+    """Return all rules by name."""
+    for module in _MODULES:
+        import_module(f"{__name__}.{module}")
+    return _RULES
+
+
+Thresholds = Mapping[str, Mapping[str, Any]]
+"""Rule -> keyword -> value: what a configuration overrides."""
+
+ACCUSE_AFTER_S = 300.0  # findings.md: a program may need so long to read its input and compile
+
+
+def ask(entry: RuleEntry, scope: Scope, values: Mapping[str, Any]) -> list[Finding]:
+    """Ask one rule, under the guards that all accusing rules share.
+
+    In an interactive job a person thinks between commands, so that idle hardware is one severity
+    milder there; what was information is then not worth saying.
+    """
+    if not entry.accuses:
+        return list(entry.function(scope, **values))
+    if scope.ran_s < ACCUSE_AFTER_S:
+        return []
+    found = list(entry.function(scope, **values))
+    if scope.job is None or not scope.job.is_interactive:
+        return found
+    return [
+        finding._replace(severity=Severity(finding.severity - 1))
+        for finding in found
+        if finding.severity > Severity.INFO
+    ]
+
+
+def settled(found: Iterable[Finding]) -> list[Finding]:
+    """Drop what other findings silence: one cause, one finding. Worst first."""
+    everything = list(found)
+    silenced = {
+        (name, finding.host, finding.entity)
+        for finding in everything
+        for name in _RULES[finding.rule].silences
+    }
+    kept = [
+        finding
+        for finding in everything
+        if silenced.isdisjoint(
+            (finding.key, (finding.rule, finding.host, "job"), (finding.rule, "", "job"))
+        )
+    ]
+    return sorted(
+        kept, key=lambda one: (-one.severity, -one.waste.weight, -one.duration_s, one.key)
+    )
+
+
+def asked_of(scope: Scope, is_of_job: bool | None = None) -> list[RuleEntry]:
+    """Return the rules to ask with a scope: those of one kind, or all that the scope can answer.
+
+    Of one of several hosts nobody can say what the job as a whole does.
+    """
+    if is_of_job is None and not scope.timeline.is_part:
+        return list(rules().values())
+    wanted = bool(is_of_job)
+    return [entry for entry in rules().values() if entry.is_of_job is wanted]
+
+
+def evaluate(
+    scope: Scope, thresholds: Thresholds | None = None, is_of_job: bool | None = None
+) -> list[Finding]:
+    """Ask the rules, drop what others silence, worst first, then what costs most.
+
+    With ``is_of_job`` only rules about all nodes together are asked, or only the others.
+    """
+    changed = thresholds or {}
+    return settled(
+        finding
+        for entry in asked_of(scope, is_of_job)
+        for finding in ask(entry, scope, changed.get(entry.name, {}))
+    )
+
+
+ENOUGH = 0.8  # findings.md: fewer readings than this share of a window say nothing
+
+
+def judged(
+    scope: Scope, host: HostTimeline, metric: str, window_s: float, gpu: GpuTimeline | None = None
+) -> Part | None:
+    """Return a metric over the stretch a rule looks at; None if too little of it is known.
+
+    Live that is the last ``window_s``; after the run all of it but its first 120 s and last 60 s,
+    or but its first and last tenth if it was short.
+    """
+    if scope.is_live:
+        start_s, end_s = scope.end_s - window_s, scope.end_s
+        if start_s < scope.started_at_s - host_slack_s(scope):
+            return None
+    else:
+        length_s = scope.end_s - scope.start_s
+        start_s = scope.start_s + min(120.0, 0.1 * length_s)
+        end_s = scope.end_s - min(60.0, 0.1 * length_s)
+        if end_s - start_s < window_s:
+            return None
+    part = host.part(metric, start_s, end_s, None if gpu is None else gpu.uuid)
+    return part if part.coverage >= ENOUGH else None
+
+
+def host_slack_s(scope: Scope) -> float:
+    """How far a window may reach back before the start: one interval."""
+    return scope.timeline.interval_s

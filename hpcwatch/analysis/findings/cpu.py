@@ -1,0 +1,265 @@
+"""Findings on cores that a job asked for. Without a job nobody asked, and nobody is accused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from hpcwatch.analysis.findings import Finding, Scope, Severity, Waste, judged, rule
+from hpcwatch.analysis.findings.devices import has_whole_node, may_use_gpus
+from hpcwatch.analysis.findings.directives import fewer_cores
+from hpcwatch.analysis.findings.shared import HOUR_S, MINUTE_S, counts_the_whole_job, share_where
+from hpcwatch.analysis.findings.windows import busiest
+from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.analysis.timeline.columns import Part
+from hpcwatch.base.units import format_bytes, format_cores, format_pct, three_digits
+
+_ROUNDING_CORES = 0.05  # a busy core reads up to 1.02: /proc counts in hundredths of a second
+_LAUNCHERS = {"aprun", "jsrun", "pbsdsh", "srun", "ssh"}
+"""Their work runs below a daemon of the scheduler, or elsewhere: not in the tree that we see."""
+
+
+class _Use(NamedTuple):
+    """Cores that a job used of those it asked for."""
+
+    host: HostTimeline
+    part: Part
+    used_cores: float
+    """Mean over the judged stretch."""
+    cores_count: int
+
+
+class _Words(NamedTuple):
+    """What a finding says."""
+
+    severity: Severity
+    title: str
+    advice: str
+
+
+@rule("serial-on-many-cores", silences=("cpu-low",), accuses=True, margins={"most_cores": 0.1})
+def serial_on_many_cores(
+    scope: Scope,
+    *,
+    least_cores: float = 0.85,
+    most_cores: float = 1.01,
+    critical_after_s: float = 3660.0,
+    window_s: float = 600.0,
+    memory_per_core_bytes: int | None = None,
+) -> Iterator[Finding]:
+    """A job of one node and several cores keeps one of them busy: 0.85 to 1.01 on average.
+
+    Such a program does one thing at a time, and more cores do not make it faster. Not if the job
+    works on a GPU, if some minute used more than one core, or if its other tasks may be at work
+    (below srun or GNU parallel, or on a node that is its own). Critical after the run from 61 min
+    on. Where memory comes
+    with cores (memory_per_core_bytes, the site's share) and the job needs them for that, it says
+    so instead. Judged are the cores a job asked for: without a job it never fires.
+    Source: Princeton's jobstats and job_defense_shield.
+    Override: [findings.serial-on-many-cores] least_cores, most_cores, critical_after_s,
+    window_s, memory_per_core_bytes.
+    """
+    hosts = list(scope.timeline.hosts.values())
+    if len(hosts) != 1 or (scope.job is not None and len(scope.job.nodes) > 1):
+        return
+    use = _use(scope, hosts[0], window_s)
+    if use is None or not least_cores <= use.used_cores <= most_cores:
+        return
+    if busiest(use.part, MINUTE_S) > most_cores + 2 * _ROUNDING_CORES:
+        return
+    if not is_to_blame(scope, use, window_s):
+        return
+    is_long = not scope.is_live and scope.ran_s >= critical_after_s
+    words = _Words(
+        severity=Severity.CRITICAL if is_long else Severity.WARNING,
+        title=f"1 of {use.cores_count} cores busy: the program is serial",
+        advice="More cores do not make it faster: ask for one, or run several such tasks at once.",
+    )
+    yield _finding(scope, use, "serial-on-many-cores", words, memory_per_core_bytes)
+
+
+@rule("cpu-low", accuses=True, margins={"warning_pct": 5.0, "info_pct": 5.0})
+def cpu_low(
+    scope: Scope,
+    *,
+    warning_pct: float = 65.0,
+    info_pct: float = 80.0,
+    window_s: float = 600.0,
+    memory_per_core_bytes: int | None = None,
+) -> Iterator[Finding]:
+    """Of several cores a job asked for, under 65 % are used on average; information under 80 %.
+
+    90 % is what a well-sized job reaches. Never for jobs with GPUs, whose cores feed the devices.
+    A single core is as few as can be asked for. The cores to ask for are those of the busiest
+    minute. Where memory comes with cores (memory_per_core_bytes, the site's share), what is needed
+    for that is information at most. Without a job nobody asked for cores: it never fires.
+    Source: Princeton's jobstats. Override: [findings.cpu-low] warning_pct, info_pct, window_s,
+    memory_per_core_bytes.
+    """
+    for host in scope.timeline.hosts.values():
+        use = _use(scope, host, window_s)
+        if use is None:
+            continue
+        used_pct = 100.0 * use.used_cores / use.cores_count
+        if not used_pct < info_pct or not is_to_blame(scope, use, window_s):
+            continue
+        words = _Words(
+            severity=Severity.WARNING if used_pct < warning_pct else Severity.INFO,
+            title=f"{_busy(use)} ({format_pct(used_pct)})",
+            advice="Ask for as many as the busiest minute of the run needed, or give the idle ones "
+            "work.",
+        )
+        yield _finding(scope, use, "cpu-low", words, memory_per_core_bytes)
+
+
+@rule("cpu-oversubscribed", accuses=True, margins={"warning_factor": -0.1, "critical_factor": -0.2})
+def cpu_oversubscribed(
+    scope: Scope,
+    *,
+    warning_factor: float = 1.2,
+    critical_factor: float = 2.0,
+    held_share: float = 0.8,
+    window_s: float = 600.0,
+) -> Iterator[Finding]:
+    """More threads want to run than 1.2 times the cores, in 80 % of 10 min; critical over twice.
+
+    They take turns, and each turn costs caches; with OpenMP or MPI all wait for the slowest.
+    Counted are threads that run or could run, not the load average, which counts waiting for
+    storage, too. Also critical where the job shares the node and its processes may run on cores
+    it did not ask for: then it slows down other people's jobs.
+    Source: ClusterCockpit, Boston University's process reaper.
+    Override: [findings.cpu-oversubscribed] warning_factor, critical_factor, held_share, window_s.
+    """
+    cores = cores_count(scope)
+    if cores is None:
+        return
+    for host in scope.timeline.hosts.values():
+        part = judged(scope, host, "runnable_count", window_s)
+        if part is None or not is_oversubscribed(part, warning_factor * cores, held_share):
+            continue
+        runnable = part.average()
+        yield Finding(
+            rule="cpu-oversubscribed",
+            severity=others_share_severity(scope, host, cores, part, held_share, critical_factor),
+            host=host.name,
+            entity="job",
+            started_at_s=part.at_s[0] - part.span_s[0],
+            duration_s=part.asked_s,
+            title=f"{three_digits(runnable)} threads want to run on {cores} cores",
+            evidence={"runnable_mean_count": runnable, "cores_count": cores},
+            advice="They take turns, which is slower than one thread a core. Start fewer "
+            f"processes or threads: processes times threads should be {cores}, set "
+            "OMP_NUM_THREADS to match.",
+        )
+
+
+def is_oversubscribed(part: Part, most: float, held_share: float) -> bool:
+    """True if more than ``most`` threads want to run, for such a share of the known time."""
+    return share_where(part, lambda one: one > most) >= held_share
+
+
+def others_share_severity(
+    scope: Scope,
+    host: HostTimeline,
+    cores: int,
+    part: Part,
+    held_share: float,
+    critical_factor: float = 2.0,
+) -> Severity:
+    """Critical if there are twice as many threads as cores, or other people's jobs suffer."""
+    is_double = is_oversubscribed(part, critical_factor * cores, held_share)
+    is_critical = is_double or _disturbs_others(scope, host, cores)
+    return Severity.CRITICAL if is_critical else Severity.WARNING
+
+
+def cores_count(scope: Scope) -> int | None:
+    """Cores the job may use on a host, at most those it asked for."""
+    known = [scope.cores_allowed, scope.job.node_cores_count if scope.job else None]
+    return min((count for count in known if count), default=None)
+
+
+def _use(scope: Scope, host: HostTimeline, window_s: float) -> _Use | None:
+    """Return the use of cores; None if it is not known, or nobody could ask for fewer."""
+    cores = cores_count(scope)
+    if scope.job is None or scope.job.gpus_count or cores is None or cores <= 1:
+        return None
+    part = judged(scope, host, "cpu_cores", window_s)
+    return None if part is None else _Use(host, part, part.average(), cores)
+
+
+def is_to_blame(scope: Scope, use: _Use, window_s: float) -> bool:
+    """True if the job works on no device, and the cores that we see idle are idle."""
+    return not may_use_gpus(use.host) and sees_all_work(scope, use.host, window_s, use.used_cores)
+
+
+def sees_all_work(scope: Scope, host: HostTimeline, window_s: float, used_cores: float) -> bool:
+    """True unless other tasks of the job may be at work that we do not see.
+
+    A task of GNU parallel is one of several that share the job's cores.
+    """
+    if "PARALLEL_SEQ" in scope.environment:
+        return False
+    if any(process.name in _LAUNCHERS for process in host.processes.values()):
+        return counts_the_whole_job(host)
+    return not _others_work(scope, host, window_s, used_cores)
+
+
+def _others_work(
+    scope: Scope, host: HostTimeline, window_s: float, used_cores: float, most_cores: float = 0.5
+) -> bool:
+    """True if somebody else is busy on a node that the job has for itself: its other tasks."""
+    if not has_whole_node(scope.job, host):
+        return False
+    busy = judged(scope, host, "node_busy_cores", window_s)
+    return busy is not None and busy.average() - used_cores > most_cores
+
+
+def _disturbs_others(scope: Scope, host: HostTimeline, cores_count: int) -> bool:
+    """True if the job runs beside others and is not kept to its own cores."""
+    node = host.last_node
+    if scope.job is None or node is None or node.cpu_count is None:
+        return False
+    if has_whole_node(scope.job, host) or scope.job.node_cores_count is None:
+        return False
+    use = host.last_use
+    allowed = use.allowed_cores if use is not None else None
+    return allowed is None or allowed > cores_count
+
+
+def _finding(
+    scope: Scope, use: _Use, name: str, words: _Words, memory_per_core_bytes: int | None
+) -> Finding:
+    """Return the finding in these words, unless the cores came along with memory it needs."""
+    whole = use.host.part("cpu_cores", scope.start_s, scope.end_s)
+    needed = max(math.ceil(busiest(whole, MINUTE_S) - _ROUNDING_CORES), 1)
+    peak = use.host.used_peak_bytes
+    if memory_per_core_bytes and peak and 1.1 * peak > needed * memory_per_core_bytes:
+        needed = math.ceil(1.1 * peak / memory_per_core_bytes)
+        words = _Words(
+            severity=words.severity if needed < use.cores_count else Severity.INFO,
+            title=f"{_busy(use)}, its memory needs {min(needed, use.cores_count)} of them",
+            advice=f"Memory comes with cores here, {format_bytes(memory_per_core_bytes)} each, and "
+            f"its peak was {format_bytes(peak)}.",
+        )
+    return Finding(
+        rule=name,
+        severity=words.severity,
+        host=use.host.name,
+        entity="job",
+        started_at_s=use.part.at_s[0] - use.part.span_s[0],
+        duration_s=use.part.asked_s,
+        title=words.title,
+        evidence={
+            "used_mean_cores": use.used_cores,
+            "cores_count": use.cores_count,
+            "needed_count": needed,
+        },
+        advice=words.advice,
+        directives=fewer_cores(scope, needed),
+        waste=Waste(core_hours=(use.cores_count - use.used_cores) * use.part.asked_s / HOUR_S),
+    )
+
+
+def _busy(use: _Use) -> str:
+    return f"{format_cores(use.used_cores)} of {use.cores_count} cores busy"

@@ -1,0 +1,127 @@
+"""A finding as a change of the job script, in the job's own dialect. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from hpcwatch.analysis.findings import Scope
+from hpcwatch.analysis.findings.header import Directives, difference, node_gpus_count, nodes_count
+from hpcwatch.base.units import GIB
+from hpcwatch.cluster.schedulers import Job
+
+
+def sees_all(scope: Scope) -> bool:
+    """True if every node of the job was watched, and nothing of it is forgotten yet.
+
+    Only then is it known that less would have done.
+    """
+    job = scope.job
+    hosts = scope.timeline.hosts.values()
+    return (
+        job is not None
+        and len(hosts) >= len(job.nodes)
+        and all(host.first is not None and host.first.at_s == host.at_s[0] for host in hosts)
+    )
+
+
+def fewer_cores(scope: Scope, needed_count: int) -> Directives:
+    """Ask for ``needed_count`` cores a node, if that is less than was asked."""
+    job = scope.job
+    asked = job.node_cores_count if job else None
+    if job is None or asked is None or not 0 < needed_count < asked or not sees_all(scope):
+        return ()
+    return _changed(scope, job, job._replace(node_cores_count=needed_count))
+
+
+def more_cores(scope: Scope, needed_count: int) -> Directives:
+    """Ask for ``needed_count`` cores a node, if that is more than was asked."""
+    job = scope.job
+    asked = job.node_cores_count if job else None
+    if job is None or asked is None or needed_count <= asked:
+        return ()
+    return _changed(scope, job, job._replace(node_cores_count=needed_count))
+
+
+def fewer_gpus(scope: Scope, needed_count: int) -> Directives:
+    """Ask for ``needed_count`` devices a node, if that is less than was asked; none at 0."""
+    job = scope.job
+    asked = node_gpus_count(job) if job else None
+    if job is None or asked is None or not 0 <= needed_count < asked or not sees_all(scope):
+        return ()
+    return _changed(scope, job, job._replace(gpus_count=needed_count * nodes_count(job)))
+
+
+def fewer_nodes(scope: Scope, needed_count: int) -> Directives:
+    """Ask for ``needed_count`` nodes with as many cores and devices on each as now."""
+    job = scope.job
+    if job is None or not 0 < needed_count < nodes_count(job) or not sees_all(scope):
+        return ()
+    return difference(job, on_fewer_nodes(job, needed_count), scope.environment)
+
+
+def gathered(scope: Scope, needed_count: int) -> Directives:
+    """Ask for the same cores and devices on ``needed_count`` nodes instead of more."""
+    job = scope.job
+    if job is None or not 0 < needed_count < nodes_count(job) or not sees_all(scope):
+        return ()
+    cores = job.node_cores_count
+    new = job._replace(
+        nodes=job.nodes[:needed_count],
+        nodes_count=needed_count,
+        node_cores_count=cores and math.ceil(cores * nodes_count(job) / needed_count),
+        node_memory_bytes=job.node_memory_bytes
+        and math.ceil(job.node_memory_bytes * nodes_count(job) / needed_count),
+    )
+    return difference(job, new, scope.environment)
+
+
+def on_fewer_nodes(job: Job, needed_count: int) -> Job:
+    """Return a request for ``needed_count`` nodes, each with what it has now."""
+    gpus = node_gpus_count(job)
+    return job._replace(
+        nodes=job.nodes[:needed_count],
+        nodes_count=needed_count,
+        gpus_count=None if gpus is None else gpus * needed_count,
+    )
+
+
+def more_memory(scope: Scope, needed_bytes: int) -> Directives:
+    """Ask for ``needed_bytes`` a node, if that is more than was asked."""
+    job = scope.job
+    asked = job.node_memory_bytes if job else None
+    if job is None or (asked is not None and asked >= needed_bytes):
+        return ()
+    return _changed(scope, job, job._replace(node_memory_bytes=needed_bytes))
+
+
+def less_memory(scope: Scope, needed_bytes: int) -> Directives:
+    """Ask for ``needed_bytes`` a node, if that is less than was asked."""
+    job = scope.job
+    asked = job.node_memory_bytes if job else None
+    if job is None or asked is None or needed_bytes >= asked or not sees_all(scope):
+        return ()
+    return _changed(scope, job, job._replace(node_memory_bytes=needed_bytes))
+
+
+def walltime(scope: Scope, needed_s: int) -> Directives:
+    """Ask for ``needed_s`` of time instead of what was asked."""
+    job = scope.job
+    if job is None or not job.walltime_s or job.walltime_s == needed_s:
+        return ()
+    return _changed(scope, job, job._replace(walltime_s=needed_s))
+
+
+def _changed(scope: Scope, old: Job, new: Job) -> Directives:
+    return difference(old, new, scope.environment)
+
+
+def rounded_up(size_bytes: float) -> int:
+    """Round memory up to what a person would ask for: 1 GiB, above 30 ten, above 1000 a hundred."""
+    gib = size_bytes / GIB
+    step = 1 if gib <= 30 else 10 if gib <= 1000 else 100
+    return math.ceil(gib / step) * step * GIB
+
+
+def rounded_up_s(duration_s: float) -> int:
+    """Round a walltime up to 5 minutes."""
+    return math.ceil(duration_s / 300.0) * 300

@@ -1,0 +1,137 @@
+"""Findings on devices that wait for their data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hpcwatch.analysis.findings import ENOUGH, Finding, Scope, Severity, Waste, judged, rule
+from hpcwatch.analysis.findings.devices import column_mean
+from hpcwatch.analysis.findings.gpu_work import judged_devices
+from hpcwatch.analysis.findings.shared import (
+    HOUR_S,
+    Told,
+    asked_cores,
+    gpu_entity,
+    known_evidence,
+    over,
+    share_where,
+)
+from hpcwatch.analysis.progress import waits
+from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.base.units import format_cores, format_pct
+
+
+@rule(
+    "gpu-starved",
+    silences=("gpu-low",),
+    accuses=True,
+    margins={"swing_share": -0.05, "data_wait_share": -0.05},
+)
+def gpu_starved(
+    scope: Scope,
+    *,
+    low_pct: float = 5.0,
+    high_pct: float = 60.0,
+    swing_share: float = 0.2,
+    iowait_share: float = 0.1,
+    full_share: float = 0.9,
+    data_wait_share: float = 0.2,
+    window_s: float = 300.0,
+) -> Iterator[Finding]:
+    """A device swings between idle and busy for 5 min while what feeds it is saturated.
+
+    It is under 5 % in a fifth of the time and over 60 % in another. What feeds it is saturated if
+    the job keeps all of its cores busy, or just one (a loader with one worker), or if the node
+    waits for storage in over 10 % of its cores' time. Without such a sign the cause is not known,
+    and it is silent.
+
+    Or the program itself tells that it waited for data in over 20 % of its time (``data_wait_s``
+    beside ``epoch_s`` or ``step_s``; hpcwatch's Keras callback does, with ``timed``), and the
+    device, which did something, does not contradict that: its mean is under 80 %.
+    Source: our own. Override: [findings.gpu-starved] low_pct, high_pct, swing_share, iowait_share,
+    full_share, data_wait_share, window_s.
+    """
+    waited = _waited_share(scope, window_s)
+    for host, gpu, util in judged_devices(scope, window_s):
+        zero_pct = column_mean(scope, host, gpu, "util_zero_pct", window_s)
+        idle = max(share_where(util, lambda one: one < low_pct), (zero_pct or 0.0) / 100)
+        busy = share_where(util, lambda one: one > high_pct)
+        sign, share = None, idle
+        if idle >= swing_share and busy >= swing_share:
+            sign = _saturated(scope, host, iowait_share, full_share, window_s)
+        may_wait = util.highest() > 0 and util.average() < 100 * (1 - data_wait_share)
+        if sign is None and may_wait and waited is not None and waited > data_wait_share:
+            sign, share = _TOLD, waited
+        if sign is None:
+            continue
+        why, advice = sign
+        told = Told(
+            rule="gpu-starved",
+            severity=Severity.WARNING,
+            title=f"{gpu.label} waits for data {format_pct(100 * share)} of the time: {why}",
+            evidence=known_evidence(
+                idle_share=idle,
+                busy_share=busy,
+                util_mean_pct=util.average(),
+                data_wait_share=waited,
+            ),
+            advice=advice,
+            waste=Waste(gpu_hours=share * util.asked_s / HOUR_S),
+            entity=gpu_entity(gpu),
+        )
+        yield over(util, host.name, told)
+
+
+_TOLD = (
+    "the program says so",
+    "Read and prepare data while the device works (prefetch), on more cores (num_parallel_calls of "
+    "tf.data, num_workers of a DataLoader), or prepare it once and keep it.",
+)
+
+
+def _waited_share(scope: Scope, window_s: float) -> float | None:
+    """Return for how much of its time the program waited for data; None if it does not tell.
+
+    Live of the last stretches that fill the window, unless the next one is overdue.
+    """
+    told = waits(scope.events)
+    told_s = waited_s = 0.0
+    for one in reversed(told):
+        if scope.is_live and told_s >= window_s:
+            break
+        told_s += one.length_s
+        waited_s += one.waited_s
+    if told_s < ENOUGH * window_s:
+        return None
+    last = told[-1]
+    is_stale = scope.is_live and scope.end_s - last.at_s > max(window_s, 2 * last.length_s)
+    return None if is_stale else waited_s / told_s
+
+
+def _saturated(
+    scope: Scope, host: HostTimeline, iowait_share: float, full_share: float, window_s: float
+) -> tuple[str, str] | None:
+    """Return what keeps the data from coming, and what to do; None if no sign of it is known."""
+    node = host.last_node
+    waiting = judged(scope, host, "node_iowait_cores", window_s)
+    node_cores = (node.cpu_count or 0) if node is not None else 0
+    if waiting is not None and waiting.average() > iowait_share * node_cores > 0:
+        return "storage is slow", (
+            "Copy the data to the node's local disk at the start of the job, or keep it in "
+            "fewer, larger files."
+        )
+    part, cores = judged(scope, host, "cpu_cores", window_s), asked_cores(scope, host)
+    if part is None or not cores:
+        return None
+    used = part.average()
+    if cores > 1 and full_share <= used <= 2 - full_share:
+        return "one core feeds it", (
+            "The program prepares its data on one core: let it use more workers (num_workers of a "
+            f"DataLoader, num_parallel_calls of tf.data), up to {cores}."
+        )
+    if used >= full_share * cores:
+        return f"all {format_cores(cores)} cores are busy", (
+            "The cores that prepare its data are all busy: ask for more cores a GPU, or prepare "
+            "the data once and store it."
+        )
+    return None

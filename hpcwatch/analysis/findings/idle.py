@@ -1,0 +1,122 @@
+"""For how long a device did nothing, and what the findings on it have in common. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hpcwatch.analysis.findings import Finding, Scope, Severity, Waste, judged
+from hpcwatch.analysis.findings.devices import (
+    HELD_BYTES,
+    HELD_SHARE,
+    HELD_WINDOW_S,
+    held_threshold_bytes,
+)
+from hpcwatch.analysis.findings.shared import HOUR_S
+from hpcwatch.analysis.findings.windows import State, stretch_of, total_s
+from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.analysis.timeline.gpus import GpuTimeline
+from hpcwatch.base.units import format_clock, format_seconds
+
+
+class Idle(NamedTuple):
+    """How long a device did nothing."""
+
+    start_s: float
+    length_s: float
+
+
+def zero(
+    scope: Scope, host: HostTimeline, gpu: GpuTimeline, idle_pct: float, window_s: float
+) -> Idle | None:
+    """For how long every reading was at most ``idle_pct``; None if not for long enough."""
+    high = gpu.columns["util_pct"].high
+    if scope.is_live:
+        if high[-1] > idle_pct:
+            return None
+    else:
+        part = judged(scope, host, "util_pct", window_s, gpu)
+        if part is None or not part.highest() <= idle_pct:
+            return None
+    return idle_of(scope, host, [None if one != one else one <= idle_pct for one in high], window_s)
+
+
+def idle_of(scope: Scope, host: HostTimeline, states: list[State], window_s: float) -> Idle | None:
+    """Live since when it does nothing, after the run for how long it did; None if too briefly."""
+    if scope.is_live:
+        stretch = stretch_of(scope, host, states, window_s)
+        return None if stretch is None else Idle(stretch.start_s, stretch.length_s)
+    length_s = total_s(host, states)
+    if length_s < window_s:
+        return None
+    first = states.index(True)
+    return Idle(host.at_s[first] - host.span_s[first], length_s)
+
+
+def is_working(
+    scope: Scope, host: HostTimeline, gpu: GpuTimeline, share: float, window_s: float
+) -> bool:
+    """True if the power drawn contradicts an utilisation of nothing."""
+    limit_w = gpu.last.power_limit_w
+    if limit_w is None:
+        return False
+    part = judged(scope, host, "power_w", window_s, gpu)
+    return part is not None and part.average() > share * limit_w
+
+
+def holds(scope: Scope, host: HostTimeline, gpu: GpuTimeline) -> bool:
+    """True if gpu-memory-held speaks of this device, or will."""
+    least_bytes = held_threshold_bytes(gpu, HELD_BYTES, HELD_SHARE)
+    held = gpu.columns["held_bytes"].mean
+    if scope.is_live:
+        return held[-1] >= least_bytes
+    return total_s(host, [size >= least_bytes for size in held]) >= HELD_WINDOW_S
+
+
+def severity_of(idle: Idle, critical_after_s: float) -> Severity:
+    """Critical from so long on, else a warning."""
+    return Severity.CRITICAL if idle.length_s >= critical_after_s else Severity.WARNING
+
+
+def lasting(scope: Scope, idle: Idle) -> str:
+    """Write ``12 min``, after the run ``2:38:04 of 2:41:07``."""
+    if scope.is_live:
+        return format_seconds(idle.length_s)
+    idle_s = min(idle.length_s, scope.ran_s)  # samples stand for a little more at the ends
+    return f"for {format_clock(idle_s)} of {format_clock(scope.ran_s)}"
+
+
+def on_device(
+    scope: Scope, host: HostTimeline, gpu: GpuTimeline, idle: Idle, window_s: float
+) -> Finding:
+    """Return what the findings on a device have in common, for information."""
+    return Finding(
+        rule="",
+        severity=Severity.INFO,
+        host=host.name,
+        entity=gpu.label,
+        started_at_s=idle.start_s,
+        duration_s=idle.length_s,
+        title="",
+        evidence=_evidence(scope, host, gpu, window_s),
+        advice="",
+        waste=Waste(gpu_hours=idle.length_s / HOUR_S),
+    )
+
+
+def _evidence(
+    scope: Scope, host: HostTimeline, gpu: GpuTimeline, window_s: float
+) -> dict[str, float | int | str]:
+    """The numbers that are known, and a word on what was not."""
+    numbers: dict[str, float | int | str] = {"gpu_index": gpu.index}
+    for name, metric in (("util_mean_pct", "util_pct"), ("power_mean_w", "power_w")):
+        part = judged(scope, host, metric, window_s, gpu)
+        if part is not None:
+            numbers[name] = part.average()
+    for name in ("memory_used_bytes", "memory_total_bytes", "power_limit_w"):
+        value = getattr(gpu.last, name)
+        if value is not None:
+            numbers[name] = value
+    judged_by = "utilisation and power"
+    if "power_mean_w" not in numbers or "power_limit_w" not in numbers:
+        judged_by = "utilisation alone"
+    return numbers | {"judged_by": judged_by}

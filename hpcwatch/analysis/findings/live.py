@@ -1,0 +1,104 @@
+"""Findings that stand still: what the live view shows from one second to the next.
+
+A finding appears when its rule fires. Once it stands, the rule is also asked with thresholds eased
+by its margins, and only when that has not fired either for as long as the rule's window, the
+finding goes. So a value that plays around a threshold makes one finding, not twenty.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from hpcwatch.analysis.findings import (
+    Finding,
+    RuleEntry,
+    Scope,
+    Severity,
+    Thresholds,
+    ask,
+    asked_of,
+    settled,
+)
+
+EVERY_S = 5.0  # the shortest window is 60 s; oftener costs time and shows nothing
+_PARTS = (
+    20  # a rule is asked so many times a window: rules of long windows read more, and cost more
+)
+
+
+class _Standing(NamedTuple):
+    """A finding, and when its rule last fired, eased or not."""
+
+    finding: Finding
+    fired_s: float
+    lasting_s: float
+    """For how long it stands when the rule is silent."""
+
+
+class LiveFindings:
+    """The findings of a running program, asked for as often as the view likes."""
+
+    def __init__(self, thresholds: Thresholds | None = None, is_of_job: bool | None = None) -> None:
+        """``is_of_job`` chooses rules as ``evaluate`` does.
+
+        A job on several nodes has one of these for each node, and one with True that is given
+        a scope of them all.
+        """
+        self._thresholds = thresholds or {}
+        self._is_of_job = is_of_job
+        self._looked_s: float | None = None
+        self._asked_s: dict[str, float] = {}
+        self._standing: dict[tuple[str, str, str], _Standing] = {}
+        self._shown: list[Finding] = []
+
+    def update(self, scope: Scope) -> list[Finding]:
+        """Return the findings that stand at ``scope.end_s``, worst first."""
+        now_s = scope.end_s
+        if _is_recent(self._looked_s, now_s, EVERY_S):
+            return list(self._shown)
+        self._looked_s = now_s
+        for entry in asked_of(scope, self._is_of_job):
+            values = dict(entry.defaults) | dict(self._thresholds.get(entry.name, {}))
+            every_s = max(values.get("window_s", 0.0) / _PARTS, EVERY_S)
+            if not _is_recent(self._asked_s.get(entry.name), now_s, every_s):
+                self._asked_s[entry.name] = now_s
+                self._ask(entry, scope, values, every_s)
+        self._standing = {
+            key: one for key, one in self._standing.items() if now_s - one.fired_s <= one.lasting_s
+        }
+        self._shown = settled(one.finding for one in self._standing.values())
+        return list(self._shown)
+
+    def _ask(self, entry: RuleEntry, scope: Scope, values: dict[str, Any], every_s: float) -> None:
+        """Ask a rule, and a second time with eased thresholds if a finding of it would go."""
+        found = {finding.key: finding for finding in ask(entry, scope, values)}
+        before = {key: one for key, one in self._standing.items() if key[0] == entry.name}
+        if any(_is_milder(found.get(key), one.finding) for key, one in before.items()):
+            eased = {finding.key: finding for finding in ask(entry, scope, _eased(entry, values))}
+            for key in before.keys() & eased.keys():
+                found[key] = _eased_finding(found.get(key), eased[key], before[key].finding)
+        # A reading that falls out of the window at the next look must not make it blink.
+        lasting_s = values.get("window_s", 0.0) + 2 * every_s
+        for key, finding in found.items():
+            self._standing[key] = _Standing(finding, scope.end_s, lasting_s)
+
+
+def _is_recent(at_s: float | None, now_s: float, every_s: float) -> bool:
+    """True if it was less than ``every_s`` ago. A clock that was set back says nothing."""
+    return at_s is not None and 0 <= now_s - at_s < every_s
+
+
+def _eased(entry: RuleEntry, values: dict[str, Any]) -> dict[str, Any]:
+    return values | {name: values[name] + margin for name, margin in entry.margins.items()}
+
+
+def _is_milder(now: Finding | None, before: Finding) -> bool:
+    return now is None or now.severity < before.severity
+
+
+def _eased_finding(now: Finding | None, eased: Finding, before: Finding) -> Finding:
+    """Return what stands: as severe as before at most, unless the rule itself says worse."""
+    severity = min(eased.severity, before.severity)
+    if now is None:
+        return eased._replace(severity=severity)
+    return now._replace(severity=Severity(max(now.severity, severity)))

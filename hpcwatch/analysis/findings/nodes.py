@@ -1,0 +1,218 @@
+"""Findings on nodes beside each other: idle ones, uneven ones, more than needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from hpcwatch.analysis.findings import Finding, Scope, Severity, Waste, judged, rule
+from hpcwatch.analysis.findings.devices import highest_util_pct
+from hpcwatch.analysis.findings.directives import fewer_nodes, gathered
+from hpcwatch.analysis.findings.header import nodes_count
+from hpcwatch.analysis.findings.shared import HOUR_S, Told, asked_cores, over, throughout
+from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.analysis.timeline.columns import Part
+from hpcwatch.base.units import format_bytes, format_pct
+
+
+class _Busy(NamedTuple):
+    """How busy a node is with the job."""
+
+    host: HostTimeline
+    part: Part
+    cores_count: int
+    used_pct: float
+    """Of the cores asked for there."""
+
+
+def _nodes(scope: Scope, window_s: float) -> list[_Busy] | None:
+    """Return how busy each of the job's nodes is; None if it has one, or one is not known."""
+    job, hosts = scope.job, list(scope.timeline.hosts.values())
+    if job is None or len(hosts) < 2 or len(hosts) < nodes_count(job):
+        return None
+    found = []
+    for host in hosts:
+        part, cores = judged(scope, host, "cpu_cores", window_s), asked_cores(scope, host)
+        if part is None or not cores:
+            return None
+        found.append(_Busy(host, part, cores, 100 * part.average() / cores))
+    return found
+
+
+@rule(
+    "node-unused",
+    silences=("cpu-low", "serial-on-many-cores"),
+    margins={"idle_pct": 1.0, "busy_pct": -2.0},
+    accuses=True,
+    is_of_job=True,
+)
+def node_unused(
+    scope: Scope,
+    *,
+    idle_pct: float = 1.0,
+    busy_pct: float = 20.0,
+    window_s: float = 300.0,
+) -> Iterator[Finding]:
+    """The job uses under 1 % of a node's cores for 5 min, and over 20 % of another's: critical.
+
+    The program does not know of the node. Not if the node's GPUs work, or if one of the job's
+    nodes is not read: then nothing is known of it.
+    Source: Princeton's jobstats and job_defense_shield.
+    Override: [findings.node-unused] idle_pct, busy_pct, window_s.
+    """
+    nodes = _nodes(scope, window_s)
+    if nodes is None or not max(node.used_pct for node in nodes) > busy_pct:
+        return
+    idle = [one for one in nodes if one.used_pct < idle_pct and not _gpus_work(one.host)]
+    for node in idle:
+        told = Told(
+            rule="node-unused",
+            severity=Severity.CRITICAL,
+            title=f"node unused: {format_pct(node.used_pct)} of its {node.cores_count} cores",
+            evidence={"used_pct": node.used_pct, "cores_count": node.cores_count},
+            advice="The program runs on other nodes only: give its launcher the job's host file "
+            "(mpirun -machinefile $PBS_NODEFILE, parallel --slf $PBS_NODEFILE, srun), or ask for "
+            f"{len(nodes) - len(idle)} of {len(nodes)} nodes.",
+            directives=fewer_nodes(scope, len(nodes) - len(idle)),
+            waste=Waste(core_hours=node.cores_count * node.part.asked_s / HOUR_S),
+        )
+        yield over(node.part, node.host.name, told)
+
+
+def _gpus_work(host: HostTimeline) -> bool:
+    """True unless all devices of the node are known to have done nothing."""
+    return any(highest_util_pct(gpu) != 0 for gpu in host.gpus.values())
+
+
+@rule("node-imbalance", accuses=True, margins={"difference_share": -0.05}, is_of_job=True)
+def node_imbalance(
+    scope: Scope,
+    *,
+    difference_share: float = 0.3,
+    idle_pct: float = 1.0,
+    busy_pct: float = 20.0,
+    window_s: float = 600.0,
+) -> Iterator[Finding]:
+    """A node's CPU use in 10 min is over 30 % below that of the busiest of the job's nodes.
+
+    In a program that works in step all wait for the slowest. Only of jobs without GPUs whose
+    busiest node is over 20 % busy, with all nodes read; of a node under 1 % node-unused speaks.
+    Source: our own.
+    Override: [findings.node-imbalance] difference_share, idle_pct, busy_pct, window_s.
+    """
+    nodes = _nodes(scope, window_s)
+    if nodes is None or scope.job is None or scope.job.gpus_count:
+        return
+    least = min(nodes, key=lambda one: one.used_pct)
+    most = max(nodes, key=lambda one: one.used_pct)
+    if most.used_pct <= busy_pct or least.used_pct < idle_pct:
+        return
+    difference = (most.used_pct - least.used_pct) / most.used_pct
+    if not difference > difference_share:
+        return
+    told = Told(
+        rule="node-imbalance",
+        severity=Severity.WARNING,
+        title=f"{least.host.name[:20]} {format_pct(least.used_pct)} busy, "
+        f"{most.host.name[:20]} {format_pct(most.used_pct)}",
+        evidence={
+            "least_pct": least.used_pct,
+            "most_pct": most.used_pct,
+            "difference_share": difference,
+        },
+        advice="Look whether each node has as many ranks and as much work as the others: in a "
+        "program that works in step, all wait for the slowest.",
+    )
+    yield over(least.part, scope.whole_host, told)
+
+
+@rule("cores-fragmented", accuses=True, is_of_job=True)
+def cores_fragmented(
+    scope: Scope,
+    *,
+    cores_share: float = 0.5,
+    memory_share: float = 0.8,
+) -> Iterator[Finding]:
+    """A job of several nodes has under half of each one's cores, and fewer would do: information.
+
+    Fewer would do if its cores and 1.25 times its peak memory fit on them. Only of jobs without
+    GPUs, with all nodes read.
+    Source: Princeton's job_defense_shield.
+    Override: [findings.cores-fragmented] cores_share, memory_share.
+    """
+    job, hosts = scope.job, list(scope.timeline.hosts.values())
+    if job is None or job.gpus_count or len(hosts) < 2 or len(hosts) < nodes_count(job):
+        return
+    cores, sizes, peaks = [], [], []
+    for host in hosts:
+        node, asked = host.last_node, (host.job or job).node_cores_count
+        if node is None or not node.cpu_count or not node.memory_total_bytes or not asked:
+            return
+        if asked >= cores_share * node.cpu_count or host.used_peak_bytes is None:
+            return
+        if host.used_peak_bytes >= memory_share * node.memory_total_bytes:
+            return
+        cores.append((asked, node.cpu_count))
+        sizes.append(node.memory_total_bytes)
+        peaks.append(host.used_peak_bytes)
+    by_cores = math.ceil(sum(asked for asked, _ in cores) / min(count for _, count in cores))
+    by_memory = math.ceil(sum(peaks) / (memory_share * min(sizes)))
+    needed = max(by_cores, by_memory)
+    if needed >= len(hosts):
+        return
+    nodes = "1 node" if needed == 1 else f"{needed} nodes"
+    total = sum(asked for asked, _ in cores)
+    told = Told(
+        rule="cores-fragmented",
+        severity=Severity.INFO,
+        title=f"{total} cores on {len(hosts)} nodes would fit on {nodes}",
+        evidence={
+            "cores_count": total,
+            "nodes_count": len(hosts),
+            "needed_count": needed,
+            "memory_peak_bytes": sum(peaks),
+        },
+        advice=f"Ask for {nodes}: processes of one node talk through its memory, and other jobs "
+        "find whole nodes.",
+        directives=gathered(scope, needed),
+    )
+    yield throughout(scope, scope.whole_host, told)
+
+
+@rule("memory-hot-node", margins={"limit_share": -0.05, "factor": -0.1}, is_of_job=True)
+def memory_hot_node(
+    scope: Scope,
+    *,
+    factor: float = 1.5,
+    limit_share: float = 0.7,
+    window_s: float = 120.0,
+) -> Iterator[Finding]:
+    """One node uses over 1.5 times the memory of the middle one, and over 70 % of its limit.
+
+    It will be the first to be killed while the others have room.
+    Source: LLview. Override: [findings.memory-hot-node] factor, limit_share, window_s.
+    """
+    rows = []
+    for host in scope.timeline.hosts.values():
+        used = judged(scope, host, "used_bytes", window_s)
+        if used is not None and host.limit.limit_bytes:
+            rows.append((used.average(), used, host))
+    if len(rows) < 2:
+        return
+    # The lower one of two in the middle, or the second of two nodes would never stand out.
+    median = sorted(mean for mean, _, _ in rows)[(len(rows) - 1) // 2]
+    for mean, part, host in rows:
+        limit = host.limit.limit_bytes or 0
+        if not (mean > factor * median and mean > limit_share * limit):
+            continue
+        told = Told(
+            rule="memory-hot-node",
+            severity=Severity.WARNING,
+            title=f"memory {format_bytes(mean)}, the median of the nodes is {format_bytes(median)}",
+            evidence={"used_mean_bytes": mean, "median_bytes": median, "limit_bytes": limit},
+            advice="It is at "
+            f"{format_pct(100 * mean / limit)} of its limit while the others have room: look "
+            "whether its ranks hold more than their share, or gather the results.",
+        )
+        yield over(part, host.name, told)

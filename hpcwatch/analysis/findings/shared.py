@@ -1,0 +1,100 @@
+"""What rules of several subjects have in common. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from hpcwatch.analysis.findings import ENOUGH, Directive, Finding, Scope, Severity, Waste
+from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.analysis.timeline.columns import Part
+from hpcwatch.analysis.timeline.gpus import GpuTimeline
+
+HOUR_S = 3600.0
+MINUTE_S = 60.0
+
+COUNTS_THE_WHOLE_JOB = ("cgroup", "environment", "shepherd")
+"""How processes were found if none of the job's on that host can be missing."""
+
+
+class Told(NamedTuple):
+    """What a finding says."""
+
+    rule: str
+    severity: Severity
+    title: str
+    evidence: dict[str, float | int | str]
+    advice: str
+    directives: tuple[Directive, ...] = ()
+    waste: Waste = Waste()
+    entity: str = "job"
+
+
+def over(part: Part, host: str, told: Told) -> Finding:
+    """Return a finding about the stretch that was judged."""
+    start_s = part.at_s[0] - part.span_s[0] if part.at_s else 0.0
+    return between(start_s, part.asked_s, host, told)
+
+
+def throughout(scope: Scope, host: str, told: Told) -> Finding:
+    """Return a finding about all of the time that its rule was asked about."""
+    return between(scope.start_s, scope.end_s - scope.start_s, host, told)
+
+
+def between(start_s: float, duration_s: float, host: str, told: Told) -> Finding:
+    """Return a finding that began at ``start_s``."""
+    return Finding(
+        rule=told.rule,
+        severity=told.severity,
+        host=host,
+        entity=told.entity,
+        started_at_s=start_s,
+        duration_s=duration_s,
+        title=told.title,
+        evidence=told.evidence,
+        advice=told.advice,
+        directives=told.directives,
+        waste=told.waste,
+    )
+
+
+def stretch_start_s(scope: Scope, window_s: float) -> float:
+    """Return where the stretch to look at begins: a window ago, after the run at its start."""
+    return scope.end_s - window_s if scope.is_live else scope.start_s
+
+
+def asked_cores(scope: Scope, host: HostTimeline) -> int | None:
+    """Cores that were asked for on a host, else those the job may use there."""
+    job = host.job or scope.job
+    asked = job.node_cores_count if job is not None else None
+    return asked or scope.cores_allowed
+
+
+def mean_over(
+    host: HostTimeline, metric: str, start_s: float, end_s: float, gpu: str | None = None
+) -> float | None:
+    """Return a metric's mean between two times; None if too little of it is known."""
+    part = host.part(metric, start_s, end_s, gpu)
+    return part.average() if part.coverage >= ENOUGH else None
+
+
+def share_where(part: Part, holds: Callable[[float], bool]) -> float:
+    """Return the share of the known time in which a metric's mean is such, 0 to 1."""
+    known_s = part.known_s
+    return part.time_where(lambda _low, mean, _high: holds(mean)) / known_s if known_s else 0.0
+
+
+def counts_the_whole_job(host: HostTimeline) -> bool:
+    """True if what is not counted as the job's on this host is not the job's."""
+    use = host.last_use
+    return use is not None and use.found_by in COUNTS_THE_WHOLE_JOB
+
+
+def known_evidence(**numbers: float | int | str | None) -> dict[str, float | int | str]:
+    """Return the numbers that are known."""
+    return {name: value for name, value in numbers.items() if value is not None and value == value}
+
+
+def gpu_entity(gpu: GpuTimeline) -> str:
+    """Return what a finding on a device is about."""
+    return gpu.label

@@ -1,0 +1,150 @@
+"""Findings on programs that get slower, by what they tell of their own steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from hpcwatch.analysis.findings import Finding, Scope, Severity, rule
+from hpcwatch.analysis.findings.shared import Told, between
+from hpcwatch.analysis.findings.slow_causes import most_risen
+from hpcwatch.analysis.findings.windows import Stretch
+from hpcwatch.analysis.progress import Pace, Reading, pace, trainings
+from hpcwatch.base.units import format_seconds
+
+_LEAST_READINGS = 5  # a median of fewer is moved by two odd ones
+_BLOCKS = 20  # of a window: the times of each are one median
+_PATIENCE = 5  # silence for so many of its usual intervals: it has stopped telling
+
+
+class _Slow(NamedTuple):
+    """A stretch in which a program was slow, and what it compares with."""
+
+    stretch: Stretch
+    step_s: float
+    first_s: float
+    """When the first was told."""
+    early_step_s: float
+
+
+@rule("step-slowdown", margins={"ratio": -0.1}, is_of_job=True)
+def step_slowdown(
+    scope: Scope, *, ratio: float = 1.3, early_s: float = 300.0, window_s: float = 300.0
+) -> Iterator[Finding]:
+    """For 5 min a program's steps take over 1.3 times as long as in the first 5 min it told of.
+
+    Times are medians: of 5 steps or more, and of a twentieth of the window at least, so that
+    a validation or a checkpoint does not count. A step's time is what the program tells:
+    ``step_s`` (seconds a step), else ``steps_per_s``, else the time from one ``step`` number to the
+    next, unless an epoch ended in between. Of a program that tells of epochs as often, an epoch's:
+    ``steps_per_s``, ``step_s``, ``epoch_s``, or the time between ``epoch`` numbers. hpcwatch's
+    Keras callback tells ``steps_per_s``; any other may log these names, in any language. An event
+    ``training`` begins anew.
+
+    It says what rose on the nodes meanwhile, compared with the 5 min before: heat or power supply
+    slowing a GPU down (5 % of the time), other processes (half a core of one, or 1 core in all),
+    waiting for storage (threads for a tenth of the cores, or a tenth of the node's time); or that
+    none of it did.
+    Source: our own. Override: [findings.step-slowdown] ratio, early_s, window_s.
+    """
+    slow, unit = _slowest(scope, ratio, early_s, window_s)
+    if slow is None:
+        return
+    before_s = max(slow.stretch.start_s - early_s, slow.first_s)
+    cause = most_risen(scope, Stretch(before_s, slow.stretch.start_s), slow.stretch)
+    article = "an" if unit == "epoch" else "a"
+    times = slow.step_s / slow.early_step_s
+    told = Told(
+        rule="step-slowdown",
+        severity=Severity.WARNING,
+        title=f"{unit}s take {times:.1f} times as long as at first: {cause.words}",
+        evidence={
+            f"{unit}_s": slow.step_s,
+            f"early_{unit}_s": slow.early_step_s,
+            **cause.evidence,
+        },
+        advice=f"{_lasting(scope, slow)} {article} {unit} took {_duration(slow.step_s)}, at first "
+        f"{_duration(slow.early_step_s)}. {cause.advice}",
+    )
+    yield between(slow.stretch.start_s, slow.stretch.length_s, scope.whole_host, told)
+
+
+def _lasting(scope: Scope, slow: _Slow) -> str:
+    length = format_seconds(slow.stretch.length_s)
+    return f"In the last {length}" if scope.is_live else f"For {length}"
+
+
+def _duration(length_s: float) -> str:
+    return f"{length_s * 1000:.3g} ms" if length_s < 1 else format_seconds(length_s)
+
+
+def _slowest(
+    scope: Scope, ratio: float, early_s: float, window_s: float
+) -> tuple[_Slow | None, str]:
+    """Return where the program is slow now, after the run where it was for longest."""
+    best: tuple[_Slow | None, str] = (None, "")
+    for training in trainings(scope.events)[-1 if scope.is_live else 0 :]:
+        told = pace(training)
+        slow = _slow(scope, told, ratio, early_s, window_s)
+        if slow and (best[0] is None or slow.stretch.length_s > best[0].stretch.length_s):
+            best = slow, told.unit
+    return best
+
+
+def _slow(scope: Scope, told: Pace, ratio: float, early_s: float, window_s: float) -> _Slow | None:
+    readings = told.readings
+    if len(readings) < 2 * _LEAST_READINGS:
+        return None
+    first_s = readings[0].at_s
+    early = [one for one in readings if one.at_s <= first_s + early_s]
+    if len(early) < _LEAST_READINGS:
+        early = readings[:_LEAST_READINGS]
+    early_step_s = _median([one.step_s for one in early])
+    if not early_step_s > 0:
+        return None
+    gaps = [after.at_s - one.at_s for one, after in pairwise(readings)]
+    patience_s = max(window_s, _PATIENCE * _median(gaps))
+    blocks = list(_blocks(readings, window_s / _BLOCKS))
+    stretches = _stretches(blocks, ratio * early_step_s, patience_s)
+    if scope.is_live:  # it must last, and the program still tell
+        is_telling = scope.end_s - readings[-1].at_s <= patience_s
+        stretches = [one for one in stretches if is_telling and one.end_s == blocks[-1][-1].at_s]
+    longest = max(stretches, key=lambda one: one.length_s, default=None)
+    if longest is None or longest.length_s < window_s - 1e-6:
+        return None
+    step_s = _median(
+        [one.step_s for one in readings if longest.start_s <= one.at_s <= longest.end_s]
+    )
+    return _Slow(longest, step_s, first_s, early_step_s)
+
+
+def _stretches(
+    blocks: Sequence[Sequence[Reading]], most_s: float, patience_s: float
+) -> list[Stretch]:
+    """Return the stretches in which the median of every block is over ``most_s``."""
+    found: list[Stretch] = []
+    is_slow = False
+    for block in blocks:
+        was_slow, is_slow = is_slow, _median([one.step_s for one in block]) > most_s
+        start_s, end_s = block[0].at_s, block[-1].at_s
+        if is_slow and was_slow and start_s - found[-1].end_s <= patience_s:
+            found[-1] = Stretch(found[-1].start_s, end_s)
+        elif is_slow:
+            found.append(Stretch(start_s, end_s))
+    return found
+
+
+def _blocks(readings: Sequence[Reading], block_s: float) -> Iterator[list[Reading]]:
+    """Yield them in blocks of so many seconds and readings at least; the rest is left out."""
+    block: list[Reading] = []
+    for reading in readings:
+        block.append(reading)
+        if len(block) >= _LEAST_READINGS and reading.at_s - block[0].at_s >= block_s:
+            yield block
+            block = []
+
+
+def _median(values: Sequence[float]) -> float:
+    """The middle one, of an even number the lower."""
+    return sorted(values)[(len(values) - 1) // 2]

@@ -1,0 +1,87 @@
+"""The Report: everything a view may see of a run. Pure. Anything unknown is None."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from hpcwatch.analysis.costs import Rates
+from hpcwatch.analysis.findings import Thresholds
+from hpcwatch.analysis.report.cores import cores_allowed
+from hpcwatch.analysis.report.costs import costs_of
+from hpcwatch.analysis.report.nodes import largest_processes, node_summary
+from hpcwatch.analysis.report.quality import quality_of
+from hpcwatch.analysis.report.records import GpuSummary, ProcessSummary, Quality, Report, Summary
+from hpcwatch.analysis.report.scopes import advice_of, findings_of, observed_of
+from hpcwatch.analysis.report.summary import summary_of
+from hpcwatch.analysis.timeline import HostTimeline, Timeline
+from hpcwatch.recording.store import Event, Run
+
+if TYPE_CHECKING:
+    from hpcwatch.analysis.needs import Observed
+
+__all__ = [
+    "GpuSummary",
+    "ProcessSummary",
+    "Quality",
+    "Report",
+    "Summary",
+    "build",
+    "cores_allowed",
+]
+
+
+def build(
+    run: Run,
+    timeline: Timeline,
+    events: Iterable[Event] = (),
+    odd_lines: int = 0,
+    thresholds: Thresholds | None = None,
+    is_running: bool | None = None,
+    earlier: Sequence[Observed] = (),
+    rates: Rates | None = None,
+) -> Report:
+    """Make the report of a run that ended, still runs, or whose monitor was killed.
+
+    ``earlier`` is what runs of the same program showed before, the latest last. Without ``rates``
+    it tells no costs.
+    """
+    hosts, told = _in_order(run, timeline), list(events)
+    wall_s = _wall_s(run, hosts)
+    summary = summary_of(run, hosts, wall_s)
+    quality = quality_of(run, hosts, summary, odd_lines)
+    observed = observed_of(run, timeline, summary, quality)
+    advice = advice_of(run, [*earlier, observed], thresholds) if observed is not None else None
+    return Report(
+        run=run,
+        summary=summary,
+        findings=findings_of(run, timeline, summary, tuple(told), thresholds),
+        nodes=[node_summary(run, host, wall_s) for host in hosts],
+        processes=largest_processes(hosts),
+        events=told,
+        quality=quality,
+        timeline=timeline,
+        is_running=is_running,
+        advice=advice,
+        observed=observed,
+        costs=costs_of(rates, run, hosts, summary, advice),
+    )
+
+
+def _in_order(run: Run, timeline: Timeline) -> list[HostTimeline]:
+    """Return the hosts in the job's order, not in that of their first answers."""
+    places = {name: place for place, name in enumerate(run.hosts)}
+    hosts = timeline.hosts.values()
+    return sorted(hosts, key=lambda host: places.get(host.name, len(places)))
+
+
+def _wall_s(run: Run, hosts: list[HostTimeline]) -> float:
+    """Return how long the program ran; of a watched job, how long the job has."""
+    job = run.job if run.kind == "job" else None
+    ends = [host.last.at_s for host in hosts if host.last is not None]
+    last_s = max(ends, default=run.ended_at_s or run.started_at_s)
+    if job is not None and job.started_at_s is not None:
+        return max((job.ended_at_s or last_s) - job.started_at_s, 0.0)
+    if run.wall_s is not None:
+        return run.wall_s
+    return max(last_s - run.started_at_s, 0.0)

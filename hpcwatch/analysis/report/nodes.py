@@ -1,0 +1,68 @@
+"""Each node over the whole run, and the largest processes of all. Pure."""
+
+from __future__ import annotations
+
+from hpcwatch.analysis.report.cores import cores_used
+from hpcwatch.analysis.report.records import Gap, NodeSummary, ProcessSummary
+from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.base.units import iso
+from hpcwatch.probe.schema import Process
+from hpcwatch.recording.store import Run
+
+LARGEST = 10  # processes named
+
+
+def node_summary(run: Run, host: HostTimeline, wall_s: float) -> NodeSummary:
+    """Sum up one host."""
+    job = host.last.job if host.last is not None else None
+    cpu_s = None
+    if job is not None and job.cpu_user_s is not None and job.cpu_system_s is not None:
+        cpu_s = job.cpu_user_s + job.cpu_system_s
+    return NodeSummary(
+        host=host.name,
+        cores_used_mean=cores_used(run, [host], cpu_s, wall_s),
+        memory_peak_bytes=host.used_peak_bytes,
+        memory_limit_bytes=host.limit.limit_bytes,
+        memory_limit_source=host.limit.source,
+        read_bytes=job.read_bytes if job is not None else None,
+        written_bytes=job.written_bytes if job is not None else None,
+        processes_max=host.process_count_max if job is not None else None,
+        samples=host.reading_count,
+        gaps=_gaps(host),
+    )
+
+
+def _gaps(host: HostTimeline) -> list[Gap]:
+    """Stretches between samples that are longer than a sample can stand for."""
+    gaps = []
+    for index in range(1, len(host.at_s)):
+        missing_s = host.at_s[index] - host.at_s[index - 1] - host.span_s[index]
+        if missing_s > host.interval_s:
+            started = host.at_s[index - 1]
+            gaps.append(Gap(iso(started), missing_s, "no reading: stopped or too busy"))
+    return gaps
+
+
+def largest_processes(hosts: list[HostTimeline]) -> list[ProcessSummary]:
+    """The largest processes by CPU, then memory; each once."""
+    found = [_process(host, process) for host in hosts for process in host.processes.values()]
+    by_cpu = sorted(found, key=lambda one: -(one.cpu_s or 0))[:LARGEST]
+    by_memory = sorted(found, key=lambda one: -(one.memory_peak_bytes or 0))[:LARGEST]
+    by_gpu = [one for one in found if one.gpu_memory_peak_bytes]
+    return list({(one.host, one.pid): one for one in [*by_cpu, *by_memory, *by_gpu]}.values())
+
+
+def _process(host: HostTimeline, process: Process) -> ProcessSummary:
+    held = [gpu.holders.get(process.pid, 0) for gpu in host.gpus.values()]
+    cpu_s = None
+    if process.cpu_user_s is not None and process.cpu_system_s is not None:
+        cpu_s = process.cpu_user_s + process.cpu_system_s
+    return ProcessSummary(
+        host=host.name,
+        pid=process.pid,
+        name=process.name,
+        argv=process.argv,
+        cpu_s=cpu_s,
+        memory_peak_bytes=process.peak_bytes,
+        gpu_memory_peak_bytes=sum(held) or None,
+    )

@@ -1,0 +1,28 @@
+"""How a run was measured, and what that cost. Pure."""
+
+from __future__ import annotations
+
+from hpcwatch.analysis.report.records import Quality, Summary
+from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.recording.store import Run
+
+
+def quality_of(run: Run, hosts: list[HostTimeline], summary: Summary, odd_lines: int) -> Quality:
+    """Say how well the run is known; ``odd_lines`` could not be read."""
+    errors: dict[str, str] = {}
+    for host in hosts:
+        errors.update({f"{host.name}: {name}": text for name, text in host.errors.items()})
+    read_s = sum(sum(host.span_s) for host in hosts)
+    nodes = run.job.nodes if run.kind == "job" and run.job is not None else ()
+    wanted_s = summary.wall_s * max(len(nodes), len(hosts))
+    plain = summary._asdict()
+    return Quality(
+        interval_s=run.interval_s,
+        samples=sum(host.reading_count for host in hosts),
+        coverage_pct=min(100 * read_s / wanted_s, 100.0) if wanted_s > 0 else None,
+        unknown=sorted(name for name, value in plain.items() if value is None),
+        monitor_cpu_s=run.monitor_cpu_s,
+        monitor_memory_bytes=run.monitor_memory_bytes,
+        probe_errors=errors,
+        odd_lines=odd_lines,
+    )

@@ -1,0 +1,130 @@
+"""What a report is made of: records without a rule in them. Anything unknown is None."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from hpcwatch.analysis.costs import Costs
+from hpcwatch.analysis.findings import Finding
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.recording.store import Event, Run
+
+if TYPE_CHECKING:
+    from hpcwatch.analysis.needs import Observed
+    from hpcwatch.analysis.rightsize import Advice
+
+
+class GpuSummary(NamedTuple):
+    """A device over the whole run."""
+
+    host: str
+    index: int  # type: ignore[assignment]  # tuple.index is not missed
+    uuid: str
+    name: str
+    util_mean_pct: float | None
+    util_max_pct: float | None
+    idle_s: float | None
+    memory_peak_bytes: int | None
+    memory_total_bytes: int | None
+    power_mean_w: float | None
+    energy_j: float | None
+    sm_active_mean_pct: float | None = None
+    label: str = ""
+    """``GPU 0``, an instance of a divided device ``GPU 0 MIG 1g.10gb #3``."""
+    use: str = "unknown"
+    """Whether it worked, did nothing, was never opened, or nobody knows."""
+    clocks_held_by: list[str] | None = None
+    """Every reason for lower clocks that was seen; None if the driver does not tell."""
+
+
+class Gap(NamedTuple):
+    """A stretch without readings."""
+
+    started_at: str | None
+    duration_s: float
+    reason: str
+
+
+class NodeSummary(NamedTuple):
+    """One node over the whole run."""
+
+    host: str
+    cores_used_mean: float | None
+    memory_peak_bytes: int | None
+    memory_limit_bytes: int | None
+    memory_limit_source: str | None
+    read_bytes: int | None
+    written_bytes: int | None
+    processes_max: int | None
+    samples: int
+    gaps: list[Gap]
+
+
+class ProcessSummary(NamedTuple):
+    """One of the largest processes."""
+
+    host: str
+    pid: int
+    name: str
+    argv: list[str] | None
+    cpu_s: float | None
+    memory_peak_bytes: int | None
+    gpu_memory_peak_bytes: int | None
+
+
+class Summary(NamedTuple):
+    """The whole run in figures."""
+
+    wall_s: float
+    cpu_s: float | None
+    cpu_user_s: float | None
+    cpu_system_s: float | None
+    cores_allocated: int | None
+    cores_used_mean: float | None
+    cpu_efficiency_pct: float | None
+    memory_peak_bytes: int | None
+    memory_peak_exact: bool
+    memory_limit_bytes: int | None
+    memory_limit_source: str | None
+    memory_files_bytes: int | None
+    """The most that lay in files in memory-backed file systems; part of the peak."""
+    memory_files_where: str | None
+    read_bytes: int | None
+    written_bytes: int | None
+    processes_total: int | None
+    processes_max: int | None
+    gpus: list[GpuSummary]
+
+
+class Quality(NamedTuple):
+    """How it was measured, and what that cost."""
+
+    interval_s: float
+    samples: int
+    coverage_pct: float | None
+    unknown: list[str]
+    monitor_cpu_s: float | None
+    monitor_memory_bytes: int | None
+    probe_errors: dict[str, str]
+    odd_lines: int
+
+
+class Report(NamedTuple):
+    """Everything a view may see of a run."""
+
+    run: Run
+    summary: Summary
+    findings: list[Finding]
+    nodes: list[NodeSummary]
+    processes: list[ProcessSummary]
+    events: list[Event]
+    quality: Quality
+    timeline: Timeline
+    is_running: bool | None = None
+    """Of a run without an end: whether its monitor still lives. None if that is not known."""
+    advice: Advice | None = None
+    """What to ask for next time, or why nothing is suggested; None outside of a job."""
+    observed: Observed | None = None
+    """What the run showed of the job's needs: later runs of its name look back at it."""
+    costs: Costs | None = None
+    """None where no rates are written down."""

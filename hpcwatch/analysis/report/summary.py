@@ -1,0 +1,143 @@
+"""The whole run in figures. Pure."""
+
+from __future__ import annotations
+
+from hpcwatch.analysis.report.cores import cores_allowed, cores_used
+from hpcwatch.analysis.report.figures import if_known, sum_if_known, whole
+from hpcwatch.analysis.report.records import GpuSummary, Summary
+from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.analysis.timeline.gpus import GpuTimeline
+from hpcwatch.recording.store import Run
+
+
+def summary_of(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
+    """Sum up all hosts."""
+    user, system = _cpu(run, hosts)
+    cpu_s = _cpu_s(run, user, system)
+    job = run.job
+    allowed = [cores_allowed(job, host) for host in hosts]
+    allocated = sum_if_known(allowed) if hosts else None
+    if job is not None and job.cores_count is not None and run.kind == "job":
+        allocated = job.cores_count
+    used = cores_used(run, hosts, cpu_s, wall_s)
+    peak, is_exact = _memory_peak(run, hosts)
+    limits = [host.limit for host in hosts if host.limit.limit_bytes is not None]
+    smallest = min(limits, key=lambda limit: limit.limit_bytes or 0, default=None)
+    jobs = [host.last.job for host in hosts if host.last is not None and host.last.job is not None]
+    return Summary(
+        wall_s=wall_s,
+        cpu_s=cpu_s,
+        cpu_user_s=user,
+        cpu_system_s=system,
+        cores_allocated=allocated,
+        cores_used_mean=used,
+        cpu_efficiency_pct=100 * used / allocated if used is not None and allocated else None,
+        memory_peak_bytes=peak,
+        memory_peak_exact=is_exact,
+        memory_limit_bytes=smallest.limit_bytes if smallest else None,
+        memory_limit_source=smallest.source if smallest else None,
+        memory_files_bytes=sum_if_known([host.files_peak_bytes for host in hosts])
+        if hosts
+        else None,
+        memory_files_where=next((host.files_where for host in hosts if host.files_where), None),
+        read_bytes=sum_if_known([use.read_bytes for use in jobs]) if jobs else None,
+        written_bytes=sum_if_known([use.written_bytes for use in jobs]) if jobs else None,
+        processes_total=sum(use.seen_count for use in jobs) if jobs else None,
+        processes_max=sum(host.process_count_max for host in hosts) if jobs else None,
+        gpus=_gpus(run, hosts),
+    )
+
+
+def _cpu(run: Run, hosts: list[HostTimeline]) -> tuple[float | None, float | None]:
+    """User and system seconds: the kernel's account if the run ended, else what was sampled.
+
+    The kernel accounts for what ran below the monitor; on the job's other nodes counts what was
+    used since the run began.
+    """
+    if run.cpu_user_s is not None:
+        elsewhere = [host for host in hosts if host.name not in run.hosts[:1]]
+        return (
+            sum_if_known([run.cpu_user_s, *(_grown(host, "cpu_user_s") for host in elsewhere)]),
+            sum_if_known([run.cpu_system_s, *(_grown(host, "cpu_system_s") for host in elsewhere)]),
+        )
+    jobs = [host.last.job for host in hosts if host.last is not None and host.last.job is not None]
+    if not jobs:
+        return None, None
+    return sum_if_known([use.cpu_user_s for use in jobs]), sum_if_known(
+        [use.cpu_system_s for use in jobs]
+    )
+
+
+def _grown(host: HostTimeline, counter: str) -> float | None:
+    """Return how far a counter of the job has gone on a host."""
+    first = host.first.job if host.first is not None else None
+    last = host.last.job if host.last is not None else None
+    start, end = getattr(first, counter, None), getattr(last, counter, None)
+    return None if start is None or end is None else max(end - start, 0.0)
+
+
+def _cpu_s(run: Run, user_s: float | None, system_s: float | None) -> float | None:
+    """CPU seconds in all: what was sampled, or what the scheduler accounts for if it saw more."""
+    from hpcwatch.cluster.schedulers.job import Coverage
+
+    sampled = None if user_s is None or system_s is None else user_s + system_s
+    usage = run.job.usage if run.kind == "job" and run.job is not None else None
+    if usage is None or usage.cpu_s is None or usage.covers is not Coverage.JOB:
+        return sampled
+    return max(usage.cpu_s, sampled or 0.0)
+
+
+def _memory_peak(run: Run, hosts: list[HostTimeline]) -> tuple[int | None, bool]:
+    """The largest of what was sampled and of any process's own high-water mark.
+
+    Exact only where one process was all there was: its mark is the kernel's. All else is a lower
+    bound, for several processes may have peaked together between two readings.
+    """
+    marks = [run.memory_peak_bytes, *(_marks(host) for host in hosts)]
+    mark = max((one for one in marks if one is not None), default=None)
+    sampled = [host.used_peak_bytes for host in hosts if host.used_peak_bytes is not None]
+    peak = max([*sampled, *([] if mark is None else [mark])], default=None)
+    alone = all(host.process_count_max <= 1 for host in hosts)
+    seen = sum(host.last.job.seen_count for host in hosts if host.last and host.last.job)
+    return peak, bool(peak is not None and peak == mark and alone and seen <= 1)
+
+
+def _marks(host: HostTimeline) -> int | None:
+    sample = host.last
+    return sample.job.process_peak_bytes if sample is not None and sample.job is not None else None
+
+
+def _gpus(run: Run, hosts: list[HostTimeline]) -> list[GpuSummary]:
+    """Sum up the job's devices; without a job, all."""
+    if not any(host.gpus for host in hosts):
+        return []  # most nodes: the modules need not be loaded
+    from hpcwatch.analysis.findings.devices import shown_gpus
+
+    return [
+        _gpu(host, gpu) for host in hosts for gpu in shown_gpus(host.job, host, run.environment)
+    ]
+
+
+def _gpu(host: HostTimeline, gpu: GpuTimeline) -> GpuSummary:
+    from hpcwatch.analysis.findings.devices import use_of
+
+    util = whole(host, "util_pct", gpu.uuid)
+    zero = whole(host, "util_zero_pct", gpu.uuid)
+    power = whole(host, "power_w", gpu.uuid)
+    return GpuSummary(
+        host=host.name,
+        index=gpu.index,
+        uuid=gpu.uuid,
+        name=gpu.name,
+        util_mean_pct=if_known(util.average()),
+        util_max_pct=if_known(util.highest()),
+        idle_s=if_known(zero.average() / 100 * zero.known_s),
+        memory_peak_bytes=gpu.memory_peak_bytes,
+        memory_total_bytes=gpu.memory_total_bytes,
+        power_mean_w=if_known(power.average()),
+        energy_j=gpu.energy_j,
+        sm_active_mean_pct=if_known(whole(host, "sm_active_pct", gpu.uuid).average()),
+        label=gpu.label,
+        use=use_of(host, gpu).value,
+        clocks_held_by=list(gpu.clocks_held_by) if gpu.last.clocks_held_by is not None else None,
+    )

@@ -1,0 +1,114 @@
+"""Long columns made short enough to draw, with every spike kept. Pure.
+
+All hosts share one grid of even steps, so that timelines line up. A step holds the lowest and the
+highest value of every sample that covers any of it, and the mean weighted by time.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from operator import mul
+from typing import NamedTuple
+
+from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.analysis.timeline.columns import Column
+
+_INSTANT_S = 0.001  # a first sample stands for no time, but is in the step it was read in
+
+
+class Grid(NamedTuple):
+    """Even steps of time: step i goes from ``start_s + i * step_s`` to the next one's start."""
+
+    start_s: float
+    step_s: float
+    steps_count: int
+
+
+class Thinned(NamedTuple):
+    """A column on a grid, one entry a step; NaN where nothing is known."""
+
+    low: list[float]
+    mean: list[float]
+    high: list[float]
+
+
+class Cut(NamedTuple):
+    """Which of a host's samples cover each step: from ``first[i]`` up to, not with, ``last[i]``."""
+
+    first: list[int]
+    last: list[int]
+
+
+def grid_of(
+    hosts: Iterable[HostTimeline], start_s: float, most_count: int, end_s: float = 0.0
+) -> Grid:
+    """Return a grid from ``start_s``, or from the first sample if that is earlier, to the last.
+
+    It reaches to ``end_s`` if that is later. Not finer than half an interval: there is nothing
+    between two samples.
+    """
+    read = [host for host in hosts if host.at_s]
+    start_s = min([start_s, *(host.at_s[0] for host in read)])
+    length_s = max([start_s, end_s, *(host.at_s[-1] for host in read)]) - start_s
+    finest_s = min([host.interval_s for host in read], default=1.0) / 2
+    step_s = max(length_s / max(most_count, 1), finest_s)
+    count = max(math.ceil(length_s / step_s), 1)
+    return Grid(start_s, step_s, min(count, max(most_count, 1)))
+
+
+def cut(host: HostTimeline, grid: Grid) -> Cut:
+    """Find the samples that cover each step; once for all columns of a host."""
+    begins = array(
+        "d",
+        (
+            at_s - max(span_s, _INSTANT_S)
+            for at_s, span_s in zip(host.at_s, host.span_s, strict=True)
+        ),
+    )
+    starts = [grid.start_s + step * grid.step_s for step in range(grid.steps_count)]
+    first = [bisect_right(host.at_s, start_s) for start_s in starts]
+    first[0] = 0
+    return Cut(first, [bisect_left(begins, start_s + grid.step_s) for start_s in starts])
+
+
+def thinned(column: Column, span_s: Sequence[float], steps: Cut) -> Thinned:
+    """Put a column on the grid that ``steps`` were cut for."""
+    made = Thinned([], [], [])
+    for first, last in zip(steps.first, steps.last, strict=True):
+        low, mean, high = over(column, span_s, first, last)
+        made.low.append(low)
+        made.mean.append(mean)
+        made.high.append(high)
+    return made
+
+
+def over(
+    column: Column, span_s: Sequence[float], first: int, last: int
+) -> tuple[float, float, float]:
+    """Return the lowest value, the mean weighted by time and the highest value of some samples.
+
+    NaN if none of them is known.
+    """
+    if last - first <= 1:  # most steps of a short run
+        if last <= first:
+            return math.nan, math.nan, math.nan
+        return column.low[first], column.mean[first], column.high[first]
+    spans, means = span_s[first:last], column.mean[first:last]
+    lows, highs = column.low[first:last], column.high[first:last]
+    if (total := sum(map(mul, spans, means))) == total:  # all is known: no need to look at each
+        return min(lows), _mean(total, spans, means), max(highs)
+    known = [index for index, value in enumerate(means) if value == value]
+    if not known:
+        return math.nan, math.nan, math.nan
+    spans, values = [spans[index] for index in known], [means[index] for index in known]
+    mean = _mean(sum(map(mul, spans, values)), spans, values)
+    return min(lows[index] for index in known), mean, max(highs[index] for index in known)
+
+
+def _mean(total: float, spans: Sequence[float], values: Sequence[float]) -> float:
+    """Divide by the time; samples that stand for none count alike."""
+    whole_s = sum(spans)
+    return total / whole_s if whole_s else sum(values) / len(values)

@@ -1,0 +1,139 @@
+"""The samples of one device as columns, and whose its memory is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from hpcwatch.analysis.timeline.columns import NAN, Column, same
+from hpcwatch.analysis.timeline.gauges import GaugeColumns, Gauges
+from hpcwatch.probe.schema import Gpu, Sample
+
+_GPU_GAUGES = (
+    "util_zero_pct",
+    "memory_used_bytes",
+    "power_w",
+    "temperature_celsius",
+    "memory_util_pct",
+    "sm_active_pct",
+    "throttled_pct",
+    "power_capped_pct",
+)
+_GPU_HOLDINGS = ("held_bytes", "foreign_bytes", "unlisted_bytes")
+"""Memory of the job's processes, of others', and of nobody that the driver lists."""
+GPU_METRICS = ("util_pct", *_GPU_GAUGES, "held_bytes")
+
+
+class GpuTimeline:
+    """One device: columns beside its host's times."""
+
+    def __init__(self, gpu: Gpu, empty_count: int) -> None:
+        self.index, self.uuid, self.name = gpu.index, gpu.uuid, gpu.name
+        self.columns = {name: Column() for name in (*GPU_METRICS, *_GPU_HOLDINGS)}
+        for column in self.columns.values():
+            for _ in range(empty_count):
+                column.append(NAN, NAN, NAN)
+        of = f"gpu.{gpu.uuid}"
+        self._util_key, self._util_max_key = f"{of}.util_pct", f"{of}.util_max_pct"
+        self._gauges = GaugeColumns(
+            [self.columns[name] for name in _GPU_GAUGES],
+            [Gpu._fields.index(name) for name in _GPU_GAUGES],
+            [f"{of}.{name}" for name in _GPU_GAUGES],
+        )
+        self.last = gpu
+        self._counter_j: tuple[float, float] | None = None
+        self.memory_peak_bytes: int | None = None
+        self.memory_total_bytes: int | None = None
+        """As last known: a lost device tells nothing any more."""
+        self.holders: dict[int, int] = {}
+        """Process of the job -> the most memory it held here."""
+        self.clocks_held_by: dict[str, None] = {}
+        """Every reason for lower clocks that was ever seen."""
+        self._integrated_j: float | None = None
+
+    @property
+    def label(self) -> str:
+        """What the device is called: ``GPU 0``, an instance ``GPU 0 MIG 1g.10gb #3``."""
+        return self.last.label
+
+    @property
+    def energy_j(self) -> float | None:
+        """Energy since the first reading: by the device's counter, else (before Volta) summed up.
+
+        The sum is power times the time that each reading stands for.
+        """
+        if self._counter_j is None:
+            return self._integrated_j
+        first_j, last_j = self._counter_j
+        return max(last_j - first_j, 0.0)
+
+    def append(self, gpu: Gpu, sample: Sample, own: Container[int], span_s: float) -> None:
+        """Add a reading that stands for ``span_s``; ``own`` are the pids of the job's processes."""
+        self.last = gpu
+        if gpu.clocks_held_by:
+            self.clocks_held_by.update(dict.fromkeys(gpu.clocks_held_by))
+        if gpu.energy_j is not None:
+            first_j = gpu.energy_j if self._counter_j is None else self._counter_j[0]
+            self._counter_j = first_j, gpu.energy_j
+        gauges = sample.window.gauges if sample.window else {}
+        self._append_util(gpu, gauges)
+        self._gauges.append(gpu, gauges)
+        power_w = self.columns["power_w"].mean[-1]
+        if power_w == power_w:
+            self._integrated_j = (self._integrated_j or 0.0) + power_w * span_s
+        self.memory_total_bytes = gpu.memory_total_bytes or self.memory_total_bytes
+        if gpu.memory_used_bytes is not None:
+            high = self.columns["memory_used_bytes"].high[-1]
+            self.memory_peak_bytes = max(self.memory_peak_bytes or 0, round(high))
+        self.columns["held_bytes"].add(self._held(gpu, own))
+        foreign, unlisted = _not_held(gpu, own)
+        self.columns["foreign_bytes"].add(foreign)
+        self.columns["unlisted_bytes"].add(unlisted)
+
+    def _append_util(self, gpu: Gpu, gauges: Gauges) -> None:
+        low, mean, high = gauges.get(self._util_key) or same(gpu.util_pct)
+        if gpu.util_max_pct is not None:
+            _, _, most = gauges.get(self._util_max_key) or same(gpu.util_max_pct)
+            high = max(high, most)
+        self.columns["util_pct"].append(low, mean, high)
+
+    def _held(self, gpu: Gpu, own: Container[int]) -> int | None:
+        """Memory that the job's processes hold; None if the driver does not say."""
+        if gpu.processes is None:
+            return None
+        held = 0
+        for process in gpu.processes:
+            if process.pid not in own:
+                continue
+            if process.memory_bytes is None:
+                return None
+            held += process.memory_bytes
+            before = self.holders.get(process.pid, 0)
+            self.holders[process.pid] = max(before, process.memory_bytes)
+        return held
+
+    def append_unknown(self) -> None:
+        """Add a sample in which the device did not answer."""
+        for column in self.columns.values():
+            column.append(NAN, NAN, NAN)
+
+
+def _not_held(gpu: Gpu, own: Container[int]) -> tuple[int | None, int | None]:
+    """Memory that other people's processes hold, and that no process holds that is listed.
+
+    Whose a process is must be known: in a container a driver may give pids that are not ours.
+    """
+    if gpu.processes is None:
+        return None, None
+    listed, own_uids, others = 0, set(), []
+    for one in gpu.processes:
+        if one.memory_bytes is None:
+            return None, None
+        listed += one.memory_bytes
+        if one.pid in own:
+            own_uids.add(one.uid)
+        elif one.uid is not None:
+            others.append((one.uid, one.memory_bytes))
+    foreign = sum([size for uid, size in others if uid not in own_uids]) if others else 0
+    if gpu.memory_used_bytes is None:
+        return foreign, None
+    return foreign, max(gpu.memory_used_bytes - listed, 0)

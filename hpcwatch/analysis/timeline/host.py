@@ -1,0 +1,186 @@
+"""All samples of one host as columns, with what was largest in them. Pure."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from typing import TYPE_CHECKING
+
+from hpcwatch.analysis.limits import Limit, binding_limit, job_used_bytes
+from hpcwatch.analysis.timeline.columns import NAN, Column, Part, same
+from hpcwatch.analysis.timeline.gpus import GpuTimeline
+from hpcwatch.analysis.timeline.host_metrics import (
+    HOST_METRICS,
+    charged,
+    cpu_counter_s,
+    difference,
+    gauge_columns,
+    rate_columns,
+)
+from hpcwatch.analysis.timeline.processes import SeenProcesses
+from hpcwatch.analysis.timeline.strangers import SeenStranger, count_strangers
+from hpcwatch.probe.schema import JobUse, Node, Process, Sample
+
+if TYPE_CHECKING:
+    from hpcwatch.cluster.schedulers.job import Job
+
+_GAP = 2.5
+"""A sample stands for at most this many intervals: what is longer is a gap."""
+
+
+class HostTimeline:
+    """One host: its times, columns and devices, and what was largest in all of it."""
+
+    def __init__(self, name: str, interval_s: float, job: Job | None = None) -> None:
+        self.name = name
+        self.job = job
+        """The job as seen from this host: what it asked for here."""
+        self.at_s = array("d")
+        self.span_s = array("d")
+        self.columns = {metric: Column() for metric in HOST_METRICS}
+        self.gpus: dict[str, GpuTimeline] = {}
+        self.strangers: dict[int, SeenStranger] = {}
+        """The busiest processes that were not the job's."""
+        self.reading_count = 0
+        self.first: Sample | None = None
+        self.last: Sample | None = None
+        self.limit = Limit(None, None, None)
+        self.used_peak_bytes: int | None = None
+        self.files_peak_bytes: int | None = None
+        self.files_where: str | None = None
+        self.process_count_max = 0
+        self.errors: dict[str, str] = {}
+        self.interval_s = interval_s
+        self._cpu_s: float | None = None
+        self._processes = SeenProcesses()
+        self._gauges = gauge_columns(self.columns)
+        self._rates = rate_columns(self.columns)
+
+    @property
+    def first_at_s(self) -> float:
+        """When the host was read first, whatever is forgotten since."""
+        return self.first.at_s if self.first is not None else 0.0
+
+    @property
+    def last_node(self) -> Node | None:
+        """What was read last of the node itself."""
+        return self.last.node if self.last is not None else None
+
+    @property
+    def last_use(self) -> JobUse | None:
+        """What was read last of the job's processes."""
+        return self.last.job if self.last is not None else None
+
+    @property
+    def processes(self) -> dict[int, Process]:
+        """Largest readings of every process that was ever named, by pid."""
+        return self._processes.known()
+
+    @property
+    def process_cores(self) -> dict[int, float]:
+        """Cores that each process of the last sample used since the sample before."""
+        return self._processes.cores()
+
+    def append(self, sample: Sample) -> None:
+        """Add a sample; one that is not later than the last is left out."""
+        before = self.last
+        if before is not None and sample.uptime_s <= before.uptime_s:
+            return
+        passed_s = sample.uptime_s - before.uptime_s if before else 0.0
+        if before is None and sample.window is not None:
+            passed_s = max(sample.at_s - sample.window.started_at_s, 0.0)
+        readings = sample.window.sample_count if sample.window else 1
+        self.at_s.append(sample.at_s)
+        self.span_s.append(min(passed_s, _GAP * self.interval_s * readings))
+        self.reading_count += readings
+        self._processes.add(sample)
+        self._append_gauges(sample)
+        self._append_rates(sample, before, passed_s)
+        cores = count_strangers(self.strangers, sample, before, passed_s)
+        self.columns["stranger_cores"].add(cores)
+        self._append_gpus(sample)
+        self._keep(sample)
+
+    def _append_gauges(self, sample: Sample) -> None:
+        gauges = sample.window.gauges if sample.window else {}
+        for part, columns in self._gauges:
+            columns.append(getattr(sample, part), gauges)
+        used = job_used_bytes(sample)
+        is_group = sample.cgroup is not None and sample.cgroup.is_job
+        known = gauges.get("cgroup.used_bytes" if is_group else "job.used_bytes")
+        low, mean, high = known or same(used)
+        self.columns["used_bytes"].append(low, mean, high)
+        limit = binding_limit(sample, self.job)
+        if limit.limit_bytes is not None:
+            self.limit = limit
+        self.columns["limit_bytes"].add(limit.limit_bytes)
+        low, mean, high = charged(sample, limit, known)
+        self.columns["charged_bytes"].append(low, mean, high)
+        high = self.columns["used_bytes"].high[-1]
+        if high == high:
+            self.used_peak_bytes = max(self.used_peak_bytes or 0, round(high))
+
+    def _append_rates(self, sample: Sample, before: Sample | None, passed_s: float) -> None:
+        for column, part, places in self._rates:
+            now, then = getattr(sample, part), getattr(before, part, None)
+            rate = NAN
+            if now is not None and then is not None and passed_s > 0:
+                rate = difference(now, then, places) / passed_s
+            column.add(rate)
+        cores = NAN
+        cpu_s = cpu_counter_s(sample)
+        if cpu_s is not None and self._cpu_s is not None and passed_s > 0:
+            # A child that ends between two of our reads can hide for one tick: never negative.
+            cores = max(cpu_s - self._cpu_s, 0.0) / passed_s
+        if cpu_s is not None:
+            self._cpu_s = max(cpu_s, self._cpu_s or 0.0)
+        self.columns["cpu_cores"].add(cores)
+
+    def _append_gpus(self, sample: Sample) -> None:
+        seen = set()
+        for gpu in sample.gpus or []:
+            seen.add(gpu.uuid)
+            if gpu.uuid not in self.gpus:
+                self.gpus[gpu.uuid] = GpuTimeline(gpu, len(self.at_s) - 1)
+            self.gpus[gpu.uuid].append(gpu, sample, self._processes.latest, self.span_s[-1])
+        for uuid, timeline in self.gpus.items():
+            if uuid not in seen:
+                timeline.append_unknown()
+
+    def _keep(self, sample: Sample) -> None:
+        self.first = self.first or sample
+        self.last = sample
+        self.errors.update(sample.errors or {})
+        if sample.job is not None:
+            self.files_where = sample.job.files_where or self.files_where
+            high = self.columns["files_bytes"].high[-1]
+            if high == high:
+                self.files_peak_bytes = max(self.files_peak_bytes or 0, round(high))
+            self.process_count_max = max(self.process_count_max, sample.job.process_count)
+
+    def part(self, metric: str, start_s: float, end_s: float, gpu: str | None = None) -> Part:
+        """Return a metric between two times, of a device if its uuid is given."""
+        columns = self.columns if gpu is None else self.gpus[gpu].columns
+        column = columns[metric]
+        first = bisect_right(self.at_s, start_s)
+        last = bisect_right(self.at_s, end_s)
+        spans = list(self.span_s[first:last])
+        if spans:  # the first sample reaches back beyond the start
+            spans[0] = min(spans[0], max(self.at_s[first] - start_s, 0.0))
+        return Part(
+            asked_s=max(end_s - start_s, 0.0),
+            at_s=list(self.at_s[first:last]),
+            span_s=spans,
+            low=list(column.low[first:last]),
+            mean=list(column.mean[first:last]),
+            high=list(column.high[first:last]),
+        )
+
+    def forget(self, count: int) -> None:
+        """Drop the first ``count`` samples; what was largest stays known."""
+        del self.at_s[:count], self.span_s[:count]
+        for column in self.columns.values():
+            column.drop(count)
+        for gpu in self.gpus.values():
+            for column in gpu.columns.values():
+                column.drop(count)

@@ -1,0 +1,97 @@
+"""Where the configuration's files are, what stands in them, and in which line."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import Any, NamedTuple
+
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
+
+SITE_FILE = "/etc/hpcwatch/config.toml"
+
+_HEADER = re.compile(r"\s*\[\[?\s*(.*?)\s*\]\]?\s*(?:#.*)?")
+_KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_WORD = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
+
+
+class Document(NamedTuple):
+    """A file that was read."""
+
+    path: str
+    text: str
+    plain: dict[str, Any]
+
+    def where(self, name: tuple[str, ...]) -> str:
+        """Return the file, and the line in which a key or a table stands if that can be told."""
+        line = line_of(self.text, name)
+        return self.path if line is None else f"{self.path}, line {line}"
+
+
+def user_file() -> str:
+    """Return where the user's configuration is looked for."""
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.join("~", ".config")
+    return os.path.join(os.path.expanduser(base), "hpcwatch", "config.toml")
+
+
+def paths() -> list[str]:
+    """Return the files that are there: the site's, then the user's, which goes over it."""
+    return [path for path in (SITE_FILE, user_file()) if os.path.exists(path)]
+
+
+def read(path: str) -> Document:
+    """Read a file. Raises HpcwatchError."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read()
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+        return Document(path, text, tomllib.loads(text))
+    except OSError as error:
+        raise HpcwatchError(f"cannot read {path}", os_reason(error), EXIT_USAGE) from None
+    except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
+        message = f"{path}, line {number}: cannot read byte {data[error.start]:#x}"
+        raise HpcwatchError(message, "write it in UTF-8", EXIT_USAGE) from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise HpcwatchError(f"{path} is no TOML", str(error), EXIT_USAGE) from None
+
+
+def line_of(text: str, name: tuple[str, ...]) -> int | None:
+    """Return the number of the first line that gives a key, or something in a table."""
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        header, key = _HEADER.fullmatch(line), _KEY.match(line)
+        if header is not None:
+            found = table = _words(header[1])
+        elif key is not None:
+            found = table + _words(key[1])
+        else:
+            continue
+        if found[: len(name)] == name:
+            return number
+    return None
+
+
+def _words(dotted: str) -> tuple[str, ...]:
+    return tuple(word.strip("\"'") for word in _WORD.findall(dotted))
+
+
+def storage_root() -> str | None:
+    """Return the folder that the files name for recordings; None if they name none.
+
+    A file that cannot be read names none: whoever reads all of it complains.
+    """
+    for path in reversed(paths()):
+        try:
+            storage = read(path).plain.get("storage")
+        except HpcwatchError:
+            continue
+        root = storage.get("root") if isinstance(storage, dict) else None
+        if isinstance(root, str) and root and "\0" not in root:
+            return os.path.expandvars(root)
+    return None

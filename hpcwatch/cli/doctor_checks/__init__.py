@@ -1,0 +1,46 @@
+"""Checks of what hpcwatch needs: here, of the scheduler, and on a node. Each stands alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
+from typing import NamedTuple
+
+from hpcwatch.base.errors import HpcwatchError, os_reason
+
+
+class Level(Enum):
+    """How a check came out."""
+
+    OK = "ok"
+    NOTE = "note"
+    """Not looked at, or of no matter here."""
+    WARNING = "warning"
+    """Something will be missing."""
+    PROBLEM = "problem"
+    """Something will not work."""
+
+
+class Check(NamedTuple):
+    """What was looked at, what was found, and what to do about it."""
+
+    subject: str
+    level: Level
+    found: str
+    advice: str = ""
+
+
+def ok(subject: str, found: str) -> Check:
+    """Return a check that went well."""
+    return Check(subject, Level.OK, found)
+
+
+def guarded(subject: str, checks: Callable[[], Iterable[Check]]) -> Iterator[Check]:
+    """Yield a check's outcomes; whatever goes wrong in it is one more, and stops no other."""
+    try:
+        yield from checks()
+    except HpcwatchError as error:
+        yield Check(subject, Level.PROBLEM, error.message, error.hint)
+    except Exception as error:  # what we did not think of is what doctor is for
+        found = f"the check itself failed: {type(error).__name__}: {os_reason(error)}"
+        yield Check(subject, Level.PROBLEM, found, "please report it, with this line")

@@ -1,0 +1,66 @@
+"""The machine we are on: GPUs, control groups, the job it is in."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+from hpcwatch.base.units import format_bytes
+from hpcwatch.cli.doctor_checks import Check, Level, ok
+from hpcwatch.cluster.current_job import own_job
+from hpcwatch.probe.cgroup import CgroupReader
+from hpcwatch.probe.gpu import GpuReader
+
+_GPU_DEADLINE_S = 8.0  # longer than the reader's own
+_LOOK_S = 0.05
+
+
+def gpus() -> Iterator[Check]:
+    """Check what NVML says here."""
+    reader, end_s = GpuReader(), time.monotonic() + _GPU_DEADLINE_S
+    errors: dict[str, str] = {}
+    found = reader.read(errors)
+    while found is None and not errors and time.monotonic() < end_s:
+        time.sleep(_LOOK_S)
+        found = reader.read(errors)
+    reader.close()
+    for what, reason in errors.items():
+        yield Check("GPUs here", Level.PROBLEM, f"{what}: {reason}", "does nvidia-smi answer?")
+    if found:
+        names = ", ".join(f"{gpu.index} {gpu.name}" for gpu in found)
+        yield ok("GPUs here", f"{len(found)}: {names}")
+    elif found is not None:
+        yield Check("GPUs here", Level.NOTE, "no NVIDIA driver: there is nothing to read")
+    elif not errors:
+        yield Check("GPUs here", Level.PROBLEM, "NVML does not answer", "does nvidia-smi answer?")
+
+
+def cgroups() -> Iterator[Check]:
+    """Check which version of control groups there is, and whether ours can be read."""
+    version = "version 2" if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else "version 1"
+    group = CgroupReader(os.getpid()).read()
+    if group is None:
+        found = f"{version}, without a memory controller that can be read"
+        advice = "memory is added up over processes instead (PSS)"
+        yield Check("cgroups here", Level.NOTE, found, advice)
+        return
+    whose = "this job's" if group.is_job else "ours, of no job"
+    limit = format_bytes(group.limit_bytes) if group.limit_bytes is not None else "none"
+    yield ok("cgroups here", f"{version}, {group.path} ({whose}), limit {limit}")
+
+
+def job() -> Iterator[Check]:
+    """Check what the environment says of the job we are in."""
+    found = own_job()
+    if found is None:
+        yield Check("job here", Level.NOTE, "this is no job: a login node, or a shell by ssh")
+        return
+    nodes = ", ".join(found.nodes) or "nodes not said"
+    words = f"{found.scheduler} {found.id}: {nodes}, {found.cores_count or '–'} cores"
+    if not found.nodes:
+        variable = "SLURM_JOB_NODELIST" if found.scheduler == "slurm" else "PBS_NODEFILE"
+        advice = f"{variable} is missing or cannot be read: only this node will be watched"
+        yield Check("job here", Level.WARNING, words, advice)
+    else:
+        yield ok("job here", words)

@@ -1,0 +1,124 @@
+"""A node: whether it can be reached, whether the probe runs there, and what it sees."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from hpcwatch import config
+from hpcwatch.cli.doctor_checks import Check, Level, ok
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.cluster.transport import ConnectError, Link
+from hpcwatch.probe.schema import Sample, from_line
+from hpcwatch.probe.spec import Spec
+
+if TYPE_CHECKING:
+    from hpcwatch.cluster.transport.ways import Opened
+
+INTERVAL_S = 0.5
+_SAMPLES_S = 15.0
+_MOST_SAMPLES = 4
+"""The first sample is a quick one; devices take a moment to answer."""
+
+
+class Seen(NamedTuple):
+    """What the probe said within a while: the last sample, and all errors."""
+
+    sample: Sample | None
+    errors: dict[str, str]
+
+
+def checks(host: str, job: Job | None, spec: Spec) -> Iterator[Check]:
+    """Check one node, on which ``job`` runs if it is not None."""
+    from hpcwatch.cluster.transport.ways import ways
+
+    subject = f"node {host}"
+    scheduler = job.scheduler if job is not None else None
+    job_id = (job.raw_id or job.id) if job is not None else None
+    reached = ways(scheduler, job_id, bounds=config.load_or_default().ssh)
+    begin_s = time.monotonic()
+    try:
+        opened = reached.open(host, spec)
+    except ConnectError as error:
+        found = f"cannot be read ({error.trouble.value}): {error.message}"
+        yield Check(subject, Level.PROBLEM, found, error.hint)
+        reached.close()
+        return
+    try:
+        took_s = time.monotonic() - begin_s
+        yield ok(subject, f"reached by {opened.way} in {took_s:.1f} s; {_python(opened)}")
+        yield from _sight(subject, _seen(opened.link, opened.rest), job)
+    finally:
+        opened.link.close()
+        reached.close()
+
+
+def _python(opened: Opened) -> str:
+    where = {
+        "package": "our own interpreter is there",
+        "bundle": "our interpreter is not there, the probe was sent along",
+    }
+    return f"Python {opened.python_version}: {where.get(opened.kind, opened.kind)}"
+
+
+def _seen(link: Link, rest: bytes) -> Seen:
+    """Read a few samples, until one tells of everything."""
+    from hpcwatch.cluster.transport.bundle import LineReader
+
+    reader, sample, errors = LineReader(), None, dict[str, str]()
+    end_s = time.monotonic() + _SAMPLES_S
+    lines, count = reader.feed(rest), 0
+    while count < _MOST_SAMPLES:
+        for line in lines:
+            sample = from_line(line.decode("utf-8", "replace"))
+            errors.update(sample.errors or {})
+            count += 1
+        if count > 1 and sample is not None and sample.gpus is not None:
+            break
+        try:
+            received = link.receive(max(end_s - time.monotonic(), 0.1))
+        except TimeoutError:  # what came so far is what there is to tell
+            break
+        if not received:
+            break
+        lines = reader.feed(received)
+    return Seen(sample, errors)
+
+
+def _sight(subject: str, seen: Seen, job: Job | None) -> Iterator[Check]:
+    sample = seen.sample
+    if sample is None:
+        yield Check(subject, Level.PROBLEM, "the probe ended without a word", "try again")
+        return
+    for what, reason in seen.errors.items():
+        yield Check(subject, Level.WARNING, f"{what} cannot be read: {reason}")
+    if job is not None:
+        yield _processes(subject, sample)
+        yield _group(subject, sample)
+    if sample.gpus:
+        names = ", ".join(f"{gpu.index} {gpu.name}" for gpu in sample.gpus)
+        yield ok(subject, f"{len(sample.gpus)} GPUs: {names}")
+    elif sample.gpus is not None:
+        yield Check(subject, Level.NOTE, "no NVIDIA driver there")
+
+
+def _processes(subject: str, sample: Sample) -> Check:
+    if sample.job is None or not sample.job.process_count:
+        found = "no process of the job was found there"
+        return Check(subject, Level.WARNING, found, "has it begun on this node? Is it yours?")
+    count = sample.job.process_count
+    many = f"{count} process{'es' if count > 1 else ''}"
+    if sample.job.found_by == "user":
+        found = f"{many} of the job's owner: nothing marks the job's own there"
+        advice = "two jobs of one owner on a node are counted together"
+        return Check(subject, Level.WARNING, found, advice)
+    return ok(subject, f"{many} of the job, found by {sample.job.found_by}")
+
+
+def _group(subject: str, sample: Sample) -> Check:
+    group = sample.cgroup
+    if group is None or not group.is_job:
+        advice = "memory is added up over processes (PSS), its peak is a lower bound"
+        return Check(subject, Level.NOTE, "no control group of the job can be read", advice)
+    return ok(subject, f"the job's control group: {group.path}")

@@ -1,0 +1,111 @@
+"""The scheduler: its commands, which one it is, and whether it answers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+
+from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.cli.doctor_checks import Check, Level, ok
+from hpcwatch.cli.doctor_checks.recording import Recording
+from hpcwatch.cluster import client
+from hpcwatch.cluster.client import Asker
+from hpcwatch.cluster.schedulers.detection import PBS_PROBE, SLURM_PROBE, Detected
+from hpcwatch.cluster.schedulers.inquiry import Inquiry
+from hpcwatch.cluster.schedulers.job import Job, JobState
+
+_OF_PBS = {"qstat": "jobs", "qdel": "cancel", "qsub": "submit", "pbsnodes": "nodes"}
+_OF_SLURM = {
+    "squeue": "jobs",
+    "scontrol": "one job",
+    "sacct": "jobs that are over",
+    "sstat": "use so far",
+    "scancel": "cancel",
+    "sbatch": "submit",
+}
+_HELPERS = {
+    "checkjob": "why a job waits",
+    "showstart": "when it starts",
+    "qshow": "a site's own summary",
+}
+_SLOW_S = 5.0
+
+
+class Patient:
+    """A scheduler under examination: what one check learns the next ones use."""
+
+    def __init__(self, recording: Recording, forced: str | None, user: str) -> None:
+        self.recording = recording
+        self.user = user
+        self._forced = forced
+        self.detected: Detected | None = None
+        self.inquiry: Inquiry | None = None
+        self.jobs: tuple[Job, ...] = ()
+
+    def found(self) -> Iterator[Check]:
+        """Check which scheduler there is, of which version, with which commands."""
+        try:
+            self.detected = client.find(self._forced, self.recording)
+        except HpcwatchError as error:
+            is_any = any(shutil.which(name) for name in (*_OF_PBS, *_OF_SLURM))
+            level = Level.PROBLEM if is_any or self._forced else Level.WARNING
+            yield Check("scheduler", level, error.message, error.hint)
+            return
+        self.inquiry = Inquiry(self.detected, Asker(self.recording))
+        name = self.detected.scheduler
+        probe = SLURM_PROBE if name == "slurm" else PBS_PROBE
+        yield ok("scheduler", f"{name}: {self._version(probe)}")
+        yield from _commands(name, _OF_SLURM if name == "slurm" else _OF_PBS)
+        if name != "slurm":
+            yield _helpers(self.detected.helpers)
+
+    def _version(self, probe: Sequence[str]) -> str:
+        try:
+            answer = self.recording.heard(probe) or self.recording(probe)
+        except HpcwatchError as error:
+            return error.message
+        lines = (answer.text or answer.words).strip().splitlines() or ["of unknown version"]
+        return lines[0].strip()[:100]
+
+    def answers(self) -> Iterator[Check]:
+        """Ask for the user's jobs and look how long that takes."""
+        if self.inquiry is None:
+            return
+        begin_s = time.monotonic()
+        self.jobs = self.inquiry.jobs(self.user).value
+        took_s = time.monotonic() - begin_s
+        running = sum(job.state is JobState.RUNNING for job in self.jobs)
+        found = (
+            f"{len(self.jobs)} jobs of {self.user}, {running} running; answered in {took_s:.2f} s"
+        )
+        if took_s > _SLOW_S:
+            advice = "hpcwatch asks every 30 s at most and shows how old its answer is"
+            yield Check("jobs", Level.WARNING, found, advice)
+        else:
+            yield ok("jobs", found)
+
+    def running(self) -> Job | None:
+        """Return a running job of the user."""
+        return next((job for job in self.jobs if job.state is JobState.RUNNING and job.nodes), None)
+
+
+def _commands(scheduler: str, purposes: dict[str, str]) -> Iterator[Check]:
+    paths = {name: shutil.which(name) for name in purposes}
+    missing = [name for name, path in paths.items() if path is None]
+    folders = dict.fromkeys(os.path.dirname(path) for path in paths.values() if path is not None)
+    if missing:
+        lost = ", ".join(f"{name} ({purposes[name]})" for name in missing)
+        advice = f"is this a login node? Some sites ask for: module load {scheduler}"
+        yield Check("commands", Level.WARNING, f"not on PATH: {lost}", advice)
+    else:
+        yield ok("commands", f"{', '.join(paths)} in {', '.join(folders)}")
+
+
+def _helpers(there: frozenset[str]) -> Check:
+    if not there:
+        found = "no checkjob, showstart, qshow: why a job waits is what qstat says"
+        return Check("helpers", Level.NOTE, found)
+    named = [f"{name} ({what})" for name, what in _HELPERS.items() if name in there]
+    return ok("helpers", ", ".join(named))

@@ -1,0 +1,222 @@
+"""What Torque and PBS Pro have in common: a job's attributes, and how their commands fail."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from hpcwatch.cluster.schedulers.attributes import Attributes
+from hpcwatch.cluster.schedulers.job import (
+    STATE_OF_CAUSE,
+    Cause,
+    Coverage,
+    Job,
+    JobExit,
+    JobNode,
+    JobState,
+    Usage,
+    even_share,
+    exit_of_status,
+)
+from hpcwatch.cluster.schedulers.query import (
+    PBS_ID,
+    Answer,
+    NotUnderstoodError,
+    Query,
+    clean_pbs_id,
+    clean_script,
+    done,
+    is_unknown,
+    number_of,
+    submitted_id,
+)
+
+STATES = {
+    "Q": JobState.QUEUED,
+    "T": JobState.QUEUED,
+    "W": JobState.QUEUED,
+    "H": JobState.HELD,
+    "R": JobState.RUNNING,
+    "B": JobState.RUNNING,
+    "S": JobState.SUSPENDED,
+    "U": JobState.SUSPENDED,
+    "E": JobState.COMPLETING,
+}
+"""T is on its way to another queue, W waits for its time, B is an array that has begun, U gives
+way to the workstation's user. Those that are over (C, F, X) are told by their exit status."""
+_OVER = "CFX"
+
+
+def job_from(
+    record: Attributes, scheduler: str, allocation: tuple[JobNode, ...], causes: Mapping[int, Cause]
+) -> Job:
+    """Build a job from what both write alike; the caller adds what differs."""
+    raw_state = record.text("job_state") or ""
+    started = record.when("start_time", "stime")
+    is_over = raw_state in _OVER and bool(raw_state)
+    ending = _ending(record, causes) if is_over else None
+    state = state_of(raw_state, ending)
+    reason = record.text("comment")
+    if raw_state == "W":
+        reason = reason or "waits for the time it was submitted for"
+    cores = [node.cores_count for node in allocation]
+    memory = tuple(node.memory_bytes for node in allocation)
+    gpus = [node.gpus_count for node in allocation]
+    return Job(
+        id=record.id,
+        scheduler=scheduler,
+        name=record.text("Job_Name"),
+        queue=record.text("queue"),
+        nodes=tuple(node.host for node in allocation),
+        cores_count=sum(n or 0 for n in cores) if any(cores) else None,
+        node_cores_count=even_share(tuple(cores)),
+        gpus_count=sum(n or 0 for n in gpus) if any(n is not None for n in gpus) else None,
+        memory_bytes=record.bytes("Resource_List.mem"),
+        node_memory_bytes=even_share(memory),
+        walltime_s=record.clock("Resource_List.walltime"),
+        started_at_s=started,
+        is_interactive=(record.text("interactive") or "").lower() in ("true", "1"),
+        state=state,
+        raw_state=raw_state,
+        owner=_owner(record),
+        account=record.text("Account_Name"),
+        nodes_count=record.count("Resource_List.nodect"),
+        vmem_bytes=record.bytes("Resource_List.vmem"),
+        pmem_bytes=record.bytes("Resource_List.pmem"),
+        pvmem_bytes=record.bytes("Resource_List.pvmem"),
+        allocation=allocation,
+        submitted_at_s=record.when("qtime", "ctime"),
+        eligible_at_s=record.when("Execution_Time", "etime"),
+        ended_at_s=record.when("comp_time", "obittime") if is_over else None,
+        exit=ending,
+        working_directory=record.text("init_work_dir", _WORKDIR) or _workdir(record),
+        submit_arguments=record.text("submit_args", "Submit_arguments"),
+        output_path=record.text("Output_Path"),
+        error_path=record.text("Error_Path"),
+        reason=reason,
+    )
+
+
+_WORKDIR = "Variable_List.PBS_O_WORKDIR"  # in JSON the variables are apart
+_WORKDIR_OF = re.compile(r"(?:^|,)PBS_O_WORKDIR=((?:\\.|[^,\\])*)", re.DOTALL)
+
+
+def _workdir(record: Attributes) -> str | None:
+    match = _WORKDIR_OF.search(record.text("Variable_List") or "")
+    return re.sub(r"\\+(.)", r"\1", match[1]) if match else None
+
+
+def _owner(record: Attributes) -> str | None:
+    owner = record.text("Job_Owner")
+    return owner.partition("@")[0] if owner else record.text("euser")
+
+
+def _ending(record: Attributes, causes: Mapping[int, Cause]) -> JobExit | None:
+    """Return how a job that is over ended; None if nothing says so."""
+    status = record.whole("exit_status")
+    if status is None:
+        status = record.whole("Exit_status")
+    if status is not None:
+        return exit_of_status(status, causes, str(status))
+    has_started = record.text("start_time", "stime", "session_id", "exec_host")
+    # Deleted while it waited, by its owner or because what it depended on failed.
+    return None if has_started else JobExit(Cause.DELETED, "")
+
+
+def state_of(raw_state: str, ending: JobExit | None) -> JobState:
+    """Return the state that a letter and, of a job that is over, its exit status say."""
+    if ending is not None:
+        return STATE_OF_CAUSE.get(ending.cause, JobState.FAILED)
+    return STATES.get(raw_state, JobState.UNKNOWN)
+
+
+def usage_from(record: Attributes, covers: Coverage) -> Usage | None:
+    """Return the accounted use; None of a job that never ran."""
+    if not record.text("resources_used.walltime", "resources_used.cput", "resources_used.mem"):
+        return None
+    return Usage(
+        covers=covers,
+        cpu_s=record.clock("resources_used.cput"),
+        memory_bytes=record.bytes("resources_used.mem"),
+        vmem_bytes=record.bytes("resources_used.vmem"),
+        walltime_s=record.clock("resources_used.walltime"),
+    )
+
+
+Parse = Callable[[Answer], tuple[Job, ...]]
+
+
+def known_jobs(
+    answer: Answer, read: Callable[[], tuple[Job, ...]], command: str
+) -> tuple[Job, ...]:
+    """Read an answer that may be a refusal: the jobs in it, none if it says that it knows none.
+
+    Raises ServerDownError, or SchedulerError with the command's words. With one id unknown and
+    another known, qstat fails and prints the known.
+    """
+    if is_unknown(answer) and not answer.stdout.strip():
+        return ()
+    if answer.exit_code != 0 and not answer.stdout.strip():
+        # An option that this version does not have, for one: another format may do.
+        raise NotUnderstoodError(f"{command}: {answer.words.removeprefix(command).lstrip(': ')}")
+    return read()
+
+
+def only(job_ids: Sequence[str], jobs: Sequence[Job]) -> tuple[Job, ...]:
+    """Keep what was asked for: Torque's ``qstat -f '6[]'`` answers with every job.
+
+    An array's id means its tasks too. Without ids all are kept.
+    """
+    if not job_ids:
+        return tuple(jobs)
+    asked = {number_of(job_id) for job_id in job_ids}
+    kept = []
+    for job in jobs:
+        number = number_of(job.id)
+        array = number.partition("[")[0] + "[]"
+        if number in asked or ("[" in number and array in asked):
+            kept.append(job)
+    return tuple(kept)
+
+
+def owned(user: str, jobs: Sequence[Job]) -> tuple[Job, ...]:
+    """Keep a user's jobs."""
+    return tuple(job for job in jobs if job.owner == user)
+
+
+def ask_in_order(
+    job_ids: Sequence[str],
+    structured: Sequence[str],
+    plain: Sequence[str],
+    parse_structured: Parse,
+    parse_plain: Parse,
+) -> Query[tuple[Job, ...]]:
+    """Ask in a structured format, in text if that was not understood; by number if unknown."""
+    ids = [clean_pbs_id(job_id) for job_id in job_ids]
+
+    def pair(
+        given: Sequence[str], by_number: Query[tuple[Job, ...]] | None
+    ) -> Query[tuple[Job, ...]]:
+        in_text = Query(
+            [*plain, *given], lambda a: only(given, parse_plain(a)), if_unknown=by_number
+        )
+        return Query(
+            [*structured, *given],
+            lambda a: only(given, parse_structured(a)),
+            if_odd=in_text,
+            if_unknown=by_number,
+        )
+
+    numbers = [number_of(job_id) for job_id in ids]
+    return pair(ids, pair(numbers, None) if numbers != ids else None)
+
+
+def cancel(job_id: str) -> Query[str]:
+    """Return `qdel ID`."""
+    return Query(["qdel", clean_pbs_id(job_id)], lambda answer: done("qdel", answer))
+
+
+def submit(script: str, arguments: Sequence[str]) -> Query[str]:
+    """Return `qsub ARGUMENTS SCRIPT`."""
+    argv = ["qsub", *arguments, clean_script(script)]
+    return Query(argv, lambda answer: submitted_id("qsub", PBS_ID, answer))

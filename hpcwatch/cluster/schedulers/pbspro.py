@@ -1,0 +1,199 @@
+"""PBS Pro and OpenPBS: `qstat`, `qdel`, `qsub`, `pbsnodes`.
+
+Sources: qstat(1B), pbsnodes(8B), and "Job Exit Codes" of the PBS Administrator's Guide.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from hpcwatch.base.units import parse_bytes
+from hpcwatch.cluster.schedulers import pbs
+from hpcwatch.cluster.schedulers.attributes import Attributes, from_json, from_text, nodes_in_text
+from hpcwatch.cluster.schedulers.environment import pbspro as from_environment
+from hpcwatch.cluster.schedulers.hosts import exec_host
+from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobNode
+from hpcwatch.cluster.schedulers.query import (
+    Answer,
+    Node,
+    Query,
+    clean_host,
+    clean_pbs_id,
+    is_unknown,
+)
+from hpcwatch.cluster.schedulers.text import count, is_usable
+
+__all__ = ["COMMANDS", "PbsPro", "from_environment"]
+
+_CAUSES: Mapping[int, Cause] = {
+    -24: Cause.CPU_TIME,
+    -25: Cause.CPU_TIME,
+    -26: Cause.MEMORY,
+    -27: Cause.MEMORY,
+    -28: Cause.CPU_TIME,
+    -29: Cause.WALLTIME,
+}
+"""Over ncpus (burst, sum), vmem, mem, cput and walltime."""
+_DELETED = re.compile(r"\bterminated by \S+@|\bdeleted\b")
+
+
+def jobs_from_json(answer: Answer) -> tuple[Job, ...]:
+    """Read `qstat -f -F json`. Raises SchedulerError."""
+    return pbs.known_jobs(
+        answer, lambda: tuple(map(_job, from_json(answer, "Jobs", "qstat -F json"))), "qstat"
+    )
+
+
+def jobs_from_text(answer: Answer) -> tuple[Job, ...]:
+    """Read `qstat -f`. Raises SchedulerError."""
+    return pbs.known_jobs(answer, lambda: tuple(map(_job, from_text(answer))), "qstat")
+
+
+def _job(record: Attributes) -> Job:
+    job = pbs.job_from(record, "pbspro", _allocation(record), _CAUSES)
+    # The first node's own accounting until the others report theirs at the end.
+    is_partial = len(job.nodes) > 1 and not job.state.is_over
+    ending = job.exit
+    if ending and ending.cause is Cause.SIGNAL and _DELETED.search(job.reason or ""):
+        ending = ending._replace(cause=Cause.DELETED)
+    return job._replace(
+        cores_count=record.count("Resource_List.ncpus") or job.cores_count,
+        gpus_count=record.count("Resource_List.ngpus")
+        if job.gpus_count is None
+        else job.gpus_count,
+        usage=pbs.usage_from(record, Coverage.FIRST_NODE if is_partial else Coverage.JOB),
+        estimated_start_at_s=record.when("estimated.start_time") if job.state.is_waiting else None,
+        array_id=record.text("array_id") or (job.id if record.text("array") == "True" else None),
+        array_index=record.text("array_index", "array_indices_submitted"),
+        exit=ending,
+        state=pbs.state_of(job.raw_state, ending),
+    )
+
+
+class _Share:
+    """A host's chunks, added up."""
+
+    def __init__(self) -> None:
+        self.cores = self.gpus = self.memory = 0
+
+    def add(self, resources: str) -> None:
+        """Add ``ncpus=4:mem=512000kb:ngpus=1``."""
+        for word in resources.split(":"):
+            name, _, value = word.partition("=")
+            if name == "ncpus":
+                self.cores += count(value) or 0
+            elif name == "ngpus":
+                self.gpus += count(value) or 0
+            elif name == "mem" and len(value) < 40:
+                self.memory += parse_bytes(value) or 0
+
+
+def _allocation(record: Attributes) -> tuple[JobNode, ...]:
+    """Read ``exec_vnode``, whose chunks come in the order of ``exec_host``'s hosts.
+
+    A host may have several vnodes, named like ``host[0]``, within a chunk.
+    """
+    hosts = exec_host(record.text("exec_host") or "")
+    chunks = (record.text("exec_vnode") or "").strip("()").split(")+(")
+    shares: dict[str, _Share] = {}
+    if len(chunks) != len(hosts) or not chunks[0]:
+        for host, cores in hosts:
+            shares.setdefault(host, _Share()).cores += cores
+    else:
+        for (host, _), chunk in zip(hosts, chunks, strict=True):
+            share = shares.setdefault(host, _Share())
+            for vnode in chunk.split("+"):
+                share.add(vnode.partition(":")[2])
+    is_with_gpus = any(share.gpus for share in shares.values())
+    return tuple(
+        JobNode(
+            host, share.cores or None, share.memory or None, share.gpus if is_with_gpus else None
+        )
+        for host, share in shares.items()
+    )
+
+
+def nodes_from_json(answer: Answer) -> tuple[Node, ...]:
+    """Read `pbsnodes -av -F json`. Raises SchedulerError."""
+    if is_unknown(answer):
+        return ()
+    return tuple(map(_node, from_json(answer, "nodes", "pbsnodes -F json")))
+
+
+def nodes_from_text(answer: Answer) -> tuple[Node, ...]:
+    """Read `pbsnodes -av`. Raises SchedulerError."""
+    return () if is_unknown(answer) else tuple(map(_node, nodes_in_text(answer)))
+
+
+def _node(record: Attributes) -> Node:
+    raw_state = record.text("state") or ""
+    return Node(
+        name=record.id,
+        raw_state=raw_state,
+        is_usable=is_usable(raw_state),
+        cores_count=record.count("resources_available.ncpus"),
+        memory_bytes=record.bytes("resources_available.mem"),
+        gpus_count=record.count("resources_available.ngpus"),
+    )
+
+
+class PbsPro:
+    """PBS Pro's commands."""
+
+    name = "pbspro"
+
+    def clean_id(self, text: str) -> str:
+        """Return the id in the form that commands take. Raises HpcwatchError."""
+        return clean_pbs_id(text)
+
+    def job(self, *job_ids: str) -> Query[tuple[Job, ...]]:
+        """Ask for these jobs in one call, for all without ids. -t lists an array's tasks."""
+        return _ask(job_ids)
+
+    def jobs(self, user: str) -> Query[tuple[Job, ...]]:
+        """Ask for a user's jobs; -u would give a table that cuts names."""
+        return Query(
+            [*_QSTAT, "-F", "json"],
+            lambda answer: pbs.owned(user, jobs_from_json(answer)),
+            if_odd=Query(_QSTAT, lambda answer: pbs.owned(user, jobs_from_text(answer))),
+        )
+
+    def history(self, job_id: str) -> Query[tuple[Job, ...]]:
+        """Ask for a job that may be over; sites keep them for days, or not at all."""
+        return _ask([job_id], "-x")
+
+    def usage(self, job_id: str) -> None:
+        """The job's own answer holds it."""
+
+    def estimate(self, job_id: str) -> None:
+        """The job's own answer holds it, where the site lets the server estimate."""
+
+    def nodes(self, names: Sequence[str] = ()) -> Query[tuple[Node, ...]]:
+        """Ask for nodes, for all without names."""
+        which = [clean_host(name) for name in names] or ["-a"]
+        return Query(
+            ["pbsnodes", "-v", "-F", "json", *which],
+            nodes_from_json,
+            if_odd=Query(["pbsnodes", "-v", *which], nodes_from_text),
+        )
+
+    def cancel(self, job_id: str) -> Query[str]:
+        """End a job."""
+        return pbs.cancel(job_id)
+
+    def submit(self, script: str, arguments: Sequence[str] = ()) -> Query[str]:
+        """Submit a script."""
+        return pbs.submit(script, arguments)
+
+
+_QSTAT = ("qstat", "-f")
+
+
+def _ask(job_ids: Sequence[str], *options: str) -> Query[tuple[Job, ...]]:
+    tasks = ["-t"] if any("[]" in job_id for job_id in job_ids) else []
+    argv = [*_QSTAT, *options, *tasks]
+    return pbs.ask_in_order(job_ids, [*argv, "-F", "json"], argv, jobs_from_json, jobs_from_text)
+
+
+COMMANDS = PbsPro()

@@ -1,0 +1,256 @@
+"""Pairs of a command and a parser for what it prints. Nothing here runs anything.
+
+A parser takes an ``Answer`` and returns records, or raises one of the errors below with the
+command's own words. What reaches a command line was matched by one of the patterns here first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.cluster.schedulers.job import Job, Usage
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class SchedulerError(HpcwatchError):
+    """A scheduler's command did not do what it was asked."""
+
+
+class ServerDownError(SchedulerError):
+    """The scheduler did not answer. The last answer stands."""
+
+
+class NotUnderstoodError(SchedulerError):
+    """It answered, but not in the expected form."""
+
+
+class RefusedError(SchedulerError):
+    """It answered no: not the owner's, or the job is over."""
+
+
+class Answer(NamedTuple):
+    """What a command printed, and when."""
+
+    stdout: bytes
+    stderr: bytes = b""
+    exit_code: int = 0
+    at_s: float = 0.0
+    """Seconds since the epoch; times without a year are read against it."""
+
+    @property
+    def text(self) -> str:
+        """Standard output. Bytes that are not UTF-8 survive as surrogates."""
+        return _decode(self.stdout)
+
+    @property
+    def words(self) -> str:
+        """The line that says what went wrong, without banners around it."""
+        said = f"{_decode(self.stderr)}\n{self.text}"
+        lines = [
+            line.strip().removeprefix("'") for line in said.split("\n")
+        ]  # a wrapper quotes others
+        telling = [line for line in lines if line.strip("- ") and not _BANNER.fullmatch(line)]
+        named = [line for line in telling if _NAMED.match(line)]
+        return (named or telling or [f"exit code {self.exit_code}, without a word"])[0][:300]
+
+
+_NAMED = re.compile(r"[a-z_]+: ")  # "qstat: cannot connect to server qb3", below a line of errno
+_BANNER = re.compile(
+    r"ERROR: +'\w+' failed|NOTE: The following information has been cached by the remote server"
+    r"|and may be slightly out of date\."
+)
+
+
+def _decode(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+
+
+class Query(Generic[T_co]):
+    """A command line and the parser of its answer."""
+
+    __slots__ = ("argv", "if_odd", "if_unknown", "parse")
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        parse: Callable[[Answer], T_co],
+        if_odd: Query[T_co] | None = None,
+        if_unknown: Query[T_co] | None = None,
+    ) -> None:
+        self.argv = tuple(argv)
+        self.parse = parse
+        self.if_odd = if_odd
+        """Asked if the answer was not understood: the same in an older format."""
+        self.if_unknown = if_unknown
+        """Asked if the answer was empty: the same id written otherwise."""
+
+
+class Node(NamedTuple):
+    """A node as its scheduler sees it. None is not said."""
+
+    name: str
+    raw_state: str
+    is_usable: bool
+    """False if it is down, drained, offline or cannot be reached."""
+    cores_count: int | None = None
+    memory_bytes: int | None = None
+    gpus_count: int | None = None
+    load: float | None = None
+
+
+class Estimate(NamedTuple):
+    """When a waiting job may start. None is that nobody knows."""
+
+    start_at_s: float | None
+    basis: str
+    """Whose guess it is: ``reservation``, ``priority``, ``backfill``."""
+
+
+class Scheduler(Protocol):
+    """What hpcwatch wants to know of a scheduler. None is that it has no such command."""
+
+    name: str
+
+    def clean_id(self, text: str) -> str:
+        """Return the id in the form that commands take. Raises HpcwatchError."""
+
+    def job(self, *job_ids: str) -> Query[tuple[Job, ...]]:
+        """Ask for these jobs in one call, for all without ids. Empty: it knows none of them."""
+
+    def jobs(self, user: str) -> Query[tuple[Job, ...]]:
+        """Ask for a user's jobs."""
+
+    def history(self, job_id: str) -> Query[tuple[Job, ...]] | None:
+        """Ask for a job that may have left the queue."""
+
+    def usage(self, job_id: str) -> Query[Usage | None] | None:
+        """Ask for the use so far where the job's own answer lacks it."""
+
+    def estimate(self, job_id: str) -> Query[Estimate | None] | None:
+        """Ask when a waiting job may start where the job's own answer lacks it."""
+
+    def nodes(self, names: Sequence[str] = ()) -> Query[tuple[Node, ...]]:
+        """Ask for nodes, for all without names."""
+
+    def cancel(self, job_id: str) -> Query[str]:
+        """End a job. The answer is what the scheduler said, often nothing."""
+
+    def submit(self, script: str, arguments: Sequence[str] = ()) -> Query[str]:
+        """Submit a script. The answer is the new job's id."""
+
+
+_DOWN = re.compile(
+    r"cannot connect to server|unable to (?:contact|communicate)|connection refused"
+    r"|couldn't connect|lost connection to server|cannot send request to server"
+    r"|cannot request service|server may not be running|problem loading|timed out"
+    r"|failed while looking for|unable to connect|connection (?:reset|timed)"
+    r"|failed to open persistent connection|no route to host|cannot allocate new socket",
+    re.IGNORECASE,
+)
+_UNKNOWN = re.compile(
+    r"unknown job id|invalid job id|illegally formed job|invalid job specified"
+    r"|cannot locate job|couldn't get steps for job|no steps running|job has finished"
+    r"|unknown queue destination|unknown node",
+    re.IGNORECASE,
+)
+_UNKNOWN_CODE = 153  # the low byte of PBS's error 15001; Slurm's wrapper exits so without a word
+_REFUSED = re.compile(
+    r"unauthorized|permission|denied|job has finished|invalid state for job|already complet"
+    r"|invalid for state|job/step already",
+    re.IGNORECASE,
+)
+
+
+def all_words(answer: Answer) -> str:
+    """Return what was printed on both outputs, for a look at its wording."""
+    return f"{_decode(answer.stderr)}\n{answer.text}"
+
+
+def is_unknown(answer: Answer) -> bool:
+    """Return whether the scheduler said that there is no such job or node.
+
+    Raises ServerDownError if it could not be asked.
+    """
+    if answer.exit_code == 0 and not answer.stderr:
+        return False
+    said = _decode(answer.stderr) or answer.text[:2000]
+    # A stderr may hold a warning beside a good answer: only a bare one says that it is down.
+    if _DOWN.search(said) and not answer.stdout.strip():
+        raise ServerDownError(answer.words, "the last answer is kept")
+    is_silent = answer.exit_code == _UNKNOWN_CODE and not said.strip()
+    return is_silent or bool(_UNKNOWN.search(said))
+
+
+def not_understood(command: str, answer: Answer) -> NotUnderstoodError:
+    """Return the error for an answer that is no list of jobs."""
+    hint = "hpcwatch doctor --record DIR keeps such answers"
+    return NotUnderstoodError(f"{command} was not understood: {answer.words}", hint)
+
+
+def done(command: str, answer: Answer) -> str:
+    """Return what a command said that was to change something.
+
+    Raises ServerDownError, RefusedError, or SchedulerError for anything else that went wrong.
+    """
+    if answer.exit_code == 0:
+        return answer.text.strip()
+    said = all_words(answer)
+    message = f"{command}: {answer.words.removeprefix(command).lstrip(': ')}"
+    if _DOWN.search(said):
+        raise ServerDownError(message)
+    if _REFUSED.search(said):
+        raise RefusedError(message)
+    raise SchedulerError(message)
+
+
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}", re.ASCII)
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?", re.ASCII)
+PBS_ID = re.compile(r"(\d{1,12}(?:\[\d{0,9}\])?)(\.[A-Za-z0-9][A-Za-z0-9._-]{0,252})?", re.ASCII)
+
+
+def clean_host(text: str) -> str:
+    """Return a host's name. Raises HpcwatchError if it cannot be one."""
+    return _clean(_HOST, text, "host name")
+
+
+def clean_user(text: str) -> str:
+    """Return a user's name. Raises HpcwatchError if it cannot be one."""
+    return _clean(_USER, text, "user name")
+
+
+def clean_pbs_id(text: str) -> str:
+    """Return ``305669``, ``305669.qb3`` or ``5[1].qb3`` as it is. Raises HpcwatchError."""
+    return _clean(PBS_ID, text, "PBS job id", "they look like 305669, 305669.qb3 or 5[1].qb3")
+
+
+def number_of(job_id: str) -> str:
+    """Return a PBS job's id without its server: ``6[1]`` of ``6[1].qb3``."""
+    return job_id.partition(".")[0]
+
+
+def clean_script(path: str) -> str:
+    """Return a script's path so that no command takes it for an option."""
+    if not path or "\0" in path:
+        raise HpcwatchError("no script to submit", "name its file", EXIT_USAGE)
+    return f"./{path}" if path.startswith("-") else path
+
+
+def submitted_id(command: str, pattern: re.Pattern[str], answer: Answer) -> str:
+    """Return the id that a submission printed, below whatever a site prints before it."""
+    said = done(command, answer)
+    for line in reversed(said.split("\n")):
+        match = pattern.fullmatch(line.strip())
+        if match:
+            return match[0].partition(";")[0]
+    raise not_understood(command, answer)
+
+
+def _clean(pattern: re.Pattern[str], text: str, what: str, hint: str = "") -> str:
+    word = text.strip()
+    if not pattern.fullmatch(word):
+        raise HpcwatchError(f"{word[:60]!r} is no {what}", hint, EXIT_USAGE)
+    return word

@@ -1,0 +1,145 @@
+"""Slurm's commands: `scontrol`, `squeue`, `sacct`, `sstat`, `scancel`, `sbatch`.
+
+One job is read from scontrol, the only one that tells cores, memory and devices on each node;
+lists come from squeue's JSON, whose names may hold anything; what is over from sacct.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.cluster.schedulers.environment import slurm as from_environment
+from hpcwatch.cluster.schedulers.hosts import expand_hosts
+from hpcwatch.cluster.schedulers.job import Job, Usage
+from hpcwatch.cluster.schedulers.query import (
+    Answer,
+    Node,
+    Query,
+    RefusedError,
+    clean_host,
+    clean_script,
+    clean_user,
+    done,
+    is_unknown,
+    submitted_id,
+)
+from hpcwatch.cluster.schedulers.slurm_accounting import (
+    HISTORY_FIELDS,
+    OLD_HISTORY_FIELDS,
+    SEPARATOR,
+    USAGE_FIELDS,
+    jobs_from_sacct,
+    usage_from_sstat,
+)
+from hpcwatch.cluster.schedulers.slurm_json import jobs_from_squeue
+from hpcwatch.cluster.schedulers.slurm_text import jobs_from_scontrol, nodes_from_scontrol
+
+__all__ = ["COMMANDS", "Slurm", "expand_hosts", "from_environment"]
+
+_ID = re.compile(r"(\d{1,12})(?:[_+](\d{1,9}))?", re.ASCII)
+_SUBMITTED = re.compile(r"\d{1,12}(?:;[\w.-]+)?", re.ASCII)
+_WAITING = re.compile(r"(\d{1,12})_\[[\d,:%-]*\]", re.ASCII)
+
+
+class Slurm:
+    """Slurm's commands."""
+
+    name = "slurm"
+
+    def clean_id(self, text: str) -> str:
+        """Return ``4711``, ``2_3`` or ``4+0``; of ``2_[3-6%2]`` the array. Raises HpcwatchError."""
+        word = text.strip()
+        waiting = _WAITING.fullmatch(word)
+        if waiting:
+            return waiting[1]
+        if not _ID.fullmatch(word):
+            hint = "they look like 4711, 2_3 or 4+0"
+            raise HpcwatchError(f"{word[:60]!r} is no Slurm job id", hint, EXIT_USAGE)
+        return word
+
+    def job(self, *job_ids: str) -> Query[tuple[Job, ...]]:
+        """Ask for these jobs in one call; scontrol takes one id, so several are picked from all."""
+        ids = [self.clean_id(job_id) for job_id in job_ids]
+        argv = ["scontrol", "show", "job", "-d"]
+        if len(ids) == 1:
+            argv.append(ids[0])
+        number = re.split("[_+]", ids[0])[0] if len(ids) == 1 else ""
+        return Query(argv, lambda answer: _only(ids, jobs_from_scontrol(answer, number)))
+
+    def jobs(self, user: str) -> Query[tuple[Job, ...]]:
+        """Ask for a user's jobs. Some versions' --json ignores -u, so they are picked again."""
+        name = clean_user(user)
+
+        def owned(jobs: tuple[Job, ...]) -> tuple[Job, ...]:
+            return tuple(job for job in jobs if job.owner == name)
+
+        return Query(
+            ["squeue", "--json", "-u", name],
+            lambda answer: owned(jobs_from_squeue(answer)),
+            if_odd=Query(
+                ["scontrol", "show", "job", "-d"], lambda answer: owned(jobs_from_scontrol(answer))
+            ),
+        )
+
+    def history(self, job_id: str) -> Query[tuple[Job, ...]]:
+        """Ask the accounting, which also answers while the controller is down."""
+        which = self.clean_id(job_id)
+
+        def asked(
+            fields: Sequence[str], older: Query[tuple[Job, ...]] | None = None
+        ) -> Query[tuple[Job, ...]]:
+            argv = ["sacct", "-P", f"--delimiter={SEPARATOR}", "-j", which, "-o", ",".join(fields)]
+            return Query(argv, lambda answer: _only([which], jobs_from_sacct(answer)), if_odd=older)
+
+        return asked(HISTORY_FIELDS, asked(OLD_HISTORY_FIELDS))
+
+    def usage(self, job_id: str) -> Query[Usage | None]:
+        """Ask for the use of a running job's steps so far."""
+        fields = ",".join(USAGE_FIELDS)
+        argv = ["sstat", "-a", "-P", "-j", self.clean_id(job_id), "-o", fields]
+        return Query(argv, usage_from_sstat)
+
+    def estimate(self, job_id: str) -> None:
+        """The job's own answer holds it."""
+
+    def nodes(self, names: Sequence[str] = ()) -> Query[tuple[Node, ...]]:
+        """Ask for nodes, for all without names."""
+        which = ",".join(clean_host(name) for name in names)
+        return Query(["scontrol", "show", "node", "-d", *filter(None, [which])], _nodes)
+
+    def cancel(self, job_id: str) -> Query[str]:
+        """End a job. scancel succeeds silently even if there is none: look again afterwards."""
+        return Query(["scancel", self.clean_id(job_id)], _cancelled)
+
+    def submit(self, script: str, arguments: Sequence[str] = ()) -> Query[str]:
+        """Submit a script."""
+        argv = ["sbatch", "--parsable", *arguments, clean_script(script)]
+        return Query(argv, lambda answer: submitted_id("sbatch", _SUBMITTED, answer))
+
+
+def _nodes(answer: Answer) -> tuple[Node, ...]:
+    return () if is_unknown(answer) else nodes_from_scontrol(answer)
+
+
+def _cancelled(answer: Answer) -> str:
+    if answer.exit_code == 0 and "error:" in answer.words:  # as some versions do
+        raise RefusedError(answer.words)
+    return done("scancel", answer)
+
+
+def _only(ids: Sequence[str], jobs: tuple[Job, ...]) -> tuple[Job, ...]:
+    """Keep what was asked for; a number also means an array's tasks and a job's components."""
+    if not ids:
+        return jobs
+    asked = frozenset(ids)
+    return tuple(
+        job
+        for job in jobs
+        if {job.id, job.raw_id, job.array_id, job.het_id} & asked
+        or any(job.is_called(word) for word in ids)
+    )
+
+
+COMMANDS = Slurm()

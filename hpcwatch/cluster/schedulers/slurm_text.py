@@ -1,0 +1,223 @@
+"""`scontrol show job -d` and `scontrol show node -d`: records of `Key=Value` lines.
+
+Values hold spaces and equals signs (`JobName=fem=solve run`), and a comment may hold newlines.
+"""
+
+from __future__ import annotations
+
+import re
+
+from hpcwatch.cluster.schedulers.hosts import MOST_HOSTS, expand_hosts, numbers
+from hpcwatch.cluster.schedulers.job import Job, JobNode, even_share
+from hpcwatch.cluster.schedulers.query import (
+    Answer,
+    Node,
+    SchedulerError,
+    is_unknown,
+    not_understood,
+)
+from hpcwatch.cluster.schedulers.slurm_states import (
+    MIB,
+    exit_from,
+    exit_pair,
+    gpus_of,
+    limit_s,
+    memory_bytes,
+    state_of,
+    tres,
+    tres_gpus,
+    word,
+)
+from hpcwatch.cluster.schedulers.text import count, is_usable, when
+
+# An empty line stands between records: a comment may hold a line that begins like one.
+_JOBS = re.compile(r"(?:\A|(?<=\n\n))JobId=(?=\d)")
+_NODES = re.compile(r"^NodeName=", re.MULTILINE)
+# Their value is the rest of the line: it may look like more pairs.
+_LONG = re.compile(
+    r" *(Comment|AdminComment|SystemComment|SubmitLine|Command|WorkDir|StdErr|StdIn|StdOut)="
+)
+_ON_NODES = re.compile(r"\s+Nodes=(\S*) CPU_IDs=(\S*) Mem=(\d+) GRES=(.*)")
+
+
+class Fields:
+    """One record's values. The first of a name counts: a comment may try to add its own."""
+
+    def __init__(self, text: str) -> None:
+        self._values: dict[str, str] = {}
+        self.on_nodes: list[tuple[str, str, str, str]] = []
+        last = None
+        for line in text.split("\n"):
+            on_nodes = _ON_NODES.fullmatch(line) if line.startswith("     Nodes=") else None
+            if on_nodes:
+                self.on_nodes.append((on_nodes[1], on_nodes[2], on_nodes[3], on_nodes[4]))
+            elif line[:1] == " " or last is None:
+                last = self._read(line) or last
+            else:
+                self._values[last] += "\n" + line
+
+    def _read(self, line: str) -> str | None:
+        """Read a line's pairs; return the name of the last, with which a next line may go on."""
+        long = _LONG.match(line)
+        if long:
+            return self._keep(long[1], line[long.end() :])
+        head, name_mark, job_name = line.partition(" JobName=")
+        last = None
+        for token in head.split(" "):
+            name, equals, value = token.partition("=")
+            if equals and name[:1].isupper():
+                last = self._keep(name, value)
+            elif last is not None and token:
+                self._values[last] += " " + token
+        return self._keep("JobName", job_name) if name_mark else last
+
+    def _keep(self, name: str, value: str) -> str | None:
+        if name in self._values:
+            return None
+        self._values[name] = value
+        return name
+
+    def text(self, name: str) -> str | None:
+        """Return a value; None where Slurm writes that there is none."""
+        return word(self._values.get(name))
+
+    def path(self, name: str) -> str | None:
+        """Return a path; None while it is not known, since the array's task is not."""
+        value = self.text(name)
+        return None if value and "4294967294" in value else value
+
+    def first_count(self, name: str) -> int | None:
+        """Read a number that may be a range: ``2-2``."""
+        return count((self.text(name) or "").partition("-")[0])
+
+
+def jobs_from_scontrol(answer: Answer, asked: str = "") -> tuple[Job, ...]:
+    """Read `scontrol show job -d`; ``asked`` is its number if one was. Raises SchedulerError."""
+    if is_unknown(answer):
+        return ()
+    if answer.exit_code != 0 and not answer.stdout.strip():
+        raise SchedulerError(f"scontrol: {answer.words}")
+    text = answer.text
+    if text.strip() == "No jobs in the system":
+        return ()
+    before, *parts = _JOBS.split(text)
+    if before.strip():
+        raise not_understood("scontrol show job", answer)
+    return tuple(_job(Fields(record)) for record in _records(parts, asked))
+
+
+_USER = "\n   UserId="
+_NUMBERS = re.compile(r"(\d+)(?: ArrayJobId=(\d+)| HetJobId=(\d+))?")
+
+
+def _records(parts: list[str], asked: str) -> list[str]:
+    """Put together what is one record: a name or comment may hold what begins like another.
+
+    Each record belongs to the asked job and tells its user on the line after its name, so what has
+    other lines but no user is the rest of a comment, and what has no lines a name's beginning.
+    """
+    records: list[str] = []
+    for part in parts:
+        numbers = _NUMBERS.match(part)
+        is_asked = not asked or (numbers is not None and asked in numbers.groups())
+        is_whole = _USER in part or "\n   " not in part
+        if records and not (is_asked and is_whole and _USER in records[-1]):
+            records[-1] += "JobId=" + part
+        else:
+            records.append("JobId=" + part)
+    return records
+
+
+def _job(fields: Fields) -> Job:
+    number = fields.text("JobId") or ""
+    array, index = fields.text("ArrayJobId"), fields.text("ArrayTaskId")
+    het, offset = fields.text("HetJobId"), count(fields.text("HetJobOffset"))
+    raw_state, reason = fields.text("JobState") or "", fields.text("Reason")
+    state = state_of(raw_state, reason)
+    amounts = tres(fields.text("AllocTRES") or fields.text("TRES") or fields.text("ReqTRES"))
+    allocation = _allocation(fields)
+    start = when(fields.text("StartTime"))
+    cores = tuple(node.cores_count for node in allocation)
+    memory = tuple(node.memory_bytes for node in allocation)
+    return Job(
+        id=shown_id(number, array, index, het, offset),
+        scheduler="slurm",
+        name=fields.text("JobName"),
+        queue=fields.text("Partition"),
+        nodes=expand_hosts(fields.text("NodeList") or ""),
+        cores_count=count(amounts.get("cpu")) or fields.first_count("NumCPUs"),
+        node_cores_count=even_share(cores),
+        gpus_count=tres_gpus(amounts),
+        memory_bytes=memory_bytes(amounts.get("mem")),
+        node_memory_bytes=even_share(memory) or memory_bytes(fields.text("MinMemoryNode"), MIB),
+        walltime_s=limit_s(fields.text("TimeLimit")),
+        started_at_s=None if state.is_waiting else start,
+        state=state,
+        raw_state=raw_state,
+        owner=(fields.text("UserId") or "").rpartition("(")[0] or None,
+        account=fields.text("Account"),
+        array_id=array,
+        array_index=index,
+        het_id=het,
+        het_offset=offset,
+        raw_id=number or None,
+        nodes_count=fields.first_count("NumNodes"),
+        allocation=allocation,
+        submitted_at_s=when(fields.text("SubmitTime")),
+        eligible_at_s=when(fields.text("EligibleTime")),
+        estimated_start_at_s=start if state.is_waiting else None,
+        # Of a running job EndTime is the latest possible one.
+        ended_at_s=when(fields.text("EndTime")) if state.is_over else None,
+        exit=exit_from(state, *exit_pair(fields.text("ExitCode"))),
+        working_directory=fields.text("WorkDir"),
+        submit_arguments=fields.text("SubmitLine") or fields.text("Command"),
+        output_path=fields.path("StdOut"),
+        error_path=fields.path("StdErr"),
+        reason=reason,
+        comment=fields.text("Comment"),
+    )
+
+
+def shown_id(
+    number: str, array: str | None, index: str | None, het: str | None, offset: int | None
+) -> str:
+    """Return the id that Slurm shows: ``2_3``, ``2_[3-6%2]``, ``4+0``."""
+    if array and index:
+        return f"{array}_{index}" if index.isdigit() else f"{array}_[{index}]"
+    return f"{het}+{offset or 0}" if het else number
+
+
+def _allocation(fields: Fields) -> tuple[JobNode, ...]:
+    nodes: dict[str, JobNode] = {}
+    for hosts, cores, memory, gres in fields.on_nodes:
+        gpus, indices = gpus_of(gres)
+        mib = count(memory)
+        shared = (len(numbers(cores)) or None, mib * MIB if mib else None, gpus, indices)
+        for host in expand_hosts(hosts):
+            if len(nodes) < MOST_HOSTS:
+                nodes[host] = JobNode(host, *shared)
+    return tuple(nodes.values())
+
+
+def nodes_from_scontrol(answer: Answer) -> tuple[Node, ...]:
+    """Read `scontrol show node -d`. Raises SchedulerError."""
+    before, *records = _NODES.split(answer.text)
+    if before.strip() or answer.exit_code != 0:
+        raise not_understood("scontrol show node", answer)
+    return tuple(_node(Fields("NodeName=" + record)) for record in records)
+
+
+def _node(fields: Fields) -> Node:
+    raw_state = fields.text("State") or ""
+    load = fields.text("CPULoad") or ""
+    gpus, _ = gpus_of(fields.text("Gres"))
+    return Node(
+        name=fields.text("NodeName") or "",
+        raw_state=raw_state,
+        # A star after the state is a node that does not answer.
+        is_usable=is_usable(raw_state) and not raw_state.endswith("*"),
+        cores_count=count(fields.text("CPUTot")),
+        memory_bytes=memory_bytes(fields.text("RealMemory"), MIB),
+        gpus_count=gpus,
+        load=float(load) if re.fullmatch(r"\d{1,9}\.\d{1,9}", load, re.ASCII) else None,
+    )

@@ -1,0 +1,201 @@
+"""Torque 6, with Moab or Maui or by itself: `qstat`, `qdel`, `qsub`, `pbsnodes`.
+
+Sources: qstat(1), pbsnodes(8), the exit statuses of `pbs_job.h`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from hpcwatch.cluster.schedulers import pbs, slurm_wrapper
+from hpcwatch.cluster.schedulers.attributes import Attributes, from_text, from_xml, nodes_in_text
+from hpcwatch.cluster.schedulers.environment import torque as from_environment
+from hpcwatch.cluster.schedulers.hosts import exec_gpus, exec_host, per_host
+from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobNode
+from hpcwatch.cluster.schedulers.query import (
+    Answer,
+    Node,
+    Query,
+    clean_host,
+    clean_pbs_id,
+    is_unknown,
+    not_understood,
+)
+from hpcwatch.cluster.schedulers.text import count, is_usable
+
+__all__ = ["COMMANDS", "Torque", "from_environment"]
+
+_CAUSES: Mapping[int, Cause] = {-10: Cause.MEMORY, -11: Cause.WALLTIME, -12: Cause.CPU_TIME}
+_MOST_PARTS = 10_000
+
+
+def jobs_from_text(answer: Answer) -> tuple[Job, ...]:
+    """Read `qstat -f`. Raises SchedulerError."""
+    return pbs.known_jobs(answer, lambda: tuple(map(_job, from_text(answer))), "qstat")
+
+
+def jobs_from_xml(answer: Answer) -> tuple[Job, ...]:
+    """Read `qstat -x`. Raises SchedulerError."""
+    return pbs.known_jobs(
+        answer, lambda: tuple(map(_job, from_xml(answer, "Job", "Job_Id", "qstat -x"))), "qstat"
+    )
+
+
+def _job(record: Attributes) -> Job:
+    job = pbs.job_from(record, "torque", _allocation(record), _CAUSES)
+    nodes, cores, gpus = _asked(record)
+    array, bracket, _ = record.id.partition("[")
+    index = record.text("job_array_id", "job_array_request")
+    if slurm_wrapper.is_wrapper(record):
+        job = slurm_wrapper.corrected(job, record)
+    return job._replace(
+        # What was given counts more than what was asked: procs=5 may end on two nodes.
+        cores_count=job.cores_count or cores,
+        gpus_count=job.gpus_count if job.gpus_count is not None else gpus,
+        nodes_count=job.nodes_count or nodes,
+        usage=pbs.usage_from(record, Coverage.JOB),
+        array_id=f"{array}[]{record.id[record.id.find(']') + 1 :]}" if bracket else None,
+        array_index=index if bracket else None,
+    )
+
+
+def _allocation(record: Attributes) -> tuple[JobNode, ...]:
+    hosts = record.text("exec_host")
+    if not hosts:
+        return ()
+    is_count = slurm_wrapper.is_wrapper(record)
+    gpus = exec_gpus(record.text("exec_gpus") or "")
+    is_with_gpus = bool(gpus)
+    return tuple(
+        JobNode(
+            host,
+            cores or None,
+            None,
+            len(gpus.get(host, ())) if is_with_gpus else None,
+            gpus.get(host, ()),
+        )
+        for host, cores in per_host(exec_host(hosts, is_count)).items()
+    )
+
+
+def _asked(record: Attributes) -> tuple[int | None, int | None, int | None]:
+    """Return nodes, cores and GPUs of ``-l nodes=2:ppn=4:gpus=1+qb003:ppn=2``, ``-l procs=5``."""
+    procs = record.count("Resource_List.procs")
+    text = record.text("Resource_List.nodes", "Resource_List.neednodes")
+    if text is None:
+        return None, procs or record.count("Resource_List.ncpus"), None
+    nodes = cores = gpus = 0
+    for part in text.split("+")[:_MOST_PARTS]:
+        first, *properties = part.split(":")
+        times = 1 if (number := count(first)) is None else number
+        nodes += times
+        cores += times * (_value("ppn", properties) or 1)
+        gpus += times * (_value("gpus", properties) or 0)
+    # On whole-node queues a job may use GPUs that it never asked for: none asked is not none.
+    return nodes, cores + (procs or 0), gpus or None
+
+
+def _value(name: str, properties: Sequence[str]) -> int | None:
+    for word in properties:
+        key, _, value = word.partition("=")
+        if key == name:
+            return count(value)
+    return None
+
+
+def nodes_from_xml(answer: Answer) -> tuple[Node, ...]:
+    """Read `pbsnodes -x`. Raises SchedulerError."""
+    if is_unknown(answer):
+        return ()
+    if answer.exit_code != 0 and not answer.stdout.strip():  # it has no -x
+        raise not_understood("pbsnodes -x", answer)
+    return tuple(map(_node, from_xml(answer, "Node", "name", "pbsnodes -x")))
+
+
+def nodes_from_text(answer: Answer) -> tuple[Node, ...]:
+    """Read `pbsnodes -a`. Raises SchedulerError."""
+    return () if is_unknown(answer) else tuple(map(_node, nodes_in_text(answer)))
+
+
+_STATUS = re.compile(r"(?:^|,)(loadave|physmem|availmem)=([^,]*)")
+
+
+def _node(record: Attributes) -> Node:
+    status = Attributes("", dict(_STATUS.findall(record.text("status") or "")))
+    raw_state = record.text("state") or ""
+    return Node(
+        name=record.id,
+        raw_state=raw_state,
+        is_usable=is_usable(raw_state),
+        cores_count=record.count("np"),
+        memory_bytes=status.bytes("physmem") or status.bytes("availmem"),
+        gpus_count=record.count("gpus"),
+        load=status.number("loadave"),
+    )
+
+
+class Torque:
+    """Torque's commands."""
+
+    name = "torque"
+
+    def clean_id(self, text: str) -> str:
+        """Return the id in the form that commands take. Raises HpcwatchError."""
+        return clean_pbs_id(text)
+
+    def job(self, *job_ids: str) -> Query[tuple[Job, ...]]:
+        """Ask for these jobs in one call, for all without ids. -t lists an array's tasks."""
+        is_array = any("[]" in job_id for job_id in job_ids)
+        tasks = ["-t"] if is_array else []
+        return pbs.ask_in_order(
+            job_ids, ["qstat", "-x", *tasks], ["qstat", "-f", *tasks], jobs_from_xml, jobs_from_text
+        )
+
+    def jobs(self, user: str) -> Query[tuple[Job, ...]]:
+        """Ask for a user's jobs; -u would give a table that cuts names."""
+
+        def in_text(answer: Answer) -> tuple[Job, ...]:
+            return pbs.owned(user, jobs_from_text(answer))
+
+        return Query(
+            ["qstat", "-x"],
+            lambda answer: pbs.owned(user, jobs_from_xml(answer)),
+            if_odd=Query(["qstat", "-f"], in_text),
+        )
+
+    def history(self, job_id: str) -> None:
+        """Torque forgets a job minutes after its end; only root may read its logs."""
+
+    def usage(self, job_id: str) -> None:
+        """The job's own answer holds it."""
+
+    def estimate(self, job_id: str) -> None:
+        """Moab and Maui know, where they are."""
+
+    def nodes(self, names: Sequence[str] = ()) -> Query[tuple[Node, ...]]:
+        """Ask for nodes. pbsnodes takes one name, so several are picked from all."""
+        wanted = frozenset(map(clean_host, names))
+        given = list(wanted) if len(wanted) == 1 else []
+
+        def kept(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+            return tuple(node for node in nodes if not wanted or node.name in wanted)
+
+        return Query(
+            ["pbsnodes", "-x", *given],
+            lambda answer: kept(nodes_from_xml(answer)),
+            if_odd=Query(
+                ["pbsnodes", *(given or ["-a"])], lambda answer: kept(nodes_from_text(answer))
+            ),
+        )
+
+    def cancel(self, job_id: str) -> Query[str]:
+        """End a job."""
+        return pbs.cancel(job_id)
+
+    def submit(self, script: str, arguments: Sequence[str] = ()) -> Query[str]:
+        """Submit a script."""
+        return pbs.submit(script, arguments)
+
+
+COMMANDS = Torque()

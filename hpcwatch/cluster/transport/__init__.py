@@ -1,0 +1,85 @@
+"""How a probe is started on a node, and how its lines come back.
+
+A transport opens links; a link is one running program on a node: bytes out, bytes in. What goes
+wrong is a ConnectError with its kind, so that whoever asked can tell what is worth trying next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from hpcwatch.base.errors import HpcwatchError
+
+
+class Trouble(str, Enum):
+    """Why a node cannot be read."""
+
+    REFUSED = "refused"
+    """Nobody listens, or the connection was closed at once."""
+    UNREACHABLE = "unreachable"
+    """No route, no such host."""
+    TIMEOUT = "timeout"
+    KEY_UNKNOWN = "host key unknown"
+    KEY_CHANGED = "host key changed"
+    LOGIN = "login refused"
+    """No method of ours was accepted: the site's own ssh may know another."""
+    NO_PYTHON = "no Python"
+    PROGRAM = "program missing"
+    """The program of the transport (ssh, srun, pbs_attach) is not here, or cannot be used."""
+    BROKEN = "connection lost"
+    PROBE = "probe failed"
+
+    @property
+    def needs_user(self) -> bool:
+        """True if trying again does not help until a person has done something."""
+        return self in (Trouble.KEY_UNKNOWN, Trouble.KEY_CHANGED)
+
+
+class Bounds(NamedTuple):
+    """How patient and how eager connections by ssh are: what a site may configure."""
+
+    connect_timeout_s: float = 10.0
+    keepalive_s: float = 15.0
+    most_at_once: int = 32
+
+
+class ConnectError(HpcwatchError):
+    """A node cannot be reached, or its probe cannot be started."""
+
+    def __init__(self, trouble: Trouble, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.trouble = trouble
+
+
+class Link(Protocol):
+    """A program that runs on a node. Used by one thread; ``close`` may come from any."""
+
+    def receive(self, timeout_s: float) -> bytes:
+        """Return what the program wrote, as soon as there is some; empty at its end.
+
+        Raises TimeoutError if nothing came in time, ConnectError if the connection is lost.
+        """
+
+    def send(self, data: bytes) -> None:
+        """Write to the program's standard input. Raises ConnectError."""
+
+    def complaint(self) -> str:
+        """Return the last line of the program's standard error, cleaned of nothing."""
+
+    def close(self) -> None:
+        """End the program by closing its input, and let go of the connection. Never raises."""
+
+
+class Transport(Protocol):
+    """A way to start programs on nodes. Thread-safe."""
+
+    name: str
+    """Shown to people: ``ssh``, ``ssh program``, ``srun``, ``pbs_attach``, ``local``."""
+
+    def open(self, host: str, argv: Sequence[str]) -> Link:
+        """Start a program on a node. Raises ConnectError. Blocks for a bounded time."""
+
+    def close(self) -> None:
+        """Give connections back that links share."""

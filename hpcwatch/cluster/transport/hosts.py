@@ -1,0 +1,23 @@
+"""Host names as schedulers give them: checked before they come near a command line."""
+
+from __future__ import annotations
+
+import re
+
+from hpcwatch.cluster.transport import ConnectError, Trouble
+
+_HOST = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}")
+
+
+def valid_host(name: str) -> bool:
+    """Tell whether a text is a host name: letters, digits, ``.``, ``_`` and ``-``, no ``-`` first.
+
+    Addresses of IPv6 are none: schedulers do not name nodes so.
+    """
+    return _HOST.fullmatch(name) is not None
+
+
+def require_host(name: str) -> None:
+    """Raise ConnectError if the text is no host name."""
+    if not valid_host(name):
+        raise ConnectError(Trouble.UNREACHABLE, f"{name[:80]!r} is not a host name")

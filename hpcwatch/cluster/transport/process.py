@@ -1,0 +1,129 @@
+"""Starts programs on nodes by another program: the site's ssh, srun, pbs_attach; none is local."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Sequence
+
+from hpcwatch.base.errors import os_reason
+from hpcwatch.cluster.transport import Bounds, ConnectError, Trouble, complaints
+from hpcwatch.cluster.transport.hosts import require_host
+from hpcwatch.cluster.transport.process_link import Explain, ProcessLink
+
+_USUAL = Bounds()
+_SILENT_INTERVALS = 3
+
+Prefix = Callable[[str], tuple[str, ...]]
+"""host -> the beginning of a command line that runs the rest of it there."""
+
+_JOB_ID = re.compile(r"(?!-)[A-Za-z0-9._+\[\]-]{1,255}")
+
+
+class ProcessTransport:
+    """Runs programs behind a prefix, without a shell on this side. Thread-safe."""
+
+    def __init__(
+        self,
+        name: str,
+        prefix_of: Prefix,
+        explain: Explain = complaints.none,
+        is_by_shell: bool = False,
+    ) -> None:
+        """``is_by_shell``: a shell on the node takes the words apart, as behind ssh.
+
+        ``explain`` tells what the program's exit code and complaints say of the way to the node.
+        """
+        self.name = name
+        self._prefix_of = prefix_of
+        self._explain = explain
+        self._is_by_shell = is_by_shell
+
+    def open(self, host: str, argv: Sequence[str]) -> ProcessLink:
+        """See ``Transport.open``. Whether the node is reached shows in what the link receives."""
+        require_host(host)
+        words = [shlex.join(argv)] if self._is_by_shell else list(argv)
+        command = [*self._prefix_of(host), *words]
+        if shutil.which(command[0]) is None:
+            raise ConnectError(Trouble.PROGRAM, f"{command[0]} is not on PATH")
+        try:
+            return ProcessLink(host, command, self._explain)
+        except OSError as error:
+            message = f"cannot start {command[0]}: {os_reason(error)}"
+            raise ConnectError(Trouble.PROGRAM, message) from None
+
+    def close(self) -> None:
+        """Do nothing: links share nothing."""
+
+
+def local() -> ProcessTransport:
+    """Return the way to this very node."""
+    return ProcessTransport("local", lambda _: ())
+
+
+def ssh_program(
+    config_path: str | None = None,
+    connect_timeout_s: float = _USUAL.connect_timeout_s,
+    keepalive_s: float = _USUAL.keepalive_s,
+) -> ProcessTransport:
+    """Return the way by the site's own ssh, which may know logins that we do not.
+
+    It never asks: no password, no unknown key. ``config_path`` is its ``-F``.
+    """
+    prefix = _ssh(config_path, Bounds(connect_timeout_s, keepalive_s))
+    return ProcessTransport("ssh program", prefix, complaints.of_ssh, is_by_shell=True)
+
+
+def srun(job_id: str) -> ProcessTransport:
+    """Return the way by a step of a Slurm job, where nodes take no ssh.
+
+    The step shares the job's CPUs, memory and GPUs, and takes none away (``--overlap``, Slurm
+    20.11 and newer). Raises ConnectError if the id is none.
+    """
+    _require_job_id(job_id)
+
+    def prefix(host: str) -> tuple[str, ...]:
+        # No --unbuffered: it puts a terminal between, which changes bytes and has no end of input.
+        return (
+            *("srun", "--overlap", f"--jobid={job_id}", f"--nodelist={host}"),
+            *("--nodes=1", "--ntasks=1", "--cpus-per-task=1", "--mem=0", "--mpi=none"),
+            *("--input=all", "--quiet"),
+        )
+
+    return ProcessTransport("srun", prefix, complaints.of_srun)
+
+
+def pbs_attach(job_id: str, bounds: Bounds = _USUAL) -> ProcessTransport:
+    """Return the way by ssh into a PBS job's own limits, where the site wants visitors there.
+
+    Raises ConnectError if the id is none.
+    """
+    _require_job_id(job_id)
+    ssh = _ssh(None, bounds)
+
+    def prefix(host: str) -> tuple[str, ...]:
+        return (*ssh(host), shlex.join(("pbs_attach", "-j", job_id)))
+
+    return ProcessTransport("pbs_attach", prefix, complaints.of_pbs_attach, is_by_shell=True)
+
+
+def _ssh(config_path: str | None, bounds: Bounds) -> Prefix:
+    options = {
+        "BatchMode": "yes",
+        "ConnectTimeout": f"{max(bounds.connect_timeout_s, 1):.0f}",
+        "ServerAliveInterval": f"{max(bounds.keepalive_s, 1):.0f}",
+        "ServerAliveCountMax": str(_SILENT_INTERVALS),
+        # What a person's configuration adds to an interactive login would be in the way.
+        "ClearAllForwardings": "yes",
+        "RemoteCommand": "none",
+        "LogLevel": "INFO",
+    }
+    words = [word for pair in options.items() for word in ("-o", "=".join(pair))]
+    file = ("-F", config_path) if config_path is not None else ()
+    return lambda host: ("ssh", *file, *words, "-T", "-x", host, "--")
+
+
+def _require_job_id(job_id: str) -> None:
+    if _JOB_ID.fullmatch(job_id) is None:
+        raise ConnectError(Trouble.PROGRAM, f"{job_id[:80]!r} is not a job id")

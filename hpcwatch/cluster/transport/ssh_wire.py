@@ -1,0 +1,123 @@
+"""The byte stream below an ssh connection: it notices when the other side has gone.
+
+paramiko takes anything that sends and receives. This wraps a socket, or a channel of a connection
+to a jump host, and asks for a sign of life when nothing came for a while: neither a cut cable nor
+a crashed node says good-bye.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from hpcwatch.base.errors import os_reason
+from hpcwatch.cluster.transport.ssh_streams import ProxyCommand
+
+SILENT_INTERVALS = 3  # without an answer: the connection is dead
+_LONGEST_POLL_S = 5.0
+
+
+class Stream(Protocol):
+    """A socket, or a channel that looks like one."""
+
+    def recv(self, size: int, /) -> bytes:
+        """Return some bytes; none at the end. Raises TimeoutError."""
+
+    def send(self, data: bytes, /) -> int:
+        """Return how many bytes were taken. Raises TimeoutError."""
+
+    def settimeout(self, seconds: float | None, /) -> None:
+        """Bound the time of the other two."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
+class Wire:
+    """A stream with a watch on it, as paramiko's Transport wants it."""
+
+    def __init__(
+        self, stream: Stream, keepalive_s: float, proxy: ProxyCommand | None = None
+    ) -> None:
+        """``proxy`` is the program at the other end of the stream, if one is: it ends with us."""
+        self._stream = stream
+        self._keepalive_s = keepalive_s
+        self._proxy = proxy
+        self._heard_at_s = time.monotonic()
+        self._asked_count = 0
+        self._closed = False  # this name: paramiko asks sockets so
+        self.ask: Callable[[], None] | None = None
+        """Asks the other side for a sign of life. From when it is set, silence ends the wire."""
+        self.reason = ""
+        """Why it ended, if not because we closed it."""
+        # paramiko wants to look around ten times a second; closing wakes it well without.
+        stream.settimeout(min(max(keepalive_s / 5, 0.05), _LONGEST_POLL_S))
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Take no notice: the time between two looks is ours."""
+
+    def recv(self, size: int) -> bytes:
+        """Return some bytes, none at the end. Raises TimeoutError now and then, and EOFError."""
+        try:
+            data = self._stream.recv(size)
+        except TimeoutError:
+            self._watch()
+            raise
+        except OSError as error:
+            raise self._lost(os_reason(error)) from None
+        if data:
+            self._heard_at_s = time.monotonic()
+            self._asked_count = 0
+        elif not self._closed:
+            self._lost("closed by the other side")
+        return data
+
+    def send(self, data: bytes) -> int:
+        """Return how many bytes were taken. Raises TimeoutError now and then, and EOFError."""
+        try:
+            return self._stream.send(data)
+        except TimeoutError:
+            if self.ask is not None and self._silent_s() > SILENT_INTERVALS * self._keepalive_s:
+                raise self._lost(self._silence()) from None
+            raise
+        except OSError as error:
+            raise self._lost(os_reason(error)) from None
+
+    def close(self) -> None:
+        """Let go, and wake whoever waits. Never raises."""
+        if self._closed:
+            return
+        self._closed = True
+        if isinstance(self._stream, socket.socket):
+            with contextlib.suppress(OSError):  # closing alone does not wake a receiver
+                self._stream.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError, EOFError):
+            self._stream.close()
+        if self._proxy is not None:
+            self._proxy.end()
+
+    def _watch(self) -> None:
+        """Ask for a sign of life once in an interval of silence; give up after the third."""
+        if self.ask is None:
+            return
+        silent_s = self._silent_s()
+        if silent_s > SILENT_INTERVALS * self._keepalive_s:
+            raise self._lost(self._silence())
+        if silent_s > (self._asked_count + 1) * self._keepalive_s:
+            self._asked_count += 1
+            self.ask()
+
+    def _silent_s(self) -> float:
+        return time.monotonic() - self._heard_at_s
+
+    def _silence(self) -> str:
+        return f"no sign of life for {self._silent_s():.0f} s"
+
+    def _lost(self, reason: str) -> EOFError:
+        # EOFError, because paramiko's reader stumbles over an OSError without a number.
+        if not self._closed and not self.reason:
+            self.reason = (self._proxy.complaint() if self._proxy else "") or reason
+        return EOFError(reason)

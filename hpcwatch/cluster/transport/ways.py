@@ -1,0 +1,141 @@
+"""Which transport reaches a node: one after the other, the one that worked first.
+
+Sites differ in what they allow, hardly ever the nodes of one job: what reached one node is tried
+first on the next.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from hpcwatch import __version__
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.cluster.transport import Bounds, ConnectError, Link, Transport, Trouble, bundle
+from hpcwatch.probe.spec import Spec
+
+GREETING_S = 20.0
+"""How long a node may take to start Python: shells' start-up files wait for file systems."""
+
+_SAME_EVERYWHERE = (Trouble.KEY_CHANGED, Trouble.NO_PYTHON, Trouble.PROBE)
+"""Another way in would meet the same, or would hide what a person has to look at."""
+
+NAMES = ("auto", "ssh", "ssh-program", "srun", "pbs_attach")
+"""What --transport takes."""
+
+
+_OF_JOBS = {"srun": ("slurm",), "pbs_attach": ("pbspro", "torque")}
+"""Transport -> schedulers whose jobs it reaches."""
+
+
+def suitable(configured: str, scheduler: str | None) -> str:
+    """Return the configured transport, or ``auto`` for jobs or hosts that it cannot reach."""
+    return configured if scheduler in _OF_JOBS.get(configured, (scheduler,)) else "auto"
+
+
+class Opened(NamedTuple):
+    """A probe that has begun on a node."""
+
+    link: Link
+    rest: bytes
+    """What it wrote already beyond its greeting."""
+    way: str
+    kind: str
+    """``package`` if it runs under our own interpreter, ``bundle`` if it was sent along."""
+    python_version: str
+
+
+class Ways:
+    """The transports that may reach a job's nodes. Thread-safe."""
+
+    def __init__(
+        self, remote: Sequence[Transport], local: Transport, own_hosts: frozenset[str]
+    ) -> None:
+        """``own_hosts`` are this node's names: it is read without a connection."""
+        self._remote = list(remote)
+        self._local = local
+        self._own_hosts = own_hosts
+        self._argv = bundle.argv(sys.executable, __version__)
+        self._best: Transport | None = None
+
+    def open(self, host: str, spec: Spec) -> Opened:
+        """Start a probe on a node. Raises ConnectError, with the words of each way tried."""
+        if host in self._own_hosts:
+            return self._begin(self._local, host, spec)
+        failures: list[tuple[str, ConnectError]] = []
+        for transport in self._in_order():
+            try:
+                opened = self._begin(transport, host, spec)
+            except ConnectError as error:
+                failures.append((transport.name, error))
+                if error.trouble in _SAME_EVERYWHERE:
+                    break
+            else:
+                self._best = transport
+                return opened
+        raise _together(failures)
+
+    def _in_order(self) -> list[Transport]:
+        best = self._best
+        return sorted(self._remote, key=lambda transport: transport is not best)
+
+    def _begin(self, transport: Transport, host: str, spec: Spec) -> Opened:
+        link = transport.open(host, self._argv)
+        try:
+            greeting = bundle.greet(link, spec, GREETING_S)
+        except BaseException:
+            link.close()
+            raise
+        return Opened(link, greeting.rest, transport.name, greeting.kind, greeting.python_version)
+
+    def close(self) -> None:
+        """Give shared connections back."""
+        for transport in (*self._remote, self._local):
+            transport.close()
+
+
+def _together(failures: list[tuple[str, ConnectError]]) -> ConnectError:
+    """Return one error for all ways: the most telling first, the others named behind it."""
+    # A program that is not there says nothing of the node.
+    telling = [pair for pair in failures if pair[1].trouble is not Trouble.PROGRAM] or failures
+    _, first = telling[-1] if telling[-1][1].trouble in _SAME_EVERYWHERE else telling[0]
+    others = [f"{name}: {error.message}" for name, error in telling if error is not first]
+    message = first.message + (f" ({'; '.join(others)})" if others else "")
+    return ConnectError(first.trouble, message, first.hint)
+
+
+def own_hosts() -> frozenset[str]:
+    """Return this node's names, with and without its domain."""
+    name = os.uname().nodename
+    return frozenset({name, name.partition(".")[0], "localhost"})
+
+
+def ways(
+    scheduler: str | None, job_id: str | None, forced: str = "auto", bounds: Bounds | None = None
+) -> Ways:
+    """Return the ways to a job's nodes, or to hosts without a job. Raises HpcwatchError."""
+    from hpcwatch.cluster.transport import process
+    from hpcwatch.cluster.transport.ssh import SshTransport
+
+    within = bounds or Bounds()
+    by_name: dict[str, Callable[[], Transport]] = {
+        "ssh": lambda: SshTransport(**within._asdict()),
+        "ssh-program": lambda: process.ssh_program(
+            None, within.connect_timeout_s, within.keepalive_s
+        ),
+    }
+    if scheduler in _OF_JOBS["srun"] and job_id is not None:
+        by_name["srun"] = lambda: process.srun(job_id)
+    if scheduler in _OF_JOBS["pbs_attach"] and job_id is not None:
+        by_name["pbs_attach"] = lambda: process.pbs_attach(job_id, within)
+    if forced == "auto":
+        # Where the site's ssh works without pbs_attach, processes are found without it.
+        chosen = [name for name in by_name if name != "pbs_attach"]
+    elif forced in by_name:
+        chosen = [forced]
+    else:
+        hint = f"it is one of auto, {', '.join(by_name)}"
+        raise HpcwatchError(f"no transport {forced} for this job", hint, EXIT_USAGE)
+    return Ways([by_name[name]() for name in chosen], process.local(), own_hosts())

@@ -1,0 +1,247 @@
+"""A program that runs: hand it every signal once, reap and account everything below it.
+
+The program keeps our process group, terminal and streams, so what a terminal or ``kill -- -PGID``
+sends reaches it without us. What is sent to our process alone is forwarded. To tell the two apart
+a witness, a process of the same group with all signals blocked, is asked whether the signal is
+pending on it, too.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+from hpcwatch.launch import prctl
+from hpcwatch.launch.group_signal import Witness
+from hpcwatch.launch.spawn import CannotStartError, EventsFile, occupy_standard_descriptors, spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import resource
+    from collections.abc import Callable, Iterable, Sequence
+
+    from hpcwatch.probe.totals import Reaped
+
+__all__ = ["CannotStartError", "Program"]
+
+_SI_USER, _SI_QUEUE, _SI_TKILL = 0, -1, -6  # sigaction(2): si_code of kill, sigqueue, tgkill
+_JOB_CONTROL = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+_LATE_S = 0.3  # what comes this soon after the end was meant for the program
+
+# Faults are ours alone; the rest of these the kernel sends for what we ourselves do.
+_OWN = {"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS", "SIGABRT"}
+_OWN |= {"SIGPIPE", "SIGXFSZ", "SIGTTIN", "SIGTTOU", "SIGKILL", "SIGSTOP", "SIGPROF", "SIGVTALRM"}
+
+
+def _watched() -> set[int]:
+    own = {int(getattr(signal, name)) for name in _OWN}
+    return {int(number) for number in signal.valid_signals()} - own
+
+
+class Program:
+    """A running program and all that descends from it."""
+
+    def __init__(self, argv: list[str]) -> None:
+        """Start it. Raises CannotStartError, with the signal mask as it was."""
+        self.argv = argv
+        self.exit_status: int | None = None
+        """As wait(2) gives it, once the program has ended."""
+        self._watched = _watched()
+        self._lock = threading.Lock()
+        self._witness: Witness | None = None
+        self._helpers: set[int] = set()
+        self.helpers_cpu_s = 0.0
+        """What processes of the monitor's own used."""
+        prctl.adopt_orphans()
+        # Ignored by whoever started us, it would keep the kernel from telling how children end.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._watched)
+        self.started_s, self.started_uptime_s = time.time(), time.monotonic()
+        self._events_file = EventsFile(self.started_s)
+        try:
+            self.pid = spawn(argv, mask)
+        except CannotStartError:
+            self._events_file.remove()
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            raise
+        self._own_peak_bytes = _own_peak_bytes()  # not before: no child began with more than that
+        self.ended_s, self.ended_uptime_s = self.started_s, self.started_uptime_s
+        occupy_standard_descriptors()
+        self.events_descriptor = self._events_file.open()
+        """Of the file that the program's own events go to; None if there is none."""
+        self._witness = Witness()
+        # The program is on its way: from here on imports cost it nothing.
+        from hpcwatch.probe.totals import Reaped
+
+        self._reaped = Reaped()
+
+    def wait(self, suspend: Callable[[], None], resume: Callable[[], None]) -> Iterable[int]:
+        """Yield each signal that arrives until the program has ended.
+
+        ``suspend`` is called before we stop with the program (job control), ``resume`` when a
+        shell wakes us.
+        """
+        while True:
+            if self._reap():
+                if _has_terminal():
+                    suspend()
+                    os.kill(os.getpid(), signal.SIGSTOP)
+                    resume()
+                continue
+            if self.exit_status is not None:
+                return
+            info = signal.sigwaitinfo(self._watched)
+            if info.si_signo != signal.SIGCHLD:
+                self._pass_on(info)
+                yield info.si_signo
+
+    def _reap(self) -> bool:
+        """Wait for all that ended. Return True if job control has stopped the program.
+
+        Not if it was SIGSTOP: who sends that to the program alone wakes the program alone, and
+        would leave us stopped.
+        """
+        stopped = False
+        while True:
+            with self._lock:
+                try:
+                    pid, status, usage = os.wait4(-1, os.WNOHANG | os.WUNTRACED)
+                except ChildProcessError:
+                    return stopped
+                if pid == 0:
+                    return stopped
+                if os.WIFSTOPPED(status):
+                    is_jobs = os.WSTOPSIG(status) in _JOB_CONTROL
+                    stopped = stopped or (pid == self.pid and is_jobs)
+                    continue
+                if self._witness is not None and pid == self._witness.pid:
+                    self._witness.pid = -1  # somebody killed it
+                    continue
+                if pid in self._helpers:
+                    self._helpers.discard(pid)
+                    self.helpers_cpu_s += usage.ru_utime + usage.ru_stime
+                    continue
+                self._account(usage)
+                if pid == self.pid:
+                    self.ended_s, self.ended_uptime_s = time.time(), time.monotonic()
+                    self.exit_status = status
+                    return False
+
+    def _account(self, usage: resource.struct_rusage) -> None:
+        before = self._reaped
+        # Until it executes the program, a child shares our memory and inherits our high-water
+        # mark; a mark no higher than that says nothing of the program.
+        peak = usage.ru_maxrss * 1024
+        self._reaped = before._replace(
+            user_s=before.user_s + usage.ru_utime,
+            system_s=before.system_s + usage.ru_stime,
+            read_bytes=before.read_bytes + usage.ru_inblock * 512,
+            written_bytes=before.written_bytes + usage.ru_oublock * 512,
+            minor_fault_count=before.minor_fault_count + usage.ru_minflt,
+            major_fault_count=before.major_fault_count + usage.ru_majflt,
+            peak_bytes=max(before.peak_bytes or 0, peak)
+            if peak > self._own_peak_bytes
+            else before.peak_bytes,
+        )
+
+    def reaped(self) -> Reaped:
+        """Return what everything waited for so far has used."""
+        with self._lock:
+            return self._reaped
+
+    def own_children(self) -> tuple[int, ...]:
+        """Return the children that are ours and not the program's."""
+        witness = () if self._witness is None else (self._witness.pid,)
+        return (*witness, *self._helpers)
+
+    def start_helper(self, argv: Sequence[str]) -> tuple[int, int]:
+        """Start a process of the monitor's own; return its input's and its output's descriptor.
+
+        It is not the program's: neither what it uses nor how it ends. In a process group of its
+        own, it does not hear the terminal's signals. Raises OSError.
+        """
+        null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        source, to_helper = os.pipe()
+        from_helper, target = os.pipe()
+        actions = [
+            (os.POSIX_SPAWN_DUP2, source, 0),
+            (os.POSIX_SPAWN_DUP2, target, 1),
+            (os.POSIX_SPAWN_DUP2, null, 2),
+        ]
+        try:
+            with self._lock:  # it must be known as ours before anybody waits for it
+                self._helpers.add(
+                    os.posix_spawn(
+                        argv[0],
+                        list(argv),
+                        os.environ,
+                        file_actions=actions,
+                        setpgroup=0,
+                        setsigmask=(),
+                    )
+                )
+        except OSError:
+            os.close(to_helper)
+            os.close(from_helper)
+            raise
+        finally:
+            for descriptor in (null, source, target):
+                os.close(descriptor)
+        return to_helper, from_helper
+
+    def _pass_on(self, info: signal.struct_siginfo) -> None:
+        """Send a signal to the program, unless it reached the program by itself."""
+        if self._witness is not None and self._witness.saw(info.si_signo, wait=_from_process(info)):
+            return
+        if not _from_process(info):
+            return  # the kernel's own (a terminal's): it goes to the whole foreground group
+        try:
+            os.kill(self.pid, info.si_signo)
+        except ProcessLookupError:
+            pass  # it has just ended
+        except PermissionError:
+            pass  # it has changed its user; without us the sender could not have reached it
+
+    def end(self, leave: Callable[[], None]) -> None:
+        """Stop passing signals on. The program has ended.
+
+        A signal from now on means us: ``leave`` is called on a thread of its own, so that a
+        report that cannot be written (a hung file system) can be given up.
+        """
+        if self._witness is not None:
+            self._witness.close()
+        self._events_file.remove()
+        wanted = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
+        quiet_s = time.monotonic() + _LATE_S
+
+        def listen() -> None:
+            while True:
+                signal.sigwaitinfo(wanted)
+                if time.monotonic() > quiet_s:
+                    leave()
+
+        threading.Thread(target=listen, name="hpcwatch-signals", daemon=True).start()
+
+
+def _from_process(info: signal.struct_siginfo) -> bool:
+    """True if a process sent the signal, not the kernel."""
+    return info.si_code in (_SI_USER, _SI_QUEUE, _SI_TKILL)
+
+
+def _own_peak_bytes() -> int:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _has_terminal() -> bool:
+    """True if a shell may be waiting for us to stop: some stream of ours is a terminal."""
+    for descriptor in (0, 1, 2):
+        try:
+            if os.isatty(descriptor):
+                return True
+        except OSError:
+            continue
+    return False

@@ -1,0 +1,233 @@
+"""The recordings that `hpcwatch run` makes inside of a job, found and followed from outside.
+
+They grow in a folder that the job's nodes and this host share, often on a network file system: a
+look opens few files and reads what is new of them. What a recording says is foreign, whoever made
+it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+from hpcwatch.analysis.phases import MONITORS
+from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.events import LINE_MOST_BYTES
+from hpcwatch.monitor.recent_events import Told
+from hpcwatch.recording.removal import is_being_made
+from hpcwatch.recording.store import EVENTS_FILE, Event, Run, RunDirectory, event_from, root
+
+_KINDS = ("run", "sweep-task")
+_READ_A_LOOK = 300  # run.json of so many recordings: a second on a slow network file system
+_TRIES = 12  # a folder may be there, and not yet its run.json; the last ones of 12 looks
+_DAY_S = 86400.0
+_EARLY_S = 60.0  # by so much the clocks of nodes differ
+_LOOK_BYTES = 4 << 20  # about 30,000 events: what a run of days has
+_MOST_BYTES = 16 << 20  # of a longer file the end is read
+_LINE_BYTES = 8 * LINE_MOST_BYTES  # a letter that takes 2 bytes is \uXXXX in a recording
+_EVENTS_MOST = 30_000
+
+
+class Inner(NamedTuple):
+    """A recording made inside of the job."""
+
+    directory: RunDirectory
+    run: Run
+    is_going: bool
+    """False once its monitor has ended, in whichever way."""
+
+
+class InnerRuns:
+    """Finds the recordings of a job among all of ours, each of which is looked at once."""
+
+    def __init__(self, names: Collection[str], since_s: float | None) -> None:
+        """``names`` are what the job is called on its nodes, ``since_s`` is when it began."""
+        self._names = frozenset(names)
+        self._since_s = since_s
+        self._tries: dict[str, int] = {}
+        """Path -> how often its run.json was to be read and was not there."""
+        self._others: set[str] = set()
+        """Paths of recordings that are not the job's."""
+        self._ours: dict[str, Run] = {}
+
+    def look(self) -> list[Inner]:
+        """Return the job's recordings by their start, the latest last."""
+        left = _READ_A_LOOK
+        for folder, names in self._folders():
+            for name in sorted(names, key=_natural, reverse=True):
+                path = os.path.join(folder, name)
+                if path in self._ours or path in self._others:
+                    continue
+                left -= 1
+                if left < 0:
+                    break
+                self._read_new(path)
+        found = [self._now(path) for path in self._ours]
+        return sorted(found, key=lambda one: one.run.started_at_s)
+
+    def _now(self, path: str) -> Inner:
+        """Return a recording of ours as it is now; one that is gone is as it was."""
+        directory = RunDirectory(path)
+        if self._ours[path].ended_at_s is None:
+            with contextlib.suppress(HpcwatchError):
+                self._ours[path] = directory.read_run()
+        run = self._ours[path]
+        return Inner(directory, run, is_being_made(directory, run))
+
+    def _folders(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield each folder of recordings with the names in it that may be the job's."""
+        runs = root()
+        earliest = ""
+        if self._since_s is not None:  # a name begins with the local time, somewhere, of its start
+            earliest = time.strftime("%Y%m%d-%H%M%S", time.localtime(self._since_s - _DAY_S))
+        yield runs, [name for name in _names_in(runs) if name >= earliest]
+        sweeps = os.path.join(os.path.dirname(runs), "sweeps")
+        for name in _names_in(sweeps):
+            tasks = os.path.join(sweeps, name, "runs")
+            with contextlib.suppress(OSError):
+                if os.stat(tasks).st_mtime >= (self._since_s or 0.0) - _DAY_S:
+                    yield tasks, _names_in(tasks)
+
+    def _read_new(self, path: str) -> None:
+        try:
+            run = RunDirectory(path).read_run()
+        except HpcwatchError:
+            self._tries[path] = self._tries.get(path, 0) + 1
+            if self._tries[path] >= _TRIES:
+                self._others.add(path)
+            return
+        self._tries.pop(path, None)
+        if self._is_ours(run):
+            self._ours[path] = run
+        else:
+            self._others.add(path)
+
+    def _is_ours(self, run: Run) -> bool:
+        """True of a run in the job; a job of the same number on another cluster began earlier."""
+        job = run.job
+        is_late = self._since_s is None or run.started_at_s >= self._since_s - _EARLY_S
+        is_called = job is not None and any(job.is_called(name) for name in self._names)
+        return run.kind in _KINDS and is_late and is_called
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _natural(name: str) -> tuple[int, ...] | tuple[()]:
+    """Return the numbers in a name: of runs their start, of a sweep's tasks which they are."""
+    return tuple(int(digits[:18]) for digits in re.findall(r"\d+", name, re.ASCII))
+
+
+class EventLog:
+    """A recording's events.jsonl, read as it grows."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file: tuple[int, int] | None = None
+        self._offset = 0
+        self._rest = b""
+
+    def read(self) -> tuple[list[Event], bool]:
+        """Return what came since the last time, and whether it is another file's than before.
+
+        The file is opened anew each time: then a network file system tells how long it is now.
+        Raises OSError.
+        """
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            status = os.fstat(descriptor)
+            file = status.st_dev, status.st_ino
+            is_new = self._file is not None and file != self._file
+            is_new = is_new or status.st_size < self._offset
+            if is_new or self._file is None:
+                self._file, self._offset, self._rest = file, 0, b""
+            if status.st_size - self._offset > _MOST_BYTES:
+                self._offset, self._rest = status.st_size - _MOST_BYTES, b""
+            data = os.pread(descriptor, _LOOK_BYTES, self._offset)
+        finally:
+            os.close(descriptor)
+        self._offset += len(data)
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = rest[: _LINE_BYTES + 1]  # so much shows that it is too long
+        read = (event_from(line) for line in lines if len(line) <= _LINE_BYTES)
+        return [event for event in read if event is not None], is_new
+
+
+class Followed:
+    """What the program of one recording told so far."""
+
+    def __init__(self, inner: Inner) -> None:
+        self.inner = inner
+        self._log = EventLog(inner.directory.file(EVENTS_FILE))
+        self.told = Told()
+        self.events: list[Event] = []
+        """What a report shows: bounded, the first ones."""
+
+    def read(self) -> None:
+        """Take what is new. What cannot be read, or is gone, changes nothing."""
+        try:
+            events, is_new = self._log.read()
+        except OSError:
+            return
+        if is_new:
+            self.told, self.events = Told(), []
+        for event in events:
+            if event.name not in MONITORS:  # what its monitor noted is not the program's
+                self.told.add(event)
+                if len(self.events) < _EVENTS_MOST:
+                    self.events.append(event)
+
+
+class Following:
+    """Of a job's recordings the newest that goes on; where none does, the newest that told."""
+
+    def __init__(self, runs: InnerRuns) -> None:
+        self._runs = runs
+        self._found: Sequence[Inner] = ()
+        self._silent: set[str] = set()
+        """Paths of those that are over and told nothing."""
+        self.followed: Followed | None = None
+
+    @property
+    def going_count(self) -> int:
+        """How many recordings of the job are being made."""
+        return sum(one.is_going for one in self._found)
+
+    def find(self) -> None:
+        """Look which recordings there are, and choose the one to follow."""
+        self._found = self._runs.look()
+        self.followed = self._choose()
+
+    def read(self) -> None:
+        """Take what the program told meanwhile."""
+        if self.followed is not None:
+            self.followed.read()
+
+    def _choose(self) -> Followed | None:
+        for one in reversed(self._found):
+            if one.is_going:
+                return self._following(one)
+        for one in reversed(self._found):
+            if one.directory.path not in self._silent:
+                followed = self._following(one)
+                if followed.events:
+                    return followed
+                self._silent.add(one.directory.path)
+        return None
+
+    def _following(self, inner: Inner) -> Followed:
+        """Return what is known of a recording, read up to now."""
+        followed = self.followed
+        if followed is None or followed.inner.directory.path != inner.directory.path:
+            followed = Followed(inner)
+        followed.inner = inner
+        followed.read()
+        return followed

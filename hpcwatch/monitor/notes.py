@@ -1,0 +1,38 @@
+"""What goes wrong with the monitor of a program: a line on standard error, and the run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hpcwatch.base.clean import clean
+from hpcwatch.base.errors import HpcwatchError, os_reason
+from hpcwatch.base.output import write_error
+
+
+class Complaints:
+    """Says each of them once. Any thread."""
+
+    def __init__(self, note: Callable[[str], bool]) -> None:
+        """``note`` shows a line in the live view; it returns False if there is no view."""
+        self._note = note
+        self._said: set[str] = set()
+
+    def say(self, message: str) -> None:
+        """Say a line in the live view or on standard error, once."""
+        if message in self._said:
+            return
+        self._said.add(message)
+        line = f"hpcwatch: {clean(message)}\n"
+        if not self._note(line):
+            write_error(line)
+
+    def guarded(self, what: str, step: Callable[[], None]) -> None:
+        """Take a step; its failure is one line, and the program's run goes on."""
+        try:
+            step()
+        except HpcwatchError as error:
+            self.say(f"{what}: {error}")
+        except OSError as error:
+            self.say(f"{what}: {os_reason(error)}")
+        except Exception as error:  # a mistake of ours must not end somebody's run of three days
+            self.say(f"{what}: {type(error).__name__}: {error}")

@@ -1,0 +1,103 @@
+"""The other nodes of the job that `hpcwatch run` is in, read by a process of their own.
+
+Connections take memory, threads and libraries, which the monitor beside the program does without;
+and programs such as ssh must not be children that it takes for the program's. The process reads a
+job from its standard input, writes samples to its standard output, and ends when its input does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Mapping
+
+from hpcwatch import config
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.cluster.transport.ways import own_hosts, suitable, ways
+from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.remote import JobSession, spec_of
+from hpcwatch.probe.schema import Sample, to_line
+from hpcwatch.recording.store import Event
+
+ARGV = (sys.executable, "-m", "hpcwatch.monitor.other_nodes_process")
+
+_RANKS = ("SLURM_STEP_ID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "MPI_LOCALRANKID")
+"""Set where a launcher starts many tasks: each would watch all the nodes of all the others."""
+
+
+def wanted(job: Job | None, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the job's other nodes, none if we are one of many tasks on them."""
+    if job is None or any(name in environment for name in _RANKS):
+        return ()
+    ours = own_hosts()
+    return tuple(
+        node for node in job.nodes if node not in ours and node.partition(".")[0] not in ours
+    )
+
+
+def request(job: Job, interval_s: float) -> bytes:
+    """Return what the process has to read first."""
+    return json.dumps({"job": job.to_plain(), "interval_s": interval_s}).encode() + b"\n"
+
+
+def event_of(line: bytes) -> Event | None:
+    """Return the event that a line tells of; None if it is a sample's."""
+    if not line.startswith(b'{"event"'):
+        return None
+    plain = json.loads(line)
+    return Event(plain["at_s"], plain["event"], plain["fields"])
+
+
+class _Output:
+    """Standard output, a whole line at a time. Without a reader there is nothing to do."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def sample(self, sample: Sample) -> None:
+        self._write(to_line(sample))
+
+    def status(self, status: NodeStatus) -> None:
+        import time
+
+        if status.state is NodeState.CONNECTING:
+            return
+        is_lost = status.state is NodeState.LOST
+        plain = {
+            "event": "node lost" if is_lost else "node found",
+            "at_s": time.time(),
+            "fields": {"host": status.host, "reason": status.reason if is_lost else status.way},
+        }
+        self._write(json.dumps(plain))
+
+    def _write(self, line: str) -> None:
+        data = line.encode() + b"\n"
+        try:
+            with self._lock:
+                while data:
+                    data = data[os.write(1, data) :]
+        except OSError:
+            os._exit(0)
+
+
+def main() -> None:
+    """Read nodes until standard input ends."""
+    plain = json.loads(sys.stdin.buffer.readline())
+    job = Job.from_plain(plain["job"])
+    output = _Output()
+    spec = spec_of([job], plain["interval_s"])
+    settings = config.load_or_default()
+    transport = suitable(settings.transport, job.scheduler)
+    opener = ways(job.scheduler, job.raw_id or job.id, transport, settings.ssh)
+    session = JobSession(wanted(job, {}), spec, opener, output.sample, output.status)
+    session.start()
+    while sys.stdin.buffer.read(4096):
+        pass
+    session.stop(patience_s=1.0)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

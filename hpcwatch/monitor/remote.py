@@ -1,0 +1,243 @@
+"""Reads many nodes at once: one long-lived probe each, started, watched and started again.
+
+No node waits for another: each has a thread of its own, which sleeps until its probe writes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.cluster.transport import ConnectError, Link, Trouble
+from hpcwatch.cluster.transport.bundle import LineReader
+from hpcwatch.cluster.transport.ways import Opened
+from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.probe.schema import Sample, from_line
+from hpcwatch.probe.spec import SILENCE_S, Spec
+
+ALIVE_S = SILENCE_S / 4
+"""How often a probe is told that somebody still watches."""
+SILENT_S = 60.0
+"""A probe that says nothing for so long is given up, whatever the connection says."""
+_FIRST_RETRY_S = 2.0
+_LAST_RETRY_S = 60.0
+_LATE = 3.0
+"""A sample that is so many intervals old is stale."""
+
+
+class Opener(Protocol):
+    """Starts probes on nodes."""
+
+    def open(self, host: str, spec: Spec) -> Opened:
+        """Start a probe. Raises ConnectError."""
+
+    def close(self) -> None:
+        """Give shared connections back."""
+
+
+Arrived = Callable[[Sample], None]
+Changed = Callable[[NodeStatus], None]
+
+
+def spec_of(jobs: Sequence[Job], interval_s: float, user: str | None = None) -> Spec:
+    """Return what a probe looks for: a job's parts, or without any all of a node's processes.
+
+    ``user`` is whose processes to look for where the owner's are not the ones.
+    """
+    if not jobs:
+        return Spec(interval_s=interval_s, is_everyone=True)
+    job = jobs[0]
+    # Of a job whose start nobody tells, files that lie there already may be anything's.
+    started_at_s = time.time() if job.started_at_s is None else job.started_at_s
+    return Spec(
+        interval_s=interval_s,
+        scheduler=job.scheduler,
+        job_ids=list(dict.fromkeys(name for part in jobs for name in names_on_nodes(part))),
+        user=user or job.owner,
+        started_at_s=started_at_s,
+    )
+
+
+def names_on_nodes(job: Job) -> tuple[str, ...]:
+    """Return what the job is called on its nodes.
+
+    Slurm's task of an array has a number of its own there: the array's is another task's.
+    """
+    if job.scheduler == "slurm":
+        return (job.raw_id or job.id,)
+    return (job.id, job.id.partition(".")[0])
+
+
+class JobSession:
+    """The nodes of a job, read until ``stop``."""
+
+    def __init__(
+        self,
+        hosts: Iterable[str],
+        spec: Spec,
+        opener: Opener,
+        arrived: Arrived,
+        changed: Changed,
+    ) -> None:
+        """``arrived`` gets each sample, ``changed`` each change of a node's state.
+
+        Both are called on the nodes' threads, several at a time.
+        """
+        self._opener = opener
+        self._nodes = [_Node(host, spec, opener, arrived, changed) for host in hosts]
+
+    def start(self) -> None:
+        """Begin to connect to all nodes."""
+        for node in self._nodes:
+            node.start()
+
+    def stop(self, patience_s: float = 3.0) -> None:
+        """End all probes. Connections that hang are left behind."""
+        for node in self._nodes:
+            node.stop()
+        deadline_s = time.monotonic() + patience_s
+        for node in self._nodes:
+            node.join(max(deadline_s - time.monotonic(), 0.0))
+        self._opener.close()
+
+    def retry(self) -> None:
+        """Try lost nodes again now."""
+        for node in self._nodes:
+            node.retry()
+
+    def statuses(self) -> tuple[NodeStatus, ...]:
+        """Return how each node answers now, in the order given."""
+        now_s = time.monotonic()
+        return tuple(node.status(now_s) for node in self._nodes)
+
+
+class _Node:
+    """One node's thread: connect, read, and after a while again."""
+
+    def __init__(
+        self, host: str, spec: Spec, opener: Opener, arrived: Arrived, changed: Changed
+    ) -> None:
+        self._host = host
+        self._spec = spec
+        self._opener = opener
+        self._arrived = arrived
+        self._changed = changed
+        self._status = NodeStatus(host, NodeState.CONNECTING, time.monotonic())
+        self._wake = threading.Event()
+        self._is_stopping = False
+        self._link: Link | None = None
+        self._failures = 0
+        self._thread = threading.Thread(target=self._run, name=f"hpcwatch-{host}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._is_stopping = True
+        self._wake.set()
+        link = self._link
+        if link is not None:
+            link.close()
+
+    def join(self, patience_s: float) -> None:
+        self._thread.join(patience_s)
+
+    def retry(self) -> None:
+        self._failures = 0
+        self._wake.set()
+
+    def status(self, now_s: float) -> NodeStatus:
+        """Return the state; a live node whose sample is late is stale."""
+        status = self._status
+        if status.state is not NodeState.LIVE or status.last_at_s is None:
+            return status
+        age_s = now_s - status.last_at_s
+        if age_s <= max(_LATE * self._spec.interval_s, self._spec.interval_s + 2.0):
+            return status
+        return status._replace(
+            state=NodeState.STALE, since_s=status.last_at_s, reason="its readings are late"
+        )
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            try:
+                self._watch_once()
+                trouble, reason = Trouble.BROKEN, "the probe ended"
+            except ConnectError as error:
+                trouble, reason = error.trouble, str(error)
+            except HpcwatchError as error:
+                trouble, reason = Trouble.PROBE, str(error)
+            except Exception as error:  # a mistake of ours costs one node's reading, no more
+                trouble, reason = Trouble.PROBE, f"{type(error).__name__}: {error}"
+            if not self._is_stopping:
+                self._pause(trouble, reason)
+
+    def _pause(self, trouble: Trouble, reason: str) -> None:
+        """Be lost for a while; twice as long after each failure."""
+        wait_s = min(_FIRST_RETRY_S * 2**self._failures, _LAST_RETRY_S)
+        self._failures = min(self._failures + 1, 16)
+        due_s = None if trouble.needs_user else time.monotonic() + wait_s
+        self._tell(NodeState.LOST, reason, due_s)
+        self._wake.wait(None if due_s is None else wait_s)
+        self._wake.clear()
+
+    def _tell(self, state: NodeState, reason: str = "", retry_at_s: float | None = None) -> None:
+        before = self._status
+        since_s = before.since_s if before.state is state else time.monotonic()
+        self._status = before._replace(
+            state=state, since_s=since_s, reason=reason, retry_at_s=retry_at_s
+        )
+        self._changed(self._status)
+
+    def _watch_once(self) -> None:
+        """Connect and read until the connection ends. Raises ConnectError."""
+        self._tell(NodeState.CONNECTING)
+        opened = self._opener.open(self._host, self._spec)
+        self._link = opened.link
+        try:
+            if not self._is_stopping:
+                self._read(opened)
+        finally:
+            self._link = None
+            opened.link.close()
+
+    def _read(self, opened: Opened) -> None:
+        link, reader = opened.link, LineReader()
+        data = opened.rest
+        told_s = heard_s = time.monotonic()
+        while not self._is_stopping:
+            for line in reader.feed(data):
+                self._take(line, opened.way)
+            now_s = time.monotonic()
+            if data:
+                heard_s = now_s
+            elif now_s - heard_s > max(SILENT_S, _LATE * self._spec.interval_s):
+                reason = f"nothing heard for {now_s - heard_s:.0f} s"
+                raise ConnectError(Trouble.BROKEN, reason)
+            if now_s - told_s >= ALIVE_S:
+                link.send(b"\n")
+                told_s = now_s
+            try:
+                data = link.receive(ALIVE_S)
+            except TimeoutError:
+                data = b""
+                continue
+            if not data:
+                raise ConnectError(Trouble.BROKEN, link.complaint() or "the probe ended")
+
+    def _take(self, line: bytes, way: str) -> None:
+        """Hand a sample on; a line that is none is left out."""
+        try:
+            sample = from_line(line.decode("utf-8", "replace"))
+        except ValueError:
+            return
+        self._status = self._status._replace(way=way, last_at_s=time.monotonic())
+        if self._status.state is not NodeState.LIVE:
+            self._failures = 0
+            self._tell(NodeState.LIVE)
+        # The scheduler's name of the node, not its own, is what the job's nodes are known by.
+        self._arrived(sample._replace(host=self._host))

@@ -1,0 +1,243 @@
+"""Pictures of a recording at any of its moments: what `hpcwatch replay` shows."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hpcwatch.analysis.findings import Finding, Scope, settled
+from hpcwatch.analysis.findings.live import EVERY_S, LiveFindings
+from hpcwatch.analysis.report import cores_allowed
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.cluster.schedulers.job import JobState
+from hpcwatch.config import Settings
+from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.picture import Picture
+from hpcwatch.monitor.recent_events import RecentEvents
+from hpcwatch.recording.playback import Clock, Recording
+from hpcwatch.recording.store import Event, Run
+
+_SAMPLES = 200_000
+_FEWEST_SAMPLES, _MOST_SAMPLES = 600, 3600  # the longest window of a live finding is an hour
+_LEAP = 30_000
+"""So many samples are read after a leap: two seconds' work. Of many nodes that is minutes each."""
+_LOOKING_S = 0.03
+"""So long rules are asked for a picture; the other hosts' are asked for the next one."""
+_LATE = 3.0
+_WHOLE_JOB = ""
+"""The host that a finding on several nodes together names."""
+STEP_S, LONG_STEP_S = 10.0, 60.0
+_PARTS = 10
+
+
+class _Mark(NamedTuple):
+    """A node that was lost or found."""
+
+    at_s: float
+    is_lost: bool
+    why: str
+    """The reason, or the way it is read."""
+
+
+class Replayer:
+    """A recording on a clock, with the keys that move it."""
+
+    hints: Sequence[str] = ("Space pause", "←→ 10 s", "[ ] 1 min", "+ - speed")
+    help: Sequence[tuple[str, str]] = (
+        ("Space  p", "stand still, or play on; at the end begin anew"),
+        ("← →", "10 s back, 10 s on"),
+        ("Shift-← Shift-→  [ ]", "a minute back, a minute on"),
+        ("{ }", "a tenth of the recording back, or on"),
+        ("+ -", "faster, slower"),
+    )
+
+    def __init__(
+        self,
+        run: Run,
+        recording: Recording,
+        events: list[Event],
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._run = run
+        self._recording = recording
+        self._settings = settings
+        self._clock = clock
+        self._marks = _marks(events)
+        self._events = sorted(events, key=lambda event: event.at_s)
+        hosts_count = max(len(run.hosts), 1)
+        self._most = min(max(_SAMPLES // hosts_count, _FEWEST_SAMPLES), _MOST_SAMPLES)
+        self._history_count = self._most * hosts_count
+        self._job = run.job
+        self._running = run.job and run.job._replace(
+            state=JobState.RUNNING, raw_state="", ended_at_s=None, exit=None, usage=None
+        )
+        self._statuses: dict[str, NodeStatus] = {}
+        self._begin(0)
+
+    def _begin(self, first: int) -> None:
+        """Forget what was shown, and go on from one of the samples."""
+        self._next = first
+        self._recent, self._next_event = RecentEvents(), 0
+        self._timeline = Timeline(self._run.interval_s, self._running, self._most)
+        self._live: dict[str, LiveFindings] = {}
+        self._found: dict[str, list[Finding]] = {}
+        self._looked_s: dict[str, float] = {}
+
+    def picture(self, is_patient: bool = False) -> Picture:
+        """Return everything a view may show of this moment.
+
+        With ``is_patient`` all hosts' rules are asked, however long that takes.
+        """
+        now_s = self._recording.start_s + self._clock.at_s
+        self._go_to(now_s, self._history_count if is_patient else _LEAP)
+        self._look(now_s, is_patient)
+        job = self._job if self._clock.is_at_end else self._running
+        return Picture(
+            title=self._run.name,
+            job=job,
+            parts=(job,) if job is not None else (),
+            sources=(),
+            statuses=self._all_statuses(now_s),
+            timeline=self._timeline,
+            findings=settled(one for found in self._found.values() for one in found),
+            at_s=now_s,
+            monotonic_s=now_s,
+            interval_s=self._run.interval_s,
+            replayed=self._clock.words,
+        )
+
+    def _go_to(self, now_s: float, most: int) -> None:
+        """Take the samples up to a time; after a leap only those that anything looks back on."""
+        last = self._recording.count_until(now_s)
+        first = max(last - min(self._history_count, most), 0)
+        if last < self._next or first > self._next:
+            self._begin(first)
+        self._timeline.add_all(self._recording.samples(self._next, last))
+        self._next = last
+        while self._next_event < len(self._events) and self._events[self._next_event].at_s <= now_s:
+            self._recent.add(self._events[self._next_event])
+            self._next_event += 1
+
+    def _look(self, now_s: float, is_patient: bool) -> None:
+        """Ask the rules about each host and the job, those first that were not asked for longest.
+
+        As the live view of a job does: rules about all nodes together are asked where it has
+        several.
+        """
+        end_s = time.monotonic() + _LOOKING_S
+        names = [*self._timeline.hosts, *([_WHOLE_JOB] if self._is_spread else [])]
+        for name in sorted(names, key=lambda one: self._looked_s.get(one, 0.0)):
+            if now_s - self._looked_s.get(name, 0.0) < EVERY_S:
+                break
+            self._looked_s[name] = now_s
+            self._ask(name, now_s)
+            if time.monotonic() > end_s and not is_patient:
+                break
+
+    @property
+    def _is_spread(self) -> bool:
+        return self._job is not None and len(self._job.nodes) > 1 and bool(self._timeline.hosts)
+
+    def _ask(self, name: str, now_s: float) -> None:
+        """Ask the rules about a host, or about all of them together."""
+        if self._is_lost(name, now_s):
+            self._found.pop(name, None)  # nothing is known of it then
+            return
+        if name not in self._live:
+            thresholds = self._settings.thresholds_for(self._job.queue if self._job else None)
+            is_of_job = True if name == _WHOLE_JOB else None
+            self._live[name] = LiveFindings(thresholds, is_of_job)
+        self._found[name] = self._live[name].update(self._scope(name, now_s))
+
+    def _scope(self, name: str, now_s: float) -> Scope:
+        """Return what the rules may see at a moment, as the live view showed it to them."""
+        run, hosts = self._run, self._timeline.hosts
+        host = hosts.get(name)
+        seen = [host] if host is not None else list(hosts.values())
+        began_s = self._job.started_at_s if self._job is not None and run.kind == "job" else None
+        return Scope(
+            timeline=self._timeline if host is None else self._timeline.only(name),
+            is_live=True,
+            started_at_s=min(began_s or run.started_at_s, run.started_at_s),
+            start_s=run.started_at_s,
+            end_s=min(max(one.at_s[-1] for one in seen), now_s),
+            cores_allowed=None if host is None else cores_allowed(self._running, host),
+            environment=run.environment,
+            events=self._recent.all(),
+        )
+
+    def _all_statuses(self, now_s: float) -> tuple[NodeStatus, ...]:
+        names = dict.fromkeys([*self._run.hosts, *self._timeline.hosts])
+        for name in names:
+            status, before = self._status(name, now_s), self._statuses.get(name)
+            if status != before:  # the same one tells the view that nothing is new
+                self._statuses[name] = status
+        return tuple(self._statuses[name] for name in names)
+
+    def _status(self, name: str, now_s: float) -> NodeStatus:
+        """Return how a node answered then, as far as the recording tells."""
+        host, mark = self._timeline.hosts.get(name), self._mark(name, now_s)
+        last_s = host.at_s[-1] if host is not None else None
+        if mark is not None and mark.is_lost:
+            return NodeStatus(name, NodeState.LOST, mark.at_s, mark.why, last_at_s=last_s)
+        way = mark.why if mark is not None else ""
+        if host is None or last_s is None:
+            return NodeStatus(name, NodeState.CONNECTING, self._recording.start_s, "", way)
+        late_s = max(_LATE * self._run.interval_s, self._run.interval_s + 2.0)
+        if now_s - last_s <= max(late_s, _LATE * host.span_s[-1]):
+            return NodeStatus(name, NodeState.LIVE, host.at_s[0], "", way, last_s)
+        return NodeStatus(name, NodeState.STALE, last_s, "its readings are late", way, last_s)
+
+    def _is_lost(self, name: str, now_s: float) -> bool:
+        mark = self._mark(name, now_s)
+        return mark is not None and mark.is_lost
+
+    def _mark(self, name: str, now_s: float) -> _Mark | None:
+        marks = self._marks.get(name, [])
+        place = bisect_right(marks, now_s, key=lambda mark: mark.at_s)
+        return marks[place - 1] if place else None
+
+    def press(self, key: str) -> bool:
+        """Move the clock. See ``Controls.press``."""
+        clock = self._clock
+        tenth_s = self._recording.length_s / _PARTS
+        steps_s = {
+            "left": -STEP_S,
+            "right": STEP_S,
+            "shift-left": -LONG_STEP_S,
+            "shift-right": LONG_STEP_S,
+            "[": -LONG_STEP_S,
+            "]": LONG_STEP_S,
+            "{": -tenth_s,
+            "}": tenth_s,
+        }
+        if key in steps_s:
+            clock.seek(clock.at_s + steps_s[key])
+        elif key in (" ", "p"):
+            clock.pause()
+        elif key in ("+", "=", "-"):
+            clock.change_speed(-1 if key == "-" else 1)
+        else:
+            return False
+        return True
+
+    def refresh(self) -> None:
+        """Do nothing: a recording does not change."""
+
+    def open_job(self, job_id: str) -> None:
+        """Do nothing: a recording is of one job."""
+
+
+def _marks(events: list[Event]) -> dict[str, list[_Mark]]:
+    """Return a node's marks in the order of their times."""
+    made: dict[str, list[_Mark]] = {}
+    for event in sorted(events, key=lambda one: one.at_s):
+        if event.name in ("node lost", "node found"):
+            is_lost = event.name == "node lost"
+            why = str(event.fields.get("reason" if is_lost else "way", ""))
+            mark = _Mark(event.at_s, is_lost, why)
+            made.setdefault(str(event.fields.get("host", "")), []).append(mark)
+    return made

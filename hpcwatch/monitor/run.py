@@ -1,0 +1,220 @@
+"""What watches a program for `hpcwatch run`: session, recording, live view, and the report.
+
+Nothing here may reach the program: each step is guarded, its failure is one line, and the program
+runs on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from hpcwatch import config
+from hpcwatch.analysis import report
+from hpcwatch.analysis.findings import Severity
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.base.signals import numbered_signal_name
+from hpcwatch.cluster.current_job import own_job
+from hpcwatch.launch.program import Program
+from hpcwatch.monitor import run_record
+from hpcwatch.monitor.local import LocalSession
+from hpcwatch.monitor.notes import Complaints
+from hpcwatch.monitor.program_events import ProgramEvents
+from hpcwatch.monitor.run_recording import Recording
+from hpcwatch.probe.probe import Probe, Target
+from hpcwatch.probe.schema import Sample
+from hpcwatch.recording import store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from hpcwatch.cluster.schedulers.job import Job
+    from hpcwatch.monitor.other_nodes import Neighbours
+    from hpcwatch.monitor.run_options import RunOptions
+
+LIVE_SAMPLES = 3600  # what the longest window of a live finding needs, at one a second
+
+
+class LiveView(Protocol):
+    """What shows a running program."""
+
+    step: str | None
+    events: tuple[store.Event, ...]
+
+    def update(self, sample: Sample) -> None:
+        """Take a sample and show it."""
+
+    def note(self, message: str) -> bool:
+        """Show a line of the monitor's own; False if that cannot be shown."""
+
+    def resized(self) -> None:
+        """Fit the terminal's new size."""
+
+    def suspend(self) -> None:
+        """Clear the view before we are stopped."""
+
+    def resume(self) -> None:
+        """Show the view again."""
+
+    def close(self) -> None:
+        """Clear the view for good."""
+
+
+if TYPE_CHECKING:
+    OpenDisplay = Callable[
+        [Timeline, Program, config.Settings, AbstractContextManager[object]], LiveView | None
+    ]
+    """Opens a live view. Its last argument is held while the timeline is added to."""
+
+
+class Observer:
+    """Watches one program from its start to the report."""
+
+    def __init__(
+        self, options: RunOptions, program: Program, open_display: OpenDisplay | None = None
+    ) -> None:
+        self._options = options
+        self._program = program
+        self._complaints = Complaints(self._note)
+        self._open_display = open_display
+        self.say = self._complaints.say
+        self.guarded = self._complaints.guarded
+        self._lock = threading.Lock()
+        """Held for each sample: this node's and the others' come on different threads."""
+        self._events = ProgramEvents(program.events_descriptor, program.started_s)
+        self._recording = Recording(self._events, self._complaints)
+        self._session: LocalSession | None = None
+        self._neighbours: Neighbours | None = None
+        self._display: LiveView | None = None
+        self._settings = config.Settings()
+        self._run: store.Run | None = None
+        self._timeline = Timeline(1.0)
+        self.made: report.Report | None = None
+        """The report, once ``finish`` has made one."""
+        self.saved: store.RunDirectory | None = None
+        """Where the run can be read again."""
+
+    def _note(self, line: str) -> bool:
+        return self._display is not None and self._display.note(line)
+
+    def start(self) -> None:
+        """Begin to watch. Nothing is raised."""
+        self.guarded("cannot watch the program", self._start)
+
+    def _start(self) -> None:
+        self.guarded("configuration ignored", self._configure)
+        interval_s = self._options.interval or self._settings.interval_s
+        job = own_job()
+        self._timeline = Timeline(interval_s, job, LIVE_SAMPLES)
+        program = self._program
+        probe = Probe(Target(os.getpid(), program.started_s), program.reaped, program.own_children)
+        self._session = LocalSession(probe, interval_s, self._arrived, self._session_failed)
+        self._session.start()
+        self._run = run_record.describe(program, self._options, interval_s, job)
+        self.guarded("not recorded", self._record)
+        with self._lock:
+            self._recording.begin()
+        self.guarded("no live view", self._show)
+        self.guarded("other nodes not watched", lambda: self._watch_others(job, interval_s))
+
+    def _configure(self) -> None:
+        self._settings = config.load()
+
+    def _record(self) -> None:
+        assert self._run is not None
+        self._recording.place(self._run, self._options.output, self._settings.budget_bytes)
+
+    def _show(self) -> None:
+        if self._open_display is not None:
+            self._display = self._open_display(
+                self._timeline, self._program, self._settings, self._lock
+            )
+
+    def _watch_others(self, job: Job | None, interval_s: float) -> None:
+        """In a job of several nodes, have the others read by a process of their own."""
+        if self._options.nodes == "local" or job is None or len(job.nodes) <= 1:
+            return
+        from hpcwatch.monitor.other_nodes import Neighbours
+
+        self._neighbours = Neighbours.start(self._program, job, interval_s, self)
+        if self._neighbours is not None and self._run is not None:
+            self._run = self._run._replace(hosts=[*self._run.hosts, *self._neighbours.hosts])
+
+    def arrived_elsewhere(self, sample: Sample) -> None:
+        """Take a sample of another node. Called on the neighbours' thread."""
+        with self._lock:
+            self._timeline.add(sample)
+            self._recording.keep(sample)
+
+    def mark(self, event: store.Event) -> None:
+        """Note an event with the next sample."""
+        self._recording.mark(event)
+
+    def _arrived(self, sample: Sample) -> None:
+        """Take a sample. Called on the session's thread."""
+        with self._lock:
+            self._timeline.add(sample)
+            self._recording.take(sample)
+        display = self._display
+        if display is not None:
+            display.step, display.events = self._events.now(), self._events.recent()
+            self.guarded("live view stopped", lambda: display.update(sample))
+
+    def _session_failed(self, error: BaseException) -> None:
+        self._complaints.say(
+            f"monitoring stopped, the program runs on: {type(error).__name__}: {error}"
+        )
+
+    def signal_arrived(self, number: int) -> None:
+        """Mark a signal, to be recorded with the next sample.
+
+        The caller waits for the program and must not wait for a file system.
+        """
+        if number != signal.SIGWINCH:
+            self.mark(store.Event(time.time(), "signal", {"signal": numbered_signal_name(number)}))
+        elif self._display is not None:
+            self.guarded("live view", self._display.resized)
+
+    def suspend(self) -> None:
+        """Clear the view: we are about to be stopped."""
+        if self._display is not None:
+            self.guarded("live view", self._display.suspend)
+
+    def resume(self) -> None:
+        """Show the view again."""
+        if self._display is not None:
+            self.guarded("live view", self._display.resume)
+
+    def finish(self) -> None:
+        """Read once more, close the recording, and make the report. The program has ended."""
+        if self._neighbours is not None:
+            self.guarded("other nodes", self._neighbours.stop)
+        if self._session is not None:
+            self.guarded("last reading failed", self._session.stop)
+        if self._display is not None:
+            self.guarded("live view", self._display.close)
+            self._display = None
+        with self._lock:
+            self._recording.close()
+        if self._run is not None:
+            self.guarded("no report", self._report)
+
+    def _report(self) -> None:
+        assert self._run is not None
+        host = self._timeline.hosts.get(os.uname().nodename)
+        run = run_record.ended(self._run, self._program, host)
+        from hpcwatch.monitor.run_report import build
+
+        self.made = build(run, self._timeline, self._recording, self._settings)
+        self.saved = self._recording.save(run, self.made)
+
+    def count_findings(self, severity: str) -> int | None:
+        """Return how many findings of the report are so severe; None if there is none."""
+        if self.made is None:
+            return None
+        least = Severity[severity.upper()]
+        return sum(finding.severity >= least for finding in self.made.findings)

@@ -1,0 +1,86 @@
+"""A program's run as it is recorded: what is known at its start, and what its end adds."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from hpcwatch import __version__
+from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.launch.program import Program
+from hpcwatch.monitor import own_cost
+from hpcwatch.recording import environment, store
+
+if TYPE_CHECKING:
+    from hpcwatch.cluster.schedulers.job import Job
+    from hpcwatch.monitor.run_options import RunOptions
+
+
+def describe(
+    program: Program, options: RunOptions, interval_s: float, job: Job | None
+) -> store.Run:
+    """Return the run that a program has begun, in a job or outside of any."""
+    name = options.name or program_name(program.argv)
+    return store.Run(
+        id=store.new_id(name, program.started_s),
+        name=name,
+        kind="run" if options.sweep_id is None else "sweep-task",
+        argv=list(program.argv),
+        cwd=_working_directory(),
+        user=own_cost.user(),
+        hosts=[os.uname().nodename],
+        started_at_s=program.started_s,
+        interval_s=interval_s,
+        hpcwatch_version=__version__,
+        monitor_pid=os.getpid(),
+        environment=environment.kept(os.environ),
+        job=job,
+        sweep_id=options.sweep_id,
+        parameters=options.parameters,
+    )
+
+
+def ended(run: store.Run, program: Program, host: HostTimeline | None) -> store.Run:
+    """Return the run with how its program ended. ``host`` is the program's own, as it was read."""
+    assert program.exit_status is not None
+    code = os.waitstatus_to_exitcode(program.exit_status)
+    reaped = program.reaped()
+    user_s, system_s = reaped.user_s, reaped.system_s
+    last = host.last_use if host is not None else None
+    if last is not None:  # with what still lives: daemons that outlast the program
+        user_s = max(user_s, last.cpu_user_s or 0)
+        system_s = max(system_s, last.cpu_system_s or 0)
+    return run._replace(
+        ended_at_s=program.ended_s,
+        wall_s=program.ended_uptime_s - program.started_uptime_s,
+        exit_code=None if code < 0 else code,
+        signal=-code if code < 0 else None,
+        cpu_user_s=user_s,
+        cpu_system_s=system_s,
+        memory_peak_bytes=reaped.peak_bytes,
+        monitor_cpu_s=time.process_time() + program.helpers_cpu_s,
+        monitor_memory_bytes=own_cost.memory_bytes(),
+    )
+
+
+def program_name(argv: list[str]) -> str:
+    """Name a run after its program: the script's name where an interpreter runs one."""
+    name = os.path.basename(argv[0]) or "run"
+    if not name.startswith(("python", "bash", "sh", "Rscript", "julia", "perl")):
+        return name
+    for position, word in enumerate(argv[1:], 2):
+        if word == "-c":
+            return name
+        if word == "-m" and position < len(argv):
+            return argv[position]
+        if not word.startswith("-"):
+            return os.path.splitext(os.path.basename(word))[0] or name
+    return name
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed under us
+        return "(removed)"

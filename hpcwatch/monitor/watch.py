@@ -1,0 +1,307 @@
+"""What `hpcwatch job`, `top` and `submit` watch: scheduler, nodes, recording and findings.
+
+The scheduler is asked on a thread of its own, each node is read on one, and the view asks for a
+Picture whenever it repaints. None of them waits for another.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from hpcwatch.analysis.findings import Finding
+from hpcwatch.analysis.report import Report
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
+from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.config import Settings
+from hpcwatch.monitor.job_program import Inside
+from hpcwatch.monitor.live_findings import Looking
+from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.picture import Picture, Source
+from hpcwatch.monitor.remote import JobSession, Opener, spec_of
+from hpcwatch.monitor.watch_recording import Keeping, describe
+from hpcwatch.probe.schema import Sample
+
+POLL_S = 5.0
+"""How often we look whether an answer is due; the asker itself asks every 30 s at most."""
+_PLACE_S = 300.0
+_SAMPLES = 200_000
+_FEWEST_SAMPLES, _MOST_SAMPLES = 600, 3600
+
+
+class Known(NamedTuple):
+    """What the scheduler said last."""
+
+    parts: tuple[Job, ...]
+    at_s: float
+    """``time.monotonic`` of the answer."""
+    trouble: str = ""
+
+    @property
+    def job(self) -> Job | None:
+        """The job itself, or the first of its components; None of an array's many tasks."""
+        is_array = len(self.parts) > 1 and self.parts[0].het_id is None
+        return self.parts[0] if self.parts and not is_array else None
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes of all components, each once."""
+        job = self.job
+        if job is None or job.state.is_waiting:
+            return ()
+        return tuple(dict.fromkeys(node for part in self.parts for node in part.nodes))
+
+
+class Questions(NamedTuple):
+    """A scheduler and the id to ask it about."""
+
+    inquiry: Inquiry
+    job_id: str
+
+
+class Watch:
+    """A job, or hosts without a job, from the first question to the last reading."""
+
+    def __init__(
+        self,
+        title: str,
+        questions: Questions | None,
+        known: Known,
+        hosts: tuple[str, ...],
+        opener: Callable[[Job | None], Opener],
+        settings: Settings,
+        is_recorded: bool = True,
+        user: str | None = None,
+    ) -> None:
+        """``hosts`` are watched where there is no job; ``opener`` starts probes for a job.
+
+        ``user`` is whose processes to look for where the owner's are not the ones.
+        """
+        self._title = title
+        self._questions = questions
+        self._known = known
+        self._hosts = hosts
+        self._make_opener = opener
+        self._settings = settings
+        self._user = user
+        self._keeping = Keeping(settings, self._say, is_recorded)
+        self._interval_s = settings.interval_s
+        self._timeline = Timeline(self._interval_s, known.job, _MOST_SAMPLES)
+        self._looking = Looking(settings)
+        self._found_at_end: list[Finding] | None = None
+        self._whole: Timeline | None = None
+        self._inside: Inside | None = None
+        self._session: JobSession | None = None
+        self.lock = threading.RLock()
+        """Held while samples are added, and by whoever reads the timeline."""
+        self._wake = threading.Event()
+        self._is_stopping = False
+        self._note = ""
+        self._place: int | None = None
+        self._placed_s = -_PLACE_S
+        self._thread = threading.Thread(target=self._poll, name="hpcwatch-poll", daemon=True)
+
+    @property
+    def known(self) -> Known:
+        """What the scheduler said last."""
+        return self._known
+
+    @property
+    def run_id(self) -> str | None:
+        """The recording's id; None if nothing is recorded."""
+        return self._keeping.run_id
+
+    @property
+    def timeline(self) -> Timeline:
+        """What was read so far."""
+        return self._timeline
+
+    def start(self) -> None:
+        """Begin to read the nodes and to ask the scheduler."""
+        self._follow()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End all probes and the recording."""
+        self._is_stopping = True
+        self._wake.set()
+        with self.lock:
+            session, self._session = self._session, None
+        if session is not None:
+            session.stop()
+        self._stop_inside()
+        self._keeping.close(self._known.job, self._whole or self._timeline)
+
+    def await_program(self, patience_s: float) -> None:
+        """Wait until it was looked what the job's program tells, if it may."""
+        if self._inside is not None:
+            self._inside.await_look(patience_s)
+
+    def report(self) -> Report:
+        """Return the report of what was seen so far."""
+        if self._inside is not None:
+            self._keeping.take(self._inside.events)
+        nodes = self._known.nodes or self._hosts
+        run = describe(self._title, self._known.job, nodes, self._settings)
+        return self._keeping.report(run, self._whole or self._timeline)
+
+    def refresh(self) -> None:
+        """Try lost nodes and ask the scheduler again, if that was not just done."""
+        self._wake.set()
+        if self._session is not None:
+            self._session.retry()
+
+    def statuses(self) -> tuple[NodeStatus, ...]:
+        """Return how each node answers."""
+        return self._session.statuses() if self._session is not None else ()
+
+    def picture(self) -> Picture:
+        """Return everything a view may show now."""
+        now_s = time.monotonic()
+        with self.lock:
+            known = self._known
+            found = self._found_at_end
+            if found is None:
+                found = self._looking.found()
+        sources: tuple[Source, ...] = ()
+        if self._questions is not None:
+            name = self._questions.inquiry.scheduler.name
+            sources = (Source(name, now_s - known.at_s, known.trouble),)
+        return Picture(
+            title=self._title,
+            job=known.job,
+            parts=known.parts,
+            sources=sources,
+            statuses=self.statuses(),
+            timeline=self._timeline,
+            findings=found,
+            at_s=time.time(),
+            monotonic_s=now_s,
+            interval_s=self._interval_s,
+            note=self._note,
+            place=self._place,
+            telling=self._inside.telling if self._inside is not None else None,
+        )
+
+    def _say(self, note: str) -> None:
+        self._note = note
+
+    def _poll(self) -> None:
+        """Ask the scheduler until the job is over."""
+        questions = self._questions
+        while not self._is_stopping and questions is not None:
+            self._wake.wait(POLL_S)
+            self._wake.clear()
+            if self._is_stopping:
+                return
+            self._guarded(partial(self._ask, questions))
+            job = self._known.job
+            if job is not None and job.has_ended:
+                self._guarded(self._end)
+                return
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """Take a step; its failure is a note, and what is shown stays."""
+        try:
+            step()
+        except Exception as error:  # odd answers of a scheduler, a recording that is gone
+            self._say(f"{type(error).__name__}: {error}")
+
+    def _ask(self, questions: Questions) -> None:
+        before = self._known
+        try:
+            reply = questions.inquiry.job(questions.job_id, before.job)
+        except HpcwatchError as error:
+            self._known = before._replace(trouble=str(error))
+            return
+        known = known_from(reply)
+        if not known.parts:
+            return
+        with self.lock:
+            self._known = known
+            if known.job is not None:
+                self._timeline.job = known.job
+        if known.job != before.job:
+            self._keeping.job_changed(known.job)
+        self._find_place(questions)
+        if known.job is not None and known.job.state.is_waiting:
+            self._looking.wait(self._timeline, time.time())
+        self._follow()
+
+    def _find_place(self, questions: Questions) -> None:
+        """Count who waits in front of the job; that is a question about everybody's jobs."""
+        job = self._known.job
+        if job is None or job.state is not JobState.QUEUED:
+            self._place = None
+        elif time.monotonic() - self._placed_s >= _PLACE_S:
+            self._placed_s = time.monotonic()
+            self._place = questions.inquiry.place(job)
+
+    def _follow(self) -> None:
+        """Watch the nodes the job has now, if it runs."""
+        job = self._known.job
+        hosts = self._known.nodes if self._questions is not None else self._hosts
+        is_due = job is None or not (job.state.is_waiting or job.has_ended)
+        if not hosts or not is_due or self._session is not None or self._is_stopping:
+            return
+        most = min(max(_SAMPLES // len(hosts), _FEWEST_SAMPLES), _MOST_SAMPLES)
+        self._timeline = Timeline(self._interval_s, job, most)
+        self._keeping.open(self._title, job, hosts)
+        # Not an array's tasks: of those one is watched at a time.
+        parts = self._known.parts if job is not None else ()
+        spec = spec_of(parts, self._interval_s, self._user)
+        session = JobSession(hosts, spec, self._make_opener(job), self._arrived, self._changed)
+        inside = self._inside = Inside.of(parts)
+        with self.lock:
+            self._session = session
+        session.start()
+        if inside is not None:
+            inside.start()
+
+    def _stop_inside(self) -> None:
+        """Take what the program told last; nothing comes after that."""
+        if self._inside is not None:
+            self._inside.stop()
+            self._keeping.take(self._inside.events)
+
+    def _end(self) -> None:
+        """The job is over: its nodes are other people's now. Their last state stays.
+
+        What stood in its last seconds is no longer of use, what it was like on the whole is.
+        """
+        session = self._session
+        if session is None:
+            return
+        session.stop()
+        self._keeping.end(self._known.job)
+        self._stop_inside()
+        self._whole = self._keeping.whole(self._timeline)
+        found = self.report().findings
+        with self.lock:
+            self._found_at_end = found
+
+    def _arrived(self, sample: Sample) -> None:
+        """Take a sample, on its node's thread."""
+        with self.lock:
+            self._timeline.add(sample)
+            if self._questions is not None:  # nobody asked for hosts: nothing there is wasted
+                events = self._inside.recent if self._inside is not None else ()
+                self._looking.look(self._timeline, sample.host, events)
+        self._keeping.append(sample)
+
+    def _changed(self, status: NodeStatus) -> None:
+        """Take a change of a node's state, on that node's thread."""
+        if status.state is NodeState.LOST:
+            with self.lock:
+                self._looking.forget(status.host)
+        self._keeping.mark(status)
+
+
+def known_from(reply: Reply) -> Known:
+    """Return a scheduler's reply with the time it was given."""
+    return Known(tuple(reply.value), time.monotonic() - reply.age_s, reply.trouble)

@@ -1,0 +1,155 @@
+"""One NVIDIA device: every reading may fail alone and then is unknown."""
+
+from typing import Any, List, NamedTuple, Optional
+
+from ..procfs import text
+from ..schema import Gpu
+from ..tally import Tally
+from .calls import Calls, scaled
+from .clock_reasons import POWER_CAPPED, THROTTLED, in_words
+from .events import XidReader
+from .gpm import Gpm
+from .health import read_health, read_limits, read_nvlink_traffic, read_nvlinks
+from .memory import read_memory
+from .mig import Instance, find_instances
+from .processes import ProcessReader
+from .utilisation import UtilReader
+
+_TEMPERATURE = 0  # NVML_TEMPERATURE_GPU
+_SM_CLOCK, _MEMORY_CLOCK = 1, 2  # nvmlClockType_t
+
+
+class Identity(NamedTuple):
+    """What a device was called while it still answered."""
+
+    uuid: str
+    name: str
+
+
+class NvmlDevice:
+    """Polled on the reader's thread, summed up for a sample on the probe's, under its lock."""
+
+    def __init__(self, nvml: Any, index: int, handle: Any, known: Optional[Identity]) -> None:
+        """``handle`` is None if the driver gives none; ``known`` is who it was before, if known."""
+        self.index = index
+        self._calls = calls = Calls(nvml, handle)
+        calls.begin()
+        fallback = known or Identity("index-%d" % index, "GPU")
+        self.identity = Identity(
+            uuid=_text(calls("nvmlDeviceGetUUID")) or fallback.uuid,
+            name=_text(calls("nvmlDeviceGetName")) or fallback.name,
+        )
+        self.failure: Optional[str] = None
+        self.is_gone = False
+        self._util = UtilReader(calls)
+        self._throttled, self._capped = Tally(), Tally()
+        self._fresh_mask: Optional[int] = None
+        self._mask: Optional[int] = None
+        self._held_by: Optional[List[str]] = None
+        self._gpm = Gpm(calls)
+        self._processes = ProcessReader(calls)
+        self._xids = XidReader(nvml, handle)
+        self._divided: Optional[List[Instance]] = None
+        self._instances: List[Instance] = []
+        self._gpu = self._last = self._bare()
+
+    def _bare(self) -> Gpu:
+        divided = None if self._divided is None else len(self._divided)
+        identity = self.identity
+        return Gpu(self.index, identity.uuid, identity.name, mig_instance_count=divided)
+
+    def poll(self, is_full: bool, is_seldom: bool) -> None:
+        """Read the device: utilisation and memory, at a full poll what moves, seldom the rest."""
+        calls, gpu = self._calls, self._last
+        calls.begin(asks_again=is_seldom)
+        if is_full:  # first: once a device is lost nothing more is asked, and this says why
+            gpu = gpu._replace(xids=self._xids.poll())
+        if is_seldom:
+            gpu = read_nvlinks(calls, read_health(calls, read_limits(calls, gpu)))
+            self._divided = find_instances(calls, gpu, self._divided or [])
+        self._util.poll(is_full)
+        gpu = read_memory(calls, gpu)._replace(memory_util_pct=self._util.memory_util_pct)
+        if is_full:
+            gpu = self._read_moving(gpu, is_seldom)
+            for instance in self._divided or []:
+                instance.poll(is_seldom)
+        self._last = gpu
+
+    def _read_moving(self, gpu: Gpu, is_seldom: bool) -> Gpu:
+        calls = self._calls
+        self._read_reasons()
+        self._gpm.poll()
+        count = None if self._divided is None else len(self._divided)
+        return read_nvlink_traffic(calls, gpu)._replace(
+            power_w=scaled(calls("nvmlDeviceGetPowerUsage")),
+            energy_j=scaled(calls("nvmlDeviceGetTotalEnergyConsumption")),
+            temperature_celsius=calls("nvmlDeviceGetTemperature", _TEMPERATURE),
+            sm_clock_mhz=calls("nvmlDeviceGetClockInfo", _SM_CLOCK),
+            memory_clock_mhz=calls("nvmlDeviceGetClockInfo", _MEMORY_CLOCK),
+            mig_instance_count=count,
+            # Those of a divided device are on its instances.
+            processes=self._processes.read(is_seldom) if count is None else None,
+        )
+
+    def _read_reasons(self) -> None:
+        mask = self._calls("nvmlDeviceGetCurrentClocksEventReasons")
+        if mask is None:  # its name before NVML 12.2
+            mask = self._calls("nvmlDeviceGetCurrentClocksThrottleReasons")
+        if mask is not None:
+            self._fresh_mask = (self._fresh_mask or 0) | mask
+            self._throttled.add(100.0 if mask & THROTTLED else 0.0)
+            self._capped.add(100.0 if mask & POWER_CAPPED else 0.0)
+
+    def fail(self, reason: str) -> None:
+        """Say that the poll broke off, and why."""
+        self._calls.failure = reason
+
+    def publish(self) -> None:
+        """Make the last poll visible to ``summary``. With the reader's lock held."""
+        self.failure, self.is_gone = self._calls.failure, self._calls.is_gone
+        self._gpu = self._last
+        if self.is_gone:  # whatever was read before is of the past
+            self._gpu = self._bare()._replace(xids=self._last.xids)
+        self._instances = self._divided or []
+        if self._fresh_mask is not None:
+            self._mask = (self._mask or 0) | self._fresh_mask
+            self._fresh_mask = None
+        for tally in (self._throttled, self._capped):
+            tally.publish()
+        self._util.publish()
+        self._gpm.publish()
+        for instance in self._instances:
+            instance.publish()
+
+    def summary(self) -> List[Gpu]:
+        """Return the device, and its instances if it is divided. With the reader's lock held."""
+        stands = self.failure is None
+        util = self._util.take(stands)
+        if self._mask is not None or not stands:
+            self._held_by = None if self._mask is None else in_words(self._mask)
+            self._mask = None
+        gpu = self._gpu._replace(
+            util_pct=util.mean,
+            util_max_pct=util.most,
+            util_zero_pct=util.zero_pct,
+            throttled_pct=self._throttled.take(stands).mean,
+            power_capped_pct=self._capped.take(stands).mean,
+            clocks_held_by=self._held_by,
+            **self._gpm.take(stands)._asdict(),
+        )
+        return [gpu] + [instance.summary() for instance in self._instances]
+
+    def unknown(self) -> List[Gpu]:
+        """Return the same without any reading: nothing is known while a call does not return."""
+        return [self._bare()] + [instance.identity for instance in self._instances]
+
+    def close(self) -> None:
+        """Give back what the driver lent."""
+        self._gpm.close()
+        self._xids.close()
+        for instance in self._divided or []:
+            instance.close()
+
+
+def _text(value: Any) -> Optional[str]:
+    return text(value) if isinstance(value, bytes) else value

@@ -1,0 +1,92 @@
+"""Limits, memory errors and links of a device: what changes seldom and is read seldom."""
+
+from typing import Any, List, Optional
+
+from ..schema import Gpu
+from .calls import Calls, scaled
+
+_SM_CLOCK, _MEMORY_CLOCK = 1, 2  # nvmlClockType_t
+_SLOW_DOWN = 1  # nvmlTemperatureThresholds_t
+_UNCORRECTED = 1  # nvmlMemoryErrorType_t
+_SINCE_LOADED, _EVER = 0, 1  # nvmlEccCounterType_t
+_CAUSES = (0, 1)  # nvmlPageRetirementCause_t: several single bit errors, a double bit error
+_LINK_COUNT, _SENT_KIB, _RECEIVED_KIB = 91, 138, 139  # NVML_FI_DEV_NVLINK_*
+_ALL_LINKS = 0xFFFFFFFF
+
+
+def read_limits(calls: Calls, gpu: Gpu) -> Gpu:
+    """Read what the device may reach: power, temperature, clocks, the PCIe link."""
+    return gpu._replace(
+        power_limit_w=scaled(calls("nvmlDeviceGetEnforcedPowerLimit")),
+        temperature_limit_celsius=calls("nvmlDeviceGetTemperatureThreshold", _SLOW_DOWN),
+        sm_clock_max_mhz=calls("nvmlDeviceGetMaxClockInfo", _SM_CLOCK),
+        memory_clock_max_mhz=calls("nvmlDeviceGetMaxClockInfo", _MEMORY_CLOCK),
+        pcie_generation=calls("nvmlDeviceGetCurrPcieLinkGeneration"),
+        pcie_generation_max=calls("nvmlDeviceGetMaxPcieLinkGeneration"),
+        pcie_lane_count=calls("nvmlDeviceGetCurrPcieLinkWidth"),
+        pcie_lane_max_count=calls("nvmlDeviceGetMaxPcieLinkWidth"),
+    )
+
+
+def read_health(calls: Calls, gpu: Gpu) -> Gpu:
+    """Read memory errors that could not be corrected, and what was replaced because of them."""
+    rows = calls("nvmlDeviceGetRemappedRows")  # corrected, uncorrected, pending, failed
+    pages = None if rows is not None else _retired_pages(calls)
+    pending = None if pages is None else calls("nvmlDeviceGetRetiredPagesPendingStatus")
+    if rows is not None:
+        pending = rows[2]
+    return gpu._replace(
+        ecc_uncorrected_count=_ecc(calls, _SINCE_LOADED),
+        ecc_uncorrected_ever_count=_ecc(calls, _EVER),
+        remapped_row_count=None if rows is None else rows[1],
+        retired_page_count=pages,
+        needs_reset=None if pending is None else bool(pending),
+        remap_failed=None if rows is None else bool(rows[3]),
+    )
+
+
+def _ecc(calls: Calls, since: int) -> Optional[int]:
+    count: Optional[int] = calls("nvmlDeviceGetTotalEccErrors", _UNCORRECTED, since)
+    return count
+
+
+def _retired_pages(calls: Calls) -> Optional[int]:
+    lists = [calls("nvmlDeviceGetRetiredPages", cause) for cause in _CAUSES]
+    return None if None in lists else sum(len(pages) for pages in lists)
+
+
+def read_nvlinks(calls: Calls, gpu: Gpu) -> Gpu:
+    """Read how many NVLinks there are and how many are up; no reading if there are none."""
+    (count,) = _fields(calls, [_LINK_COUNT])
+    active = None
+    if count:
+        states = [calls("nvmlDeviceGetNvLinkState", link) for link in range(count)]
+        active = None if None in states else sum(states)
+    return gpu._replace(nvlink_count=count, nvlink_active_count=active)
+
+
+def read_nvlink_traffic(calls: Calls, gpu: Gpu) -> Gpu:
+    """Read what went over all links together: one call, and only where there are links."""
+    if not gpu.nvlink_count:
+        return gpu
+    wanted = [(_SENT_KIB, _ALL_LINKS), (_RECEIVED_KIB, _ALL_LINKS)]
+    sent, received = _fields(calls, wanted)
+    return gpu._replace(
+        nvlink_sent_bytes=None if sent is None else sent * 1024,
+        nvlink_received_bytes=None if received is None else received * 1024,
+    )
+
+
+def _fields(calls: Calls, wanted: List[Any]) -> List[Optional[int]]:
+    """Return the values of NVML's fields, each None if this device has none such."""
+    fields = calls("nvmlDeviceGetFieldValues", wanted)
+    if fields is None:
+        return [None] * len(wanted)
+    return [_value(field) for field in fields]
+
+
+def _value(field: Any) -> Optional[int]:
+    members = {1: "uiVal", 2: "ulVal", 3: "ullVal"}  # nvmlValueType_t
+    if field.nvmlReturn != 0 or field.valueType not in members:
+        return None
+    return int(getattr(field.value, members[field.valueType]))

@@ -1,0 +1,108 @@
+"""Instances of a divided device (MIG), each a device of its own.
+
+NVML gives an instance memory and processes, and from Hopper on GPM's activity of its GPU instance;
+its utilisation is never known. Tried on the tests' stand-in for the driver only.
+"""
+
+from typing import Any, List, Optional
+
+from ..procfs import text
+from ..schema import Gpu, Mig
+from .calls import Calls
+from .gpm import Gpm
+from .memory import read_memory
+from .processes import ProcessReader
+
+_NO_INSTANCE = (2, 6)  # NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_FOUND
+
+
+class Instance:
+    """Readings of one instance."""
+
+    def __init__(self, parent_calls: Calls, parent: Gpu, handle: Any) -> None:
+        self.calls = Calls(parent_calls.nvml, handle)
+        self.calls.begin()
+        name = _text(self.calls("nvmlDeviceGetName")) or parent.name
+        gpu_instance = self.calls("nvmlDeviceGetGpuInstanceId")
+        compute_instance = self.calls("nvmlDeviceGetComputeInstanceId")
+        mig = Mig(
+            parent_index=parent.index,
+            parent_uuid=parent.uuid,
+            gpu_instance_id=-1 if gpu_instance is None else gpu_instance,
+            compute_instance_id=-1 if compute_instance is None else compute_instance,
+            profile=name.partition(" MIG ")[2] or None,
+        )
+        uuid = _text(self.calls("nvmlDeviceGetUUID")) or "MIG-%s/%d/%d" % (
+            parent.uuid,
+            mig.gpu_instance_id,
+            mig.compute_instance_id,
+        )
+        self._gpu = self._last = Gpu(index=parent.index, uuid=uuid, name=name, mig=mig)
+        self._processes = ProcessReader(self.calls)
+        self._gpm: Optional[Gpm] = None
+        if gpu_instance is not None:
+            self._gpm = Gpm(parent_calls, gpu_instance)
+
+    @property
+    def uuid(self) -> str:
+        """What tells it from other instances."""
+        return self._gpu.uuid
+
+    @property
+    def identity(self) -> Gpu:
+        """What it is, without readings."""
+        gpu = self._gpu
+        return Gpu(index=gpu.index, uuid=gpu.uuid, name=gpu.name, mig=gpu.mig)
+
+    def poll(self, is_seldom: bool) -> None:
+        """Read it. On the reader's thread only."""
+        self.calls.begin(asks_again=is_seldom)
+        self._last = read_memory(self.calls, self._last)._replace(
+            processes=self._processes.read(is_seldom)
+        )
+        if self._gpm is not None:
+            self._gpm.poll()
+
+    def publish(self) -> None:
+        """Make the last poll visible to ``summary``. With the reader's lock held."""
+        self._gpu = self._last
+        if self._gpm is not None:
+            self._gpm.publish()
+
+    def summary(self) -> Gpu:
+        """Sum up since the last summary. With the reader's lock held."""
+        if self._gpm is None:
+            return self._gpu
+        activity = self._gpm.take(stands=self.calls.failure is None)
+        return self._gpu._replace(**activity._asdict())
+
+    def close(self) -> None:
+        """Give back what the driver lent."""
+        if self._gpm is not None:
+            self._gpm.close()
+
+
+def find_instances(calls: Calls, parent: Gpu, known: List[Instance]) -> Optional[List[Instance]]:
+    """Return the instances of a device in the driver's order; None if it is not divided.
+
+    Those ``known`` from before are kept; those that are no more are closed.
+    """
+    mode = calls("nvmlDeviceGetMigMode")
+    most: Optional[int] = calls("nvmlDeviceGetMaxMigDeviceCount") if mode and mode[0] == 1 else None
+    earlier = {instance.uuid: instance for instance in known}
+    found = []
+    for index in range(most or 0):
+        handle: Any = calls("nvmlDeviceGetMigDeviceHandleByIndex", index, empty=_NO_INSTANCE)
+        if handle:
+            uuid = _text(calls.bare("nvmlDeviceGetUUID", handle)) or ""
+            if uuid in earlier:
+                found.append(earlier.pop(uuid))
+            else:
+                found.append(Instance(calls, parent, handle))
+    for gone in earlier.values():
+        gone.close()
+    return None if most is None else found
+
+
+def _text(value: Any) -> Optional[str]:
+    return text(value) if isinstance(value, bytes) else value

@@ -1,0 +1,151 @@
+"""A recording by time: its samples between two instants, and the clock of a replay."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
+from hpcwatch.base.units import format_clock, three_digits
+from hpcwatch.probe.schema import Sample, from_line
+from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory
+
+SPEEDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+_KEY = b'"at_s":'
+_MOST_DIGITS = 32
+
+
+class Recording:
+    """The samples of a run in the order of their times.
+
+    Only times and places of the lines are kept: a recording of many nodes has hundreds of MB.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        """Look through the file. Raises HpcwatchError if there is nothing to be shown."""
+        try:
+            self._file = open(directory.file(SAMPLES_FILE), "rb")  # noqa: SIM115 - kept open
+        except OSError as error:
+            raise HpcwatchError(f"cannot read {directory.path}", os_reason(error)) from None
+        lines = list(self._lines())
+        if not lines:
+            hint = "its recording holds no readings"
+            raise HpcwatchError(f"{directory.path}: nothing to replay", hint, EXIT_USAGE)
+        lines.sort()
+        self.at_s = array("d", (line[0] for line in lines))
+        self._offset = array("Q", (line[1] for line in lines))
+
+    def _lines(self) -> Iterator[tuple[float, int]]:
+        """Yield time and place of each line; one that has no time is left out."""
+        offset = 0
+        for line in self._file:
+            at_s = _time_of(line)
+            if at_s is not None:
+                yield at_s, offset
+            offset += len(line)
+
+    @property
+    def start_s(self) -> float:
+        """Time of the first sample."""
+        return self.at_s[0]
+
+    @property
+    def length_s(self) -> float:
+        """Time from the first sample to the last."""
+        return self.at_s[-1] - self.at_s[0]
+
+    def count_until(self, at_s: float) -> int:
+        """Return how many samples are not later than a time."""
+        return bisect_right(self.at_s, at_s)
+
+    def samples(self, first: int, last: int) -> Iterator[Sample]:
+        """Yield the samples of these places, ``last`` excluded; a torn line is left out."""
+        for place in range(first, last):
+            self._file.seek(self._offset[place])
+            try:
+                yield from_line(self._file.readline().decode("utf-8", "replace"))
+            except ValueError:
+                continue
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _time_of(line: bytes) -> float | None:
+    """Return a line's time without reading all of it: a quote in a name is escaped there."""
+    start = line.find(_KEY)
+    if start < 0:
+        return None
+    begin = start + len(_KEY)
+    number = line[begin : begin + _MOST_DIGITS].partition(b",")[0]
+    try:
+        at_s = float(number)
+    except ValueError:
+        return None
+    return at_s if 0 <= at_s < float("inf") else None
+
+
+class Clock:
+    """Where a replay is, in seconds from the recording's beginning."""
+
+    def __init__(
+        self,
+        length_s: float,
+        speed: float = 1.0,
+        now: Callable[[], float] = time.monotonic,
+        is_paused: bool = False,
+    ) -> None:
+        """``now`` is the clock on the wall, in seconds."""
+        self._length_s = length_s
+        self._speed = speed
+        self._now = now
+        self._since_s = now()
+        self._then_s = 0.0
+        self._is_paused = is_paused
+
+    @property
+    def at_s(self) -> float:
+        """Where it is now; at its end it stays."""
+        if self._is_paused:
+            return self._then_s
+        passed_s = (self._now() - self._since_s) * self._speed
+        return min(self._then_s + passed_s, self._length_s)
+
+    @property
+    def is_at_end(self) -> bool:
+        """True if nothing is left to be shown."""
+        return self.at_s >= self._length_s
+
+    @property
+    def words(self) -> str:
+        """Say it: ``replay 3:12 of 10:00, ×10``."""
+        how = f"×{three_digits(self._speed)}"
+        if self._is_paused:
+            how = f"paused at {how}"
+        elif self.is_at_end:
+            how = "at its end"
+        return f"replay {format_clock(self.at_s)} of {format_clock(self._length_s)}, {how}"
+
+    def seek(self, at_s: float) -> None:
+        """Go to a time, or as near as there is one."""
+        self._then_s = min(max(at_s, 0.0), self._length_s)
+        self._since_s = self._now()
+
+    def pause(self) -> None:
+        """Stand still, or go on; at the end begin anew."""
+        if self.is_at_end and not self._is_paused:
+            self.seek(0.0)
+            return
+        self._then_s, self._since_s = self.at_s, self._now()
+        self._is_paused = not self._is_paused
+
+    def change_speed(self, step: int) -> None:
+        """Take the next higher (1) or lower (-1) speed; there is a highest and a lowest."""
+        self._then_s, self._since_s = self.at_s, self._now()
+        if step > 0:
+            self._speed = next((one for one in SPEEDS if one > self._speed), self._speed)
+        else:
+            self._speed = next((one for one in reversed(SPEEDS) if one < self._speed), self._speed)

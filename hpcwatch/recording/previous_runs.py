@@ -1,0 +1,85 @@
+"""Earlier runs of the same program, in the few figures a report compares."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from hpcwatch.recording.store import REPORT_FILE, Run, RunDirectory, list_runs
+
+_MOST = 5
+
+
+class EarlierRun(NamedTuple):
+    """A run that ended before another of its name. None is unknown."""
+
+    id: str
+    started_at_s: float
+    wall_s: float | None
+    how: str
+    """``ok``, ``exit 3``, ``signal 9``, ``unfinished``."""
+    cores_used_mean: float | None
+    memory_peak_bytes: float | None
+    gpu_util_mean_pct: float | None
+
+
+def earlier_runs(run: Run) -> list[EarlierRun]:
+    """Return the latest runs of the same name that started before ``run``, the latest first."""
+    return [_summed(directory, other) for directory, other in reversed(_before(run))]
+
+
+def before(run: Run) -> list[RunDirectory]:
+    """Return the directories of those runs, the latest last."""
+    return [directory for directory, _ in _before(run)]
+
+
+def _before(run: Run) -> list[tuple[RunDirectory, Run]]:
+    found = [
+        (directory, other)
+        for directory, other in list_runs()
+        if other.name == run.name and other.started_at_s < run.started_at_s and other.id != run.id
+    ]
+    return found[-_MOST:]
+
+
+def _summed(directory: RunDirectory, run: Run) -> EarlierRun:
+    """Sum up a run from its report.json; without a readable one its figures are unknown."""
+    summary = _summary(directory)
+    utils = [_figure(gpu, "util_mean_pct") for gpu in _list(summary.get("gpus"))]
+    known = [util for util in utils if util is not None]
+    return EarlierRun(
+        id=run.id,
+        started_at_s=run.started_at_s,
+        wall_s=run.wall_s,
+        how=_how(run),
+        cores_used_mean=_figure(summary, "cores_used_mean"),
+        memory_peak_bytes=_figure(summary, "memory_peak_bytes"),
+        gpu_util_mean_pct=sum(known) / len(known) if known else None,
+    )
+
+
+def _summary(directory: RunDirectory) -> dict[str, Any]:
+    try:
+        with open(directory.file(REPORT_FILE), encoding="utf-8") as stream:
+            plain = json.load(stream)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    summary = plain.get("summary") if isinstance(plain, dict) else None
+    return summary if isinstance(summary, dict) else {}
+
+
+def _list(value: object) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _figure(plain: dict[str, Any], name: str) -> float | None:
+    value = plain.get(name)
+    return float(value) if isinstance(value, int | float) and value == value else None
+
+
+def _how(run: Run) -> str:
+    if run.ended_at_s is None:
+        return "unfinished"
+    if run.signal is not None:
+        return f"signal {run.signal}"
+    return f"exit {run.exit_code}" if run.exit_code else "ok"

@@ -1,0 +1,325 @@
+"""Appends samples to a run, within a budget of bytes however long the run is.
+
+When the budget is used up, neighbouring samples are merged in pairs, which halves the file, and
+from then on twice as many go into one line. A merged line keeps counters at its end and the
+minimum, mean and maximum of every gauge inside it, so that no spike is lost. The rate at which
+the node is looked at does not change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from hpcwatch.base.errors import os_reason
+from hpcwatch.probe.schema import Gpu, Process, Sample, Window, from_line
+from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory, append_sample
+
+BUDGET_BYTES = 32 << 20
+MOST_PROCESSES = 24
+
+GAUGES: dict[str, tuple[str, ...]] = {
+    "node": (
+        "runnable_count",
+        "blocked_count",
+        "load_1min_count",
+        "memory_available_bytes",
+        "memory_cached_bytes",
+        "swap_used_bytes",
+    ),
+    "cgroup": ("used_bytes", "cache_bytes"),
+    "job": (
+        "process_count",
+        "thread_count",
+        "runnable_count",
+        "blocked_count",
+        "rss_bytes",
+        "pss_bytes",
+        "files_bytes",
+        "used_bytes",
+        "swap_bytes",
+    ),
+    "gpu": (
+        "util_pct",
+        "util_max_pct",
+        "util_zero_pct",
+        "memory_used_bytes",
+        "power_w",
+        "temperature_celsius",
+        "memory_free_bytes",
+        "memory_util_pct",
+        "sm_clock_mhz",
+        "memory_clock_mhz",
+        "throttled_pct",
+        "power_capped_pct",
+        "sm_active_pct",
+        "sm_occupancy_pct",
+        "tensor_active_pct",
+        "dram_active_pct",
+    ),
+}
+"""Part of a sample -> its fields that rise and fall. All other numbers only grow."""
+
+Extremes = tuple[float, float, float]
+
+
+class Size(NamedTuple):
+    """Of a recording that was thinned."""
+
+    used_bytes: int
+    line_count: int
+    host_count: int
+
+
+class Recorder:
+    """Writes one run's samples. Its failure is told once and stops nothing else."""
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        failed: Callable[[str], None],
+        budget_bytes: int = BUDGET_BYTES,
+        stride_count: int = 1,
+    ) -> None:
+        """Open the file; ``stride_count`` readings go into a line. Raises OSError."""
+        self._path = directory.file(SAMPLES_FILE)
+        self._failed = failed
+        self._budget_bytes = budget_bytes
+        self._descriptor: int | None = self._open(os.O_APPEND)
+        self._has_failed = False
+        self._used_bytes = 0
+        self._stride = stride_count
+        self._pending: dict[str, Sample] = {}
+        self._lock = threading.Lock()
+        self._thinning: threading.Thread | None = None
+        self._backlog: list[Sample] = []
+
+    def _open(self, flags: int) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
+
+    @property
+    def has_failed(self) -> bool:
+        """True once recording has stopped early, for a reason that was told."""
+        return self._has_failed
+
+    def append(self, sample: Sample) -> None:
+        """Record a sample, merged with its neighbours if the run is long."""
+        with self._lock:
+            if self._thinning is not None:
+                self._backlog.append(sample)
+                return
+            self._store(sample)
+            if self._is_over_budget():
+                self._thinning = threading.Thread(
+                    target=self._thin, name="hpcwatch-thin", daemon=True
+                )
+                self._thinning.start()
+
+    def _is_over_budget(self) -> bool:
+        return self._descriptor is not None and self._used_bytes > self._budget_bytes
+
+    def _store(self, sample: Sample) -> None:
+        """Write a sample, or keep it until it stands for as many readings as others do."""
+        pending = self._pending.pop(sample.host, None)
+        merged = sample if pending is None else merge(pending, sample)
+        if count(merged) < self._stride:
+            self._pending[sample.host] = merged
+        else:
+            self._write(merged)
+
+    def _write(self, sample: Sample) -> None:
+        if self._descriptor is None:
+            return
+        try:
+            self._used_bytes += append_sample(self._descriptor, sample)
+        except OSError as error:
+            self._give_up(os_reason(error))
+
+    def _give_up(self, reason: str) -> None:
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._descriptor)
+            self._descriptor = None
+            self._has_failed = True
+            self._failed(f"recording stopped: {reason}")
+
+    def _thin(self) -> None:
+        """Halve the file until it and what came meanwhile fit the budget. On its own thread."""
+        while True:
+            reason = ""
+            size = Size(0, 0, 0)
+            try:
+                size = self._write_thinned()
+            except OSError as error:
+                reason = os_reason(error)
+            except Exception as error:  # a mistake of ours: what is recorded stays as it is
+                reason = f"{type(error).__name__}: {error}"
+            with self._lock:
+                if reason:
+                    self._give_up(reason)
+                else:
+                    self._reopen(size)
+                while self._backlog and not self._is_over_budget():
+                    self._store(self._backlog.pop(0))
+                if not self._is_over_budget():
+                    self._thinning = None
+                    return
+
+    def _write_thinned(self) -> Size:
+        """Merge the file's lines in pairs into a new file, put it in place, return its size."""
+        temporary = f"{self._path}.{os.getpid()}"
+        used_bytes = line_count = 0
+        hosts = set()
+        try:
+            target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                for sample in self._merged_pairs():
+                    used_bytes += append_sample(target, sample)
+                    line_count += 1
+                    hosts.add(sample.host)
+            finally:
+                os.close(target)
+            os.replace(temporary, self._path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        return Size(used_bytes, line_count, len(hosts))
+
+    def _reopen(self, size: Size) -> None:
+        """Go on in the file that took the old one's place."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = self._open(os.O_APPEND)
+        self._used_bytes = size.used_bytes
+        self._stride *= 2
+        if size.line_count <= 2 * size.host_count:
+            # So few lines cannot be merged further: a larger file beats an endless try.
+            self._budget_bytes = max(self._budget_bytes, 4 * size.used_bytes)
+
+    def _merged_pairs(self) -> Iterator[Sample]:
+        waiting: dict[str, Sample] = {}
+        with open(self._path, encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                try:
+                    sample = from_line(line)
+                except ValueError:
+                    continue
+                first = waiting.pop(sample.host, None)
+                if first is None:
+                    waiting[sample.host] = sample
+                else:
+                    yield merge(first, sample)
+        yield from waiting.values()
+
+    def close(self) -> None:
+        """Write what is pending and close the file."""
+        thinning = self._thinning
+        if thinning is not None:
+            thinning.join()
+        with self._lock:
+            for sample in self._pending.values():
+                self._write(sample)
+            self._pending = {}
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+
+
+def count(sample: Sample) -> int:
+    """Return how many readings a sample stands for."""
+    return sample.window.sample_count if sample.window else 1
+
+
+def merge(first: Sample, second: Sample) -> Sample:
+    """Merge two samples of one host, in order, into one that stands for both."""
+    counts = count(first), count(second)
+    before, after = _extremes(first), _extremes(second)
+    gauges = dict(before)
+    for name, value in after.items():
+        gauges[name] = _combine(before[name], value, *counts) if name in before else value
+    errors = {**(first.errors or {}), **(second.errors or {})}
+    window = Window(
+        started_at_s=first.window.started_at_s if first.window else first.at_s,
+        sample_count=sum(counts),
+        gauges=gauges,
+    )
+    return second._replace(
+        node=second.node or first.node,
+        cgroup=second.cgroup or first.cgroup,
+        job=second.job or first.job,
+        processes=_merge_processes(first.processes, second.processes),
+        gpus=_merge_gpus(first.gpus, second.gpus),
+        errors=errors or None,
+        window=window,
+    )
+
+
+def _merge_gpus(first: list[Gpu] | None, second: list[Gpu] | None) -> list[Gpu] | None:
+    """Keep the devices as they were last, with every reason for lower clocks that either tells."""
+    if first is None or second is None:
+        return second if second is not None else first
+    before = {gpu.uuid: gpu.clocks_held_by for gpu in first}
+    merged = []
+    for gpu in second:
+        reasons = [*(before.get(gpu.uuid) or ()), *(gpu.clocks_held_by or ())]
+        merged.append(
+            gpu._replace(clocks_held_by=list(dict.fromkeys(reasons)) or gpu.clocks_held_by)
+        )
+    return merged
+
+
+def _combine(a: Extremes, b: Extremes, count_a: int, count_b: int) -> Extremes:
+    mean = (a[1] * count_a + b[1] * count_b) / (count_a + count_b)
+    return min(a[0], b[0]), mean, max(a[2], b[2])
+
+
+def _extremes(sample: Sample) -> dict[str, Extremes]:
+    """Return minimum, mean and maximum of every known gauge of a sample."""
+    gauges = _instant(sample)
+    if sample.window is not None:
+        for name, (low, mean, high) in sample.window.gauges.items():
+            gauges[name] = low, mean, high
+    return gauges
+
+
+def _instant(sample: Sample) -> dict[str, Extremes]:
+    parts: list[tuple[str, str, Any]] = [
+        ("node", "node", sample.node),
+        ("cgroup", "cgroup", sample.cgroup),
+        ("job", "job", sample.job),
+    ]
+    parts += [(f"gpu.{gpu.uuid}", "gpu", gpu) for gpu in sample.gpus or []]
+    found = {}
+    for prefix, kind, record in parts:
+        for name in GAUGES[kind] if record is not None else ():
+            value = getattr(record, name)
+            if value is not None:
+                found[f"{prefix}.{name}"] = (value, value, value)
+    return found
+
+
+def _merge_processes(
+    first: list[Process] | None, second: list[Process] | None
+) -> list[Process] | None:
+    """Keep every process of both, with its latest counters and the argv that was given once."""
+    if first is None or second is None:
+        return second or first
+    known = {process.pid: process for process in first}
+    for process in second:
+        earlier = known.get(process.pid)
+        argv = process.argv
+        if earlier is not None and argv is None and process.name == earlier.name:
+            argv = earlier.argv
+        known[process.pid] = process._replace(argv=argv)
+    if len(known) <= MOST_PROCESSES:
+        return list(known.values())
+
+    def weight(process: Process) -> float:
+        cpu_s = (process.cpu_user_s or 0.0) + (process.cpu_system_s or 0.0)
+        return cpu_s + (process.peak_bytes or process.rss_bytes or 0) / 1e9
+
+    return sorted(known.values(), key=weight, reverse=True)[:MOST_PROCESSES]

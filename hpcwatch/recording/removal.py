@@ -1,0 +1,106 @@
+"""What recordings take on disk, whether they are still being made, and removing them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import time
+
+from hpcwatch.base.errors import os_reason
+from hpcwatch.recording.store import (
+    EVENTS_FILE,
+    REPORT_FILE,
+    RUN_FILE,
+    SAMPLES_FILE,
+    Run,
+    RunDirectory,
+    root,
+)
+
+_FILES = (SAMPLES_FILE, EVENTS_FILE, REPORT_FILE, RUN_FILE)
+_OURS = re.compile(
+    "|".join(rf"\.?{re.escape(name)}(\.\d+)?" for name in _FILES)  # whole ones, and begun ones
+)
+_FRESH_S = 300.0
+"""A recording of another host's monitor that is so old is no longer being made."""
+
+
+def is_monitored(run: Run) -> bool | None:
+    """Tell whether a run's monitor still lives; None if it ran on another host."""
+    if os.uname().nodename != (run.monitor_host or ",".join(run.hosts)):
+        return None
+    try:
+        with open(f"/proc/{run.monitor_pid}/cmdline", "rb") as stream:
+            return b"hpcwatch" in stream.read()
+    except OSError:
+        return False
+
+
+def last_written_s(directory: RunDirectory, run: Run) -> float:
+    """Return when a recording was last added to, as far as can be told."""
+    written = [run.started_at_s, run.ended_at_s or 0.0]
+    if run.ended_at_s is None:
+        with contextlib.suppress(OSError):
+            written.append(os.stat(directory.file(SAMPLES_FILE)).st_mtime)
+    return max(written)
+
+
+def size_bytes(directory: RunDirectory) -> int:
+    """Return what a recording's files hold, those of a linked one, too."""
+    total = 0
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(directory.path):
+            with contextlib.suppress(OSError):
+                total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+def is_link(directory: RunDirectory) -> bool:
+    """Tell whether a run lies elsewhere (--output) and is only known to the store."""
+    return os.path.islink(directory.path.rstrip(os.sep))
+
+
+def obstacle(directory: RunDirectory, run: Run) -> str | None:
+    """Return why a run is not to be removed; None if it may be."""
+    folder = os.path.dirname(os.path.abspath(directory.path))
+    if os.path.realpath(folder) != os.path.realpath(root()):
+        return f"it does not lie in {root()}: remove it yourself"
+    if is_being_made(directory, run):
+        return "it is still being recorded"
+    if is_link(directory):
+        return None
+    foreign = _foreign(directory)
+    return f"it holds something that is not hpcwatch's: {foreign}" if foreign else None
+
+
+def is_being_made(directory: RunDirectory, run: Run) -> bool:
+    """Tell whether a recording is still being made, as far as can be told from here."""
+    if run.ended_at_s is not None:
+        return False
+    lives = is_monitored(run)
+    if lives is None:  # nobody here knows: a recording that grows is one that is made
+        return time.time() - last_written_s(directory, run) < max(_FRESH_S, 3 * run.interval_s)
+    return lives
+
+
+def _foreign(directory: RunDirectory) -> str | None:
+    """Return the name of a file that we did not make."""
+    try:
+        entries = sorted(os.scandir(directory.path), key=lambda entry: entry.name)
+    except OSError as error:
+        return os_reason(error)
+    for entry in entries:
+        if not _OURS.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
+            return entry.name
+    return None
+
+
+def remove(directory: RunDirectory) -> None:
+    """Remove a run without an obstacle; of a linked one the link alone. Raises OSError."""
+    path = directory.path.rstrip(os.sep)
+    if is_link(directory):
+        os.unlink(path)
+    else:
+        shutil.rmtree(path)

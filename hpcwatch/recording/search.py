@@ -1,0 +1,99 @@
+"""The recorded runs that somebody looks for."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from hpcwatch.recording.removal import is_link, last_written_s, size_bytes
+from hpcwatch.recording.store import REPORT_FILE, Run, RunDirectory, list_runs
+
+
+class Found:
+    """A run and where it lies; equal to another of the same place."""
+
+    def __init__(self, directory: RunDirectory, run: Run) -> None:
+        self.directory = directory
+        self.run = run
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Found) and self.directory.path == other.directory.path
+
+    def __hash__(self) -> int:
+        return hash(self.directory.path)
+
+    @property
+    def size_bytes(self) -> int:
+        """What its files hold."""
+        return size_bytes(self.directory)
+
+    @property
+    def is_link(self) -> bool:
+        """True if it lies elsewhere."""
+        return is_link(self.directory)
+
+
+class Wanted(NamedTuple):
+    """What is looked for: all of it has to hold."""
+
+    name: str | None = None
+    """Like a file's name in a shell."""
+    job: str | None = None
+    since_s: float | None = None
+    is_failed: bool = False
+    has_findings: bool = False
+    kind: str | None = None
+
+
+def all_runs() -> list[Found]:
+    """Return all readable runs, the latest last."""
+    return [Found(directory, run) for directory, run in list_runs()]
+
+
+def found_at(directory: RunDirectory) -> Found:
+    """Return the run of a directory. Raises HpcwatchError."""
+    return Found(directory, directory.read_run())
+
+
+def select(runs: Iterable[Found], wanted: Wanted) -> list[Found]:
+    """Return the runs that are wanted."""
+    return [one for one in runs if _is_wanted(one, wanted)]
+
+
+def _is_wanted(one: Found, wanted: Wanted) -> bool:
+    run = one.run
+    return (
+        (wanted.name is None or fnmatchcase(run.name, wanted.name))
+        and (wanted.job is None or (run.job is not None and run.job.is_called(wanted.job)))
+        and (wanted.since_s is None or run.started_at_s >= wanted.since_s)
+        and (wanted.kind is None or run.kind == wanted.kind)
+        and (not wanted.is_failed or bool(run.exit_code or run.signal))
+        and (not wanted.has_findings or has_findings(one.directory))
+    )
+
+
+def older_than(runs: Sequence[Found], seconds: float) -> list[Found]:
+    """Return the runs to which nothing was added for so long."""
+    limit_s = time.time() - seconds
+    return [one for one in runs if last_written_s(one.directory, one.run) < limit_s]
+
+
+def has_findings(directory: RunDirectory) -> bool:
+    """Tell whether a run's report has findings; no if there is no readable report."""
+    try:
+        with open(directory.file(REPORT_FILE), encoding="utf-8") as stream:
+            return bool(json.load(stream)["findings"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def how(run: Run) -> str:
+    """Say how a run ended: ``ok``, ``exit 3``, ``signal 9``, ``unfinished``."""
+    if run.ended_at_s is None:
+        return "unfinished"
+    if run.signal is not None:
+        return f"signal {run.signal}"
+    return f"exit {run.exit_code}" if run.exit_code else "ok"

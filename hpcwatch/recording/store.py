@@ -1,0 +1,323 @@
+"""Runs on disk: create, append, read, list, prune.
+
+A run is a directory of its own: ``run.json`` (what and where), ``samples.jsonl`` and
+``events.jsonl`` (append only), ``report.json`` at the end. No database: home directories are on
+network file systems, where SQLite's locks fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
+
+from hpcwatch.base import config_files
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
+from hpcwatch.probe.decode import build
+from hpcwatch.probe.schema import Sample, from_line, to_line, to_plain
+
+if TYPE_CHECKING:
+    from hpcwatch.cluster.schedulers.job import Job
+
+RUN_VERSION = 1
+RUN_FILE, SAMPLES_FILE, EVENTS_FILE, REPORT_FILE = (
+    "run.json",
+    "samples.jsonl",
+    "events.jsonl",
+    "report.json",
+)
+
+
+class Run(NamedTuple):
+    """One recorded observation. Times are seconds since the epoch."""
+
+    id: str
+    name: str
+    kind: str
+    """``run``, ``job`` or ``sweep-task``."""
+    argv: list[str]
+    cwd: str
+    user: str
+    hosts: list[str]
+    started_at_s: float
+    interval_s: float
+    hpcwatch_version: str
+    monitor_pid: int
+    environment: dict[str, str]
+    """Names on the allow-list only, never what looks like a secret."""
+    job: Job | None = None
+    ended_at_s: float | None = None
+    """None while it runs, and for ever if the monitor was killed."""
+    wall_s: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    cpu_user_s: float | None = None
+    """The kernel's account of everything waited for, plus what still lived at the end."""
+    cpu_system_s: float | None = None
+    memory_peak_bytes: int | None = None
+    """The largest resident set of any one process ever waited for."""
+    monitor_cpu_s: float | None = None
+    monitor_memory_bytes: int | None = None
+    monitor_host: str | None = None
+    """Where the monitor runs, if that is not the one host it watches."""
+    sweep_id: str | None = None
+    parameters: dict[str, str] | None = None
+    """Of a sweep's task: the combination it tries."""
+    version: int = RUN_VERSION
+
+
+class Event(NamedTuple):
+    """A mark in a run's time: a phase, an epoch, a signal, a node lost or found."""
+
+    at_s: float
+    name: str
+    fields: dict[str, Any]
+
+
+def event_from(line: str | bytes) -> Event | None:
+    """Return the event that a line of a recording tells of; None if it is torn or foreign."""
+    try:
+        event: Event = build(Event, json.loads(line))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return event
+
+
+class Samples(NamedTuple):
+    """What a recording holds, and how many of its lines could not be read."""
+
+    samples: list[Sample]
+    odd_count: int
+
+
+def root() -> str:
+    """Return the folder of all runs: $HPCWATCH_HOME, storage.root, else the XDG state directory."""
+    home = os.environ.get("HPCWATCH_HOME") or config_files.storage_root()
+    if not home:
+        state = os.environ.get("XDG_STATE_HOME") or os.path.join("~", ".local", "state")
+        home = os.path.join(state, "hpcwatch")
+    return os.path.join(os.path.abspath(os.path.expanduser(home)), "runs")
+
+
+def new_id(name: str, at_s: float) -> str:
+    """Return an id that sorts by time and reads well: ``20261123-141502-python-71a3c0``.
+
+    Its end tells apart runs that start in one second, on one node or on several.
+    """
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(at_s))
+    letters = "".join(c if c.isalnum() and c.isascii() else "-" for c in name)[:24].strip("-")
+    mark = crc32(f"{os.uname().nodename} {os.getpid()} {at_s}".encode()) & 0xFFFFFF
+    return f"{stamp}-{letters or 'run'}-{mark:06x}"
+
+
+class RunDirectory:
+    """One run's directory."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def file(self, name: str) -> str:
+        """Return the path of one of its files."""
+        return os.path.join(self.path, name)
+
+    @classmethod
+    def create(cls, path: str) -> RunDirectory:
+        """Make the directory, mode 0700.
+
+        Raises HpcwatchError if it cannot be made or holds files already.
+        """
+        try:
+            _make_private(path)
+            is_used = bool(os.listdir(path))
+        except OSError as error:
+            raise HpcwatchError(f"cannot record in {path}", os_reason(error)) from None
+        if is_used:
+            what = "another run" if os.path.exists(os.path.join(path, RUN_FILE)) else "other files"
+            raise HpcwatchError(f"cannot record in {path}", f"it holds {what}")
+        return cls(path)
+
+    def write_run(self, run: Run) -> None:
+        """Replace run.json. Raises OSError."""
+        self._replace(RUN_FILE, json.dumps(to_plain(run), indent=1))
+
+    def write_report(self, text: str) -> None:
+        """Replace report.json. Raises OSError."""
+        self._replace(REPORT_FILE, text)
+
+    def _replace(self, name: str, text: str) -> None:
+        """Write a file beside and move it in place, so that a reader sees the old or the new."""
+        temporary = self.file(f".{name}.{os.getpid()}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
+                stream.write(text + "\n")
+            os.replace(temporary, self.file(name))
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+    def append_event(self, event: Event) -> None:
+        """Append one event. Raises OSError."""
+        self.append_events([event])
+
+    def append_events(self, events: list[Event]) -> None:
+        """Append events in one go. Raises OSError."""
+        text = "".join(json.dumps(event._asdict()) + "\n" for event in events)
+        with open(self.file(EVENTS_FILE), "a", encoding="utf-8", opener=_private) as stream:
+            stream.write(text)
+
+    def read_run(self) -> Run:
+        """Read run.json. Raises HpcwatchError if there is none or it is not one of ours."""
+        path = self.file(RUN_FILE)
+        try:
+            with open(path, encoding="utf-8") as stream:
+                plain = json.load(stream)
+            if plain["version"] > RUN_VERSION:
+                raise HpcwatchError(f"{path} was written by a newer hpcwatch", "update hpcwatch")
+            return _run_from(plain)
+        except (FileNotFoundError, NotADirectoryError):
+            hint = "name a run directory, a run's id, or nothing for the latest"
+            raise HpcwatchError(f"no run in {self.path}", hint, EXIT_USAGE) from None
+        except OSError as error:
+            raise HpcwatchError(f"cannot read {path}", os_reason(error)) from None
+        except (ValueError, KeyError, TypeError, RecursionError):
+            hint = "it is damaged or not hpcwatch's"
+            raise HpcwatchError(f"cannot read {path}", hint, EXIT_USAGE) from None
+
+    def read_samples(self) -> Iterator[Sample | None]:
+        """Yield each sample; None for a line that is torn or foreign."""
+        try:
+            with open(self.file(SAMPLES_FILE), encoding="utf-8", errors="replace") as stream:
+                for line in stream:
+                    try:
+                        yield from_line(line)
+                    except ValueError:
+                        yield None
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise HpcwatchError(f"cannot read {self.path}", os_reason(error)) from None
+
+    def read_events(self) -> list[Event]:
+        """Return the events that can be read."""
+        events: list[Event] = []
+        with contextlib.suppress(OSError):
+            with open(self.file(EVENTS_FILE), encoding="utf-8", errors="replace") as stream:
+                lines = stream.read().splitlines()
+            events = [event for event in map(event_from, lines) if event is not None]
+        return events
+
+
+def _run_from(plain: dict[str, Any]) -> Run:
+    from hpcwatch.cluster.schedulers.job import Job
+
+    run: Run = build(Run, plain, {"Job": Job})
+    if run.interval_s <= 0:
+        raise ValueError("no interval")
+    return run
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _make_private(path: str) -> None:
+    """Make a directory and its parents, readable by their owner only."""
+    if not os.path.isdir(path):
+        parent = os.path.dirname(os.path.abspath(path))
+        if not os.path.isdir(parent):
+            _make_private(parent)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+
+
+def link(directory: RunDirectory, run_id: str) -> None:
+    """Make a run recorded elsewhere (--output) known to the list of runs."""
+    with contextlib.suppress(OSError):
+        folder = root()
+        _make_private(folder)
+        os.symlink(os.path.abspath(directory.path), os.path.join(folder, run_id))
+
+
+def list_runs() -> list[tuple[RunDirectory, Run]]:
+    """Return all readable runs, the latest last."""
+    found = []
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(root()):
+            directory = RunDirectory(entry.path)
+            with contextlib.suppress(HpcwatchError):
+                found.append((directory, directory.read_run()))
+    return sorted(found, key=lambda pair: pair[1].started_at_s)
+
+
+def list_sweep_tasks() -> list[tuple[RunDirectory, Run]]:
+    """Return the recorded tasks of all sweeps, the latest last; they lie with their sweeps."""
+    import glob
+
+    folder = os.path.join(glob.escape(os.path.dirname(root())), "sweeps", "*", "runs", "*")
+    found = []
+    for path in glob.iglob(folder):
+        directory = RunDirectory(path)
+        with contextlib.suppress(HpcwatchError):
+            found.append((directory, directory.read_run()))
+    return sorted(found, key=lambda pair: pair[1].started_at_s)
+
+
+def runs_of_job(job_id: str) -> list[RunDirectory]:
+    """Return the recordings of a job, the latest last; those that watched all of it behind."""
+    runs = [pair for pair in list_runs() if pair[1].job and pair[1].job.is_called(job_id)]
+    return [directory for directory, run in sorted(runs, key=lambda pair: pair[1].kind == "job")]
+
+
+def find(which: str | None) -> RunDirectory:
+    """Find a run by directory, id, start of an id, or job id; None or ``latest`` is the latest.
+
+    Where no run is meant, a task of a sweep may be. Raises HpcwatchError with what to do.
+    """
+    if which and (os.sep in which or os.path.exists(os.path.join(which, RUN_FILE))):
+        folder, name = os.path.split(which)
+        is_file = name in (RUN_FILE, SAMPLES_FILE, EVENTS_FILE, REPORT_FILE)
+        return RunDirectory(folder if is_file else which)
+    if which == "":
+        raise HpcwatchError("an empty name is no run's", "see: hpcwatch runs", EXIT_USAGE)
+    runs = list_runs()
+    if which is not None and which != "latest":
+        found = _called(runs, which) or _called(list_sweep_tasks(), which)
+        if found is not None:
+            return found
+        if runs:
+            raise HpcwatchError(f"no run {which}", "see: hpcwatch runs", EXIT_USAGE)
+    if not runs:
+        hint = "record one with: hpcwatch run -- COMMAND"
+        raise HpcwatchError(f"no runs in {root()}", hint, EXIT_USAGE)
+    return runs[-1][0]
+
+
+def _called(runs: list[tuple[RunDirectory, Run]], which: str) -> RunDirectory | None:
+    """Return the one that is meant, None if none is. Raises HpcwatchError if several may be."""
+    exact = [pair for pair in runs if pair[1].id == which]
+    of_job = [pair for pair in runs if pair[1].job and pair[1].job.is_called(which)]
+    starting = [pair for pair in runs if pair[1].id.startswith(which)]
+    named = [pair for pair in runs if pair[1].name == which]
+    for matches in (exact, of_job, named):
+        if matches:
+            return matches[-1][0]
+    if len(starting) == 1:
+        return starting[0][0]
+    if starting:
+        raise HpcwatchError(f"{len(starting)} runs begin with {which}", "say more", EXIT_USAGE)
+    return None
+
+
+def append_sample(descriptor: int, sample: Sample) -> int:
+    """Append one line with one write; return its length in bytes. Raises OSError."""
+    line = (to_line(sample) + "\n").encode()
+    written = os.write(descriptor, line)
+    if written != len(line):  # a full disk may take a part
+        raise OSError(28, "No space left on device")
+    return written

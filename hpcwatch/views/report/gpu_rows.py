@@ -1,0 +1,72 @@
+"""The devices' rows in the report as text. Pure."""
+
+from __future__ import annotations
+
+import textwrap
+
+from hpcwatch.analysis.report import GpuSummary, Report
+from hpcwatch.base.clean import clean
+from hpcwatch.base.units import (
+    format_bytes,
+    format_energy,
+    format_of_bytes,
+    format_pct,
+    format_seconds,
+)
+from hpcwatch.views.report.tables import FEW_GPUS, all_gpus
+from hpcwatch.views.text import Line, Span, cut, sparkline, width_of
+
+HARMLESS = ("idle", "application clocks", "display clocks", "sync boost")
+"""Reasons for lower clocks that tell of no trouble."""
+
+_SPARK = 20
+_ASKED = 11
+
+
+def gpu_rows(report: Report, width: int, label_width: int) -> list[Line]:
+    """Two rows a device: how busy it was, then all else; many of them are summed up."""
+    gpus = report.summary.gpus
+    if len(gpus) > FEW_GPUS:
+        label, name, used, fullest = all_gpus(gpus)
+        about = Span(f"{'':{label_width}}{clean(name)}, memory {fullest}", "dim")
+        return [[Span(f"{label:{label_width}}{'':{_ASKED}}{used}")], [about]]
+    return [row for gpu in gpus for row in _gpu_row(report, gpu, width, label_width)]
+
+
+def _gpu_row(report: Report, gpu: GpuSummary, width: int, label_width: int) -> list[Line]:
+    host = report.timeline.hosts[gpu.host]
+    columns = host.gpus[gpu.uuid].columns
+    values = list(columns["util_pct"].high)
+    used, peak = format_pct(gpu.util_mean_pct), format_pct(gpu.util_max_pct)
+    if gpu.use in ("did nothing", "was never opened"):
+        used += f", {gpu.use.removeprefix('was ')}"
+    elif gpu.util_mean_pct is None and gpu.sm_active_mean_pct is not None:
+        used = f"SM {format_pct(gpu.sm_active_mean_pct)}"
+        values = list(columns["sm_active_pct"].high)
+        peak = format_pct(max((value for value in values if value == value), default=None))
+    label, where = clean(gpu.label), "1"
+    if len(report.timeline.hosts) > 1:
+        where = cut(clean(gpu.host), _ASKED - 1)
+    first = f"{label:{label_width}}{where:{_ASKED}}"
+    if width_of(label) >= label_width:  # an instance's takes the next column, too
+        first = f"{label:{label_width + _ASKED}}"
+    row = [Span(f"{first}{used:19}{peak:12}"), Span(sparkline(values, 100.0, _SPARK), "ok")]
+    facts = textwrap.wrap(gpu_facts(gpu), max(width - label_width, 10))
+    return [row, *([Span(" " * label_width + said, "dim")] for said in facts)]
+
+
+def gpu_facts(gpu: GpuSummary) -> str:
+    """Return what there is to say of a device beside its utilisation."""
+    facts = [clean(gpu.name)]
+    if gpu.memory_peak_bytes is not None:
+        peak, total = gpu.memory_peak_bytes, gpu.memory_total_bytes
+        held = format_bytes(peak) if total is None else format_of_bytes(peak, total)
+        facts.append(f"{held} at most")
+    if gpu.energy_j is not None:
+        facts.append(format_energy(gpu.energy_j))
+    if gpu.idle_s:
+        facts.append(f"idle {format_seconds(gpu.idle_s)}")
+    held_by = [reason for reason in gpu.clocks_held_by or () if reason not in HARMLESS]
+    if held_by:
+        facts.append(f"slowed by {', '.join(map(clean, held_by))}")
+    return ", ".join(facts)

@@ -1,0 +1,160 @@
+"""The report as text of at most 80 columns: how it ended, findings, used against allowed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+from hpcwatch.analysis.findings import ACCUSE_AFTER_S
+from hpcwatch.analysis.findings.together import together
+from hpcwatch.analysis.report import ProcessSummary, Report
+from hpcwatch.base.clean import clean
+from hpcwatch.base.units import format_bytes
+from hpcwatch.cluster.schedulers.hosts import fold_hosts
+from hpcwatch.views.ending import ending, took
+from hpcwatch.views.report.next_script import next_script
+from hpcwatch.views.report.quality_lines import quality_lines
+from hpcwatch.views.report.used_rows import LABEL, cpu_seconds, used_rows
+from hpcwatch.views.report.verdict import verdict
+from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width, render, width_of, wrapped
+
+WIDTH = 80
+_NAMED = 3
+_HOSTS = 40  # columns for the names of many
+_SHARE = 0.1  # of CPU or memory: what a named process accounts for at least
+
+
+def lines(report: Report, width: int = WIDTH) -> list[Line]:
+    """Return the report's lines, none wider than ``width``."""
+    width = min(width, WIDTH)
+    made: list[Line] = [
+        _rule(width),
+        *_ending(report, width),
+        *_verdict(report, width),
+        *_next_script(report, width),
+        *_findings(report, width),
+        [],
+        *used_rows(report, width),
+        [],
+        *_steps(report, width),
+        *_largest(report, width),
+        *quality_lines(report, width),
+    ]
+    return [fit(line, width) for line in made]
+
+
+def text(report: Report, coloured: bool, width: int = WIDTH) -> str:
+    """Return the report as text ending in a newline."""
+    return "".join(render(line, coloured).rstrip() + "\n" for line in lines(report, width))
+
+
+def _rule(width: int) -> Line:
+    title = " hpcwatch "
+    return [Span("──", "dim"), Span(title, "head"), Span("─" * (width - 2 - len(title)), "dim")]
+
+
+def _ending(report: Report, width: int) -> list[Line]:
+    run = report.run
+    how, style = ending(report)
+    where = f"{run.job.id} · " if run.job is not None else ""
+    hosts = cut(clean(fold_hosts(run.hosts)), _HOSTS)
+    tail = f" · {clean(where)}{hosts} · "
+    said = f"{how} after {took(report)}"
+    command = clean(shlex.join(run.argv) or run.name)
+    room = width - width_of(tail) - width_of(said)
+    if room < min(16, width_of(command)):  # two lines rather than a command nobody recognises
+        return [
+            [Span(cut(command, width), "bold")],
+            [Span(tail.removeprefix(" · ")), Span(said, style)],
+        ]
+    return [[Span(cut(command, room), "bold"), Span(tail), Span(said, style)]]
+
+
+def _verdict(report: Report, width: int) -> list[Line]:
+    """What is wrong and what to ask for; how it ended is said above, what it used below."""
+    if not report.findings and report.summary.wall_s < ACCUSE_AFTER_S:
+        return []
+    said = clean(" ".join(verdict(report)[1:]))
+    return [[Span(row)] for row in wrapped(said, max(width, 10))]
+
+
+def _next_script(report: Report, width: int) -> list[Line]:
+    """What to change in the job script, old and new side by side where both fit."""
+    script = next_script(report)
+    notes = wrapped(clean(" ".join(script.notes)), max(width - 2, 10))
+    if not script.lines:  # single changes stand beside their findings
+        return [[], *([Span(f"{row}", "dim")] for row in notes)] if notes else []
+    head = "Next job script"
+    saves = f"saves {script.share}" if script.share else ""
+    made: list[Line] = [[], [Span(head, "bold"), Span(f"{saves:>{max(width - len(head), 0)}}")]]
+    for change in script.changes:
+        old = f"  - {clean(change.old)}" if change.old else ""
+        new = f"  + {clean(change.new)}" if change.new else ""
+        if max(width_of(old), width_of(new)) <= width // 2:
+            gap = " " * (width // 2 - width_of(old))
+            made.append([Span(old + gap, "dim"), Span(new, "ok")])
+        else:
+            made += [[Span(row, style)] for row, style in ((old, "dim"), (new, "ok")) if row]
+    return made + [[Span(f"  {row}", "dim")] for row in notes]
+
+
+def _findings(report: Report, width: int) -> list[Line]:
+    is_whole = bool(report.advice is not None and report.advice.lines)
+    made: list[Line] = []
+    is_many = len(report.timeline.hosts) > 1
+    told: set[str] = set()
+    for finding, hosts in together(report.findings):
+        word = finding.severity.name.lower()
+        style = "" if word == "info" else word
+        title = [Span(f"{SIGNS[word]} {word:8} ", style), Span(clean(finding.title), "bold")]
+        gap = width - line_width(title) - len(finding.rule)
+        if gap >= 2:
+            title += [Span(" " * gap), Span(finding.rule, "dim")]
+        made.append(title)
+        where = f"On {clean(fold_hosts(hosts))}. " if is_many and any(hosts) else ""
+        advice = "As above." if finding.advice in told else clean(finding.advice)
+        told.add(finding.advice)
+        rows = wrapped(where + advice, max(width - LABEL, 10))
+        made += [[Span(" " * LABEL + row)] for row in rows]
+        for change in () if is_whole else finding.directives:  # said above, all at once
+            if change.old:
+                made.append([Span(f"{'':{LABEL}}- {clean(change.old)}", "dim")])
+            if change.new:
+                made.append([Span(f"{'':{LABEL}}+ {clean(change.new)}", "ok")])
+    return [[], *made] if made else []
+
+
+def _steps(report: Report, width: int) -> list[Line]:
+    """What the program told of itself."""
+    if not report.events:
+        return []
+    from hpcwatch.views.report.program import step_lines
+
+    made = step_lines(report, LABEL, width)
+    return [*made, []] if made else []
+
+
+def _largest(report: Report, width: int) -> list[Line]:
+    """Name the processes that account for a share worth naming."""
+    summary = report.summary
+    large = [
+        process
+        for process in report.processes
+        if (process.cpu_s or 0) >= _SHARE * (summary.cpu_s or 0)
+        or (process.memory_peak_bytes or 0) >= _SHARE * (summary.memory_peak_bytes or 0)
+    ]
+    made: list[Line] = []
+    for process in large[:_NAMED]:
+        label = "Processes" if not made else ""
+        made.append([Span(f"{label:{LABEL}}{_process(process, width - LABEL)}")])
+    if (summary.processes_total or 0) > len(made):
+        seen = f"{summary.processes_total:,} seen, at most {summary.processes_max or 0:,} at once"
+        made.append([Span(f"{'':{LABEL}}{seen}", "dim")])
+    return [*made, []] if made else []
+
+
+def _process(process: ProcessSummary, width: int) -> str:
+    figures = f"{cpu_seconds(process.cpu_s):>9} CPU {format_bytes(process.memory_peak_bytes):>9}  "
+    argv = process.argv or [process.name]
+    command = clean(shlex.join([os.path.basename(argv[0]), *argv[1:]]))
+    return figures + cut(f"{process.pid} {command}", width - len(figures))

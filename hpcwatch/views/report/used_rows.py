@@ -1,0 +1,105 @@
+"""What was used against what was allowed: the table in the report as text. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from hpcwatch.analysis.report import Report
+from hpcwatch.analysis.resample_sum import joined
+from hpcwatch.base.clean import clean
+from hpcwatch.base.units import (
+    UNKNOWN,
+    format_bytes,
+    format_clock,
+    format_cores,
+    format_pct,
+    three_digits,
+)
+from hpcwatch.views.report.cost_words import cost
+from hpcwatch.views.text import Line, Span, sparkline
+
+LABEL = 11
+"""Columns of a row's name, here and in the rest of the report."""
+_SPARK = 20
+
+LIMITS = {
+    "cgroup": "the control group's limit",
+    "request": "the memory asked for",
+    "node": "the node's memory",
+}
+"""What memory is measured against -> in words."""
+
+
+def used_rows(report: Report, width: int) -> list[Line]:
+    """Return the rows: what was asked for or allowed, the mean that was used, and the peak."""
+    summary = report.summary
+    asked = "asked" if report.run.job is not None else "allowed"
+    made: list[Line] = [[Span(f"{'':{LABEL}}{asked:11}{'used (mean)':19}peak", "dim")]]
+    made.append(_cpu_row(report))
+    made.append(_memory_row(report))
+    if summary.memory_files_bytes:
+        where = clean(summary.memory_files_where or "")
+        files = f"of it up to {format_bytes(summary.memory_files_bytes)} in files in {where}"
+        made.append([Span(f"{'':{LABEL}}{files}", "dim")])
+    if summary.gpus:
+        from hpcwatch.views.report.gpu_rows import gpu_rows
+
+        made += gpu_rows(report, width, LABEL)
+    time_asked = report.run.job.walltime_s if report.run.job is not None else None
+    if time_asked:
+        share = f" ({format_pct(100 * summary.wall_s / time_asked)})"
+        made.append(
+            _row("Time", format_clock(time_asked), format_clock(summary.wall_s) + share, "")
+        )
+    seconds = (
+        f"{cpu_seconds(summary.cpu_s)} (user {cpu_seconds(summary.cpu_user_s)},"
+        f" system {cpu_seconds(summary.cpu_system_s)})"
+    )
+    made.append([Span(f"{'CPU time':{LABEL}}"), Span(seconds)])
+    volume = f"read {format_bytes(summary.read_bytes)}, wrote {format_bytes(summary.written_bytes)}"
+    made.append([Span(f"{'Storage':{LABEL}}{volume}")])
+    if report.costs is not None:
+        made.append([Span(f"{'Cost':{LABEL}}{clean(cost(report.costs))}")])
+    return made
+
+
+def _row(label: str, asked: str, used: str, peak: str, spark: str = "") -> Line:
+    return [
+        Span(f"{label:{LABEL}}{asked:11}{used:19}{peak:12}"),
+        Span(spark, "ok"),
+    ]
+
+
+def _cpu_row(report: Report) -> Line:
+    summary = report.summary
+    cores = summary.cores_allocated
+    asked = UNKNOWN if cores is None else f"{cores} core" + ("s" if cores != 1 else "")
+    used = format_cores(summary.cores_used_mean)
+    if summary.cpu_efficiency_pct is not None:
+        used += f" ({format_pct(summary.cpu_efficiency_pct)})"
+    values = joined(report.timeline.hosts.values(), "cpu_cores", sum)
+    highest = max((value for value in values if value == value), default=math.nan)
+    spark = sparkline(values, max(cores or 0, 1), _SPARK)
+    return _row("CPU", asked, used, format_cores(highest), spark)
+
+
+def _memory_row(report: Report) -> Line:
+    """Of several nodes, the one that uses most: limits are each node's own."""
+    summary = report.summary
+    limit = summary.memory_limit_bytes
+    hosts = list(report.timeline.hosts.values())
+    means = [host.part("used_bytes", host.at_s[0] - 1, host.at_s[-1]).average() for host in hosts]
+    mean = max((one for one in means if one == one), default=math.nan)
+    values = joined(hosts, "used_bytes", max)
+    used = format_bytes(mean)
+    if limit and mean == mean:
+        used += f" ({format_pct(100 * mean / limit)})"
+    sign = "" if summary.memory_peak_exact or summary.memory_peak_bytes is None else "≥ "
+    spark = sparkline(values, max((v for v in values if v == v), default=0.0), _SPARK)
+    peak = sign + format_bytes(summary.memory_peak_bytes)
+    return _row("Memory", format_bytes(limit), used, peak, spark)
+
+
+def cpu_seconds(value: float | None) -> str:
+    """Return CPU time in seconds however long it is: figures of it are compared."""
+    return UNKNOWN if value is None else f"{three_digits(value)} s"
