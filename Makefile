@@ -22,12 +22,13 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vermin --quiet --no-tips --target=3.6- --violations hpcwatch/probe
+	$(BIN)/vermin --quiet --no-tips --backport typing --exclude tomllib --target=3.9- --violations hpcwatch
 
 bench: $(VENV)-bench/.done
 	PATH="$(CURDIR)/$(VENV)-bench/bin:$$PATH" $(VENV)-bench/bin/python tests/bench
 
 $(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "hpcwatch needs Python 3.10 or newer; say: make PYTHON=python3.11")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9) and "hpcwatch needs Python 3.9 or newer; say: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.train: $(BIN)/python pyproject.toml

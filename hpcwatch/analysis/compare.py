@@ -162,7 +162,7 @@ def _figure(
 ) -> Figure:
     is_fair = [ended_well(reports[0]) and ended_well(one) for one in reports]
     changes: list[Change | None] = [None]
-    for value, fair in zip(values[1:], is_fair[1:], strict=True):
+    for value, fair in zip(values[1:], is_fair[1:]):
         changes.append(_change(values[0], value, better if fair else 0))
     return Figure(name, list(values), changes)
 

@@ -98,7 +98,7 @@ def _waiting(first: Report, other: Report) -> str:
     idle_s = [max(one.wall_s - (one.cpu_s or 0.0), 0.0) for one in summaries]
     if _are_alike(*idle_s):
         return ""
-    if all(idle < _MOST_OF_IT * one.wall_s for idle, one in zip(idle_s, summaries, strict=True)):
+    if all(idle < _MOST_OF_IT * one.wall_s for idle, one in zip(idle_s, summaries)):
         return ""
     return f"; waited {time_text(idle_s[1])} rather than {time_text(idle_s[0])}"
 

@@ -93,7 +93,7 @@ def _nodes_used(scope: Scope, hosts: list[HostTimeline], busy: list[float | None
         return None
     return sum(
         1
-        for host, used in zip(hosts, busy, strict=True)
+        for host, used in zip(hosts, busy)
         if (used or 0.0) >= _UNUSED_PCT / 100 * cores
         or any(highest_util_pct(gpu) != 0 for gpu in host.gpus.values())
     )

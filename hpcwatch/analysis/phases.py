@@ -50,7 +50,7 @@ def _ended(phase: Phase, event: Event) -> Phase:
     """The program's own measure counts; a line in another language may lack it."""
     told_s, error = event.fields.get("duration_s"), event.fields.get("error")
     duration_s = max(event.at_s - phase.started_at_s, 0.0)
-    if isinstance(told_s, int | float) and told_s >= 0:
+    if isinstance(told_s, (int, float)) and told_s >= 0:
         duration_s = float(told_s)
     return phase._replace(duration_s=duration_s, error=None if error is None else str(error))
 
@@ -61,7 +61,7 @@ def results(events: Iterable[Event]) -> dict[str, float | str]:
     for event in events:
         if is_result(event):
             for name, value in event.fields.items():
-                if isinstance(value, int | float):
+                if isinstance(value, (int, float)):
                     last[name] = float(value)
                 elif isinstance(value, str):
                     last[name] = value
@@ -89,7 +89,7 @@ def value_text(value: object) -> str:
         return UNKNOWN
     if isinstance(value, bool):
         return "true" if value else "false"
-    if not isinstance(value, int | float):
+    if not isinstance(value, (int, float)):
         return str(value)
     if not math.isfinite(value):
         return str(value)

@@ -94,7 +94,7 @@ def told_names(event: Event) -> tuple[str, ...]:
 def number(event: Event, name: str) -> float | None:
     """Return a value that is a number, not negative and not absurd; None of anything else."""
     value = event.fields.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if value == 0 or _LEAST <= value <= _MOST else None
 

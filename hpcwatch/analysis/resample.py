@@ -63,10 +63,7 @@ def cut(host: HostTimeline, grid: Grid) -> Cut:
     """Find the samples that cover each step; once for all columns of a host."""
     begins = array(
         "d",
-        (
-            at_s - max(span_s, _INSTANT_S)
-            for at_s, span_s in zip(host.at_s, host.span_s, strict=True)
-        ),
+        (at_s - max(span_s, _INSTANT_S) for at_s, span_s in zip(host.at_s, host.span_s)),
     )
     starts = [grid.start_s + step * grid.step_s for step in range(grid.steps_count)]
     first = [bisect_right(host.at_s, start_s) for start_s in starts]
@@ -77,7 +74,7 @@ def cut(host: HostTimeline, grid: Grid) -> Cut:
 def thinned(column: Column, span_s: Sequence[float], steps: Cut) -> Thinned:
     """Put a column on the grid that ``steps`` were cut for."""
     made = Thinned([], [], [])
-    for first, last in zip(steps.first, steps.last, strict=True):
+    for first, last in zip(steps.first, steps.last):
         low, mean, high = over(column, span_s, first, last)
         made.low.append(low)
         made.mean.append(mean)

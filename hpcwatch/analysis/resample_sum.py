@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from itertools import pairwise
 
 from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.base.pairs import pairwise
 
 POINTS = 120
 
@@ -32,9 +32,7 @@ def joined(
     step_s = max(step_s, 2.0 * max(host.interval_s for host in read))
     count = int((max(host.at_s[-1] for host in read) - start_s) / step_s) + 1
     rows = [_stepped(host, metric, start_s, step_s, count) for host in read]
-    return [
-        math.nan if math.isnan(sum(step)) else join(list(step)) for step in zip(*rows, strict=True)
-    ]
+    return [math.nan if math.isnan(sum(step)) else join(list(step)) for step in zip(*rows)]
 
 
 def _stepped(

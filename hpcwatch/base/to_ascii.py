@@ -12,8 +12,8 @@ _LIKE = str.maketrans(
         **dict.fromkeys("─━╸╌–—−·", "-"),
         **dict.fromkeys("▏▎▍▌▋▕│", "|"),
         **dict.fromkeys("▊▉█", "#"),
-        **dict(zip("▁▂▃▄▅▆▇", "_.,-=+*", strict=True)),
-        **dict(zip("▲●✓✗×≥≤…→←↑↓›░▒°", "!*+xx><~><^v>:%o", strict=True)),
+        **dict(zip("▁▂▃▄▅▆▇", "_.,-=+*")),
+        **dict(zip("▲●✓✗×≥≤…→←↑↓›░▒°", "!*+xx><~><^v>:%o")),
     }
 )
 """Each takes one column, as what it stands for."""

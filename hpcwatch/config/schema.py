@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
-Scalar = float | str
+Scalar = Union[float, str]
 
 
 _ANY = 1e18
@@ -53,7 +53,7 @@ class Key(NamedTuple):
             return value in self.choices
         if self.is_text:
             return isinstance(value, str) and bool(value) and "\0" not in value
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         return is_number and self.least <= value <= self.most  # type: ignore[operator]
 
 

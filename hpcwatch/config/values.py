@@ -76,7 +76,7 @@ def _checked(document: Document, path: tuple[str, ...], key: Key, value: object)
     if not key.accepts(value):
         said = repr(value)[:80]
         raise HpcwatchError(f"{where}: {'.'.join(path)} = {said}", key.wanted, EXIT_USAGE)
-    assert isinstance(value, int | float | str)
+    assert isinstance(value, (int, float, str))
     return Value(value, where)
 
 

@@ -149,7 +149,7 @@ def parse(line: bytes, started_s: float, now_s: float) -> Event | None:
         return None
     if len(told) > FIELDS_MOST or not (is_long or told) or not all(map(_is_name, told)):
         return None
-    is_told = isinstance(at_s, int | float) and started_s - _EARLY_S <= at_s <= now_s + _EARLY_S
+    is_told = isinstance(at_s, (int, float)) and started_s - _EARLY_S <= at_s <= now_s + _EARLY_S
     fields = {field: _value(value) for field, value in told.items()}
     return Event(float(at_s) if is_told else now_s, name, fields)
 
@@ -160,7 +160,7 @@ def _is_name(name: object) -> bool:
 
 def _value(value: object) -> float | str | bool | None:
     """Return a plain value; lists and the like are texts."""
-    is_plain = value is None or isinstance(value, str | int | float)
+    is_plain = value is None or isinstance(value, (str, int, float))
     return fitting(value if is_plain else json.dumps(value))
 
 

@@ -197,7 +197,7 @@ class Replayer:
 
     def _mark(self, name: str, now_s: float) -> _Mark | None:
         marks = self._marks.get(name, [])
-        place = bisect_right(marks, now_s, key=lambda mark: mark.at_s)
+        place = bisect_right([mark.at_s for mark in marks], now_s)
         return marks[place - 1] if place else None
 
     def press(self, key: str) -> bool:

@@ -4,8 +4,10 @@ Unknown keys are ignored, missing ones take their default; what does not fit rai
 ValueError. Used where recordings and probes' lines are read, and once by a probe: its header.
 """
 
+import ast
 import enum
 import math
+import sys
 import typing
 from itertools import chain
 from operator import itemgetter
@@ -31,6 +33,37 @@ class _Layout(NamedTuple):
     """Puts the values, followed by the record's defaults, into the order of its fields."""
 
 
+def _hints(record: Any, names: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the types of a record's fields, also of those written ``int | None``.
+
+    Before Python 3.10 types have no ``|``: there ``Union`` stands in for it.
+    """
+    if sys.version_info >= (3, 10):
+        return typing.get_type_hints(record, localns=names)
+    known = dict(vars(sys.modules[record.__module__]), **names)
+    known["_Union"] = typing.Union
+    hints = {}
+    for name, hint in record.__annotations__.items():
+        words = getattr(hint, "__forward_arg__", hint)
+        hints[name] = hint
+        if isinstance(words, str):
+            tree = ast.fix_missing_locations(_Unions().visit(ast.parse(words, mode="eval")))
+            hints[name] = eval(compile(tree, record.__module__, "eval"), known)  # noqa: S307 ours
+    return hints
+
+
+class _Unions(ast.NodeTransformer):
+    """Rewrites ``A | B`` as ``_Union[A, B]``."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:  # noqa: N802 ast's name
+        """Rewrite one union and those inside of it."""
+        pair = ast.parse("_Union[0, 0]", mode="eval").body
+        assert isinstance(pair, ast.Subscript)
+        both: Any = pair.slice if hasattr(pair.slice, "elts") else pair.slice.value  # type: ignore[attr-defined]
+        both.elts = [self.visit(node.left), self.visit(node.right)]
+        return pair
+
+
 class _Plan:
     """How a record is built.
 
@@ -40,7 +73,7 @@ class _Plan:
     """
 
     def __init__(self, record: Any, names: Optional[Dict[str, Any]]) -> None:
-        hints = typing.get_type_hints(record, localns=names)
+        hints = _hints(record, names or {})
         defaults = getattr(record, "_field_defaults", {})
         self.record = record
         self.defaults = [defaults.get(name, _MISSING) for name in record._fields]

@@ -74,7 +74,7 @@ def _list(value: object) -> list[dict[str, Any]]:
 
 def _figure(plain: dict[str, Any], name: str) -> float | None:
     value = plain.get(name)
-    return float(value) if isinstance(value, int | float) and value == value else None
+    return float(value) if isinstance(value, (int, float)) and value == value else None
 
 
 def _how(run: Run) -> str:

@@ -5,6 +5,8 @@ only, so that neither the driver's death nor GNU parallel's loses what is done. 
 the file is made only where there was none.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os

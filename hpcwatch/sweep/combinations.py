@@ -27,7 +27,7 @@ def grid(parameters: Sequence[Parameter]) -> list[Combination]:
             raise _wrong(f"{one.name} does not say how many values to take", hint)
     _require_possible(math.prod(len(parameter.values) for parameter in parameters))
     return [
-        dict(zip([one.name for one in parameters], values, strict=True))
+        dict(zip([one.name for one in parameters], values))
         for values in itertools.product(*(parameter.values for parameter in parameters))
     ]
 
@@ -62,7 +62,7 @@ def _at(parameters: Sequence[Parameter], index: int) -> Combination:
         places.append(place)
     return {
         parameter.name: parameter.values[place]
-        for parameter, place in zip(parameters, reversed(places), strict=True)
+        for parameter, place in zip(parameters, reversed(places))
     }
 
 
@@ -84,7 +84,7 @@ def table(path: str) -> list[Combination]:
 
 
 def _rows(lines: Iterable[str], where: str) -> list[Combination]:
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(lines)
     names: list[str] = []
     found: list[Combination] = []
     try:
@@ -100,9 +100,9 @@ def _rows(lines: Iterable[str], where: str) -> list[Combination]:
             if len(row) != len(names):
                 message = f"{where}, line {reader.line_num}: {len(row)} values"
                 raise _wrong(message, f"the first line names {len(names)}")
-            for name, value in zip(names, row, strict=True):
+            for name, value in zip(names, row):
                 require_value(name, value)
-            found.append(dict(zip(names, row, strict=True)))
+            found.append(dict(zip(names, row)))
             _require_possible(len(found))
     except csv.Error as error:
         raise _wrong(f"{where}, line {reader.line_num} is no CSV", str(error)) from None

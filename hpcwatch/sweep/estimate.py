@@ -33,7 +33,7 @@ class Durations:
         self._mean = sum(logs) / len(logs) if logs else math.nan
         self._effects: dict[tuple[str, str], float] = {}
         sums: dict[tuple[str, str], list[float]] = {}
-        for one, value in zip(known, logs, strict=True):
+        for one, value in zip(known, logs):
             for pair in one.parameters.items():
                 sums.setdefault(pair, []).append(value - self._mean)
         for pair, values in sums.items():

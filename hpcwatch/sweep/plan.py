@@ -3,6 +3,8 @@
 A task is read by its number, so that starting one costs the same in a sweep of ten thousand.
 """
 
+from __future__ import annotations
+
 import json
 import os
 from collections.abc import Sequence

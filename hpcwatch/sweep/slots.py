@@ -5,6 +5,8 @@ the kernel gives it back however a task ends, and nothing is left on any disk. G
 ``{%}`` counts over all hosts and cannot say which GPU is free on one.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import time

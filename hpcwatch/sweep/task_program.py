@@ -1,5 +1,7 @@
 """The program of a sweep's task: started in its place, watched, ended in time."""
 
+from __future__ import annotations
+
 import os
 import signal
 import threading
@@ -86,7 +88,7 @@ def guard(work: Work, end: Ending, started: Started, lease: Lease) -> None:
         timer.start()
 
 
-def _start(work: Work, started: Started, slot: Slot, variables: dict[str, str]) -> "Program":
+def _start(work: Work, started: Started, slot: Slot, variables: dict[str, str]) -> Program:
     """Start the program in its place. Raises HpcwatchError or OSError."""
     from hpcwatch.launch.program import CannotStartError, Program
 
@@ -112,7 +114,7 @@ def _start(work: Work, started: Started, slot: Slot, variables: dict[str, str]) 
         raise HpcwatchError(f"cannot run {work.task.argv[0]}: {error}") from None
 
 
-def _options(work: Work, started: Started) -> "RunOptions":
+def _options(work: Work, started: Started) -> RunOptions:
     """Return what the monitor of `hpcwatch run` is to do with it."""
     from hpcwatch.monitor.run_options import RunOptions
 

@@ -11,8 +11,9 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple, TextIO
+
+from hpcwatch.base.pairs import pairwise
 
 STYLES = {
     "": "",

@@ -5,6 +5,8 @@ The same with and without a monitor, or the monitor disturbs it. The signal sets
 here; `grep Sig /proc/self/status` as the program tells.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import resource

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import NamedTuple
 
 from hpcwatch.analysis.findings import Finding, Scope, Severity, rule
@@ -13,6 +12,7 @@ from hpcwatch.analysis.findings.directives import rounded_up_s, walltime
 from hpcwatch.analysis.findings.header import clock
 from hpcwatch.analysis.findings.shared import HOUR_S, Told, between
 from hpcwatch.analysis.progress import progress, trainings
+from hpcwatch.base.pairs import pairwise
 from hpcwatch.base.units import format_clock, format_pct, format_seconds
 from hpcwatch.cluster.schedulers import JobState
 

@@ -140,7 +140,7 @@ def _held_idle(
             return None
     states = [
         None if one != one or size != size else one <= idle_pct and size >= least_bytes
-        for one, size in zip(util, held, strict=True)
+        for one, size in zip(util, held)
     ]
     return idle_of(scope, host, states, window_s)
 

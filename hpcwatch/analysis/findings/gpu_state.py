@@ -117,11 +117,7 @@ def gpu_memory_full(
             if peak is not None and own_share * total < peak.used_bytes <= total:
                 yield _full(host, gpu, Stretch(peak.at_s, scope.end_s), peak.used_bytes, _OWN)
                 continue
-            full = [
-                at
-                for at, high in zip(part.at_s, part.high, strict=True)
-                if high > full_share * total
-            ]
+            full = [at for at, high in zip(part.at_s, part.high) if high > full_share * total]
             if len(full) < 2:
                 continue
             if not _is_reserved(host, gpu, total, reserved_share, reserved_within_s):
@@ -163,7 +159,7 @@ def _is_reserved(
 ) -> bool:
     """True if the device's memory filled at once and was flat from then on."""
     used = gpu.columns["memory_used_bytes"].high
-    rows = [(at, size / total) for at, size in zip(host.at_s, used, strict=True) if size == size]
+    rows = [(at, size / total) for at, size in zip(host.at_s, used) if size == size]
     first_s = next((at for at, share in rows if share > 0.05), None)
     filled = [(at, share) for at, share in rows if share > reserved_share]
     if first_s is None or not filled or filled[0][0] - first_s > within_s:

@@ -184,7 +184,7 @@ def _usage(host: HostTimeline, start_s: float, end_s: float) -> _Usage:
 def _shares(host: HostTimeline) -> list[float]:
     """What counts against the limit over the limit, one a sample; NaN where unknown."""
     charged, limit = host.columns["charged_bytes"].mean, host.columns["limit_bytes"].mean
-    return [used / most if most > 0 else NAN for used, most in zip(charged, limit, strict=True)]
+    return [used / most if most > 0 else NAN for used, most in zip(charged, limit)]
 
 
 def _last_share(host: HostTimeline) -> float:

@@ -15,7 +15,7 @@ def slope_per_s(at_s: Sequence[float], values: Sequence[float]) -> float:
     Up to 29 % of the points may be anything (P. K. Sen, 1968). Points whose value is NaN are left
     out, of many an evenly spread selection is taken. NaN for fewer than three points.
     """
-    known = [(at, value) for at, value in zip(at_s, values, strict=True) if value == value]
+    known = [(at, value) for at, value in zip(at_s, values) if value == value]
     points = _spread(known)
     if len(points) < 3:
         return NAN

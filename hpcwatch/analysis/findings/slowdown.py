@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 from hpcwatch.analysis.findings import Finding, Scope, Severity, rule
@@ -11,6 +10,7 @@ from hpcwatch.analysis.findings.shared import Told, between
 from hpcwatch.analysis.findings.slow_causes import most_risen
 from hpcwatch.analysis.findings.windows import Stretch
 from hpcwatch.analysis.progress import Pace, Reading, pace, trainings
+from hpcwatch.base.pairs import pairwise
 from hpcwatch.base.units import format_seconds
 
 _LEAST_READINGS = 5  # a median of fewer is moved by two odd ones

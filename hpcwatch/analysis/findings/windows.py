@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from hpcwatch.analysis.findings import ENOUGH, Scope, host_slack_s
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.columns import Part
 
-State = bool | None
+State = Optional[bool]
 
 
 class Stretch(NamedTuple):
@@ -59,7 +59,7 @@ def _held_s(host: HostTimeline, states: Sequence[State], first: int, start_s: fl
     spans = host.span_s[first:]
     if spans:  # the first sample may reach back beyond the start
         spans[0] = min(spans[0], host.at_s[first] - start_s)
-    return sum(span for span, state in zip(spans, states[first:], strict=True) if state)
+    return sum(span for span, state in zip(spans, states[first:]) if state)
 
 
 def _longest(
@@ -68,7 +68,7 @@ def _longest(
     """Return the longest stretch in which the state holds, if it is long enough."""
     best: Stretch | None = None
     start_s, last_s, held_s = None, 0.0, 0.0
-    for at_s, span_s, state in zip(host.at_s, host.span_s, states, strict=True):
+    for at_s, span_s, state in zip(host.at_s, host.span_s, states):
         if state is False:
             start_s = None
         if not state:
@@ -85,7 +85,7 @@ def _longest(
 
 def total_s(host: HostTimeline, states: Sequence[State]) -> float:
     """Seconds in which the state is known to hold, all in all."""
-    return sum(span for span, state in zip(host.span_s, states, strict=True) if state)
+    return sum(span for span, state in zip(host.span_s, states) if state)
 
 
 def busiest(part: Part, length_s: float) -> float:
@@ -110,7 +110,7 @@ def judged_stretch(scope: Scope, part: Part, length_s: float) -> Stretch:
 
 def _windows(part: Part, length_s: float) -> Iterator[tuple[Stretch, float]]:
     """Yield every stretch of samples with ``length_s`` of known time, and its mean."""
-    rows = zip(part.at_s, part.span_s, part.mean, strict=True)
+    rows = zip(part.at_s, part.span_s, part.mean)
     known = [row for row in rows if row[2] == row[2]]
     known_s, area, first = 0.0, 0.0, 0
     for at_s, span_s, mean in known:

@@ -58,7 +58,7 @@ def _rounded(value: Any) -> Any:
         return round(value, 6) if value == value and abs(value) != float("inf") else None
     if isinstance(value, dict):
         return {name: _rounded(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [_rounded(item) for item in value]
     return value
 

@@ -68,9 +68,7 @@ class Part(NamedTuple):
     @property
     def known_s(self) -> float:
         """For how long the metric is known."""
-        return sum(
-            span for span, value in zip(self.span_s, self.mean, strict=True) if value == value
-        )
+        return sum(span for span, value in zip(self.span_s, self.mean) if value == value)
 
     @property
     def coverage(self) -> float:
@@ -80,11 +78,7 @@ class Part(NamedTuple):
     def average(self) -> float:
         """Mean weighted by time; NaN if nothing is known."""
         known_s = self.known_s
-        total = sum(
-            span * value
-            for span, value in zip(self.span_s, self.mean, strict=True)
-            if value == value
-        )
+        total = sum(span * value for span, value in zip(self.span_s, self.mean) if value == value)
         return total / known_s if known_s else NAN
 
     def highest(self) -> float:
@@ -93,7 +87,7 @@ class Part(NamedTuple):
 
     def time_where(self, holds: Callable[[float, float, float], bool]) -> float:
         """Seconds in which ``holds(low, mean, high)``; unknown never holds."""
-        rows = zip(self.span_s, self.low, self.mean, self.high, strict=True)
+        rows = zip(self.span_s, self.low, self.mean, self.high)
         return sum(
             span for span, low, mean, high in rows if mean == mean and holds(low, mean, high)
         )

@@ -16,7 +16,7 @@ class GaugeColumns:
 
     def __init__(self, columns: Sequence[Column], places: Sequence[int], keys: Sequence[str]):
         """Take each field's column, its place in the record and what a window calls it."""
-        self._columns = list(zip(columns, places, strict=True))
+        self._columns = list(zip(columns, places))
         self._keys = keys
 
     def append(self, record: Sequence[Any] | None, gauges: Gauges) -> None:
@@ -28,7 +28,7 @@ class GaugeColumns:
                 column.add(record[place])
 
     def _append_known(self, record: Sequence[Any] | None, gauges: Gauges) -> None:
-        for (column, place), known in zip(self._columns, map(gauges.get, self._keys), strict=True):
+        for (column, place), known in zip(self._columns, map(gauges.get, self._keys)):
             if known is not None:
                 low, mean, high = known
                 column.append(low, mean, high)

@@ -30,7 +30,7 @@ def count_strangers(
         return NAN
     earlier = {one.pid: one for one in (before.strangers if before else None) or ()}
     used = [_used_s(one, earlier.get(one.pid)) for one in sample.strangers]
-    for one, used_s in zip(sample.strangers, used, strict=True):
+    for one, used_s in zip(sample.strangers, used):
         so_far = known[one.pid].cpu_s if one.pid in known else 0.0
         known[one.pid] = SeenStranger(one, so_far + (used_s or 0.0))
     if len(known) > _MOST:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from hpcwatch.base.signals import signal_name
 
-ReadText = Callable[[str], str | None]
+ReadText = Callable[[str], "str | None"]
 """Reads a small file, such as $PBS_NODEFILE; None if it cannot be read."""
 
 GONE = "no longer in the queue; no one tells how it ended"

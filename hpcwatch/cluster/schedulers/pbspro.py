@@ -101,7 +101,7 @@ def _allocation(record: Attributes) -> tuple[JobNode, ...]:
         for host, cores in hosts:
             shares.setdefault(host, _Share()).cores += cores
     else:
-        for (host, _), chunk in zip(hosts, chunks, strict=True):
+        for (host, _), chunk in zip(hosts, chunks):
             share = shares.setdefault(host, _Share())
             for vnode in chunk.split("+"):
                 share.add(vnode.partition(":")[2])

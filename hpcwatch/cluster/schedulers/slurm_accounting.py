@@ -65,7 +65,7 @@ def rows(answer: Answer, command: str) -> Iterator[Row]:
         # Only a line with a separator begins a row: the free text is never its first cell.
         begun = whole if 1 < len(cells) < len(names) else ""
         if len(cells) == len(names):
-            yield Row(dict(zip(names, cells, strict=True)))
+            yield Row(dict(zip(names, cells)))
 
 
 def jobs_from_sacct(answer: Answer) -> tuple[Job, ...]:

@@ -52,7 +52,7 @@ def _number(value: Any) -> int | None:
     if isinstance(value, dict):
         is_set = value.get("set", True) and not value.get("infinite")
         value = value.get("number") if is_set else None
-    return int(value) if isinstance(value, int | float) else None
+    return int(value) if isinstance(value, (int, float)) else None
 
 
 def _text(value: Any) -> str | None:

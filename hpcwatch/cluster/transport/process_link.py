@@ -19,7 +19,7 @@ _CHUNK_BYTES = 65536
 _TO_END_S = 2.0  # after its input was closed, and again after SIGTERM
 _SEND_S = 45.0  # for a pipe that nobody reads
 
-Explain = Callable[[str, int, str], ConnectError | None]
+Explain = Callable[[str, int, str], "ConnectError | None"]
 """(host, exit code, standard error) -> what that says of the way there; None if nothing."""
 
 

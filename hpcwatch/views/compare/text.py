@@ -59,7 +59,7 @@ def _letters(compared: Comparison) -> str:
 def _runs(compared: Comparison) -> list[Line]:
     """Return which letter is which run."""
     made: list[Line] = []
-    for letter, report in zip(_letters(compared), compared.reports, strict=True):
+    for letter, report in zip(_letters(compared), compared.reports):
         run = report.run
         at = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started_at_s))
         how = ending(report)
@@ -100,7 +100,7 @@ _Format = Callable[[float], str]
 def _row(title: str, figure: Figure, text: _Format, is_whole: bool) -> list[Line]:
     """Return a figure's row; with ``is_whole`` changes are both numbers, else the share."""
     row: list[Line] = [[Span(title)]]
-    for value, change in zip(figure.values, figure.changes, strict=True):
+    for value, change in zip(figure.values, figure.changes):
         row.append([Span(UNKNOWN, "dim") if value is None else Span(text(value))])
         if len(row) > 2:
             row.append(_change(change, text, is_whole))
@@ -164,7 +164,7 @@ def _laid(rows: Sequence[Sequence[Line]]) -> list[Line]:
     made: list[Line] = []
     for row in rows:
         line: list[Span] = []
-        for place, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        for place, (cell, width) in enumerate(zip(row, widths)):
             padding = Span(" " * (width - line_width(cell)))
             is_left = place == 0 or (place > 1 and place % 2 == 1)
             line += [*cell, padding] if is_left else [padding, *cell]
@@ -185,7 +185,7 @@ def _differences(compared: Comparison, width: int) -> list[Line]:
     """Return what the figures say of each other, and what was not the same, a line a run."""
     made: list[Line] = []
     is_pair = len(compared.reports) == 2
-    for letter, told in zip(_letters(compared), compared.explanations, strict=True):
+    for letter, told in zip(_letters(compared), compared.explanations):
         for one in told:
             title = one.what if is_pair else f"{letter}  {one.what}"
             made += _wrapped(f"  {title}", one.text, width)
@@ -207,7 +207,7 @@ def _wrapped(title: str, text: str, width: int) -> list[Line]:
     labels = [title, *([""] * (len(rows) - 1))]
     return [
         [Span(f"{label:{_LABEL_COLUMNS}}", "dim"), Span(f"{_GAP}{row}")]
-        for label, row in zip(labels, rows, strict=True)
+        for label, row in zip(labels, rows)
     ]
 
 
@@ -218,7 +218,7 @@ def _difference(compared: Comparison, difference: Difference) -> list[Line]:
     if len(values) == 2 and len(short) <= 50:
         return [[Span(f"{cut(title, _LABEL_COLUMNS):{_LABEL_COLUMNS}}", "dim"), Span(_GAP + short)]]
     made: list[Line] = [[Span(title, "dim")]]
-    for letter, value in zip(_letters(compared), values, strict=True):
+    for letter, value in zip(_letters(compared), values):
         made.append([Span(f"    {letter}  ", "bold"), Span(value)])
     return made
 
@@ -238,7 +238,7 @@ def _findings(compared: Comparison) -> list[Line]:
 
 def _finding(compared: Comparison, finding: Finding) -> list[Line]:
     made: list[Line] = [[Span(f"  {finding.rule}", "bold"), Span(f"  {_story(finding)}")]]
-    found = zip(_letters(compared), finding.severities, finding.titles, strict=True)
+    found = zip(_letters(compared), finding.severities, finding.titles)
     for letter, severity, title in found:
         if severity is None or title is None:
             made.append([Span(f"    {letter}  "), Span("nothing found", "dim")])

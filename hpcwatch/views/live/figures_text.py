@@ -105,7 +105,7 @@ def gpus_cell(board: Board, node: NodeFigures, room: int) -> Line:
     if len(node.gpus) > _MANY_GPUS and 5 * len(node.gpus) > room:
         return _gpu_bars(node.gpus, signs)
     spans: list[Span] = []
-    for gpu, finding in zip(node.gpus, signs, strict=True):
+    for gpu, finding in zip(node.gpus, signs):
         util = gpu.gpu.util_pct
         text = UNKNOWN if util is None else f"{util:.0f}"
         spans.append(Span(f"{text:>3}", _sign_style(finding) or ("dim" if util is None else "")))

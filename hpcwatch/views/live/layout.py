@@ -94,7 +94,7 @@ def _laid(
     gap: int,
 ) -> list[Span]:
     line = [Span(mark, "bold" if mark != " " else "")]
-    for place, (index, spans) in enumerate(zip(kept, cells, strict=True)):
+    for place, (index, spans) in enumerate(zip(kept, cells)):
         if place:
             line.append(Span(" " * gap))
         column, left = columns[index], widths[index]

@@ -91,7 +91,7 @@ def core_shares(node: NodeFigures) -> list[float] | None:
     passed_s = sample.uptime_s - before.uptime_s
     if now is None or then is None or len(now) != len(then) or passed_s <= 0:
         return None
-    shares = [(end - start) / passed_s for end, start in zip(now, then, strict=True)]
+    shares = [(end - start) / passed_s for end, start in zip(now, then)]
     return [min(share, 1.0) if share >= 0 else math.nan for share in shares]
 
 

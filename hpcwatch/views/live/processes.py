@@ -72,7 +72,7 @@ def process_table(
     host = min(max((len(one.host) for one in processes), default=4), 20)
     first = Column("node", is_left=True, least=host)
     cells = [cell(cut(clean(one.host), 20)) for one in processes]
-    rows = [row._replace(cells=[c, *row.cells]) for c, row in zip(cells, rows, strict=True)]
+    rows = [row._replace(cells=[c, *row.cells]) for c, row in zip(cells, rows)]
     return [first, *columns], rows
 
 

@@ -145,7 +145,7 @@ class Screen:
         before = [""] * len(rows) if parts else self._rows
         parts += [
             f"\x1b[{number};1H{row}"
-            for number, (row, old) in enumerate(zip(rows, before, strict=True), 1)
+            for number, (row, old) in enumerate(zip(rows, before), 1)
             if row != old
         ]
         if not parts:

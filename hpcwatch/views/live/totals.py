@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from itertools import pairwise
 
 from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.base.pairs import pairwise
 
 METRICS = ("cores", "memory", "gpus", "disk", "net")
 """Cores busy; bytes; GPUs' worth of utilisation; bytes a second; bytes a second."""

@@ -54,7 +54,7 @@ def _of_host(host: HostTimeline, part: slice, start_s: float) -> Iterator[str]:
     def lines(entity: str, device: str, values: list[list[str]]) -> Iterator[str]:
         place = [_line([_harmless(host.name), entity, device])] * len(blank)
         # What else is in a line needs no quotes.
-        return map(",".join, zip(place, *when, *values, strict=True))
+        return map(",".join, zip(place, *when, *values))
 
     own = _texts(host.columns, HOST_METRICS, part)
     entities = [lines("job", "", own + [blank] * len(_heads(GPU_METRICS)))]
@@ -62,7 +62,7 @@ def _of_host(host: HostTimeline, part: slice, start_s: float) -> Iterator[str]:
         values = _texts(gpu.columns, GPU_METRICS, part)
         values = [blank] * len(_heads(HOST_METRICS)) + values
         entities.append(lines(_harmless(gpu.label), _harmless(gpu.uuid), values))
-    return chain.from_iterable(zip(*entities, strict=True))
+    return chain.from_iterable(zip(*entities))
 
 
 def _heads(metrics: Sequence[str]) -> list[str]:

@@ -43,7 +43,7 @@ def curves(report: Report, grid: Grid) -> tuple[list[Curve], int]:
         if event.name in MONITORS or event.name in (PHASE_BEGIN, PHASE_END):
             continue
         for name, value in event.fields.items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
                 points.setdefault(name, []).append((event.at_s, float(value)))
     worth = {name: of for name, of in points.items() if _is_course(name, of)}
     groups = list(dict.fromkeys(map(_group, worth)))

@@ -175,7 +175,7 @@ def _gpu_fields(gpus: list[GpuState], state: LiveState) -> list[list[Span]]:
         )
         for one in gpus
     ]
-    label, util, memory, power = (max(map(len, column)) for column in zip(*table, strict=True))
+    label, util, memory, power = (max(map(len, column)) for column in zip(*table))
     util, power = max(util, 5), max(power, 5)
     return [
         [
@@ -184,7 +184,7 @@ def _gpu_fields(gpus: list[GpuState], state: LiveState) -> list[list[Span]]:
             value(f" {cells[2]:>{memory}}"),
             value(f" {cells[3]:>{power}}"),
         ]
-        for one, cells in zip(gpus, table, strict=True)
+        for one, cells in zip(gpus, table)
     ]
 
 

@@ -60,7 +60,7 @@ def scale(words: Sequence[str]) -> Scale:
     between = 1 - 2 * _MARGIN
     return Scale(
         kind,
-        {word: _MARGIN + between * share for word, share in zip(distinct, shares, strict=True)},
+        {word: _MARGIN + between * share for word, share in zip(distinct, shares)},
     )
 
 
