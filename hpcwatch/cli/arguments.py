@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
@@ -51,6 +52,26 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
         )
+
+    def add_colour(self) -> None:
+        """Add ``--color``."""
+        what = "auto (on a terminal, unless NO_COLOR is set), always or never"
+        self.add_argument("--color", choices=("auto", "always", "never"), default="auto", help=what)
+
+    def add_format(self, *choices: str) -> None:
+        """Add ``--format``; the first choice is the default."""
+        what = "the output format (default: %(default)s)"
+        self.add_argument("--format", choices=choices, default=choices[0], help=what)
+
+    def add_interval(self) -> None:
+        """Add ``--interval``."""
+        what = "seconds between readings (default: 1)"
+        self.add_argument("--interval", type=interval, metavar="S", help=what)
+
+    def add_scheduler(self, names: Sequence[str]) -> None:
+        """Add ``--scheduler``."""
+        what = f"{', '.join(names)} (default: the one detected)"
+        self.add_argument("--scheduler", metavar="NAME", help=what)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """See argparse, whose ``parse_args`` asks this. Raises DescribedError if told to."""

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("job", metavar="ID", help="the job's id: 305669, 5[1].qb3, 2_3, 4+0")
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--scheduler", metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    parser.add_scheduler(NAMES)
     options = parser.parse_args(arguments)
     if not options.yes and not _is_terminal():
         raise HpcwatchError("there is no terminal to ask on", "say --yes to cancel", EXIT_USAGE)

@@ -24,8 +24,8 @@ def main(arguments: list[str]) -> int:
         description="Runs side by side: what changed from the first, and what explains it.",
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="as for `hpcwatch report`")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
-    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    parser.add_format("text", "json")
+    parser.add_colour()
     options = parser.parse_args(arguments)
     if not 2 <= len(options.runs) <= _MOST:
         hint = "say: hpcwatch compare RUN RUN"

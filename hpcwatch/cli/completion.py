@@ -7,39 +7,37 @@ import os
 import re
 
 from hpcwatch.cli.arguments import Parser
+from hpcwatch.cli.shells import STUBS, stub
 from hpcwatch.recording.store import RUN_FILE, root
 
-SHELLS = ("bash", "zsh", "fish")
-WORDS = ("runs", "jobs", "names")
 _MOST = 500
-"""Of so many runs, the latest, words are offered: a person waits for them."""
+"""The latest runs are offered, up to this many: a person waits for the answer."""
 # Shells expand what they are offered: nothing that could mean anything to one.
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _JOB = re.compile(r"[0-9][A-Za-z0-9._+\[\]-]*")
 
 
 def main(arguments: list[str]) -> int:
-    """Print the script, or the words that a script asks for."""
+    """Print the script, or answer one of its questions."""
+    if arguments[:2] == ["--complete", "--"]:
+        _answer(arguments[2:])
+        return 0
     parser = Parser(
         prog="hpcwatch completion",
         description="Print a completion script: hpcwatch completion bash >"
         " ~/.local/share/bash-completion/completions/hpcwatch; for zsh a file _hpcwatch in a"
         " folder of $fpath; for fish ~/.config/fish/completions/hpcwatch.fish.",
     )
-    parser.add_argument("shell", nargs="?", choices=SHELLS, metavar="SHELL", help="bash, zsh, fish")
-    parser.add_argument("--words", choices=WORDS, help="print the words that a script offers")
-    options = parser.parse_args(arguments)
-    if options.words is not None:
-        for word in _words(options.words):
-            print(word)
-        return 0
-    if options.shell is None:
-        parser.error("name the shell: bash, zsh or fish")
-    from hpcwatch.cli.described import commands
-    from hpcwatch.cli.shells import script
-
-    print(script(options.shell, commands()), end="")
+    parser.add_argument("shell", choices=tuple(STUBS), metavar="SHELL", help="bash, zsh or fish")
+    print(stub(parser.parse_args(arguments).shell), end="")
     return 0
+
+
+def _answer(words: list[str]) -> None:
+    from hpcwatch.cli.completer import offers
+
+    for offer in offers(words, _words):
+        print(f"{offer.word}\t{' '.join(offer.what.split())}" if offer.what else offer.word)
 
 
 def _words(kind: str) -> list[str]:
@@ -50,7 +48,7 @@ def _words(kind: str) -> list[str]:
     ids = _run_ids()
     names, jobs = _names_and_jobs(ids)
     if kind == "runs":
-        return list(dict.fromkeys([*ids, *names, *jobs]))
+        return list(dict.fromkeys([*(["latest"] if ids else []), *ids, *names, *jobs]))
     from hpcwatch.cli.queued import my_jobs
 
     mine = [job_id for job_id in my_jobs() if _JOB.fullmatch(job_id)]
@@ -74,7 +72,7 @@ def _names_and_jobs(ids: list[str]) -> tuple[list[str], list[str]]:
         try:
             with open(os.path.join(root(), one, RUN_FILE), encoding="utf-8") as stream:
                 run = json.load(stream)
-            name, job = run["name"], run["job"] or {}
+            name, job = run["name"], run.get("job") or {}
             job_id = job.get("id")
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue

@@ -64,7 +64,7 @@ def _parser() -> Parser:
         "-o", "--output", metavar="FILE", help="write its report to FILE, such as report.html"
     )
     parser.add_argument("--once", action="store_true", help="print one picture and leave")
-    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    parser.add_colour()
     return parser
 
 

@@ -31,10 +31,12 @@ class Command(NamedTuple):
 
 def commands() -> list[Command]:
     """Return the commands in the order of `hpcwatch --help`."""
-    return [_command(name, what) for name, what in COMMANDS.items()]
+    return [described(name) for name in COMMANDS]
 
 
-def _command(name: str, what: str) -> Command:
+def described(name: str) -> Command:
+    """Return one command."""
+    what = COMMANDS[name]
     try:
         import_module(f"hpcwatch.cli.{name}").main([DESCRIBE])
     except DescribedError as told:

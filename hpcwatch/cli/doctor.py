@@ -51,11 +51,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--host", metavar="NODE", help="a node to reach (default: of a job of mine)"
     )
-    parser.add_argument("--scheduler", metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    parser.add_scheduler(NAMES)
     parser.add_argument(
         "--record", metavar="DIR", help="keep the scheduler's answers there, as parser tests"
     )
-    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    parser.add_colour()
     options = parser.parse_args(arguments)
     host = clean_host(options.host) if options.host is not None else None
     folder = recording.new_folder(options.record) if options.record is not None else None

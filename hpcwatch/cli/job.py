@@ -11,8 +11,9 @@ from hpcwatch import config
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import is_interactive
 from hpcwatch.cli import finished, reporting
-from hpcwatch.cli.arguments import Parser, interval
+from hpcwatch.cli.arguments import Parser
 from hpcwatch.cluster import client
+from hpcwatch.cluster.schedulers import NAMES
 from hpcwatch.cluster.transport.ways import NAMES as WAYS
 from hpcwatch.cluster.transport.ways import Ways, suitable, ways
 from hpcwatch.monitor import report
@@ -46,10 +47,10 @@ def main(arguments: list[str]) -> int:
     return watch_job(inquiry, inquiry.scheduler.clean_id(options.job), options)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: Parser) -> None:
     """Add what `job` and `submit` take."""
     add_view_options(parser)
-    parser.add_argument("--scheduler", help="torque, pbspro or slurm (default: found by itself)")
+    parser.add_scheduler(NAMES)
     parser.add_argument("--user", help="whose processes to look for (default: the job's owner's)")
     parser.add_argument(
         "--report",
@@ -62,13 +63,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-record", action="store_true", help="keep nothing for `report`")
 
 
-def add_view_options(parser: argparse.ArgumentParser) -> None:
+def add_view_options(parser: Parser) -> None:
     """Add what all live views take."""
     parser.add_argument("--once", action="store_true", help="print one picture and leave")
-    parser.add_argument("--format", choices=("text", "json", "qshow"), default="text")
-    parser.add_argument("--interval", type=interval, help="seconds between readings (default: 1)")
+    parser.add_format("text", "json", "qshow")
+    parser.add_interval()
     parser.add_argument("--transport", choices=WAYS, help="how to reach nodes (default: auto)")
-    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    parser.add_colour()
 
 
 def watch_job(

@@ -39,9 +39,9 @@ def main(arguments: list[str]) -> int:
         " they wait. What they use is the scheduler's own accounting; see more with: hpcwatch job.",
     )
     parser.add_argument("-u", "--user", help="whose jobs (default: mine)")
-    parser.add_argument("--scheduler", metavar="NAME", help=f"one of {', '.join(NAMES)}")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
-    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    parser.add_scheduler(NAMES)
+    parser.add_format("text", "json")
+    parser.add_colour()
     options = parser.parse_args(arguments)
     user = clean_user(options.user if options.user is not None else own_cost.user())
     settings = config.load()

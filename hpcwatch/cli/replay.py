@@ -72,7 +72,7 @@ def _parser() -> Parser:
         action="store_true",
         help="print one picture and leave: the end, or what --at says",
     )
-    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    parser.add_colour()
     return parser
 
 

@@ -51,7 +51,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--format",
         choices=formats.FORMATS,
-        help="csv is the time series (default: what FILE's ending means, else text)",
+        help="the output format; csv is the time series (default: by FILE's ending, else text)",
     )
     parser.add_argument(
         "-o",
@@ -66,7 +66,7 @@ def _parser() -> Parser:
         metavar="RULE",
         help="leave out the findings of a rule; may be given several times",
     )
-    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    parser.add_colour()
     return parser
 
 

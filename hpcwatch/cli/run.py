@@ -33,7 +33,7 @@ class Options(RunOptions):
 
 
 def _parser() -> Parser:
-    from hpcwatch.cli.arguments import Parser, interval
+    from hpcwatch.cli.arguments import Parser
     from hpcwatch.cli.reporting import HELP, wanted
 
     parser = Parser(
@@ -42,9 +42,7 @@ def _parser() -> Parser:
         description="Run a program under the monitor, which never disturbs it.",
     )
     parser.add_argument("--name", help="a name for the run (default: the program's)")
-    parser.add_argument(
-        "--interval", type=interval, metavar="S", help="seconds between readings (default 1)"
-    )
+    parser.add_interval()
     parser.add_argument("--output", metavar="DIR", help="record in DIR, a new or empty folder")
     parser.add_argument(
         "--view",
@@ -53,7 +51,7 @@ def _parser() -> Parser:
         help="what to show meanwhile: a panel in the terminal's bottom rows, a line an interval,"
         " or nothing (auto: the panel on a terminal, else nothing)",
     )
-    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    parser.add_colour()
     parser.add_argument(
         "--nodes",
         choices=("all", "local"),

@@ -122,7 +122,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--kind", choices=_KINDS, help="only runs of one kind")
     parser.add_argument("--sweep", metavar="SWEEP", help="the tasks of a sweep, a line each")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_format("text", "json")
     parser.add_argument("--delete", nargs="+", metavar="RUN", help="remove these runs or sweeps")
     parser.add_argument(
         "--prune",

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     )
     add_options(parser)
     parser.add_argument("--no-watch", action="store_true", help="print the job's id and leave")
-    parser.add_argument("script", metavar="SCRIPT")
+    parser.add_argument("script", metavar="SCRIPT", help="the job script, read by the scheduler")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="for qsub or sbatch")
     options = parser.parse_args(arguments)
     _check(options.script)

@@ -10,7 +10,7 @@ import time
 from typing import NamedTuple
 
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.cli.arguments import Parser, interval
+from hpcwatch.cli.arguments import Parser
 from hpcwatch.recording import store
 from hpcwatch.sweep import best, combinations, estimate, folders, slots, template, values
 from hpcwatch.sweep.attempts import Attempts, verdict
@@ -41,12 +41,14 @@ def parser() -> Parser:
         "--format",
         choices=("text", "json", "csv", "html"),
         default="text",
-        help="how to print the results",
+        help="the output format (default: %(default)s)",
     )
-    made.add_argument("-o", "--output", metavar="FILE", help="print the results into a file")
+    made.add_argument(
+        "-o", "--output", metavar="FILE", help="write to FILE instead of standard output"
+    )
     made.add_argument("--sort", metavar="NAME", help="order the table by a result or parameter")
-    made.add_argument("--best", metavar="NAME", help="what to win by: accuracy, min:loss, max:f1")
-    made.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    made.add_argument("--best", metavar="NAME", help="result to rank by: accuracy, min:loss, max:f1")
+    made.add_colour()
     made.add_argument(
         "--from-joblog", metavar="FILE", help="show a plain GNU parallel run from its --joblog"
     )
@@ -94,7 +96,7 @@ def _add_where(made: Parser) -> None:
     )
     add("--retries", type=int, default=0, metavar="N", help="tries of a failed task, elsewhere")
     add("--timeout", type=_seconds, metavar="S", help="end a task after so many seconds")
-    add("--interval", type=interval, metavar="S", help="seconds between readings (default 1)")
+    made.add_interval()
     add("--resume", action="store_true", help="run what is missing of the latest sweep")
     add(
         "--resume-failed",

@@ -22,8 +22,8 @@ import scenarios
 from stand_in import SLURM, TORQUE, StandIn, path_without_schedulers
 
 from hpcwatch.cli import COMMANDS
+from hpcwatch.cli.completer import offers
 from hpcwatch.cli.described import commands
-from hpcwatch.cli.shells import script
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.monitor import own_cost
 from hpcwatch.recording.store import RunDirectory
@@ -94,17 +94,19 @@ def shells(hpcwatch: Hpcwatch) -> Shells:
 
 
 def test_bash_offers_commands_options_values_runs_and_jobs(shells: Shells) -> None:
-    assert shells.bash("hpcwatch", "") >= set(COMMANDS) | {"--help", "--version"}
+    assert shells.bash("hpcwatch", "") == set(COMMANDS)
+    assert shells.bash("hpcwatch", "--v") == {"--version"}
     assert shells.bash("hpcwatch", "rep") == {"report", "replay"}
     assert shells.bash("hpcwatch", "run", "--fa") == {"--fail-on"}
     assert shells.bash("hpcwatch", "run", "--view", "") == {"auto", "panel", "line", "none"}
     assert shells.bash("hpcwatch", "run", "--view", "=", "p") == {"panel"}
     assert shells.bash("hpcwatch", "run", "--view", "=") == {"auto", "panel", "line", "none"}
-    wanted = {RUN, "20260102-000000-job-0002", "train", JOB}
+    wanted = {"latest", RUN, "20260102-000000-job-0002", "train", JOB}
     assert shells.bash("hpcwatch", "report", "") == wanted
     assert shells.bash("hpcwatch", "compare", RUN, "20260101") == {RUN}
     assert shells.bash("hpcwatch", "replay", "tr") == {"train"}
-    assert shells.bash("hpcwatch", "runs", "--delete", "2026010") == wanted - {JOB, "train"}
+    ids = {RUN, "20260102-000000-job-0002"}
+    assert shells.bash("hpcwatch", "runs", "--delete", "2026010") == ids
     assert shells.bash("hpcwatch", "job", "3") == {JOB}
     assert shells.bash("hpcwatch", "cancel", "") == {JOB}
     assert shells.bash("hpcwatch", "explain", "memory-near") == {"memory-near-limit"}
@@ -122,7 +124,7 @@ def test_fish_offers_commands_options_values_runs_and_jobs(shells: Shells) -> No
     assert shells.fish("hpcwatch rep") == {"report", "replay"}
     assert shells.fish("hpcwatch run --fa") == {"--fail-on"}
     assert shells.fish("hpcwatch run --view ") == {"auto", "panel", "line", "none"}
-    wanted = {RUN, "20260102-000000-job-0002", "train", JOB}
+    wanted = {"latest", RUN, "20260102-000000-job-0002", "train", JOB}
     assert shells.fish("hpcwatch report ") == wanted
     assert shells.fish("hpcwatch job 3") == {JOB}
     assert shells.fish("hpcwatch runs --delete 20260101") == {RUN}
@@ -185,30 +187,37 @@ def test_the_tab_key_completes_in_zsh(terminal: Terminal) -> None:
     terminal.wait_for("zsh> hpcwatch run --view panel")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_every_option_of_every_command_is_in_the_script(shell: str) -> None:
-    text = script(shell, commands())
+def test_every_command_and_option_is_offered_with_what_it_is_for() -> None:
+    names = {offer.word for offer in offers([""], lambda kind: ())}
     for command in commands():
-        assert command.name in text
+        assert command.name in names
+        offered = {one.word: one.what for one in offers([command.name, "-"], lambda kind: ())}
         for option in command.options:
             for flag in option.flags:
-                assert (flag if shell != "fish" else flag.lstrip("-")) in text
+                assert offered[flag], (command.name, flag)
+
+
+def test_a_value_behind_an_equals_sign_is_offered_whole_where_the_shell_does_not_split() -> None:
+    words = [offer.word for offer in offers(["run", "--view=pa"], lambda kind: ())]
+    assert words == ["--view=panel"]
+    words = [offer.word for offer in offers(["run", "--view", "=", "pa"], lambda kind: ())]
+    assert words == ["panel"]
 
 
 def test_words_are_only_such_as_no_shell_could_misread(shells: Shells, hpcwatch: Hpcwatch) -> None:
-    ended = hpcwatch("completion", "--words", "runs")
-    assert ended.out.splitlines() == ["20260102-000000-job-0002", RUN, "train", JOB]
+    ended = hpcwatch("completion", "--complete", "--", "report", "")
+    assert ended.out.splitlines() == ["latest", "20260102-000000-job-0002", RUN, "train", JOB]
     evil = RunDirectory.create(str(hpcwatch.runs / "20260103-evil"))
     evil.write_run(run(job=Job("1$(touch evil)", "torque")))
-    assert hpcwatch("completion", "--words", "jobs").out.splitlines() == [JOB]
+    assert hpcwatch("completion", "--complete", "--", "job", "").out.splitlines() == [JOB]
 
 
 def test_nothing_recorded_offers_nothing_and_a_missing_shell_is_one_line(
     hpcwatch: Hpcwatch,
 ) -> None:
-    assert hpcwatch("completion", "--words", "runs") == (0, "", "")
+    assert hpcwatch("completion", "--complete", "--", "report", "") == (0, "", "")
     ended = hpcwatch("completion")
-    assert (ended.code, "name the shell" in ended.complaint) == (2, True)
+    assert (ended.code, "SHELL" in ended.complaint) == (2, True)
     ended = hpcwatch("completion", "tcsh")
     assert (ended.code, "tcsh" in ended.complaint) == (2, True)
 

@@ -88,3 +88,14 @@ def test_the_examples_are_commands_that_are_understood(hpcwatch: Hpcwatch) -> No
         flags = {flag for option in known[name].options for flag in option.flags}
         assert program == "hpcwatch"
         assert {word for word in words if word.startswith("-")} <= flags
+
+
+def test_every_option_has_a_help_text_and_shared_options_have_one() -> None:
+    texts: dict[str, set[str]] = {}
+    for command in commands():
+        for argument in (*command.options, *command.words):
+            assert argument.what, (command.name, argument.flags or argument.metavar)
+            for flag in argument.flags:
+                texts.setdefault(flag, set()).add(argument.what)
+    shared = ("--color", "--interval", "--scheduler", "--transport", "--view", "--help")
+    assert {flag: texts[flag] for flag in shared if len(texts.get(flag, ())) > 1} == {}

@@ -1,0 +1,118 @@
+"""What may stand next in a command line of hpcwatch: one completer for all shells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from hpcwatch.cli import COMMANDS
+from hpcwatch.cli.arguments import Argument
+from hpcwatch.cli.described import Command, described
+
+_WORDS = {
+    "RUN": "runs",
+    "RUNS": "runs",
+    "JOBID": "jobs",
+    "JOB": "jobs",
+    "ID": "jobs",
+    "RULE": "names",
+    "NAME": "names",
+}
+"""Name of a value -> which of our words may stand for it."""
+_SHELLS = {
+    "FILE": ":files",
+    "SCRIPT": ":files",
+    "DIR": ":folders",
+    "FOLDER": ":folders",
+    "DESTINATION": ":folders",
+    "HOST": ":hosts",
+    "HOSTS": ":hosts",
+}
+"""Name of a value -> what the shell itself offers for it."""
+_REPORT = "FORMAT[:FILE]"
+_FORMATS = ("text", "html:", "markdown:", "json:", "csv:")
+_PROGRAMS = ("run", "sweep")
+"""Commands that take a command line of another program."""
+
+Find = Callable[[str], Iterable[str]]
+"""Returns our words of a kind: ``runs``, ``jobs`` or ``names``."""
+
+
+class Offer(NamedTuple):
+    """A word that may stand next; one that begins with a colon is the shell's to replace."""
+
+    word: str
+    what: str = ""
+
+
+def offers(words: Sequence[str], find: Find) -> list[Offer]:
+    """Return what may stand for the last of the words after ``hpcwatch``.
+
+    bash gives ``--view=p`` as three words, other shells as one.
+    """
+    current = words[-1] if words else ""
+    if len(words) <= 1:
+        known = [Offer(name, what) for name, what in COMMANDS.items()]
+        flags = [Offer("--help"), Offer("--version")]
+        return _starting(flags if current.startswith("-") else known, current)
+    if words[0] not in COMMANDS:
+        return []
+    command = described(words[0])
+    before = words[1:-1]
+    if "--" in before:
+        return [Offer(":programs" if before[-1] == "--" else ":arguments")]
+    return _in_command(command, list(before), current, find)
+
+
+def _in_command(command: Command, before: list[str], current: str, find: Find) -> list[Offer]:
+    if ":" in (current, *before[-1:]):  # bash and --report html:FILE
+        return [Offer(":files")]
+    if current == "=":
+        before, current = [*before, current], ""
+    if before[-1:] == ["="]:
+        return _starting(_values(command, before[-2], find), current) if before[1:] else []
+    flag, equals, start = current.partition("=")
+    if equals and current.startswith("-"):
+        found = _starting(_values(command, flag, find), start)
+        return [one._replace(word=f"{flag}={one.word}") for one in found if one.word[:1] != ":"]
+    if before and before[-1].startswith("-") and _takes_value(command, before[-1]):
+        return _starting(_values(command, before[-1], find), current)
+    if current.startswith("-"):
+        flags = [Offer(flag, one.what) for one in command.options for flag in one.flags]
+        return _starting(flags, current)
+    return _starting(_plain_words(command, find), current)
+
+
+def _plain_words(command: Command, find: Find) -> list[Offer]:
+    for word in command.words:
+        made = _of(command, word, find)
+        if made:
+            return made
+    return [Offer(":programs")] if command.name in _PROGRAMS else []
+
+
+def _takes_value(command: Command, flag: str) -> bool:
+    return any(flag in one.flags and one.metavar for one in command.options)
+
+
+def _values(command: Command, flag: str, find: Find) -> list[Offer]:
+    option = next((one for one in command.options if flag in one.flags), None)
+    return _of(command, option, find) if option is not None else []
+
+
+def _of(command: Command, argument: Argument, find: Find) -> list[Offer]:
+    """Return what may stand for a value."""
+    if argument.metavar == _REPORT:
+        return [Offer(word) for word in _FORMATS]
+    if argument.choices:
+        return [Offer(word) for word in argument.choices]
+    if argument.metavar in _SHELLS:
+        return [Offer(_SHELLS[argument.metavar])]
+    # Only the NAME of explain is one of ours; others are the user's own.
+    is_made_up = argument.metavar == "NAME" and (argument.flags or command.name != "explain")
+    kind = "" if is_made_up else _WORDS.get(argument.metavar, "")
+    return [Offer(word) for word in find(kind)] if kind else []
+
+
+def _starting(found: Iterable[Offer], start: str) -> list[Offer]:
+    return [one for one in found if one.word.startswith((start, ":"))]
