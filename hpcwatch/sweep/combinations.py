@@ -84,7 +84,7 @@ def table(path: str) -> list[Combination]:
 
 
 def _rows(lines: Iterable[str], where: str) -> list[Combination]:
-    reader = csv.reader(lines)
+    reader = csv.reader(lines, strict=True)
     names: list[str] = []
     found: list[Combination] = []
     try:

@@ -80,7 +80,7 @@ def number(value: float) -> str:
 
 def _split(name: str, text: str) -> list[str]:
     try:
-        rows = list(csv.reader([text]))
+        rows = list(csv.reader([text], strict=True))
     except csv.Error as error:
         raise _wrong(f"cannot read the values of {name}", str(error)) from None
     if not text or not rows:
