@@ -47,9 +47,7 @@ def parser() -> Parser:
         "-o", "--output", metavar="FILE", help="write to FILE instead of standard output"
     )
     made.add_argument("--sort", metavar="NAME", help="order the table by a result or parameter")
-    made.add_argument(
-        "--best", metavar="NAME", help="the result to rank by: min:loss, max:f1"
-    )
+    made.add_argument("--best", metavar="NAME", help="the result to rank by: min:loss, max:f1")
     made.add_colour()
     made.add_argument(
         "--from-joblog", metavar="FILE", help="show a plain GNU parallel run from its --joblog"

@@ -18,7 +18,7 @@ import driver
 from stretch import stretch
 
 ROOT = Path(__file__).resolve().parents[2]
-RECORDINGS = ROOT / "hpcwatch" / "recordings"
+RECORDINGS = ROOT / "hpcwatch" / "demos"
 PROGRAM = """\
 import sys, time
 end = time.monotonic() + float(sys.argv[1])

@@ -230,7 +230,9 @@ def test_the_bundle_is_a_zip_of_what_a_node_needs() -> None:
         assert archive.testzip() is None
         assert archive.read("hpcwatch/__init__.py").decode() == f'__version__ = "{__version__}"\n'
     probe_folder = Path(bundled.__file__).parent
-    assert {f"hpcwatch/probe/{one.name}" for one in probe_folder.glob("*.py")} <= set(names)
+    assert {
+        f"hpcwatch/probe/{one.relative_to(probe_folder)}" for one in probe_folder.rglob("*.py")
+    } <= set(names)
     assert {"psutil/__init__.py", "psutil/_psutil_linux.abi3.so", "pynvml.py"} <= set(names)
     assert names[0] == "hpcwatch/probe/bundled.py"
     assert not [name for name in names if name.startswith("hpcwatch/") and "probe" not in name][1:]

@@ -120,10 +120,10 @@ def test_a_program_that_failed_keeps_its_code(hpcwatch: Hpcwatch) -> None:
 
 
 def test_without_a_report_nothing_is_judged(hpcwatch: Hpcwatch) -> None:
-    broken = hpcwatch.folder / "broken" / "hpcwatch" / "report.py"
+    broken = hpcwatch.folder / "broken" / "analysis" / "report.py"
     broken.parent.mkdir(parents=True)
     broken.write_text("raise RuntimeError('no report today')\n")
-    code = "import hpcwatch, sys; hpcwatch.__path__.insert(0, sys.argv.pop(1));"
+    code = "import hpcwatch.analysis, sys; hpcwatch.analysis.__path__.insert(0, sys.argv.pop(1));"
     code += "from hpcwatch.cli import main; sys.exit(main(sys.argv[1:]))"
     words = [sys.executable, "-c", code, str(broken.parent)]
     ended = hpcwatch.shell([*words, "run", "--fail-on", "warning", "--", "true"])

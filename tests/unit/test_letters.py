@@ -27,7 +27,7 @@ def test_what_is_not_ours_is_a_question_mark() -> None:
     assert shown("é × 名", "latin-1") == "é × ?"
 
 
-@pytest.mark.parametrize("room", ["views", "cli", "doctor"])
+@pytest.mark.parametrize("room", ["views", "cli", "monitor"])
 def test_every_sign_that_views_draw_has_one_like_it(room: str) -> None:
     for path in (ROOT / "hpcwatch" / room).rglob("*.py"):
         for sign in _OURS.findall(path.read_text("utf-8")):
