@@ -1,5 +1,6 @@
 # make demo    install, train the bundled CNN under the monitor, print what it used
-# make test    install what the tests need and run them
+# make test       install what the tests need and run them all
+# make test-fast  the tests that need nothing but Python, in under two minutes
 # make check   lint, types, layers
 # make bench   measure overhead, accuracy and behaviour beside other tools (minutes)
 
@@ -8,13 +9,22 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-fast check bench clean
 
 demo: $(VENV)/.train
 	$(BIN)/hpcwatch run -- $(BIN)/python trainers/mnist_cnn.py
 
+# Those that need no other machine, terminal or browser run side by side; the others start
+# clusters and measure times, one at a time.
+FAST = tests/unit tests/findings tests/views tests/parse
+SIDE_BY_SIDE = -n 2 --dist loadfile
+
 test: $(VENV)/.dev $(VENV)/.train
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(FAST)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(FAST))
+
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(FAST)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from mnist_options import BadInputError
+from mnist_options import BUNDLED_DATA, BadInputError
 
 Images: TypeAlias = npt.NDArray[np.float32]
 Labels: TypeAlias = npt.NDArray[np.int64]
@@ -17,6 +17,7 @@ Labels: TypeAlias = npt.NDArray[np.int64]
 SIDE = 28  # pixels
 CLASSES = 10
 ADVICE = "leave --data out to use the bundled digits"
+MISSING = "install the digits (pip install hpcwatch-mnist), or name an mnist.npz with --data"
 
 
 class Mnist(NamedTuple):
@@ -33,7 +34,8 @@ def load(path: Path, limit: int | None) -> Mnist:
     try:
         archive = np.load(path, allow_pickle=False)
     except OSError as error:
-        raise BadInputError(f"cannot read {path}: {error.strerror or error}; {ADVICE}") from error
+        advice = MISSING if path == BUNDLED_DATA else ADVICE
+        raise BadInputError(f"cannot read {path}: {error.strerror or error}; {advice}") from error
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise BadInputError(f"{path} is not an .npz file; {ADVICE}") from error
     if not isinstance(archive, np.lib.npyio.NpzFile):

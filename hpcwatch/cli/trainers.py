@@ -10,6 +10,8 @@ from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.cli.arguments import Parser
 
+_DIGITS = os.path.join("data", "mnist.npz")
+
 
 def main(arguments: list[str]) -> int:
     """Copy the programs and say what to type next."""
@@ -35,11 +37,34 @@ def main(arguments: list[str]) -> int:
         )
     except (OSError, shutil.Error) as error:
         raise HpcwatchError(f"cannot copy to {folder or repr(folder)}", os_reason(error)) from None
+    digits = _copy_digits(os.path.join(folder, _DIGITS))
     programs = ", ".join(name for name in names if name.endswith(".py"))
     print(f"Copied to {clean(folder)}: {programs}")
     to_type = os.path.join(".", folder) if folder.startswith("-") else folder
+    if not digits:
+        print(
+            "The digits (10 MB) are not installed: pip install hpcwatch-mnist, or in a checkout of"
+            " hpcwatch: pip install ./packaging/mnist; then copy the programs again."
+        )
+        print("With an mnist.npz of your own: hpcwatch run -- python mnist_cnn.py --data FILE")
+        return 0
     print(f"Next:  cd {clean(shlex.quote(to_type))} && hpcwatch run -- python mnist_cnn.py")
     return 0
+
+
+def _copy_digits(target: str) -> bool:
+    """See that the digits are beside the programs; False if they are not installed."""
+    if os.path.exists(target):
+        return True
+    try:
+        from hpcwatch_mnist import FILE
+    except ImportError:
+        return False
+    try:
+        shutil.copyfile(FILE, target)
+    except OSError as error:
+        raise HpcwatchError(f"cannot copy to {target}", os_reason(error)) from None
+    return True
 
 
 def _source() -> str:

@@ -149,3 +149,12 @@ def test_right_file_of_other_digits_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "digits.npz"
     save(path)
     assert mnist_data.load(path, 5).y_train.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_where_the_bundled_digits_are_missing_it_says_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "data" / "mnist.npz"
+    monkeypatch.setattr("mnist_data.BUNDLED_DATA", missing)
+    with pytest.raises(BadInputError, match="pip install hpcwatch-mnist"):
+        mnist_data.load(missing, None)

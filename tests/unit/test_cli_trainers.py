@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
 
 import pytest
 from program import ROOT, Hpcwatch
@@ -58,3 +62,40 @@ def test_a_hostile_folder_is_only_text(hpcwatch: Hpcwatch) -> None:
     ended = hpcwatch("trainers", "a\x1b[2Jb")
     assert ended.code == 0
     assert "\x1b" not in ended.out
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that users install."""
+    folder = tmp_path_factory.mktemp("wheel")
+    words = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, ROOT]
+    subprocess.run(list(map(str, words)), check=True, capture_output=True)
+    [made] = folder.glob("hpcwatch-*.whl")
+    return made
+
+
+def test_the_plain_wheel_is_small_and_has_every_program_but_not_the_digits(wheel: Path) -> None:
+    assert wheel.stat().st_size <= 1 << 20
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if name.startswith("hpcwatch/_trainers/")}
+    tracked = subprocess.run(["git", "ls-files", "trainers"], cwd=ROOT, capture_output=True)
+    if tracked.returncode:
+        pytest.skip("not a git checkout: what belongs to the programs is not known")
+    wanted = set(tracked.stdout.decode().split()) - {"trainers/data/mnist.npz"}
+    assert names == {name.replace("trainers/", "hpcwatch/_trainers/", 1) for name in wanted}
+
+
+def test_without_the_digits_it_says_what_to_install(wheel: Path, tmp_path: Path) -> None:
+    installed = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(installed)
+    told = subprocess.run(
+        [sys.executable, "-m", "hpcwatch", "trainers", "mnist"],
+        env={"PYTHONPATH": str(installed), "PATH": os.environ["PATH"]},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (told.returncode, told.stderr) == (0, "")
+    assert (tmp_path / "mnist" / "mnist_cnn.py").exists()
+    assert "pip install hpcwatch-mnist" in told.stdout
