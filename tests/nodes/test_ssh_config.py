@@ -1,130 +1,135 @@
-"""ssh_config, held against what the ssh program itself makes of the same files (`ssh -G`)."""
+"""What ssh_config says: ssh's own answer, and what we fill in ourselves."""
 
 from __future__ import annotations
 
+import os
+import pwd
+import re
 import shutil
-import socket
+import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from hpcwatch.cluster.transport import ConnectError, Trouble
-from hpcwatch.cluster.transport.ssh_config import Config, HostOptions
+from hpcwatch.cluster.transport import ConnectError, Trouble, ssh_answer
+from hpcwatch.cluster.transport.ssh_answer import Answer, Answers, Subject, parsed
+from hpcwatch.cluster.transport.ssh_config import HostOptions, host_options
 
 HOST = "qb001"
+HOME = pwd.getpwuid(os.getuid()).pw_dir
+
+pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="this needs openssh-client")
+
+
+def asked(folder: Path, text: str, subject: Subject) -> Answer:
+    path = folder / "config"
+    path.write_text(text.replace("{folder}", str(folder)))
+    return Answers(str(path)).ask(subject)
 
 
 def lookup(folder: Path, text: str, host: str = HOST) -> HostOptions:
     """What we make of a configuration."""
-    path = folder / "config"
-    path.write_text(text.replace("{folder}", str(folder)))
-    return Config(str(path)).lookup(host)
+    return host_options(asked(folder, text, Subject(host)))
 
 
-def oracle(folder: Path, text: str, host: str = HOST) -> list[tuple[str, str]]:
-    """What ssh makes of it: keywords in lower case and their values, some several times."""
-    path = folder / "config"
-    path.write_text(text.replace("{folder}", str(folder)))
-    done = subprocess.run(
-        ["ssh", "-G", "-F", str(path), host], capture_output=True, text=True, check=False
+def test_what_ssh_resolves(tmp_path: Path) -> None:
+    (tmp_path / "more.conf").write_text("Match host x.org\n User included\n")
+    text = (
+        "Host QB003\n User upper\nHost qb0*\n HostName x.org\n Include {folder}/more.conf\n"
+        'Match exec "test %n = qb001"\n Port 7\n ProxyJump a,me@b:22\n ProxyCommand none\n'
+        "Host *\n HostKeyAlias other\n UserKnownHostsFile /a ~/b\n GlobalKnownHostsFile none\n"
+        " ConnectTimeout 1m\n CertificateFile /c1\n CertificateFile /c2\n IdentitiesOnly yes\n"
+        " RevokedHostKeys ~/revoked\n CheckHostIP yes\n AddressFamily inet6\n"
     )
-    assert done.returncode == 0, done.stderr
-    pairs = [line.partition(" ") for line in done.stdout.splitlines()]
-    return [(keyword, value) for keyword, _, value in pairs]
+    found = lookup(tmp_path, text)
+    assert (found.name, found.hostname, found.user, found.port) == (HOST, "x.org", "included", 7)
+    assert found.proxy_jump == ("a", "me@b:22")
+    assert found.proxy_command is None
+    assert found.host_key_alias == "other"
+    assert found.user_known_hosts == ("/a", f"{HOME}/b")
+    assert found.global_known_hosts == ()
+    assert found.connect_timeout_s == 60.0
+    assert found.certificate_files == ("/c1", "/c2")
+    assert found.identities_only
+    assert found.revoked_host_keys == f"{HOME}/revoked"
+    assert found.checks_address
+    assert found.family.name == "AF_INET6"
+    assert lookup(tmp_path, text, "QB003").user == "upper"
 
 
-def ours(options: HostOptions) -> dict[str, list[str]]:
-    """Our record in ssh's words."""
-    return {
-        "hostname": [options.hostname],
-        "user": [options.user],
-        "port": [str(options.port)],
-        "identitiesonly": ["yes" if options.identities_only else "no"],
-        "certificatefile": list(options.certificate_files),
-        "hostkeyalias": [options.host_key_alias] if options.host_key_alias else [],
-        "userknownhostsfile": [" ".join(options.user_known_hosts)],
-        "globalknownhostsfile": [" ".join(options.global_known_hosts)],
-        "connecttimeout": [f"{options.connect_timeout_s or 'none'}"],
-        "proxyjump": [",".join(options.proxy_jump)] if options.proxy_jump else [],
-    }
+def test_what_stands_by_default(tmp_path: Path) -> None:
+    found = lookup(tmp_path, "")
+    assert (found.hostname, found.port, found.strict) == (HOST, 22, "ask")
+    assert found.user == pwd.getpwuid(os.getuid()).pw_name
+    assert found.user_known_hosts[0] == f"{HOME}/.ssh/known_hosts"
+    assert found.global_known_hosts[0] == "/etc/ssh/ssh_known_hosts"
+    assert f"{HOME}/.ssh/id_ed25519" in found.identity_files
+    assert found.are_identities_default
+    assert found.uses_keys
+    assert found.connect_timeout_s is None
+    assert found.algorithms.is_host_key_order_free
+    assert "aes128-ctr" in found.algorithms.ciphers
 
 
-CASES = {
-    "nothing": "",
-    "first value wins": "Host qb*\n User a\nHost qb001\n User b\n Port 7\nHost *\n Port 8\n",
-    "before any host": "User early\nHost qb001\n User late\n",
-    "equals and quotes": 'User = "a b"\nHostName="h"\nPort\t=\t77\n',
-    "comments": "# User no\n\n  User yes # why not\nPort 44 #\n",
-    "negation": "Host * !qb001\n User a\nHost !qb002 *\n User b\n",
-    "patterns": "Host QB001\n User a\nHost qb0?1\n User b\nHost [q]b001\n User c\n",
-    "hostname token": "Host qb001\n HostName %h.loni.org\n",
-    "match host sees hostname": "HostName x\nMatch host x\n User a\nMatch host qb001\n Port 9\n",
-    "match originalhost": "HostName x.org\nMatch originalhost qb001\n User a\n",
-    "match user": "User a\nMatch user a,b\n Port 5\nMatch !user a\n Port 6\n",
-    "match all": "Match all\n User a\n",
-    "match localuser": "Match localuser root\n User a\nMatch !localuser root\n User b\n",
-    "match exec": 'Match exec "test %n = qb001"\n User a\nMatch exec "false"\n Port 5\n',
-    "match of two": "User a\nMatch host qb001 user a\n Port 5\nMatch host other user a\n Port 6\n",
-    "match final": "Match final host x.org\n User a\nHost qb001\n HostName x.org\n Port 6\n",
-    "final sees hosts anew": "Match final\n Port 6\nHost x\n User a\nHost qb001\n HostName x\n",
-    "proxy jump": "ProxyJump a,b@c:22\nProxyCommand other\n",
-    "proxy jump none": "Host qb001\n ProxyJump none\nHost *\n ProxyJump a\n",
-    "jump after command": "ProxyCommand nc %h\nProxyJump a\n",
-    "files": "UserKnownHostsFile /a /b\nGlobalKnownHostsFile none\nConnectTimeout 7\n",
-    "certificates": "CertificateFile /a\nHost qb001\n CertificateFile /b\n IdentitiesOnly yes\n",
-    "alias": "Host qb001\n HostKeyAlias other\n",
-    "include": "Host qb001\n Include {folder}/inc/*.conf\n Port 5\n",
-    "include in another host": "Host other\n Include {folder}/inc/*.conf\nHost *\n Port 5\n",
-    "include of nothing": "Include {folder}/none/*\nUser a\n",
-    "include twice": "Include {folder}/inc/1.conf {folder}/inc/2.conf\nUser a\n",
-    "keyword case": "hOsT qb001\n uSeR a\n",
-    "crlf": "Host qb001\r\n User a\r\n",
-    "escapes": "User a\\ b\nHostKeyAlias 'it''s'\n",
-}
-
-
-@pytest.mark.parametrize("text", CASES.values(), ids=CASES.keys())
-def test_as_ssh_reads_it(text: str, tmp_path: Path) -> None:
-    if shutil.which("ssh") is None:
-        pytest.skip("this needs openssh-client")
-    folder = tmp_path / "inc"
-    folder.mkdir()
-    (folder / "1.conf").write_text("User one\nHost other\n Port 1\n")
-    (folder / "2.conf").write_text("User two\nHostName included\n")
-    (folder / "3.conf").write_text("Host qb001\n Port 99\nMatch all\n HostKeyAlias three\n")
-    wanted = oracle(tmp_path, text)
-    for keyword, values in ours(lookup(tmp_path, text)).items():
-        theirs = [value for name, value in wanted if name == keyword]
-        if keyword in ("userknownhostsfile", "globalknownhostsfile") and theirs in ([], ["none"]):
-            theirs = [""]
-        assert values == theirs, keyword
+def test_without_an_ssh_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = lookup(tmp_path, "User other\nPort 7\n")
+    assert (found.hostname, found.port, found.strict) == (HOST, 22, "ask")
+    assert found.user == pwd.getpwuid(os.getuid()).pw_name
+    assert found.identity_files[-1] == f"{HOME}/.ssh/id_ed25519"
+    assert found.user_known_hosts == (f"{HOME}/.ssh/known_hosts", f"{HOME}/.ssh/known_hosts2")
+    assert found.algorithms.ciphers == ()
 
 
 def test_identity_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))  # ssh does not look at it
     monkeypatch.setenv("KEYS", "/keys")
     text = (
         "Host qb*\n IdentityFile ~/.ssh/%h-%r\n IdentityFile ${KEYS}/a~b%%\n"
-        "Host *\n IdentityFile ~/.ssh/%h-%r\n IdentityFile '/with space'\n User fchen14\n"
+        "Host *\n IdentityFile ~/.ssh/%h-%r\n IdentityFile '/with space'\n"
+        " IdentityFile ~nobody/key\n User fchen14\n"
     )
-    options = lookup(tmp_path, text)
-    assert options.identity_files == (
-        f"{tmp_path}/.ssh/qb001-fchen14",
+    found = lookup(tmp_path, text)
+    assert found.identity_files == (
+        f"{HOME}/.ssh/qb001-fchen14",
         "/keys/a~b%",
         "/with space",
+        f"{pwd.getpwnam('nobody').pw_dir}/key",
     )
-    assert not options.are_identities_default
-    options = lookup(tmp_path, "")
-    assert options.identity_files[-1] == f"{tmp_path}/.ssh/id_ed25519"
-    assert options.are_identities_default
+    assert not found.are_identities_default
     assert lookup(tmp_path, "IdentityFile none\n").identity_files == ()
+
+
+def test_tokens_are_those_that_ssh_fills_in(tmp_path: Path) -> None:
+    """ssh expands its control path itself: the same text has to come out of ours."""
+    for token in "CdhikLlnpru":
+        text = (
+            f"IdentityFile /x%{token}\nControlPath /x%{token}\n"
+            "HostName h.org\nPort 7\nUser u\nHostKeyAlias k\n"
+        )
+        found = lookup(tmp_path, text).identity_files
+        path = tmp_path / "config"
+        shown = subprocess.run(
+            ["ssh", "-G", "-F", str(path), HOST], capture_output=True, text=True, check=True
+        ).stdout
+        assert [f"controlpath {name}" for name in found] == re.findall(
+            "^controlpath .*$", shown, re.MULTILINE
+        )
+
+
+def test_the_hash_of_a_connection_without_ssh_s_word(tmp_path: Path) -> None:
+    answer = asked(tmp_path, "IdentityFile /%C\n", Subject(HOST))
+    untold = answer._replace(
+        settings={name: value for name, value in answer.settings.items() if name != "controlpath"}
+    )
+    assert host_options(untold).identity_files == host_options(answer).identity_files
 
 
 def test_the_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", "/env/agent")
     monkeypatch.setenv("OTHER", "/other/agent")
-    monkeypatch.setenv("HOME", "/home/me")
     found = {
         text: lookup(tmp_path, f"IdentityAgent {text}\n").agent_path
         for text in ("none", "SSH_AUTH_SOCK", "$OTHER", "~/a-%n", "/a")
@@ -133,7 +138,7 @@ def test_the_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "none": None,
         "SSH_AUTH_SOCK": "/env/agent",
         "$OTHER": "/other/agent",
-        "~/a-%n": "/home/me/a-qb001",
+        "~/a-%n": f"{HOME}/a-qb001",
         "/a": "/a",
     }
     assert lookup(tmp_path, "").agent_path == "/env/agent"
@@ -149,79 +154,110 @@ def test_host_key_checking(tmp_path: Path) -> None:
     texts = ("yes", "no", "off", "ask", "accept-new", "true", "false")
     found = [lookup(tmp_path, f"StrictHostKeyChecking {text}\n").strict for text in texts]
     assert found == ["yes", "no", "no", "ask", "accept-new", "yes", "no"]
-    assert lookup(tmp_path, "").strict == "ask"
 
 
-def test_the_users_file_comes_before_the_systems(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / ".ssh"
-    folder.mkdir()
-    (folder / "config").write_text("Include more.conf\nHost other\n")
-    (folder / "more.conf").write_text("User mine\n")
-    system = tmp_path / "system"
-    system.mkdir()
-    (system / "ssh_config").write_text("User theirs\nInclude d/*\n")
-    (system / "d").mkdir()
-    (system / "d" / "a").write_text("Port 7\n")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("hpcwatch.cluster.transport.ssh_config.SYSTEM_FOLDER", str(system))
-    options = Config().lookup(HOST)
-    assert (options.user, options.port) == ("mine", 7)
+def test_names_of_files_with_blanks(tmp_path: Path) -> None:
+    found = lookup(tmp_path, 'UserKnownHostsFile "/a b c" /d "/e f"\n').user_known_hosts
+    assert found == ("/a b c", "/d", "/e f")
 
 
-def test_canonical_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def getaddrinfo(name: str, *_: object, **__: object) -> list[str]:
-        if name != "qb001.loni.org":
-            raise socket.gaierror
-        return ["found"]
+def test_what_a_jump_host_is_asked_with(tmp_path: Path) -> None:
+    text = "Match user me\n IdentityFile /mine\nHost *\n ProxyJump other\n"
+    answer = asked(tmp_path, text, Subject(HOST, "me", "7", ("x", "y:8")))
+    found = host_options(answer)
+    assert (found.user, found.port, found.proxy_jump) == ("me", 7, ("x", "y:8"))
+    assert found.identity_files == ("/mine",)
 
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    text = (
-        "CanonicalizeHostname yes\nCanonicalDomains nowhere.org loni.org\n"
-        "Host *.loni.org\n User known\nMatch canonical\n Port 7\n"
-    )
-    options = lookup(tmp_path, text)
-    assert (options.hostname, options.user, options.port) == ("qb001.loni.org", "known", 7)
-    options = lookup(tmp_path, text, "qb002")
-    assert (options.hostname, options.port) == ("qb002", 22)
+
+@pytest.mark.parametrize("name", ["-oProxyCommand=id", "-V", "--", "a;id", "$(id)"])
+def test_a_name_is_no_option(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConnectError) as caught:
-        lookup(tmp_path, "CanonicalizeFallbackLocal no\n" + text, "qb002")
-    assert caught.value.trouble is Trouble.UNREACHABLE
+        lookup(tmp_path, "", name)
+    assert caught.value.trouble is Trouble.LOGIN
+    assert "hostname contains invalid characters" in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["Port x\n", "Nonsense x\n", 'User "a\n', "Include\n"])
+def test_a_line_that_ssh_does_not_understand(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConnectError) as caught:
+        lookup(tmp_path, f"User a\n{text}")
+    assert caught.value.trouble is Trouble.LOGIN  # the ssh program comes next, and says it too
+    start = f"ssh does not understand its configuration for {HOST}: {tmp_path}/config"
+    assert caught.value.message.startswith(start)
+    assert "line 2" in caught.value.message
 
 
 @pytest.mark.parametrize(
-    ("text", "number", "words"),
+    ("text", "words"),
     [
-        ("User a\nPort x\n", 2, "port is not a number: 'x'"),
-        ("Host a\n\nMatch tagged x\n User b\n", 3, "Match tagged is not known here"),
-        ("Match\n", 1, "cannot read 'Match'"),
-        ("Match host\n", 1, "Match host has no value"),
-        ('User "a\n', 1, "a quote is not closed"),
-        ("nonsense\n", 1, "cannot read 'nonsense'"),
-        ("HostName %x\n", 1, "%x is not known here"),
-        ("Include {folder}/config\n", 1, "{folder}/config includes itself"),
+        ("IdentityFile /%Z\n", "ssh_config for qb001: %Z is not supported"),
+        ("IdentityFile ${HPCWATCH_NONE}\n", "ssh_config for qb001: ${HPCWATCH_NONE} is not set"),
+        ("KnownHostsCommand /bin/true\n", "ssh_config sets KnownHostsCommand for qb001"),
+        ("ProxyCommand x\nProxyUseFdpass yes\n", "ssh_config sets ProxyUseFdpass for qb001"),
     ],
 )
-def test_a_line_that_we_do_not_understand(
-    text: str, number: int, words: str, tmp_path: Path
-) -> None:
+def test_what_only_the_ssh_program_can_do(text: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(ConnectError) as caught:
         lookup(tmp_path, text)
-    wanted = f"{tmp_path}/config:{number}: {words}".replace("{folder}", str(tmp_path))
-    assert caught.value.message == wanted
+    assert caught.value.message.startswith(words)
+    assert caught.value.hint == "use --transport ssh-program"
     assert caught.value.trouble is Trouble.LOGIN
 
 
-def test_files_that_include_each_other(tmp_path: Path) -> None:
-    (tmp_path / "b").write_text(f"Include {tmp_path}/config\n")
-    with pytest.raises(ConnectError, match="config includes itself"):
-        lookup(tmp_path, "Include {folder}/b\n")
+def stand_in(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put another ssh on PATH."""
+    (folder / "ssh").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "ssh").chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
 
-def test_a_file_that_is_not_there_or_cannot_be_read(tmp_path: Path) -> None:
-    assert Config(str(tmp_path / "none")).lookup(HOST).hostname == HOST
-    with pytest.raises(ConnectError, match="cannot read"):
-        Config(str(tmp_path))
-    (tmp_path / "odd").write_bytes(b"Host \xff\n User a\nHost *\n User b\n")
-    assert Config(str(tmp_path / "odd")).lookup(HOST).user == "b"
+def test_an_ssh_that_does_not_stop_printing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(tmp_path, "yes user a", monkeypatch)
+    with pytest.raises(ConnectError) as caught:
+        lookup(tmp_path, "")
+    assert caught.value.message == f"ssh -G {HOST} does not stop printing"
+
+
+def test_an_ssh_that_hangs_is_ended_with_what_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh_answer, "TIMEOUT_S", 0.3)
+    stand_in(tmp_path, f"sleep 600 & echo $! > {tmp_path}/pid; wait", monkeypatch)
+    began_s = time.monotonic()
+    with pytest.raises(ConnectError) as caught:
+        lookup(tmp_path, "")
+    assert time.monotonic() - began_s < 10.0
+    assert caught.value.trouble is Trouble.TIMEOUT
+    pid = (tmp_path / "pid").read_text().strip()
+    status = Path(f"/proc/{pid}/stat")
+    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_an_ssh_without_this_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(tmp_path, "echo 'ssh: illegal option -- G' >&2; exit 255", monkeypatch)
+    with pytest.raises(ConnectError) as caught:
+        lookup(tmp_path, "")
+    assert caught.value.message == "this ssh is older than OpenSSH 6.8"
+
+
+def test_a_host_is_asked_for_once_until_it_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(tmp_path, f"echo >> {tmp_path}/count; echo user a", monkeypatch)
+    answers, subject = Answers(), Subject(HOST)
+    for _ in range(3):
+        assert answers.ask(subject).value("user") == "a"
+    answers.forget(subject)
+    answers.ask(subject)
+    assert (tmp_path / "count").read_text() == "\n\n"
+
+
+def test_odd_lines_of_an_answer() -> None:
+    text = "\nuser\nport 7\n\x00junk \xff\nIdentityFile /a\nidentityfile /b c\nunheard of\nuser x"
+    answer = parsed(Subject(HOST), text)
+    assert answer.value("port") == "7"
+    assert answer.values("identityfile") == ("/a", "/b c")
+    assert answer.value("user") == "x"
+    assert "unheard" not in answer.settings

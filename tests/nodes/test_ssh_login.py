@@ -97,6 +97,17 @@ def test_no_key_is_accepted(hosts: Hosts) -> None:
     )
 
 
+def test_keys_that_the_configuration_does_not_allow(hosts: Hosts) -> None:
+    key = new_key(hosts, "not-allowed", "-t", "ecdsa")
+    log_in_with(hosts, f"IdentityFile {key}", "PubkeyAcceptedAlgorithms rsa-sha2-512")
+    error = refused(hosts, LOGIN, Trouble.LOGIN)
+    assert f"{key}: ssh_config does not allow ecdsa-sha2-nistp256" in error.message
+    assert "no key to try" in error.message
+    key = new_key(hosts, "allowed", "-t", "rsa", "-b", "2048")
+    log_in_with(hosts, f"IdentityFile {key}", "PubkeyAcceptedAlgorithms rsa-sha2-512")
+    assert logged_in(hosts)
+
+
 def test_no_key_at_all_names_what_the_server_would_take(hosts: Hosts) -> None:
     log_in_with(hosts, "PubkeyAuthentication no")
     with hosts.serving(LOGIN, "PasswordAuthentication yes", "HostbasedAuthentication yes"):
@@ -140,7 +151,7 @@ def test_files_that_are_no_keys(hosts: Hosts) -> None:
     accept(hosts)
     log_in_with(hosts, f"IdentityFile {odd}", f"IdentityFile {hosts.root}", "IdentityFile /gone")
     message = refused(hosts, LOGIN, Trouble.LOGIN).message
-    assert f"{odd}: its kind of key is not known here" in message
+    assert f"{odd}: its kind of key is not supported" in message
     assert f"{hosts.root}: is a directory" in message
     assert "/gone: no such file" in message
 

@@ -17,6 +17,7 @@ from ssh_checks import failure, output, refused, said, ssh
 
 from hpcwatch.cluster.transport import ConnectError, Trouble
 from hpcwatch.cluster.transport.hosts import valid_host
+from hpcwatch.cluster.transport.process import ssh_program
 from hpcwatch.cluster.transport.ssh_connection import Connection, Refusal
 
 pytest_plugins = ["lab_fixtures"]
@@ -75,10 +76,36 @@ def test_a_chain_of_jump_hosts(hosts: Hosts) -> None:
         assert connection.split()[0] == hosts.hosts["qb001"].address
 
 
-def test_jump_hosts_in_a_circle(hosts: Hosts) -> None:
-    hosts.write_ssh_config("Host here", "ProxyJump there", "Host there", "ProxyJump here")
+CIRCLES = {
+    "here, there, here": ("Host here", "ProxyJump there", "Host there", "ProxyJump here"),
+    "here, there, more, there": (
+        *("Host here", "ProxyCommand ssh -W %h:%p there"),
+        *("Host there", "ProxyCommand exec ssh -q -W [%h]:%p more", "Host more", "ProxyJump there"),
+    ),
+    "here, login, login": ("Host *", "ProxyCommand /usr/bin/ssh -W %h:%p login"),
+}
+
+
+@pytest.mark.parametrize("circle", CIRCLES)
+def test_jump_hosts_in_a_circle(circle: str, hosts: Hosts) -> None:
+    hosts.write_ssh_config(*CIRCLES[circle])
+    with ssh(hosts) as ours:
+        for transport in (ours, ssh_program(str(hosts.ssh_config))):
+            error = failure(transport, "here", Trouble.UNREACHABLE)
+            assert error.message == f"jump hosts go in a circle: {circle}"
+
+
+def test_a_host_that_is_its_own_jump_host(hosts: Hosts) -> None:
+    hosts.write_ssh_config("Host *", "ProxyJump login")
     error = refused(hosts, "here", Trouble.UNREACHABLE)
-    assert error.message == "jump hosts go in a circle: here, there, here"
+    assert error.message.startswith("jump hosts go in a circle: ")
+
+
+def test_too_many_jump_hosts(hosts: Hosts) -> None:
+    lines = [f"Host h{number}\nProxyJump h{number + 1}" for number in range(30)]
+    hosts.write_ssh_config(*lines)
+    error = refused(hosts, "h0", Trouble.UNREACHABLE)
+    assert error.message.startswith("more than 16 jump hosts in a row: h0, h1, ")
 
 
 def test_a_jump_host_that_fails_is_named(hosts: Hosts) -> None:
@@ -168,7 +195,11 @@ def test_settings_by_host(hosts: Hosts) -> None:
 def test_a_configuration_that_we_do_not_understand(hosts: Hosts) -> None:
     hosts.write_ssh_config("Host qb001", "  Port twentytwo")
     error = refused(hosts, "qb001", Trouble.LOGIN)
-    assert error.message == f"{hosts.ssh_config}:2: port is not a number: 'twentytwo'"
+    assert error.message == (
+        "ssh does not understand its configuration for qb001: "
+        f"{hosts.ssh_config} line 2: Bad port 'twentytwo'."
+    )
+    assert error.hint == f"to see it, type: ssh -F {hosts.ssh_config} -G qb001"
 
 
 def test_nobody_listens(hosts: Hosts) -> None:

@@ -1,18 +1,18 @@
-"""Certificates: a key with the word of an authority for it, shown by hosts and by users.
+"""Certificates of hosts and users: keys that an authority has signed.
 
-Format: OpenSSH's PROTOCOL.certkeys. paramiko checks that a host has the certified key, and
-nothing of the certificate; that is done here.
+Format: OpenSSH's PROTOCOL.certkeys. paramiko checks that a host has the certified key; this module
+checks the certificate.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import paramiko
 
-from hpcwatch.cluster.transport.ssh_match import matches
+from hpcwatch.cluster.transport.known_hosts import matches
 
 SUFFIX = "-cert-v01@openssh.com"
 _HOST_KIND = 2
@@ -26,7 +26,7 @@ _CLASSES: dict[str, Callable[[paramiko.Message], paramiko.PKey]] = {
 
 
 class Certificate(NamedTuple):
-    """The parts of a certificate that decide whether to believe it."""
+    """The parts of a certificate that decide whether it is valid."""
 
     kind: int
     key_id: str
@@ -36,13 +36,13 @@ class Certificate(NamedTuple):
     """Seconds since the epoch, both."""
     critical_options: bytes
     authority: bytes
-    """The key of who signed."""
+    """The key that signed it."""
     signed: bytes
     signature: bytes
 
 
 def parse(blob: bytes) -> Certificate:
-    """Read a certificate. Raises ValueError if it is none."""
+    """Read a certificate. Raises ValueError if it is no certificate."""
     message = paramiko.Message(blob)
     _read_public(message)
     message.get_int64()  # the serial number
@@ -61,7 +61,7 @@ def parse(blob: bytes) -> Certificate:
 
 
 def certified_key(blob: bytes) -> bytes:
-    """Return the plain public key that a certificate is for. Raises ValueError if it is none."""
+    """Return the plain public key in a certificate. Raises ValueError if it is no certificate."""
     return _read_public(paramiko.Message(blob))
 
 
@@ -69,7 +69,7 @@ def _read_public(message: paramiko.Message) -> bytes:
     """Return the certified key, and stop behind it."""
     key_type = message.get_text().removesuffix(SUFFIX)
     if key_type not in _CLASSES:
-        raise ValueError(f"certificates of type {key_type!r} are not known here")
+        raise ValueError(f"certificates of type {key_type!r} are not supported")
     message.get_binary()  # the nonce
     plain = paramiko.Message()
     plain.add_string(key_type)
@@ -78,31 +78,36 @@ def _read_public(message: paramiko.Message) -> bytes:
     return plain.asbytes()
 
 
-def objection(certificate: Certificate, name: str, now_s: float | None = None) -> str:
-    """Return why a certificate is not to be believed for a host; empty if it is.
+def objection(certificate: Certificate, name: str, signatures: Sequence[str] = ()) -> str:
+    """Return why a certificate is not valid for a host; empty if it is valid.
 
-    Whether its authority is one that we know is the caller's to ask. ``name`` is without port.
+    The caller checks that its authority is known. ``name`` has no port. ``signatures`` are the
+    algorithms by which an authority may sign; all if empty.
     """
-    now_s = time.time() if now_s is None else now_s
+    now_s = time.time()
     if certificate.kind != _HOST_KIND:
         return "it is not for a host"
-    # One that names no hosts is good for all that its authority stands for, as ssh has it.
+    # A certificate without names is valid for all hosts of its authority, as for ssh.
     principals = certificate.principals
     if principals and not matches(name.lower(), [pattern.lower() for pattern in principals]):
         return f"it is not for this host but for {', '.join(principals)[:80]}"
-    if now_s < certificate.valid_after_s:
-        return "it is not valid yet"
-    if now_s >= certificate.valid_before_s:
-        return "it has expired"
+    if now_s < certificate.valid_after_s or now_s >= certificate.valid_before_s:
+        return "it has expired" if now_s >= certificate.valid_before_s else "it is not valid yet"
     if certificate.critical_options:
-        return "it has conditions that are not known here"
-    return "" if _is_signed(certificate) else "its signature is wrong"
+        return "it has conditions that are not supported"
+    return _objection_to_signature(certificate, signatures)
 
 
-def _is_signed(certificate: Certificate) -> bool:
-    key_type = paramiko.Message(certificate.authority).get_text()
+def _objection_to_signature(certificate: Certificate, signatures: Sequence[str]) -> str:
     algorithm = paramiko.Message(certificate.signature).get_text()
-    if algorithm == "ssh-rsa" or key_type not in _CLASSES:  # SHA-1: ssh does not take it either
+    if signatures and algorithm not in signatures:
+        return f"ssh_config does not allow signatures by {algorithm[:40]}"
+    return "" if _is_signed(certificate, algorithm) else "its signature is wrong"
+
+
+def _is_signed(certificate: Certificate, algorithm: str) -> bool:
+    key_type = paramiko.Message(certificate.authority).get_text()
+    if algorithm == "ssh-rsa" or key_type not in _CLASSES:  # SHA-1: ssh refuses it, too
         return False
     key = _CLASSES[key_type](paramiko.Message(certificate.authority))
     return bool(key.verify_ssh_sig(certificate.signed, paramiko.Message(certificate.signature)))

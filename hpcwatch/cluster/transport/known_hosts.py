@@ -1,22 +1,42 @@
 """known_hosts files: which keys a host may show.
 
-Format and verdicts after sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT", and OpenSSH's hostfile.c.
+Format after sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT", and OpenSSH's hostfile.c.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import fnmatch
 import hashlib
 import hmac
 import os
+import re
+import threading
 from collections.abc import Iterable, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
-from hpcwatch.cluster.transport.ssh_match import matches
-
 DEFAULT_PORT = 22
+
+
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # Only * and ? are special: brackets are letters, unlike in a shell.
+    return re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Tell whether a name fits a list: one pattern does, and none of those that begin with "!"."""
+    found = False
+    for pattern in patterns:
+        if pattern.startswith("!"):
+            if _compiled(pattern[1:]).match(name):
+                return False
+        elif _compiled(pattern).match(name):
+            found = True
+    return found
 
 
 class Marker(str, Enum):
@@ -88,7 +108,7 @@ class Known(NamedTuple):
         return next((e for e in self._of(Marker.REVOKED) if e.blob in wanted), None)
 
     def same(self, blob: bytes) -> Entry | None:
-        """Return the line that has this key."""
+        """Return the line with this key."""
         return next((entry for entry in self._of(Marker.KEY) if entry.blob == blob), None)
 
     def other(self, blob: bytes, key_type: str) -> Entry | None:
@@ -104,33 +124,77 @@ class Known(NamedTuple):
         """Return the types of the keys that the host may show."""
         return [entry.key_type for entry in self._of(Marker.KEY)]
 
+    def verdict(self, blob: bytes, key_type: str, authority: bytes = b"") -> Verdict:
+        """Judge a plain key; ``authority`` signed the certificate that came with it, if any."""
+        if self.revoked((blob, authority)) is not None:
+            return Verdict.REVOKED
+        if self.same(blob) is not None:
+            return Verdict.KNOWN
+        is_changed = self.other(blob, key_type) is not None
+        return Verdict.CHANGED if is_changed else Verdict.UNKNOWN
+
     def _of(self, marker: Marker) -> Iterable[Entry]:
         return (entry for entry in self.entries if entry.marker is marker)
 
 
+class Verdict(Enum):
+    """What the files say of a key that a host shows."""
+
+    KNOWN = "known"
+    UNKNOWN = "unknown"
+    CHANGED = "changed"
+    """They have another key for the host."""
+    REVOKED = "revoked"
+
+
+_Stamp = tuple[int, int, int, int]
+
+
 class KnownHosts:
-    """Files in the order in which they are looked through; missing ones count as empty."""
+    """known_hosts files, read again when they change. Thread-safe."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._entries = [entry for path in paths for entry in _read(path)]
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._files: dict[str, tuple[_Stamp, tuple[Entry, ...]]] = {}
 
-    def known(self, name: str) -> Known:
-        """Return the lines for a name that ``looked_up_name`` made."""
-        return Known(tuple(entry for entry in self._entries if entry.is_for(name)))
+    def known(self, name: str, paths: Sequence[str]) -> Known:
+        """Return the lines for a name that ``looked_up_name`` made, in the order of the files."""
+        entries = (entry for path in paths for entry in self._entries(path))
+        return Known(tuple(entry for entry in entries if entry.is_for(name)))
+
+    def _entries(self, path: str) -> tuple[Entry, ...]:
+        # A key that was added or accepted meanwhile counts: by us, by ssh, by the user.
+        stamp = _stamp(path)
+        with self._lock:
+            known = self._files.get(path)
+            if known is None or known[0] != stamp:
+                known = self._files[path] = stamp, _read(path)
+            return known[1]
 
 
-def _read(path: str) -> list[Entry]:
+def _stamp(path: str) -> _Stamp:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return 0, 0, 0, 0
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _read(path: str) -> tuple[Entry, ...]:
+    """Return a file's entries; none of a file that is missing or cannot be read."""
+    if not os.path.isfile(path):  # a pipe would not end
+        return ()
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             lines = file.readlines()
     except OSError:
-        return []
+        return ()
     entries = (_entry(line.split(), path, number) for number, line in enumerate(lines, 1))
-    return [entry for entry in entries if entry is not None]
+    return tuple(entry for entry in entries if entry is not None)
 
 
 def _entry(words: list[str], path: str, number: int) -> Entry | None:
-    """Return a line's entry; None for comments and what is no entry, as ssh does."""
+    """Return a line's entry; None for a comment and for a line that ssh ignores, too."""
     marker = Marker.KEY
     if words and words[0] in (Marker.AUTHORITY.value, Marker.REVOKED.value):
         marker = Marker(words.pop(0))
@@ -144,9 +208,9 @@ def _entry(words: list[str], path: str, number: int) -> Entry | None:
 
 
 def add(path: str, name: str, key_type: str, blob: bytes, is_hashed: bool) -> None:
-    """Write down a new host's key, as ``StrictHostKeyChecking accept-new`` asks for.
+    """Append a new host's key, as ``StrictHostKeyChecking accept-new`` does.
 
-    A file that cannot be written is no reason not to connect: ssh goes on too.
+    A file that cannot be written is ignored, as by ssh.
     """
     line = f"{hashed(name) if is_hashed else name} {key_type} {base64.b64encode(blob).decode()}\n"
     try:

@@ -1,4 +1,7 @@
-"""Starts programs on nodes by another program: the site's ssh, srun, pbs_attach; none is local."""
+"""Starts programs on nodes by another program: the site's ssh, srun or pbs_attach.
+
+Without one they run on this node.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,17 @@ from hpcwatch.base.errors import os_reason
 from hpcwatch.cluster.transport import Bounds, ConnectError, Trouble, complaints
 from hpcwatch.cluster.transport.hosts import require_host
 from hpcwatch.cluster.transport.process_link import Explain, ProcessLink
+from hpcwatch.cluster.transport.ssh_answer import Answers, Subject
+from hpcwatch.cluster.transport.ssh_chain import require_end
 
 _USUAL = Bounds()
 _SILENT_INTERVALS = 3
 
 Prefix = Callable[[str], tuple[str, ...]]
 """host -> the beginning of a command line that runs the rest of it there."""
+
+Check = Callable[[str], None]
+"""Raises ConnectError for a host that must not be tried."""
 
 _JOB_ID = re.compile(r"(?!-)[A-Za-z0-9._+\[\]-]{1,255}")
 
@@ -30,15 +38,17 @@ class ProcessTransport:
         prefix_of: Prefix,
         explain: Explain = complaints.none,
         is_by_shell: bool = False,
+        check: Check | None = None,
     ) -> None:
         """``is_by_shell``: a shell on the node takes the words apart, as behind ssh.
 
-        ``explain`` tells what the program's exit code and complaints say of the way to the node.
+        ``explain`` says what the program's exit code and complaints mean for the way to the node.
         """
         self.name = name
         self._prefix_of = prefix_of
         self._explain = explain
         self._is_by_shell = is_by_shell
+        self._check = check
 
     def open(self, host: str, argv: Sequence[str]) -> ProcessLink:
         """See ``Transport.open``. Whether the node is reached shows in what the link receives."""
@@ -47,6 +57,8 @@ class ProcessTransport:
         command = [*self._prefix_of(host), *words]
         if shutil.which(command[0]) is None:
             raise ConnectError(Trouble.PROGRAM, f"{command[0]} is not on PATH")
+        if self._check is not None:
+            self._check(host)
         try:
             return ProcessLink(host, command, self._explain)
         except OSError as error:
@@ -54,7 +66,7 @@ class ProcessTransport:
             raise ConnectError(Trouble.PROGRAM, message) from None
 
     def close(self) -> None:
-        """Do nothing: links share nothing."""
+        """Do nothing: the links share nothing."""
 
 
 def local() -> ProcessTransport:
@@ -67,19 +79,21 @@ def ssh_program(
     connect_timeout_s: float = _USUAL.connect_timeout_s,
     keepalive_s: float = _USUAL.keepalive_s,
 ) -> ProcessTransport:
-    """Return the way by the site's own ssh, which may know logins that we do not.
+    """Return the way by the site's own ssh, which may support logins that we do not.
 
-    It never asks: no password, no unknown key. ``config_path`` is its ``-F``.
+    It never asks for a password or about an unknown key. ``config_path`` is its ``-F``.
     """
     prefix = _ssh(config_path, Bounds(connect_timeout_s, keepalive_s))
-    return ProcessTransport("ssh program", prefix, complaints.of_ssh, is_by_shell=True)
+    return ProcessTransport(
+        "ssh program", prefix, complaints.of_ssh, True, _no_circle(Answers(config_path))
+    )
 
 
 def srun(job_id: str) -> ProcessTransport:
-    """Return the way by a step of a Slurm job, where nodes take no ssh.
+    """Return the way by a step of a Slurm job, for nodes that accept no ssh.
 
     The step shares the job's CPUs, memory and GPUs, and takes none away (``--overlap``, Slurm
-    20.11 and newer). Raises ConnectError if the id is none.
+    20.11 and newer). Raises ConnectError if the id is not a job's.
     """
     _require_job_id(job_id)
 
@@ -95,9 +109,9 @@ def srun(job_id: str) -> ProcessTransport:
 
 
 def pbs_attach(job_id: str, bounds: Bounds = _USUAL) -> ProcessTransport:
-    """Return the way by ssh into a PBS job's own limits, where the site wants visitors there.
+    """Return the way by ssh into a PBS job's own limits, for sites that require it.
 
-    Raises ConnectError if the id is none.
+    Raises ConnectError if the id is not a job's.
     """
     _require_job_id(job_id)
     ssh = _ssh(None, bounds)
@@ -105,7 +119,23 @@ def pbs_attach(job_id: str, bounds: Bounds = _USUAL) -> ProcessTransport:
     def prefix(host: str) -> tuple[str, ...]:
         return (*ssh(host), shlex.join(("pbs_attach", "-j", job_id)))
 
-    return ProcessTransport("pbs_attach", prefix, complaints.of_pbs_attach, is_by_shell=True)
+    return ProcessTransport(
+        "pbs_attach", prefix, complaints.of_pbs_attach, True, _no_circle(Answers())
+    )
+
+
+def _no_circle(answers: Answers) -> Check:
+    """Return the check that keeps ssh from starting itself without end."""
+
+    def check(host: str) -> None:
+        try:
+            require_end(answers, Subject(host))
+        except ConnectError as error:
+            answers.forget(Subject(host))
+            if error.trouble is Trouble.UNREACHABLE:  # of anything else ssh itself tells more
+                raise
+
+    return check
 
 
 def _ssh(config_path: str | None, bounds: Bounds) -> Prefix:

@@ -6,7 +6,6 @@ jump host share one login there.
 
 from __future__ import annotations
 
-import re
 import shlex
 import threading
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,9 @@ from hpcwatch.base.errors import os_reason
 from hpcwatch.cluster.transport import Bounds, ConnectError, Trouble
 from hpcwatch.cluster.transport.hosts import require_host
 from hpcwatch.cluster.transport.known_hosts import KnownHosts
-from hpcwatch.cluster.transport.ssh_config import Config, HostOptions
+from hpcwatch.cluster.transport.ssh_answer import Answers, Subject
+from hpcwatch.cluster.transport.ssh_chain import last_hop, require_end
+from hpcwatch.cluster.transport.ssh_config import HostOptions, host_options
 from hpcwatch.cluster.transport.ssh_connection import Connection, Refusal
 from hpcwatch.cluster.transport.ssh_link import SshLink
 from hpcwatch.cluster.transport.ssh_login import Patience, log_in
@@ -29,7 +30,6 @@ from hpcwatch.cluster.transport.ssh_wire import Stream, Wire
 _USUAL = Bounds()
 _QUEUE_S = 120.0  # for a turn to log in
 _PROHIBITED, _RESOURCE_SHORTAGE = 1, 4  # RFC 4254, section 5.1
-_HOP = re.compile(r"(?:ssh://)?(?:([^@]+)@)?(\[[^\]]+\]|[^:]+)(?::(\d+))?/?")
 
 
 class SshTransport:
@@ -51,19 +51,18 @@ class SshTransport:
         the user's and the system's ssh_config, as ``ssh -F`` does.
         """
         self._patience = Patience(connect_timeout_s, keepalive_s)
-        self._config_path = config_path
+        self._answers = Answers(config_path, most_at_once)
+        self._known_hosts = KnownHosts()
         self._turns = threading.BoundedSemaphore(most_at_once)
         self._lock = threading.Lock()
-        self._config: Config | None = None
-        self._known: dict[tuple[str, ...], KnownHosts] = {}
         self._jumps: dict[tuple[HostOptions, int], Future[Connection]] = {}
 
     def open(self, host: str, argv: Sequence[str]) -> SshLink:
         """See ``Transport.open``."""
         require_host(host)
-        options = self._options(host)
-        self._require_end(options)
-        connection = self._connected(options)
+        subject = Subject(host)
+        require_end(self._answers, subject)
+        connection = self._connected(self._options(subject))
         try:
             channel = connection.session(self._patience.connect_s)
             channel.exec_command(shlex.join(argv))
@@ -81,66 +80,30 @@ class SshTransport:
             if future.done() and not future.cancelled() and future.exception() is None:
                 future.result().close()
 
-    def _options(self, name: str) -> HostOptions:
-        with self._lock:
-            if self._config is None:
-                self._config = Config(self._config_path)
-            return self._config.lookup(name)
-
-    def _known_hosts(self, options: HostOptions) -> KnownHosts:
-        paths = options.user_known_hosts + options.global_known_hosts
-        with self._lock:
-            if paths not in self._known:
-                self._known[paths] = KnownHosts(paths)
-            return self._known[paths]
-
-    def _forget_known_hosts(self) -> None:
-        with self._lock:
-            self._known.clear()
-
-    def _require_end(self, options: HostOptions) -> None:
-        """Raise ConnectError if the jump hosts go in a circle."""
-        seen = [options]
-        while seen[-1].proxy_jump:
-            hop = self._hop(seen[-1])
-            if hop in seen:
-                circle = ", ".join(each.name for each in (*seen, hop))
-                raise ConnectError(Trouble.UNREACHABLE, f"jump hosts go in a circle: {circle}")
-            seen.append(hop)
-
-    def _hop(self, options: HostOptions) -> HostOptions:
-        """Return the last of a host's jump hosts: those before it are on the way to that one."""
-        *before, last = options.proxy_jump
-        match = _HOP.fullmatch(last)
-        if match is None:
-            message = f"{options.name}: ProxyJump {last[:80]!r} is not [user@]host[:port]"
-            raise ConnectError(Trouble.UNREACHABLE, message)
-        hop = self._options(match[2].strip("[]"))
-        if before:
-            hop = hop._replace(proxy_jump=tuple(before), proxy_command=None)
-        port = int(match[3]) if match[3] else hop.port
-        return hop._replace(user=match[1] or hop.user, port=port)
+    def _options(self, subject: Subject) -> HostOptions:
+        return host_options(self._answers.ask(subject))
 
     def _connected(self, options: HostOptions) -> Connection:
         """Return a connection of one's own. Raises ConnectError."""
-        wire = self._wire(options)
+        try:
+            return self._logged_in(self._wire(options), options)
+        except ConnectError:
+            self._answers.forget(options.subject)  # the user may change the files
+            raise
+
+    def _logged_in(self, wire: Wire, options: HostOptions) -> Connection:
         hint = f"to look at it and accept it, type: ssh {self._typed(options)} true"
-        known = self._known_hosts(options)
+        patience = self._patience_for(options)
         try:
             with self._turn(options.name):
-                return log_in(wire, options, known, self._patience_for(options), hint)
-        except ConnectError as error:
-            wire.close()
-            if error.trouble.needs_user:  # the person will change the files; read them again then
-                self._forget_known_hosts()
-            raise
+                return log_in(wire, options, self._known_hosts, patience, hint)
         except BaseException:
             wire.close()
             raise
 
     def _typed(self, options: HostOptions) -> str:
-        file = f"-F {shlex.quote(self._config_path)} " if self._config_path else ""
-        return file + options.name
+        path = self._answers.config_path
+        return (f"-F {shlex.quote(path)} " if path else "") + options.name
 
     def _patience_for(self, options: HostOptions) -> Patience:
         wanted_s = options.connect_timeout_s
@@ -182,7 +145,7 @@ class SshTransport:
 
     def _forwarded(self, options: HostOptions) -> Stream:
         """Return a channel through the jump host. Raises ConnectError."""
-        jump = self._hop(options)
+        jump = self._options(last_hop(self._answers.ask(options.subject)))
         timeout_s = self._patience_for(options).connect_s
         try:
             return self._through(jump, options, timeout_s)
@@ -199,16 +162,16 @@ class SshTransport:
         except Refusal as refusal:
             if refusal.code != _RESOURCE_SHORTAGE:
                 raise
-            # It has as many channels as it wants on one connection.
+            # It allows no more channels on one connection.
             return self._jump(jump, 1).forward(*to)
         except ConnectError as error:
             if error.trouble is not Trouble.BROKEN:
                 raise
-            # It has ended since the last visit, which shows only now.
+            # It ended meanwhile, which shows only now.
             return self._jump(jump, 0).forward(*to)
 
     def _jump(self, jump: HostOptions, number: int) -> Connection:
-        """Return a shared connection to a jump host; whoever comes first makes it."""
+        """Return a shared connection to a jump host; the first thread makes it."""
         with self._lock:
             future = self._jumps.get((jump, number))
             is_first = future is None or _is_over(future)
@@ -227,7 +190,7 @@ class SshTransport:
 
 
 def _is_over(future: Future[Connection]) -> bool:
-    """Tell whether a shared connection failed or has ended since."""
+    """Tell whether a shared connection failed, or ended meanwhile."""
     if not future.done():
         return False
     return future.exception() is not None or not future.result().is_active()

@@ -1,39 +1,41 @@
-"""What ssh_config says about a host, as one record."""
+"""What ssh_config says of a host, as one record: made of ssh's own answer."""
 
 from __future__ import annotations
 
 import getpass
+import hashlib
 import os
+import pwd
 import re
 import socket
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from hpcwatch.cluster.transport import ConnectError, Trouble
-from hpcwatch.cluster.transport.ssh_config_file import Line, read
-from hpcwatch.cluster.transport.ssh_match import Subject, holds, is_about_final, matches
+from hpcwatch.cluster.transport.ssh_algorithms import Algorithms, algorithms
+from hpcwatch.cluster.transport.ssh_answer import Answer, Subject
 
-SYSTEM_FOLDER = "/etc/ssh"
-_SEVERAL = ("identityfile", "certificatefile")  # all that apply count, not the first alone
+PROGRAM_HINT = "use --transport ssh-program"
 _DEFAULT_KEYS = ("~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519")
-_DEFAULT_USER_KNOWN = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
-_DEFAULT_GLOBAL_KNOWN = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
+_DEFAULT_USER_KNOWN = "~/.ssh/known_hosts ~/.ssh/known_hosts2"
+_DEFAULT_GLOBAL_KNOWN = "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"
 _TOKEN = re.compile(r"%(.)|%$", re.DOTALL)
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+_USERS_HOME = re.compile(r"~([^/]*)(/.*)?", re.DOTALL)
+_OFF = ("no", "false", "off")
 
 
 class HostOptions(NamedTuple):
     """How to reach a host. File names are absolute, tokens filled in."""
 
-    name: str
-    """As it was asked for."""
+    subject: Subject
+    """What ssh was asked about."""
     hostname: str
     """What to connect to."""
     user: str
     port: int
     identity_files: tuple[str, ...]
     are_identities_default: bool
-    """Nobody named the identity files: that they are missing is nothing to tell."""
+    """True if the configuration names no identity file: a missing one is not worth a word."""
     identities_only: bool
     certificate_files: tuple[str, ...]
     uses_keys: bool
@@ -44,238 +46,180 @@ class HostOptions(NamedTuple):
     host_key_alias: str | None
     user_known_hosts: tuple[str, ...]
     global_known_hosts: tuple[str, ...]
+    revoked_host_keys: str | None
+    """The file of ``RevokedHostKeys``."""
     strict: str
     """``StrictHostKeyChecking``: yes, ask, accept-new or no."""
+    checks_address: bool
+    """``CheckHostIP``: the key must also fit what is known of the address."""
+    skips_loopback: bool
+    """``NoHostAuthenticationForLocalhost``: a loopback address may show any key."""
     hashes_known_hosts: bool
     agent_path: str | None
     connect_timeout_s: float | None
     family: socket.AddressFamily
+    algorithms: Algorithms
+
+    @property
+    def name(self) -> str:
+        """The host as it was asked for."""
+        return self.subject.name
 
 
-class Config:
-    """The user's and the system's configuration, read once."""
+def host_options(answer: Answer) -> HostOptions:
+    """Return the record of ssh's answer.
 
-    def __init__(self, path: str | None = None) -> None:
-        """Read ``path`` alone if given (as ``ssh -F``), else the usual files.
+    Raises ConnectError for what is not known here, with the way out.
+    """
+    _require_known(answer)
+    fill = _Filling(answer)
+    keys = answer.values("identityfile") or (
+        () if "identityfile" in answer.settings else _DEFAULT_KEYS
+    )
+    strict = answer.value("stricthostkeychecking", "ask").lower()
+    families = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
+    timeout = answer.given("connecttimeout")
+    revoked = answer.given("revokedhostkeys")
+    command = answer.given("proxycommand")
+    return HostOptions(
+        subject=answer.subject,
+        hostname=answer.value("hostname", answer.subject.name),
+        user=fill.user,
+        port=fill.port,
+        identity_files=tuple(dict.fromkeys(map(fill.file, keys))),
+        are_identities_default=all(key.startswith("~/.ssh/id_") for key in keys),
+        identities_only=_flag(answer, "identitiesonly", False),
+        certificate_files=tuple(map(fill.file, answer.values("certificatefile"))),
+        uses_keys=_flag(answer, "pubkeyauthentication", True),
+        proxy_jump=answer.jumps,
+        proxy_command=fill.tokens(command) if command and not answer.jumps else None,
+        host_key_alias=answer.given("hostkeyalias") or None,
+        user_known_hosts=fill.files(answer.value("userknownhostsfile", _DEFAULT_USER_KNOWN)),
+        global_known_hosts=fill.files(answer.value("globalknownhostsfile", _DEFAULT_GLOBAL_KNOWN)),
+        revoked_host_keys=_at_home(revoked) if revoked else None,
+        strict={"true": "yes", "false": "no", "off": "no"}.get(strict, strict),
+        checks_address=_flag(answer, "checkhostip", False),
+        skips_loopback=_flag(answer, "nohostauthenticationforlocalhost", False),
+        hashes_known_hosts=_flag(answer, "hashknownhosts", False),
+        agent_path=fill.agent_path(answer.value("identityagent", "SSH_AUTH_SOCK")),
+        connect_timeout_s=float(timeout) if timeout.isdecimal() and timeout != "0" else None,
+        family=families.get(answer.value("addressfamily"), socket.AF_UNSPEC),
+        algorithms=algorithms(answer),
+    )
 
-        Raises ConnectError.
-        """
-        home = os.path.expanduser("~/.ssh")
-        if path is not None:
-            self._lines = read(path, home)
-        else:
-            user_lines = read(os.path.join(home, "config"), home)
-            system_lines = read(os.path.join(SYSTEM_FOLDER, "ssh_config"), SYSTEM_FOLDER)
-            # A block of one file does not reach into the next.
-            everyone = Line(SYSTEM_FOLDER, 0, "host", "*")
-            self._lines = (*user_lines, everyone, *system_lines)
 
-    def lookup(self, name: str) -> HostOptions:
-        """Return what is said about a host. Raises ConnectError."""
-        reading = _Reading(name, getpass.getuser())
-        reading.take(self._lines)
-        reading.canonicalise()
-        if reading.wants_final:
-            reading.begin_final()
-            reading.take(self._lines)
-        return reading.options()
+def _require_known(answer: Answer) -> None:
+    """Raise ConnectError for settings that decide whom to trust, and that only ssh follows."""
+    if answer.given("knownhostscommand"):
+        raise _not_followed(answer, "KnownHostsCommand")
+    if _flag(answer, "proxyusefdpass", False):
+        raise _not_followed(answer, "ProxyUseFdpass")
 
 
-class _Reading:
-    """The values for one host while the lines are gone through: the first one stands."""
+def _not_followed(answer: Answer, keyword: str) -> ConnectError:
+    message = f"ssh_config sets {keyword} for {answer.subject.name}; that is not supported"
+    return ConnectError(Trouble.LOGIN, message, PROGRAM_HINT)
 
-    def __init__(self, name: str, local_user: str) -> None:
-        self._name = name
-        self._host = name
-        self._local_user = local_user
-        self._is_final = False
-        self._is_canonical = False
-        self._single: dict[str, Line] = {}
-        self._several: dict[str, list[str]] = {keyword: [] for keyword in _SEVERAL}
-        self.wants_final = False
 
-    def take(self, lines: Sequence[Line], is_active: bool = True) -> None:
-        """Go through lines; those of an Include in a block that does not apply do not either."""
-        is_possible = is_active
-        for line in lines:
-            if line.keyword == "host":
-                is_active = is_possible and matches(self._host.lower(), line.words())
-            elif line.keyword == "match":
-                self.wants_final = self.wants_final or is_about_final(line)
-                is_active = is_possible and holds(line, self._subject())
-            elif line.keyword == "include":
-                for file in line.included:
-                    self.take(file, is_active)
-            elif is_active:
-                self._set(line)
+def _flag(answer: Answer, keyword: str, default: bool) -> bool:
+    return answer.value(keyword, "yes" if default else "no").lower() not in _OFF
 
-    def begin_final(self) -> None:
-        """Go on to the second reading, in which Host lines see the name to connect to."""
-        self._host = self._hostname()
-        self._is_final = True
 
-    def canonicalise(self) -> None:
-        """Complete a short name by the first of the domains in which it is known."""
-        if self._text("canonicalizehostname", "no") not in ("yes", "always"):
-            return
-        if self._hostname().count(".") > self._integer("canonicalizemaxdots", 1):
-            return
-        domains = self._single.get("canonicaldomains")
-        for domain in domains.words() if domains else []:
-            full = f"{self._hostname()}.{domain}"
-            if _is_known(full):
-                self._single["hostname"] = Line("", 0, "hostname", full)
-                self._is_canonical = self.wants_final = True
-                return
-        if self._text("canonicalizefallbacklocal", "yes") == "no":
-            message = f"{self._name} is in none of the domains of ssh_config"
-            raise ConnectError(Trouble.UNREACHABLE, message)
+class _Filling:
+    """Fills in what ``ssh -G`` leaves as written: ``~``, ``%`` tokens and ``${VARIABLES}``."""
 
-    def _set(self, line: Line) -> None:
-        if line.keyword in _SEVERAL:
-            if line.word() not in self._several[line.keyword]:
-                self._several[line.keyword].append(line.word())
-        elif line.keyword in ("proxyjump", "proxycommand"):
-            # The one that comes first shuts the other out, "none" too.
-            if not self._single.keys() & {"proxyjump", "proxycommand"}:
-                self._single[line.keyword] = line
-        else:
-            self._single.setdefault(line.keyword, line)
-
-    def _text(self, keyword: str, default: str) -> str:
-        line = self._single.get(keyword)
-        return default if line is None else line.word()
-
-    def _flag(self, keyword: str, default: bool) -> bool:
-        return self._text(keyword, "yes" if default else "no").lower() in ("yes", "true")
-
-    def _integer(self, keyword: str, default: int) -> int:
-        line = self._single.get(keyword)
-        if line is None:
-            return default
-        word = line.word()
-        if not (word.isascii() and word.isdigit()):
-            raise line.error(f"{keyword} is not a number: {word[:40]!r}")
-        return int(word)
-
-    def _hostname(self) -> str:
-        line = self._single.get("hostname")
-        if line is None:
-            return self._name
-        return _filled(line.word(), {"h": self._name, "%": "%"}, line)
-
-    def _user(self) -> str:
-        return self._text("user", self._local_user)
-
-    def _subject(self) -> Subject:
-        # In the first reading a HostName counts as soon as it is set.
-        return Subject(
-            self._hostname(),
-            self._name,
-            self._user(),
-            self._local_user,
-            self._is_final,
-            self._is_canonical,
-            self._expanded,
-        )
-
-    def _expanded(self, text: str, line: Line | None = None) -> str:
+    def __init__(self, answer: Answer) -> None:
+        subject = answer.subject
         node = os.uname().nodename
-        tokens = {
+        hostname = answer.value("hostname", subject.name)
+        self.user = answer.value("user") or subject.user or getpass.getuser()
+        port = answer.value("port") or subject.port or "22"
+        self.port = int(port) if port.isdecimal() else 22
+        jump = ",".join(answer.jumps)
+        identity = f"{node}{hostname}{self.port}{self.user}".encode("utf-8", "surrogateescape")
+        self._name = subject.name
+        self._tokens = {
             "%": "%",
-            "d": os.path.expanduser("~"),
-            "h": self._hostname(),
+            "C": answer.connection_hash
+            or hashlib.sha1(identity, usedforsecurity=False).hexdigest(),
+            "d": home(),
+            "h": hostname,
             "i": str(os.getuid()),
-            "k": self._text("hostkeyalias", self._name),
+            "j": jump,
+            "k": answer.given("hostkeyalias") or subject.name,
             "L": node.partition(".")[0],
             "l": node,
-            "n": self._name,
-            "p": str(self._integer("port", 22)),
-            "r": self._user(),
-            "u": self._local_user,
+            "n": subject.name,
+            "p": str(self.port),
+            "r": self.user,
+            "u": _own_name(),
         }
-        return _filled(text, tokens, line)
 
-    def _file(self, text: str, line: Line | None = None) -> str:
-        path = _VARIABLE.sub(lambda match: os.environ.get(match[1], ""), text)
-        return os.path.expanduser(self._expanded(path, line))
+    def tokens(self, text: str) -> str:
+        """Fill in ``%`` tokens. Raises ConnectError for one that is not known."""
+        return _TOKEN.sub(self._token, text)
 
-    def _files(self, keyword: str, default: Sequence[str]) -> tuple[str, ...]:
-        line = self._single.get(keyword)
-        words = list(default) if line is None else line.words()
-        return tuple(self._file(word, line) for word in words if word.lower() != "none")
+    def file(self, text: str) -> str:
+        """Return a file's name, as ssh reads it: the home first, then tokens and variables."""
+        return _VARIABLE.sub(self._variable, self.tokens(_at_home(text)))
 
-    def _agent_path(self) -> str | None:
-        word = self._text("identityagent", "SSH_AUTH_SOCK")
+    def files(self, text: str) -> tuple[str, ...]:
+        """Return the names in a list. ssh prints blanks in names as they are."""
+        names: list[str] = []
+        for word in text.split(" "):
+            if names and not word.startswith(("/", "~", "%", "$")) and word.lower() != "none":
+                names[-1] += f" {word}"
+            else:
+                names.append(word)
+        return tuple(self.file(name) for name in names if name.lower() != "none")
+
+    def agent_path(self, word: str) -> str | None:
+        """Return the socket of the agent; None if there is none."""
         if word.lower() == "none":
             return None
         if word == "SSH_AUTH_SOCK":
             return os.environ.get("SSH_AUTH_SOCK")
         if re.fullmatch(r"\$\w+", word):
             return os.environ.get(word[1:])
-        return self._file(word)
+        return self.file(word)
 
-    def _proxy_command(self) -> str | None:
-        line = self._single.get("proxycommand")
-        if line is None or line.argument.lower() == "none":
-            return None
-        return self._expanded(line.argument, line)
-
-    def _proxy_jump(self) -> tuple[str, ...]:
-        line = self._single.get("proxyjump")
-        if line is None or line.word().lower() == "none":
-            return ()
-        return tuple(hop for hop in self._expanded(line.word(), line).split(",") if hop)
-
-    def _timeout_s(self) -> float | None:
-        is_set = self._text("connecttimeout", "none").lower() != "none"
-        return (self._integer("connecttimeout", 0) or None) if is_set else None
-
-    def options(self) -> HostOptions:
-        """Return the record of what was found."""
-        keys = [word for word in self._several["identityfile"] if word.lower() != "none"]
-        are_default = not self._several["identityfile"]
-        strict = self._text("stricthostkeychecking", "ask").lower()
-        family = self._text("addressfamily", "any").lower()
-        certificates = self._several["certificatefile"]
-        return HostOptions(
-            name=self._name,
-            hostname=self._hostname(),
-            user=self._user(),
-            port=self._integer("port", 22),
-            identity_files=tuple(map(self._file, _DEFAULT_KEYS if are_default else keys)),
-            are_identities_default=are_default,
-            identities_only=self._flag("identitiesonly", False),
-            certificate_files=tuple(self._file(word) for word in certificates),
-            uses_keys=self._text("pubkeyauthentication", "yes").lower() not in ("no", "false"),
-            proxy_jump=self._proxy_jump(),
-            proxy_command=self._proxy_command(),
-            host_key_alias=self._text("hostkeyalias", "") or None,
-            user_known_hosts=self._files("userknownhostsfile", _DEFAULT_USER_KNOWN),
-            global_known_hosts=self._files("globalknownhostsfile", _DEFAULT_GLOBAL_KNOWN),
-            strict={"true": "yes", "false": "no", "off": "no"}.get(strict, strict),
-            hashes_known_hosts=self._flag("hashknownhosts", False),
-            agent_path=self._agent_path(),
-            connect_timeout_s=self._timeout_s(),
-            family={"inet": socket.AF_INET, "inet6": socket.AF_INET6}.get(family, socket.AF_UNSPEC),
-        )
-
-
-def _filled(text: str, tokens: dict[str, str], line: Line | None) -> str:
-    """Fill in ``%`` tokens. Raises ConnectError for one that is not known."""
-
-    def value(match: re.Match[str]) -> str:
-        found = tokens.get(match[1] or "")
+    def _token(self, match: re.Match[str]) -> str:
+        found = self._tokens.get(match[1] or "")
         if found is None:
-            what = f"{match[0]} is not known here"
-            raise line.error(what) if line else ConnectError(Trouble.LOGIN, f"ssh_config: {what}")
+            raise self._error(f"{match[0]} is not supported")
         return found
 
-    return _TOKEN.sub(value, text)
+    def _variable(self, match: re.Match[str]) -> str:
+        found = os.environ.get(match[1])
+        if found is None:
+            raise self._error(f"{match[0]} is not set")
+        return found
+
+    def _error(self, what: str) -> ConnectError:
+        return ConnectError(Trouble.LOGIN, f"ssh_config for {self._name}: {what}", PROGRAM_HINT)
 
 
-def _is_known(name: str) -> bool:
+def home() -> str:
+    """Return the home of the password database, where ssh looks; ``$HOME`` is not asked."""
     try:
-        return bool(socket.getaddrinfo(name, None, type=socket.SOCK_STREAM))
-    except OSError:
-        return False
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return os.path.expanduser("~")
+
+
+def _own_name() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _at_home(text: str) -> str:
+    match = _USERS_HOME.fullmatch(text)
+    if match is None:
+        return text
+    try:
+        folder = pwd.getpwnam(match[1]).pw_dir if match[1] else home()
+    except KeyError:
+        return text
+    return folder.rstrip("/") + (match[2] or "")

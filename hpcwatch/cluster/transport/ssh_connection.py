@@ -12,6 +12,7 @@ import paramiko
 from hpcwatch.cluster.transport import ConnectError, Trouble
 from hpcwatch.cluster.transport.certificates import SUFFIX
 from hpcwatch.cluster.transport.known_hosts import Known
+from hpcwatch.cluster.transport.ssh_algorithms import Algorithms, allows, chosen
 from hpcwatch.cluster.transport.ssh_wire import Wire
 
 _CHEAP = ("curve25519-sha256@libssh.org",)  # a tenth of the time of what some prefer
@@ -37,8 +38,12 @@ class Refusal(Exception):  # noqa: N818
 class Connection(paramiko.Transport):
     """paramiko's connection with what it leaves out."""
 
-    def __init__(self, wire: Wire, known: Known, timeout_s: float) -> None:
+    def __init__(
+        self, wire: Wire, known: Known, algorithms: Algorithms, host: str, timeout_s: float
+    ) -> None:
+        """Raises ConnectError if we support none of the algorithms that ssh_config allows."""
         self._key_order: tuple[str, ...] | None = None
+        self._own_keys = algorithms.own_keys
         super().__init__(wire)  # type: ignore[arg-type]
         self.wire = wire
         self._wanted = threading.local()
@@ -49,14 +54,21 @@ class Connection(paramiko.Transport):
         self.auth_timeout = timeout_s
         self.channel_timeout = timeout_s
         options = self.get_security_options()
-        cheap = tuple(name for name in _CHEAP if name in options.kex)
-        options.kex = (*cheap, *(name for name in options.kex if name not in cheap))
-        self._key_order = key_order(self.preferred_keys, known)
+        kex = chosen("KexAlgorithms", options.kex, algorithms.kex, host)
+        options.kex = tuple(sorted(kex, key=lambda name: name not in _CHEAP))
+        options.ciphers = chosen("Ciphers", options.ciphers, algorithms.ciphers, host)
+        options.digests = chosen("MACs", options.digests, algorithms.macs, host)
+        self._key_order = key_order(self.preferred_keys, known, algorithms, host)
 
     @property
     def preferred_keys(self) -> Sequence[str]:
         """The types of host keys to ask for, those first that known_hosts has."""
         return self._key_order or super().preferred_keys
+
+    @property
+    def preferred_pubkeys(self) -> Sequence[str]:
+        """The signatures by which to log in."""
+        return [name for name in super().preferred_pubkeys if allows(self._own_keys, name)]
 
     def ask_for_life(self) -> None:
         """Send what the other side has to answer, without waiting for it."""
@@ -135,17 +147,21 @@ class Connection(paramiko.Transport):
         super()._parse_channel_open_failure(message)  # type: ignore[misc]
 
 
-def key_order(possible: Sequence[str], known: Known) -> tuple[str, ...]:
+def key_order(
+    possible: Sequence[str], known: Known, algorithms: Algorithms, host: str
+) -> tuple[str, ...]:
     """Order types of host keys as ssh does: what the host is known by, then the rest.
 
-    Certificates come first if an authority is known for the host, and not at all if none is:
-    nobody here could say whether to believe them.
+    Certificates come first if an authority is known for the host, and not at all if none is: they
+    could not be checked. An order that the user chose stands. Raises ConnectError.
     """
+    allowed = chosen("HostKeyAlgorithms", possible, algorithms.host_keys, host)
+    certified = [name for name in allowed if name.endswith(SUFFIX)]
+    plain = [name for name in allowed if not name.endswith(SUFFIX)]
+    if not algorithms.is_host_key_order_free:
+        return allowed if known.authorities() or not plain else tuple(plain)
     names = {
         name for kind in known.key_types() for name in (_RSA if kind == "ssh-rsa" else (kind,))
     }
-    plain = sorted(
-        (name for name in possible if not name.endswith(SUFFIX)), key=lambda name: name not in names
-    )
-    certified = [name for name in possible if name.endswith(SUFFIX)]
-    return (*(certified if known.authorities() else ()), *plain)
+    plain.sort(key=lambda name: name not in names)
+    return (*(certified if known.authorities() or not plain else ()), *plain)

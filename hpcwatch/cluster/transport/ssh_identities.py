@@ -89,6 +89,15 @@ class Identities:
 
     def __iter__(self) -> Iterator[Identity]:
         """Yield them one after the other; files are read when their turn comes."""
+        for identity in self._all():
+            certificate = identity.key.public_blob
+            kind = certificate.key_type if certificate is not None else identity.key.get_name()
+            if self._options.algorithms.allows_own_key(kind):
+                yield identity
+            else:
+                self._skip(identity.label, f"ssh_config does not allow {kind}")
+
+    def _all(self) -> Iterator[Identity]:
         if not self._options.uses_keys:
             return
         agent_keys = list(self._agent.get_keys()) if self._agent is not None else []
@@ -146,7 +155,7 @@ class Identities:
 
     def _key(self, path: str) -> paramiko.PKey | None:
         """Return the private key in a file; None, with the reason noted, if there is none."""
-        reason = "its kind of key is not known here"
+        reason = "its kind of key is not supported"
         for kind in _CLASSES:
             try:
                 return kind.from_private_key_file(path)

@@ -56,6 +56,16 @@ class Wire:
         # paramiko wants to look around ten times a second; closing wakes it well without.
         stream.settimeout(min(max(keepalive_s / 5, 0.05), _LONGEST_POLL_S))
 
+    @property
+    def address(self) -> str | None:
+        """The address at the other end; None behind a jump host or a command."""
+        if self._proxy is not None or not isinstance(self._stream, socket.socket):
+            return None
+        try:
+            return str(self._stream.getpeername()[0])
+        except OSError:
+            return None
+
     def settimeout(self, seconds: float | None) -> None:
         """Take no notice: the time between two looks is ours."""
 
