@@ -65,14 +65,14 @@ class HostCheck:
         if verdict is Verdict.CHANGED and strict != "no":
             raise self._changed(key)
         if verdict is Verdict.UNKNOWN:
-            if strict not in ("accept-new", "no"):
+            # Where there is no file to write it to, ssh refuses a new key, too.
+            if strict not in ("accept-new", "no") or not self._options.user_known_hosts:
                 raise self._unknown(key, objection)
             self._remember(key)
 
     def _remember(self, key: paramiko.PKey) -> None:
-        if self._options.user_known_hosts:
-            path, is_hashed = self._options.user_known_hosts[0], self._options.hashes_known_hosts
-            known_hosts.add(path, self._name, key.get_name(), key.asbytes(), is_hashed)
+        path, is_hashed = self._options.user_known_hosts[0], self._options.hashes_known_hosts
+        known_hosts.add(path, self._name, key.get_name(), key.asbytes(), is_hashed)
 
     def _require_long(self, key: paramiko.PKey) -> None:
         least = self._options.algorithms.least_rsa_bits
@@ -97,7 +97,7 @@ class HostCheck:
     def _check_address(self, key: paramiko.PKey, address: str | None) -> None:
         """Hold the key against what is known of the address, if ``CheckHostIP`` is on."""
         options = self._options
-        if not options.checks_address or options.strict not in ("yes", "ask"):
+        if not options.checks_address or options.strict == "no":
             return
         if address is None or address == options.hostname or _is_loopback(address):
             return
