@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from hpcwatch.probe.schema import Sample
+from hpcwatch.probe.schema import Cgroup, Sample
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
+
+_STEP = re.compile(r"/step_([0-9a-z]{1,16})(?:/|$)")
 
 
 class Limit(NamedTuple):
@@ -18,6 +21,14 @@ class Limit(NamedTuple):
     """``cgroup``, ``request`` or ``node``."""
     charged_bytes: int | None
     """What counts against that limit: a node's memory is shared with everybody on it."""
+    path: str | None = None
+    """The control group that the limit is of; None if it is of none."""
+
+    @property
+    def step(self) -> str | None:
+        """Slurm's name of the step that alone is limited so, ``0`` or ``batch``; else None."""
+        match = _STEP.search(self.path or "")
+        return match[1] if match else None
 
 
 def job_used_bytes(sample: Sample) -> int | None:
@@ -29,17 +40,32 @@ def job_used_bytes(sample: Sample) -> int | None:
 
 def binding_limit(sample: Sample, job: Job | None) -> Limit:
     """Return the smallest of control group, request on this node, and the node's memory."""
-    candidates: list[tuple[int, str, int | None]] = []
+    candidates: list[Limit] = []
     cgroup, node = sample.cgroup, sample.node
     if cgroup is not None and cgroup.limit_bytes is not None:
-        candidates.append((cgroup.limit_bytes, "cgroup", cgroup.used_bytes))
-    if job is not None and job.node_memory_bytes is not None:
-        candidates.append((job.node_memory_bytes, "request", job_used_bytes(sample)))
+        charged = _charged_bytes(cgroup)
+        candidates.append(Limit(cgroup.limit_bytes, "cgroup", charged, cgroup.limit_path))
+    if job is not None and job.node_memory_bytes:
+        candidates.append(Limit(job.node_memory_bytes, "request", job_used_bytes(sample)))
     if node is not None and node.memory_total_bytes is not None:
         used = None
         if node.memory_available_bytes is not None:
             used = node.memory_total_bytes - node.memory_available_bytes
-        candidates.append((node.memory_total_bytes, "node", used))
-    if not candidates:
-        return Limit(None, None, None)
-    return Limit(*min(candidates, key=lambda candidate: candidate[0]))
+        candidates.append(Limit(node.memory_total_bytes, "node", used))
+    return min(candidates, key=lambda one: one.limit_bytes or 0, default=Limit(None, None, None))
+
+
+def _charged_bytes(cgroup: Cgroup) -> int | None:
+    """Return what counts against the group's limit: the use of the group that the limit is of.
+
+    Recordings of before hold the use of the job's group alone.
+    """
+    path = cgroup.limit_path
+    if cgroup.limit_used_bytes is None and (path is None or _is_same_group(cgroup.path, path)):
+        return cgroup.used_bytes
+    return cgroup.limit_used_bytes
+
+
+def _is_same_group(path: str, limit_path: str) -> bool:
+    """True if both name one group; a container sees only the end of a group's path."""
+    return path == limit_path or (limit_path != "/" and path.endswith(limit_path))

@@ -35,13 +35,23 @@ METRICS = {
     "cpu_efficiency_pct": "cores_used_mean as a share of cores_allocated.",
     "memory_peak_bytes": (
         "The largest of: memory used at any reading, and the high-water mark of any one process"
-        " (VmHWM, ru_maxrss). Shown with ≥ where it is a lower bound: several processes may have"
-        " peaked together between two readings."
+        " (VmHWM, ru_maxrss), which is never taken for more than the mark of its control group."
+        " Shown with ≥ where it is a lower bound: several processes may have peaked together"
+        " between two readings."
     ),
     "memory_peak_exact": (
-        "True where one process was all there was, so that its high-water mark, which the kernel"
-        " keeps, is the peak."
+        "True where one process was all there was, the kernel told its high-water mark when it"
+        " ended, and pages of mapped files are next to nothing of it (under 32 MiB or a tenth)."
     ),
+    "memory_upper_bound_bytes": (
+        "What the peak was at most: the high-water mark that the kernel keeps of the job's control"
+        " group, page cache included. Unknown outside of such a group."
+    ),
+    "memory_mapped_bytes": (
+        "The most that lay in pages of files that the processes map: libraries, memory-mapped"
+        " data. They are part of the memory used, and the kernel can take most of them back."
+    ),
+    "memory_requested_bytes": "The memory that the job asked for on this node.",
     "memory_used": (
         "In a scheduler's control group: anonymous, shared and unreclaimable kernel memory. Else"
         " the sum of PSS, in which a page shared by n processes counts 1/n for each, plus files"
@@ -49,9 +59,12 @@ METRICS = {
         " kernel takes that back when memory is wanted."
     ),
     "memory_limit_bytes": (
-        "The smallest of: the limit of the control group and its ancestors, the memory the job"
-        " asked for on this node, the node's memory. memory_limit_source says which one binds."
+        "The smallest of: the limit of the control group, the memory the job asked for on this"
+        " node, the node's memory. memory_limit_source says which one binds. Of a control group's"
+        " levels (step, job, those above) the one with the least room counts, and against it the"
+        " use of that same level; memory_limit_group names it."
     ),
+    "memory_limit_group": "The control group whose limit binds.",
     "memory_limit_source": (
         "Which limit binds: cgroup, request (what the job asked for) or node. Against a node's"
         " memory everything used on the node counts, against the others the job's."

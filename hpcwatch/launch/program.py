@@ -14,6 +14,7 @@ import threading
 import time
 
 from hpcwatch.launch import prctl
+from hpcwatch.launch.counters_before import counters_before
 from hpcwatch.launch.group_signal import Witness
 from hpcwatch.launch.spawn import CannotStartError, EventsFile, occupy_standard_descriptors, spawn
 
@@ -60,6 +61,8 @@ class Program:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._watched)
         self.started_s, self.started_uptime_s = time.time(), time.monotonic()
         self._events_file = EventsFile(self.started_s)
+        self.counters_before = counters_before()
+        """What our control groups had counted when the program began."""
         try:
             self.pid = spawn(argv, mask)
         except CannotStartError:

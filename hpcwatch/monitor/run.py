@@ -111,7 +111,8 @@ class Observer:
         job = own_job()
         self._timeline = Timeline(interval_s, job, LIVE_SAMPLES)
         program = self._program
-        probe = Probe(Target(os.getpid(), program.started_s), program.reaped, program.own_children)
+        target = Target(os.getpid(), program.started_s, program.counters_before)
+        probe = Probe(target, program.reaped, program.own_children)
         self._session = LocalSession(probe, interval_s, self._arrived, self._session_failed)
         self._session.start()
         self._run = run_record.describe(program, self._options, interval_s, job)

@@ -4,56 +4,64 @@ Sources: kernel documentation, admin-guide/cgroup-v2 and cgroup-v1/memory.
 """
 
 import os
-import re
 import time
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, Mapping, Optional
 
-from .procfs import Mount, parse_mounts, read, read_all
+from .cgroup_files import (
+    NO_LIMIT_BYTES,
+    groups_below,
+    minus,
+    number_of,
+    quota_cores,
+    scaled,
+    table_of,
+    to_table,
+    used_v1,
+    used_v2,
+    words_of,
+)
+from .cgroup_limits import Limits
+from .cgroup_paths import Place, find_place, job_id_in, parse_groups
+from .procfs import parse_mounts, read, read_all
 from .schema import Cgroup
 
-_NO_LIMIT_BYTES = 1 << 60  # version 1 says "none" with a number near 2**63
+__all__ = ["CgroupReader", "job_id_in"]
+
 _SELDOM_S = 10.0
 _GROUPS_MOST = 64  # below a job's, that are asked for kills: 20 µs each
-_JOB = re.compile(
-    r"^(?P<group>.*(?:/slurm[^/]*(?:/uid_\d+)?/job_\d+|/[^/]*slurmstepd\.scope/job_\d+"
-    r"|/pbs_jobs\.service/jobid/[^/]+|/torque/[^/]+))(?:/|$)"
-)
-"""Slurm v1 and v2, the OpenPBS hook, Torque's cpuset: the job's own level of the path."""
-
-
-def job_id_in(path: str) -> Optional[str]:
-    """Return the id of the job whose cgroup, or one below it, this path is."""
-    match = _JOB.match(path)
-    if match is None:
-        return None
-    name = match.group("group").rpartition("/")[2]
-    # Slurm's numbers have a word before them, PBS's ids end with their server's name.
-    return name[len("job_") :] if name.startswith("job_") else name
-
-
-class Place(NamedTuple):
-    """A group in a mounted hierarchy. ``top`` is where the visible hierarchy ends."""
-
-    folder: str
-    top: str
-    path: str
-    is_job: bool
+_KILLS_V1 = "memory.oom_control"
+_KILLS_V2 = "memory.events"
+_NOTHING_BEFORE: Mapping[str, bytes] = {}
 
 
 class CgroupReader:
     """Reads the group that a process is in, at the job's level where a scheduler made one."""
 
-    def __init__(self, pid: int, root: str = "") -> None:
-        """Find the places. Raises OSError if the process or its groups cannot be read."""
+    def __init__(
+        self, pid: int, root: str = "", before: Mapping[str, bytes] = _NOTHING_BEFORE
+    ) -> None:
+        """Find the places. Raises OSError if the process or its groups cannot be read.
+
+        ``before`` holds files of the groups, by their paths, as they stood before the program
+        began: what was counted until then is not the program's.
+        """
         mounts = parse_mounts(read_all(root + "/proc/self/mountinfo"))
-        groups = _parse_groups(read("%s/proc/%d/cgroup" % (root, pid)))
+        groups = parse_groups(read("%s/proc/%d/cgroup" % (root, pid)))
+        self._before = before
         self._last: Optional[Cgroup] = None
         self._read_s = 0.0
         self._kills: Dict[str, int] = {}
-        self._unified = _place(mounts, groups, "", root)
-        self._memory = _place(mounts, groups, "memory", root)
-        self._cpuacct = _place(mounts, groups, "cpuacct", root)
-        self._cpu = _place(mounts, groups, "cpu", root)
+        self._kills_before: Optional[Dict[str, int]] = None
+        self._unified = find_place(mounts, groups, "", root)
+        self._memory = find_place(mounts, groups, "memory", root)
+        self._cpuacct = find_place(mounts, groups, "cpuacct", root)
+        self._cpu = find_place(mounts, groups, "cpu", root)
+        self._limits: Optional[Limits] = None
+        if self._memory is not None:
+            files = "memory.limit_in_bytes", "memory.max_usage_in_bytes"
+            self._limits = Limits(self._memory, *files, used=used_v1)
+        elif self._unified is not None:
+            self._limits = Limits(self._unified, "memory.max", "memory.peak", used=used_v2)
 
     @property
     def is_job(self) -> bool:
@@ -81,55 +89,88 @@ class CgroupReader:
     def _read(self) -> Optional[Cgroup]:
         if self._memory is not None:
             return self._read_v1(self._memory)
-        if self._unified is not None and _exists(self._unified, "memory.stat"):
-            return self._read_v2(self._unified)
+        unified = self._unified
+        if unified is not None and os.path.exists(os.path.join(unified.folder, "memory.stat")):
+            return self._read_v2(unified)
         return None
 
     def _read_v2(self, place: Place) -> Cgroup:
-        stat = _table(place, "memory.stat")
-        kernel = [stat.get(name) for name in ("slab_unreclaimable", "kernel_stack", "pagetables")]
-        limit, limit_path = _smallest_limit(place, "memory.max")
-        cpu = _table(place, "cpu.stat")
+        stat = table_of(place.folder, "memory.stat")
+        assert self._limits is not None
+        limit = self._limits.read(stat)
+        cpu = table_of(place.folder, "cpu.stat")
+        cpu_before = self._table_before(place.folder, "cpu.stat")
         return Cgroup(
             path=place.path,
             is_job=place.is_job,
-            used_bytes=_sum_known([stat.get("anon"), stat.get("shmem")] + kernel),
-            cache_bytes=_minus(stat.get("file"), stat.get("shmem")),
-            limit_bytes=limit,
-            limit_path=limit_path,
-            peak_bytes=_number(place, "memory.peak"),
-            oom_kill_count=_table(place, "memory.events").get("oom_kill"),
-            cpu_s=_scaled(cpu.get("usage_usec"), 1e-6),
-            cpu_throttled_s=_scaled(cpu.get("throttled_usec"), 1e-6),
-            cpu_quota_cores=_quota(_words(place, "cpu.max")),
+            used_bytes=used_v2(stat),
+            cache_bytes=minus(stat.get("file"), stat.get("shmem")),
+            limit_bytes=limit.limit_bytes,
+            limit_path=limit.path,
+            limit_used_bytes=limit.used_bytes,
+            limit_peak_bytes=limit.peak_bytes,
+            peak_bytes=number_of(place.folder, "memory.peak"),
+            oom_kill_count=table_of(place.folder, _KILLS_V2).get("oom_kill"),
+            oom_kill_before_count=self._table_before(place.folder, _KILLS_V2).get("oom_kill"),
+            cpu_s=scaled(cpu.get("usage_usec"), 1e-6),
+            cpu_user_s=scaled(cpu.get("user_usec"), 1e-6),
+            cpu_system_s=scaled(cpu.get("system_usec"), 1e-6),
+            cpu_before_s=scaled(cpu_before.get("usage_usec"), 1e-6),
+            cpu_throttled_s=scaled(cpu.get("throttled_usec"), 1e-6),
+            cpu_period_count=cpu.get("nr_periods"),
+            cpu_throttled_count=cpu.get("nr_throttled"),
+            cpu_quota_cores=quota_cores(words_of(place.folder, "cpu.max")),
         )
 
     def _read_v1(self, place: Place) -> Cgroup:
-        stat = _table(place, "memory.stat")
-        # Kernel memory is left out: version 1 counts reclaimable caches of names in it.
+        stat = table_of(place.folder, "memory.stat")
         shared = stat.get("total_shmem", 0)
-        limit, limit_path = _smallest_limit(place, "memory.limit_in_bytes")
-        of_all = stat.get("hierarchical_memory_limit", _NO_LIMIT_BYTES)
-        if of_all < min(_NO_LIMIT_BYTES, limit or _NO_LIMIT_BYTES):
-            limit, limit_path = of_all, "above " + place.path  # a container hides whose it is
-        throttled = _table(self._cpu, "cpu.stat").get("throttled_time")
-        quota = _words(self._cpu, "cpu.cfs_quota_us") + _words(self._cpu, "cpu.cfs_period_us")
-        cpu_s = None
-        # A job's CPU counts as its own only where that hierarchy, too, has a group for the job.
-        if self._cpuacct is not None and self._cpuacct.is_job == place.is_job:
-            cpu_s = _scaled(_number(self._cpuacct, "cpuacct.usage"), 1e-9)
-        return Cgroup(
+        assert self._limits is not None
+        limit = self._limits.read(stat)
+        of_all = stat.get("hierarchical_memory_limit", NO_LIMIT_BYTES)
+        if of_all < min(NO_LIMIT_BYTES, limit.limit_bytes or NO_LIMIT_BYTES):
+            # A container hides whose it is, and so what counts against it.
+            limit = limit._replace(
+                limit_bytes=of_all, path="above " + place.path, used_bytes=None, peak_bytes=None
+            )
+        group = Cgroup(
             path=place.path,
             is_job=place.is_job,
-            used_bytes=_sum_known([stat.get("total_rss"), shared]),
-            cache_bytes=_minus(stat.get("total_cache"), shared),
-            limit_bytes=limit,
-            limit_path=limit_path,
-            peak_bytes=_number(place, "memory.max_usage_in_bytes"),
+            used_bytes=used_v1(stat),
+            cache_bytes=minus(stat.get("total_cache"), shared),
+            limit_bytes=limit.limit_bytes,
+            limit_path=limit.path,
+            limit_used_bytes=limit.used_bytes,
+            limit_peak_bytes=limit.peak_bytes,
+            # The root's own mark counts next to nothing.
+            peak_bytes=number_of(place.folder, "memory.max_usage_in_bytes")
+            if place.path != "/"
+            else None,
             oom_kill_count=self._killed_v1(place),
-            cpu_s=cpu_s,
-            cpu_throttled_s=_scaled(throttled, 1e-9),
-            cpu_quota_cores=_quota(quota),
+            oom_kill_before_count=self._killed_before_v1(place),
+        )
+        return self._with_cpu_v1(group)
+
+    def _with_cpu_v1(self, group: Cgroup) -> Cgroup:
+        """Add what the CPU's own hierarchies tell."""
+        if self._cpu is not None:
+            cpu, folder = table_of(self._cpu.folder, "cpu.stat"), self._cpu.folder
+            quota = words_of(folder, "cpu.cfs_quota_us") + words_of(folder, "cpu.cfs_period_us")
+            group = group._replace(
+                cpu_throttled_s=scaled(cpu.get("throttled_time"), 1e-9),
+                cpu_period_count=cpu.get("nr_periods"),
+                cpu_throttled_count=cpu.get("nr_throttled"),
+                cpu_quota_cores=quota_cores(quota),
+            )
+        # A job's CPU counts as its own only where that hierarchy, too, has a group for the job.
+        place = self._cpuacct
+        if place is None or place.is_job != group.is_job:
+            return group
+        words = self._words_before(place.folder, "cpuacct.usage")
+        before = int(words[0]) if words and words[0].isdigit() else None
+        return group._replace(
+            cpu_s=scaled(number_of(place.folder, "cpuacct.usage"), 1e-9),
+            cpu_before_s=scaled(before, 1e-9),
         )
 
     def _killed_v1(self, place: Place) -> Optional[int]:
@@ -138,123 +179,34 @@ class CgroupReader:
         Version 1 counts a kill in the victim's own group alone: that of a step or a task, which
         goes with it, so that what was counted is remembered.
         """
-        for folder in _groups_below(place.folder) if place.is_job else [place.folder]:
-            count = _table(place._replace(folder=folder), "memory.oom_control").get("oom_kill")
+        folders = [place.folder]
+        if place.is_job:
+            folders = groups_below(place.folder, _GROUPS_MOST)
+        for folder in folders:
+            count = table_of(folder, _KILLS_V1).get("oom_kill")
             if count is not None:
                 self._kills[folder] = count
+        if self._kills_before is None:
+            self._kills_before = dict(self._kills)  # of groups beside the program's own
         return sum(self._kills.values()) if self._kills else None
 
+    def _killed_before_v1(self, place: Place) -> Optional[int]:
+        """Return the kills before the program began; None if nobody looked.
 
-def _groups_below(folder: str) -> List[str]:
-    """Return a group's folder and those below it, nearest first."""
-    found = [folder]
-    for group in found:
-        try:
-            with os.scandir(group) as entries:
-                found += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-        except OSError:  # it has just been removed
-            continue
-        if len(found) >= _GROUPS_MOST:
-            break
-    return found[:_GROUPS_MOST]
+        Of a group that was there at the first reading its count then, of a later one none: it
+        began at 0.
+        """
+        if not self._words_before(place.own, _KILLS_V1):
+            return None
+        assert self._kills_before is not None
+        return sum(
+            self._table_before(folder, _KILLS_V1).get("oom_kill", count)
+            for folder, count in self._kills_before.items()
+        )
 
+    def _words_before(self, folder: str, name: str) -> List[str]:
+        raw = self._before.get(os.path.join(folder, name), b"")
+        return raw.decode("ascii", "replace").split()
 
-def _parse_groups(raw: bytes) -> Dict[str, str]:
-    """Parse /proc/PID/cgroup into controller -> path; the unified hierarchy is ``""``."""
-    groups = {}
-    for line in raw.decode("utf-8", "surrogateescape").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, colon, path = rest.partition(":")
-        if colon:
-            for controller in controllers.split(","):
-                groups[controller] = path
-    return groups
-
-
-def _place(
-    mounts: List[Mount], groups: Dict[str, str], controller: str, root: str
-) -> Optional[Place]:
-    """Find where a controller's hierarchy is mounted and the process's group in it."""
-    path = groups.get(controller)
-    if path is None:
-        return None
-    kind = "cgroup" if controller else "cgroup2"
-    for mount in mounts:
-        if mount.kind != kind or (controller and controller not in mount.options.split(",")):
-            continue
-        match = _JOB.match(path)
-        job_path = match.group("group") if match else path
-        # In a container the mount shows only a part of the hierarchy, from mount.root down.
-        inside = job_path
-        if (job_path + "/").startswith(mount.root.rstrip("/") + "/"):
-            inside = job_path[len(mount.root.rstrip("/")) :]
-        top = root + mount.point
-        folder = os.path.normpath(top + "/" + inside)
-        if not os.path.isdir(folder):
-            folder = top
-        return Place(folder, top, job_path, match is not None)
-    return None
-
-
-def _exists(place: Place, name: str) -> bool:
-    return os.path.exists(os.path.join(place.folder, name))
-
-
-def _words(place: Optional[Place], name: str) -> List[str]:
-    """Return a file's words; none if it cannot be read."""
-    if place is None:
-        return []
-    try:
-        return read(os.path.join(place.folder, name)).decode("ascii", "replace").split()
-    except OSError:
-        return []
-
-
-def _number(place: Place, name: str) -> Optional[int]:
-    words = _words(place, name)
-    return int(words[0]) if words and _is_number(words[0]) else None
-
-
-def _table(place: Optional[Place], name: str) -> Dict[str, int]:
-    """Read ``key number`` lines; unreadable files and odd lines give nothing."""
-    words = _words(place, name)
-    return {key: int(value) for key, value in zip(words[::2], words[1::2]) if _is_number(value)}
-
-
-def _smallest_limit(place: Place, name: str) -> Tuple[Optional[int], Optional[str]]:
-    """Return the smallest limit of the group and its visible ancestors, and whose it is."""
-    best: Optional[int] = None
-    where: Optional[str] = None
-    folder = place.folder
-    while True:
-        limit = _number(Place(folder, place.top, "", False), name)
-        if limit is not None and limit < _NO_LIMIT_BYTES and (best is None or limit < best):
-            best, where = limit, folder[len(place.top) :] or "/"
-        if len(folder) <= len(place.top):
-            return best, where
-        folder = os.path.dirname(folder)
-
-
-def _sum_known(parts: List[Optional[int]]) -> Optional[int]:
-    """Sum the parts that are known; None if the first one, the bulk, is not."""
-    return None if parts[0] is None else sum(part for part in parts if part is not None)
-
-
-def _minus(whole: Optional[int], part: Optional[int]) -> Optional[int]:
-    return None if whole is None else max(whole - (part or 0), 0)
-
-
-def _scaled(value: Optional[int], factor: float) -> Optional[float]:
-    return None if value is None else value * factor
-
-
-def _quota(words: List[str]) -> Optional[float]:
-    """Return ``quota period`` as a number of cores; ``max`` and -1 mean none."""
-    if len(words) < 2 or not all(map(_is_number, words[:2])) or int(words[1]) == 0:
-        return None
-    return int(words[0]) / int(words[1])
-
-
-def _is_number(word: str) -> bool:
-    """True for a whole number of a size that a kernel may print."""
-    return len(word) <= 20 and word.isdigit()
+    def _table_before(self, folder: str, name: str) -> Dict[str, int]:
+        return to_table(self._words_before(folder, name))

@@ -7,7 +7,7 @@ import os
 import re
 from typing import Iterable, List, Optional, Set, Tuple
 
-from .cgroup import job_id_in
+from .cgroup_paths import job_id_in
 from .procfs import parse_argv, parse_stat, read, read_all
 
 _VARIABLES = (b"PBS_JOBID=", b"SLURM_JOB_ID=", b"SLURM_JOBID=")

@@ -30,6 +30,8 @@ class Used(NamedTuple):
     used_bytes: int
     files_bytes: int
     files_where: Optional[str]
+    mapped_bytes: int = 0
+    """Pages of files that the processes map, once: part of ``used_bytes``."""
 
 
 class MemoryReader:
@@ -43,6 +45,7 @@ class MemoryReader:
         self._behind = False
         self._settled_s = time.monotonic()
         self._rss = self._used = self._mapped = 0
+        self._pages = 0
         self._pss: Optional[int] = None
 
     def read(self, table: ProcessTable) -> Used:
@@ -52,7 +55,8 @@ class MemoryReader:
         if table.changed or population != self._population or self._behind:
             alive = [tracked for tracked in table.tracked.values() if tracked.is_alive]
             self._update(alive, table, population, files)
-        return Used(self._rss, self._pss, self._used + max(files - self._mapped, 0), files, where)
+        used = self._used + max(files - self._mapped, 0)
+        return Used(self._rss, self._pss, used, files, where, self._pages)
 
     def _update(
         self, alive: List[Tracked], table: ProcessTable, population: Tuple[int, int], files: int
@@ -105,7 +109,9 @@ class MemoryReader:
         # how many strangers run the same interpreter, and hpcwatch itself may be one.
         mapped = max((tracked.file_bytes for tracked in alive), default=0)
         pages = sum(tracked.pss_file_bytes for tracked in alive)
-        self._used = sum(tracked.estimate_bytes for tracked in alive) + max(pages, mapped)
+        self._pages = max(pages, mapped)
+        self._used = sum(tracked.estimate_bytes for tracked in alive) + self._pages
+        self._used += _huge_bytes(alive)
         known = [tracked.pss_bytes for tracked in alive if tracked.pss_bytes is not None]
         self._pss = sum(known) if alive and len(known) == len(alive) else None
         self._mapped = 0
@@ -146,6 +152,7 @@ class MemoryReader:
         tracked.pss_bytes = rollup[b"Pss"]
         tracked.pss_at_fault_count = tracked.stat.own_fault_count
         tracked.pss_shmem_bytes = rollup.get(b"Pss_Shmem", 0)
+        tracked.shared_huge_bytes = rollup.get(b"Shared_Hugetlb", 0)
         # Pages that others map, too, or may: a fork's not yet copied ones, shared memory.
         shared = rollup.get(b"Shared_Dirty", 0) + tracked.pss_shmem_bytes
         tracked.shared_bytes = shared if shared > _SHARED_BYTES else 0
@@ -188,6 +195,17 @@ class MemoryReader:
             return int(words[1]) * PAGE_BYTES, int(words[2]) * PAGE_BYTES
         except (OSError, ValueError, IndexError):
             return None
+
+
+def _huge_bytes(alive: List[Tracked]) -> int:
+    """Sum up pages of hugetlbfs, which neither RSS nor PSS counts.
+
+    Pages that several processes map are not told apart by process: the largest share counts once.
+    """
+    held = [one for one in alive if one.table.get(b"HugetlbPages")]
+    shared = max((one.shared_huge_bytes for one in held), default=0)
+    own = sum(max(one.table[b"HugetlbPages"] - one.shared_huge_bytes, 0) for one in held)
+    return own + shared
 
 
 def _is_stale(tracked: Tracked) -> bool:

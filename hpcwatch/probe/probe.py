@@ -9,6 +9,7 @@ from typing import (
     FrozenSet,
     Iterable,
     List,
+    Mapping,
     NamedTuple,
     Optional,
     Tuple,
@@ -45,6 +46,8 @@ class Target(NamedTuple):
     """The process whose descendants are the job's; it is itself not one of them."""
     started_s: float
     """Files in memory made since then (seconds since the epoch) are the job's."""
+    counters_before: Mapping[str, bytes] = {}
+    """Files of our control groups, by their paths, as they stood before the program began."""
 
 
 def _nothing_reaped() -> Reaped:
@@ -68,8 +71,10 @@ class Probe:
         self._host = os.uname().nodename
         self._reaped = reaped
         self._root_pid: Optional[int] = None
+        self._counters_before: Mapping[str, bytes] = {}
         if isinstance(target, Target):
             self._root_pid = target.root_pid
+            self._counters_before = target.counters_before
             self._members: Members = Tree(target.root_pid)
             self._memory = MemoryReader(target.started_s)
         else:
@@ -208,7 +213,7 @@ class Probe:
         """Read our own group, or for a job seen from outside the one a scheduler made for it."""
         if self._root_pid is not None:
             if self._cgroup is None:
-                self._cgroup = CgroupReader(self._root_pid)
+                self._cgroup = CgroupReader(self._root_pid, before=self._counters_before)
         elif self._members.found_by != "cgroup":
             return None
         elif self._cgroup is None or not self._cgroup.exists():
@@ -272,6 +277,7 @@ class Probe:
             minor_fault_count=ended.minor_fault_count + living.minor_fault_count,
             major_fault_count=ended.major_fault_count + living.major_fault_count,
             allowed_cores=len(self._allowed()) or None,
+            mapped_file_bytes=memory.mapped_bytes if alive else None,
         )
 
     def _allowed(self) -> FrozenSet[int]:

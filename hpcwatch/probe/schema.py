@@ -60,14 +60,31 @@ class Cgroup(NamedTuple):
     """Anonymous, shared and unreclaimable kernel memory: never page cache."""
     cache_bytes: Optional[int] = None
     limit_bytes: Optional[int] = None
-    """The smallest limit of the group and its ancestors; None if there is none."""
+    """The limit that leaves the least room, of all levels from a process to the root; None if
+    there is none."""
     limit_path: Optional[str] = None
+    """Whose limit it is."""
     peak_bytes: Optional[int] = None
     """The kernel's high-water mark, page cache included: an upper bound."""
     oom_kill_count: Optional[int] = None
     cpu_s: Optional[float] = None
     cpu_throttled_s: Optional[float] = None
     cpu_quota_cores: Optional[float] = None
+    limit_used_bytes: Optional[int] = None
+    """Used by the group that the limit is of; None in recordings of before, or where it is
+    hidden."""
+    limit_peak_bytes: Optional[int] = None
+    """The high-water mark of the group that the limit is of, page cache included."""
+    oom_kill_before_count: Optional[int] = None
+    """Kills counted before the program began; None if nobody looked then."""
+    cpu_user_s: Optional[float] = None
+    cpu_system_s: Optional[float] = None
+    cpu_before_s: Optional[float] = None
+    """CPU time counted before the program began; None if nobody looked then."""
+    cpu_period_count: Optional[int] = None
+    """Counter: periods of the CPU quota in which the group wanted to run."""
+    cpu_throttled_count: Optional[int] = None
+    """Counter: those in which the quota made it wait."""
 
 
 class JobUse(NamedTuple):
@@ -109,6 +126,9 @@ class JobUse(NamedTuple):
     gpu_signs: Optional[List[str]] = None
     """Device files and driver libraries that any of the processes was ever seen to have open:
     ``/dev/nvidia0``, ``libcuda.so``. Empty if all were looked at and none had one."""
+    mapped_file_bytes: Optional[int] = None
+    """Pages of files that the processes map (libraries, memory-mapped data), each once. They are
+    part of ``used_bytes``, and the kernel can take most of them back."""
 
 
 class Process(NamedTuple):

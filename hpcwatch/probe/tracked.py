@@ -37,6 +37,7 @@ class Tracked:
         "seen_rss_bytes",
         "share",
         "shared_bytes",
+        "shared_huge_bytes",
         "stat",
         "table",
         "user",
@@ -66,6 +67,7 @@ class Tracked:
         self.pss_shmem_bytes = 0
         self.pss_at_fault_count = 0
         self.shared_bytes = 0
+        self.shared_huge_bytes = 0
         self.seen_rss_bytes = 0
         self.file_bytes = 0
         self.pss_at_rss_bytes = -1

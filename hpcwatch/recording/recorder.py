@@ -30,7 +30,7 @@ GAUGES: dict[str, tuple[str, ...]] = {
         "memory_cached_bytes",
         "swap_used_bytes",
     ),
-    "cgroup": ("used_bytes", "cache_bytes"),
+    "cgroup": ("used_bytes", "cache_bytes", "limit_used_bytes"),
     "job": (
         "process_count",
         "thread_count",
@@ -41,6 +41,7 @@ GAUGES: dict[str, tuple[str, ...]] = {
         "files_bytes",
         "used_bytes",
         "swap_bytes",
+        "mapped_file_bytes",
     ),
     "gpu": (
         "util_pct",

@@ -70,7 +70,8 @@ def v2_files(limit: str = "max") -> dict[str, str]:
         "memory.max": limit + "\n",
         "memory.peak": "9999999\n",
         "memory.events": "low 0\nhigh 0\nmax 4\noom 2\noom_kill 1\noom_group_kill 0\n",
-        "cpu.stat": "usage_usec 2500000\nuser_usec 2\nsystem_usec 1\nthrottled_usec 500000\n",
+        "cpu.stat": "usage_usec 2500000\nuser_usec 2000000\nsystem_usec 500000\n"
+        "nr_periods 70\nnr_throttled 40\nthrottled_usec 500000\n",
         "cpu.max": "200000 100000\n",
     }
 
@@ -99,6 +100,12 @@ def test_v2_figures(tree: Tree) -> None:
         cpu_s=2.5,
         cpu_throttled_s=0.5,
         cpu_quota_cores=2.0,
+        limit_used_bytes=V2_USED,
+        limit_peak_bytes=9999999,
+        cpu_user_s=2.0,
+        cpu_system_s=0.5,
+        cpu_period_count=70,
+        cpu_throttled_count=40,
     )
 
 
@@ -111,7 +118,7 @@ def test_v1_figures(tree: Tree) -> None:
     tree.group(
         V1 + "cpu/" + folder,
         {
-            "cpu.stat": "nr_periods 1\nnr_throttled 1\nthrottled_time 500000000\n",
+            "cpu.stat": "nr_periods 70\nnr_throttled 40\nthrottled_time 500000000\n",
             "cpu.cfs_quota_us": "150000\n",
             "cpu.cfs_period_us": "100000\n",
         },
@@ -128,6 +135,10 @@ def test_v1_figures(tree: Tree) -> None:
         cpu_s=2.5,
         cpu_throttled_s=0.5,
         cpu_quota_cores=1.5,
+        limit_used_bytes=5 * MIB,
+        limit_peak_bytes=9999999,
+        cpu_period_count=70,
+        cpu_throttled_count=40,
     )
 
 
@@ -144,6 +155,11 @@ JOB_PATHS = [
     ("/pbs_jobs.slice/pbs_jobs.service/jobid/5[1].qb3/sub", "/5[1].qb3"),
     ("/torque/305669.qb3", "/305669.qb3"),
     ("/torque/305669.qb3/0", "/305669.qb3"),
+    ("/system.slice/slurmstepd.scope/s5K1KKYAYG5D00/step_0/user/task_0", "/s5K1KKYAYG5D00"),
+    ("/system.slice/qb001_slurmstepd.scope/sEKNKTV3WPV500/step_batch/user", "/sEKNKTV3WPV500"),
+    ("/pbspro.slice/pbspro-305669.qb3.slice/0", "/pbspro-305669.qb3.slice"),
+    ("/pbs_jobs.slice/pbs_jobs-305669.qb3.slice", "/pbs_jobs-305669.qb3.slice"),
+    ("/pbspro/305669.qb3", "/305669.qb3"),
 ]
 
 
@@ -151,7 +167,7 @@ JOB_PATHS = [
 def test_the_job_s_own_level_is_found(tree: Tree, path: str, ends: str) -> None:
     tree.v2(path)
     job_path = path[: path.index(ends) + len(ends)]
-    tree.group(V1 + path, v2_files("12345"))
+    tree.group(V1 + path, v2_files())
     tree.group(V1 + job_path, v2_files(str(256 * MIB)))
     group = tree.known()
     assert (group.path, group.is_job, group.limit_bytes) == (job_path, True, 256 * MIB)
@@ -159,7 +175,16 @@ def test_the_job_s_own_level_is_found(tree: Tree, path: str, ends: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/user.slice/user-1000.slice", "/system.slice/slurmd.service", "/docker/abc", "/torque"],
+    [
+        "/",
+        "/user.slice/user-1000.slice",
+        "/system.slice/slurmd.service",
+        "/docker/abc",
+        "/torque",
+        "/system.slice/slurmstepd.scope/system",
+        "/system.slice/session.scope/s5K1KKYAYG5D00",
+        "/system.slice/slurmstepd.scope/s5K1KKYAYG5D001",
+    ],
 )
 def test_other_groups_are_nobody_s_job(tree: Tree, path: str) -> None:
     tree.v2(path)

@@ -8,9 +8,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from unit_parts import wait_until
 
 from hpcwatch.probe.memory_files import MemoryFiles
 from hpcwatch.probe.probe import Probe, Target
@@ -67,6 +69,59 @@ def test_before_any_pss_was_read_forks_do_not_count_five_times(
     assert use is not None
     assert use.used_bytes is not None
     assert use.used_bytes < 2 * 64 * MIB
+
+
+@contextmanager
+def tree(*words: str) -> Iterator[subprocess.Popen[str]]:
+    """One of the trees of ``trees.py``, ready."""
+    argv = [sys.executable, str(TREES), *words]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+
+
+def test_pages_of_a_mapped_file_are_told_apart() -> None:
+    with tree("mapped", "100"):
+        probe = Probe(Target(os.getpid(), time.time()))
+        use = settled(probe)
+        probe.close()
+    assert use.mapped_file_bytes is not None
+    assert use.used_bytes is not None
+    assert 100 * MIB <= use.mapped_file_bytes < 130 * MIB
+    assert use.used_bytes >= use.mapped_file_bytes
+
+
+@pytest.fixture
+def huge_pages() -> Iterator[int]:
+    """How many huge pages of 2 MiB this machine gives us."""
+    pool = Path("/proc/sys/vm/nr_hugepages")
+    if not os.access(pool, os.W_OK):
+        pytest.skip("needs root to reserve huge pages")
+    before = pool.read_text()
+    pool.write_text("16")
+    try:
+        if int(pool.read_text()) < 16:
+            pytest.skip("this machine has no 16 huge pages left")
+        yield 16
+    finally:
+        pool.write_text(before)
+
+
+def test_huge_pages_count(huge_pages: int) -> None:
+    with tree("huge", str(huge_pages)):
+        probe = Probe(Target(os.getpid(), time.time()))
+
+        def has_counted() -> bool:
+            used = settled(probe).used_bytes
+            return used is not None and used >= 32 * MIB
+
+        wait_until(has_counted, "the huge pages")
+        used = settled(probe).used_bytes
+        probe.close()
+    assert used is not None
+    assert 32 * MIB <= used < 60 * MIB
 
 
 @pytest.fixture

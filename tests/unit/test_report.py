@@ -41,7 +41,8 @@ KEYS = {
     "summary": "wall_s cpu_s cpu_user_s cpu_system_s cores_allocated cores_used_mean"
     " cpu_efficiency_pct memory_peak_bytes memory_peak_exact memory_limit_bytes"
     " memory_limit_source memory_files_bytes memory_files_where read_bytes written_bytes"
-    " processes_total processes_max gpus",
+    " processes_total processes_max gpus memory_limit_group memory_requested_bytes"
+    " memory_upper_bound_bytes memory_mapped_bytes",
     "summary.gpus": "host index uuid name util_mean_pct util_max_pct idle_s memory_peak_bytes"
     " memory_total_bytes power_mean_w energy_j sm_active_mean_pct label use clocks_held_by",
     "directives": "scheduler lines saves changes margins based_on",
@@ -213,6 +214,50 @@ def test_the_peak_is_exact_only_of_one_process() -> None:
     assert two.summary.memory_peak_exact is False
     more = made([sample(t, job=job(1.0, 3 * GIB)) for t in range(3)])
     assert (more.summary.memory_peak_bytes, more.summary.memory_peak_exact) == (3 * GIB, False)
+
+
+def test_a_figure_that_the_kernel_did_not_tell_at_the_end_is_not_exact() -> None:
+    """A sampled mark of one that still ran, or of a job seen from outside."""
+    samples = [sample(t, job=job(1.0, GIB // 2, process_peak_bytes=GIB)) for t in range(3)]
+    assert made(samples).summary.memory_peak_exact is True
+    outside = made(samples, run(memory_peak_bytes=None)).summary
+    assert (outside.memory_peak_bytes, outside.memory_peak_exact) == (GIB, False)
+
+
+def test_nothing_read_is_an_unknown_peak() -> None:
+    report = made([sample(t, job=job(0.0, 0)) for t in range(2)], run(memory_peak_bytes=None))
+    assert report.summary.memory_peak_bytes is None
+    assert report.nodes[0].memory_peak_bytes is None
+
+
+def test_a_mark_is_never_above_its_group_s() -> None:
+    """A memory-mapped file of 250 MB: 256 in the process's mark, 4 in the group's."""
+    group = Cgroup("/user.slice", False, used_bytes=4 << 20, peak_bytes=4 << 20)
+    use = job(1.0, 256 << 20, process_peak_bytes=256 << 20)
+    mapped = [sample(t, job=use, cgroup=group) for t in range(3)]
+    summary = made(mapped, run(memory_peak_bytes=256 << 20)).summary
+    assert (summary.memory_peak_bytes, summary.memory_peak_exact) == (4 << 20, False)
+    assert summary.memory_upper_bound_bytes is None  # that group is not the job's
+    of_job = [one._replace(cgroup=group._replace(is_job=True)) for one in mapped]
+    assert made(of_job, run(memory_peak_bytes=None)).summary.memory_upper_bound_bytes == 4 << 20
+
+
+def test_a_peak_of_mapped_pages_is_not_exact_and_they_are_told() -> None:
+    use = job(1.0, GIB, mapped_file_bytes=GIB // 2)
+    summary = made([sample(t, job=use) for t in range(3)]).summary
+    assert (summary.memory_peak_bytes, summary.memory_peak_exact) == (GIB, False)
+    assert summary.memory_mapped_bytes == GIB // 2
+
+
+def test_a_job_that_nobody_watched_shows_what_it_asked_for() -> None:
+    asked = Job("1", "slurm", node_memory_bytes=300 << 20)
+    summary = made([], run(kind="job", job=asked)).summary
+    assert (summary.memory_limit_bytes, summary.memory_limit_source) == (300 << 20, "request")
+    assert summary.memory_requested_bytes == 300 << 20
+    node = Node(memory_total_bytes=8 * GIB)
+    without = made([sample(0, node=node)], run(job=Job("1", "slurm", node_memory_bytes=0))).summary
+    assert without.memory_requested_bytes is None
+    assert (without.memory_limit_bytes, without.memory_limit_source) == (8 * GIB, "node")
 
 
 def test_the_limit_names_its_source() -> None:

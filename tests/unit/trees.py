@@ -4,9 +4,11 @@ Each prints a line when its processes are as they shall be, and ends when its in
 """
 
 import contextlib
+import mmap
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 
@@ -102,6 +104,26 @@ def forks(count: int) -> None:
     for _ in range(count):
         fork(lambda: (held.count(b"\0"), os.read(0, 1)))
     rest()
+
+
+def mapped(count: int) -> None:
+    """A process that maps a file of so many MiB and reads all of it."""
+    with tempfile.NamedTemporaryFile(dir="/var/tmp") as file:
+        for _ in range(count):
+            file.write(os.urandom(1 << 20))
+        file.flush()
+        with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as view:
+            sum(view[offset] for offset in range(0, len(view), 4096))
+            rest()
+
+
+def huge(count: int) -> None:
+    """A process that holds so many huge pages of 2 MiB, and has written to all of them."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40000  # MAP_HUGETLB
+    with mmap.mmap(-1, count << 21, flags=flags) as pages:
+        for offset in range(0, len(pages), 1 << 21):
+            pages[offset] = 1
+        rest()
 
 
 def becomes() -> None:

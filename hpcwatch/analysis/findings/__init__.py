@@ -102,6 +102,8 @@ class Scope(NamedTuple):
     cpu_s: float | None = None
     """The kernel's account of the whole run; None while it runs."""
     wall_s: float | None = None
+    memory_mark_bytes: int | None = None
+    """The high-water mark of the largest process that ended, kept by the kernel (ru_maxrss)."""
     events: tuple[Event, ...] = ()
     """What the program itself told (see ``analysis.progress``): of a job's several, one program."""
 
@@ -146,6 +148,7 @@ SWEEP_RULES_MODULE = "hpcwatch.sweep.findings"
 
 _MODULES = (
     "memory",
+    "memory_kills",
     "memory_use",
     "memory_kinds",
     "cpu",

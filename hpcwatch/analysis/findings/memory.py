@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from hpcwatch.analysis.findings import ENOUGH, Finding, Scope, Severity, rule
-from hpcwatch.analysis.findings.directives import more_memory, rounded_up
 from hpcwatch.analysis.findings.slope import slope_per_s
 from hpcwatch.analysis.findings.windows import State, Stretch, stretch_of
 from hpcwatch.analysis.timeline import HostTimeline
@@ -20,9 +20,6 @@ _LIMITS = {
     "node": "of the node",
 }
 """Where the binding limit comes from -> the words that end ``3.7 of 4 GiB …``."""
-
-_SIGKILL = 9
-_KILLED_EXIT_CODES = (-_SIGKILL, 128 + _SIGKILL)  # 137: how a shell reports it of its last child
 
 
 @rule("memory-near-limit", margins={"near_share": -0.05, "critical_share": -0.02})
@@ -51,7 +48,7 @@ def memory_near_limit(
         is_worse = not shares[-1] <= critical_share or not scope.is_live
         worst = is_worse and stretch_of(scope, host, _above(shares, critical_share), window_s)
         start_s = stretch.end_s - window_s if scope.is_live else stretch.start_s
-        of_stretch = _usage(host, start_s, stretch.end_s)
+        of_stretch = usage_of(host, start_s, stretch.end_s)
         used = of_stretch.used_last_bytes if scope.is_live else of_stretch.used_high_bytes
         lasting = "" if scope.is_live else f" for {format_seconds(stretch.length_s)}"
         yield Finding(
@@ -62,8 +59,8 @@ def memory_near_limit(
             started_at_s=stretch.start_s,
             duration_s=stretch.length_s,
             title=f"memory {_full(used, of_stretch.limit_bytes)} full{lasting}: "
-            f"{_of_limit(host, used, of_stretch.limit_bytes)}",
-            evidence=_evidence(host, of_stretch) | {"window_s": window_s},
+            f"{of_limit(host, used, of_stretch.limit_bytes)}",
+            evidence=evidence_of(host, of_stretch) | {"window_s": window_s},
             advice=_near_advice(host, stretch),
         )
 
@@ -97,7 +94,7 @@ def memory_will_run_out(
         if not long_growth > 0:
             continue
         growth = max(growth, long_growth)
-        usage = _usage(host, scope.end_s - window_s, scope.end_s)
+        usage = usage_of(host, scope.end_s - window_s, scope.end_s)
         if usage.used_last_bytes < usage.used_mean_bytes:
             continue
         left_s = (usage.limit_bytes - usage.used_last_bytes) / growth
@@ -113,60 +110,15 @@ def memory_will_run_out(
             started_at_s=scope.end_s - window_s,
             duration_s=window_s,
             title=f"memory full at about {clock}: "
-            f"{_of_limit(host, usage.used_last_bytes, usage.limit_bytes)}",
-            evidence=_evidence(host, usage) | {"growth_bytes_per_s": growth, "left_s": left_s},
+            f"{of_limit(host, usage.used_last_bytes, usage.limit_bytes)}",
+            evidence=evidence_of(host, usage) | {"growth_bytes_per_s": growth, "left_s": left_s},
             advice=f"It grows by {format_bytes(60 * growth)} a minute and would reach the "
             f"limit in {format_seconds(left_s)}. Save what you need now, or stop it and ask for "
             "more memory.",
         )
 
 
-@rule("memory-killed", silences=("memory-near-limit", "memory-will-run-out"))
-def memory_killed(
-    scope: Scope,
-    *,
-    killed_share: float = 0.85,
-    last_s: float = 120.0,
-    peak_factor: float = 1.5,
-    limit_factor: float = 1.2,
-) -> Iterator[Finding]:
-    """A process was killed for want of memory: always critical.
-
-    Either the kernel counted such a kill in the control group while we watched, or the program
-    died of signal 9 (137 in a shell's words) and in its last 2 min memory was at 85 % of the
-    limit: a kill between two readings leaves no higher one. What to ask for is 1.5 times the
-    peak, at least 1.2 times the limit, as the sampled peak is a lower bound.
-    Source: NeSI's and Princeton's advice to users.
-    Override: [findings.memory-killed] killed_share, last_s, peak_factor, limit_factor.
-    """
-    for host in scope.timeline.hosts.values():
-        kills = oom_kills(host)
-        by_signal = scope.signal == _SIGKILL or scope.exit_code in _KILLED_EXIT_CODES
-        usage = _usage(host, scope.end_s - last_s, scope.end_s)
-        is_near = usage.used_high_bytes >= killed_share * usage.limit_bytes > 0
-        if not kills and not (by_signal and is_near and not scope.is_live):
-            continue
-        whole = _usage(host, scope.start_s, scope.end_s)
-        needed = _needed_bytes(host, whole, peak_factor, limit_factor)
-        used = _of_limit(host, whole.used_high_bytes, whole.limit_bytes)
-        killed = "1 process" if kills == 1 else f"{kills} processes"
-        yield Finding(
-            rule="memory-killed",
-            severity=Severity.CRITICAL,
-            host=host.name,
-            entity="job",
-            started_at_s=scope.end_s,
-            duration_s=0.0,
-            title=f"out of memory: the kernel killed {killed}"
-            if kills
-            else f"killed, probably out of memory: ≥ {used}",
-            evidence=_evidence(host, whole) | {"oom_kill_count": kills},
-            advice=_killed_advice(host, whole.used_high_bytes, needed),
-            directives=() if needed is None else more_memory(scope, needed),
-        )
-
-
-class _Usage(NamedTuple):
+class Usage(NamedTuple):
     """Memory in a stretch of time, in bytes; NaN where unknown."""
 
     used_last_bytes: float
@@ -175,10 +127,11 @@ class _Usage(NamedTuple):
     limit_bytes: float
 
 
-def _usage(host: HostTimeline, start_s: float, end_s: float) -> _Usage:
+def usage_of(host: HostTimeline, start_s: float, end_s: float) -> Usage:
+    """Return what counted against the limit between two times."""
     charged = host.part("charged_bytes", start_s, end_s)
     limit_bytes = host.part("limit_bytes", start_s, end_s).last()
-    return _Usage(charged.last(), charged.average(), charged.highest(), limit_bytes)
+    return Usage(charged.last(), charged.average(), charged.highest(), limit_bytes)
 
 
 def _shares(host: HostTimeline) -> list[float]:
@@ -204,25 +157,8 @@ def _growth(scope: Scope, host: HostTimeline, length_s: float) -> float:
 
 
 def oom_kills(host: HostTimeline) -> int:
-    """Kills for want of memory that the control group counted while we watched."""
-    first = host.first.cgroup if host.first else None
-    last = host.last.cgroup if host.last else None
-    if first is None or last is None or first.path != last.path:
-        return 0
-    if first.oom_kill_count is None or last.oom_kill_count is None:
-        return 0
-    return max(last.oom_kill_count - first.oom_kill_count, 0)
-
-
-def _needed_bytes(
-    host: HostTimeline, usage: _Usage, peak_factor: float, limit_factor: float
-) -> int | None:
-    """Memory to ask for; None where asking for more moves no limit: the node's own, or none."""
-    limit = host.limit
-    if limit.source not in ("cgroup", "request") or limit.limit_bytes is None:
-        return None
-    peak = max(host.used_peak_bytes or 0, usage.used_high_bytes)  # NaN last: it then loses
-    return rounded_up(max(limit_factor * limit.limit_bytes, peak_factor * peak))
+    """Return the kills for want of memory that the kernel counted in the job's control groups."""
+    return host.marks.kill_count
 
 
 def _full(used: float, limit: float) -> str:
@@ -233,19 +169,28 @@ def _full(used: float, limit: float) -> str:
     return f"{share:.0f} %" if share < 99 or share >= 100 else f"{int(share * 10) / 10} %"
 
 
-def _of_limit(host: HostTimeline, used: float, limit: float) -> str:
-    """Write ``3.7 of 4 GiB asked for``."""
-    return f"{format_of_bytes(used, limit)} {_LIMITS[host.limit.source or 'node']}"
+def of_limit(host: HostTimeline, used: float, limit: float) -> str:
+    """Write ``3.7 of 4 GiB asked for``, ``99 of 100 MiB of step 0``."""
+    step = host.limit.step
+    whose = _LIMITS[host.limit.source or "node"] if step is None else f"of step {step}"
+    return f"{format_of_bytes(used, limit)} {whose}"
 
 
-def _evidence(host: HostTimeline, usage: _Usage) -> dict[str, float | int | str]:
+def evidence_of(host: HostTimeline, usage: Usage) -> dict[str, float | int | str]:
     """The numbers that are known."""
     numbers: dict[str, float | int | str] = {
         name: value for name, value in usage._asdict().items() if value == value
     }
     if host.limit.source is not None:
         numbers["limit_source"] = host.limit.source
+    if host.limit.path is not None:
+        numbers["limit_group"] = _in_plain_letters(host.limit.path)
     return numbers
+
+
+def _in_plain_letters(path: str) -> str:
+    """Return the end of a group's path; its letters are foreign text."""
+    return re.sub(r"[^A-Za-z0-9._/@:+\[\]-]", "?", path[-80:])
 
 
 def _near_advice(host: HostTimeline, stretch: Stretch) -> str:
@@ -265,20 +210,13 @@ def _near_advice(host: HostTimeline, stretch: Stretch) -> str:
             "once, run fewer processes a node, or ask for a node with more memory."
         )
     what = "what was asked for" if host.limit.source == "request" else "its control group's limit"
+    if host.limit.step is not None:
+        return (
+            f"The limit that binds is that of step {host.limit.step} alone, not the job's. A "
+            "process that goes beyond it is killed: give the step more with srun --mem, or keep "
+            "less in memory at once."
+        )
     return (
         f"The limit that binds is {what}; page cache is not counted. A process that goes beyond "
         "it is killed: ask for more memory, or keep less in memory at once."
     )
-
-
-def _killed_advice(host: HostTimeline, peak: float, needed_bytes: int | None) -> str:
-    seen = (
-        f"The largest reading was {format_bytes(peak)}, and the true peak may be higher. "
-        if peak == peak
-        else ""
-    )
-    if needed_bytes is not None:
-        return f"{seen}Ask for at least {format_bytes(needed_bytes)}."
-    if host.limit.source == "node":
-        return f"{seen}Run fewer processes a node, or ask for a node with more memory."
-    return f"{seen}Ask for more memory."

@@ -21,7 +21,7 @@ def node_summary(run: Run, host: HostTimeline, wall_s: float) -> NodeSummary:
     return NodeSummary(
         host=host.name,
         cores_used_mean=cores_used(run, [host], cpu_s, wall_s),
-        memory_peak_bytes=host.used_peak_bytes,
+        memory_peak_bytes=host.used_peak_bytes or None,
         memory_limit_bytes=host.limit.limit_bytes,
         memory_limit_source=host.limit.source,
         read_bytes=job.read_bytes if job is not None else None,

@@ -6,6 +6,14 @@ from hpcwatch.analysis.report.records import Quality, Summary
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.recording.store import Run
 
+_MAY_BE_NONE = (
+    "memory_limit_group",
+    "memory_requested_bytes",
+    "memory_upper_bound_bytes",
+    "memory_mapped_bytes",
+)
+"""Figures that not every run has: without one nothing is unknown."""
+
 
 def quality_of(run: Run, hosts: list[HostTimeline], summary: Summary, odd_lines: int) -> Quality:
     """Say how well the run is known; ``odd_lines`` could not be read."""
@@ -20,7 +28,9 @@ def quality_of(run: Run, hosts: list[HostTimeline], summary: Summary, odd_lines:
         interval_s=run.interval_s,
         samples=sum(host.reading_count for host in hosts),
         coverage_pct=min(100 * read_s / wanted_s, 100.0) if wanted_s > 0 else None,
-        unknown=sorted(name for name, value in plain.items() if value is None),
+        unknown=sorted(
+            name for name, value in plain.items() if value is None and name not in _MAY_BE_NONE
+        ),
         monitor_cpu_s=run.monitor_cpu_s,
         monitor_memory_bytes=run.monitor_memory_bytes,
         probe_errors=errors,

@@ -94,6 +94,14 @@ class Summary(NamedTuple):
     processes_total: int | None
     processes_max: int | None
     gpus: list[GpuSummary]
+    memory_limit_group: str | None = None
+    """The control group whose limit binds; None if that is no group's."""
+    memory_requested_bytes: int | None = None
+    """What the job asked for on a node; None if it asked for none, or nobody knows."""
+    memory_upper_bound_bytes: int | None = None
+    """What the peak was at most: the job's control group's own mark, page cache included."""
+    memory_mapped_bytes: int | None = None
+    """The most that lay in pages of mapped files: part of the memory used."""
 
 
 class Quality(NamedTuple):

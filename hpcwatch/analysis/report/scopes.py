@@ -80,6 +80,7 @@ def job_scope(run: Run, timeline: Timeline, summary: Summary) -> Scope:
         signal=run.signal,
         cpu_s=summary.cpu_s,
         wall_s=summary.wall_s,
+        memory_mark_bytes=run.memory_peak_bytes,
     )
 
 
@@ -102,4 +103,5 @@ def host_scope(run: Run, timeline: Timeline, host: HostTimeline, summary: Summar
         signal=run.signal,
         cpu_s=summary.cpu_s if is_alone else None,
         wall_s=summary.wall_s,
+        memory_mark_bytes=run.memory_peak_bytes,
     )

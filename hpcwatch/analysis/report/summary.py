@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hpcwatch.analysis.limits import Limit
 from hpcwatch.analysis.report.cores import cores_allowed, cores_used
 from hpcwatch.analysis.report.figures import if_known, sum_if_known, whole
 from hpcwatch.analysis.report.records import GpuSummary, Summary
@@ -21,8 +22,7 @@ def summary_of(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
         allocated = job.cores_count
     used = cores_used(run, hosts, cpu_s, wall_s)
     peak, is_exact = _memory_peak(run, hosts)
-    limits = [host.limit for host in hosts if host.limit.limit_bytes is not None]
-    smallest = min(limits, key=lambda limit: limit.limit_bytes or 0, default=None)
+    limit = _limit(run, hosts)
     jobs = [host.last.job for host in hosts if host.last is not None and host.last.job is not None]
     return Summary(
         wall_s=wall_s,
@@ -34,8 +34,8 @@ def summary_of(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
         cpu_efficiency_pct=100 * used / allocated if used is not None and allocated else None,
         memory_peak_bytes=peak,
         memory_peak_exact=is_exact,
-        memory_limit_bytes=smallest.limit_bytes if smallest else None,
-        memory_limit_source=smallest.source if smallest else None,
+        memory_limit_bytes=limit.limit_bytes,
+        memory_limit_source=limit.source,
         memory_files_bytes=sum_if_known([host.files_peak_bytes for host in hosts])
         if hosts
         else None,
@@ -45,6 +45,13 @@ def summary_of(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
         processes_total=sum(use.seen_count for use in jobs) if jobs else None,
         processes_max=sum(host.process_count_max for host in hosts) if jobs else None,
         gpus=_gpus(run, hosts),
+        memory_limit_group=limit.path,
+        memory_requested_bytes=job.node_memory_bytes or None if job is not None else None,
+        memory_upper_bound_bytes=_memory_most(hosts),
+        memory_mapped_bytes=max(
+            (host.mapped_peak_bytes for host in hosts if host.mapped_peak_bytes is not None),
+            default=None,
+        ),
     )
 
 
@@ -90,21 +97,56 @@ def _cpu_s(run: Run, user_s: float | None, system_s: float | None) -> float | No
 def _memory_peak(run: Run, hosts: list[HostTimeline]) -> tuple[int | None, bool]:
     """The largest of what was sampled and of any process's own high-water mark.
 
-    Exact only where one process was all there was: its mark is the kernel's. All else is a lower
-    bound, for several processes may have peaked together between two readings.
+    A mark counts pages of mapped files, too, which its control group may not: it is never taken
+    for more than the group's own mark. Exact only where one process was all there was, the kernel
+    told its mark when it was waited for, and pages of files are next to nothing of it. All else is
+    a lower bound, for several processes may have peaked together between two readings. 0 is
+    unknown: nothing was read while anything ran.
     """
-    marks = [run.memory_peak_bytes, *(_marks(host) for host in hosts)]
-    mark = max((one for one in marks if one is not None), default=None)
-    sampled = [host.used_peak_bytes for host in hosts if host.used_peak_bytes is not None]
-    peak = max([*sampled, *([] if mark is None else [mark])], default=None)
+    marks = [_bounded(run.memory_peak_bytes, hosts[:1])]
+    marks += [_bounded(host.marks.process.size_bytes, [host]) for host in hosts]
+    sampled = [host.used_peak_bytes for host in hosts]
+    peak = max((one for one in [*sampled, *marks] if one), default=None)
     alone = all(host.process_count_max <= 1 for host in hosts)
     seen = sum(host.last.job.seen_count for host in hosts if host.last and host.last.job)
-    return peak, bool(peak is not None and peak == mark and alone and seen <= 1)
+    mapped = max((host.mapped_peak_bytes or 0 for host in hosts), default=0)
+    is_in_files = mapped >= max(_FILES_LEAST_BYTES, _FILES_SHARE * (peak or 0))
+    is_the_kernels = peak is not None and peak == run.memory_peak_bytes
+    return peak, is_the_kernels and alone and seen <= 1 and not is_in_files
 
 
-def _marks(host: HostTimeline) -> int | None:
-    sample = host.last
-    return sample.job.process_peak_bytes if sample is not None and sample.job is not None else None
+_FILES_LEAST_BYTES = 32 << 20  # own: a program's libraries are less
+_FILES_SHARE = 0.1
+
+
+def _bounded(mark: int | None, hosts: list[HostTimeline]) -> int | None:
+    """Return a process's mark, at most that of its host's control group."""
+    most = hosts[0].marks.group.size_bytes if hosts else None
+    return mark if mark is None or most is None else min(mark, most)
+
+
+def _memory_most(hosts: list[HostTimeline]) -> int | None:
+    """Return what no node's memory peak can have been above: the job's group's own mark.
+
+    None if one of them has no group for the job, or its kernel keeps no mark.
+    """
+    most = [
+        host.marks.group.size_bytes
+        if host.last is not None and host.last.cgroup is not None and host.last.cgroup.is_job
+        else None
+        for host in hosts
+    ]
+    known = [one for one in most if one is not None]
+    return max(known) if known and len(known) == len(hosts) else None
+
+
+def _limit(run: Run, hosts: list[HostTimeline]) -> Limit:
+    """Return the smallest limit of all hosts; of a job that nobody watched, its request."""
+    limits = [host.limit for host in hosts if host.limit.limit_bytes is not None]
+    asked = run.job.node_memory_bytes if run.job is not None else None
+    if not hosts and asked:
+        return Limit(asked, "request", None)
+    return min(limits, key=lambda one: one.limit_bytes or 0, default=Limit(None, None, None))
 
 
 def _gpus(run: Run, hosts: list[HostTimeline]) -> list[GpuSummary]:

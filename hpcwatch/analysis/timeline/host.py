@@ -17,6 +17,7 @@ from hpcwatch.analysis.timeline.host_metrics import (
     gauge_columns,
     rate_columns,
 )
+from hpcwatch.analysis.timeline.marks import MemoryMarks
 from hpcwatch.analysis.timeline.processes import SeenProcesses
 from hpcwatch.analysis.timeline.strangers import SeenStranger, count_strangers
 from hpcwatch.probe.schema import JobUse, Node, Process, Sample
@@ -46,8 +47,12 @@ class HostTimeline:
         self.last: Sample | None = None
         self.limit = Limit(None, None, None)
         self.used_peak_bytes: int | None = None
+        """The most that was read, at most what the kernel's own mark of the group allows."""
+        self.marks = MemoryMarks()
         self.files_peak_bytes: int | None = None
         self.files_where: str | None = None
+        self.mapped_peak_bytes: int | None = None
+        """The most that lay in pages of mapped files."""
         self.process_count_max = 0
         self.errors: dict[str, str] = {}
         self.interval_s = interval_s
@@ -94,6 +99,7 @@ class HostTimeline:
         self.span_s.append(min(passed_s, _GAP * self.interval_s * readings))
         self.reading_count += readings
         self._processes.add(sample)
+        self.marks.add(sample)
         self._append_gauges(sample)
         self._append_rates(sample, before, passed_s)
         cores = count_strangers(self.strangers, sample, before, passed_s)
@@ -118,7 +124,9 @@ class HostTimeline:
         self.columns["charged_bytes"].append(low, mean, high)
         high = self.columns["used_bytes"].high[-1]
         if high == high:
-            self.used_peak_bytes = max(self.used_peak_bytes or 0, round(high))
+            most = self.marks.group.size_bytes
+            size = round(high) if most is None else min(round(high), most)
+            self.used_peak_bytes = max(self.used_peak_bytes or 0, size)
 
     def _append_rates(self, sample: Sample, before: Sample | None, passed_s: float) -> None:
         for column, part, places in self._rates:
@@ -156,6 +164,10 @@ class HostTimeline:
             high = self.columns["files_bytes"].high[-1]
             if high == high:
                 self.files_peak_bytes = max(self.files_peak_bytes or 0, round(high))
+            gauges = sample.window.gauges if sample.window is not None else {}
+            mapped = gauges.get("job.mapped_file_bytes") or same(sample.job.mapped_file_bytes)
+            if mapped[2] == mapped[2]:
+                self.mapped_peak_bytes = max(self.mapped_peak_bytes or 0, round(mapped[2]))
             self.process_count_max = max(self.process_count_max, sample.job.process_count)
 
     def part(self, metric: str, start_s: float, end_s: float, gpu: str | None = None) -> Part:

@@ -86,8 +86,11 @@ def charged(
 ) -> tuple[float, float, float]:
     """Return what counts against the limit: low, mean and high."""
     gauges = sample.window.gauges if sample.window else {}
-    if limit.source == "cgroup" and "cgroup.used_bytes" in gauges:
-        return gauges["cgroup.used_bytes"]
+    if limit.source == "cgroup":
+        group = sample.cgroup
+        is_same = group is not None and limit.charged_bytes == group.used_bytes
+        own = gauges.get("cgroup.used_bytes") if is_same else None
+        return gauges.get("cgroup.limit_used_bytes") or own or same(limit.charged_bytes)
     if limit.source == "request" and used is not None:
         return used
     available = gauges.get("node.memory_available_bytes")

@@ -17,7 +17,7 @@ from hpcwatch.recording.store import Run
 from hpcwatch.views.report.cost_words import cost
 from hpcwatch.views.report.evidence import label, value
 from hpcwatch.views.report.tables import cpu_time
-from hpcwatch.views.report.used_rows import LIMITS
+from hpcwatch.views.report.used_rows import limit_words
 
 _MOST = 20  # gaps and errors named one by one
 
@@ -62,7 +62,7 @@ def measured(report: Report) -> list[str]:
         f" {format_bytes(quality.monitor_memory_bytes)} of memory.",
     ]
     if summary.memory_limit_source is not None:
-        said.append(f"Memory is measured against {LIMITS[summary.memory_limit_source]}.")
+        said.append(f"Memory is measured against {limit_words(summary)}.")
     if not summary.memory_peak_exact and summary.memory_peak_bytes is not None:
         said.append(
             "The memory peak is a lower bound (≥): it may have been higher between readings."

@@ -29,6 +29,7 @@ from hpcwatch.events import PHASE_BEGIN, PHASE_END
 from hpcwatch.recording.previous_runs import EarlierRun
 from hpcwatch.recording.store import Event
 from hpcwatch.views.report.program import PhaseRow, phase_rows, took_text
+from hpcwatch.views.report.used_rows import limit_asked
 
 _MOST_EVENTS = 100
 FEW_GPUS = 8  # so many are told one by one, more are summed up
@@ -91,7 +92,7 @@ def _memory(report: Report) -> tuple[str, ...]:
     peak = sign + format_bytes(summary.memory_peak_bytes)
     return (
         "Memory" + (" of the fullest node" if len(means) > 1 else ""),
-        format_bytes(limit),
+        format_bytes(limit_asked(report)),
         used,
         peak,
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from hpcwatch.analysis.report import Report
+from hpcwatch.analysis.limits import Limit
+from hpcwatch.analysis.report import Report, Summary
 from hpcwatch.analysis.resample_sum import joined
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import (
@@ -29,6 +30,26 @@ LIMITS = {
 }
 """What memory is measured against -> in words."""
 
+_MAPPED_LEAST_BYTES = 256 << 20  # own: libraries of large frameworks are less
+
+
+def limit_words(summary: Summary) -> str:
+    """Say what memory is measured against; of a step's own limit say so."""
+    path = clean(summary.memory_limit_group or "")
+    step = Limit(None, None, None, path).step
+    if step is not None:
+        return f"the limit of step {step} alone"
+    return LIMITS[summary.memory_limit_source or "node"]
+
+
+def limit_asked(report: Report) -> int | None:
+    """Return the memory that a job was given, or a program may use; a node's own is no request."""
+    summary = report.summary
+    if report.run.job is None:
+        return summary.memory_limit_bytes
+    of_job = summary.memory_limit_source in ("cgroup", "request")
+    return summary.memory_limit_bytes if of_job else summary.memory_requested_bytes
+
 
 def used_rows(report: Report, width: int) -> list[Line]:
     """Return the rows: what was asked for or allowed, the mean that was used, and the peak."""
@@ -41,6 +62,9 @@ def used_rows(report: Report, width: int) -> list[Line]:
         where = clean(summary.memory_files_where or "")
         files = f"of it up to {format_bytes(summary.memory_files_bytes)} in files in {where}"
         made.append([Span(f"{'':{LABEL}}{files}", "dim")])
+    if (summary.memory_mapped_bytes or 0) >= _MAPPED_LEAST_BYTES:
+        mapped = f"of it up to {format_bytes(summary.memory_mapped_bytes)} in pages of mapped files"
+        made.append([Span(f"{'':{LABEL}}{mapped}", "dim")])
     if summary.gpus:
         from hpcwatch.views.report.gpu_rows import gpu_rows
 
@@ -97,7 +121,7 @@ def _memory_row(report: Report) -> Line:
     sign = "" if summary.memory_peak_exact or summary.memory_peak_bytes is None else "≥ "
     spark = sparkline(values, max((v for v in values if v == v), default=0.0), _SPARK)
     peak = sign + format_bytes(summary.memory_peak_bytes)
-    return _row("Memory", format_bytes(limit), used, peak, spark)
+    return _row("Memory", format_bytes(limit_asked(report)), used, peak, spark)
 
 
 def cpu_seconds(value: float | None) -> str:

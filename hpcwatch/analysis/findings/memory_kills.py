@@ -1,0 +1,197 @@
+"""The finding on processes that were killed for want of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hpcwatch.analysis.findings import Finding, Scope, Severity, rule
+from hpcwatch.analysis.findings.directives import more_memory, rounded_up
+from hpcwatch.analysis.findings.memory import Usage, evidence_of, of_limit, oom_kills, usage_of
+from hpcwatch.analysis.findings.shared import Told, between, known_evidence
+from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.analysis.timeline.marks import Mark
+from hpcwatch.base.units import MIB, format_bytes
+from hpcwatch.cluster.schedulers.job import Cause, Job, JobState
+
+_SIGKILL = 9
+_KILLED_EXIT_CODES = (-_SIGKILL, 128 + _SIGKILL)  # 137: how a shell reports it of its last child
+
+
+@rule("memory-killed", silences=("memory-near-limit", "memory-will-run-out"), is_of_job=True)
+def memory_killed(
+    scope: Scope,
+    *,
+    killed_share: float = 0.85,
+    mark_share: float = 0.95,
+    last_s: float = 120.0,
+    peak_factor: float = 1.5,
+    limit_factor: float = 1.2,
+) -> Iterator[Finding]:
+    """A process was killed for want of memory: always critical, however little was read.
+
+    The kernel counted such a kill in the job's control group since the program began. Or the
+    program died of signal 9 (137 in a shell's words) and memory was at 85 % of the limit at a
+    reading in its last 2 min, or a high-water mark that the kernel keeps of the group or of a
+    process rose to 95 % of it then: a kill between two readings leaves no other trace. Or the
+    scheduler says so of the job or one of its steps. What to ask for is 1.5 times the peak, at
+    least 1.2 times the limit, as the sampled peak is a lower bound. Where a step's own limit was
+    reached, that is what has to be raised.
+    Source: NeSI's and Princeton's advice to users.
+    Override: [findings.memory-killed] killed_share, mark_share, last_s, peak_factor, limit_factor.
+    """
+    hosts = list(scope.timeline.hosts.values())
+    is_known = False
+    for host in hosts:
+        kills = oom_kills(host)
+        usage = usage_of(host, scope.end_s - last_s, scope.end_s)
+        is_near = _was_near(scope, host, usage, killed_share, mark_share, last_s)
+        if not kills and not (_is_killed(scope) and is_near):
+            continue
+        is_known = True
+        whole = usage_of(host, scope.start_s, scope.end_s)
+        yield _killed_on(scope, host, whole, kills, peak_factor, limit_factor)
+    if not is_known and scope.job is not None and _is_schedulers_word(scope.job):
+        yield _killed_by_word(scope, scope.job, hosts, peak_factor, limit_factor)
+
+
+def _is_killed(scope: Scope) -> bool:
+    """True if the program died of SIGKILL, or its shell says so of what it ran last."""
+    if scope.is_live:
+        return False
+    return scope.signal == _SIGKILL or scope.exit_code in _KILLED_EXIT_CODES
+
+
+def _is_schedulers_word(job: Job) -> bool:
+    is_of_exit = job.exit is not None and job.exit.cause is Cause.MEMORY
+    return job.state is JobState.OUT_OF_MEMORY or is_of_exit
+
+
+def _was_near(
+    scope: Scope,
+    host: HostTimeline,
+    usage: Usage,
+    killed_share: float,
+    mark_share: float,
+    last_s: float,
+) -> bool:
+    """True if a reading, or a mark that rose lately, shows memory at the limit."""
+    limit = usage.limit_bytes if usage.limit_bytes == usage.limit_bytes else host.limit.limit_bytes
+    if not limit:
+        return False
+    if usage.used_high_bytes >= killed_share * limit:
+        return True
+    if host.limit.source == "node":
+        return False  # the marks are the job's: all others use the node's memory, too
+    return _fresh_mark(scope, host, last_s) >= mark_share * limit
+
+
+def _fresh_mark(scope: Scope, host: HostTimeline, last_s: float) -> float:
+    """Return the largest mark that rose in the last ``last_s``, in bytes; 0 if none did.
+
+    The group's counts page cache, which is given back before anything is killed: what was ever
+    seen of that is left out, unless there is no room for doubt.
+    """
+    marks = host.marks
+
+    def fresh(mark: Mark) -> int:
+        is_fresh = mark.risen_at_s is not None and mark.risen_at_s > scope.end_s - last_s
+        return (mark.size_bytes or 0) if is_fresh else 0
+
+    process = fresh(marks.process)
+    if (scope.memory_mark_bytes or 0) > (marks.process.size_bytes or 0):
+        process = scope.memory_mark_bytes or 0
+    if marks.group.size_bytes is not None:
+        process = min(process, marks.group.size_bytes)
+    cache = host.part("cache_bytes", scope.start_s, scope.end_s).highest()
+    group = fresh(marks.limited) - (cache if cache == cache else 0.0)
+    return max(float(process), group)
+
+
+def _killed_on(
+    scope: Scope,
+    host: HostTimeline,
+    usage: Usage,
+    kills: int,
+    peak_factor: float,
+    limit_factor: float,
+) -> Finding:
+    """Return the finding on one host."""
+    limit = host.limit.limit_bytes
+    peak = max(host.used_peak_bytes or 0, usage.used_high_bytes)  # NaN last: it then loses
+    mark = min(scope.memory_mark_bytes or 0, limit or 0)
+    peak = max(peak, mark, min(host.marks.process.size_bytes or 0, limit or 0))
+    needed = None
+    # Asking for more moves no limit of a node, and there may be none.
+    if host.limit.source in ("cgroup", "request") and limit is not None:
+        needed = _rounded(max(limit_factor * limit, peak_factor * peak), host.limit.step)
+    killed = "1 process" if kills == 1 else f"{kills} processes"
+    told = Told(
+        rule="memory-killed",
+        severity=Severity.CRITICAL,
+        title=f"out of memory: the kernel killed {killed}"
+        if kills
+        else f"killed, probably out of memory: ≥ {of_limit(host, peak, limit or 0)}",
+        evidence=evidence_of(host, usage) | {"oom_kill_count": kills},
+        advice=_advice(host, peak, needed),
+        directives=()
+        if needed is None or host.limit.step is not None
+        else more_memory(scope, needed),
+    )
+    return between(scope.end_s, 0.0, host.name, told)
+
+
+def _rounded(size_bytes: float, step: str | None) -> int:
+    """Round up what to ask for: a step may be small, and asks for a share of the job's memory."""
+    if step is None or size_bytes > 1024 * MIB:
+        return rounded_up(size_bytes)
+    return -(-int(size_bytes) // (10 * MIB)) * 10 * MIB
+
+
+def _advice(host: HostTimeline, peak: float, needed_bytes: int | None) -> str:
+    seen = (
+        f"The largest reading was {format_bytes(peak)}, and the true peak may be higher. "
+        if peak
+        else ""
+    )
+    if needed_bytes is not None and host.limit.step is not None:
+        return (
+            f"{seen}The limit that was reached is that of step {host.limit.step} alone: give it "
+            f"at least {format_bytes(needed_bytes)} with srun --mem. More memory for the job "
+            "does not help it."
+        )
+    if needed_bytes is not None:
+        return f"{seen}Ask for at least {format_bytes(needed_bytes)}."
+    if host.limit.source == "node":
+        return f"{seen}Run fewer processes a node, or ask for a node with more memory."
+    return f"{seen}Ask for more memory."
+
+
+def _killed_by_word(
+    scope: Scope, job: Job, hosts: list[HostTimeline], peak_factor: float, limit_factor: float
+) -> Finding:
+    """Return the finding that rests on the scheduler's word alone: nobody need have watched."""
+    peaks = [host.used_peak_bytes for host in hosts if host.used_peak_bytes is not None]
+    peak, asked = max(peaks, default=None), job.node_memory_bytes
+    of_whole = job.state is JobState.OUT_OF_MEMORY
+    needed = None
+    if asked:
+        needed = rounded_up(max(limit_factor * asked, peak_factor * (peak or 0)))
+    advice = "Ask for more memory."
+    if needed is not None:
+        advice = f"Ask for at least {format_bytes(needed)}."
+    if not of_whole:
+        advice = (
+            "If the step had a limit of its own (srun --mem), that is what has to be raised; else "
+            + advice[0].lower()
+            + advice[1:]
+        )
+    told = Told(
+        rule="memory-killed",
+        severity=Severity.CRITICAL,
+        title="out of memory: the scheduler says so of "
+        + ("the job" if of_whole else "one of the job's steps"),
+        evidence=known_evidence(memory_peak_bytes=peak, limit_bytes=asked),
+        advice=advice,
+        directives=more_memory(scope, needed) if needed is not None and of_whole else (),
+    )
+    return between(scope.end_s, 0.0, scope.whole_host, told)

@@ -1,0 +1,112 @@
+"""Where a process's control groups lie, and which level of the path is a scheduler's job.
+
+Sources: kernel documentation, admin-guide/cgroup-v2 and cgroup-v1; Slurm's cgroup.conf(5); the
+cgroup hook of OpenPBS; Torque's pbs_mom.
+"""
+
+import os
+import re
+from typing import Dict, List, NamedTuple, Optional
+
+from .procfs import Mount
+
+_ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
+_SLUID = r"s[0-9A-Z]{13}"
+_JOB = re.compile(
+    r"^(?P<group>.*(?:"
+    r"/slurm[^/]*(?:/uid_\d+)?/(?:job_\d+|" + _SLUID + r")"
+    r"|/[^/]*slurmstepd\.scope/(?:job_\d+|" + _SLUID + r")"
+    r"|/pbs_jobs\.service/jobid/[^/]+"
+    r"|/(?:pbspro|pbs_jobs)\.slice/(?:pbspro|pbs_jobs)-[^/]+\.slice"
+    r"|/pbspro/[^/]+"
+    r"|/torque/[^/]+))(?:/|$)"
+)
+"""Slurm v1 and v2, the OpenPBS hook, Torque's cpuset: the job's own level of the path.
+
+Slurm 26.05 names the level by the job's SLUID, ``s5K1KKYAYG5D00``, in place of its number.
+"""
+_IS_SLUID = re.compile("^" + _SLUID + "$")
+_SLICE = re.compile(r"^(?:pbspro|pbs_jobs)-(?P<id>.+)\.slice$")
+
+
+def job_group_of(path: str) -> Optional[str]:
+    """Return the part of a group's path that is the job's own level; None if it has none."""
+    match = _JOB.match(path)
+    return match.group("group") if match else None
+
+
+def job_id_in(path: str) -> Optional[str]:
+    """Return the id of the job whose cgroup, or one below it, this path is.
+
+    Of Slurm 26.05 that is the job's SLUID, which does not tell the job's number.
+    """
+    group = job_group_of(path)
+    if group is None:
+        return None
+    name = group.rpartition("/")[2]
+    if name.startswith("job_"):  # Slurm's numbers have a word before them
+        return name[len("job_") :]
+    match = _SLICE.match(name)
+    if match:
+        return _ESCAPED.sub(lambda code: chr(int(code.group(1), 16)), match.group("id"))
+    return name
+
+
+def is_sluid(name: str) -> bool:
+    """True if a job's level is named by its SLUID."""
+    return _IS_SLUID.match(name) is not None
+
+
+class Place(NamedTuple):
+    """A group in a mounted hierarchy. ``top`` is where the visible hierarchy ends."""
+
+    folder: str
+    """The job's level if a scheduler made one, else the process's own group."""
+    top: str
+    path: str
+    is_job: bool
+    own: str
+    """The process's own group: ``folder`` or one below it."""
+
+
+def parse_groups(raw: bytes) -> Dict[str, str]:
+    """Parse /proc/PID/cgroup into controller -> path; the unified hierarchy is ``""``."""
+    groups = {}
+    for line in raw.decode("utf-8", "surrogateescape").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, colon, path = rest.partition(":")
+        if colon:
+            for controller in controllers.split(","):
+                groups[controller] = path
+    return groups
+
+
+def find_place(
+    mounts: List[Mount], groups: Dict[str, str], controller: str, root: str
+) -> Optional[Place]:
+    """Find where a controller's hierarchy is mounted and the process's group in it."""
+    path = groups.get(controller)
+    if path is None:
+        return None
+    kind = "cgroup" if controller else "cgroup2"
+    for mount in mounts:
+        if mount.kind != kind or (controller and controller not in mount.options.split(",")):
+            continue
+        job_path = job_group_of(path)
+        top = root + mount.point
+        folder = _folder(top, mount.root, job_path or path)
+        own = _folder(top, mount.root, path)
+        if not (own + "/").startswith(folder + "/"):
+            own = folder
+        return Place(folder, top, job_path or path, job_path is not None, own)
+    return None
+
+
+def _folder(top: str, mounted: str, path: str) -> str:
+    """Return a group's folder; the top of what is mounted if that does not show it."""
+    inside = path
+    # In a container the mount shows only a part of the hierarchy, from its root down.
+    if (path + "/").startswith(mounted.rstrip("/") + "/"):
+        inside = path[len(mounted.rstrip("/")) :]
+    folder = os.path.normpath(top + "/" + inside)
+    return folder if os.path.isdir(folder) else top
