@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from hpcwatch.analysis.findings import ACCUSE_AFTER_S, ENOUGH, Scope
+from hpcwatch.analysis.findings import ACCUSE_AFTER_S, ENOUGH, Scope, is_guess
 from hpcwatch.analysis.findings.cpu import sees_all_work
 from hpcwatch.analysis.findings.devices import highest_util_pct, used_gpus_count
 from hpcwatch.analysis.findings.header import node_gpus_count, nodes_count
@@ -166,6 +166,8 @@ def _unseen(scope: Scope, hosts: list[HostTimeline], job: Job) -> str | None:
     if any(host.used_peak_bytes is None for host in hosts):
         return "how much memory it used is not known"
     for host in hosts:
+        if is_guess(scope, host, "cpu_cores", scope.start_s):
+            return "which processes were the job's is not known of all of its nodes"
         cores = _busiest_cores(host)
         if cores is None:
             return "how many cores it used is not known"

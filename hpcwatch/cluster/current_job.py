@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hpcwatch.cluster import schedulers
@@ -14,6 +15,45 @@ if TYPE_CHECKING:
 def own_job() -> Job | None:
     """Return what the environment, and the files it names, say of it; None outside of a job."""
     return schedulers.from_environment(os.environ, _read_text)
+
+
+def names_here(job: Job) -> tuple[str, ...]:
+    """Return what the job we run in may be called in environments and groups on this node."""
+    return tuple(dict.fromkeys((job.id, job.id.partition(".")[0])))
+
+
+def is_one_of_many(environment: Mapping[str, str]) -> bool:
+    """True if a launcher started us as one of several tasks of the job.
+
+    Then what the job uses is not ours alone. Sources: srun(1), mpirun(1) of Open MPI, GNU parallel.
+    """
+    if "PARALLEL_SEQ" in environment:
+        return True
+    sizes = [_number(environment.get(name)) for name in _SIZES]
+    known = [size for size in sizes if size is not None]
+    if any(size > 1 for size in known):
+        return True
+    if not known and any(name in environment for name in _RANKS):
+        return True
+    step = _number(environment.get("SLURM_STEP_ID"))
+    # Of a batch script and of an allocation's shell it is -5 or so, before 26.05 without its sign.
+    if step is None or not 0 <= step < _FIRST_SPECIAL_STEP:
+        return False
+    here, whole = environment.get("SLURM_CPUS_ON_NODE"), environment.get("SLURM_JOB_CPUS_PER_NODE")
+    tasks = _number(environment.get("SLURM_STEP_NUM_TASKS")) or 1
+    return tasks > 1 or (whole is not None and here != whole.partition("(")[0].partition(",")[0])
+
+
+_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+_RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK")
+_FIRST_SPECIAL_STEP = 0xFFFFFFF0  # slurm.h: SLURM_BATCH_SCRIPT is 0xfffffffb
+
+
+def _number(text: str | None) -> int | None:
+    try:
+        return int(text or "")
+    except ValueError:
+        return None
 
 
 def _read_text(path: str) -> str | None:

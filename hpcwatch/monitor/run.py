@@ -17,7 +17,7 @@ from hpcwatch.analysis import report
 from hpcwatch.analysis.findings import Severity
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.signals import numbered_signal_name
-from hpcwatch.cluster.current_job import own_job
+from hpcwatch.cluster.current_job import is_one_of_many, names_here, own_job
 from hpcwatch.launch.program import Program
 from hpcwatch.monitor import run_record
 from hpcwatch.monitor.local import LocalSession
@@ -111,8 +111,7 @@ class Observer:
         job = own_job()
         self._timeline = Timeline(interval_s, job, LIVE_SAMPLES)
         program = self._program
-        target = Target(os.getpid(), program.started_s, program.counters_before)
-        probe = Probe(target, program.reaped, program.own_children)
+        probe = Probe(self._target(job), program.reaped, program.own_children)
         self._session = LocalSession(probe, interval_s, self._arrived, self._session_failed)
         self._session.start()
         self._run = run_record.describe(program, self._options, interval_s, job)
@@ -121,6 +120,14 @@ class Observer:
             self._recording.begin()
         self.guarded("no live view", self._show)
         self.guarded("other nodes not watched", lambda: self._watch_others(job, interval_s))
+
+    def _target(self, job: Job | None) -> Target:
+        """Say what is looked at: the program, and its whole job unless it is one of many tasks."""
+        started = os.getpid(), self._program.started_s, self._program.counters_before
+        if job is None:
+            return Target(*started)
+        is_task = self._options.sweep_id is not None or is_one_of_many(os.environ)
+        return Target(*started, job_ids=() if is_task else names_here(job), is_task=is_task)
 
     def _configure(self) -> None:
         self._settings = config.load()

@@ -5,12 +5,14 @@ All of it is foreign or may be hidden from us: what cannot be read shows nothing
 
 import os
 import re
-from typing import Iterable, List, Optional, Set, Tuple
+from typing import Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from .cgroup_paths import job_id_in
 from .procfs import parse_argv, parse_stat, read, read_all
 
 _VARIABLES = (b"PBS_JOBID=", b"SLURM_JOB_ID=", b"SLURM_JOBID=")
+_SLUID_VARIABLE = b"SLURM_JOB_SLUID="
+_SHELLS = (b"sh", b"bash", b"dash", b"ksh", b"zsh", b"csh", b"tcsh", b"fish")
 _STEP = re.compile(r"slurmstepd: \[(?P<id>[0-9]+(?:_[0-9]+)?)(?:\+[0-9]+)?(?:\.[^]]*)?\]")
 """The title a slurmstepd gives itself, such as ``slurmstepd: [305669.batch]``."""
 _MOST_ANCESTORS = 64
@@ -51,37 +53,48 @@ def _is_same_server(one: List[str], other: List[str]) -> bool:
     return one[:common] == other[:common]
 
 
-def is_in_cgroup(folder: str, ids: JobIds) -> bool:
-    """True if a process (its folder in /proc) is in the cgroup of the job."""
+def jobs_in_cgroup(folder: str) -> List[str]:
+    """Return the jobs whose cgroups a process (its folder in /proc) is in; mostly none.
+
+    Of Slurm 26.05 that is the job's SLUID, not its number.
+    """
     try:
         raw = read(folder + "/cgroup")
     except OSError:
-        return False
-    if b"/job" not in raw and b"/torque/" not in raw:  # most processes of a node
-        return False
-    for line in raw.decode("utf-8", "surrogateescape").splitlines():
-        job_id = job_id_in(line.split(":", 2)[-1])
-        if job_id is not None and ids.match(job_id):
-            return True
-    return False
+        return []
+    if b"slurm" not in raw and b"pbs" not in raw and b"/torque/" not in raw:
+        return []  # most processes of a node
+    lines = raw.decode("utf-8", "surrogateescape").splitlines()
+    found = [job_id_in(line.split(":", 2)[-1]) for line in lines]
+    return [job_id for job_id in found if job_id]
 
 
-def is_in_environment(folder: str, ids: JobIds) -> bool:
-    """True if a process was started with the job's id in its environment."""
+class Shown(NamedTuple):
+    """What a process's environment shows of the job it was started in."""
+
+    job_ids: List[str]
+    sluid: Optional[str] = None
+
+
+def shown_in_environment(folder: str) -> Shown:
+    """Return the jobs that a process's environment names; none if it may not be read."""
     try:
         raw = read(folder + "/environ", _USUAL_BYTES)
         if len(raw) == _USUAL_BYTES:
             raw = read_all(folder + "/environ")
     except OSError:
-        return False
+        return Shown([])
     raw = b"\0" + raw
-    for variable in _VARIABLES:
-        start = raw.find(b"\0" + variable)
-        if start >= 0:
-            value = raw[start + 1 + len(variable) :].partition(b"\0")[0]
-            if ids.match(value.decode("utf-8", "replace")):
-                return True
-    return False
+    values = [_value(raw, variable) for variable in _VARIABLES]
+    return Shown([value for value in values if value], _value(raw, _SLUID_VARIABLE))
+
+
+def _value(raw: bytes, variable: bytes) -> Optional[str]:
+    start = raw.find(b"\0" + variable)
+    if start < 0:
+        return None
+    value = raw[start + 1 + len(variable) :].partition(b"\0")[0]
+    return value.decode("utf-8", "replace")
 
 
 def shepherded_id(folder: str) -> Optional[str]:
@@ -108,9 +121,12 @@ def name_of(proc: str, pid: int) -> bytes:
 
 
 def is_watcher(name: bytes, folder: str) -> bool:
-    """True for hpcwatch itself: it looks at jobs and is none."""
+    """True for hpcwatch itself, which looks at jobs and is none, and for what starts its probe."""
     if name in (PROBE_NAME, b"hpcwatch"):
         return True
+    if name in _SHELLS:
+        argv = argv_of(folder)
+        return "-c" in argv[1:3] and any("hpcwatch-probe" in word for word in argv[2:])
     if not name.startswith(b"python"):
         return False
     return os.path.basename(_program(argv_of(folder))) in _WATCHERS
@@ -144,3 +160,12 @@ def own_session(proc: str, pid: int) -> Set[int]:
             return session
         above = stat.ppid
     return {pid}
+
+
+def is_open(proc: str) -> bool:
+    """False if /proc shows us only our own (hidepid): then it hides the first process, too."""
+    try:
+        read(proc + "/1/stat", 1024)
+    except OSError:
+        return False
+    return True

@@ -1,33 +1,39 @@
 """The processes of a scheduler's job, told from all others of its node."""
 
 import os
-from typing import Dict, Iterable, Optional, Set
+from typing import Callable, Dict, Iterable, List, Optional, Set
 
+from .cgroup_paths import is_sluid
 from .evidence import (
     PROBE_NAME,
     JobIds,
-    is_in_cgroup,
-    is_in_environment,
+    is_open,
     is_watcher,
+    jobs_in_cgroup,
     name_of,
     own_session,
     shepherded_id,
+    shown_in_environment,
 )
 from .members import Everyone, Members, is_kernels
 from .spec import Spec
 from .tracked import Tracked
 
-_CGROUP, _SHEPHERD, _ENVIRONMENT, _USER = range(4)
+_CGROUP, _SHEPHERD, _ENVIRONMENT, _USER, _ANOTHERS = range(5)
 _WAYS = ("cgroup", "shepherd", "environment", "user")
 """From the surest to the least sure; what `JobUse.found_by` says."""
+_NONE = "none"
+_MOST_ANCESTORS = 64
+_MANY = 4096
 
 
 class JobMembers(Members):
     """The processes of a scheduler's job, or of a user, seen from outside.
 
     A cgroup, a shepherd and the environment each tell a process of the job for sure, so all of
-    them count, and the surest that found any is named. Only while they find none all processes
-    of the owner count.
+    them count, and the surest that found any is named. They tell another job's processes as
+    surely: those never count. Only while nothing of the job is found, what is left of its owner's
+    processes counts, and that is named, too.
     """
 
     is_below_us = False
@@ -38,63 +44,148 @@ class JobMembers(Members):
         self._proc = proc
         self._own = own_session(proc, os.getpid() if own_pid is None else own_pid)
         self._shepherds: Set[int] = set()
+        self._others: Set[int] = set()
+        """Processes of other jobs, their shepherds, and what descends from them."""
+        self._sluids: Dict[str, bool] = {}
+        """Slurm's name of a job's cgroup -> whether it is our job's. A requeued job gets another,
+        so that it may have several."""
         self._way = _USER
-        self._has_guessed = False
+        self._guessed: Set[int] = set()
         self._has_taken_over = False
+        self._sees_all = is_open(proc) or self.owner_id == os.getuid()
 
     @property
     def found_by(self) -> str:  # type: ignore[override]  # it changes with what is found
-        """The surest way by which any process was found."""
-        return _WAYS[self._way]
+        """The surest way by which any process was found; ``none`` if the job has none here."""
+        return _NONE if self.is_absent else _WAYS[self._way]
+
+    @property
+    def is_absent(self) -> bool:
+        """True if nothing on the node was ever the job's, nor may be."""
+        is_unfound = self._way == _USER and not self._guessed
+        return is_unfound and bool(self._ids) and self._sees_all
+
+    @property
+    def is_sure(self) -> bool:
+        """True if what was found is the job's, and nothing else of the node is."""
+        return self._way < _USER or self.is_absent
 
     def seeds(self, fresh: Dict[int, Tracked]) -> Set[int]:
-        """Return those that show the job; while none ever did, those of its owner."""
+        """Return those that show the job; while none ever did, what may be its owner's for it."""
+        self._forget(fresh)
         self._find_shepherds(fresh.values())
-        ways = {}
-        for tracked in fresh.values():
-            way = self._way_of(tracked)
-            if way is not None:
-                ways[tracked.pid] = way
-        surest = min(ways.values(), default=_USER)
+        ways = {tracked.pid: self._way_of(tracked) for tracked in fresh.values()}
+        self._others.update(pid for pid, way in ways.items() if way == _ANOTHERS)
+        self._others.update(
+            pid for pid, way in ways.items() if way is None and self._is_below(pid, fresh)
+        )
+        sure = {pid for pid, way in ways.items() if way is not None and way < _USER}
+        surest = min((ways[pid] or 0 for pid in sure), default=_USER)
         if surest < self._way:
-            self._has_taken_over, self._has_guessed = self._has_guessed, False
+            self._has_taken_over = self._has_taken_over or bool(self._guessed)
+            self._guessed = set()
             self._way = surest
-        if self._way == _USER:
-            self._has_guessed = self._has_guessed or bool(ways)
-            return set(ways)
-        return {pid for pid, way in ways.items() if way < _USER}
+        if self._way < _USER:
+            return sure
+        found = self._guess(fresh)
+        self._guessed |= found
+        return found
+
+    def _forget(self, fresh: Dict[int, Tracked]) -> None:
+        """What a process of that number was before says nothing of this one."""
+        self._shepherds -= set(fresh)
+        self._others -= set(fresh)
+        if len(self._others) > _MANY:
+            self._others = {pid for pid in self._others if os.path.exists(self._path(pid))}
 
     def _find_shepherds(self, fresh: Iterable[Tracked]) -> None:
-        """Remember the slurmstepds of the job; they are the scheduler's, their children its."""
+        """Remember the slurmstepds; they are the scheduler's, their children a job's."""
         for tracked in fresh:
-            self._shepherds.discard(tracked.pid)  # its number may have been another's
             job_id = shepherded_id(self._folder(tracked)) if _is_stepd(tracked) else None
-            if job_id is not None and self._ids.match(job_id):
-                self._shepherds.add(tracked.pid)
+            if job_id is None:
+                continue
+            is_ours = self._ids.match(job_id)
+            (self._shepherds if is_ours else self._others).add(tracked.pid)
+            for name in filter(is_sluid, jobs_in_cgroup(self._folder(tracked))):
+                self._sluids[name] = is_ours
 
     def _way_of(self, tracked: Tracked) -> Optional[int]:
-        """Return how a process shows that it is the job's, or None."""
-        if is_kernels(tracked) or self._is_apart(tracked):
+        """Return how a process shows that it is the job's, or another's; None if it does not."""
+        if is_kernels(tracked) or self._is_apart(tracked) or not self._ids:
             return None
         folder = self._folder(tracked)
-        if self._ids:
-            if is_in_cgroup(folder, self._ids):
+        groups = jobs_in_cgroup(folder)
+        if any(map(self._is_own_group, groups)):
+            tracked.is_in_cgroup = True
+            return _CGROUP
+        if tracked.stat.ppid in self._shepherds:
+            return _SHEPHERD
+        shown = shown_in_environment(folder)
+        if any(map(self._ids.match, shown.job_ids)):
+            return self._way_by_environment(tracked, groups, shown.sluid)
+        is_anothers = any(shown.job_ids) or any(self._is_others_group(name) for name in groups)
+        return _ANOTHERS if is_anothers else None
+
+    def _way_by_environment(
+        self, tracked: Tracked, groups: List[str], sluid: Optional[str]
+    ) -> Optional[int]:
+        """Return the way of one that has the job's id in its environment.
+
+        In a group named by SLUID it tells whose that is, unless it is known to be another job's:
+        a job that was submitted from inside ours may have our environment.
+        """
+        for name in groups:
+            if self._is_others_group(name):
+                return _ANOTHERS
+            if is_sluid(name) and sluid in (None, name):
+                self._sluids[name] = True
                 tracked.is_in_cgroup = True
                 return _CGROUP
-            if tracked.stat.ppid in self._shepherds:
-                return _SHEPHERD
-            if is_in_environment(folder, self._ids):
-                return _SHEPHERD if self._is_moms(tracked) else _ENVIRONMENT
-        if self._way < _USER or _owner_id(folder) != self.owner_id:
-            return None
-        return None if is_watcher(tracked.stat.name, folder) else _USER
+        return _SHEPHERD if self._is_moms(tracked) else _ENVIRONMENT
+
+    def _is_own_group(self, name: str) -> bool:
+        return self._sluids.get(name, False) if is_sluid(name) else self._ids.match(name)
+
+    def _is_others_group(self, name: str) -> bool:
+        if is_sluid(name):
+            return self._sluids.get(name) is False
+        return not self._ids.match(name)
+
+    def _is_below(self, pid: int, fresh: Dict[int, Tracked]) -> bool:
+        """True if a process descends from another job's."""
+        for _ in range(_MOST_ANCESTORS):
+            if pid in self._others:
+                return True
+            if pid not in fresh:
+                return False
+            pid = fresh[pid].stat.ppid
+        return False
+
+    def _guess(self, fresh: Dict[int, Tracked]) -> Set[int]:
+        """Return the owner's processes that no job is known to have started, nor hpcwatch."""
+        own = [
+            tracked
+            for tracked in fresh.values()
+            if not is_kernels(tracked) and _owner_id(self._folder(tracked)) == self.owner_id
+        ]
+        for tracked in own:
+            if is_watcher(tracked.stat.name, self._folder(tracked)):
+                session = own_session(self._proc, tracked.pid)
+                self._has_taken_over = self._has_taken_over or bool(session & self._guessed)
+                self._guessed -= session
+                self._own |= session
+        return {
+            tracked.pid
+            for tracked in own
+            if tracked.pid not in self._others and not self._is_apart(tracked)
+        }
 
     def is_never(self, tracked: Tracked) -> bool:
-        """True for the probe and what started it, and for the scheduler's daemons.
+        """True for the probe and what started it, the scheduler's daemons, and other jobs'.
 
         Where all of a user's processes count, hpcwatch's own do not.
         """
-        if self._is_apart(tracked):
+        if self._is_apart(tracked) or tracked.pid in self._others:
             return True
         return self._way == _USER and is_watcher(tracked.stat.name, self._folder(tracked))
 
@@ -112,7 +203,7 @@ class JobMembers(Members):
         return tracked.pid not in self._own and not is_kernels(tracked)
 
     def took_over(self) -> bool:
-        """True, once, if a process of the job itself was found after its owner's had to do."""
+        """True, once, if what was counted as the job's turned out not to be."""
         has_taken_over, self._has_taken_over = self._has_taken_over, False
         return has_taken_over
 
@@ -121,12 +212,31 @@ class JobMembers(Members):
         return name_of(self._proc, tracked.stat.ppid) == b"pbs_mom"
 
     def _folder(self, tracked: Tracked) -> str:
-        return "%s/%d" % (self._proc, tracked.pid)
+        return self._path(tracked.pid)
+
+    def _path(self, pid: int) -> str:
+        return "%s/%d" % (self._proc, pid)
+
+
+class Beside(JobMembers):
+    """The job's processes on this node that are not below the program which we watch."""
+
+    def __init__(self, spec: Spec, is_programs: Callable[[Tracked], bool]) -> None:
+        """``is_programs`` tells those that are the program's own."""
+        super().__init__(spec)
+        self._is_programs = is_programs
+
+    def _guess(self, fresh: Dict[int, Tracked]) -> Set[int]:
+        del fresh  # what only may be the job's is left out: the program itself is known
+        return set()
+
+    def _is_apart(self, tracked: Tracked) -> bool:
+        return super()._is_apart(tracked) or self._is_programs(tracked)
 
 
 def members_of(spec: Spec) -> Members:
     """Return who is looked for."""
-    return Everyone() if spec.is_everyone else JobMembers(spec)
+    return Everyone(is_open("/proc")) if spec.is_everyone else JobMembers(spec)
 
 
 def _is_stepd(tracked: Tracked) -> bool:

@@ -14,6 +14,11 @@ class Members:
     is_below_us = True
     """What ends is waited for by ourselves, in the end: the kernel tells us what it used."""
 
+    @property
+    def is_absent(self) -> bool:
+        """True if it is certain that nothing on the node is the job's: then its use is 0."""
+        return False
+
     def seeds(self, fresh: Dict[int, Tracked]) -> Set[int]:
         """Return the pids of those that are the job's."""
         raise NotImplementedError
@@ -49,8 +54,11 @@ class Tree(Members):
 class Everyone(Members):
     """All processes of the node but the kernel's own threads."""
 
-    found_by = "all"
     is_below_us = False
+
+    def __init__(self, sees_all: bool = True) -> None:
+        """Without ``sees_all`` /proc hides the processes of others (hidepid)."""
+        self.found_by = "all" if sees_all else "visible"
 
     def seeds(self, fresh: Dict[int, Tracked]) -> Set[int]:
         """Return all that are no kernel threads."""

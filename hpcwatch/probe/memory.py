@@ -7,7 +7,7 @@ last PSS, scaled by how its RSS has changed since.
 import time
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from .memory_files import MemoryFiles
+from .memory_files import Files, MemoryFiles
 from .procfs import PAGE_BYTES, parse_table, read, read_all
 from .procs import ProcessTable
 from .ration import Ration
@@ -30,17 +30,20 @@ class Used(NamedTuple):
     used_bytes: int
     files_bytes: int
     files_where: Optional[str]
-    mapped_bytes: int = 0
+    other_files_bytes: int
+    """Files of the same user in memory that no process of these was seen to use."""
+    mapped_bytes: int
     """Pages of files that the processes map, once: part of ``used_bytes``."""
 
 
 class MemoryReader:
     """Sums the memory of a process table."""
 
-    def __init__(self, started_s: float, proc: str = "/proc") -> None:
+    def __init__(self, started_s: Optional[float], proc: str = "/proc") -> None:
+        """Files in memory made since ``started_s`` count; None: somebody else counts them."""
         self._proc = proc
         self._ration = Ration(share=0.01, most_s=1.0, first_s=0.1)
-        self._files = MemoryFiles(started_s, proc)
+        self._files = None if started_s is None else MemoryFiles(started_s, proc)
         self._population = (0, 0)
         self._behind = False
         self._settled_s = time.monotonic()
@@ -48,18 +51,50 @@ class MemoryReader:
         self._pages = 0
         self._pss: Optional[int] = None
 
-    def read(self, table: ProcessTable) -> Used:
-        """Read what has changed as far as the ration goes, and sum it up."""
-        files, where = self._files.read()
+    def read(self, table: ProcessTable, beside: Optional[ProcessTable] = None) -> Used:
+        """Read what has changed as far as the ration goes, and sum it up.
+
+        Files that processes ``beside`` these use count, too.
+        """
         population = (table.seen_count, len(table.tracked))
         if table.changed or population != self._population or self._behind:
             alive = [tracked for tracked in table.tracked.values() if tracked.is_alive]
-            self._update(alive, table, population, files)
-        used = self._used + max(files - self._mapped, 0)
-        return Used(self._rss, self._pss, used, files, where, self._pages)
+            self._update(alive, table, population)
+            files = self._read_files(table, beside)
+            self._mapped = self._mapped_bytes(alive) if files.job_bytes else 0
+        else:
+            files = self._read_files(table, beside)
+        used = self._used + max(files.job_bytes - self._mapped, 0)
+        return Used(
+            rss_bytes=self._rss,
+            pss_bytes=self._pss,
+            used_bytes=used,
+            files_bytes=files.job_bytes,
+            files_where=files.where,
+            other_files_bytes=files.others_bytes,
+            mapped_bytes=self._pages,
+        )
+
+    def _read_files(self, table: ProcessTable, beside: Optional[ProcessTable]) -> Files:
+        if self._files is None:
+            return Files()
+        changed, living = list(table.changed), list(table.tracked.values())
+        if beside is not None:
+            changed += beside.changed
+            living += beside.tracked.values()
+        return self._files.read(living, changed)
+
+    def _mapped_bytes(self, alive: List[Tracked]) -> int:
+        """Return how much of the processes' memory lies in files that are counted apart."""
+        assert self._files is not None
+        return sum(
+            tracked.pss_shmem_bytes
+            for tracked in alive
+            if tracked.pss_shmem_bytes and self._files.maps_any(tracked.pid)
+        )
 
     def _update(
-        self, alive: List[Tracked], table: ProcessTable, population: Tuple[int, int], files: int
+        self, alive: List[Tracked], table: ProcessTable, population: Tuple[int, int]
     ) -> None:
         """Bring the sums up to date, unless shared pages move too fast for that.
 
@@ -89,7 +124,7 @@ class MemoryReader:
             self._read_stale(alive)
         for tracked in alive if self._behind else table.changed:
             tracked.estimate_bytes = self._estimate(tracked, table)
-        self._sum(alive, files)
+        self._sum(alive)
 
     def _have_moved(self, sharers: List[Tracked]) -> bool:
         """True if the RSS of these moved by more than a hundredth since this was asked last."""
@@ -102,8 +137,8 @@ class MemoryReader:
             tracked.seen_rss_bytes = resident
         return moved > _CHANGE * total
 
-    def _sum(self, alive: List[Tracked], files: int) -> None:
-        """Sum up RSS, PSS, the estimates, and how much of them lies in files counted apart."""
+    def _sum(self, alive: List[Tracked]) -> None:
+        """Sum up RSS, PSS and the estimates."""
         self._rss = sum(tracked.stat.rss_bytes for tracked in alive)
         # Pages of files (code, libraries) count once for all, and in full: their PSS depends on
         # how many strangers run the same interpreter, and hpcwatch itself may be one.
@@ -114,13 +149,6 @@ class MemoryReader:
         self._used += _huge_bytes(alive)
         known = [tracked.pss_bytes for tracked in alive if tracked.pss_bytes is not None]
         self._pss = sum(known) if alive and len(known) == len(alive) else None
-        self._mapped = 0
-        if files:
-            self._mapped = sum(
-                tracked.pss_shmem_bytes
-                for tracked in alive
-                if tracked.pss_shmem_bytes and self._files.maps_any(tracked.pid)
-            )
 
     def _read_stale(self, alive: List[Tracked]) -> None:
         """Read PSS of all that are stale, or of none: readings of two moments do not add up.

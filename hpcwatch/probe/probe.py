@@ -12,6 +12,7 @@ from typing import (
     Mapping,
     NamedTuple,
     Optional,
+    Sequence,
     Tuple,
     Union,
 )
@@ -21,9 +22,10 @@ from .gpu_presence import has_render_node
 from .listing import Listing
 from .members import Members, Tree
 from .memory import MemoryReader
-from .procfs import TICK_S, parse_table, read
+from .procfs import parse_table, read
 from .procs import ProcessTable
 from .schema import Cgroup, Gpu, JobUse, Node, Process, Sample, Stranger
+from .sums import use_of
 from .totals import Reaped
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from .gpu_job import GpuJob
     from .home import Home, HomeReader
     from .node import NodeReader
+    from .rest import Rest
     from .spec import Spec
     from .strangers import Strangers
 
@@ -48,6 +51,11 @@ class Target(NamedTuple):
     """Files in memory made since then (seconds since the epoch) are the job's."""
     counters_before: Mapping[str, bytes] = {}
     """Files of our control groups, by their paths, as they stood before the program began."""
+    job_ids: Sequence[str] = ()
+    """Every spelling of the id of the job that the program stands for; none if it is in no job,
+    or one of several tasks of one."""
+    is_task: bool = False
+    """True if it is one of several tasks of a job."""
 
 
 def _nothing_reaped() -> Reaped:
@@ -72,9 +80,15 @@ class Probe:
         self._reaped = reaped
         self._root_pid: Optional[int] = None
         self._counters_before: Mapping[str, bytes] = {}
+        self._is_whole_job: Optional[bool] = None
+        self._job_ids: Sequence[str] = ()
+        self._rest: Optional[Rest] = None
         if isinstance(target, Target):
             self._root_pid = target.root_pid
             self._counters_before = target.counters_before
+            if target.job_ids or target.is_task:
+                self._is_whole_job = not target.is_task
+                self._job_ids = target.job_ids
             self._members: Members = Tree(target.root_pid)
             self._memory = MemoryReader(target.started_s)
         else:
@@ -98,10 +112,12 @@ class Probe:
     def read(self, is_full: bool = True) -> Sample:
         """Read the node now. Without ``is_full`` processes and memory only: no imports."""
         errors: Dict[str, str] = {}
-        at_s, uptime_s = time.time(), time.monotonic()
         gpus = self._read_gpus(errors) if is_full else None
         holders = [process.pid for gpu in gpus or [] for process in gpu.processes or []]
-        job, processes = self._read_job(errors, holders)
+        ended, at_s, uptime_s = self._refresh(errors)
+        cgroup = self._read_cgroup(errors)
+        rest = self._read_rest(cgroup, errors)
+        job, processes = self._read_job(ended, errors, holders)
         if is_full:
             job = self._describe_gpus(job, gpus, errors)
         node = self._read_node(errors) if is_full else _memory_only()
@@ -111,13 +127,29 @@ class Probe:
             at_s=at_s,
             uptime_s=uptime_s,
             node=node,
-            cgroup=self._read_cgroup(errors),
+            cgroup=cgroup,
             job=job,
             processes=processes,
             gpus=gpus,
             errors=errors or None,
             strangers=strangers,
+            rest=rest,
         )
+
+    def _read_rest(self, cgroup: Optional[Cgroup], errors: Dict[str, str]) -> Optional[JobUse]:
+        """Read the job's processes beside the program's, unless the job's group counts them."""
+        is_counted = cgroup is not None and cgroup.is_job and cgroup.cpu_s is not None
+        if not self._job_ids or is_counted:
+            return None
+        try:
+            if self._rest is None:
+                from .rest import Rest
+
+                self._rest = Rest(self._job_ids, self._table, self._root_pid)
+            return self._rest.read()
+        except Exception as error:
+            errors["job"] = "%s: %s" % (type(error).__name__, error)
+            return None
 
     def _read_node(self, errors: Dict[str, str]) -> Optional[Node]:
         try:
@@ -233,51 +265,43 @@ class Probe:
             return reader if reader.is_job else None
         return None
 
+    def _refresh(self, errors: Dict[str, str]) -> Tuple[Optional[Reaped], float, float]:
+        """Read the processes' counters; return when, by both clocks.
+
+        The times stand next to the counters: whatever is slow comes before or after them. They are
+        the middle of the reading, which halves what a stall in it would do to a rate.
+        """
+        at_s, before_s = time.time(), time.monotonic()
+        ended: Optional[Reaped] = None
+        try:
+            # First, so that a child that ends meanwhile is missed for a tick, never counted twice.
+            ended = self._reaped()
+            self._table.refresh()
+        except Exception as error:
+            ended = None
+            errors["processes"] = "%s: %s" % (type(error).__name__, error)
+        half_s = (time.monotonic() - before_s) / 2
+        return ended, at_s + half_s, before_s + half_s
+
     def _read_job(
-        self, errors: Dict[str, str], holders: List[int]
+        self, ended: Optional[Reaped], errors: Dict[str, str], holders: List[int]
     ) -> Tuple[Optional[JobUse], List[Process]]:
         """Sum up the job's processes, and name the largest and those on a device."""
+        if ended is None:
+            return None, []
         try:
-            return self._sum_job(), self._listing.largest(self._table, LISTED_PROCESSES, holders)
+            listed = self._listing.largest(self._table, LISTED_PROCESSES, holders)
+            return self._sum_job(ended), listed
         except Exception as error:
             errors["processes"] = "%s: %s" % (type(error).__name__, error)
             return None, []
 
-    def _sum_job(self) -> JobUse:
-        # First, so that a child that ends meanwhile is missed for a tick, never counted twice.
-        ended = self._reaped()
-        table = self._table
-        table.refresh()
-        memory = self._memory.read(table)
-        living = table.totals.sum()
-        alive = living.process_count > 0
-        # Without a process of ours to begin with, nothing is known of what the job has used.
-        is_known = table.seen_count > 0 or self._members.is_below_us
-        io_known = is_known and not living.unknown_io_count
-        peak = max(table.totals.peak_bytes, ended.peak_bytes or 0)
-        return JobUse(
-            found_by=self._members.found_by,
-            process_count=living.process_count,
-            seen_count=table.seen_count,
-            thread_count=living.thread_count,
-            runnable_count=living.runnable_count,
-            blocked_count=living.blocked_count,
-            cpu_user_s=ended.user_s + living.user_ticks * TICK_S if is_known else None,
-            cpu_system_s=ended.system_s + living.system_ticks * TICK_S if is_known else None,
-            # With nobody left to ask, memory is unknown, not 0.
-            rss_bytes=memory.rss_bytes if alive else None,
-            pss_bytes=memory.pss_bytes if alive else None,
-            files_bytes=memory.files_bytes,
-            files_where=memory.files_where,
-            used_bytes=memory.used_bytes if alive else None,
-            swap_bytes=living.swap_bytes if alive else None,
-            process_peak_bytes=peak or None,
-            read_bytes=ended.read_bytes + living.read_bytes if io_known else None,
-            written_bytes=ended.written_bytes + living.written_bytes if io_known else None,
-            minor_fault_count=ended.minor_fault_count + living.minor_fault_count,
-            major_fault_count=ended.major_fault_count + living.major_fault_count,
-            allowed_cores=len(self._allowed()) or None,
-            mapped_file_bytes=memory.mapped_bytes if alive else None,
+    def _sum_job(self, ended: Reaped) -> JobUse:
+        beside = self._rest.table if self._rest is not None else None
+        memory = self._memory.read(self._table, beside)
+        use = use_of(self._table, memory, ended)
+        return use._replace(
+            allowed_cores=len(self._allowed()) or None, is_whole_job=self._is_whole_job
         )
 
     def _allowed(self) -> FrozenSet[int]:
@@ -294,6 +318,8 @@ class Probe:
 
     def close(self) -> None:
         """End the GPU thread and give descriptors back."""
+        if self._rest is not None:
+            self._rest.close()
         if self._gpu is not None:
             self._gpu.close()
         self._table.close()

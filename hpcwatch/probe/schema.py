@@ -92,7 +92,9 @@ class JobUse(NamedTuple):
 
     found_by: str
     """How the processes were found: ``tree`` (below the monitor), ``cgroup``, ``shepherd`` (below
-    the scheduler's daemon), ``environment``, ``user`` (all of the owner's) or ``all``."""
+    the scheduler's daemon), ``environment``, ``user`` (what of the owner's is no other job's),
+    ``none`` (nothing on the node is the job's), ``all``, or ``visible`` (all that a /proc with
+    hidepid shows)."""
     process_count: int = 0
     seen_count: int = 0
     """Processes seen so far: a lower bound, those shorter than a tick may be missed."""
@@ -105,7 +107,7 @@ class JobUse(NamedTuple):
     rss_bytes: Optional[int] = None
     pss_bytes: Optional[int] = None
     files_bytes: Optional[int] = None
-    """Files the job made in memory-backed file systems."""
+    """Files in memory-backed file systems that the job's processes use, or were seen to."""
     files_where: Optional[str] = None
     used_bytes: Optional[int] = None
     """PSS and those files, each byte once."""
@@ -129,6 +131,12 @@ class JobUse(NamedTuple):
     mapped_file_bytes: Optional[int] = None
     """Pages of files that the processes map (libraries, memory-mapped data), each once. They are
     part of ``used_bytes``, and the kernel can take most of them back."""
+    other_files_bytes: Optional[int] = None
+    """Files of the same user in memory-backed file systems that no process of the job was seen to
+    use: they are nobody's, as far as we know, and not part of ``used_bytes``."""
+    is_whole_job: Optional[bool] = None
+    """Of a program that we started: True if it stands for its job, so that what else the job does
+    on the node counts, too; False if it is one of several tasks."""
 
 
 class Process(NamedTuple):
@@ -326,6 +334,9 @@ class Sample(NamedTuple):
     strangers: Optional[List[Stranger]] = None
     """The busiest that are not the job's, if the node is busier than the job by half a core; None
     where it is not known for certain which processes are the job's."""
+    rest: Optional[JobUse] = None
+    """Of a program that stands for its job: the job's processes on this node that are not below
+    it. None where the job's control group counts them, or nobody looked."""
 
 
 def to_plain(value: Any) -> Any:

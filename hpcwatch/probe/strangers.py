@@ -8,7 +8,7 @@ import os
 import time
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from .evidence import is_watcher
+from .evidence import is_open, is_watcher
 from .listing import boot_time_s, login_name
 from .procfs import TICK_S, parse_table, read, text
 from .procs import ProcessTable
@@ -81,7 +81,7 @@ class Strangers:
             return
         if not self._ration.allows(self._cost_s):
             return  # those named before stay so
-        self._is_hidden = not _is_open(self._proc)
+        self._is_hidden = not is_open(self._proc)
         if self._is_hidden:
             self._named = None
             return
@@ -175,12 +175,3 @@ def _use(at_s: float, node: Node, job: JobUse) -> Optional[_Use]:
         return None
     node_user, node_system, job_user, job_system = [part or 0.0 for part in parts]
     return _Use(at_s, node_user + node_system, job_user + job_system)
-
-
-def _is_open(proc: str) -> bool:
-    """False if /proc shows us only our own: then it hides the first process of all, too."""
-    try:
-        read(proc + "/1/stat", STAT_BYTES)
-    except OSError:
-        return False
-    return True

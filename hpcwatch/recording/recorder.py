@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from hpcwatch.analysis.limits import job_used_bytes
 from hpcwatch.base.errors import os_reason
 from hpcwatch.probe.schema import Gpu, Process, Sample, Window, from_line
 from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory, append_sample
@@ -252,6 +253,7 @@ def merge(first: Sample, second: Sample) -> Sample:
         node=second.node or first.node,
         cgroup=second.cgroup or first.cgroup,
         job=second.job or first.job,
+        rest=second.rest or first.rest,
         processes=_merge_processes(first.processes, second.processes),
         gpus=_merge_gpus(first.gpus, second.gpus),
         errors=errors or None,
@@ -300,6 +302,10 @@ def _instant(sample: Sample) -> dict[str, Extremes]:
             value = getattr(record, name)
             if value is not None:
                 found[f"{prefix}.{name}"] = (value, value, value)
+    if sample.rest is not None:  # two maxima do not add up: the sum has extremes of its own
+        used = job_used_bytes(sample)
+        if used is not None:
+            found["whole.used_bytes"] = (used, used, used)
     return found
 
 

@@ -99,11 +99,12 @@ def test_a_descendant_needs_no_mark_of_its_own() -> None:
             os.kill(child, 9)
 
 
-def test_nobody_s_job_is_nothing_and_its_use_unknown() -> None:
+def test_a_job_without_a_process_on_the_node_uses_nothing_there() -> None:
     with probing(of("999999999")) as probe:
         use = job(probe.read(is_full=False))
-    assert (use.process_count, use.found_by) == (0, "user")
-    assert (use.cpu_user_s, use.used_bytes, use.read_bytes, use.allowed_cores) == (None,) * 4
+    assert (use.process_count, use.found_by) == (0, "none")
+    assert (use.cpu_user_s, use.cpu_system_s, use.used_bytes, use.read_bytes) == (0, 0, 0, 0)
+    assert use.allowed_cores is None
 
 
 def test_a_process_that_shows_the_job_only_after_it_began_is_found() -> None:
@@ -189,6 +190,18 @@ def test_without_a_mark_all_of_the_owner_s_processes_count_and_it_is_told(as_oth
     assert job(sample).found_by == "user"
     assert [one.user for one in sample.processes or []] == [as_other]
     assert sample.cgroup is None
+
+
+def test_another_job_s_processes_are_never_counted_for_want_of_better(as_other: str) -> None:
+    """Three jobs of one user on the second node of a job that works on the first alone."""
+    with ExitStack() as stack, probing(of(NUMBER, user=as_other)) as probe:
+        for near in NEAR[:3]:
+            words = "sh", "-c", "env -i sleep 60 & echo $!; wait"
+            started = running(*words, environment={"PBS_JOBID": near}, user=as_other)
+            child = int(hear(stack.enter_context(started)))
+            stack.callback(os.kill, child, 9)
+        use = job(probe.read(is_full=False))
+        assert (use.process_count, use.found_by, use.cpu_user_s) == (0, "none", 0)
 
 
 def test_with_a_mark_the_owner_s_other_processes_do_not_count(as_other: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from pathlib import Path
+from typing import Any
 
 import pytest
 from node_parts import FakeProc, of
@@ -83,6 +84,115 @@ def test_every_scheduler_s_cgroup_is_known(proc: FakeProc, group: str) -> None:
     proc.put(12, cgroup=group.replace("{id}", "30566"))
     proc.put(13, ppid=10)
     assert found(proc, of("305669")) == ("cgroup", {10, 13})
+
+
+SLUID, OTHER_SLUID = "sBXSM8MARR7000", "sEKNKTV3WPV500"
+SLUID_GROUP = "0::/system.slice/slurmstepd.scope/{sluid}/step_{step}\n"
+
+
+def in_step(sluid: str, step: str = "0/user/task_0") -> str:
+    return SLUID_GROUP.format(sluid=sluid, step=step)
+
+
+def test_a_group_named_by_sluid_is_known_by_the_shepherd_s_title(proc: FakeProc) -> None:
+    """As captured from Slurm 26.05.3; the task's environment may not be ours to read."""
+    for pid, step in ((10, "extern"), (11, "batch"), (12, "0")):
+        group = in_step(SLUID, f"{step}/slurm")
+        proc.put(pid, name="slurmstepd", argv=[f"slurmstepd: [305669.{step}]"], cgroup=group)
+    other = in_step(OTHER_SLUID, "batch/slurm")
+    proc.put(20, name="slurmstepd", argv=["slurmstepd: [305670.batch]"], cgroup=other)
+    proc.put(30, ppid=1, cgroup=in_step(SLUID))
+    proc.put(31, ppid=1, cgroup=in_step(OTHER_SLUID))
+    assert found(proc, of("305669")) == ("cgroup", {30})
+
+
+def test_a_group_named_by_sluid_is_known_by_the_environment(proc: FakeProc) -> None:
+    marks = {"SLURM_JOB_ID": "305669", "SLURM_JOB_SLUID": SLUID}
+    proc.put(10, cgroup=in_step(SLUID), environment=marks)
+    proc.put(11, cgroup=in_step(OTHER_SLUID), environment={"SLURM_JOB_ID": "305670"})
+    table = table_of(proc, of("305669"))
+    table.refresh()
+    assert (table.members.found_by, set(table.tracked)) == ("cgroup", {10})
+    # A requeued job gets another SLUID: the old one stays known, the new one is learnt.
+    again = "s00000000000AA"
+    moved = {"SLURM_JOB_ID": "305669", "SLURM_JOB_SLUID": again}
+    proc.put(12, cgroup=in_step(again), environment=moved)
+    proc.put(13, cgroup=in_step(again))
+    table.refresh()
+    assert set(table.tracked) >= {10, 12}
+    table.close()
+
+
+def test_an_inherited_environment_does_not_make_another_job_s_group_ours(proc: FakeProc) -> None:
+    """A job that was submitted from inside ours, with all of our environment."""
+    proc.put(1, 0, "systemd")
+    other = in_step(OTHER_SLUID, "batch/slurm")
+    proc.put(20, name="slurmstepd", argv=["slurmstepd: [305670.batch]"], cgroup=other)
+    marks = {"SLURM_JOB_ID": "305669", "SLURM_JOB_SLUID": SLUID}
+    proc.put(21, ppid=20, cgroup=in_step(OTHER_SLUID), environment=marks)
+    assert found(proc, of("305669")) == ("none", set())
+
+
+ANOTHERS = [
+    {"cgroup": "0::/system.slice/slurmstepd.scope/job_305670/step_0/user/task_0\n"},
+    {"cgroup": V1.format(path="/pbs_jobs.service/jobid/305670.qb3")},
+    {"cgroup": "5:cpuset:/torque/305670.qb3\n"},
+    {"environment": {"PBS_JOBID": "305670.qb3"}},
+    {"environment": {"SLURM_JOB_ID": "305670"}},
+]
+
+
+@pytest.mark.parametrize("marks", ANOTHERS)
+def test_what_shows_another_job_is_provably_not_ours(proc: FakeProc, marks: dict[str, Any]) -> None:
+    me = pwd.getpwuid(os.getuid()).pw_name
+    proc.put(10, **marks)
+    proc.put(11, ppid=10)  # it cleared its environment
+    proc.put(12, ppid=11)
+    assert found(proc, of("305669", user=me)) == ("none", set())
+    proc.put(30)
+    assert found(proc, of("305669", user=me)) == ("user", {30})
+
+
+def test_what_another_job_s_shepherd_started_is_not_ours(proc: FakeProc) -> None:
+    me = pwd.getpwuid(os.getuid()).pw_name
+    proc.put(10, name="slurmstepd", argv=["slurmstepd: [305670.0]"])
+    proc.put(11, ppid=10)
+    proc.put(12, ppid=11)
+    assert found(proc, of("305669", user=me)) == ("none", set())
+
+
+def test_a_child_that_shows_another_job_is_not_ours_though_its_parent_is(proc: FakeProc) -> None:
+    proc.put(10, environment={"PBS_JOBID": "305669.qb3"})
+    proc.put(11, ppid=10, environment={"PBS_JOBID": "305670.qb3"})
+    assert found(proc, of("305669")) == ("environment", {10})
+
+
+STARTING = [
+    "/bin/sh",
+    "-c",
+    'exec "$i" -c "..." hpcwatch-probe',
+    "hpcwatch-probe",
+    "/usr/bin/python3",
+]
+
+
+def test_a_second_hpcwatch_and_its_session_are_not_the_user_s_work(proc: FakeProc) -> None:
+    """Seen on OpenPBS: another hpcwatch's sshd and its probe, as it starts, counted."""
+    me = pwd.getpwuid(os.getuid()).pw_name
+    proc.put(1, 0, "systemd")
+    proc.put(20, 1, "sshd")
+    proc.put(21, 20, "sshd")
+    proc.put(30, 1)
+    table = table_of(proc, of("305669", user=me))
+    table.refresh()
+    assert set(table.tracked) == {20, 21, 30}
+    proc.put(22, 21, "sh", argv=STARTING)
+    table.refresh()
+    assert set(table.tracked) == {20, 30}
+    proc.put(22, 21, "hpcwatch-probe", argv=["hpcwatch-probe"])
+    table.refresh()
+    assert set(table.tracked) == {20, 30}
+    table.close()
 
 
 def test_a_slurmstepd_in_the_job_s_cgroup_is_slurm_s(proc: FakeProc) -> None:

@@ -7,16 +7,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from unit_parts import wait_until
 
-from hpcwatch.probe.memory_files import MemoryFiles
+from hpcwatch.probe.memory_files import Files, MemoryFiles
 from hpcwatch.probe.probe import Probe, Target
 from hpcwatch.probe.schema import JobUse
+from hpcwatch.probe.tracked import Tracked
 
 TREES = Path(__file__).with_name("trees.py")
 MIB = 1 << 20
@@ -137,38 +138,107 @@ def fill(path: Path, size: int) -> None:
     path.write_bytes(b"x" * size)
 
 
-def test_files_made_in_memory_since_the_start_count(shared: Path) -> None:
-    fill(shared / "before", 3 * MIB)
-    old_s = time.time() - 1000
-    os.utime(shared / "before", (old_s, old_s))
-    files = MemoryFiles(time.time() - 500)
-    before, _ = files.read()
-    assert MemoryFiles(time.time() - 5000).read()[0] - before >= 3 * MIB
-    (shared / "deep" / "er").mkdir(parents=True)
-    fill(shared / "deep" / "er" / "after", 5 * MIB)
-    deadline = time.monotonic() + 20
-    size, where = files.read()
-    while size - before < 5 * MIB and time.monotonic() < deadline:
-        time.sleep(0.02)  # a walk costs, and is rationed
-        size, where = files.read()
-    assert 5 * MIB <= size - before < 6 * MIB
-    assert where is not None
-    assert "/dev/shm" in where
+class Reader:
+    """The files in memory, as those see them who read for a job."""
+
+    def __init__(self, started_s: float, *pids: int) -> None:
+        self._files = MemoryFiles(started_s)
+        self._processes = [self._tracked(pid) for pid in pids]
+
+    @staticmethod
+    def _tracked(pid: int) -> Tracked:
+        tracked = Tracked(pid, None, Path(f"/proc/{pid}/stat").read_bytes())
+        tracked.pss_bytes = tracked.pss_shmem_bytes = 1
+        return tracked
+
+    def read(self) -> Files:
+        return self._files.read(self._processes, self._processes)
+
+    def until(self, holds: Callable[[Files], bool]) -> Files:
+        """Read until it holds: a walk costs, and is rationed."""
+        wait_until(lambda: holds(self.read()), "the files")
+        return self.read()
+
+
+HOLD = """
+import mmap, sys
+with open(sys.argv[1], "wb") as file:
+    file.write(b"x" * (5 << 20))
+    file.flush()
+    if sys.argv[2] == "open":
+        print("ready", flush=True)
+        sys.stdin.readline()
+if sys.argv[2] == "mapped":
+    with open(sys.argv[1], "rb") as file:
+        view = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    sum(view[place] for place in range(0, len(view), 4096))
+    print("ready", flush=True)
+    sys.stdin.readline()
+    view.close()
+print("let go", flush=True)
+sys.stdin.readline()
+"""
+
+
+@contextmanager
+def holding(path: Path, how: str) -> Iterator[subprocess.Popen[str]]:
+    pipe = subprocess.PIPE
+    argv = [sys.executable, "-c", HOLD, str(path), how]
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("how", ["open", "mapped"])
+def test_a_file_that_a_process_uses_or_used_counts(shared: Path, how: str) -> None:
+    with holding(shared / "held", how) as process:
+        reader = Reader(time.time() - 500, process.pid)
+        files = reader.until(lambda files: files.job_bytes >= 5 * MIB)
+        assert 5 * MIB <= files.job_bytes < 6 * MIB
+        assert files.where is not None
+        assert "/dev/shm" in files.where
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "let go\n"
+        assert reader.read().job_bytes == files.job_bytes
+    (shared / "held").unlink()
+    reader.until(lambda files: files.job_bytes == 0)
+
+
+def test_files_of_others_are_told_apart(shared: Path) -> None:
+    """A dd in another shell, another task of a sweep, or our own recording."""
+    with holding(shared / "held", "open") as ours, holding(shared / "other", "open"):
+        reader = Reader(time.time() - 500, ours.pid)
+        before = reader.until(lambda files: files.job_bytes >= 5 * MIB)
+        fill(shared / "more", 7 * MIB)
+        after = reader.until(lambda files: files.others_bytes >= before.others_bytes + 7 * MIB)
+    assert before.others_bytes >= 5 * MIB
+    assert after.job_bytes == before.job_bytes < 6 * MIB
+
+
+def test_files_older_than_the_job_do_not_count(shared: Path) -> None:
+    with holding(shared / "held", "open") as process:
+        os.utime(shared / "held", (time.time() - 1000,) * 2)
+        files = Reader(time.time() - 500, process.pid)
+        fill(shared / "news", MIB)
+        assert files.until(lambda files: files.others_bytes >= MIB).job_bytes == 0
 
 
 def test_sparse_files_and_links_count_with_what_they_hold(shared: Path) -> None:
-    files = MemoryFiles(time.time() - 500)
-    before, _ = files.read()
+    reader = Reader(time.time() - 500)
+    before = reader.read().others_bytes
     with (shared / "sparse").open("wb") as stream:
         stream.truncate(1 << 40)
     (shared / "link").symlink_to("/")
     (shared / "loop").symlink_to(shared)
     fill(shared / "real", MIB)
-    deadline = time.monotonic() + 20
-    while files.read()[0] - before < MIB and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert MIB <= files.read()[0] - before < 2 * MIB
+    files = reader.until(lambda files: files.others_bytes - before >= MIB)
+    assert MIB <= files.others_bytes - before < 2 * MIB
 
 
 def test_a_node_without_proc_has_no_such_files(tmp_path: Path) -> None:
-    assert MemoryFiles(0.0, str(tmp_path)).read() == (0, None)
+    assert MemoryFiles(0.0, str(tmp_path)).read([], []) == Files()

@@ -275,9 +275,17 @@ ENOUGH = 0.8  # findings.md: fewer readings than this share of a window say noth
 
 
 def judged(
-    scope: Scope, host: HostTimeline, metric: str, window_s: float, gpu: GpuTimeline | None = None
+    scope: Scope,
+    host: HostTimeline,
+    metric: str,
+    window_s: float,
+    gpu: GpuTimeline | None = None,
+    may_guess: bool = False,
 ) -> Part | None:
     """Return a metric over the stretch a rule looks at; None if too little of it is known.
+
+    In a job too little is known, too, where processes count that may not be its own, unless the
+    rule says that it ``may_guess``: then the figure is an upper bound.
 
     Live that is the last ``window_s``; after the run all of it but its first 120 s and last 60 s,
     or but its first and last tenth if it was short.
@@ -292,8 +300,15 @@ def judged(
         end_s = scope.end_s - min(60.0, 0.1 * length_s)
         if end_s - start_s < window_s:
             return None
+    if gpu is None and not may_guess and is_guess(scope, host, metric, start_s):
+        return None
     part = host.part(metric, start_s, end_s, None if gpu is None else gpu.uuid)
     return part if part.coverage >= ENOUGH else None
+
+
+def is_guess(scope: Scope, host: HostTimeline, metric: str, start_s: float) -> bool:
+    """True if a job's metric since then may count processes that are not the job's."""
+    return scope.job is not None and host.is_guess(metric, start_s)
 
 
 def host_slack_s(scope: Scope) -> float:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hpcwatch.analysis.findings import ENOUGH, Finding, Scope, Severity, rule
+from hpcwatch.analysis.findings import ENOUGH, Finding, Scope, Severity, is_guess, rule
 from hpcwatch.analysis.findings.slope import slope_per_s
 from hpcwatch.analysis.findings.windows import State, Stretch, stretch_of
 from hpcwatch.analysis.timeline import HostTimeline
@@ -39,6 +39,8 @@ def memory_near_limit(
     Override: [findings.memory-near-limit] near_share, critical_share, window_s.
     """
     for host in scope.timeline.hosts.values():
+        if is_guess(scope, host, "charged_bytes", scope.start_s):
+            continue
         if scope.is_live and _last_share(host) <= near_share:
             continue
         shares = _shares(host)
@@ -87,6 +89,8 @@ def memory_will_run_out(
     if not scope.is_live or scope.ran_s < window_s:
         return
     for host in scope.timeline.hosts.values():
+        if is_guess(scope, host, "charged_bytes", scope.end_s - long_window_s):
+            continue
         growth = _growth(scope, host, window_s)
         if not growth > 0:
             continue

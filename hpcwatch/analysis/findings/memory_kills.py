@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hpcwatch.analysis.findings import Finding, Scope, Severity, rule
+from hpcwatch.analysis.findings import Finding, Scope, Severity, is_guess, rule
 from hpcwatch.analysis.findings.directives import more_memory, rounded_up
 from hpcwatch.analysis.findings.memory import Usage, evidence_of, of_limit, oom_kills, usage_of
 from hpcwatch.analysis.findings.shared import Told, between, known_evidence
@@ -75,6 +75,8 @@ def _was_near(
     last_s: float,
 ) -> bool:
     """True if a reading, or a mark that rose lately, shows memory at the limit."""
+    if is_guess(scope, host, "charged_bytes", scope.end_s - last_s):
+        return False
     limit = usage.limit_bytes if usage.limit_bytes == usage.limit_bytes else host.limit.limit_bytes
     if not limit:
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hpcwatch.analysis.findings import Finding, Scope, Severity, judged, rule
+from hpcwatch.analysis.findings import Finding, Scope, Severity, is_guess, judged, rule
 from hpcwatch.analysis.findings.devices import gpu_signs, has_whole_node, is_opened
 from hpcwatch.analysis.findings.directives import rounded_up
 from hpcwatch.analysis.findings.header import Directives, difference, nodes_count
@@ -33,10 +33,12 @@ def memory_swapping(
     Override: [findings.memory-swapping] moved_bytes_per_s, swapped_bytes, window_s.
     """
     for host in scope.timeline.hosts.values():
+        is_guessed = is_guess(scope, host, "swap_bytes", scope.start_s)
         moved = _most_of_a_window(scope, host, "swap_moved_bytes_per_s", window_s)
         swapped = host.part("swap_bytes", scope.start_s, scope.end_s)
         values = [value for value in swapped.mean if value == value]
         size = (values[-1] if scope.is_live else max(values)) - values[0] if values else 0.0
+        size = 0.0 if is_guessed else size
         is_ours = size > 0 or has_whole_node(host.job or scope.job, host)
         rate = moved if is_ours and moved is not None else 0.0
         if not (rate > moved_bytes_per_s or size >= swapped_bytes):
@@ -190,6 +192,8 @@ def vmem_near_limit(scope: Scope, *, near_share: float = 0.9) -> Iterator[Findin
     if job is None:
         return
     for host in scope.timeline.hosts.values():
+        if is_guess(scope, host, "used_bytes", scope.start_s):
+            continue
         reserved = max(_reserved(job, host), key=lambda one: one.share, default=None)
         if reserved is None or not reserved.share > near_share:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from hpcwatch.analysis.findings import ENOUGH, Finding, Scope, Severity, judged, rule
+from hpcwatch.analysis.findings import ENOUGH, Finding, Scope, Severity, is_guess, judged, rule
 from hpcwatch.analysis.findings.devices import has_whole_node
 from hpcwatch.analysis.findings.directives import less_memory, more_cores, rounded_up
 from hpcwatch.analysis.findings.header import nodes_count
@@ -96,6 +96,8 @@ def memory_growing(
         limit = host.limit.limit_bytes
         start_s = stretch_start_s(scope, window_s)
         if not limit or scope.end_s - start_s < window_s or start_s < scope.started_at_s:
+            continue
+        if is_guess(scope, host, "charged_bytes", start_s):
             continue
         slopes = _block_slopes(host, start_s, scope.end_s)
         known = [slope for slope in slopes if slope == slope]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hpcwatch.analysis.findings import Finding, Scope, Severity, Waste, judged, rule
+from hpcwatch.analysis.findings import Finding, Scope, Severity, Waste, is_guess, judged, rule
 from hpcwatch.analysis.findings.devices import highest_util_pct
 from hpcwatch.analysis.findings.directives import fewer_nodes, gathered
 from hpcwatch.analysis.findings.header import nodes_count
@@ -14,6 +14,8 @@ from hpcwatch.analysis.findings.shared import HOUR_S, Told, asked_cores, over, t
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.columns import Part
 from hpcwatch.base.units import format_bytes, format_pct
+
+_BOUND_PCT = 1.0  # findings.md, node-unused
 
 
 class _Busy(NamedTuple):
@@ -27,16 +29,24 @@ class _Busy(NamedTuple):
 
 
 def _nodes(scope: Scope, window_s: float) -> list[_Busy] | None:
-    """Return how busy each of the job's nodes is; None if it has one, or one is not known."""
+    """Return how busy each of the job's nodes is; None if it has one, or one is not known.
+
+    On a node where nothing shows which processes are the job's, all that may be are its upper
+    bound: if even they do next to nothing, so does the job.
+    """
     job, hosts = scope.job, list(scope.timeline.hosts.values())
     if job is None or len(hosts) < 2 or len(hosts) < nodes_count(job):
         return None
     found = []
     for host in hosts:
-        part, cores = judged(scope, host, "cpu_cores", window_s), asked_cores(scope, host)
-        if part is None or not cores:
+        part = judged(scope, host, "cpu_cores", window_s, may_guess=True)
+        cores = asked_cores(scope, host)
+        if part is None or not cores or not part.at_s:
             return None
-        found.append(_Busy(host, part, cores, 100 * part.average() / cores))
+        used_pct = 100 * part.average() / cores
+        if used_pct >= _BOUND_PCT and is_guess(scope, host, "cpu_cores", part.at_s[0]):
+            return None
+        found.append(_Busy(host, part, cores, used_pct))
     return found
 
 

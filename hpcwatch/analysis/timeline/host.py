@@ -6,11 +6,12 @@ from array import array
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from hpcwatch.analysis.limits import Limit, binding_limit, job_used_bytes
+from hpcwatch.analysis.limits import Limit, binding_limit, counts_by_group, job_used_bytes
 from hpcwatch.analysis.timeline.columns import NAN, Column, Part, same
 from hpcwatch.analysis.timeline.gpus import GpuTimeline
 from hpcwatch.analysis.timeline.host_metrics import (
     HOST_METRICS,
+    OF_PROCESSES,
     charged,
     cpu_counter_s,
     difference,
@@ -56,6 +57,7 @@ class HostTimeline:
         self.process_count_max = 0
         self.errors: dict[str, str] = {}
         self.interval_s = interval_s
+        self._guessed_at_s: float | None = None
         self._cpu_s: float | None = None
         self._processes = SeenProcesses()
         self._gauges = gauge_columns(self.columns)
@@ -86,6 +88,16 @@ class HostTimeline:
         """Cores that each process of the last sample used since the sample before."""
         return self._processes.cores()
 
+    def is_guess(self, metric: str, start_s: float) -> bool:
+        """True if a metric since then may count processes that are not the job's.
+
+        That is while nothing shows which are, and all that may be its owner's for it count.
+        """
+        if self._guessed_at_s is None or self._guessed_at_s < start_s:
+            return False
+        of_request = metric == "charged_bytes" and self.limit.source == "request"
+        return metric in OF_PROCESSES or of_request
+
     def append(self, sample: Sample) -> None:
         """Add a sample; one that is not later than the last is left out."""
         before = self.last
@@ -112,8 +124,8 @@ class HostTimeline:
         for part, columns in self._gauges:
             columns.append(getattr(sample, part), gauges)
         used = job_used_bytes(sample)
-        is_group = sample.cgroup is not None and sample.cgroup.is_job
-        known = gauges.get("cgroup.used_bytes" if is_group else "job.used_bytes")
+        own = "job.used_bytes" if sample.rest is None else "whole.used_bytes"
+        known = gauges.get("cgroup.used_bytes" if counts_by_group(sample) else own)
         low, mean, high = known or same(used)
         self.columns["used_bytes"].append(low, mean, high)
         limit = binding_limit(sample, self.job)
@@ -160,6 +172,8 @@ class HostTimeline:
         self.last = sample
         self.errors.update(sample.errors or {})
         if sample.job is not None:
+            if sample.job.found_by == "user":
+                self._guessed_at_s = sample.at_s
             self.files_where = sample.job.files_where or self.files_where
             high = self.columns["files_bytes"].high[-1]
             if high == high:

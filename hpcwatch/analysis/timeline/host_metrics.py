@@ -44,6 +44,17 @@ HOST_METRICS = (
     *HOST_RATES,
 )
 
+OF_PROCESSES = frozenset(
+    {
+        "cpu_cores",
+        "used_bytes",
+        "stranger_cores",
+        *(metric for metric, (part, _) in HOST_GAUGES.items() if part == "job"),
+        *(metric for metric, (part, _) in HOST_RATES.items() if part == "job"),
+    }
+)
+"""Metrics that are only as sure as it is which processes are the job's."""
+
 _PARTS: dict[str, Any] = {"job": JobUse, "cgroup": Cgroup, "node": Node}
 
 
@@ -71,14 +82,29 @@ def rate_columns(columns: Mapping[str, Column]) -> list[RateColumn]:
 
 
 def cpu_counter_s(sample: Sample) -> float | None:
-    """Return the job's CPU counter: its processes' where we are their parent, else its group's."""
-    job, cgroup = sample.job, sample.cgroup
-    of_tree = job is not None and job.found_by == "tree"
-    if cgroup is not None and cgroup.is_job and cgroup.cpu_s is not None and not of_tree:
+    """Return the job's CPU counter.
+
+    Its group's, unless the program that we watch is one of several tasks in it; else that of its
+    processes. Where others' processes are hidden, those of a whole node are the node's own.
+    """
+    job, cgroup, node = sample.job, sample.cgroup, sample.node
+    is_task = job is not None and job.found_by == "tree" and not job.is_whole_job
+    if cgroup is not None and cgroup.is_job and cgroup.cpu_s is not None and not is_task:
         return cgroup.cpu_s
-    if job is None or job.cpu_user_s is None or job.cpu_system_s is None:
+    if job is not None and job.found_by == "visible":
+        parts = (node.cpu_user_s, node.cpu_system_s) if node is not None else (None, None)
+        return sum_known(*parts)
+    if job is None:
         return None
-    return job.cpu_user_s + job.cpu_system_s
+    own_s, rest = sum_known(job.cpu_user_s, job.cpu_system_s), sample.rest
+    if rest is None or own_s is None:
+        return own_s
+    return sum_known(own_s, sum_known(rest.cpu_user_s, rest.cpu_system_s))
+
+
+def sum_known(one: float | None, other: float | None) -> float | None:
+    """Return the sum of two figures; None if one is unknown."""
+    return None if one is None or other is None else one + other
 
 
 def charged(

@@ -14,7 +14,9 @@ FOUND_BY = {
     "cgroup": "the job's control group",
     "shepherd": "those below the scheduler's daemon",
     "environment": "those with the job's id in their environment",
-    "user": "all of the owner's, whichever job's they are",
+    "user": "all of the owner's that are no other job's; some may not be this job's",
+    "none": "no process of the job is on this node",
+    "visible": "only your own: /proc hides the others (hidepid), node figures are the kernel's",
     "all": "all on the node",
 }
 """JobUse.found_by -> which processes count."""

@@ -1,0 +1,46 @@
+"""The job's processes on this node that are not below the program which we watch.
+
+Launchers such as srun and pbsdsh have their tasks started by the scheduler's daemon, where they
+are nobody's children that we know. Read only where no control group counts the whole job.
+"""
+
+import os
+from typing import Optional, Sequence
+
+from .job_members import Beside
+from .memory import MemoryReader
+from .procs import ProcessTable
+from .schema import JobUse
+from .spec import Spec
+from .sums import use_of
+from .totals import Reaped
+from .tracked import Tracked
+
+
+class Rest:
+    """Finds them by shepherd and environment, and sums them up."""
+
+    def __init__(
+        self, job_ids: Sequence[str], programs: ProcessTable, root_pid: Optional[int]
+    ) -> None:
+        """``programs`` holds the program's own processes, which descend from ``root_pid``."""
+        self._programs = programs
+        self._root_pid = root_pid
+        spec = Spec(interval_s=1.0, job_ids=list(job_ids))
+        self.table = ProcessTable(Beside(spec, self._is_programs))
+        self._memory = MemoryReader(None)
+
+    def _is_programs(self, tracked: Tracked) -> bool:
+        """True for the program's processes, also for those forked since they were looked at."""
+        known, parent = self._programs.tracked, tracked.stat.ppid
+        is_known = tracked.pid in known or parent in known
+        return is_known or self._root_pid in (tracked.pid, parent) or tracked.pid == os.getpid()
+
+    def read(self) -> JobUse:
+        """Return what they use."""
+        self.table.refresh()
+        return use_of(self.table, self._memory.read(self.table), Reaped())
+
+    def close(self) -> None:
+        """Give descriptors back."""
+        self.table.close()

@@ -1,0 +1,42 @@
+"""What a table of processes uses, as the figures of a sample."""
+
+from .memory import Used
+from .procfs import TICK_S
+from .procs import ProcessTable
+from .schema import JobUse
+from .totals import Reaped
+
+
+def use_of(table: ProcessTable, memory: Used, ended: Reaped) -> JobUse:
+    """Sum up the processes of a table; ``ended`` is what those used that we waited for."""
+    living = table.totals.sum()
+    alive = living.process_count > 0
+    is_absent = table.members.is_absent
+    # Without a process of the job to begin with, nothing is known of what it has used.
+    is_known = table.seen_count > 0 or table.members.is_below_us or is_absent
+    io_known = is_known and not living.unknown_io_count
+    peak = max(table.totals.peak_bytes, ended.peak_bytes or 0)
+    return JobUse(
+        found_by=table.members.found_by,
+        process_count=living.process_count,
+        seen_count=table.seen_count,
+        thread_count=living.thread_count,
+        runnable_count=living.runnable_count,
+        blocked_count=living.blocked_count,
+        cpu_user_s=ended.user_s + living.user_ticks * TICK_S if is_known else None,
+        cpu_system_s=ended.system_s + living.system_ticks * TICK_S if is_known else None,
+        # With nobody left to ask, memory is unknown, not 0.
+        rss_bytes=memory.rss_bytes if alive else None,
+        pss_bytes=memory.pss_bytes if alive else None,
+        files_bytes=memory.files_bytes,
+        files_where=memory.files_where,
+        used_bytes=memory.used_bytes if alive else 0 if is_absent else None,
+        swap_bytes=living.swap_bytes if alive else None,
+        process_peak_bytes=peak or None,
+        read_bytes=ended.read_bytes + living.read_bytes if io_known else None,
+        written_bytes=ended.written_bytes + living.written_bytes if io_known else None,
+        minor_fault_count=ended.minor_fault_count + living.minor_fault_count,
+        major_fault_count=ended.major_fault_count + living.major_fault_count,
+        mapped_file_bytes=memory.mapped_bytes if alive else None,
+        other_files_bytes=memory.other_files_bytes,
+    )
