@@ -15,7 +15,8 @@ from .ration import Ration
 from .schema import Gpu
 from .tracked import Tracked
 
-_VARIABLE = b"CUDA_VISIBLE_DEVICES="
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+_OTHERS = ("CUDA_DEVICE_ORDER", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 _DEVICES = re.compile(r"[0-9A-Za-z,/ _-]{0,1024}")
 _MOST_VALUES = 16  # ranks may have a device each
 _USUAL_BYTES = 1 << 17
@@ -33,6 +34,7 @@ class Traits(NamedTuple):
     visible_devices: Optional[List[str]] = None
     allowed_devices: Optional[List[str]] = None
     gpu_signs: Optional[List[str]] = None
+    device_variables: Optional[Dict[str, List[str]]] = None
 
 
 class GpuJob:
@@ -48,7 +50,7 @@ class GpuJob:
         self._ration = Ration(_SHARE, _MOST_S, _FIRST_S)
         self._read_as: Dict[int, bytes] = {}
         """Processes whose environment was read, and under which name."""
-        self._visible: Set[str] = set()
+        self._variables: Dict[str, Set[str]] = {name: set() for name in (_VISIBLE, *_OTHERS)}
         self._allowed: Optional[List[str]] = None
         self._is_allowed_read = False
 
@@ -82,26 +84,29 @@ class GpuJob:
             self._allowed = allowed_devices(alive[0], self._proc, self._sys)
         if alive:  # once all have ended, what was known of them stays
             self._is_known = all(pid in uses for pid in alive)
+        known = self._variables
         return Traits(
-            visible_devices=sorted(self._visible) or None,
+            visible_devices=sorted(known[_VISIBLE]) or None,
             allowed_devices=self._allowed,
             gpu_signs=sorted(self._signs) if self._signs or self._is_known else None,
+            device_variables={name: sorted(known[name]) for name in _OTHERS if known[name]} or None,
         )
 
     def _read_environments(self, tracked: Mapping[int, Tracked]) -> None:
         """Read each process's once, and once more when it has executed another program."""
         self._read_as = {pid: name for pid, name in self._read_as.items() if pid in tracked}
         for pid, one in tracked.items():
-            if self._read_as.get(pid) == one.stat.name or len(self._visible) >= _MOST_VALUES:
+            is_enough = any(len(values) >= _MOST_VALUES for values in self._variables.values())
+            if self._read_as.get(pid) == one.stat.name or is_enough:
                 continue
             if not self._ration.allows(_COST_S):
                 break
             started_s = time.perf_counter()
-            value = visible_devices("%s/%d" % (self._proc, pid))
+            found = device_variables("%s/%d" % (self._proc, pid))
             self._ration.spend(time.perf_counter() - started_s)
             self._read_as[pid] = one.stat.name
-            if value is not None:
-                self._visible.add(value)
+            for name, value in found.items():
+                self._variables[name].add(value)
 
 
 def _has_drm(use: GpuUse) -> bool:
@@ -120,23 +125,29 @@ def _is_container(proc: str) -> bool:
         return False
 
 
-def visible_devices(folder: str) -> Optional[str]:
-    """Return the CUDA_VISIBLE_DEVICES a process (its folder in /proc) was started with.
+def device_variables(folder: str) -> Dict[str, str]:
+    """Return the variables that decide which devices a process (its folder in /proc) sees.
 
-    None if it has none, is not ours to look at, or if it holds what no device is called.
+    As it was started with them. One is left out if its value holds what no device is called; all
+    are if the process is gone or not ours to look at.
     """
     try:
         raw = read(folder + "/environ", _USUAL_BYTES)
         if len(raw) == _USUAL_BYTES:
             raw = read_all(folder + "/environ")
     except OSError:
-        return None
+        return {}
     raw = b"\0" + raw
-    start = raw.find(b"\0" + _VARIABLE)
-    if start < 0:
-        return None
-    value = raw[start + 1 + len(_VARIABLE) :].partition(b"\0")[0].decode("ascii", "replace")
-    return value.strip() if _DEVICES.fullmatch(value) else None
+    found = {}
+    for name in (_VISIBLE, *_OTHERS):
+        key = b"\0" + name.encode("ascii") + b"="
+        start = raw.find(key)
+        if start < 0:
+            continue
+        value = raw[start + len(key) :].partition(b"\0")[0].decode("ascii", "replace")
+        if _DEVICES.fullmatch(value):
+            found[name] = value.strip()
+    return found
 
 
 def allowed_devices(pid: int, proc: str = "/proc", sys: str = "/sys") -> Optional[List[str]]:
@@ -156,7 +167,10 @@ def allowed_devices(pid: int, proc: str = "/proc", sys: str = "/sys") -> Optiona
     minors = set()
     for line in listed.splitlines():
         kind, _, rest = line.partition(" ")
-        major, _, minor = rest.partition(" ")[0].partition(":")
+        number, _, letters = rest.partition(" ")
+        if kind != "a" and not {"r", "w"} <= set(letters):
+            continue  # "m" alone lets a process make the file, not open it
+        major, _, minor = number.partition(":")
         if kind == "a" or (kind == "c" and major in ("*", _NVIDIA_MAJOR) and minor == "*"):
             return None
         if kind == "c" and major == _NVIDIA_MAJOR and minor.isdigit() and int(minor) < 254:

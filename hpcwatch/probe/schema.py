@@ -137,6 +137,9 @@ class JobUse(NamedTuple):
     is_whole_job: Optional[bool] = None
     """Of a program that we started: True if it stands for its job, so that what else the job does
     on the node counts, too; False if it is one of several tasks."""
+    device_variables: Optional[Dict[str, List[str]]] = None
+    """Other variables that decide which devices its processes see, and every value they were
+    started with: CUDA_DEVICE_ORDER, ROCR_VISIBLE_DEVICES, HIP_VISIBLE_DEVICES."""
 
 
 class Process(NamedTuple):
@@ -283,6 +286,9 @@ class Gpu(NamedTuple):
     """Given if this is an instance of a divided device."""
     mig_instance_count: Optional[int] = None
     """Given if this device is divided: its work is told by its instances."""
+    device_file: Optional[str] = None
+    """What a process opens to use it: ``/dev/nvidia3``, ``/dev/dri/renderD129``. The number in it
+    is the driver's minor number, which may differ from ``index``."""
 
     @property
     def label(self) -> str:

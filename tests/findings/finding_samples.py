@@ -62,6 +62,9 @@ class Device(NamedTuple):
     capped: Course = None
     foreign_uid: int | None = None
     mig: Mig | None = None
+    model: str = "Tesla K40m"
+    minor: int | None = None
+    """The number of its file; None: that of its place."""
 
 
 class Shape(NamedTuple):
@@ -224,7 +227,8 @@ def _gpu(index: int, device: Device, time_s: float) -> Gpu:
     return Gpu(
         index=index,
         uuid=f"GPU-{index}",
-        name="Tesla K40m",
+        name=device.model,
+        device_file=f"/dev/nvidia{index if device.minor is None else device.minor}",
         util_pct=util,
         util_max_pct=util,
         util_zero_pct=at(device.zero, time_s),

@@ -264,7 +264,11 @@ ALLOCATIONS = {
     "no job": (None, {}, set()),
     "asked for none": (job(gpus_count=0), {}, set()),
     "asked for none, yet named": (job(gpus_count=0), {"CUDA_VISIBLE_DEVICES": "1"}, set()),
-    "asked for one": (job(gpus_count=1), {"CUDA_VISIBLE_DEVICES": "1"}, {1}),
+    "named, but its process is elsewhere": (
+        job(gpus_count=1),
+        {"CUDA_VISIBLE_DEVICES": "1"},
+        set(),
+    ),
     "asked for all": (job(gpus_count=4), {}, {1, 2, 3}),
     "named by index": (job(gpus_count=2), {"CUDA_VISIBLE_DEVICES": "0,2"}, {2}),
     "named by uuid": (job(gpus_count=2), {"CUDA_VISIBLE_DEVICES": "GPU-0,GPU-3"}, {3}),

@@ -9,15 +9,8 @@ from unit_parts import START_S, sample
 from unit_parts import job as use
 
 from hpcwatch.analysis.findings import Scope
-from hpcwatch.analysis.findings.devices import (
-    Attribution,
-    How,
-    Use,
-    attributed,
-    known_allocation,
-    shown_gpus,
-    use_of,
-)
+from hpcwatch.analysis.findings.devices import Use, known_allocation, use_of
+from hpcwatch.analysis.findings.gpu_attribution import Attribution, How, attributed, shown_gpus
 from hpcwatch.analysis.timeline import HostTimeline, Timeline
 from hpcwatch.cluster.schedulers import Job
 from hpcwatch.cluster.schedulers.job import JobNode
@@ -30,7 +23,8 @@ PARENT = "GPU-41000000-0000"
 def gpu(index: int, held: bool = False, **fields: Any) -> Gpu:
     """A device, on which a process of the job may be."""
     processes = [GpuProcess(PID, 1 << 30)] if held else []
-    return Gpu(index, f"GPU-{index}{index}00-aa", "K40", **{"processes": processes, **fields})
+    own = {"processes": processes, "device_file": f"/dev/nvidia{index}"}
+    return Gpu(index, f"GPU-{index}{index}00-aa", "K40", **{**own, **fields})
 
 
 def instance(number: int) -> Gpu:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from unit_parts import wait_until
 
-from hpcwatch.probe.gpu_job import GpuJob, allowed_devices, visible_devices
+from hpcwatch.probe.gpu_job import GpuJob, allowed_devices, device_variables
 from hpcwatch.probe.schema import Gpu, GpuProcess
 from hpcwatch.probe.tracked import Tracked
 
@@ -54,7 +54,16 @@ def put(
 )
 def test_visible_devices(tmp_path: Path, raw: bytes, value: str | None) -> None:
     put(tmp_path, 7, raw)
-    assert visible_devices(str(tmp_path / "7")) == value
+    assert device_variables(str(tmp_path / "7")).get("CUDA_VISIBLE_DEVICES") == value
+
+
+def test_other_variables_that_decide_what_a_process_sees(tmp_path: Path) -> None:
+    raw = b"CUDA_DEVICE_ORDER=PCI_BUS_ID\0ROCR_VISIBLE_DEVICES=0,GPU-5b3c\0HIP_VISIBLE_DEVICES=\x1b"
+    put(tmp_path, 7, raw)
+    assert device_variables(str(tmp_path / "7")) == {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "ROCR_VISIBLE_DEVICES": "0,GPU-5b3c",
+    }
 
 
 def test_of_a_real_process() -> None:
@@ -65,9 +74,9 @@ def test_of_a_real_process() -> None:
     ) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        assert visible_devices(f"/proc/{child.pid}") == "2,3"
+        assert device_variables(f"/proc/{child.pid}") == {"CUDA_VISIBLE_DEVICES": "2,3"}
         child.kill()
-    assert visible_devices(f"/proc/{child.pid}") is None
+    assert device_variables(f"/proc/{child.pid}") == {}
 
 
 def await_traits(reader: GpuJob, *processes: Tracked, **wanted: list[str]) -> None:
@@ -119,7 +128,7 @@ def test_before_there_is_a_process_nothing_is_known(tmp_path: Path) -> None:
     [
         ("a *:* rwm\n", None),
         ("c 1:3 rwm\nc 195:* rwm\n", None),
-        ("c *:* m\n", None),
+        ("c *:* m\n", []),
         ("c 195:0 rw\nc 195:3 rw\nc 195:255 rwm\nc 195:254 rwm\nb 8:0 r\n",
          ["/dev/nvidia0", "/dev/nvidia3"]),
         ("c 1:3 rwm\n", []),

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hpcwatch.analysis.findings import Finding, Scope, Severity, Waste, judged, rule
-from hpcwatch.analysis.findings.devices import has_whole_node, may_use_gpus
+from hpcwatch.analysis.findings.devices import may_use_gpus
 from hpcwatch.analysis.findings.directives import fewer_cores
+from hpcwatch.analysis.findings.gpu_attribution import has_whole_node
 from hpcwatch.analysis.findings.shared import HOUR_S, MINUTE_S, counts_the_whole_job, share_where
 from hpcwatch.analysis.findings.windows import busiest
 from hpcwatch.analysis.timeline import HostTimeline

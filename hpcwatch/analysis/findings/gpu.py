@@ -11,11 +11,12 @@ from hpcwatch.analysis.findings.devices import (
     HELD_WINDOW_S,
     allocated_gpus,
     gpu_signs,
+    has_file_open,
     held_threshold_bytes,
-    is_opened,
     used_gpus_count,
 )
 from hpcwatch.analysis.findings.directives import fewer_gpus
+from hpcwatch.analysis.findings.gpu_attribution import is_opened
 from hpcwatch.analysis.findings.idle import (
     Idle,
     holds,
@@ -155,7 +156,7 @@ def _unused_because(host: HostTimeline, gpu: GpuTimeline) -> tuple[str, str]:
             "the GPU, or ask for fewer GPUs."
         )
     signs = gpu_signs(host)
-    if is_opened(host, gpu) or f"/dev/nvidia{gpu.index}" in (signs or ()):
+    if is_opened(host, gpu) or has_file_open(host, gpu):
         return "opened, nothing on it", (
             "The program opened the device but put no data there: check that it places its work "
             "on the GPU, or ask for fewer GPUs."

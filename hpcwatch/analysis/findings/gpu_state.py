@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hpcwatch.analysis.findings import Finding, Scope, Severity, judged, rule
-from hpcwatch.analysis.findings.devices import column_mean, is_opened, known_allocation, own_gpus
+from hpcwatch.analysis.findings.devices import column_mean, known_allocation, own_gpus
+from hpcwatch.analysis.findings.gpu_attribution import MAY_BE_OTHERS, is_opened
 from hpcwatch.analysis.findings.shared import (
     Told,
     between,
@@ -241,6 +242,9 @@ def gpu_unassigned(scope: Scope) -> Iterator[Finding]:
     """
     for host in scope.timeline.hosts.values():
         share = scope.job.on(host.name) if scope.job is not None and host.gpus else None
+        use = host.last_use
+        if use is None or use.found_by in MAY_BE_OTHERS:
+            continue  # the process may be one of the same user's other jobs
         own = known_allocation(scope, host)
         if share is None or not share.gpu_indices or own is None:
             continue

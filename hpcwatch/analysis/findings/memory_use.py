@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from hpcwatch.analysis.findings import ENOUGH, Finding, Scope, Severity, is_guess, judged, rule
 from hpcwatch.analysis.findings.devices import has_whole_node
 from hpcwatch.analysis.findings.directives import less_memory, more_cores, rounded_up
+from hpcwatch.analysis.findings.gpu_attribution import has_whole_node
 from hpcwatch.analysis.findings.header import nodes_count
 from hpcwatch.analysis.findings.memory import oom_kills
 from hpcwatch.analysis.findings.shared import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hpcwatch.analysis.findings import ENOUGH, Finding, Scope, Severity, judged, rule
-from hpcwatch.analysis.findings.devices import has_whole_node
+from hpcwatch.analysis.findings.gpu_attribution import has_whole_node
 from hpcwatch.analysis.findings.progress import plain
 from hpcwatch.analysis.findings.shared import (
     Told,

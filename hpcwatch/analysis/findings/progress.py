@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hpcwatch.analysis.findings import ENOUGH, Finding, Scope, Severity, Waste, rule
-from hpcwatch.analysis.findings.devices import is_opened
+from hpcwatch.analysis.findings.gpu_attribution import is_opened
 from hpcwatch.analysis.findings.shared import HOUR_S, Told, asked_cores, between, throughout
 from hpcwatch.analysis.findings.windows import Stretch
 from hpcwatch.analysis.timeline import HostTimeline

@@ -153,7 +153,7 @@ def _gpus(run: Run, hosts: list[HostTimeline]) -> list[GpuSummary]:
     """Sum up the job's devices; without a job, all."""
     if not any(host.gpus for host in hosts):
         return []  # most nodes: the modules need not be loaded
-    from hpcwatch.analysis.findings.devices import shown_gpus
+    from hpcwatch.analysis.findings.gpu_attribution import shown_gpus
 
     return [
         _gpu(host, gpu) for host in hosts for gpu in shown_gpus(host.job, host, run.environment)

@@ -17,6 +17,7 @@ from .utilisation import UtilReader
 
 _TEMPERATURE = 0  # NVML_TEMPERATURE_GPU
 _SM_CLOCK, _MEMORY_CLOCK = 1, 2  # nvmlClockType_t
+_MOST_MINOR = 253  # 254 is modeset, 255 the control device
 
 
 class Identity(NamedTuple):
@@ -24,6 +25,7 @@ class Identity(NamedTuple):
 
     uuid: str
     name: str
+    device_file: Optional[str] = None
 
 
 class NvmlDevice:
@@ -38,6 +40,7 @@ class NvmlDevice:
         self.identity = Identity(
             uuid=_text(calls("nvmlDeviceGetUUID")) or fallback.uuid,
             name=_text(calls("nvmlDeviceGetName")) or fallback.name,
+            device_file=_device_file(calls("nvmlDeviceGetMinorNumber")) or fallback.device_file,
         )
         self.failure: Optional[str] = None
         self.is_gone = False
@@ -56,7 +59,13 @@ class NvmlDevice:
     def _bare(self) -> Gpu:
         divided = None if self._divided is None else len(self._divided)
         identity = self.identity
-        return Gpu(self.index, identity.uuid, identity.name, mig_instance_count=divided)
+        return Gpu(
+            self.index,
+            identity.uuid,
+            identity.name,
+            mig_instance_count=divided,
+            device_file=identity.device_file,
+        )
 
     def poll(self, is_full: bool, is_seldom: bool) -> None:
         """Read the device: utilisation and memory, at a full poll what moves, seldom the rest."""
@@ -149,6 +158,10 @@ class NvmlDevice:
         self._xids.close()
         for instance in self._divided or []:
             instance.close()
+
+
+def _device_file(minor: Optional[int]) -> Optional[str]:
+    return None if minor is None or minor > _MOST_MINOR else "/dev/nvidia%d" % minor
 
 
 def _text(value: Any) -> Optional[str]:

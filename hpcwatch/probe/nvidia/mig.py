@@ -37,7 +37,9 @@ class Instance:
             mig.gpu_instance_id,
             mig.compute_instance_id,
         )
-        self._gpu = self._last = Gpu(index=parent.index, uuid=uuid, name=name, mig=mig)
+        self._gpu = self._last = Gpu(
+            index=parent.index, uuid=uuid, name=name, mig=mig, device_file=parent.device_file
+        )
         self._processes = ProcessReader(self.calls)
         self._gpm: Optional[Gpm] = None
         if gpu_instance is not None:
@@ -52,7 +54,7 @@ class Instance:
     def identity(self) -> Gpu:
         """What it is, without readings."""
         gpu = self._gpu
-        return Gpu(index=gpu.index, uuid=gpu.uuid, name=gpu.name, mig=gpu.mig)
+        return Gpu(gpu.index, gpu.uuid, gpu.name, mig=gpu.mig, device_file=gpu.device_file)
 
     def poll(self, is_seldom: bool) -> None:
         """Read it. On the reader's thread only."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from hpcwatch.analysis.findings.devices import shown_gpus
+from hpcwatch.analysis.findings.gpu_attribution import shown_gpus
 from hpcwatch.analysis.limits import Limit, job_used_bytes
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.monitor.local import NodeState, NodeStatus

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from hpcwatch.analysis.findings import Finding
-from hpcwatch.analysis.findings.devices import shown_gpus
+from hpcwatch.analysis.findings.gpu_attribution import shown_gpus
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.probe.schema import Gpu, Process
 

@@ -1,0 +1,187 @@
+"""Which devices of a node are the job's, how that is known, and how sure it is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from types import MappingProxyType
+from typing import NamedTuple
+
+from hpcwatch.analysis.findings.gpu_numbers import (
+    PCI_ORDER,
+    Meant,
+    Names,
+    NvmlIndex,
+    Part,
+    Sure,
+    by_scheduler,
+    by_visible,
+    minor_of,
+)
+from hpcwatch.analysis.findings.header import node_gpus_count
+from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.analysis.timeline.gpus import GpuTimeline
+from hpcwatch.cluster.schedulers import Job
+from hpcwatch.probe.schema import JobUse
+
+MAY_BE_OTHERS = ("user", "all")
+"""How processes were found, if another job's may be among them."""
+_NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
+
+
+class How(str, Enum):
+    """By what a job's devices are known, the surest first."""
+
+    SCHEDULER = "the scheduler's numbers"
+    CGROUP = "the job's control group"
+    ALL = "all that the node shows"
+    VISIBLE = "CUDA_VISIBLE_DEVICES"
+    WHOLE_NODE = "the whole node"
+    OPENED = "its processes are on them"
+
+
+class Attribution(NamedTuple):
+    """The devices of a host that are the job's, in the order of their numbers."""
+
+    gpus: list[GpuTimeline]
+    how: How
+    sure: Sure
+
+    @property
+    def is_certain(self) -> bool:
+        """True if the job was given these devices and no other ones."""
+        return self.sure is Sure.CERTAIN
+
+
+def attributed(
+    job: Job | None, host: HostTimeline, environment: Mapping[str, str] = _NO_ENVIRONMENT
+) -> Attribution:
+    """Return which devices of a host are the job's, and by what that is known.
+
+    NVML lists all of a node's devices, whoever they were given to. A device that is divided (MIG)
+    is never anybody's: its instances are. ``environment`` is the job's, where it is known. A
+    source that is not certain is void if a process of the job is on a device that it leaves out.
+    """
+    gpus = whole_gpus(host)
+    opened = [gpu for gpu in gpus if is_opened(host, gpu)]
+    for found in _sources(job, host, gpus, environment):
+        if found.sure is Sure.CERTAIN:
+            return found
+        if found.sure is Sure.LIKELY and all(gpu in found.gpus for gpu in opened):
+            return found
+    use = host.last_use
+    is_ours = use is None or use.found_by not in MAY_BE_OTHERS
+    return Attribution(opened, How.OPENED, Sure.LIKELY if is_ours else Sure.UNSURE)
+
+
+def _sources(
+    job: Job | None, host: HostTimeline, gpus: list[GpuTimeline], environment: Mapping[str, str]
+) -> Iterator[Attribution]:
+    """Yield what each source says, the surest first."""
+    asked = node_gpus_count(job) if job is not None else None
+    names = [names_of(gpu) for gpu in gpus]
+    told = _of_scheduler(job, host, names)
+    if told is not None:
+        yield _attribution(told, gpus, How.SCHEDULER)
+    use = host.last_use
+    if use is not None and use.allowed_devices is not None:
+        own = _allowed(use.allowed_devices, names)
+        if own.places and len(own.places) >= (asked or 0):
+            yield _attribution(own, gpus, How.CGROUP)
+    if asked and asked >= len(gpus) > 0:
+        yield Attribution(gpus, How.ALL, Sure.CERTAIN)
+    for seen in _visible(use, environment, names):
+        if seen.places and len(seen.places) == (asked or len(seen.places)):
+            yield _attribution(seen, gpus, How.VISIBLE)
+    if asked is None and has_whole_node(job, host):
+        yield Attribution(gpus, How.WHOLE_NODE, Sure.LIKELY)
+
+
+def _attribution(meant: Meant, gpus: list[GpuTimeline], how: How) -> Attribution:
+    return Attribution([gpus[place] for place in sorted(meant.places)], how, meant.sure)
+
+
+def names_of(gpu: GpuTimeline) -> Names:
+    """Return all that a device is called."""
+    mig = gpu.last.mig
+    return Names(
+        index=NvmlIndex(gpu.index),
+        uuid=gpu.uuid,
+        model=gpu.name,
+        minor=minor_of(gpu.last.device_file),
+        part=mig and Part(mig.parent_uuid, mig.gpu_instance_id, mig.compute_instance_id),
+    )
+
+
+def _of_scheduler(job: Job | None, host: HostTimeline, names: list[Names]) -> Meant | None:
+    """Return the devices by the scheduler's own numbers; None if it does not tell them."""
+    share = job.on(host.name) if job is not None else None
+    if job is None or share is None:
+        return None
+    return by_scheduler(share.gpu_indices, names, are_minors=job.scheduler == "slurm")
+
+
+def _allowed(files: list[str], names: list[Names]) -> Meant:
+    """Return the devices whose files a control group lets the job open: minor numbers, too."""
+    minors = {minor_of(path) for path in files}
+    if all(device.minor is not None for device in names):
+        places = [place for place, device in enumerate(names) if device.minor in minors]
+        return Meant(places, Sure.CERTAIN)
+    places = [place for place, device in enumerate(names) if int(device.index) in minors]
+    return Meant(places, Sure.LIKELY)
+
+
+def _visible(
+    use: JobUse | None, environment: Mapping[str, str], names: list[Names]
+) -> Iterator[Meant]:
+    """Yield what the processes' own variables name, then what the run's environment does."""
+    if use is not None and use.found_by not in MAY_BE_OTHERS:
+        orders = (use.device_variables or {}).get("CUDA_DEVICE_ORDER", [])
+        yield _together(use.visible_devices or [], names, orders == [PCI_ORDER])
+    is_pci_order = environment.get("CUDA_DEVICE_ORDER") == PCI_ORDER
+    yield _together([environment.get("CUDA_VISIBLE_DEVICES", "")], names, is_pci_order)
+
+
+def _together(values: list[str], names: list[Names], is_pci_order: bool) -> Meant:
+    """Return the devices that any of the values names; as sure as the least sure of them."""
+    found = [by_visible(value, names, is_pci_order) for value in values]
+    places = sorted({place for one in found for place in one.places})
+    if len(places) == len(names):
+        return Meant(places, Sure.LIKELY)
+    return Meant(places, min((one.sure for one in found), default=Sure.UNSURE))
+
+
+def whole_gpus(host: HostTimeline) -> list[GpuTimeline]:
+    """Return what can be given to a job: devices that are not divided, and instances of others."""
+    gpus = [gpu for gpu in host.gpus.values() if not gpu.last.is_divided]
+    return sorted(gpus, key=lambda gpu: gpu.index)
+
+
+def shown_gpus(
+    job: Job | None, host: HostTimeline, environment: Mapping[str, str] = _NO_ENVIRONMENT
+) -> list[GpuTimeline]:
+    """Return the devices that a view of the job shows, divided ones left out.
+
+    The job's where it is known which they are, and those its processes are on; else all.
+    """
+    gpus = whole_gpus(host)
+    if job is None or not gpus:
+        return gpus
+    own = attributed(job, host, environment)
+    if not own.is_certain and own.how not in (How.SCHEDULER, How.CGROUP, How.VISIBLE):
+        return gpus
+    return [gpu for gpu in gpus if gpu in own.gpus or is_opened(host, gpu)]
+
+
+def has_whole_node(job: Job | None, host: HostTimeline) -> bool:
+    """True if the job is known to have all of the node's cores, and so nobody beside it."""
+    node = host.last_node
+    if job is None or job.node_cores_count is None or node is None or node.cpu_count is None:
+        return False
+    return job.node_cores_count >= node.cpu_count
+
+
+def is_opened(host: HostTimeline, gpu: GpuTimeline) -> bool:
+    """True if a process of the job is known to have, or to have had, a context on the device."""
+    listed = gpu.last.processes or []
+    return bool(gpu.holders) or any(process.pid in host.processes for process in listed)

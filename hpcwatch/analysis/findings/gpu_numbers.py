@@ -1,0 +1,150 @@
+"""The three numbers of a device, kept apart, and what each source means by one. Pure.
+
+The driver's library counts devices in the order of their PCI addresses (NvmlIndex). Device files
+and Slurm carry the driver's minor number (Minor), which follows the order in which the driver
+found the devices. CUDA counts the devices that it sees, the fastest first (CudaIndex), unless
+CUDA_DEVICE_ORDER is PCI_BUS_ID. All three are equal on most nodes; hosts with AMD processors and
+hosts with several models differ. Sources: nvml.h at nvmlDeviceGetHandleByIndex and
+nvmlDeviceGetMinorNumber; CUDA C++ Programming Guide, "CUDA Environment Variables".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import NamedTuple, NewType
+
+NvmlIndex = NewType("NvmlIndex", int)
+Minor = NewType("Minor", int)
+CudaIndex = NewType("CudaIndex", int)
+
+_FILE = re.compile(r"/dev/nvidia(\d{1,3})", re.ASCII)
+PCI_ORDER = "PCI_BUS_ID"
+
+
+class Sure(IntEnum):
+    """How sure it is which devices are meant."""
+
+    UNSURE = 0
+    """The numbers may mean other devices."""
+    LIKELY = 1
+    """The numbers mean these, unless the job's own processes are elsewhere."""
+    CERTAIN = 2
+
+
+class Part(NamedTuple):
+    """Where an instance of a divided device (MIG) belongs."""
+
+    parent_uuid: str
+    gpu_instance_id: int
+    compute_instance_id: int
+
+
+class Names(NamedTuple):
+    """All that one device is called."""
+
+    index: NvmlIndex
+    uuid: str
+    model: str
+    minor: Minor | None = None
+    """None if the driver does not tell."""
+    part: Part | None = None
+    """Given if it is an instance of a divided device."""
+
+
+class Meant(NamedTuple):
+    """Which devices a source means, as places in the list that it was compared with."""
+
+    places: list[int]
+    sure: Sure
+
+
+def minor_of(device_file: str | None) -> Minor | None:
+    """Return the minor number of ``/dev/nvidia3``; None for any other file."""
+    match = _FILE.fullmatch(device_file or "")
+    return Minor(int(match[1])) if match else None
+
+
+def by_scheduler(
+    numbers: Sequence[int], devices: Sequence[Names], are_minors: bool
+) -> Meant | None:
+    """Return the devices that a scheduler's numbers mean; None if they cannot be told.
+
+    A control group may hide the other devices, which are then counted anew: as many devices as the
+    scheduler gave must be they. Slurm's numbers are minor numbers (``are_minors``). Of others it is
+    not documented which they are, so they count only where both agree. Of instances of a divided
+    device nobody knows how a scheduler counts them.
+    """
+    if not numbers:
+        return None
+    if len(numbers) == len(devices):
+        return Meant(list(range(len(devices))), Sure.CERTAIN)
+    if any(device.part is not None for device in devices):
+        return None
+    by_index = {int(device.index): place for place, device in enumerate(devices)}
+    by_minor = {
+        int(device.minor): place for place, device in enumerate(devices) if device.minor is not None
+    }
+    if by_minor == by_index:
+        return _found(numbers, by_index, Sure.CERTAIN)
+    if len(by_minor) < len(devices):  # some minors are unknown
+        return _found(numbers, by_index, Sure.LIKELY)
+    return _found(numbers, by_minor, Sure.LIKELY) if are_minors else None
+
+
+def _found(numbers: Sequence[int], places: dict[int, int], sure: Sure) -> Meant | None:
+    if any(number not in places for number in numbers):
+        return None
+    return Meant([places[number] for number in numbers], sure)
+
+
+def by_visible(value: str, devices: Sequence[Names], is_pci_order: bool) -> Meant:
+    """Return the devices that a value of CUDA_VISIBLE_DEVICES names.
+
+    By CUDA's index, by the beginning of a UUID, or an instance by ``MIG-PARENT/GPU/COMPUTE``. As in
+    CUDA, the first word that names no device ends the list. An index is sure only if CUDA counts
+    as the driver's library does: all devices are of one model, or the order is that of PCI.
+    """
+    whole = [place for place, device in enumerate(devices) if device.part is None]
+    models = {devices[place].model for place in whole}
+    keeps_order = is_pci_order or len(models) <= 1
+    places: list[int] = []
+    sure = Sure.LIKELY
+    for word in (one.strip() for one in value.split(",")):
+        if word.isascii() and word.isdecimal():
+            number = CudaIndex(int(word))
+            if number >= len(whole) or len(whole) < len(devices):
+                break  # an index names no instance of a divided device
+            place = whole[number]
+            sure = sure if keeps_order else Sure.UNSURE
+        else:
+            named = [place for place, device in enumerate(devices) if is_called(device, word)]
+            if len(named) != 1:
+                break
+            place = named[0]
+        if place not in places:
+            places.append(place)
+    if len(places) == len(devices):
+        sure = Sure.LIKELY  # all of them, in whatever order
+    return Meant(places, sure)
+
+
+def is_called(device: Names, word: str) -> bool:
+    """Return True if a word such as ``GPU-5b3c2a1f`` or ``MIG-…`` names this device."""
+    part = device.part
+    if part is None:
+        return word.startswith("GPU-") and len(word) > 4 and device.uuid.startswith(word)
+    place = f"MIG-{part.parent_uuid}/{part.gpu_instance_id}/{part.compute_instance_id}"
+    return word == place or (
+        word.startswith("MIG-") and len(word) > 4 and device.uuid.startswith(word)
+    )
+
+
+NO_DEVICE = ("", "-1", "NoDevFiles")
+"""Values that hide every device from CUDA; the last one is Slurm's word for none."""
+
+
+def hides_all(values: Sequence[str]) -> bool:
+    """Return True if every value of CUDA_VISIBLE_DEVICES that is known hides all devices."""
+    return bool(values) and all(value.partition(",")[0].strip() in NO_DEVICE for value in values)
