@@ -104,7 +104,6 @@ METRICS = {
         " GPM, Hopper and later; also of a MIG instance). Utilisation says whether anything ran,"
         " this says on how much of the device."
     ),
-    "sm_occupancy_pct": "Warps resident on the GPU, of all that there is room for (GPM).",
     "tensor_active_pct": "Share of time in which the GPU's tensor cores worked (GPM).",
     "dram_active_pct": "Bandwidth of the GPU's memory in use, of what it can do (GPM).",
     "memory_util_pct": (
@@ -113,10 +112,6 @@ METRICS = {
     "gpu_memory_peak_bytes": (
         "The most GPU memory in use at one reading: of a process what it held, of a run what was in"
         " use on its devices, whoever held it."
-    ),
-    "memory_reserved_bytes": (
-        "GPU memory that the driver keeps for itself. Before driver 510 it is not told and counts"
-        " as used."
     ),
     "throttled_pct": (
         "Share of readings in which heat, a hardware slow-down or the power supply's brake held the"

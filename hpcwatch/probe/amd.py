@@ -134,7 +134,6 @@ class AmdDevice:
         ticks = _number(energy.get("energy_accumulator"))
         tick_uj = _number(energy.get("counter_resolution"))
         core = self._call("amdsmi_get_clock_info", smi.AmdSmiClkType.GFX) or {}
-        memory = self._call("amdsmi_get_clock_info", smi.AmdSmiClkType.MEM) or {}
         hot = self._call(
             "amdsmi_get_temp_metric",
             smi.AmdSmiTemperatureType.HOTSPOT,
@@ -147,8 +146,6 @@ class AmdDevice:
             temperature_celsius=_within(_number(hot), _MOST_CELSIUS, 1e3),
             sm_clock_mhz=_number(core.get("clk")),
             sm_clock_max_mhz=_number(core.get("max_clk")),
-            memory_clock_mhz=_number(memory.get("clk")),
-            memory_clock_max_mhz=_number(memory.get("max_clk")),
             processes=self._processes(),
         )
 

@@ -10,6 +10,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Set
 
 from .drm import DrmReader
 from .gpu_use import GpuUse, GpuUseReader
+from .owner import owner_uid
 from .procfs import read, read_all
 from .ration import Ration
 from .schema import Gpu
@@ -35,6 +36,7 @@ class Traits(NamedTuple):
     allowed_devices: Optional[List[str]] = None
     gpu_signs: Optional[List[str]] = None
     device_variables: Optional[Dict[str, List[str]]] = None
+    owner_uid: Optional[int] = None
 
 
 class GpuJob:
@@ -52,6 +54,7 @@ class GpuJob:
         """Processes whose environment was read, and under which name."""
         self._variables: Dict[str, Set[str]] = {name: set() for name in (_VISIBLE, *_OTHERS)}
         self._allowed: Optional[List[str]] = None
+        self._owner_uid: Optional[int] = None
         self._is_allowed_read = False
 
     def told_apart(self, gpus: List[Gpu]) -> List[Gpu]:
@@ -82,6 +85,7 @@ class GpuJob:
         if not self._is_allowed_read and alive:
             self._is_allowed_read = True  # a scheduler sets it before the job's first process
             self._allowed = allowed_devices(alive[0], self._proc, self._sys)
+            self._owner_uid = owner_uid(alive[0])
         if alive:  # once all have ended, what was known of them stays
             self._is_known = all(pid in uses for pid in alive)
         known = self._variables
@@ -90,6 +94,7 @@ class GpuJob:
             allowed_devices=self._allowed,
             gpu_signs=sorted(self._signs) if self._signs or self._is_known else None,
             device_variables={name: sorted(known[name]) for name in _OTHERS if known[name]} or None,
+            owner_uid=self._owner_uid,
         )
 
     def _read_environments(self, tracked: Mapping[int, Tracked]) -> None:

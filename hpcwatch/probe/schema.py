@@ -123,6 +123,8 @@ class JobUse(NamedTuple):
     """CPUs that any of the processes may run on."""
     visible_devices: Optional[List[str]] = None
     """Every CUDA_VISIBLE_DEVICES that its processes were started with; None if nobody has one."""
+    owner_uid: Optional[int] = None
+    """Whose the job is."""
     allowed_devices: Optional[List[str]] = None
     """GPUs that its control group (v1) lets it open: ``/dev/nvidia0``; None if unknown."""
     gpu_signs: Optional[List[str]] = None
@@ -195,6 +197,10 @@ class GpuProcess(NamedTuple):
     """The most it ever held; known only where an administrator turned accounting on."""
     uid: Optional[int] = None
     """Whose it is, where /proc shows it: inside a container a driver may give pids of the host."""
+    is_graphics: Optional[bool] = None
+    """True if it draws and does not compute: a display server."""
+    is_mps: Optional[bool] = None
+    """True if it is MPS or a client of it: then only the server is told to hold memory, if any."""
 
 
 class Mig(NamedTuple):
@@ -232,17 +238,12 @@ class Gpu(NamedTuple):
     """Counter since the driver was loaded (Volta and later)."""
     processes: Optional[List[GpuProcess]] = None
     """None if the driver would not say; an empty list if nobody holds the device."""
-    memory_free_bytes: Optional[int] = None
-    memory_reserved_bytes: Optional[int] = None
-    """What the driver keeps for itself. Before driver 510 it is unknown and counted as used."""
     memory_util_pct: Optional[float] = None
     """Share of time in which the device's memory was read or written, last reading."""
     temperature_limit_celsius: Optional[float] = None
     """From there on the device slows itself down."""
     sm_clock_mhz: Optional[float] = None
     sm_clock_max_mhz: Optional[float] = None
-    memory_clock_mhz: Optional[float] = None
-    memory_clock_max_mhz: Optional[float] = None
     clocks_held_by: Optional[List[str]] = None
     """Every reason for lower clocks seen since the last sample, in words (clock_reasons.py)."""
     throttled_pct: Optional[float] = None
@@ -251,8 +252,6 @@ class Gpu(NamedTuple):
     """Share of those readings in which the power limit held the clocks down."""
     sm_active_pct: Optional[float] = None
     """Multiprocessors at work, mean since the last sample (GPM, Hopper and later)."""
-    sm_occupancy_pct: Optional[float] = None
-    """Warps resident, of all that there is room for (GPM)."""
     tensor_active_pct: Optional[float] = None
     """Time in which tensor cores worked (GPM)."""
     dram_active_pct: Optional[float] = None
@@ -289,6 +288,8 @@ class Gpu(NamedTuple):
     device_file: Optional[str] = None
     """What a process opens to use it: ``/dev/nvidia3``, ``/dev/dri/renderD129``. The number in it
     is the driver's minor number, which may differ from ``index``."""
+    has_system_memory: Optional[bool] = None
+    """True if the operating system manages its memory (NUMA): anything on the node may use it."""
 
     @property
     def label(self) -> str:

@@ -23,6 +23,7 @@ from hpcwatch.probe.schema import (
 
 START_S = 1_700_000_000.0
 PID = 21270
+OWNER_UID = 1000
 
 Course = float | Callable[[float], float | None] | None
 """A constant, a function of the seconds since the start, or unknown."""
@@ -61,6 +62,9 @@ class Device(NamedTuple):
     throttled: Course = None
     capped: Course = None
     foreign_uid: int | None = None
+    is_foreign_graphics: bool = False
+    has_mps: bool = False
+    has_system_memory: bool = False
     mig: Mig | None = None
     model: str = "Tesla K40m"
     minor: int | None = None
@@ -108,6 +112,7 @@ class Shape(NamedTuple):
     io_rate: Course = None
     """Bytes a second read, and as many written."""
     virtual: Course = None
+    visible_devices: list[str] | None = None
     home_rate: Course = None
     """Bytes a second that the node moves to and from the home file system."""
     home: tuple[str, str] = ("/home", "nfs4")
@@ -215,6 +220,8 @@ def _job_use(shape: Shape, time_s: float, job_s: float) -> JobUse:
         cpu_system_s=0.0 if is_cpu_known else None,
         used_bytes=whole(at(shape.used, time_s)),
         allowed_cores=shape.allowed_cores,
+        owner_uid=OWNER_UID,
+        visible_devices=shape.visible_devices,
     )
 
 
@@ -222,7 +229,15 @@ def _gpu(index: int, device: Device, time_s: float) -> Gpu:
     held, util = at(device.held, time_s), at(device.util, time_s)
     processes = [] if held is None else [GpuProcess(PID, round(held))]
     if device.foreign is not None:
-        processes.append(GpuProcess(999_999, round(device.foreign), uid=device.foreign_uid))
+        processes.append(
+            GpuProcess(
+                999_999,
+                round(device.foreign),
+                uid=device.foreign_uid,
+                is_graphics=device.is_foreign_graphics or None,
+                is_mps=device.has_mps or None,
+            )
+        )
     used = max(at(device.used, time_s) or 0.0, sum(one.memory_bytes or 0 for one in processes))
     return Gpu(
         index=index,
@@ -242,6 +257,7 @@ def _gpu(index: int, device: Device, time_s: float) -> Gpu:
         power_w=at(device.power, time_s),
         power_limit_w=device.power_limit,
         processes=processes if device.is_listed else None,
+        has_system_memory=device.has_system_memory or None,
     )
 
 

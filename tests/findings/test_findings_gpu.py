@@ -177,6 +177,7 @@ UNUSED_CASES = {
     "no process opened it": Device(),
     "opened, nothing on it": Device(held=100.0 * MIB),
     "no work on it": Device(is_listed=False),
+    "memory held, by whom is unknown": Device(is_listed=False, used=10.7 * GIB),
     "held by others": Device(foreign=600.0 * MIB),
 }
 
@@ -188,6 +189,21 @@ def test_unused_tells_why(why: str, when: When) -> None:
     assert finding.title.endswith(": " + why)
     assert finding.directives[0].new == "#PBS -l nodes=1:ppn=20:gpus=1"
     assert "cancel after an hour or two" in finding.advice
+
+
+def test_memory_that_came_with_the_job_is_told_from_memory_that_was_there() -> None:
+    grown = Device(is_listed=False, used=lambda at: 10.7 * GIB if at else 0.0)
+    assert "They came while this job ran" in found(live(second(grown)))[UNUSED].advice
+    standing = Device(is_listed=False, used=10.7 * GIB)
+    assert "They were there at the start" in found(live(second(standing)))[UNUSED].advice
+
+
+@pytest.mark.parametrize("value", ["-1", "NoDevFiles", ""])
+def test_a_variable_that_hides_every_device_is_named(value: str) -> None:
+    shape = second(Device(), gpus=(Device(), Device()), visible_devices=[value])
+    finding = found(live(shape))[UNUSED]
+    assert f"hidden from the program (CUDA_VISIBLE_DEVICES={value})" in finding.title
+    assert "without CUDA" not in finding.advice
 
 
 def test_memory_held_too_briefly_for_a_finding_of_its_own_is_named() -> None:

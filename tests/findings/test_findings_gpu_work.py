@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from finding_samples import (
+    OWNER_UID,
     START_S,
     Device,
     Shape,
@@ -302,6 +303,10 @@ def test_memory_full_when_the_watch_began_is_reserved() -> None:
 FOREIGN = "gpu-foreign GPU 0"
 
 
+BEFORE_US = Device(util=50.0, held=lambda at: float(GIB) if at else None)
+"""Our process opens the device after the first reading."""
+
+
 def shared(foreign_mib: float, **more: Any) -> Device:
     values = {"util": 50.0, "held": GIB, "foreign": foreign_mib * MIB, "foreign_uid": 1001}
     return Device(**{**values, **more})
@@ -317,8 +322,15 @@ def shared(foreign_mib: float, **more: Any) -> Device:
         (shared(100), {"job": None}, False),
         (shared(100, held=None), {"found_by": "tree"}, False),
         (shared(100, held=None), {"found_by": "cgroup"}, True),
-        (Device(util=50.0, held=float(GIB), used=2.0 * GIB), {}, True),
-        (Device(util=50.0, held=float(GIB), used=1.99 * GIB), {}, False),
+        (shared(100, is_foreign_graphics=True), {}, False),  # a display server of the node
+        (shared(100, has_mps=True), {}, False),
+        (shared(100, foreign_uid=OWNER_UID, held=None), {"found_by": "cgroup"}, False),
+        (BEFORE_US._replace(used=2.0 * GIB), {}, True),
+        (BEFORE_US._replace(used=1.99 * GIB), {}, False),
+        (BEFORE_US._replace(used=2.0 * GIB, has_system_memory=True), {}, False),
+        # Managed memory: the driver does not list it, and it came with our own process.
+        (Device(util=50.0, held=float(GIB), used=8.0 * GIB), {}, False),
+        (BEFORE_US._replace(used=lambda at: (8.0 if at else 0.5) * GIB), {}, False),
         (Device(util=50.0, used=4.0 * GIB), {"found_by": "cgroup"}, False),  # a container, maybe
         (Device(util=50.0, held=float(GIB), used=8.0 * GIB, is_listed=False), {}, False),
     ],
@@ -341,10 +353,34 @@ def test_foreign_only_on_devices_known_to_be_the_job_s() -> None:
 
 
 def test_foreign_for_two_minutes() -> None:
-    late = Device(util=50.0, held=GIB, used=lambda at: (8.0 if at > 790 else 1.0) * GIB)
-    assert FOREIGN not in found(live(on(late)))
-    late = late._replace(used=lambda at: (8.0 if at > 780 else 1.0) * GIB)
-    assert FOREIGN in found(live(on(late)))
+    late = Device(util=50.0, used=lambda at: (8.0 if at > 790 else 0.5) * GIB)
+    assert FOREIGN not in found(live(on(late, BUSY)))
+    late = late._replace(used=lambda at: (8.0 if at > 780 else 0.5) * GIB)
+    assert FOREIGN in found(live(on(late, BUSY)))
+
+
+SHARED = "gpu-shared GPU 0"
+
+
+@pytest.mark.parametrize(
+    ("device", "found_by", "severity"),
+    [
+        (shared(100, foreign_uid=OWNER_UID), "cgroup", Severity.WARNING),
+        (shared(100, foreign_uid=OWNER_UID), "tree", Severity.INFO),
+        (shared(100, foreign_uid=OWNER_UID), "user", None),
+        (shared(99, foreign_uid=OWNER_UID), "cgroup", None),
+        (shared(100), "cgroup", None),  # another user's: gpu-foreign speaks of it
+        (shared(100, foreign_uid=OWNER_UID, held=None), "cgroup", None),
+    ],
+)
+def test_two_jobs_of_one_user_on_a_device(
+    device: Device, found_by: str, severity: Severity | None
+) -> None:
+    rules = found(live(on(device, found_by=found_by)))
+    assert (SHARED in rules) is (severity is not None)
+    if severity is not None:
+        assert rules[SHARED].severity == severity
+        assert "holds 100 MiB of it" in rules[SHARED].title
 
 
 def test_unassigned() -> None:

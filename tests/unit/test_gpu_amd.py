@@ -56,7 +56,6 @@ def test_a_device_with_all_its_readings() -> None:
         energy_j=30.6,
         sm_clock_mhz=1700.0,
         sm_clock_max_mhz=1700.0,
-        memory_clock_max_mhz=1700.0,
         ecc_uncorrected_count=2,
         processes=[GpuProcess(pid=1, memory_bytes=3 * GIB, uid=0)],
     )
@@ -64,7 +63,7 @@ def test_a_device_with_all_its_readings() -> None:
 
 def test_what_it_writes_as_a_word_is_unknown() -> None:
     (_, second), _ = read()
-    assert (second.util_pct, second.util_zero_pct, second.memory_clock_mhz) == (None, None, None)
+    assert (second.util_pct, second.util_zero_pct) == (None, None)
 
 
 LACKING = {
@@ -74,7 +73,7 @@ LACKING = {
     "amdsmi_get_power_cap_info": {"power_limit_w"},
     "amdsmi_get_energy_count": {"energy_j"},
     "amdsmi_get_temp_metric": {"temperature_celsius"},
-    "amdsmi_get_clock_info": {"sm_clock_mhz", "sm_clock_max_mhz", "memory_clock_max_mhz"},
+    "amdsmi_get_clock_info": {"sm_clock_mhz", "sm_clock_max_mhz"},
     "amdsmi_get_gpu_process_list": {"processes"},
     "amdsmi_get_gpu_total_ecc_count": {"ecc_uncorrected_count"},
 }

@@ -16,7 +16,8 @@ from hpcwatch.analysis.findings.devices import (
     used_gpus_count,
 )
 from hpcwatch.analysis.findings.directives import fewer_gpus
-from hpcwatch.analysis.findings.gpu_attribution import is_opened
+from hpcwatch.analysis.findings.gpu_attribution import MAY_BE_OTHERS, is_opened
+from hpcwatch.analysis.findings.gpu_numbers import hides_all
 from hpcwatch.analysis.findings.idle import (
     Idle,
     holds,
@@ -148,25 +149,39 @@ def _held_idle(
 
 def _unused_because(host: HostTimeline, gpu: GpuTimeline) -> tuple[str, str]:
     """Return why a device is unused, for the title, and what to do."""
-    listed, used = gpu.last.processes, gpu.last.memory_used_bytes or 0
+    used = gpu.last.memory_used_bytes or 0
     least_bytes = held_threshold_bytes(gpu, HELD_BYTES, HELD_SHARE)
     if any(size >= least_bytes for size in gpu.columns["held_bytes"].high):
         return "memory held, no work on it", (
             "The program reserved memory there but ran nothing: check that it places its work on "
             "the GPU, or ask for fewer GPUs."
         )
-    signs = gpu_signs(host)
+    if gpu.last.processes is None and used >= least_bytes:
+        return "memory held, by whom is unknown", _held_unknown(gpu, used, least_bytes)
     if is_opened(host, gpu) or has_file_open(host, gpu):
         return "opened, nothing on it", (
             "The program opened the device but put no data there: check that it places its work "
             "on the GPU, or ask for fewer GPUs."
         )
-    if signs == []:
+    return _unopened_because(host, gpu, used, least_bytes)
+
+
+def _unopened_because(
+    host: HostTimeline, gpu: GpuTimeline, used: int, least_bytes: float
+) -> tuple[str, str]:
+    """Return why a device is unused that no process of the job is known to have opened."""
+    hidden = _hidden_by(host)
+    if hidden is not None:
+        return f"hidden from the program ({hidden})", (
+            f"The program was started with {hidden}, which hides every GPU from it: set it to this "
+            "job's devices or not at all, or ask for no GPU."
+        )
+    if gpu_signs(host) == []:
         return "never opened", (
             "No process of the job loaded a GPU library: the program may be built without CUDA, or "
             "lack a module. If it needs no GPU, ask for none."
         )
-    if listed is None:
+    if gpu.last.processes is None:
         return "no work on it", (
             "The driver does not say who opened it. Check that the program uses the GPU, or ask "
             "for none."
@@ -180,6 +195,24 @@ def _unused_because(host: HostTimeline, gpu: GpuTimeline) -> tuple[str, str]:
         "The program may be built without CUDA, or lack a module: check that it sees the GPU. If "
         "it needs none, ask for fewer."
     )
+
+
+def _hidden_by(host: HostTimeline) -> str | None:
+    """Return the variable that hides every device from the job's processes, if one does."""
+    use = host.last_use
+    if use is None or use.found_by in MAY_BE_OTHERS:
+        return None
+    values = use.visible_devices or []
+    return f"CUDA_VISIBLE_DEVICES={values[0]}" if hides_all(values) else None
+
+
+def _held_unknown(gpu: GpuTimeline, used: int, least_bytes: float) -> str:
+    """Say what is held where the driver does not say who holds it."""
+    said = f"{format_bytes(used)} on it are in use, and the driver does not say who holds them. "
+    if used - (gpu.memory_first_bytes or 0) >= least_bytes:
+        said += "They came while this job ran: its program may reserve memory on every GPU it sees."
+        return said + " Check that it works on this one, or ask for fewer GPUs."
+    return said + "They were there at the start: another job may be on it."
 
 
 def _held_advice(

@@ -178,11 +178,13 @@ def gpu_foreign(
     unlisted_bytes: float = 1.0 * GIB,
     window_s: float = 120.0,
 ) -> Iterator[Finding]:
-    """Somebody else is on the job's device: 100 MiB of another's process, or 1 GiB of nobody's.
+    """Somebody else is on the job's device: 100 MiB of another user, or 1 GiB of nobody, for 2 min.
 
-    For 2 min. Only where it is known which devices are the job's, and whose the processes are. Of
-    memory that no listed process holds it is said only if the driver lists this job's processes:
-    in a container it may list none.
+    Only where it is known which devices are the job's, and whose the processes are. Of
+    memory that no listed process holds it is said only if the driver lists this job's processes
+    (in a container it may list none), and only of what was there before a process of the job was:
+    a program's managed memory is not listed either. Display servers do not count. With MPS, and
+    where the operating system manages the device's memory, it is silent.
     Source: Boston University's process reaper; the sizes are our own.
     Override: [findings.gpu-foreign] foreign_bytes, unlisted_bytes, window_s.
     """
@@ -229,6 +231,39 @@ def _foreign(host: HostTimeline, gpu: GpuTimeline, part: Part, who: str) -> Find
         entity=gpu_entity(gpu),
     )
     return over(part, host.name, told)
+
+
+@rule("gpu-shared")
+def gpu_shared(
+    scope: Scope, *, shared_bytes: float = 100.0 * MIB, window_s: float = 120.0
+) -> Iterator[Finding]:
+    """Another process of the same user, not this job's, holds 100 MiB of its device for 2 min.
+
+    A warning where every process of the job on the node is known; else, below `hpcwatch run`, it
+    may be another part of the same job: information.
+    Source: our own. Override: [findings.gpu-shared] shared_bytes, window_s.
+    """
+    for host in scope.timeline.hosts.values():
+        use = host.last_use
+        if not host.gpus or use is None or use.found_by in MAY_BE_OTHERS:
+            continue
+        for gpu in own_gpus(scope, host):
+            part = _held_by(scope, host, gpu, "sibling_bytes", shared_bytes, window_s)
+            if part is None or not is_opened(host, gpu):
+                continue
+            size, is_sure = part.highest(), counts_the_whole_job(host)
+            what = "another job of yours" if is_sure else "another program of yours"
+            told = Told(
+                rule="gpu-shared",
+                severity=Severity.WARNING if is_sure else Severity.INFO,
+                title=f"{gpu.label} is shared: {what} holds {format_bytes(size)} of it",
+                evidence={"sibling_bytes": size},
+                advice="Both take turns on it and share its memory, so each is slower, and the "
+                "figures of the device are those of both. Give each a device of its own, or run "
+                "them one after the other.",
+                entity=gpu_entity(gpu),
+            )
+            yield over(part, host.name, told)
 
 
 @rule("gpu-unassigned")

@@ -6,6 +6,7 @@ from collections.abc import Container
 
 from hpcwatch.analysis.timeline.columns import NAN, Column, same
 from hpcwatch.analysis.timeline.gauges import GaugeColumns, Gauges
+from hpcwatch.analysis.timeline.gpu_memory import Unlisted, holdings
 from hpcwatch.probe.schema import Gpu, Sample
 
 _GPU_GAUGES = (
@@ -15,11 +16,14 @@ _GPU_GAUGES = (
     "temperature_celsius",
     "memory_util_pct",
     "sm_active_pct",
+    "tensor_active_pct",
+    "dram_active_pct",
     "throttled_pct",
     "power_capped_pct",
 )
-_GPU_HOLDINGS = ("held_bytes", "foreign_bytes", "unlisted_bytes")
-"""Memory of the job's processes, of others', and of nobody that the driver lists."""
+_GPU_HOLDINGS = ("held_bytes", "sibling_bytes", "foreign_bytes", "unlisted_bytes")
+"""Memory of the job's processes, of its owner's others, of other users', and of no process that
+the driver lists."""
 GPU_METRICS = ("util_pct", *_GPU_GAUGES, "held_bytes")
 
 
@@ -46,6 +50,11 @@ class GpuTimeline:
         """As last known: a lost device tells nothing any more."""
         self.holders: dict[int, int] = {}
         """Process of the job -> the most memory it held here."""
+        self.held_peak_bytes: int | None = None
+        """The most that its processes held together."""
+        self.memory_first_bytes: int | None = None
+        """What was in use when the device was read first."""
+        self._unlisted = Unlisted()
         self.clocks_held_by: dict[str, None] = {}
         """Every reason for lower clocks that was ever seen."""
         self._integrated_j: float | None = None
@@ -84,10 +93,7 @@ class GpuTimeline:
         if gpu.memory_used_bytes is not None:
             high = self.columns["memory_used_bytes"].high[-1]
             self.memory_peak_bytes = max(self.memory_peak_bytes or 0, round(high))
-        self.columns["held_bytes"].add(self._held(gpu, own))
-        foreign, unlisted = _not_held(gpu, own)
-        self.columns["foreign_bytes"].add(foreign)
-        self.columns["unlisted_bytes"].add(unlisted)
+        self._append_holdings(gpu, sample, own)
 
     def _append_util(self, gpu: Gpu, gauges: Gauges) -> None:
         low, mean, high = gauges.get(self._util_key) or same(gpu.util_pct)
@@ -96,44 +102,23 @@ class GpuTimeline:
             high = max(high, most)
         self.columns["util_pct"].append(low, mean, high)
 
-    def _held(self, gpu: Gpu, own: Container[int]) -> int | None:
-        """Memory that the job's processes hold; None if the driver does not say."""
-        if gpu.processes is None:
-            return None
-        held = 0
-        for process in gpu.processes:
-            if process.pid not in own:
-                continue
-            if process.memory_bytes is None:
-                return None
-            held += process.memory_bytes
-            before = self.holders.get(process.pid, 0)
-            self.holders[process.pid] = max(before, process.memory_bytes)
-        return held
+    def _append_holdings(self, gpu: Gpu, sample: Sample, own: Container[int]) -> None:
+        owner_uid = sample.job.owner_uid if sample.job is not None else None
+        now = holdings(gpu, own, owner_uid)
+        for process in gpu.processes or ():
+            if process.pid in own and process.memory_bytes is not None:
+                before = self.holders.get(process.pid, 0)
+                self.holders[process.pid] = max(before, process.memory_bytes)
+        if now.own is not None:
+            self.held_peak_bytes = max(self.held_peak_bytes or 0, now.own)
+        self.columns["held_bytes"].add(now.own)
+        self.columns["sibling_bytes"].add(now.sibling)
+        self.columns["foreign_bytes"].add(now.foreign)
+        self.columns["unlisted_bytes"].add(self._unlisted.strange(now))
+        if self.memory_first_bytes is None and gpu.memory_used_bytes is not None:
+            self.memory_first_bytes = gpu.memory_used_bytes
 
     def append_unknown(self) -> None:
         """Add a sample in which the device did not answer."""
         for column in self.columns.values():
             column.append(NAN, NAN, NAN)
-
-
-def _not_held(gpu: Gpu, own: Container[int]) -> tuple[int | None, int | None]:
-    """Memory that other people's processes hold, and that no process holds that is listed.
-
-    Whose a process is must be known: in a container a driver may give pids that are not ours.
-    """
-    if gpu.processes is None:
-        return None, None
-    listed, own_uids, others = 0, set(), []
-    for one in gpu.processes:
-        if one.memory_bytes is None:
-            return None, None
-        listed += one.memory_bytes
-        if one.pid in own:
-            own_uids.add(one.uid)
-        elif one.uid is not None:
-            others.append((one.uid, one.memory_bytes))
-    foreign = sum([size for uid, size in others if uid not in own_uids]) if others else 0
-    if gpu.memory_used_bytes is None:
-        return foreign, None
-    return foreign, max(gpu.memory_used_bytes - listed, 0)

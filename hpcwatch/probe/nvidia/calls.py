@@ -22,10 +22,20 @@ _VITAL = {"nvmlDeviceGetUtilizationRates", "nvmlDeviceGetMemoryInfo"}
 class Calls:
     """Calls NVML with a handle. ``failure`` is why a call of this round failed, if one did."""
 
-    def __init__(self, nvml: Any, handle: Any) -> None:
-        """``handle`` is None if the driver gave none: then nothing is ever known."""
+    def __init__(
+        self,
+        nvml: Any,
+        handle: Any,
+        refused: Optional[str] = None,
+        driver_version: Tuple[int, ...] = (),
+    ) -> None:
+        """``handle`` is None if the driver gave none, for what it ``refused``: nothing is known."""
         self.nvml = nvml
         self.handle = handle
+        self.driver_version = driver_version
+        self.is_divided = False
+        """True if the device's own memory is an administrator's to see: its instances have it."""
+        self._refused = refused
         self.failure: Optional[str] = None
         self.is_gone = False
         self._lacking: Set[str] = set()
@@ -35,7 +45,8 @@ class Calls:
         self.failure = None
         self.is_gone = False
         if self.handle is None:
-            self.failure = "the driver gives no handle for this device"
+            why = ": %s" % self._refused if self._refused else ""
+            self.failure = "the driver gives no handle for this device" + why
             self.is_gone = True
         if asks_again:
             self._lacking.clear()
@@ -74,12 +85,13 @@ class Calls:
 
     def _failed(self, name: str, variant: str, error: Exception) -> None:
         kind = type(error).__name__
-        if kind in _NOT_OFFERED or (kind == "NVMLError_NoPermission" and name not in _VITAL):
+        may_be_refused = self.is_divided or name not in _VITAL
+        if kind in _NOT_OFFERED or (kind == "NVMLError_NoPermission" and may_be_refused):
             self._lacking.add(name + variant)
             return
         self.is_gone = kind in _GONE
         if self.failure is None:
-            self.failure = "%s: %s" % (name, reason(error))
+            self.failure = "%s (%s)" % (reason(error), name)
 
 
 def reason(error: BaseException) -> str:
@@ -87,6 +99,26 @@ def reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+_UNKNOWN_32, _MOST_BYTES = 0xFFFFFFFF, 1 << 60
+_MOST_W = 100e3
+
+
+def watts(milliwatts: Optional[int]) -> Optional[float]:
+    """Return a power in watts; None if it is unknown or more than any device draws."""
+    value = scaled(milliwatts)
+    return value if value is not None and value <= _MOST_W else None
+
+
 def scaled(value: Optional[int]) -> Optional[float]:
     """Thousandths (mW, mJ) as a number of the unit."""
-    return None if value is None else value / 1000.0
+    return None if value is None or value >= _MOST_BYTES else value / 1000.0
+
+
+def percent(value: Optional[int]) -> Optional[float]:
+    """Return a share; None if it is unknown or none: sick drivers hand out garbage."""
+    return float(value) if value is not None and 0 <= value <= 100 else None
+
+
+def bounded(value: Optional[int]) -> Optional[int]:
+    """Return a size or count; None for the numbers that mean "not available"."""
+    return None if value is None or value == _UNKNOWN_32 or value >= _MOST_BYTES else int(value)

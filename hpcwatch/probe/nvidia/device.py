@@ -5,7 +5,7 @@ from typing import Any, List, NamedTuple, Optional
 from ..procfs import text
 from ..schema import Gpu
 from ..tally import Tally
-from .calls import Calls, scaled
+from .calls import Calls, scaled, watts
 from .clock_reasons import POWER_CAPPED, THROTTLED, in_words
 from .events import XidReader
 from .gpm import Gpm
@@ -16,7 +16,7 @@ from .processes import ProcessReader
 from .utilisation import UtilReader
 
 _TEMPERATURE = 0  # NVML_TEMPERATURE_GPU
-_SM_CLOCK, _MEMORY_CLOCK = 1, 2  # nvmlClockType_t
+_SM_CLOCK = 1  # nvmlClockType_t
 _MOST_MINOR = 253  # 254 is modeset, 255 the control device
 
 
@@ -31,10 +31,10 @@ class Identity(NamedTuple):
 class NvmlDevice:
     """Polled on the reader's thread, summed up for a sample on the probe's, under its lock."""
 
-    def __init__(self, nvml: Any, index: int, handle: Any, known: Optional[Identity]) -> None:
-        """``handle`` is None if the driver gives none; ``known`` is who it was before, if known."""
+    def __init__(self, calls: Calls, index: int, known: Optional[Identity]) -> None:
+        """``known`` is who it was before, if known."""
         self.index = index
-        self._calls = calls = Calls(nvml, handle)
+        self._calls = calls
         calls.begin()
         fallback = known or Identity("index-%d" % index, "GPU")
         self.identity = Identity(
@@ -51,7 +51,7 @@ class NvmlDevice:
         self._held_by: Optional[List[str]] = None
         self._gpm = Gpm(calls)
         self._processes = ProcessReader(calls)
-        self._xids = XidReader(nvml, handle)
+        self._xids = XidReader(calls.nvml, calls.handle)
         self._divided: Optional[List[Instance]] = None
         self._instances: List[Instance] = []
         self._gpu = self._last = self._bare()
@@ -76,6 +76,7 @@ class NvmlDevice:
         if is_seldom:
             gpu = read_nvlinks(calls, read_health(calls, read_limits(calls, gpu)))
             self._divided = find_instances(calls, gpu, self._divided or [])
+            calls.is_divided = self._divided is not None
         self._util.poll(is_full)
         gpu = read_memory(calls, gpu)._replace(memory_util_pct=self._util.memory_util_pct)
         if is_full:
@@ -90,11 +91,10 @@ class NvmlDevice:
         self._gpm.poll()
         count = None if self._divided is None else len(self._divided)
         return read_nvlink_traffic(calls, gpu)._replace(
-            power_w=scaled(calls("nvmlDeviceGetPowerUsage")),
+            power_w=watts(calls("nvmlDeviceGetPowerUsage")),
             energy_j=scaled(calls("nvmlDeviceGetTotalEnergyConsumption")),
             temperature_celsius=calls("nvmlDeviceGetTemperature", _TEMPERATURE),
             sm_clock_mhz=calls("nvmlDeviceGetClockInfo", _SM_CLOCK),
-            memory_clock_mhz=calls("nvmlDeviceGetClockInfo", _MEMORY_CLOCK),
             mig_instance_count=count,
             # Those of a divided device are on its instances.
             processes=self._processes.read(is_seldom) if count is None else None,
@@ -116,6 +116,9 @@ class NvmlDevice:
     def publish(self) -> None:
         """Make the last poll visible to ``summary``. With the reader's lock held."""
         self.failure, self.is_gone = self._calls.failure, self._calls.is_gone
+        for instance in self._divided or []:
+            if self.failure is None and instance.calls.failure is not None:
+                self.failure = "%s: %s" % (instance.identity.label, instance.calls.failure)
         self._gpu = self._last
         if self.is_gone:  # whatever was read before is of the past
             self._gpu = self._bare()._replace(xids=self._last.xids)

@@ -35,6 +35,8 @@ class XidReader:
         for _ in range(_MOST_A_POLL):
             # Zero milliseconds: take what is there. NVML_ERROR_TIMEOUT says that nothing is.
             event = self._calls.bare("nvmlEventSetWait_v2", self._set, 0)
+            if event is None and self._calls.failure is None:  # a driver before 450
+                event = self._calls.bare("nvmlEventSetWait_v1", self._set, 0)
             if event is None:
                 break
             if event.eventType == _XID:

@@ -1,7 +1,7 @@
 """Activity inside a device: NVML's GPM metrics (Hopper and later), also for MIG instances.
 
 A metric is the mean between two samples of the hardware's counters, which must lie more than
-100 ms apart. nvml.h: NVML_GPM_METRIC_SM_UTIL, _SM_OCCUPANCY, _ANY_TENSOR_UTIL, _DRAM_BW_UTIL.
+100 ms apart. nvml.h: NVML_GPM_METRIC_SM_UTIL, _ANY_TENSOR_UTIL, _DRAM_BW_UTIL.
 Tried on the tests' stand-in for the driver only.
 """
 
@@ -11,7 +11,7 @@ from typing import Any, List, NamedTuple, Optional
 from ..tally import Tally
 from .calls import Calls
 
-_IDS = (2, 3, 5, 10)
+_IDS = (2, 5, 10)
 _LEAST_S = 0.15
 
 
@@ -19,7 +19,6 @@ class Activity(NamedTuple):
     """Means since the last sample, in percent."""
 
     sm_active_pct: Optional[float] = None
-    sm_occupancy_pct: Optional[float] = None
     tensor_active_pct: Optional[float] = None
     dram_active_pct: Optional[float] = None
 

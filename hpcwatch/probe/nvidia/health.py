@@ -3,9 +3,9 @@
 from typing import Any, List, Optional
 
 from ..schema import Gpu
-from .calls import Calls, scaled
+from .calls import Calls, bounded, watts
 
-_SM_CLOCK, _MEMORY_CLOCK = 1, 2  # nvmlClockType_t
+_SM_CLOCK = 1  # nvmlClockType_t
 _SLOW_DOWN = 1  # nvmlTemperatureThresholds_t
 _UNCORRECTED = 1  # nvmlMemoryErrorType_t
 _SINCE_LOADED, _EVER = 0, 1  # nvmlEccCounterType_t
@@ -17,14 +17,15 @@ _ALL_LINKS = 0xFFFFFFFF
 def read_limits(calls: Calls, gpu: Gpu) -> Gpu:
     """Read what the device may reach: power, temperature, clocks, the PCIe link."""
     return gpu._replace(
-        power_limit_w=scaled(calls("nvmlDeviceGetEnforcedPowerLimit")),
+        power_limit_w=watts(calls("nvmlDeviceGetEnforcedPowerLimit")),
         temperature_limit_celsius=calls("nvmlDeviceGetTemperatureThreshold", _SLOW_DOWN),
         sm_clock_max_mhz=calls("nvmlDeviceGetMaxClockInfo", _SM_CLOCK),
-        memory_clock_max_mhz=calls("nvmlDeviceGetMaxClockInfo", _MEMORY_CLOCK),
         pcie_generation=calls("nvmlDeviceGetCurrPcieLinkGeneration"),
         pcie_generation_max=calls("nvmlDeviceGetMaxPcieLinkGeneration"),
         pcie_lane_count=calls("nvmlDeviceGetCurrPcieLinkWidth"),
         pcie_lane_max_count=calls("nvmlDeviceGetMaxPcieLinkWidth"),
+        # Since driver 535; a device whose memory is the operating system's has a node of its own.
+        has_system_memory=calls("nvmlDeviceGetNumaNodeId") is not None or None,
     )
 
 
@@ -46,8 +47,7 @@ def read_health(calls: Calls, gpu: Gpu) -> Gpu:
 
 
 def _ecc(calls: Calls, since: int) -> Optional[int]:
-    count: Optional[int] = calls("nvmlDeviceGetTotalEccErrors", _UNCORRECTED, since)
-    return count
+    return bounded(calls("nvmlDeviceGetTotalEccErrors", _UNCORRECTED, since))
 
 
 def _retired_pages(calls: Calls) -> Optional[int]:

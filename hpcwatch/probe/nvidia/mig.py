@@ -20,7 +20,7 @@ class Instance:
     """Readings of one instance."""
 
     def __init__(self, parent_calls: Calls, parent: Gpu, handle: Any) -> None:
-        self.calls = Calls(parent_calls.nvml, handle)
+        self.calls = Calls(parent_calls.nvml, handle, None, parent_calls.driver_version)
         self.calls.begin()
         name = _text(self.calls("nvmlDeviceGetName")) or parent.name
         gpu_instance = self.calls("nvmlDeviceGetGpuInstanceId")

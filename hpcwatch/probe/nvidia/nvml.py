@@ -3,6 +3,8 @@
 import os
 from typing import Any, Dict, List, Tuple
 
+from .binding import Binding
+from .calls import Calls, reason
 from .device import Identity, NvmlDevice
 
 _KERNELS_LIST = "/proc/driver/nvidia/gpus"
@@ -26,8 +28,8 @@ class Nvml:
         """
         import pynvml
 
-        self._nvml = pynvml
-        pynvml.nvmlInit()
+        self._nvml = nvml = Binding(pynvml)
+        nvml.start()
         try:
             self._listed = self._list()
         except pynvml.NVMLError:
@@ -35,15 +37,18 @@ class Nvml:
             raise
         # With fewer or more of them an index may be another's now.
         known = self._known if len(self._known) == self._listed[0] else {}
+        version = nvml.driver_version()
         devices = []
         for index in range(self._listed[0]):
+            handle, refused = None, None
             try:
-                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+                handle = nvml.nvmlDeviceGetHandleByIndex(index)
             except pynvml.NVMLError as error:
                 if error.value == pynvml.NVML_ERROR_NO_PERMISSION:
                     continue  # kept from us by a job's or container's device cgroup: not ours
-                handle = None
-            devices.append(NvmlDevice(pynvml, index, handle, known.get(index)))
+                refused = reason(error)
+            calls = Calls(nvml, handle, refused, version)
+            devices.append(NvmlDevice(calls, index, known.get(index)))
         self._remember(devices)
         self._devices = devices
         return devices

@@ -1,21 +1,42 @@
 """Who holds a context on a device: memory, share of its time, and whose process it is."""
 
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..owner import owner_uid
+from ..procfs import read
 from ..schema import GpuProcess
-from .calls import Calls
+from .calls import Calls, bounded
 
-_LISTS = ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses")
+_COMPUTE, _GRAPHICS, _MPS = (
+    "nvmlDeviceGetComputeRunningProcesses",
+    "nvmlDeviceGetGraphicsRunningProcesses",
+    "nvmlDeviceGetMPSComputeRunningProcesses",
+)
+_FORMS = ("_v3", "_v2", "_v1")
+"""The newest first: since driver 510, since 450, before."""
+_WITHOUT_V3 = ((535, 43), (535, 86))
+"""Drivers whose third form fills structures of 32 bytes, where all others have 24."""
 _NOTHING_NEWER = (0, 6)
 """NVML_SUCCESS and NVML_ERROR_NOT_FOUND: nobody worked since we last asked."""
+_MPS_NAME = b"nvidia-cuda-mps"
+"""Of MPS's own processes, which hold what their clients allocate; the kernel cuts it there."""
+_LARGEST_PID = 1 << 22  # PID_MAX_LIMIT of the kernel, in whatever namespace
+
+
+class Held(NamedTuple):
+    """What a process holds of a device."""
+
+    memory_bytes: Optional[int]
+    is_graphics: bool
+    is_mps: bool
 
 
 class _Known(NamedTuple):
     """What is asked seldom of a process."""
 
     uid: Optional[int]
+    is_mps: bool = False
     memory_peak_bytes: Optional[int] = None
 
 
@@ -29,7 +50,7 @@ class ProcessReader:
         self._seen_us = int((time.time() - 1.0) * 1e6)
 
     def read(self, is_seldom: bool) -> Optional[List[GpuProcess]]:
-        """Return who holds a context by pid; None if the driver would not say."""
+        """Return who holds a context by pid; None if the driver would not say, or not truly."""
         held = self._held()
         if held is None:
             return None
@@ -38,35 +59,47 @@ class ProcessReader:
         known = self._known
         self._known = {}
         for pid in held:
-            self._known[pid] = known.get(pid) or _Known(owner_uid(pid))
+            self._known[pid] = known.get(pid) or _Known(owner_uid(pid), _is_mps(pid))
             if accounting == 1:
                 self._known[pid] = self._known[pid]._replace(memory_peak_bytes=self._peak(pid))
         return [
             GpuProcess(
                 pid=pid,
-                memory_bytes=held[pid],
+                memory_bytes=held[pid].memory_bytes,
                 sm_util_pct=None if utils is None else utils.get(pid, 0.0),
                 memory_peak_bytes=self._known[pid].memory_peak_bytes,
                 uid=self._known[pid].uid,
+                is_graphics=held[pid].is_graphics or None,
+                is_mps=held[pid].is_mps or self._known[pid].is_mps or None,
             )
             for pid in sorted(held)
         ]
 
-    def _held(self) -> Optional[Dict[int, Optional[int]]]:
-        """Return pid -> bytes, of compute and graphics contexts together."""
-        held: Dict[int, Optional[int]] = {}
+    def _held(self) -> Optional[Dict[int, Held]]:
+        """Return pid -> what it holds, of all kinds of contexts together."""
+        held: Dict[int, Held] = {}
         answered = False
-        for name in _LISTS:
-            listed = self._calls(name + "_v3")
-            if listed is None:  # a driver before 510 has the second version only
-                listed = self._calls(name + "_v2")
+        for name in (_MPS, _COMPUTE, _GRAPHICS):
+            listed = self._list(name)
             if listed is None:
                 continue
-            answered = True
+            answered = answered or name != _MPS
             for process in listed:
-                # One process may have both kinds; both tell of all that it holds.
-                held[process.pid] = _larger(held.get(process.pid), process.usedGpuMemory)
+                if not 0 < process.pid <= _LARGEST_PID:
+                    return None  # structures of another size than we take them for
+                # One process may have several kinds; each tells of all that it holds.
+                one = Held(bounded(process.usedGpuMemory), name == _GRAPHICS, name == _MPS)
+                held[process.pid] = _together(held.get(process.pid), one)
         return held if answered else None
+
+    def _list(self, name: str) -> Any:
+        for form in _FORMS:
+            if form == "_v3" and _is_between(self._calls.driver_version, _WITHOUT_V3):
+                continue
+            listed = self._calls(name + form)
+            if listed is not None:
+                return listed
+        return None
 
     def _utils(self) -> Optional[Dict[int, float]]:
         """Return pid -> percent of those who worked since the last call; None if not told."""
@@ -82,8 +115,27 @@ class ProcessReader:
 
     def _peak(self, pid: int) -> Optional[int]:
         stats: Any = self._calls("nvmlDeviceGetAccountingStats", pid, empty=_NOTHING_NEWER)
-        return int(stats.maxMemoryUsage) if stats and stats.maxMemoryUsage else None
+        return bounded(stats.maxMemoryUsage) or None if stats else None
 
 
-def _larger(first: Optional[int], second: Optional[int]) -> Optional[int]:
-    return second if first is None else first if second is None else max(first, second)
+def _together(first: Optional[Held], second: Held) -> Held:
+    if first is None:
+        return second
+    sizes = [one.memory_bytes for one in (first, second) if one.memory_bytes is not None]
+    return Held(
+        memory_bytes=max(sizes) if sizes else None,
+        is_graphics=first.is_graphics and second.is_graphics,
+        is_mps=first.is_mps or second.is_mps,
+    )
+
+
+def _is_between(version: Tuple[int, ...], bounds: Tuple[Tuple[int, ...], Tuple[int, ...]]) -> bool:
+    least, most = bounds
+    return least <= version[:2] <= most
+
+
+def _is_mps(pid: int) -> bool:
+    try:
+        return read("/proc/%d/comm" % pid).startswith(_MPS_NAME)
+    except OSError:
+        return False

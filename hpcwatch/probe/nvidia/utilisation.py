@@ -9,7 +9,7 @@ import time
 from typing import Any, List, Optional
 
 from ..tally import Summary, Tally
-from .calls import Calls
+from .calls import Calls, percent
 
 _UTIL_SAMPLES = 1  # NVML_GPU_UTILIZATION_SAMPLES
 _NONE_NEWER = (0, 6)  # NVML_SUCCESS and NVML_ERROR_NOT_FOUND
@@ -34,9 +34,10 @@ class UtilReader:
         utils = self._samples() if is_full else []
         self._is_kept = bool(utils)
         rates = self._calls("nvmlDeviceGetUtilizationRates")
-        self.memory_util_pct = None if rates is None else float(rates.memory)
-        if not utils and rates is not None:
-            utils = [float(rates.gpu)]
+        self.memory_util_pct = None if rates is None else percent(rates.memory)
+        util = None if rates is None else percent(rates.gpu)
+        if not utils and util is not None:
+            utils = [util]
         for util in utils:
             self._tally.add(util)
 
