@@ -1,8 +1,9 @@
 """Which GPUs of a host are the job's: what the scheduler gave and what the driver shows there.
 
-A device is named as CUDA_VISIBLE_DEVICES names it: by its index, and an instance of a divided one
-(MIG) by its UUID, since nothing runs on the divided device itself. Source: CUDA C++ Programming
-Guide, "CUDA Environment Variables".
+A device is named by its UUID, which means the same to CUDA in whatever order it counts, and an
+instance of a divided device (MIG) by its own, since nothing runs on the divided device itself.
+Numbers stay numbers where no driver answers, or where it is not sure which device they mean.
+Source: CUDA C++ Programming Guide, "CUDA Environment Variables".
 """
 
 from __future__ import annotations
@@ -15,6 +16,17 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from hpcwatch.analysis.findings.gpu_numbers import (
+    NO_DEVICE,
+    PCI_ORDER,
+    Meant,
+    Minor,
+    Names,
+    NvmlIndex,
+    Sure,
+    by_scheduler,
+    by_visible,
+)
 from hpcwatch.sweep.plan import write_whole
 
 TOLD_FILE = "gpus.json"
@@ -27,22 +39,43 @@ _IN_COMMAND = re.compile(
     r"(?P=quote)(?=[\s;&)]|$)",
     re.ASCII,
 )
-_NO_DEVICE = ("", "-1", "NoDevFiles")  # the last one is Slurm's word for none
 _MIG_ENABLED = 1  # NVML_DEVICE_MIG_ENABLE
 
 
 class Device(NamedTuple):
     """A device as the driver lists it."""
 
-    number: int
+    number: NvmlIndex
     uuid: str
     instances: tuple[str, ...] | None = None
     """UUIDs of the parts of a divided device (MIG); None if it is not divided."""
+    model: str = ""
+    minor: Minor | None = None
 
     @property
     def slots(self) -> list[str]:
         """What programs can be given of it."""
-        return [str(self.number)] if self.instances is None else list(self.instances)
+        return [self.uuid] if self.instances is None else list(self.instances)
+
+    @property
+    def names(self) -> Names:
+        """What it is called, to be compared with what a scheduler or a variable says."""
+        return Names(self.number, self.uuid, self.model, self.minor)
+
+
+class Numbering(NamedTuple):
+    """What the numbers of a job's GPUs mean."""
+
+    is_pci_order: bool = False
+    """CUDA counts in the order of PCI addresses."""
+    are_minors: bool = False
+    """The scheduler's numbers are the driver's minor numbers."""
+
+
+def numbering(environment: Mapping[str, str]) -> Numbering:
+    """Return what numbers mean in a job with this environment."""
+    is_pci_order = environment.get("CUDA_DEVICE_ORDER") == PCI_ORDER
+    return Numbering(is_pci_order, are_minors="SLURM_JOB_ID" in environment)
 
 
 class GpuFile(NamedTuple):
@@ -75,7 +108,7 @@ def visible_devices(environment: Mapping[str, str]) -> list[str] | None:
     text = environment.get("CUDA_VISIBLE_DEVICES")
     if text is None:
         return None
-    return [word.strip() for word in text.split(",") if word.strip() not in _NO_DEVICE]
+    return [word.strip() for word in text.split(",") if word.strip() not in NO_DEVICE]
 
 
 def in_command(command: str) -> str | None:
@@ -98,39 +131,66 @@ def usable(
     told: Sequence[str] | None,
     listed: Sequence[Device] | None,
     is_here: bool = True,
+    counted: Numbering = Numbering(),  # noqa: B008  # it cannot change
 ) -> list[str]:
     """Return what tasks of this host may be given, each name once.
 
     ``visible`` is CUDA_VISIBLE_DEVICES; behind ssh it is the first host's and counts less than
     what the scheduler ``told`` of this one. Each of the three is None if it is not known.
     """
-    named = told if told is None or listed is None else _seen_here(told, listed)
-    choices = (visible, named) if is_here else (named, visible)
+    given = None if told is None else _given(told, listed, counted.are_minors)
+    seen = None if visible is None else _seen(visible, listed, counted.is_pci_order)
+    choices = (seen, given) if is_here else (given, seen)
     for chosen in choices:
-        if chosen is None:
-            continue
-        found = _slots(chosen, listed)
-        if found or is_here or chosen is named:
-            return found
+        if chosen is not None and (chosen or is_here or chosen is given):
+            return chosen
     return [] if listed is None else [name for device in listed for name in device.slots]
 
 
-def _seen_here(told: Sequence[str], listed: Sequence[Device]) -> list[str]:
-    """Return the scheduler's numbers as the driver counts.
+def _given(told: Sequence[str], listed: Sequence[Device] | None, are_minors: bool) -> list[str]:
+    """Return the devices that a scheduler's numbers mean, as names.
 
-    It counts over the whole node. What a job's control group hides may be numbered anew, so that as
-    many devices, or parts of them, as were given must be they, whatever their numbers.
+    What a job's control group hides may be numbered anew, so that as many devices, or parts of
+    them, as were given must be they, whatever their numbers.
     """
+    if listed is None:
+        return list(dict.fromkeys(told))
     parts = [name for device in listed for name in device.slots]
     if len(told) in (len(listed), len(parts)):
         return parts
-    return list(told)
+    numbers = [int(word) for word in told if word.isdecimal()]
+    if any(device.instances is not None for device in listed):
+        return _slots(told, listed)
+    meant = by_scheduler(numbers, [device.names for device in listed], are_minors)
+    if meant is not None:
+        return _names(meant, listed)
+    # Which of two devices is meant is not known: the scheduler's own numbers are the best guess.
+    places = {int(device.number) for device in listed}
+    return [str(number) for number in dict.fromkeys(numbers) if number in places]
 
 
-def _slots(words: Sequence[str], listed: Sequence[Device] | None) -> list[str]:
-    """Put the instances of a divided device in its place; leave out what is not there."""
+def _seen(words: Sequence[str], listed: Sequence[Device] | None, is_pci_order: bool) -> list[str]:
+    """Return the devices that CUDA_VISIBLE_DEVICES names."""
     if listed is None:
         return list(dict.fromkeys(words))
+    if any(device.instances is not None for device in listed):
+        return _slots(words, listed)
+    known = [device.names for device in listed]
+    found: list[str] = []
+    for word in words:
+        meant = by_visible(word, known, is_pci_order)
+        if not meant.places:
+            break  # so does CUDA
+        found += [word] if meant.sure is Sure.UNSURE else _names(meant, listed)
+    return list(dict.fromkeys(found))
+
+
+def _names(meant: Meant, listed: Sequence[Device]) -> list[str]:
+    return [name for place in meant.places for name in listed[place].slots]
+
+
+def _slots(words: Sequence[str], listed: Sequence[Device]) -> list[str]:
+    """Put the instances of a divided device in its place; leave out what is not there."""
     found: list[str] = []
     for word in words:
         found += next((some for one in listed if (some := _of_device(word, one))), [])
@@ -145,8 +205,7 @@ def _of_device(word: str, device: Device) -> list[str]:
         is_known = word in parts or word.startswith(f"MIG-{device.uuid}/")
         return [word] if is_known else [one for one in parts if one.startswith(word)][:1]
     if word.startswith("GPU-"):
-        is_named = device.uuid.startswith(word)
-        return ([word] if device.instances is None else device.slots) if is_named else []
+        return device.slots if device.uuid.startswith(word) else []
     return device.slots if word == str(device.number) else []
 
 
@@ -167,15 +226,23 @@ def listed() -> list[Device] | None:
 def _ask_driver() -> list[Device]:
     import pynvml
 
-    pynvml.nvmlInit()
+    from hpcwatch.probe.nvidia.binding import Binding
+
+    nvml = Binding(pynvml)
+    nvml.start()
     found = []
-    for index in range(pynvml.nvmlDeviceGetCount()):
+    for index in range(nvml.nvmlDeviceGetCount()):
         try:
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            uuid = _text(pynvml.nvmlDeviceGetUUID(handle))
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            uuid = _text(nvml.nvmlDeviceGetUUID(handle))
+            model = _text(nvml.nvmlDeviceGetName(handle))
         except pynvml.NVMLError:
             continue  # kept from us, or lost: nothing can run on it
-        found.append(Device(index, uuid, _instances(pynvml, handle)))
+        minor: Minor | None = None
+        with contextlib.suppress(pynvml.NVMLError):
+            minor = Minor(nvml.nvmlDeviceGetMinorNumber(handle))
+        parts = _instances(nvml, handle)
+        found.append(Device(NvmlIndex(index), uuid, parts, model, minor))
     return found
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from hpcwatch.analysis.findings.gpu_numbers import hides_all
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.cluster.schedulers.hosts import expand_hosts
 from hpcwatch.cluster.schedulers.job import Job
@@ -188,7 +189,12 @@ def slots_of(spec: slots.Spec, hosts: Mapping[str, slots.Host], job: Job | None)
     if not counts:
         names = ", ".join(host.name for host in hosts.values())
         if spec.kind == "gpu":
-            raise HpcwatchError(f"--slots per-gpu: no GPU on {names}", "say --slots 1", EXIT_USAGE)
+            hint = "say --slots 1"
+            value = os.environ.get("CUDA_VISIBLE_DEVICES")
+            if value is not None and hides_all([value]):
+                word = value.partition(",")[0].strip()
+                hint = f"CUDA_VISIBLE_DEVICES={word} hides them: unset it, or {hint}"
+            raise HpcwatchError(f"--slots per-gpu: no GPU on {names}", hint, EXIT_USAGE)
         hint = "ask for fewer cores a task"
         raise HpcwatchError(f"--slots per-core:{spec.size}: too few cores on {names}", hint)
     return counts

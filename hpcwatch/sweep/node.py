@@ -74,7 +74,8 @@ def survey(
     from hpcwatch.sweep import gpus
 
     listed = gpus.listed() if wants_devices else None
-    devices = gpus.usable(gpus.visible_devices(variables), told, listed, is_here)
+    counted = gpus.numbering(variables)
+    devices = gpus.usable(gpus.visible_devices(variables), told, listed, is_here, counted)
     return Host(os.uname().nodename, sorted(os.sched_getaffinity(0)), devices)
 
 

@@ -110,7 +110,7 @@ class Watch:
             return [gpu for gpu in whole if any(is_called(gpu, name) for name in names)]
         allowed = sample.job.allowed_devices if sample.job is not None else None
         if allowed is not None:
-            return [gpu for gpu in whole if f"/dev/nvidia{gpu.index}" in allowed]
+            return [gpu for gpu in whole if gpu.device_file in allowed]
         return [] if self._is_in_job else whole
 
 

@@ -10,11 +10,14 @@ import driver
 import pytest
 from sweep_parts import Sweeps, needs_parallel, python, shown
 
+from hpcwatch.analysis.findings.gpu_numbers import Minor, NvmlIndex
 from hpcwatch.sweep import gpus
-from hpcwatch.sweep.gpus import Device
+from hpcwatch.sweep.gpus import Device, Numbering
 
-WHOLE = [Device(number, f"GPU-{number}a") for number in range(4)]
-DIVIDED = [Device(0, "GPU-0a", ("MIG-11", "MIG-22")), Device(1, "GPU-1a")]
+WHOLE = [Device(NvmlIndex(number), f"GPU-{number}a", minor=Minor(number)) for number in range(4)]
+PERMUTED = [one._replace(minor=minor) for one, minor in zip(WHOLE, (2, 3, 0, 1), strict=True)]
+MIXED = [one._replace(model=f"model {int(one.number) % 2}") for one in WHOLE]
+DIVIDED = [Device(NvmlIndex(0), "GPU-0a", ("MIG-11", "MIG-22")), Device(NvmlIndex(1), "GPU-1a")]
 HOST = os.uname().nodename
 
 
@@ -32,27 +35,27 @@ def test_torques_list_is_read_line_by_line() -> None:
     ("visible", "told", "listed", "is_here", "expected"),
     [
         (None, None, None, True, []),
-        (None, None, WHOLE, True, ["0", "1", "2", "3"]),
+        (None, None, WHOLE, True, ["GPU-0a", "GPU-1a", "GPU-2a", "GPU-3a"]),
         (["3", "1", "3"], None, None, True, ["3", "1"]),
-        (["1"], ["2", "3"], WHOLE, True, ["1"]),  # a user may narrow what the scheduler gave
+        (["1"], ["2", "3"], WHOLE, True, ["GPU-1a"]),  # a user may narrow what the scheduler gave
         ([], ["2"], WHOLE, True, []),
-        (None, ["2", "3"], WHOLE, True, ["2", "3"]),
+        (None, ["2", "3"], WHOLE, True, ["GPU-2a", "GPU-3a"]),
         # Behind ssh the variable is that of the first host: its own share counts more.
-        (["0", "1"], ["2"], WHOLE, False, ["2"]),
+        (["0", "1"], ["2"], WHOLE, False, ["GPU-2a"]),
         (["0", "1"], [], WHOLE, False, []),
-        (["0", "1"], None, WHOLE, False, ["0", "1"]),
-        (["GPU-9"], None, WHOLE, False, ["0", "1", "2", "3"]),
-        (["GPU-2"], None, WHOLE, True, ["GPU-2"]),
+        (["0", "1"], None, WHOLE, False, ["GPU-0a", "GPU-1a"]),
+        (["GPU-9"], None, WHOLE, False, ["GPU-0a", "GPU-1a", "GPU-2a", "GPU-3a"]),
+        (["GPU-2"], None, WHOLE, True, ["GPU-2a"]),
         # A control group hides the others and numbers anew.
-        (None, ["2", "3"], WHOLE[:2], True, ["0", "1"]),
+        (None, ["2", "3"], WHOLE[:2], True, ["GPU-0a", "GPU-1a"]),
         (None, ["7"], WHOLE, True, []),
-        (None, None, DIVIDED, True, ["MIG-11", "MIG-22", "1"]),
+        (None, None, DIVIDED, True, ["MIG-11", "MIG-22", "GPU-1a"]),
         (["0"], None, DIVIDED, True, ["MIG-11", "MIG-22"]),
         (["MIG-22"], None, DIVIDED, True, ["MIG-22"]),
         (["MIG-GPU-0a/1/0"], None, DIVIDED, True, ["MIG-GPU-0a/1/0"]),
         (["MIG-99"], None, DIVIDED, True, []),
         (["GPU-0a"], None, DIVIDED, True, ["MIG-11", "MIG-22"]),
-        (None, ["4", "5", "6"], DIVIDED, False, ["MIG-11", "MIG-22", "1"]),
+        (None, ["4", "5", "6"], DIVIDED, False, ["MIG-11", "MIG-22", "GPU-1a"]),
     ],
 )
 def test_what_tasks_may_be_given(
@@ -63,6 +66,27 @@ def test_what_tasks_may_be_given(
     expected: list[str],
 ) -> None:
     assert gpus.usable(visible, told, listed, is_here) == expected
+
+
+@pytest.mark.parametrize(
+    ("visible", "told", "listed", "counted", "expected"),
+    [
+        (None, ["2"], PERMUTED, Numbering(are_minors=True), ["GPU-0a"]),
+        (None, ["2"], PERMUTED, Numbering(), ["2"]),  # of Torque it is not known which is meant
+        (["1"], None, PERMUTED, Numbering(), ["GPU-1a"]),
+        (["1", "GPU-3"], None, MIXED, Numbering(), ["1", "GPU-3a"]),
+        (["1"], None, MIXED, Numbering(is_pci_order=True), ["GPU-1a"]),
+        (["1", "-1", "2"], None, WHOLE, Numbering(), ["GPU-1a"]),  # as CUDA reads it
+    ],
+)
+def test_a_name_means_the_same_device_whoever_counts(
+    visible: Sequence[str] | None,
+    told: Sequence[str] | None,
+    listed: Sequence[Device],
+    counted: Numbering,
+    expected: list[str],
+) -> None:
+    assert gpus.usable(visible, told, listed, counted=counted) == expected
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,7 @@ def test_slots_per_gpu_are_gpus_of_their_own(sweeps: Sweeps) -> None:
                 assert one["end_s"] <= other["start_s"] or other["end_s"] <= one["start_s"]
     ended = sweeps("-p", "n=1", "--slots", "per-gpu", "--", "true", "{n}", CUDA_VISIBLE_DEVICES="")
     assert (ended.code, "no GPU" in ended.complaint) == (2, True)
+    assert "CUDA_VISIBLE_DEVICES= hides them: unset it" in ended.complaint
 
 
 def test_the_environment_comes_along_and_does_not_stay(sweeps: Sweeps) -> None:

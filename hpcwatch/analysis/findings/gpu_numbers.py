@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, NewType
 
@@ -41,7 +42,8 @@ class Part(NamedTuple):
     compute_instance_id: int
 
 
-class Names(NamedTuple):
+@dataclass(frozen=True)
+class Names:
     """All that one device is called."""
 
     index: NvmlIndex
