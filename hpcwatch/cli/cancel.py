@@ -16,7 +16,7 @@ from hpcwatch.cluster.client import Asker
 from hpcwatch.cluster.schedulers import NAMES
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Job, JobState
-from hpcwatch.cluster.schedulers.query import Answer, ServerDownError
+from hpcwatch.cluster.schedulers.query import Answer, NoAnswerError
 from hpcwatch.monitor import own_cost
 from hpcwatch.views.jobs import loss
 
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     said = _cancel(job_id, asked, ask)
     if said:
         print(f"{asked.scheduler.name} says: {clean(said)}")
-    print(_afterwards(job_id, parts, asked, ask))
+    print(_afterwards(job_id, asked, ask))
     return 0
 
 
@@ -91,18 +91,17 @@ def _is_wanted(parts: tuple[Job, ...]) -> bool:
 def _cancel(job_id: str, asked: Inquiry, ask: Asker) -> str:
     try:
         said: str = ask(asked.scheduler.cancel(job_id)).value
-    except ServerDownError as error:
+    except NoAnswerError as error:
         hint = "it may or may not be cancelled: see hpcwatch jobs"
         raise HpcwatchError(error.message, hint) from None
     return " ".join(said.split())
 
 
-def _afterwards(job_id: str, parts: tuple[Job, ...], asked: Inquiry, ask: Asker) -> str:
+def _afterwards(job_id: str, asked: Inquiry, ask: Asker) -> str:
     """Ask anew, once, and say how the job stands."""
     ask.forget()
-    last = parts[0]
     try:
-        now: tuple[Job, ...] = asked.job(job_id, last).value
+        now: tuple[Job, ...] = asked.job(job_id).value
     except HpcwatchError as error:
         complain(f"hpcwatch: {clean(str(error))}")
         return f"{asked.scheduler.name} took the request; how {job_id} stands is not known."

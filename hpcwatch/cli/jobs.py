@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from hpcwatch import config
 from hpcwatch.analysis.findings import Severity
 from hpcwatch.base.clean import clean
-from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers import NAMES
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Job, JobState
-from hpcwatch.cluster.schedulers.query import ServerDownError, clean_user
+from hpcwatch.cluster.schedulers.query import clean_user
 from hpcwatch.monitor import own_cost
 from hpcwatch.recording.store import REPORT_FILE, SAMPLES_FILE, Run, RunDirectory, list_runs
 from hpcwatch.views.jobs import jobs_table, to_json
@@ -46,7 +45,7 @@ def main(arguments: list[str]) -> int:
     user = clean_user(options.user if options.user is not None else own_cost.user())
     settings = config.load()
     asked = client.inquiry(options.scheduler or settings.scheduler)
-    jobs = _enriched(asked, ordered(_jobs_of(asked, user)))
+    jobs = _enriched(asked, ordered(asked.jobs(user).value))
     now_s = time.time()
     rows = _rows(jobs, now_s, settings)
     if options.format == "json":
@@ -60,15 +59,6 @@ def main(arguments: list[str]) -> int:
     for line in jobs_table.lines(title, rows, now_s, columns_of(sys.stdout)):
         print(render(line, coloured).rstrip())
     return 0
-
-
-def _jobs_of(asked: Inquiry, user: str) -> tuple[Job, ...]:
-    try:
-        jobs: tuple[Job, ...] = asked.jobs(user).value
-    except ServerDownError as error:  # its hint speaks of an earlier answer, which a view has
-        hint = "try again in a minute; hpcwatch doctor tells more"
-        raise HpcwatchError(error.message, hint) from None
-    return jobs
 
 
 def _nothing(user: str, scheduler: str, is_mine: bool) -> str:

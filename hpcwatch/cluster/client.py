@@ -6,21 +6,39 @@ often a view repaints, and while it does not answer the last good answer stands 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import selectors
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hpcwatch.base.errors import HpcwatchError, os_reason
-from hpcwatch.cluster.schedulers.detection import COMMANDS, Detected, detect, probes
+from hpcwatch.cluster.schedulers.detection import COMMANDS, HELPERS, Detected, detect, probes
 from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
-from hpcwatch.cluster.schedulers.query import Answer, NotUnderstoodError, Query, ServerDownError
+from hpcwatch.cluster.schedulers.query import (
+    Answer,
+    NoAnswerError,
+    NotUnderstoodError,
+    Query,
+    ServerDownError,
+)
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 30.0
+"""Slurm 26.05's clients try for 20.0 s before they say that the controller is down."""
+_HELPER_TIMEOUT_S = 10.0
+"""checkjob, showstart and qshow only add to an answer that is already there."""
 EVERY_S = 30.0
-MOST_BYTES = 256 << 20  # of one answer: the queue of the largest sites is a tenth of it
+MOST_BYTES = 64 << 20
+"""Of standard output: 20,000 jobs of 3 kB each, more than `qstat -f` prints at large sites."""
+MOST_LINES = 3_000_000
+_MOST_ERROR_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 16
+_LOOK_S = 0.02
+"""How often a silent command is looked at: it may end while a child keeps its output open."""
 
 Run = Callable[[Sequence[str]], Answer]
 
@@ -34,46 +52,112 @@ def environment(own: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "LC_ALL": "C", "SLURM_TIME_FORMAT": "standard"}
 
 
-def run(argv: Sequence[str], timeout_s: float = TIMEOUT_S) -> Answer:
-    """Run a command to its end.
+def run(argv: Sequence[str], timeout_s: float | None = None) -> Answer:
+    """Run a command to its end and return what it printed.
 
-    Raises HpcwatchError if it cannot be started, ServerDownError if it does not end in time.
+    Raises HpcwatchError if it cannot be started, NoAnswerError if it does not end within
+    ``timeout_s``, prints more than MOST_BYTES or MOST_LINES, or is killed.
     """
     name = argv[0]
     path = shutil.which(name)
     if path is None:
         raise HpcwatchError(f"{name} is not on PATH", "is this a login node?")
+    if timeout_s is None:
+        timeout_s = _HELPER_TIMEOUT_S if name in HELPERS else TIMEOUT_S
     try:
-        with subprocess.Popen(
+        process = subprocess.Popen(
             [path, *argv[1:]],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment(os.environ),
             start_new_session=True,  # so that all of a wrapper's children can be ended
-        ) as process:
-            return _finished(process, name, timeout_s)
+        )
     except OSError as error:
         raise HpcwatchError(f"cannot run {name}", os_reason(error)) from None
-
-
-def _finished(process: subprocess.Popen[bytes], name: str, timeout_s: float) -> Answer:
+    reader = _Reader(process, name)
     try:
-        stdout, stderr = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        message = f"{name} did not answer within {timeout_s:g} s"
-        raise ServerDownError(message, "the last answer is kept") from None
+        reader.read(timeout_s)
+    except BaseException:
+        reader.kill()
+        raise
     finally:
-        if process.poll() is None:
-            _kill_group(process)
-    return Answer(stdout[:MOST_BYTES], stderr[:MOST_BYTES], process.returncode, time.time())
+        reader.close()
+    return Answer(bytes(reader.stdout), bytes(reader.stderr), process.returncode, time.time(), name)
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    try:
-        os.killpg(process.pid, 9)
-    except OSError:
-        process.kill()
+class _Reader:
+    """Reads both outputs of a command until the command ends, within bounds.
+
+    It waits for the command itself and not for the end of its outputs: a child that a site's
+    wrapper leaves behind (an ssh that serves later connections) may keep them open for hours.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], name: str) -> None:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self.stdout, self.stderr = bytearray(), bytearray()
+        self._process, self._name = process, name
+        self._lines_count = 0
+        self._selector = selectors.DefaultSelector()
+        for stream, kept in ((process.stdout, self.stdout), (process.stderr, self.stderr)):
+            os.set_blocking(stream.fileno(), False)
+            self._selector.register(stream, selectors.EVENT_READ, kept)
+
+    def read(self, timeout_s: float) -> None:
+        """Read until the command has ended. Raises NoAnswerError at a bound."""
+        end_s = time.monotonic() + timeout_s
+        while self._process.poll() is None:
+            left_s = end_s - time.monotonic()
+            if left_s <= 0:
+                raise ServerDownError(f"{self._name} did not answer within {timeout_s:g} s")
+            if self._selector.get_map():
+                self._take(min(left_s, _LOOK_S))
+            else:  # both outputs are closed: the end is near
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(left_s)
+        # What it printed before its end is in the pipes; a child may go on to fill them.
+        while self._selector.get_map() and self._take(0) and time.monotonic() < end_s:
+            pass
+
+    def _take(self, patience_s: float) -> bool:
+        """Read what is there; False if that is nothing."""
+        ready = self._selector.select(patience_s)
+        for key, _ in ready:
+            try:
+                data = os.read(key.fd, _CHUNK_BYTES)
+            except BlockingIOError:
+                continue
+            if not data:
+                self._selector.unregister(key.fileobj)
+                continue
+            key.data.extend(data)
+            if key.data is self.stdout:
+                self._lines_count += data.count(b"\n")
+        if len(self.stdout) > MOST_BYTES:
+            raise NoAnswerError(f"{self._name} printed more than {MOST_BYTES >> 20} MiB")
+        if self._lines_count > MOST_LINES:
+            raise NoAnswerError(f"{self._name} printed more than {MOST_LINES:,} lines")
+        if len(self.stderr) > _MOST_ERROR_BYTES:
+            raise NoAnswerError(f"{self._name} printed errors without end")
+        return bool(ready)
+
+    def kill(self) -> None:
+        """End the command and its children, which share its process group."""
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except OSError:
+            self._process.kill()
+        # A process in an uninterruptible wait (a hung file system) outlives even SIGKILL.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+
+    def close(self) -> None:
+        """Let go of the outputs."""
+        self._selector.close()
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 class _Known(NamedTuple):
@@ -136,6 +220,12 @@ class Asker:
             return self._answer(query.if_unknown)
         try:
             value = query.parse(self._run(query.argv))
+        except ServerDownError:
+            raise
+        except NoAnswerError:  # what crashes in one format may do in another
+            if query.if_odd is None:
+                raise
+            return self._answer(query.if_odd)
         except NotUnderstoodError:
             if query.if_odd is None:
                 raise

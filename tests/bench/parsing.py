@@ -19,6 +19,7 @@ from parse_parts import DATA
 
 from hpcwatch.cluster.schedulers import pbspro, slurm, torque
 from hpcwatch.cluster.schedulers.query import Answer
+from hpcwatch.cluster.schedulers.slurm_text import jobs_from_scontrol
 
 JOBS = 10_000
 
@@ -52,7 +53,7 @@ def queues() -> dict[str, tuple[Callable[[Answer], Any], Answer]]:
             queue("pbspro/qstat-f-json-all_mixed", pbs_json, '{"Jobs": {', "}}", ",\n"),
         ),
         "Slurm, scontrol": (
-            slurm.COMMANDS.job().parse,
+            jobs_from_scontrol,
             queue("slurm/scontrol-show-job-all_mixed", r"^JobId=.*?\n\n", between=""),
         ),
         "Slurm, squeue --json": (slurm.COMMANDS.jobs("alice").parse, in_json),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cluster.schedulers import moab, pbspro, qshow, slurm, torque
 from hpcwatch.cluster.schedulers.query import Answer, Query, done
 from hpcwatch.cluster.schedulers.slurm_accounting import jobs_from_sacct, usage_from_sstat
+from hpcwatch.cluster.schedulers.slurm_list import jobs_from_list
+from hpcwatch.cluster.schedulers.slurm_text import jobs_from_scontrol
 from hpcwatch.cluster.schedulers.text import when
 
 DATA = Path(__file__).parent / "data"
@@ -51,7 +54,9 @@ PARSERS: dict[str, list[tuple[str, Parse]]] = {
         ("qdel*", _said("qdel")),
     ],
     "slurm": [
-        ("scontrol-show-job*", _of(slurm.COMMANDS.job())),
+        ("scontrol-show-job-d-1_newline-in-name*", _of(slurm.COMMANDS.job("1"))),
+        ("scontrol-show-job*", jobs_from_scontrol),
+        ("squeue-o-list*", jobs_from_list),
         ("scontrol-show-node*", _of(slurm.COMMANDS.nodes())),
         ("squeue*", _of(slurm.COMMANDS.jobs("alice"))),
         ("sacct*", jobs_from_sacct),
@@ -98,6 +103,7 @@ def answer_of(path: Path) -> Answer:
         error.read_bytes() if error.exists() else b"",
         int(code.read_text()) if code.exists() else 0,
         AT_S,
+        re.split("[-_]", path.stem)[0],
     )
 
 

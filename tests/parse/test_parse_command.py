@@ -22,7 +22,14 @@ from hpcwatch.cluster.schedulers import JobState, scheduler
 from hpcwatch.cluster.schedulers.detection import Detected, detect
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Coverage
-from hpcwatch.cluster.schedulers.query import Answer, NotUnderstoodError, Query, ServerDownError
+from hpcwatch.cluster.schedulers.query import (
+    Answer,
+    NoAnswerError,
+    NotUnderstoodError,
+    Query,
+    ServerDownError,
+    is_unknown,
+)
 
 Made = Callable[[tuple[str, ...], dict[str, Any]], StandIn]
 
@@ -148,6 +155,137 @@ def test_no_child_outlives_a_command_that_hangs(
         time.sleep(0.01)
 
 
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """A qstat of our own: a shell script."""
+
+    def made(text: str) -> Path:
+        path = tmp_path / "qstat"
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        return tmp_path
+
+    return made
+
+
+def has_ended(pid: str) -> bool:
+    stat = Path(f"/proc/{pid.strip()}/stat")
+    try:
+        return ") Z " in stat.read_text()
+    except OSError:
+        return True
+
+
+def await_end(pid: str) -> None:
+    deadline = time.monotonic() + 20
+    while not has_ended(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("endless", "complaint"),
+    [
+        ("head -c 1000000000 /dev/zero", "more than 4 MiB"),
+        ("yes 'Job Id: 1.qb3'", "more than 1,000 lines"),
+        ("cat /dev/zero >&2", "errors without end"),
+        ("(yes x & echo $! > $0.pid); exit 0", "more than 1,000 lines"),
+    ],
+)
+def test_endless_output_is_cut_and_its_writers_end(
+    script: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, endless: str, complaint: str
+) -> None:
+    monkeypatch.setattr(client, "MOST_BYTES", 4 << 20)
+    monkeypatch.setattr(client, "MOST_LINES", 1000)
+    folder = script(f"echo $$ > $0.pid\n{endless}")
+    with pytest.raises(NoAnswerError, match=complaint):
+        client.run(["qstat"])
+    await_end((folder / "qstat.pid").read_text())
+
+
+def test_the_end_of_a_command_counts_not_that_of_its_output(
+    script: Callable[[str], Path],
+) -> None:
+    folder = script("sleep 60 & echo $! > $0.pid\necho answer\necho odd >&2\nexit 3")
+    begin = time.monotonic()
+    answer = client.run(["qstat"])
+    assert time.monotonic() - begin < 10
+    assert (answer.text, answer.stderr, answer.exit_code) == ("answer\n", b"odd\n", 3)
+    pid = (folder / "qstat.pid").read_text()
+    assert not has_ended(pid), "an ssh that serves later connections is left alone"
+    os.kill(int(pid), 9)
+
+
+def test_a_long_answer_is_read_to_its_end(script: Callable[[str], Path]) -> None:
+    script("head -c 3000000 /dev/zero; head -c 300000 /dev/zero >&2; printf end")
+    answer = client.run(["qstat"])
+    assert len(answer.stdout) == 3_000_003
+    assert answer.stdout.endswith(b"end")
+    assert len(answer.stderr) == 300_000
+
+
+def test_a_command_that_was_killed_gave_no_answer(script: Callable[[str], Path]) -> None:
+    script("echo 'Job Id: 1.qb3'; kill -9 $$")
+    answer = client.run(["qstat"])
+    assert answer.exit_code == -9
+    for name in ("torque", "pbspro"):
+        query = scheduler(name).job("1").if_odd
+        assert query is not None
+        with pytest.raises(NoAnswerError, match="qstat was killed by SIGKILL"):
+            query.parse(answer)
+
+
+QSTAT_DOWN = b"Connection refused\nqstat: cannot connect to server qb3 (errno=15010)\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Answer(b'{"pbs_version": "23.06.06"}', QSTAT_DOWN, 255), ServerDownError),
+        (Answer(b"Job Id: 1.qb3\n" * 100, QSTAT_DOWN, 255), ServerDownError),
+        (Answer(b"Job Id: 1.qb3\n    job_state", b"", 1), NoAnswerError),
+        (Answer(b"", b"sstat: error: Unable to contact slurm controller\n"), ServerDownError),
+        (Answer(b"", b"qstat: invalid option\n", 2), NotUnderstoodError),
+        (Answer(b"", b"", -15), NoAnswerError),
+    ],
+)
+def test_the_exit_code_counts_first(answer: Answer, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        is_unknown(answer)
+
+
+def test_openpbs_down_is_neither_no_jobs_nor_a_job_that_is_gone(stand_in: Made) -> None:
+    scenario = {
+        "*": {"qstat --version": {"stdout": "pbs_version = 23.06.06\n"}},
+        "start": {"qstat -f -F json 1": "pbspro/qstat-f-json-1_running"},
+        "down": {"qstat*": "pbspro/qstat-f-json-16_server-down"},
+    }
+    fake, clock = stand_in(TORQUE, scenario), Clock()
+    asked = client.inquiry(ask=Asker(clock=clock))
+    (job,) = asked.job("1").value
+    fake.becomes("down")
+    for seconds in (31.0, 62.0, 93.0):
+        clock.now = 100.0 + seconds
+        reply = asked.job("1", job)
+        assert (reply.value, reply.age_s) == ((job,), seconds)
+        assert "cannot connect to server" in reply.trouble
+    with pytest.raises(ServerDownError, match="cannot connect to server qb3"):
+        asked.jobs("alice")
+
+
+def test_a_silent_maui_is_asked_once_and_told(stand_in: Made) -> None:
+    text = (DATA / "torque" / "qstat-x-0_xml-running.txt").read_text()
+    queued = text.replace("<job_state>R", "<job_state>Q")
+    down = {"stderr": "ERROR:    cannot request service (status)\n", "exit_code": 1}
+    scenario = {"*": {"qstat -x 0": {"stdout": queued}, "checkjob*": down, "showstart*": down}}
+    fake = stand_in(TORQUE + MAUI, scenario)
+    reply = client.inquiry("torque", Asker()).job("0")
+    assert reply.value[0].state is JobState.QUEUED
+    assert "cannot request service" in reply.trouble
+    assert fake.calls == ["qstat -x 0", "checkjob -v 0"]
+
+
 def test_a_missing_command(stand_in: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(HpcwatchError, match="qstat is not on PATH"):
@@ -195,6 +333,12 @@ def test_a_torque_job_from_running_to_gone(stand_in: Made) -> None:
     assert "cannot connect to server qb3" in reply.trouble
     fake.becomes("gone")
     clock.now += 31
+    reply = asked.job("0", job)
+    assert reply.value == (job,), "one absence is not the end"
+    assert "asked once more" in reply.trouble
+    clock.now += 5
+    assert asked.job("0", job).value == (job,), "nor is the same answer, read again"
+    clock.now += 26
     (last,) = asked.job("0", job).value
     assert last.state is JobState.UNKNOWN
     assert "no one tells how it ended" in last.reason
@@ -272,16 +416,33 @@ def test_a_slurm_job_with_its_accounting(stand_in: Made) -> None:
     (job,) = client.inquiry(ask=Asker()).job("14").value
     assert (job.state, job.exit.words) == (JobState.TIMEOUT, "killed: the walltime was over")
     fake.becomes("down")
-    (job,) = client.inquiry(ask=Asker()).job("13").value
-    assert job.state is JobState.CANCELLED
+    reply = client.inquiry(ask=Asker()).job("13")
+    assert reply.value[0].state is JobState.CANCELLED
+    assert "Unable to contact slurm controller" in reply.trouble
 
 
 def test_an_array_s_tasks_are_not_asked_for_one_by_one(stand_in: Made) -> None:
     whole = (DATA / "slurm" / "scontrol-show-job-d-batch2-all_mixed.txt").read_text()
-    fake = stand_in(SLURM, {"*": {"scontrol*": {"stdout": whole}}})
+    records = [one for one in whole.split("\n\n") if " ArrayJobId=11 " in one]
+    fake = stand_in(SLURM, {"*": {"scontrol*": {"stdout": "\n\n".join(records)}}})
     tasks = client.inquiry("slurm", Asker()).job("11").value
     assert [job.id for job in tasks] == ["11_3", "11_5", "11_9", "11_10", "11_11", "11_12"]
     assert fake.calls == ["scontrol show job -d 11"]
+
+
+def test_a_list_of_jobs_comes_from_where_no_user_can_write(stand_in: Made) -> None:
+    """Older squeue has no --json; scontrol prints comments as they are, newlines included."""
+    scenario = {
+        "*": {
+            "squeue --json*": {"stderr": "squeue: unrecognized option '--json'\n", "exit_code": 1},
+            "squeue -h -o *": "slurm/squeue-o-list_mixed",
+        }
+    }
+    fake = stand_in(SLURM, scenario)
+    jobs = client.inquiry("slurm", Asker()).jobs("alice").value
+    assert [job.id for job in jobs] == ["2_[1-3%1]", "4", "3", "1", "2_0"]
+    assert jobs[3].name == "evil\n123456789"
+    assert not any(call.startswith("scontrol") for call in fake.calls)
 
 
 def test_openpbs_answers_for_a_job_that_is_over(stand_in: Made) -> None:
@@ -300,7 +461,7 @@ def test_openpbs_answers_for_a_job_that_is_over(stand_in: Made) -> None:
 
 def test_nonsense_is_reported_in_the_command_s_words(stand_in: Made) -> None:
     stand_in(TORQUE, {"*": {"qstat*": {"stdout": "Segmentation fault\n", "exit_code": 139}}})
-    with pytest.raises(NotUnderstoodError, match="Segmentation fault"):
+    with pytest.raises(NoAnswerError, match=r"qstat failed \(139\): Segmentation fault"):
         client.inquiry("torque", Asker()).job("1")
 
 

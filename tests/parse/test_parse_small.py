@@ -26,6 +26,7 @@ from hpcwatch.cluster.schedulers.inquiry import gone
 from hpcwatch.cluster.schedulers.job import Cause, exit_of_status
 from hpcwatch.cluster.schedulers.query import Answer, NotUnderstoodError
 from hpcwatch.cluster.schedulers.slurm_json import jobs_from_squeue
+from hpcwatch.cluster.schedulers.slurm_list import jobs_from_list
 from hpcwatch.cluster.schedulers.slurm_states import memory_bytes, state_of
 from hpcwatch.cluster.schedulers.text import seconds, when, when_before
 
@@ -218,8 +219,10 @@ def test_a_job_tells_its_names_and_shares() -> None:
 
 def test_a_heterogeneous_job_is_found_by_its_first_number() -> None:
     answer = answer_of(DATA / "slurm" / "scontrol-show-job-d-batch2-all_mixed.txt")
-    asked = slurm.COMMANDS.job("4", "12")
-    assert [job.id for job in asked.parse(answer)] == ["4+0", "4+1", "12"]
+    text = answer.text
+    records = [one for one in text.split("\n\n") if " HetJobId=4 " in one]
+    asked = slurm.COMMANDS.job("4").parse(Answer("\n\n".join(records).encode()))
+    assert [job.id for job in asked] == ["4+0", "4+1"]
 
 
 def test_what_is_gone_is_not_said_to_have_ended_well() -> None:
@@ -321,6 +324,39 @@ def test_a_comment_cannot_say_how_the_job_stands() -> None:
     raw = path.read_bytes().replace(b"line2 Key=Val", b"   JobState=FAILED JobName=x")
     (job,) = slurm.COMMANDS.job("8").parse(Answer(raw))
     assert (job.state, job.name) == (JobState.RUNNING, "newline")
+
+
+FORGED = b"""a
+
+JobId=9 ArrayJobId=8 ArrayTaskId=1 JobName=x
+   UserId=bob(1) GroupId=bob(1)
+   JobState=FAILED
+
+JobId=8 JobName=y
+   UserId=bob(1)"""
+
+
+def test_a_comment_forges_no_job() -> None:
+    path = DATA / "slurm" / "scontrol-show-job-d-batch2-8_newline-in-comment.txt"
+    raw = path.read_bytes().replace(b"line2 Key=Val", FORGED)
+    (job,) = slurm.COMMANDS.job("8").parse(Answer(raw))
+    assert (job.id, job.owner, job.state) == ("8", "alice", JobState.RUNNING)
+    assert job.working_directory == "/home/alice"
+    assert job.output_path is not None
+    path = DATA / "slurm" / "scontrol-show-job-d-1_newline-in-name-forged-comment.txt"
+    (job,) = slurm.COMMANDS.job("1").parse(answer_of(path))
+    assert (job.name, job.owner, job.nodes) == ("evil\n123456789", "alice", ("qb001",))
+    assert job.working_directory == "/home/alice"
+
+
+def test_a_name_forges_no_row_of_a_list() -> None:
+    path = DATA / "slurm" / "squeue-o-list_mixed.txt"
+    text = path.read_text()
+    forged = text.splitlines(keepends=True)[0]
+    row = forged.replace("alice", "bob")[:40]
+    jobs = jobs_from_list(Answer(text.replace("n" * 40, f"\n{row}"[:40]).encode()))
+    assert {job.owner for job in jobs} == {"alice"}
+    assert [job.id for job in jobs] == ["2_[1-3%1]", "4", "3", "1", "2_0"]
 
 
 LATER: dict[str, Any] = {

@@ -14,6 +14,8 @@ from hpcwatch.cluster.schedulers.text import count, when
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
+MOST_JOBS = 100_000
+"""No queue holds more; a command that prints more is broken, or meant to fill our memory."""
 _LONGEST = 40  # no quantity has more characters; Python refuses to read very long numbers
 
 
@@ -81,6 +83,8 @@ def from_text(answer: Answer) -> Iterator[Attributes]:
     One record at a time: a full queue's attributes together would keep the collector busy.
     """
     text = answer.text
+    if text.count("Job Id:") > MOST_JOBS:  # before each of them takes memory
+        raise not_understood("qstat -f", answer, f"more than {MOST_JOBS:,} jobs")
     before, *records = _RECORD.split(text)
     if before.strip():
         raise not_understood("qstat -f", answer)

@@ -10,7 +10,9 @@ from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cluster.schedulers import NAMES
 from hpcwatch.cluster.schedulers.query import Answer, all_words
 
-COMMANDS = ("scontrol", "squeue", "qstat", "checkjob", "showstart", "qshow")
+HELPERS = ("checkjob", "showstart", "qshow")
+"""Moab's, Maui's and one site's commands, which add to what the scheduler itself says."""
+COMMANDS = ("scontrol", "squeue", "qstat", *HELPERS)
 """What to look for on PATH."""
 SLURM_PROBE = ("squeue", "--version")
 PBS_PROBE = ("qstat", "--version")
@@ -44,7 +46,7 @@ def detect(
     Raises HpcwatchError if there is none that hpcwatch knows.
     """
     name = _forced(forced) if forced else _found(on_path, answers)
-    helpers = {"checkjob", "showstart", "qshow"} & set(on_path) if name != "slurm" else set()
+    helpers = set(HELPERS) & set(on_path) if name != "slurm" else set()
     return Detected(name, frozenset(helpers))
 
 

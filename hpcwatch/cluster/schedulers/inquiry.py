@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cluster.schedulers import moab, qshow
 from hpcwatch.cluster.schedulers.detection import Detected
 from hpcwatch.cluster.schedulers.job import GONE, Coverage, Job, JobState
-from hpcwatch.cluster.schedulers.query import Query, SchedulerError, ServerDownError
+from hpcwatch.cluster.schedulers.query import NoAnswerError, Query, SchedulerError
 
 T = TypeVar("T")
 
 
-_MOST_PARTS = 4  # of an array's thousand tasks nobody asks a scheduler one by one
+_MOST_PARTS = 4
+"""The tasks of a larger array are not asked about one by one."""
+_HELPER_REST_S = 30.0
+"""How long Moab, Maui and qshow are left alone after one of them did not answer."""
+_ABSENT = "the scheduler does not list the job just now; it is asked once more"
 
 
 class Reply(NamedTuple):
@@ -45,6 +50,14 @@ class Inquiry:
         self.scheduler = scheduler(detected.scheduler)
         self._helpers = detected.helpers
         self._ask = ask
+        self._absences: dict[str, int] = {}
+        self._helper_trouble = ""
+        self._helper_failed_s = -_HELPER_REST_S
+
+    @property
+    def trouble(self) -> str:
+        """Why an answer lacks what Moab, Maui or qshow would add; empty if they answer."""
+        return self._helper_trouble
 
     def jobs(self, user: str) -> Reply:
         """Return a user's jobs: one call, whatever their number. Raises HpcwatchError."""
@@ -57,25 +70,39 @@ class Inquiry:
     def job(self, job_id: str, last: Job | None = None) -> Reply:
         """Return a job's parts: itself, an array's tasks, or a heterogeneous job's components.
 
-        ``last`` is what was known of it before. Gone from the queue is not success: history is
-        asked, and if that does not know the job either its state is UNKNOWN. Empty if no one
-        ever knew the job. Raises HpcwatchError.
+        ``last`` is what was known of it before. A job that is gone from the queue has not
+        necessarily succeeded: history is asked, and if that does not know the job either, its
+        state is UNKNOWN after the second fresh answer without it. Empty if the job was never
+        known. Raises HpcwatchError.
         """
         try:
             reply = self._ask(self.scheduler.job(job_id))
-        except ServerDownError:  # Slurm's accounting answers without the controller
+        except SchedulerError as error:  # Slurm's accounting answers without the controller
             history = self._history(job_id)
             if not history:
                 raise
-            return Reply(history)
-        if reply.value and len(reply.value) > _MOST_PARTS:
-            return reply
+            return Reply(history, trouble=error.message)
+        if reply.trouble:
+            history = self._history(job_id)
+            if history and all(job.state.is_over for job in history):
+                return Reply(history, trouble=reply.trouble)
         if reply.value:
-            return reply._replace(value=tuple(map(self.enriched, reply.value)))
+            self._absences.pop(job_id, None)
+            if len(reply.value) <= _MOST_PARTS:
+                reply = reply._replace(value=tuple(map(self.enriched, reply.value)))
+            return reply._replace(trouble=reply.trouble or self.trouble)
+        return self._absent(job_id, last, reply)
+
+    def _absent(self, job_id: str, last: Job | None, reply: Reply) -> Reply:
+        """Return what is known of a job that the scheduler does not list."""
         history = self._history(job_id)
-        if history:
+        if history or last is None:
             return Reply(history)
-        return Reply((gone(last),) if last is not None else ())
+        if reply.age_s == 0:
+            self._absences[job_id] = self._absences.get(job_id, 0) + 1
+        if not last.state.is_over and self._absences.get(job_id, 0) < 2:
+            return Reply((last,), reply.age_s, _ABSENT)
+        return Reply((gone(last),))
 
     def submit(self, script: str, arguments: Sequence[str] = ()) -> str:
         """Submit a script and return the new job's id. Raises HpcwatchError.
@@ -107,23 +134,23 @@ class Inquiry:
 
     def health(self, job_id: str) -> qshow.Qshow | None:
         """Return what qshow says of a job, where a site has it and it answers."""
-        return self._try(qshow.health(job_id)) if "qshow" in self._helpers else None
+        return self._helped("qshow", qshow.health, job_id)
 
     def _history(self, job_id: str) -> tuple[Job, ...]:
         query = self.scheduler.history(job_id)
         jobs: tuple[Job, ...] = (self._try(query) or ()) if query is not None else ()
-        if not jobs and "checkjob" in self._helpers:  # Moab, unlike Maui, still knows it a while
-            jobs = tuple(job for job in self._try(moab.job(job_id)) or () if job.state.is_over)
+        if not jobs:  # Moab, unlike Maui, still knows it for a while
+            known = self._helped("checkjob", moab.job, job_id) or ()
+            jobs = tuple(job for job in known if job.state.is_over)
         return jobs
 
     def enriched(self, job: Job) -> Job:
         """Add what Moab, Maui and sstat know. An array is asked for as a whole by nobody."""
         if job.state.is_waiting and "[]" not in job.id:
-            if "checkjob" in self._helpers:
-                for known in self._try(moab.job(job.id)) or ():
-                    job = moab.merged(job, known)
-            if job.state is JobState.QUEUED and "showstart" in self._helpers:
-                estimate = self._try(moab.estimate(job.id))
+            for known in self._helped("checkjob", moab.job, job.id) or ():
+                job = moab.merged(job, known)
+            if job.state is JobState.QUEUED:
+                estimate = self._helped("showstart", moab.estimate, job.id)
                 if estimate is not None:
                     job = job._replace(estimated_start_at_s=estimate.start_at_s)
         elif job.state is JobState.RUNNING:
@@ -149,6 +176,26 @@ class Inquiry:
                 line = past.submit_arguments or job.submit_arguments
                 return job._replace(usage=past.usage, submit_arguments=line)
         return job
+
+    def _helped(self, name: str, query: Callable[[str], Query[T]], job_id: str) -> T | None:
+        """Ask one of Moab's, Maui's or a site's commands; None if it is not here or silent.
+
+        One that does not answer is left alone for a while, with the others: a view that waits
+        for each of them in turn is of no use.
+        """
+        if name not in self._helpers or time.monotonic() - self._helper_failed_s < _HELPER_REST_S:
+            return None
+        try:
+            reply = self._ask(query(job_id))
+        except NoAnswerError as error:
+            self._helper_failed_s = time.monotonic()
+            self._helper_trouble = error.message
+            return None
+        except HpcwatchError:
+            return None
+        self._helper_trouble = reply.trouble
+        value: T | None = reply.value
+        return value
 
     def _try(self, query: Query[T]) -> T | None:
         """Ask what may fail without harm: it only adds to what is known."""

@@ -23,7 +23,6 @@ from hpcwatch.cluster.schedulers.query import (
     Answer,
     Estimate,
     Query,
-    SchedulerError,
     clean_pbs_id,
     is_unknown,
     not_understood,
@@ -72,8 +71,6 @@ def jobs_from_checkjob(answer: Answer) -> tuple[Job, ...]:
     """Read `checkjob -v`. Empty: it knows no such job. Raises SchedulerError."""
     if is_unknown(answer) or "ERROR:  invalid job specified" in answer.text:
         return ()
-    if answer.exit_code != 0:
-        raise SchedulerError(f"checkjob: {answer.words}")
     text = "\n".join(line.rstrip() for line in answer.text.split("\n"))
     header = _HEADER.search(text)
     if header is None or "State:" not in text:
@@ -174,10 +171,8 @@ def estimate_from_showstart(answer: Answer) -> Estimate | None:
     It reports a start in the past for a running job, and at once for a held one: the caller
     asks for jobs that wait only. A guess from history alone is no estimate of this job.
     """
-    if is_unknown(answer) or "cannot determine earliest start" in answer.words:
+    if "cannot determine earliest start" in answer.words or is_unknown(answer):
         return None
-    if answer.exit_code != 0:
-        raise SchedulerError(f"showstart: {answer.words}")
     if " requires " not in answer.text:
         raise not_understood("showstart", answer)
     if "NOTE:  job is running" in answer.text:

@@ -21,7 +21,6 @@ from hpcwatch.cluster.schedulers.job import (
 from hpcwatch.cluster.schedulers.query import (
     PBS_ID,
     Answer,
-    NotUnderstoodError,
     Query,
     clean_pbs_id,
     clean_script,
@@ -146,19 +145,13 @@ def usage_from(record: Attributes, covers: Coverage) -> Usage | None:
 Parse = Callable[[Answer], tuple[Job, ...]]
 
 
-def known_jobs(
-    answer: Answer, read: Callable[[], tuple[Job, ...]], command: str
-) -> tuple[Job, ...]:
+def known_jobs(answer: Answer, read: Callable[[], tuple[Job, ...]]) -> tuple[Job, ...]:
     """Read an answer that may be a refusal: the jobs in it, none if it says that it knows none.
 
-    Raises ServerDownError, or SchedulerError with the command's words. With one id unknown and
-    another known, qstat fails and prints the known.
+    Raises SchedulerError. With one id unknown and another known, qstat fails and prints the known.
     """
     if is_unknown(answer) and not answer.stdout.strip():
         return ()
-    if answer.exit_code != 0 and not answer.stdout.strip():
-        # An option that this version does not have, for one: another format may do.
-        raise NotUnderstoodError(f"{command}: {answer.words.removeprefix(command).lstrip(': ')}")
     return read()
 
 

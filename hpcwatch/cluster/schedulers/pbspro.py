@@ -41,13 +41,13 @@ _DELETED = re.compile(r"\bterminated by \S+@|\bdeleted\b")
 def jobs_from_json(answer: Answer) -> tuple[Job, ...]:
     """Read `qstat -f -F json`. Raises SchedulerError."""
     return pbs.known_jobs(
-        answer, lambda: tuple(map(_job, from_json(answer, "Jobs", "qstat -F json"))), "qstat"
+        answer, lambda: tuple(map(_job, from_json(answer, "Jobs", "qstat -F json")))
     )
 
 
 def jobs_from_text(answer: Answer) -> tuple[Job, ...]:
     """Read `qstat -f`. Raises SchedulerError."""
-    return pbs.known_jobs(answer, lambda: tuple(map(_job, from_text(answer))), "qstat")
+    return pbs.known_jobs(answer, lambda: tuple(map(_job, from_text(answer))))
 
 
 def _job(record: Attributes) -> Job:

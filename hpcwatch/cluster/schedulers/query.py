@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.cluster.schedulers.job import Job, Usage
+from hpcwatch.cluster.schedulers.job import Job, Usage, signal_name
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -20,8 +20,15 @@ class SchedulerError(HpcwatchError):
     """A scheduler's command did not do what it was asked."""
 
 
-class ServerDownError(SchedulerError):
-    """The scheduler did not answer. The last answer stands."""
+class NoAnswerError(SchedulerError):
+    """The command was cut short, by a signal, a bound or a failure. The last answer stands."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint or "try again in a minute; hpcwatch doctor tells more")
+
+
+class ServerDownError(NoAnswerError):
+    """The scheduler cannot be reached, or does not answer in time. The last answer stands."""
 
 
 class NotUnderstoodError(SchedulerError):
@@ -40,6 +47,8 @@ class Answer(NamedTuple):
     exit_code: int = 0
     at_s: float = 0.0
     """Seconds since the epoch; times without a year are read against it."""
+    command: str = "the scheduler's command"
+    """Its name, for messages."""
 
     @property
     def text(self) -> str:
@@ -148,7 +157,8 @@ _DOWN = re.compile(
     r"|couldn't connect|lost connection to server|cannot send request to server"
     r"|cannot request service|server may not be running|problem loading|timed out"
     r"|failed while looking for|unable to connect|connection (?:reset|timed)"
-    r"|failed to open persistent connection|no route to host|cannot allocate new socket",
+    r"|failed to open persistent connection|no route to host|cannot allocate new socket"
+    r"|establish a configuration source",
     re.IGNORECASE,
 )
 _UNKNOWN = re.compile(
@@ -170,25 +180,41 @@ def all_words(answer: Answer) -> str:
     return f"{_decode(answer.stderr)}\n{answer.text}"
 
 
+_MESSAGE_BYTES = 1000  # more on standard output is an answer, not a message
+
+
 def is_unknown(answer: Answer) -> bool:
-    """Return whether the scheduler said that there is no such job or node.
+    """Judge an answer by how its command ended, before what it printed is read.
 
-    Raises ServerDownError if it could not be asked.
+    Returns True if the scheduler said that there is no such job or node, False if the output is
+    to be read. Raises ServerDownError if the scheduler could not be asked, whatever stands on
+    standard output (OpenPBS prints valid JSON then), NoAnswerError if the command died or failed
+    with a part of an answer, NotUnderstoodError if it failed without one: another format may do.
     """
-    if answer.exit_code == 0 and not answer.stderr:
-        return False
-    said = _decode(answer.stderr) or answer.text[:2000]
-    # A stderr may hold a warning beside a good answer: only a bare one says that it is down.
-    if _DOWN.search(said) and not answer.stdout.strip():
-        raise ServerDownError(answer.words, "the last answer is kept")
-    is_silent = answer.exit_code == _UNKNOWN_CODE and not said.strip()
-    return is_silent or bool(_UNKNOWN.search(said))
+    errors, code = _decode(answer.stderr), answer.exit_code
+    if code == 0:
+        # Beside a good answer a warning may stand; sstat and sacct fail with exit code 0.
+        if not answer.stdout.strip() and _DOWN.search(errors):
+            raise ServerDownError(answer.words)
+        return bool(_UNKNOWN.search(errors))
+    if code < 0:
+        raise NoAnswerError(f"{answer.command} was killed by {signal_name(-code)}")
+    is_message = len(answer.stdout) <= _MESSAGE_BYTES  # Slurm's wrappers write errors there
+    said = errors or (answer.text if is_message else "")
+    if _DOWN.search(said):
+        raise ServerDownError(answer.words)
+    if _UNKNOWN.search(said) or (code == _UNKNOWN_CODE and not said.strip()):
+        return True
+    if answer.stdout.strip():
+        raise NoAnswerError(f"{answer.command} failed ({code}): {answer.words}")
+    said = answer.words.removeprefix(answer.command).lstrip(": ")
+    raise NotUnderstoodError(f"{answer.command}: {said}")
 
 
-def not_understood(command: str, answer: Answer) -> NotUnderstoodError:
+def not_understood(command: str, answer: Answer, why: str = "") -> NotUnderstoodError:
     """Return the error for an answer that is no list of jobs."""
     hint = "hpcwatch doctor --record DIR keeps such answers"
-    return NotUnderstoodError(f"{command} was not understood: {answer.words}", hint)
+    return NotUnderstoodError(f"{command} was not understood: {why or answer.words}", hint)
 
 
 def done(command: str, answer: Answer) -> str:

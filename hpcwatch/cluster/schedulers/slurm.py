@@ -7,7 +7,7 @@ lists come from squeue's JSON, whose names may hold anything; what is over from 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cluster.schedulers.environment import slurm as from_environment
@@ -22,7 +22,6 @@ from hpcwatch.cluster.schedulers.query import (
     clean_script,
     clean_user,
     done,
-    is_unknown,
     submitted_id,
 )
 from hpcwatch.cluster.schedulers.slurm_accounting import (
@@ -34,6 +33,7 @@ from hpcwatch.cluster.schedulers.slurm_accounting import (
     usage_from_sstat,
 )
 from hpcwatch.cluster.schedulers.slurm_json import jobs_from_squeue
+from hpcwatch.cluster.schedulers.slurm_list import FORMAT, jobs_from_list
 from hpcwatch.cluster.schedulers.slurm_text import jobs_from_scontrol, nodes_from_scontrol
 
 __all__ = ["COMMANDS", "Slurm", "expand_hosts", "from_environment"]
@@ -60,28 +60,22 @@ class Slurm:
         return word
 
     def job(self, *job_ids: str) -> Query[tuple[Job, ...]]:
-        """Ask for these jobs in one call; scontrol takes one id, so several are picked from all."""
+        """Ask for these jobs in one call, for all without ids.
+
+        One is read from scontrol, which tells most; a list from squeue, where no user can write
+        what reads like another's job.
+        """
         ids = [self.clean_id(job_id) for job_id in job_ids]
-        argv = ["scontrol", "show", "job", "-d"]
-        if len(ids) == 1:
-            argv.append(ids[0])
-        number = re.split("[_+]", ids[0])[0] if len(ids) == 1 else ""
+        if len(ids) != 1:
+            return _listed([], lambda jobs: _only(ids, jobs))
+        number = re.split("[_+]", ids[0])[0]
+        argv = ["scontrol", "show", "job", "-d", ids[0]]
         return Query(argv, lambda answer: _only(ids, jobs_from_scontrol(answer, number)))
 
     def jobs(self, user: str) -> Query[tuple[Job, ...]]:
         """Ask for a user's jobs. Some versions' --json ignores -u, so they are picked again."""
         name = clean_user(user)
-
-        def owned(jobs: tuple[Job, ...]) -> tuple[Job, ...]:
-            return tuple(job for job in jobs if job.owner == name)
-
-        return Query(
-            ["squeue", "--json", "-u", name],
-            lambda answer: owned(jobs_from_squeue(answer)),
-            if_odd=Query(
-                ["scontrol", "show", "job", "-d"], lambda answer: owned(jobs_from_scontrol(answer))
-            ),
-        )
+        return _listed(["-u", name], lambda jobs: tuple(job for job in jobs if job.owner == name))
 
     def history(self, job_id: str) -> Query[tuple[Job, ...]]:
         """Ask the accounting, which also answers while the controller is down."""
@@ -107,7 +101,9 @@ class Slurm:
     def nodes(self, names: Sequence[str] = ()) -> Query[tuple[Node, ...]]:
         """Ask for nodes, for all without names."""
         which = ",".join(clean_host(name) for name in names)
-        return Query(["scontrol", "show", "node", "-d", *filter(None, [which])], _nodes)
+        return Query(
+            ["scontrol", "show", "node", "-d", *filter(None, [which])], nodes_from_scontrol
+        )
 
     def cancel(self, job_id: str) -> Query[str]:
         """End a job. scancel succeeds silently even if there is none: look again afterwards."""
@@ -119,8 +115,24 @@ class Slurm:
         return Query(argv, lambda answer: submitted_id("sbatch", _SUBMITTED, answer))
 
 
-def _nodes(answer: Answer) -> tuple[Node, ...]:
-    return () if is_unknown(answer) else nodes_from_scontrol(answer)
+def _listed(
+    options: Sequence[str], kept: Callable[[tuple[Job, ...]], tuple[Job, ...]]
+) -> Query[tuple[Job, ...]]:
+    """Ask for several jobs: in JSON, in a table where that is not known."""
+    # Only where squeue itself is replaced by something else.
+    in_text = Query(
+        ["scontrol", "show", "job", "-d"], lambda answer: kept(jobs_from_scontrol(answer))
+    )
+    in_table = Query(
+        ["squeue", "-h", "-o", FORMAT, *options],
+        lambda answer: kept(jobs_from_list(answer)),
+        if_odd=in_text,
+    )
+    return Query(
+        ["squeue", "--json", *options],
+        lambda answer: kept(jobs_from_squeue(answer)),
+        if_odd=in_table,
+    )
 
 
 def _cancelled(answer: Answer) -> str:

@@ -70,12 +70,10 @@ def rows(answer: Answer, command: str) -> Iterator[Row]:
 
 def jobs_from_sacct(answer: Answer) -> tuple[Job, ...]:
     """Read `sacct -P`. Raises SchedulerError, also where a site keeps no accounting."""
+    if "storage is disabled" in answer.words:
+        raise SchedulerError(f"sacct: {answer.words.removeprefix('sacct: ')}")
     if is_unknown(answer):
         return ()
-    if answer.exit_code != 0 or not answer.stdout.strip():
-        if "Invalid field" in answer.words:
-            raise not_understood("sacct", answer)
-        raise SchedulerError(f"sacct: {answer.words.removeprefix('sacct: ')}")
     jobs: dict[str, Row] = {}
     steps: dict[str, list[Row]] = {}
     for row in rows(answer, "sacct"):
@@ -167,8 +165,6 @@ def usage_from_sstat(answer: Answer) -> Usage | None:
     """Read `sstat -a -P`: the running steps together; None if none runs. Raises SchedulerError."""
     if is_unknown(answer):
         return None
-    if answer.exit_code != 0 or not answer.stdout.strip():
-        raise SchedulerError(f"sstat: {answer.words.removeprefix('sstat: ')}")
     steps = [row for row in rows(answer, "sstat") if row.text("JobID")]
     if not steps:
         return None

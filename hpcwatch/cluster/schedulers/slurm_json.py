@@ -39,7 +39,7 @@ def jobs_from_squeue(answer: Answer) -> tuple[Job, ...]:
         jobs, errors = plain["jobs"], plain.get("errors") or ()
         if errors and not jobs:
             said = [str(error.get("description") or error.get("error")) for error in errors]
-            raise ServerDownError(f"squeue: {'; '.join(said)[:300]}", "the last answer is kept")
+            raise ServerDownError(f"squeue: {'; '.join(said)[:300]}")
         return tuple(_job(job) for job in jobs)
     except SchedulerError:
         raise

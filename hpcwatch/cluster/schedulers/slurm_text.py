@@ -9,13 +9,7 @@ import re
 
 from hpcwatch.cluster.schedulers.hosts import MOST_HOSTS, expand_hosts, numbers
 from hpcwatch.cluster.schedulers.job import Job, JobNode, even_share
-from hpcwatch.cluster.schedulers.query import (
-    Answer,
-    Node,
-    SchedulerError,
-    is_unknown,
-    not_understood,
-)
+from hpcwatch.cluster.schedulers.query import Answer, Node, is_unknown, not_understood
 from hpcwatch.cluster.schedulers.slurm_states import (
     MIB,
     exit_from,
@@ -95,8 +89,6 @@ def jobs_from_scontrol(answer: Answer, asked: str = "") -> tuple[Job, ...]:
     """Read `scontrol show job -d`; ``asked`` is its number if one was. Raises SchedulerError."""
     if is_unknown(answer):
         return ()
-    if answer.exit_code != 0 and not answer.stdout.strip():
-        raise SchedulerError(f"scontrol: {answer.words}")
     text = answer.text
     if text.strip() == "No jobs in the system":
         return ()
@@ -106,26 +98,41 @@ def jobs_from_scontrol(answer: Answer, asked: str = "") -> tuple[Job, ...]:
     return tuple(_job(Fields(record)) for record in _records(parts, asked))
 
 
-_USER = "\n   UserId="
-_NUMBERS = re.compile(r"(\d+)(?: ArrayJobId=(\d+)| HetJobId=(\d+))?")
+_USER = re.compile(r"\n   (UserId=\S+)")
+_NUMBERS = re.compile(r"JobId=(\d+)(?: ArrayJobId=(\d+)| HetJobId=(\d+))?")
 
 
 def _records(parts: list[str], asked: str) -> list[str]:
-    """Put together what is one record: a name or comment may hold what begins like another.
-
-    Each record belongs to the asked job and tells its user on the line after its name, so what has
-    other lines but no user is the rest of a comment, and what has no lines a name's beginning.
-    """
+    """Put together what is one record: a name or comment may hold what begins like another."""
     records: list[str] = []
     for part in parts:
-        numbers = _NUMBERS.match(part)
-        is_asked = not asked or (numbers is not None and asked in numbers.groups())
-        is_whole = _USER in part or "\n   " not in part
-        if records and not (is_asked and is_whole and _USER in records[-1]):
-            records[-1] += "JobId=" + part
+        record = "JobId=" + part
+        if not records or _is_next(record, records, asked):
+            records.append(record)
         else:
-            records.append("JobId=" + part)
+            records[-1] += record
     return records
+
+
+def _is_next(record: str, records: list[str], asked: str) -> bool:
+    """Return whether a text is a record of its own, and not free text of the last record.
+
+    Each record tells its user on the line after its name, so what has other lines but no user is
+    the rest of a comment, and what has no lines a name's beginning. If one job was asked for, more
+    records follow only if it is an array or heterogeneous: of its number and user, each once.
+    """
+    user = _USER.search(record)
+    if _USER.search(records[-1]) is None or (user is None and "\n   " in record):
+        return False
+    if not asked:
+        return True
+    known = [_NUMBERS.match(one) for one in records]
+    own, first, owner = _NUMBERS.match(record), known[0], _USER.search(records[0])
+    if own is None or first is None or asked not in first.groups()[1:]:
+        return False
+    is_another = own[1] not in [one[1] for one in known if one is not None]
+    is_owners = user is None or (owner is not None and user[1] == owner[1])
+    return asked in own.groups()[1:] and is_another and is_owners
 
 
 def _job(fields: Fields) -> Job:
@@ -201,8 +208,10 @@ def _allocation(fields: Fields) -> tuple[JobNode, ...]:
 
 def nodes_from_scontrol(answer: Answer) -> tuple[Node, ...]:
     """Read `scontrol show node -d`. Raises SchedulerError."""
+    if is_unknown(answer):
+        return ()
     before, *records = _NODES.split(answer.text)
-    if before.strip() or answer.exit_code != 0:
+    if before.strip():
         raise not_understood("scontrol show node", answer)
     return tuple(_node(Fields("NodeName=" + record)) for record in records)
 

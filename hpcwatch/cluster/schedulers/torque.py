@@ -20,7 +20,6 @@ from hpcwatch.cluster.schedulers.query import (
     clean_host,
     clean_pbs_id,
     is_unknown,
-    not_understood,
 )
 from hpcwatch.cluster.schedulers.text import count, is_usable
 
@@ -32,13 +31,13 @@ _MOST_PARTS = 10_000
 
 def jobs_from_text(answer: Answer) -> tuple[Job, ...]:
     """Read `qstat -f`. Raises SchedulerError."""
-    return pbs.known_jobs(answer, lambda: tuple(map(_job, from_text(answer))), "qstat")
+    return pbs.known_jobs(answer, lambda: tuple(map(_job, from_text(answer))))
 
 
 def jobs_from_xml(answer: Answer) -> tuple[Job, ...]:
     """Read `qstat -x`. Raises SchedulerError."""
     return pbs.known_jobs(
-        answer, lambda: tuple(map(_job, from_xml(answer, "Job", "Job_Id", "qstat -x"))), "qstat"
+        answer, lambda: tuple(map(_job, from_xml(answer, "Job", "Job_Id", "qstat -x")))
     )
 
 
@@ -108,8 +107,6 @@ def nodes_from_xml(answer: Answer) -> tuple[Node, ...]:
     """Read `pbsnodes -x`. Raises SchedulerError."""
     if is_unknown(answer):
         return ()
-    if answer.exit_code != 0 and not answer.stdout.strip():  # it has no -x
-        raise not_understood("pbsnodes -x", answer)
     return tuple(map(_node, from_xml(answer, "Node", "name", "pbsnodes -x")))
 
 
