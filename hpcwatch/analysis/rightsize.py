@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from hpcwatch.analysis.findings import Directive
 from hpcwatch.analysis.findings.directives import on_fewer_nodes, rounded_up, rounded_up_s
 from hpcwatch.analysis.findings.header import (
-    difference,
-    header,
+    directives,
+    edited,
     node_gpus_count,
     nodes_count,
-    slurm_cores_option,
+    request,
 )
 from hpcwatch.analysis.needs import Observed, largest
 from hpcwatch.base.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
+    from hpcwatch.cluster.schedulers.request import Edited, Kept
 
 MOST_RUNS = 5
 """Of several runs of a program so many of the last ones count."""
@@ -52,16 +53,22 @@ class Advice(NamedTuple):
 
     scheduler: str
     lines: tuple[str, ...]
-    """The whole of it, ready to paste; empty if refused."""
+    """The whole of it, ready to paste; empty if refused or withheld."""
     changes: tuple[Directive, ...]
-    """The lines that differ from what was asked; none if it was well asked."""
+    """The lines that differ from what was requested; none if that was right."""
     saves: Savings
     margins: str
     """What was added to what was seen, in words."""
     refused: str | None
     based_on: str
     new: Job | None = None
-    """What to ask for, as numbers."""
+    """What to request, as numbers."""
+    withheld: str | None = None
+    """Why the changes are known but not the whole head: what could not be carried over."""
+    notes: tuple[str, ...] = ()
+    """Where the lines come from."""
+    kept: tuple[str, ...] = ()
+    """Which numbers could not be changed in the lines, and why."""
 
 
 def advise(
@@ -70,32 +77,71 @@ def advise(
     environment: Mapping[str, str] = MappingProxyType({}),
     memory_per_core_bytes: float | None = None,
 ) -> Advice:
-    """Return what to ask for next time.
+    """Return what to request next time.
 
-    ``job`` is what was asked for in the latest run, ``runs`` what runs of the same program showed,
+    ``job`` is what was requested in the latest run, ``runs`` what runs of the same program showed,
     the latest last: of the last five that carry it the worst counts. ``memory_per_core_bytes`` is
     the site's share where memory comes with cores.
     """
     usable = [run for run in runs[-MOST_RUNS:] if run.flaw is None]
     latest = runs[-1].flaw if runs else "no run of it is known"
-    if latest is not None or not header(job, environment):
+    own = request(job, environment)
+    if latest is not None or not own.lines:
         return _refusal(job, latest or "what was asked for is not known")
     worst = _worst(usable)
-    new, margins = _smaller(job, worst, environment, memory_per_core_bytes)
-    # A share of memory that comes with each core would shrink with the cores.
-    plain = {name: value for name, value in environment.items() if name != "SLURM_MEM_PER_CPU"}
-    after = environment if new.node_cores_count == job.node_cores_count else plain
-    changes = difference(job, new, environment, after)
+    wanted = _smaller(job, worst, memory_per_core_bytes)
+    made, new, kept = _written(job, wanted, environment)
     return Advice(
         scheduler=job.scheduler,
-        lines=tuple(line.text for line in header(new, after)),
-        changes=changes,
+        lines=() if own.gaps else made.lines,
+        changes=directives(job, made),
         saves=_savings(job, new, runs[-1].wall_s),
-        margins="; ".join(margins),
+        margins="; ".join(_margins(job, new, worst)),
         refused=None,
         based_on=_based_on(len(usable)),
         new=new,
+        withheld=f"not carried over: {'; '.join(own.gaps)}" if own.gaps else None,
+        notes=own.notes,
+        kept=tuple(f"Not changed: {_WORDS[one.subject]}, because {one.why}." for one in kept),
     )
+
+
+def _written(
+    job: Job, wanted: Job, environment: Mapping[str, str]
+) -> tuple[Edited, Job, tuple[Kept, ...]]:
+    """Write a request into the job's lines; what they cannot say stays as it was."""
+    kept: tuple[Kept, ...] = ()
+    for _ in range(_SUBJECTS):
+        made = edited(job, wanted, environment)
+        if not made.kept:
+            break
+        kept += made.kept
+        for one in made.kept:
+            wanted = _unchanged(job, wanted, one.subject)
+    return made, wanted, kept
+
+
+_WORDS = {
+    "nodes": "the number of nodes",
+    "cores": "the cores",
+    "gpus": "the GPUs",
+    "memory": "the memory",
+}
+_SUBJECTS = 5  # each round settles one of them at least: nodes, cores, GPUs, memory, walltime
+
+
+def _unchanged(job: Job, wanted: Job, subject: str) -> Job:
+    """Return the request with one of its amounts as it was."""
+    if subject == "nodes":
+        each = node_gpus_count(wanted)
+        gpus = None if each is None else each * nodes_count(job)
+        return wanted._replace(nodes=job.nodes, nodes_count=job.nodes_count, gpus_count=gpus)
+    if subject == "gpus":
+        each = node_gpus_count(job)
+        return wanted._replace(gpus_count=None if each is None else each * nodes_count(wanted))
+    if subject == "cores":
+        return wanted._replace(node_cores_count=job.node_cores_count)
+    return wanted._replace(node_memory_bytes=job.node_memory_bytes)
 
 
 def _refusal(job: Job, why: str) -> Advice:
@@ -120,46 +166,42 @@ def _worst(runs: Sequence[Observed]) -> Observed:
     )
 
 
-def _smaller(
-    job: Job,
-    seen: Observed,
-    environment: Mapping[str, str],
-    memory_per_core_bytes: float | None,
-) -> tuple[Job, list[str]]:
-    """Return the smaller request and its margins in words; the job itself if it was well asked."""
-    margins: list[str] = []
-    is_fixed = not _can_change_cores(job, environment)
-    new = job if is_fixed else _fewer_nodes(job, seen)
+def _smaller(job: Job, seen: Observed, memory_per_core_bytes: float | None) -> Job:
+    """Return the smaller request; the job itself if what it requested was right."""
+    new = _fewer_nodes(job, seen)
     gpus, used = node_gpus_count(job), seen.gpus_count
-    is_own_line = job.scheduler == "slurm" or job.node_cores_count is not None
-    if gpus and used is not None and used < gpus and is_own_line:
+    if gpus and used is not None and used < gpus:
         new = new._replace(gpus_count=used * nodes_count(new))
-    cores = None if is_fixed else _cores(job, seen, memory_per_core_bytes)
+    cores = _cores(job, seen, memory_per_core_bytes)
     if cores is not None:
         new = new._replace(node_cores_count=cores)
-        margins.append("cores of the busiest minute, rounded up")
     memory = _memory(job, seen)
     if memory is not None:
         new = new._replace(node_memory_bytes=memory)
-        margins.append(
-            f"memory {MEMORY_MARGIN} times the peak of {format_bytes(seen.memory_bytes)}"
-        )
     wanted_s = rounded_up_s(WALLTIME_MARGIN * max(seen.wall_s, 1.0))
     asked_s = job.walltime_s or 0
     if seen.wall_s < _USED_WALLTIME * asked_s and wanted_s < asked_s:
         new = new._replace(walltime_s=wanted_s)
-        margins.append(f"walltime {WALLTIME_MARGIN} times the {format_seconds(seen.wall_s)} used")
-    return new, margins
+    return new
+
+
+def _margins(job: Job, new: Job, seen: Observed) -> list[str]:
+    """Say what was added to what was seen, of each amount that changes."""
+    margins = []
+    if new.node_cores_count != job.node_cores_count:
+        margins.append("cores of the busiest minute, rounded up")
+    if new.node_memory_bytes != job.node_memory_bytes:
+        peak = format_bytes(seen.memory_bytes)
+        margins.append(f"memory {MEMORY_MARGIN} times the peak of {peak}")
+    if new.walltime_s != job.walltime_s:
+        used = format_seconds(seen.wall_s)
+        margins.append(f"walltime {WALLTIME_MARGIN} times the {used} used")
+    return margins
 
 
 def _fewer_nodes(job: Job, seen: Observed) -> Job:
     count = seen.nodes_count
     return job if not count or count >= nodes_count(job) else on_fewer_nodes(job, count)
-
-
-def _can_change_cores(job: Job, environment: Mapping[str, str]) -> bool:
-    """True unless Slurm's cores come from both tasks and cores of a task: which is too many."""
-    return job.scheduler != "slurm" or slurm_cores_option(job, environment) is not None
 
 
 def _cores(job: Job, seen: Observed, memory_per_core_bytes: float | None) -> int | None:

@@ -9,6 +9,7 @@ from hpcwatch.analysis.findings import Finding, Scope, Severity, evaluate
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.units import MIB
 from hpcwatch.cluster.schedulers import Job
+from hpcwatch.cluster.schedulers.request import clock, node_gpus_count, nodes_count, size
 from hpcwatch.probe.schema import (
     Cgroup,
     Gpu,
@@ -298,7 +299,7 @@ def found(scope: Scope, **thresholds: dict[str, Any]) -> dict[str, Finding]:
 
 
 def job(scheduler: str = "torque", **more: Any) -> Job:
-    """Return a job of one node and 20 cores."""
+    """Return a job of one node and 20 cores, with the request that its scheduler would tell."""
     values: dict[str, Any] = {
         "id": "305669.qb3",
         "scheduler": scheduler,
@@ -306,7 +307,32 @@ def job(scheduler: str = "torque", **more: Any) -> Job:
         "cores_count": 20,
         "node_cores_count": 20,
     }
-    return Job(**values | more)
+    return told(Job(**values | more))
+
+
+def told(plain: Job) -> Job:
+    """Return a PBS job with ``Resource_List`` as it would be, were its numbers requested."""
+    if plain.scheduler == "slurm" or plain.requested:
+        return plain
+    nodes, gpus = nodes_count(plain), node_gpus_count(plain)
+    cores, memory = plain.node_cores_count, plain.node_memory_bytes
+    words: list[str] = []
+    if plain.scheduler == "torque":
+        if cores:
+            words.append(f"nodes={nodes}:ppn={cores}" + (f":gpus={gpus}" if gpus else ""))
+        sizes = {
+            "mem": memory and memory * nodes,
+            "vmem": plain.vmem_bytes,
+            "pvmem": plain.pvmem_bytes,
+        }
+        words += [f"{name}={size(given, 'mb', 'gb')}" for name, given in sizes.items() if given]
+    elif cores:
+        chunk = f"select={nodes}:ncpus={cores}" + (f":ngpus={gpus}" if gpus else "")
+        words.append(chunk + (f":mem={size(memory, 'mb', 'gb')}" if memory else ""))
+    if plain.walltime_s:
+        words.append(f"walltime={clock(plain.walltime_s)}")
+    words.append(f"nodect={nodes}")
+    return plain._replace(requested=tuple(words))
 
 
 def step(before: float, after: float, when_s: float) -> Callable[[float], float]:

@@ -7,15 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from finding_samples import START_S, Device, Shape, ended, job, timeline
+from finding_samples import START_S, Device, Shape, ended, job, timeline, told
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcwatch.analysis.findings.header import header, node_gpus_count, nodes_count
+from hpcwatch.analysis.findings.header import node_gpus_count, nodes_count, request
 from hpcwatch.analysis.needs import Observed, observe
 from hpcwatch.analysis.rightsize import Advice, advise, placed
 from hpcwatch.base.units import GIB, MIB, parse_bytes, parse_clock
 from hpcwatch.cluster.schedulers import Job, JobNode, JobState
+from hpcwatch.cluster.schedulers.request import clock, size
 from hpcwatch.probe.schema import Process
 
 HOUR_S = 3600
@@ -43,7 +44,27 @@ def asked(scheduler: str = "torque", **more: Any) -> Job:
         "walltime_s": 72 * HOUR_S,
         "node_memory_bytes": 64 * GIB,
     }
-    return job(scheduler, **{**values, **more})
+    return changed(job(scheduler), **{**values, **more})
+
+
+def changed(plain: Job, **more: Any) -> Job:
+    """A job that requested other amounts, in its scheduler's words or its script's."""
+    plain = plain._replace(requested=(), script_lines=None, **more)
+    if plain.scheduler != "slurm":
+        return told(plain)
+    memory, gpus = plain.node_memory_bytes, node_gpus_count(plain)
+    options = {
+        "job-name": plain.name,
+        "partition": plain.queue,
+        "account": plain.account,
+        "nodes": nodes_count(plain),
+        "cpus-per-task": plain.node_cores_count,
+        "gres": f"gpu:{gpus}" if gpus else None,
+        "mem": memory and size(memory, "M", "G"),
+        "time": plain.walltime_s and clock(plain.walltime_s),
+    }
+    lines = [f"#SBATCH --{name}={value}" for name, value in options.items() if value]
+    return plain._replace(script_lines=tuple(lines), submit_arguments="sbatch run.sh")
 
 
 HEADERS = {
@@ -102,16 +123,17 @@ def test_the_diff() -> None:
 
 def test_a_well_asked_job_is_left_alone() -> None:
     well = asked(walltime_s=HOUR_S + 600, node_memory_bytes=7 * GIB, gpus_count=1)
-    advice = advise(well._replace(node_cores_count=4), [seen()])
+    well = changed(well, node_cores_count=4)
+    advice = advise(well, [seen()])
     assert (advice.changes, advice.refused) == ((), None)
     assert advice.saves.core_hours == 0.0
-    assert advice.lines == tuple(line.text for line in header(advice.new or well, {}))
+    assert advice.lines == request(well).lines
 
 
 def only(field: str, value: Any, **figures: Any) -> str | None:
     """Return the new value of one request after such a run; all others are well asked."""
     well = asked(walltime_s=4000, node_memory_bytes=None, gpus_count=None, node_cores_count=2)
-    made = advise(well._replace(**{field: value}), [seen(**{"memory_bytes": GIB, **figures})])
+    made = advise(changed(well, **{field: value}), [seen(**{"memory_bytes": GIB, **figures})])
     assert made.new is not None
     return None if not made.changes else str(getattr(made.new, field))
 
@@ -165,23 +187,44 @@ def test_cores_follow_memory_where_it_comes_with_them() -> None:
     assert large.new.node_cores_count == 20
 
 
-def test_slurm_s_memory_does_not_shrink_with_the_cores() -> None:
-    per_core = {"SLURM_MEM_PER_CPU": "410"}
-    advice = advise(asked("slurm", node_memory_bytes=8 * GIB), [seen()], per_core)
-    assert "#SBATCH --mem=6G" in advice.lines
-    kept = advise(asked("slurm", node_memory_bytes=7 * GIB), [seen()], per_core)
-    assert "#SBATCH --mem=7G" in kept.lines
-    assert ("#SBATCH --mem-per-cpu=359M", "#SBATCH --mem=7G") in [
+def script_of(*options: str, **more: Any) -> Job:
+    """A Slurm job whose script asks in these words."""
+    values = {"script_lines": tuple(f"#SBATCH {option}" for option in options), **more}
+    return asked("slurm")._replace(name=None, queue=None, account=None, **values)
+
+
+def test_slurm_s_memory_of_a_core_stays_one_and_does_not_shrink_with_the_cores() -> None:
+    per_core = ("--cpus-per-task=20", "--mem-per-cpu=410M", "--time=72:00:00")
+    advice = advise(script_of(*per_core, node_memory_bytes=8 * GIB), [seen()])
+    assert "#SBATCH --mem-per-cpu=1536M" in advice.lines  # 6 GiB for 4 cores
+    kept = advise(script_of(*per_core, node_memory_bytes=7 * GIB), [seen()])
+    assert ("#SBATCH --mem-per-cpu=410M", "#SBATCH --mem-per-cpu=1792M") in [
         (one.old, one.new) for one in kept.changes
     ]
 
 
 def test_slurm_s_tasks_are_left_as_they_are() -> None:
-    tasks = {"SLURM_NTASKS": "10", "SLURM_CPUS_PER_TASK": "2"}
-    advice = advise(asked("slurm"), [seen()], tasks)
+    tasks = ("--ntasks=10", "--cpus-per-task=2", "--time=72:00:00", "--gres=gpu:2")
+    advice = advise(script_of(*tasks), [seen()])
     assert "#SBATCH --ntasks=10" in advice.lines
     assert "#SBATCH --cpus-per-task=2" in advice.lines
     assert advice.saves.core_hours == 0.0
+    assert any(
+        note.startswith("Not changed: the cores, because --ntasks=10 --cpus-per-task=2: how many")
+        for note in advice.kept
+    )
+    assert "cores of the busiest minute" not in advice.margins
+
+
+@pytest.mark.parametrize("scheduler", list(HEADERS))
+def test_no_header_is_to_be_pasted_from_numbers_alone(scheduler: str) -> None:
+    unread = asked(scheduler)._replace(requested=(), script_lines=None, submit_arguments=None)
+    advice = advise(unread, [seen()])
+    assert advice.lines == ()
+    assert advice.changes
+    assert (advice.withheld or "").startswith("not carried over: the rest of your ")
+    chunks = [one.new or "" for one in advice.changes if "-l nodes" in (one.new or "")]
+    assert all(line.endswith(":…") for line in chunks)  # no scheduler accepts it
 
 
 def test_fewer_nodes() -> None:
@@ -223,7 +266,8 @@ def test_nothing_known_is_refused() -> None:
 @pytest.mark.parametrize("name", ["a b", "x\n#PBS -l nodes=9", "$(reboot)", "é", "", "-x", "a;b"])
 def test_a_name_that_needs_quotes_is_left_out(name: str) -> None:
     for scheduler in HEADERS:
-        lines = advise(asked(scheduler, name=name, queue=name, account=name), [seen()]).lines
+        foreign = asked(scheduler, name=name, queue=name, account=name)
+        lines = request(foreign._replace(script_lines=None)).lines
         assert lines
         assert all(re.fullmatch(r"#(PBS -l|SBATCH --)[ A-Za-z0-9=:.-]+", line) for line in lines)
 
@@ -265,9 +309,8 @@ def read_back(lines: tuple[str, ...], scheduler: str) -> dict[str, int]:
 
 
 requests = st.builds(
-    lambda scheduler, nodes, cores, gpus, memory, walltime: Job(
-        id="1",
-        scheduler=scheduler,
+    lambda scheduler, nodes, cores, gpus, memory, walltime: changed(
+        Job("1", scheduler),
         nodes=tuple(f"n{index}" for index in range(nodes)),
         node_cores_count=cores,
         gpus_count=gpus * nodes,
@@ -279,7 +322,7 @@ requests = st.builds(
     cores=st.integers(1, 256),
     gpus=st.integers(0, 8),
     memory=st.integers(1, 4000).map(lambda mib: mib * 512 * MIB),
-    walltime=st.integers(60, 10**6),
+    walltime=st.integers(1, 10**4).map(lambda minutes: 60 * minutes),
 )
 
 
@@ -315,7 +358,7 @@ def test_never_too_small_never_more_than_asked(asked: Job, data: st.DataObject) 
         if share is not None and new["cores"] < cores:
             assert new["cores"] * share >= run.memory_bytes
     assert all(value is None or value >= 0 for value in advice.saves)
-    old = read_back(tuple(line.text for line in header(asked, {})), asked.scheduler)
+    old = read_back(request(asked).lines, asked.scheduler)
     assert bool(advice.changes) is (old != new)
 
 

@@ -45,7 +45,7 @@ KEYS = {
     " memory_upper_bound_bytes memory_mapped_bytes",
     "summary.gpus": "host index uuid name util_mean_pct util_max_pct idle_s memory_peak_bytes"
     " memory_total_bytes power_mean_w energy_j sm_active_mean_pct label use clocks_held_by",
-    "directives": "scheduler lines saves changes margins based_on",
+    "directives": "scheduler lines saves changes margins based_on withheld notes",
     "directives.saves": "core_hours gpu_hours memory_byte_hours",
     "directives.changes": "scheduler old new",
     "findings": "rule severity host entity started_at duration_s title evidence advice directives"

@@ -94,6 +94,7 @@ def test_the_next_script_is_told_whole_and_a_findings_own_change_with_it() -> No
         refused=None,
         based_on="this run",
         new=job._replace(walltime_s=2400),
+        notes=("Given to sbatch itself: --mem.",),
     )
     text = markdown.text(report._replace(advice=advice))
     script, findings = text.split("## Findings")[0], text.split("## Findings")[1]
@@ -102,7 +103,7 @@ def test_the_next_script_is_told_whole_and_a_findings_own_change_with_it() -> No
     # 64 cores for half an hour are 32 core-hours.
     assert "Saves 12.5 core-hours, 3 GPU-hours a run: 39 % of the core-hours." in script
     assert "From this run: walltime 1.2 times the 30 min used." in script
-    assert "Not known here, so keep your line if you have one: memory." in script
+    assert "Given to sbatch itself: --mem." in script
     asks = "Next time ask for a walltime of 0:40:00: that saves 12.5 core-hours and 3 GPU-hours"
     assert f"{asks} a run." in script
     assert "```diff\n- #SBATCH --gres=gpu:2\n+ #SBATCH --gres=gpu:1\n```" in findings

@@ -123,18 +123,19 @@ def test_the_verdict_says_what_to_ask_for(new: dict[str, Any], words: str) -> No
     assert words in said[2]
 
 
-@pytest.mark.parametrize(
-    ("old", "unknown"),
-    [
-        ({"node_memory_bytes": GIB, "walltime_s": 60}, None),
-        ({"node_memory_bytes": None, "walltime_s": 60}, "memory."),
-        ({"node_memory_bytes": None, "walltime_s": None}, "memory, walltime."),
-    ],
-)
-def test_what_the_header_may_lack_is_named(old: dict[str, Any], unknown: str | None) -> None:
-    notes = " ".join(next_script(advised({"node_cores_count": 1}, **old)).notes)
-    assert ("keep your line" in notes) == (unknown is not None)
-    assert notes.endswith(unknown or "")
+def test_a_header_that_is_withheld_says_why_and_the_changes_stay() -> None:
+    report = advised({"node_cores_count": 1})
+    assert report.advice is not None
+    withheld = report.advice._replace(
+        lines=(), withheld="not carried over: x", kept=("Not changed: y.",)
+    )
+    script = next_script(report._replace(advice=withheld))
+    assert [change.new for change in script.changes] == ["#SBATCH --new"]
+    assert script.notes == [
+        "No header to paste (not carried over: x): change the numbers in your own lines.",
+        "Not changed: y.",
+    ]
+    assert next_script(advised({"node_cores_count": 1})).notes == []
 
 
 def test_a_run_that_cannot_be_judged_is_not_called_well_asked() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
+from difflib import SequenceMatcher
 
-from hpcwatch.analysis.findings import Scope
+from hpcwatch.analysis.findings import Directive, Scope
 from hpcwatch.analysis.findings.header import Directives, difference, node_gpus_count, nodes_count
-from hpcwatch.base.units import GIB
+from hpcwatch.base.units import GIB, parse_bytes, parse_clock
 from hpcwatch.cluster.schedulers import Job
 
 
@@ -125,3 +128,70 @@ def rounded_up(size_bytes: float) -> int:
 def rounded_up_s(duration_s: float) -> int:
     """Round a walltime up to 5 minutes."""
     return math.ceil(duration_s / 300.0) * 300
+
+
+# A word with the sign before it; a duration is one word.
+_WORDS = re.compile(r"[:,+\s]?(?:[\w./-]+=)?(?:\d+-)?\d+(?::\d\d)+(?=[,\s]|$)|[:,+\s]?[^:,+\s]*")
+_AMOUNT = re.compile(r"(.*?[^\w.]|)(\d[\w.:-]*)")
+
+
+def merged(changes: Iterable[Directive]) -> tuple[Directive, ...]:
+    """Return one change for each line of a script: what all of the changes make of it together.
+
+    Where two write different amounts into the same word, the larger one stands: it is enough for
+    both findings.
+    """
+    by_line: dict[tuple[str, str], Directive] = {}
+    for change in changes:
+        # An added line is known by what it asks for: of two walltimes one is enough.
+        key = (change.scheduler, change.old or f"+{(change.new or '').partition('=')[0]}")
+        before = by_line.get(key)
+        by_line[key] = change if before is None else _both(before, change)
+    return tuple(by_line.values())
+
+
+def _both(one: Directive, other: Directive) -> Directive:
+    if one.new is None or other.new is None:
+        kept = one.new or other.new
+        return one._replace(new=kept if one.old is None else None)
+    base = one.old if one.old is not None else one.new
+    words = _WORDS.findall(base)
+    first, second = _edits(words, one.new), _edits(words, other.new)
+    made = []
+    for at, word in enumerate(words):
+        made.append(_larger(word, first[at], second[at]))
+    return one._replace(new="".join(made))
+
+
+def _edits(words: list[str], text: str) -> list[str]:
+    """Return what a text makes of each of the words; what it adds goes with the word before."""
+    made = list(words)
+    new = _WORDS.findall(text)
+    for kind, start, end, new_start, new_end in SequenceMatcher(
+        None, words, new, autojunk=False
+    ).get_opcodes():
+        if kind == "equal":
+            continue
+        if end - start == new_end - new_start:
+            made[start:end] = new[new_start:new_end]
+        elif start == end:
+            made[start - 1] += "".join(new[new_start:new_end])
+        else:
+            made[start:end] = ["".join(new[new_start:new_end]), *[""] * (end - start - 1)]
+    return made
+
+
+def _larger(word: str, one: str, other: str) -> str:
+    if word in (one, other) or one == other:
+        return other if one == word else one
+    return max(one, other, key=_amount)
+
+
+def _amount(word: str) -> float:
+    """Return the amount at a word's end, to compare it with another; 0 if the word is gone."""
+    match = _AMOUNT.fullmatch(word)
+    if match is None:
+        return 0.0
+    text = match[2]
+    amount = parse_clock(text) if ":" in text or "-" in text else parse_bytes(text)
+    return float(amount or 0)

@@ -121,6 +121,8 @@ def gpu_cores_excess(
         if part is None or not part.average() < busy_pct / 100 * job.node_cores_count:
             continue
         needed = max(math.ceil(share * gpus), math.ceil(busiest(part, MINUTE_S)))
+        if needed >= job.node_cores_count:  # at its busiest it used what it has
+            continue
         idle = job.node_cores_count - part.average()
         told = Told(
             rule="gpu-cores-excess",

@@ -41,6 +41,8 @@ def walltime_over_asked(
     if used_s < least_s or not share < info_share:
         return
     needed_s = rounded_up_s(factor * used_s)
+    if needed_s >= job.walltime_s:
+        return
     told = Told(
         rule="walltime-over-asked",
         severity=Severity.WARNING if share <= warning_share else Severity.INFO,

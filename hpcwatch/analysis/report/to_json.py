@@ -118,6 +118,8 @@ def _directives(report: Report) -> dict[str, Any] | None:
         "changes": [Directive._asdict(directive) for directive in advice.changes],
         "margins": advice.margins,
         "based_on": advice.based_on,
+        "withheld": advice.withheld,
+        "notes": [*advice.notes, *advice.kept],
     }
 
 

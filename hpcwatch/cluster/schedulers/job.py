@@ -189,6 +189,11 @@ class Job(NamedTuple):
     """Why it waits or how it ended, in the scheduler's words."""
     comment: str | None = None
     """What its owner noted, where the scheduler keeps that apart."""
+    requested: tuple[str, ...] = ()
+    """The request in the scheduler's own words, ``name=value`` each: PBS's ``Resource_List``,
+    Slurm's fields of a request. Empty if it was not asked."""
+    script_lines: tuple[str, ...] | None = None
+    """The directives of the job's script; None if it could not be read."""
 
     @property
     def has_ended(self) -> bool:
@@ -233,6 +238,9 @@ class Job(NamedTuple):
         """
         known = _known(cls, plain)
         known["nodes"] = tuple(known.get("nodes") or ())
+        known["requested"] = tuple(map(str, known.get("requested") or ()))
+        script = known.get("script_lines")
+        known["script_lines"] = None if script is None else tuple(map(str, script))
         known["state"] = _member(JobState, known.get("state"), JobState.UNKNOWN)
         nodes = [_known(JobNode, node) for node in known.get("allocation") or ()]
         for node in nodes:

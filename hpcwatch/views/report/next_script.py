@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hpcwatch.analysis.costs import price
 from hpcwatch.analysis.findings import ACCUSE_AFTER_S, Directive, Finding
+from hpcwatch.analysis.findings.directives import merged
 from hpcwatch.analysis.findings.header import clock, node_gpus_count, nodes_count
 from hpcwatch.analysis.report import Report
 from hpcwatch.base.units import format_bytes, format_pct, three_digits
@@ -35,27 +36,27 @@ class NextScript(NamedTuple):
 
 
 def next_script(report: Report) -> NextScript:
-    """Return what is to change; all empty if nothing is.
+    """Return what is to change; no changes if nothing is.
 
     Where a whole header cannot be suggested, the changes are those that the findings name.
     """
     advice = report.advice
     if advice is not None and advice.refused is None:
         if not advice.changes:
-            return NextScript([], [], [], [])
+            return NextScript([], [], [], list(advice.kept))
         return NextScript(
             changes=list(advice.changes),
             lines=list(advice.lines),
             saves=[*_saves(advice), *_price(report)],
-            notes=[*_margins(advice), *_own_lines(report.run.job)],
+            notes=[*_margins(advice), *_withheld(advice), *advice.notes, *advice.kept],
             share=_share(report, advice),
             asks=tuple(_asks(report.run.job, advice.new)),
         )
-    changes = [change for finding in report.findings for change in finding.directives]
+    changes = merged(change for finding in report.findings for change in finding.directives)
     # Not of a run that just ended too early: nobody expects a suggestion from it.
     is_expected = advice is not None and report.summary.wall_s >= ACCUSE_AFTER_S
     notes = [f"No header is suggested: {advice.refused}."] if advice and is_expected else []
-    return NextScript(list(dict.fromkeys(changes)), [], [], notes)
+    return NextScript(list(changes), [], [], notes)
 
 
 def saves_sentence(script: NextScript) -> str:
@@ -67,33 +68,34 @@ def saves_sentence(script: NextScript) -> str:
 
 
 def own_changes(report: Report, finding: Finding) -> list[Directive]:
-    """Return the changes a finding asks for beyond those of the next script.
+    """Return the changes a finding asks for in lines that the next script leaves alone.
 
-    A line that a whole suggested header changes is told there only: it takes all findings
-    together, and one of them alone may ask for more of something else in the same line.
+    A line is changed in one place: there all findings and the whole request are taken together,
+    while one finding alone may ask for more of something else in the same line.
     """
-    script = next_script(report)
-    told = {change.old for change in script.changes if script.lines and change.old}
+    told = next_script(report).changes
+    lines = {change.old for change in told if change.old}
+    added = {_asked_for(change) for change in told if not change.old}
     return [
         change
         for change in finding.directives
-        if change not in script.changes and change.old not in told
+        if (change.old not in lines if change.old else _asked_for(change) not in added)
     ]
+
+
+def _asked_for(change: Directive) -> str:
+    return (change.new or "").partition("=")[0]
 
 
 def _margins(advice: Advice) -> list[str]:
     return [f"From {advice.based_on}: {advice.margins}."] if advice.margins else []
 
 
-def _own_lines(job: Job | None) -> list[str]:
-    """Name what the header may lack because only the job's script knows it."""
-    if job is None:
+def _withheld(advice: Advice) -> list[str]:
+    """Say why there is no header to paste, and what to do instead."""
+    if advice.withheld is None:
         return []
-    asked = (("memory", job.node_memory_bytes), ("walltime", job.walltime_s))
-    unknown = [name for name, value in asked if value is None]
-    if not unknown:
-        return []
-    return [f"Not known here, so keep your line if you have one: {', '.join(unknown)}."]
+    return [f"No header to paste ({advice.withheld}): change the numbers in your own lines."]
 
 
 def _asks(old: Job | None, new: Job | None) -> Iterator[str]:

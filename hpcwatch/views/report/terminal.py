@@ -12,7 +12,7 @@ from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_bytes
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
 from hpcwatch.views.ending import ending, took
-from hpcwatch.views.report.next_script import next_script
+from hpcwatch.views.report.next_script import next_script, own_changes
 from hpcwatch.views.report.quality_lines import quality_lines
 from hpcwatch.views.report.used_rows import LABEL, cpu_seconds, used_rows
 from hpcwatch.views.report.verdict import verdict
@@ -82,7 +82,7 @@ def _next_script(report: Report, width: int) -> list[Line]:
     """What to change in the job script, old and new side by side where both fit."""
     script = next_script(report)
     notes = wrapped(clean(" ".join(script.notes)), max(width - 2, 10))
-    if not script.lines:  # single changes stand beside their findings
+    if not script.changes:
         return [[], *([Span(f"{row}", "dim")] for row in notes)] if notes else []
     head = "Next job script"
     saves = f"saves {script.share}" if script.share else ""
@@ -99,7 +99,6 @@ def _next_script(report: Report, width: int) -> list[Line]:
 
 
 def _findings(report: Report, width: int) -> list[Line]:
-    is_whole = bool(report.advice is not None and report.advice.lines)
     made: list[Line] = []
     is_many = len(report.timeline.hosts) > 1
     told: set[str] = set()
@@ -116,7 +115,7 @@ def _findings(report: Report, width: int) -> list[Line]:
         told.add(finding.advice)
         rows = wrapped(where + advice, max(width - LABEL, 10))
         made += [[Span(" " * LABEL + row)] for row in rows]
-        for change in () if is_whole else finding.directives:  # said above, all at once
+        for change in own_changes(report, finding):  # the others are said above, all at once
             if change.old:
                 made.append([Span(f"{'':{LABEL}}- {clean(change.old)}", "dim")])
             if change.new:

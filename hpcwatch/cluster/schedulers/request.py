@@ -1,0 +1,178 @@
+"""A job's request as lines of a script in its user's own words, and other numbers in them. Pure.
+
+A scheduler's module (``request_torque``, ``request_pbspro``, ``request_slurm``) has two functions:
+``read(job, environment)`` returns the lines, ``edit(lines, old, new)`` the same lines with other
+numbers. No line is ever made anew from numbers where the user's words are known: what an edit does
+not understand stays as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from hpcwatch.base.units import GIB, MIB
+
+if TYPE_CHECKING:
+    from hpcwatch.cluster.schedulers.job import Job
+
+UNSAID = "…"
+"""Stands in a line for the words of the user's that are not known: no scheduler accepts it."""
+
+
+class Request(NamedTuple):
+    """What was requested, as lines of a script's head."""
+
+    lines: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
+    """What the lines may lack. With any, they are not to be pasted."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of where the lines come from."""
+
+
+class Needs(NamedTuple):
+    """Amounts to request. None is unknown or not requested; a limit of 0 bytes is to be dropped."""
+
+    nodes_count: int
+    node_cores_count: int | None = None
+    node_gpus_count: int | None = None
+    node_memory_bytes: int | None = None
+    walltime_s: int | None = None
+    vmem_bytes: int | None = None
+    pvmem_bytes: int | None = None
+
+
+class Kept(NamedTuple):
+    """A number that an edit could not change, and why."""
+
+    subject: str
+    """``nodes``, ``cores``, ``gpus`` or ``memory``."""
+    why: str
+
+
+class Edited(NamedTuple):
+    """The lines after an edit."""
+
+    changes: tuple[tuple[str | None, str | None], ...]
+    """Each line that differs, old and new: no old line is an added one, no new line a removed."""
+    lines: tuple[str, ...]
+    """All of them."""
+    kept: tuple[Kept, ...] = ()
+
+
+class Dialect(Protocol):
+    """A scheduler's module."""
+
+    def read(self, job: Job, environment: Mapping[str, str]) -> Request:
+        """Return what was requested for a job."""
+
+    def edit(self, lines: tuple[str, ...], old: Needs, new: Needs) -> Edited:
+        """Return the lines with the numbers in which ``new`` differs from ``old``."""
+
+
+class Spot(NamedTuple):
+    """A value within a line, and what goes with it."""
+
+    name: str
+    value: str
+    start: int
+    end: int
+    """Where the value stands."""
+    cut_start: int
+    cut_end: int
+    """What to cut so that nothing is left of it."""
+
+
+class Script:
+    """Lines that are being edited."""
+
+    def __init__(self, lines: Iterable[str], spots: Callable[[str], Iterator[Spot]]) -> None:
+        self._old = tuple(lines)
+        self._now: list[str | None] = list(self._old)
+        """In the same order; what was added stands behind."""
+        self._spots = spots
+
+    def get(self, name: str) -> str | None:
+        """Return a value: the last that is given counts."""
+        found = None
+        for line in self._now:
+            for spot in self._spots(line) if line else ():
+                found = spot.value if spot.name == name else found
+        return found
+
+    def put(self, name: str, value: str) -> bool:
+        """Write another value wherever it is given. False if it is given nowhere."""
+        return self._each(name, lambda line, spot: line[: spot.start] + value + line[spot.end :])
+
+    def drop(self, name: str) -> bool:
+        """Take a value out of its line, and the line out if nothing else is in it."""
+
+        def without(line: str, spot: Spot) -> str | None:
+            rest = line[: spot.cut_start] + line[spot.cut_end :]
+            return rest if any(True for _ in self._spots(rest)) else None
+
+        return self._each(name, without)
+
+    def add(self, line: str) -> None:
+        """Add a line at the end."""
+        self._now.append(line)
+
+    def _each(self, name: str, change: Callable[[str, Spot], str | None]) -> bool:
+        is_found = False
+        for index, line in enumerate(self._now):
+            spots = [spot for spot in self._spots(line or "") if spot.name == name]
+            if line is not None and spots:
+                self._now[index] = change(line, spots[-1])
+                is_found = True
+        return is_found
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What has become of the lines."""
+        return tuple(line for line in self._now if line is not None)
+
+    def edited(self, kept: Iterable[Kept]) -> Edited:
+        """Return the lines with what differs in them."""
+        changes = [
+            (old, self._now[index])
+            for index, old in enumerate(self._old)
+            if old != self._now[index]
+        ]
+        added = [(None, line) for line in self._now[len(self._old) :]]
+        return Edited((*changes, *added), self.lines, tuple(kept))
+
+
+def nodes_count(job: Job) -> int:
+    """Return on how many nodes the job runs."""
+    return max(len(job.nodes) or job.nodes_count or 1, 1)
+
+
+def node_gpus_count(job: Job) -> int | None:
+    """Return the devices requested on each node; None if that is not known."""
+    return None if job.gpus_count is None else math.ceil(job.gpus_count / nodes_count(job))
+
+
+def needs_of(job: Job) -> Needs:
+    """Return a job's amounts."""
+    return Needs(
+        nodes_count=nodes_count(job),
+        node_cores_count=job.node_cores_count,
+        node_gpus_count=node_gpus_count(job),
+        node_memory_bytes=job.node_memory_bytes,
+        walltime_s=job.walltime_s,
+        vmem_bytes=job.vmem_bytes,
+        pvmem_bytes=job.pvmem_bytes,
+    )
+
+
+def clock(seconds: int) -> str:
+    """Write a duration as all three read it: ``3:15:00``, ``0:20:00``."""
+    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+def size(size_bytes: float, mib: str, gib: str) -> str:
+    """Write memory in whole GiB, or else in MiB, rounded up."""
+    if size_bytes % GIB == 0:
+        return f"{int(size_bytes) // GIB}{gib}"
+    return f"{math.ceil(size_bytes / MIB)}{mib}"

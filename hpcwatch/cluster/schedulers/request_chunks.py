@@ -1,0 +1,118 @@
+"""The values of PBS's `nodes` and `select`, and what Torque and PBS Pro edit alike. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+from hpcwatch.base.units import parse_bytes
+from hpcwatch.cluster.schedulers.request import UNSAID, Kept, Needs, Script, clock, size
+from hpcwatch.cluster.schedulers.request_pbs import PREFIX
+
+
+class Chunks:
+    """The value of ``nodes`` or ``select``: ``2:ppn=4:k40+qb003:ppn=2#shared``."""
+
+    def __init__(self, value: str) -> None:
+        spec, self._hash, self._suffix = value.partition("#")
+        self.parts = [part.split(":") for part in spec.split("+")]
+        for part in self.parts:
+            if "=" in part[0]:  # PBS Pro: a chunk without a number is one
+                part.insert(0, "")
+
+    def counts(self) -> list[int | None]:
+        """Return how many of each there are; None where a host is named."""
+        return [
+            int(part[0] or "1") if re.fullmatch(r"\d{0,6}", part[0]) else None
+            for part in self.parts
+        ]
+
+    def total(self) -> int:
+        """Return how many chunks there are."""
+        return sum(1 if count is None else count for count in self.counts())
+
+    def even(self, name: str) -> str | None:
+        """Return the value that all chunks have of a resource, '' if none has it; None if some."""
+        values = {
+            next((w[len(name) + 1 :] for w in part[1:] if w.startswith(f"{name}=")), "")
+            for part in self.parts
+        }
+        return values.pop() if len(values) == 1 else None
+
+    def put(self, name: str, value: str | None, is_last: bool = False) -> None:
+        """Write a resource into every chunk, or take it out."""
+        for part in self.parts:
+            at = next((i for i, word in enumerate(part) if word.startswith(f"{name}=")), None)
+            if value is None:
+                part[:] = part[:1] + [w for w in part[1:] if not w.startswith(f"{name}=")]
+            elif at is not None:
+                part[at] = f"{name}={value}"
+            else:
+                end = len(part) - (part[-1] == UNSAID)
+                part.insert(end if is_last else 1, f"{name}={value}")
+
+    def drop_words(self, words: frozenset[str]) -> None:
+        """Take bare words out of every chunk."""
+        for part in self.parts:
+            part[1:] = [word for word in part[1:] if word not in words]
+
+    @property
+    def text(self) -> str:
+        """What is to be written."""
+        return (
+            "+".join(":".join(part).removeprefix(":") for part in self.parts)
+            + self._hash
+            + self._suffix
+        )
+
+
+def put_walltime(script: Script, old: Needs, new: Needs) -> None:
+    """Write the walltime where it was written, or in a line of its own."""
+    if new.walltime_s == old.walltime_s or not new.walltime_s:
+        return
+    if not script.put("walltime", clock(new.walltime_s)):
+        script.add(f"{PREFIX} -l walltime={clock(new.walltime_s)}")
+
+
+def put_nodes(chunks: Chunks, old: Needs, new: Needs) -> Iterator[Kept]:
+    """Write how many nodes there are."""
+    if new.nodes_count == old.nodes_count:
+        return
+    if len(chunks.parts) > 1 or chunks.counts() != [old.nodes_count]:
+        yield Kept("nodes", f"nodes={chunks.text} says which nodes, not only how many")
+    else:
+        chunks.parts[0][0] = str(new.nodes_count)
+
+
+def put_cores(chunks: Chunks, old: Needs, new: Needs, name: str) -> Iterator[Kept]:
+    """Write how many cores each node has."""
+    if new.node_cores_count == old.node_cores_count:
+        return
+    is_placed = chunks.total() in (old.nodes_count, new.nodes_count)
+    if chunks.even(name) is None:
+        yield Kept("cores", f"nodes={chunks.text} asks for different nodes")
+    elif not is_placed:
+        yield Kept("cores", f"nodes={chunks.text} was placed on {old.nodes_count}")
+    else:
+        chunks.put(name, str(new.node_cores_count))
+
+
+def is_fewer_cores(old: Needs, new: Needs) -> bool:
+    """True if the job as a whole gets fewer cores: then it needs less memory on fewer nodes."""
+    before, after = old.node_cores_count, new.node_cores_count
+    return not (before and after) or after * new.nodes_count < before * old.nodes_count
+
+
+def with_whole_memory(script: Script, old: Needs, new: Needs) -> None:
+    """Write ``mem``, which is the whole job's, where it was written, or in a line of its own."""
+    whole = script.get("mem")
+    memory = new.node_memory_bytes
+    if memory != old.node_memory_bytes and memory:
+        text = size(memory * new.nodes_count, "mb", "gb")
+        if not script.put("mem", text):
+            script.add(f"{PREFIX} -l mem={text}")
+    elif new.nodes_count < old.nodes_count and whole and is_fewer_cores(old, new):
+        share = (parse_bytes(whole) or 0) * new.nodes_count / old.nodes_count
+        if share:
+            script.put("mem", size(math.ceil(share), "mb", "gb"))

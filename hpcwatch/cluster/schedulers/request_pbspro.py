@@ -1,0 +1,181 @@
+"""PBS Pro's and OpenPBS's request: `-l select=2:ncpus=4:mem=4gb`, or the older forms. Pure.
+
+Sources: "Requesting Resources" of the PBS User's Guide, pbs_resources(7B). ``select`` and ``place``
+are never mixed with job-wide ``nodes``, ``ncpus``, ``mem``: qsub refuses that. Memory of a chunk
+is that chunk's, ``-l mem`` is the whole job's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from hpcwatch.cluster.schedulers.request import (
+    UNSAID,
+    Edited,
+    Kept,
+    Needs,
+    Request,
+    Script,
+    clock,
+    needs_of,
+    size,
+)
+from hpcwatch.cluster.schedulers.request_chunks import (
+    Chunks,
+    put_cores,
+    put_nodes,
+    put_walltime,
+    with_whole_memory,
+)
+from hpcwatch.cluster.schedulers.request_pbs import (
+    PREFIX,
+    name_lines,
+    own_lines,
+    resource_lines,
+    resources_of,
+    spots_of,
+)
+from hpcwatch.cluster.schedulers.request_pbs import script_name as _script_name
+
+if TYPE_CHECKING:
+    from hpcwatch.cluster.schedulers.job import Job
+
+FLAGS = "fGhIVXz"
+"""Options of qsub that take no value."""
+HOST_LEVEL = frozenset(
+    {"ncpus", "mem", "vmem", "ngpus", "naccelerators", "accelerator_memory", "mpiprocs"}
+    | {"ompthreads", "arch", "host", "vnode", "nchunk", "accelerator", "accelerator_model"}
+)
+"""Resources of a chunk: beside ``select`` the server tells their sums, which nobody requests."""
+_DERIVED = frozenset({"nodect", "nodes", "neednodes", "select", "place", "walltime"})
+_spots = spots_of(FLAGS)
+
+
+def script_name(job: Job) -> str | None:
+    """Return the script's name as qsub was given it."""
+    return _script_name(job, FLAGS)
+
+
+def read(job: Job, _environment: Mapping[str, str]) -> Request:
+    """Return what was requested, in the user's words if they are known."""
+    own = own_lines(job, FLAGS)
+    if own is not None:
+        return own
+    resources = resources_of(job)
+    if not resources:
+        return _from_numbers(job)
+    asked: dict[str, str] = {}
+    others = {name: value for name, value in resources.items() if name not in _DERIVED}
+    if "nodes" in resources:  # select and place were made of it
+        asked["nodes"] = resources["nodes"]
+        others = {k: v for k, v in others.items() if k not in HOST_LEVEL or k == "mem"}
+    elif "select" in resources:
+        asked["select"] = resources["select"]
+        if resources.get("place", "free") != "free":
+            asked["place"] = resources["place"]
+        named = {word.partition("=")[0] for word in _words(resources["select"])}
+        others = {k: v for k, v in others.items() if k not in HOST_LEVEL and k not in named}
+    asked.update(others)
+    if "walltime" in resources:
+        asked["walltime"] = resources["walltime"]
+    made = resource_lines(asked)
+    return made._replace(lines=(*name_lines(job), *made.lines))
+
+
+def _words(select: str) -> Iterator[str]:
+    for part in Chunks(select).parts:
+        yield from part[1:]
+
+
+def _from_numbers(job: Job) -> Request:
+    """Return what the numbers alone say; the words around them are not known."""
+    needs, lines = needs_of(job), name_lines(job)
+    if needs.node_cores_count:
+        chunk = f"{PREFIX} -l select={needs.nodes_count}:ncpus={needs.node_cores_count}"
+        chunk += f":ngpus={needs.node_gpus_count}" if needs.node_gpus_count else ""
+        memory = needs.node_memory_bytes
+        chunk += f":mem={size(memory, 'mb', 'gb')}" if memory else ""
+        lines.append(f"{chunk}:{UNSAID}")
+    if job.walltime_s and job.walltime_s > 0:
+        lines.append(f"{PREFIX} -l walltime={clock(job.walltime_s)}")
+    return Request(tuple(lines), ("the rest of your -l lines, which PBS was not asked for",))
+
+
+def edit(lines: tuple[str, ...], old: Needs, new: Needs) -> Edited:
+    """Return the lines with other numbers."""
+    script = Script(lines, _spots)
+    if script.get("select") is not None:
+        kept = list(_edit_select(script, old, new))
+    else:
+        kept = list(_edit_older(script, old, new))
+    put_walltime(script, old, new)
+    return script.edited(kept)
+
+
+def _edit_select(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
+    select = script.get("select") or ""
+    chunks = Chunks(select)
+    each = chunks.total() / old.nodes_count  # chunks on a node
+    if new.nodes_count != old.nodes_count:
+        if len(chunks.parts) > 1 or each % 1 or any(map(_is_place, _words(select))):
+            yield Kept("nodes", f"select={select} says which nodes, not only how many")
+        else:
+            chunks.parts[0][0] = str(int(each) * new.nodes_count)
+    for subject, name, before, after in (
+        ("cores", "ncpus", old.node_cores_count, new.node_cores_count),
+        ("gpus", "ngpus", old.node_gpus_count, new.node_gpus_count),
+        ("memory", "mem", old.node_memory_bytes, new.node_memory_bytes),
+    ):
+        if before == after or after is None:
+            continue
+        now, is_last = chunks.even(name), name != "ncpus"
+        if now is None or each % 1 or (not now and subject == "gpus"):
+            yield Kept(subject, f"select={select} asks for different nodes")
+        elif each > 1 and subject != "memory" and (after or 1) % each:
+            yield Kept(subject, f"select={select} puts {int(each)} chunks on each node")
+        elif name == "mem":
+            chunks.put(name, size(math.ceil(after / each), "mb", "gb"), is_last)
+        else:
+            chunks.put(name, str(int(after / each)) if after else None, is_last)
+    script.put("select", chunks.text)
+
+
+def _is_place(word: str) -> bool:
+    return word.startswith(("host=", "vnode="))
+
+
+def _edit_older(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
+    """Edit `-l nodes=2:ppn=4` or `-l ncpus=4`, with memory and GPUs of the whole job."""
+    spec = script.get("nodes")
+    gpus = "" if new.node_gpus_count is None else str(new.node_gpus_count * new.nodes_count)
+    if spec is not None:
+        chunks = Chunks(spec)
+        yield from put_nodes(chunks, old, new)
+        name = next((n for n in ("ppn", "ncpus") if chunks.even(n)), "ppn")
+        if chunks.even("cpp"):
+            yield from _kept_cpp(spec, old, new)
+        else:
+            yield from put_cores(chunks, old, new, name)
+        if new.node_gpus_count != old.node_gpus_count and chunks.even("ngpus"):
+            chunks.put("ngpus", str(new.node_gpus_count) if new.node_gpus_count else None)
+            gpus = ""
+        script.put("nodes", chunks.text)
+    else:
+        if new.nodes_count != old.nodes_count:
+            yield Kept("nodes", "no line says how many nodes")
+        cores = new.node_cores_count
+        is_other = cores != old.node_cores_count and cores is not None
+        if is_other and not script.put("ncpus", str(cores)):
+            script.add(f"{PREFIX} -l ncpus={cores}")
+    if new.node_gpus_count != old.node_gpus_count and gpus:
+        is_written = script.put("ngpus", gpus) if new.node_gpus_count else script.drop("ngpus")
+        if not is_written:
+            yield Kept("gpus", "no line says how many GPUs")
+    with_whole_memory(script, old, new)
+
+
+def _kept_cpp(spec: str, old: Needs, new: Needs) -> Iterator[Kept]:
+    if new.node_cores_count != old.node_cores_count:
+        yield Kept("cores", f"nodes={spec} asks for cores of each process (cpp)")

@@ -1,0 +1,217 @@
+"""Torque's request: `-l nodes=2:ppn=4:gpus=1`, `procs`, `mem`, `pmem`, or `-L tasks`. Pure.
+
+Sources: qsub(1B) and "Requesting resources" of Torque 6, "NUMA-aware: -L" of Torque 6.1. ``mem`` is
+the whole job's, ``pmem`` that of one of its processes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from hpcwatch.base.units import parse_bytes
+from hpcwatch.cluster.schedulers.request import (
+    UNSAID,
+    Edited,
+    Kept,
+    Needs,
+    Request,
+    Script,
+    clock,
+    needs_of,
+    size,
+)
+from hpcwatch.cluster.schedulers.request_chunks import (
+    Chunks,
+    put_cores,
+    put_nodes,
+    put_walltime,
+    with_whole_memory,
+)
+from hpcwatch.cluster.schedulers.request_pbs import (
+    PREFIX,
+    name_lines,
+    own_lines,
+    resource_lines,
+    resources_of,
+    spots_of,
+)
+from hpcwatch.cluster.schedulers.request_pbs import script_name as _script_name
+
+if TYPE_CHECKING:
+    from hpcwatch.cluster.schedulers.job import Job
+
+FLAGS = "fhInVxXz"
+"""Options of qsub that take no value."""
+_DERIVED = frozenset({"nodect", "neednodes", "unsetnodes"})
+_GPU_MODES = frozenset(
+    {
+        "shared",
+        "exclusive",
+        "exclusive_thread",
+        "exclusive_process",
+        "prohibited",
+        "default",
+        "reseterr",
+    }
+)
+_ORDER = ("nodes", "procs", "ncpus", "mem", "pmem", "vmem", "pvmem")
+_spots = spots_of(FLAGS)
+
+
+def script_name(job: Job) -> str | None:
+    """Return the script's name as qsub was given it."""
+    return _script_name(job, FLAGS)
+
+
+def read(job: Job, _environment: Mapping[str, str]) -> Request:
+    """Return what was requested, in the user's words if they are known."""
+    own = own_lines(job, FLAGS)
+    if own is not None:
+        return own
+    resources = {k: v for k, v in resources_of(job).items() if k not in _DERIVED}
+    if not resources:
+        return _from_numbers(job)
+    first = [name for name in _ORDER if name in resources]
+    last = ["walltime"] if "walltime" in resources else []
+    rest = [name for name in resources if name not in (*first, *last)]
+    made = resource_lines({name: resources[name] for name in (*first, *rest, *last)})
+    return made._replace(lines=(*name_lines(job), *made.lines))
+
+
+def _from_numbers(job: Job) -> Request:
+    """Return what the numbers alone say; the words around them are not known."""
+    needs, lines = needs_of(job), name_lines(job)
+    if needs.node_cores_count:
+        gpus = f":gpus={needs.node_gpus_count}" if needs.node_gpus_count else ""
+        lines.append(
+            f"{PREFIX} -l nodes={needs.nodes_count}:ppn={needs.node_cores_count}{gpus}:{UNSAID}"
+        )
+    if needs.node_memory_bytes:
+        memory = size(needs.node_memory_bytes * needs.nodes_count, "mb", "gb")
+        lines.append(f"{PREFIX} -l mem={memory}")
+    for name, limit in (("vmem", job.vmem_bytes), ("pvmem", job.pvmem_bytes)):
+        if limit:
+            lines.append(f"{PREFIX} -l {name}={size(limit, 'mb', 'gb')}")
+    if job.walltime_s and job.walltime_s > 0:
+        lines.append(f"{PREFIX} -l walltime={clock(job.walltime_s)}")
+    return Request(tuple(lines), ("the rest of your -l lines, which Torque was not asked for",))
+
+
+def edit(lines: tuple[str, ...], old: Needs, new: Needs) -> Edited:
+    """Return the lines with other numbers."""
+    script = Script(lines, _spots)
+    kept = [*_edit_chunks(script, old, new), *_edit_memory(script, old, new)]
+    for name in ("vmem", "pvmem"):
+        limit = getattr(new, f"{name}_bytes")
+        if limit != getattr(old, f"{name}_bytes"):
+            if limit:
+                script.put(name, size(limit, "mb", "gb"))
+            else:
+                script.drop(name)
+    put_walltime(script, old, new)
+    return script.edited(kept)
+
+
+def _edit_chunks(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
+    spec = script.get("nodes")
+    if spec is None:
+        yield from _edit_counts(script, old, new)
+        return
+    chunks = Chunks(spec)
+    yield from put_nodes(chunks, old, new)
+    yield from put_cores(chunks, old, new, "ppn")
+    if new.node_gpus_count != old.node_gpus_count:
+        if chunks.even("gpus"):
+            chunks.put("gpus", str(new.node_gpus_count) if new.node_gpus_count else None)
+            if not new.node_gpus_count:
+                chunks.drop_words(_GPU_MODES)
+        else:
+            yield Kept("gpus", f"nodes={spec} does not ask for as many GPUs on each node")
+    script.put("nodes", chunks.text)
+
+
+def _edit_counts(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
+    """Edit what asks for cores without nodes: `procs`, `ncpus`, `-L`."""
+    if script.get("-L") is not None:
+        yield from _edit_tasks(script, old, new)
+        return
+    if new.nodes_count != old.nodes_count:
+        yield Kept("nodes", "no line says how many nodes")
+    if new.node_gpus_count != old.node_gpus_count:
+        yield Kept("gpus", "no line says how many GPUs")
+    if new.node_cores_count == old.node_cores_count:
+        return
+    name = next((one for one in ("procs", "ncpus") if script.get(one) is not None), None)
+    if old.nodes_count > 1 and name is not None:
+        yield Kept("cores", f"{name}={script.get(name)} may be spread over any nodes")
+    elif name is not None:
+        script.put(name, str(new.node_cores_count))
+    else:
+        script.add(f"{PREFIX} -l nodes=1:ppn={new.node_cores_count}")
+
+
+def _edit_tasks(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
+    """Edit ``tasks=2:lprocs=4:memory=8gb:gpus=1``, if each task has a node of its own."""
+    words = (script.get("-L") or "").split(":")
+    values = dict(word.partition("=")[::2] for word in words)
+    if values.get("tasks") != str(old.nodes_count):
+        for subject in _differing(old, new):
+            yield Kept(subject, f"-L {':'.join(words)} does not put one task on each node")
+        return
+    memory = new.node_memory_bytes
+    wanted = {
+        "tasks": str(new.nodes_count),
+        "lprocs": None if new.node_cores_count is None else str(new.node_cores_count),
+        "gpus": None if not new.node_gpus_count else str(new.node_gpus_count),
+        "memory": None if not memory else size(memory, "mb", "gb"),
+    }
+    before = {"tasks": "nodes", "lprocs": "cores", "gpus": "gpus", "memory": "memory"}
+    differing = _differing(old, new)
+    for name, value in wanted.items():
+        if before[name] not in differing:
+            continue
+        words = [word for word in words if not (word.startswith(f"{name}=") and value is None)]
+        if value is not None and name in values:
+            words = [f"{name}={value}" if word.startswith(f"{name}=") else word for word in words]
+        elif value is not None:
+            words.append(f"{name}={value}")
+    script.put("-L", ":".join(words))
+
+
+def _differing(old: Needs, new: Needs) -> list[str]:
+    pairs = (
+        ("nodes", old.nodes_count, new.nodes_count),
+        ("cores", old.node_cores_count, new.node_cores_count),
+        ("gpus", old.node_gpus_count, new.node_gpus_count),
+        ("memory", old.node_memory_bytes, new.node_memory_bytes),
+    )
+    return [subject for subject, before, after in pairs if before != after]
+
+
+def _edit_memory(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
+    """Write memory in the form in which it was requested."""
+    if script.get("-L") is not None:
+        return
+    each = script.get("pmem")
+    if script.get("mem") is None and each is not None:
+        yield from _edit_pmem(script, parse_bytes(each), old, new)
+    else:
+        with_whole_memory(script, old, new)
+
+
+def _edit_pmem(script: Script, each_bytes: int | None, old: Needs, new: Needs) -> Iterator[Kept]:
+    """Write the memory of a process, of which a node has as many as cores."""
+    cores, was = new.node_cores_count, old.node_cores_count
+    wanted = new.node_memory_bytes
+    if wanted == old.node_memory_bytes and cores != was and each_bytes and was:
+        wanted = each_bytes * was  # what a node had stays, whatever its cores
+    elif wanted == old.node_memory_bytes:
+        return
+    if not wanted:
+        return
+    if not cores:
+        yield Kept("memory", "pmem is a process's, and how many processes there are is not known")
+        return
+    script.put("pmem", size(math.ceil(wanted / cores), "mb", "gb"))

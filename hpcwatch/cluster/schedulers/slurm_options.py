@@ -1,0 +1,134 @@
+"""sbatch's options within `#SBATCH` lines and a submit line: names and where values stand. Pure.
+
+Source: sbatch(1) of Slurm 26.05 and 22.05. Long names may be shortened as far as they stay unique.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from hpcwatch.cluster.schedulers.request import Spot
+
+PREFIX = "#SBATCH"
+
+SHORT = {
+    "A": "account",
+    "B": "extra-node-info",
+    "C": "constraint",
+    "D": "chdir",
+    "F": "nodefile",
+    "G": "gpus",
+    "H": "hold",
+    "J": "job-name",
+    "L": "licenses",
+    "M": "clusters",
+    "N": "nodes",
+    "O": "overcommit",
+    "Q": "quiet",
+    "S": "core-spec",
+    "V": "version",
+    "W": "wait",
+    "a": "array",
+    "b": "begin",
+    "c": "cpus-per-task",
+    "d": "dependency",
+    "e": "error",
+    "h": "help",
+    "i": "input",
+    "k": "no-kill",
+    "m": "distribution",
+    "n": "ntasks",
+    "o": "output",
+    "p": "partition",
+    "q": "qos",
+    "s": "oversubscribe",
+    "t": "time",
+    "u": "usage",
+    "v": "verbose",
+    "w": "nodelist",
+    "x": "exclude",
+}
+_FLAGS = """
+    contiguous exclusive get-user-env help hold ignore-pbs no-kill no-requeue overcommit
+    oversubscribe parsable propagate quiet reboot requeue spread-job test-only usage use-min-
+    nodes verbose version wait nice share immediate stepmgr
+"""
+FLAGS = frozenset(_FLAGS.split())
+"""Options whose value, if any, only follows an equals sign."""
+_VALUED = """
+    acctg-freq batch bb bbf cluster-constraint comment container container-id cores-per-socket
+    cpu-freq cpus-per-gpu deadline delay-boot export export-file extra gid gpu-bind gpu-freq
+    gpus-per-node gpus-per-socket gpus-per-task gres gres-flags hint kill-on-invalid-dep mail-
+    type mail-user mcs-label mem mem-bind mem-per-cpu mem-per-gpu mincpus network ntasks-per-
+    core ntasks-per-gpu ntasks-per-node ntasks-per-socket open-mode power prefer priority
+    profile reservation resv-ports segment signal sockets-per-node switches thread-spec
+    threads-per-core time-min tmp tres-bind tres-per-task uid wait-all-nodes wckey wrap
+"""
+VALUED = frozenset(_VALUED.split())
+_LONG = frozenset({*SHORT.values(), *FLAGS, *VALUED})
+_SHORT_FLAGS = frozenset("HOQVWhksuv")
+_WORD = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
+
+
+@lru_cache(maxsize=256)
+def long_name(word: str) -> str:
+    """Return an option's whole name; a word that is none, or could be several, as it is."""
+    if word in _LONG:
+        return word
+    fitting = [name for name in _LONG if name.startswith(word)] if len(word) > 1 else []
+    return fitting[0] if len(fitting) == 1 else word
+
+
+def spots(line: str) -> Iterator[Spot]:
+    """Yield the options of a `#SBATCH` line up to a comment."""
+    found, _ = options(line, len(PREFIX), is_script=True)
+    yield from found
+
+
+def options(line: str, start: int, is_script: bool = False) -> tuple[list[Spot], int]:
+    """Return the options from ``start`` on, and where the first word that is none begins."""
+    words = [match.span() for match in _WORD.finditer(line, start)]
+    found: list[Spot] = []
+    position = 0
+    while position < len(words):
+        first, last = words[position]
+        position += 1
+        word = line[first:last]
+        if word.startswith("#") and is_script:
+            break
+        if not word.startswith("-") or word in ("-", "--"):
+            if is_script:
+                continue
+            return found, first
+        following = words[position] if position < len(words) else None
+        spot = _option(line, first, last, following)
+        position += spot.cut_end > last
+        found.append(spot)
+    return found, len(line)
+
+
+def _option(line: str, first: int, last: int, following: tuple[int, int] | None) -> Spot:
+    cut_start = len(line[:first].rstrip())
+    word = line[first:last]
+    if word.startswith("--"):
+        written, equals, _ = word[2:].partition("=")
+        name = long_name(written)
+        start = first + 2 + len(written) + len(equals)
+        has_value = bool(equals) or name in FLAGS or name not in _LONG
+    else:
+        name, start = SHORT.get(word[1], f"-{word[1]}"), first + 2
+        has_value = last > start or word[1] in _SHORT_FLAGS
+        if line[start : start + 1] == "=" and last > start:
+            start += 1
+    if has_value or following is None:
+        start, end = _inside_quotes(line, start, last)
+        return Spot(name, line[start:end], start, end, cut_start, last)
+    start, end = _inside_quotes(line, *following)
+    return Spot(name, line[start:end], start, end, cut_start, following[1])
+
+
+def _inside_quotes(line: str, start: int, end: int) -> tuple[int, int]:
+    is_quoted = end - start >= 2 and line[start] == line[end - 1] and line[start] in "\"'"
+    return (start + 1, end - 1) if is_quoted else (start, end)
