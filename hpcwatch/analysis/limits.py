@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from hpcwatch.probe.schema import Cgroup, Sample
+from hpcwatch.recording.job_memory import job_used_bytes, node_used_bytes
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
@@ -31,39 +32,6 @@ class Limit(NamedTuple):
         return match[1] if match else None
 
 
-def job_used_bytes(sample: Sample) -> int | None:
-    """Return the job's memory: its control group's, else PSS and files of its processes.
-
-    Of a program that is one of several tasks of its job, its own processes' alone. Where others'
-    processes are hidden, those of a whole node are the node's own figure.
-    """
-    use = sample.job
-    if counts_by_group(sample):
-        return sample.cgroup.used_bytes if sample.cgroup is not None else None
-    if use is None:
-        return None
-    if use.found_by == "visible":
-        return _node_used_bytes(sample)
-    rest = sample.rest.used_bytes if sample.rest is not None else None
-    if rest is None:
-        return use.used_bytes
-    return rest + (use.used_bytes or 0)
-
-
-def counts_by_group(sample: Sample) -> bool:
-    """True if a control group that a scheduler made for the job tells what the job uses."""
-    use, group = sample.job, sample.cgroup
-    is_task = use is not None and use.found_by == "tree" and use.is_whole_job is False
-    return group is not None and group.is_job and not is_task
-
-
-def _node_used_bytes(sample: Sample) -> int | None:
-    node = sample.node
-    if node is None or node.memory_total_bytes is None or node.memory_available_bytes is None:
-        return None
-    return node.memory_total_bytes - node.memory_available_bytes
-
-
 def binding_limit(sample: Sample, job: Job | None) -> Limit:
     """Return the smallest of control group, request on this node, and the node's memory."""
     candidates: list[Limit] = []
@@ -74,7 +42,7 @@ def binding_limit(sample: Sample, job: Job | None) -> Limit:
     if job is not None and job.node_memory_bytes:
         candidates.append(Limit(job.node_memory_bytes, "request", job_used_bytes(sample)))
     if node is not None and node.memory_total_bytes is not None:
-        candidates.append(Limit(node.memory_total_bytes, "node", _node_used_bytes(sample)))
+        candidates.append(Limit(node.memory_total_bytes, "node", node_used_bytes(sample)))
     return min(candidates, key=lambda one: one.limit_bytes or 0, default=Limit(None, None, None))
 
 

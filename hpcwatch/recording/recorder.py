@@ -14,9 +14,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from hpcwatch.analysis.limits import job_used_bytes
 from hpcwatch.base.errors import os_reason
 from hpcwatch.probe.schema import Gpu, Process, Sample, Window, from_line
+from hpcwatch.recording.job_memory import job_used_bytes
 from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory, append_sample
 
 BUDGET_BYTES = 32 << 20

@@ -15,7 +15,9 @@ from hpcwatch.sweep import gpus
 from hpcwatch.sweep.gpus import Device, Numbering
 
 WHOLE = [Device(NvmlIndex(number), f"GPU-{number}a", minor=Minor(number)) for number in range(4)]
-PERMUTED = [one._replace(minor=minor) for one, minor in zip(WHOLE, (2, 3, 0, 1), strict=True)]
+PERMUTED = [
+    one._replace(minor=Minor(minor)) for one, minor in zip(WHOLE, (2, 3, 0, 1), strict=True)
+]
 MIXED = [one._replace(model=f"model {int(one.number) % 2}") for one in WHOLE]
 DIVIDED = [Device(NvmlIndex(0), "GPU-0a", ("MIG-11", "MIG-22")), Device(NvmlIndex(1), "GPU-1a")]
 HOST = os.uname().nodename

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from unit_parts import GIB, job, sample
 
-from hpcwatch.analysis.limits import Limit, binding_limit, job_used_bytes
+from hpcwatch.analysis.limits import Limit, binding_limit
 from hpcwatch.cluster.schedulers import Job
 from hpcwatch.probe.schema import Cgroup, Node, Sample
+from hpcwatch.recording.job_memory import job_used_bytes
 
 NODE = Node(memory_total_bytes=64 * GIB, memory_available_bytes=40 * GIB)
 USE = job(1.0, 5 * GIB)

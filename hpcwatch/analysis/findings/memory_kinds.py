@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hpcwatch.analysis.findings import Finding, Scope, Severity, is_guess, judged, rule
-from hpcwatch.analysis.findings.devices import gpu_signs, has_whole_node, is_opened
+from hpcwatch.analysis.findings.devices import gpu_signs
 from hpcwatch.analysis.findings.directives import rounded_up
 from hpcwatch.analysis.findings.gpu_attribution import has_whole_node, is_opened
 from hpcwatch.analysis.findings.header import Directives, difference, nodes_count

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 
 from hpcwatch.analysis.findings import ENOUGH, Finding, Scope, Severity, is_guess, judged, rule
-from hpcwatch.analysis.findings.devices import has_whole_node
 from hpcwatch.analysis.findings.directives import less_memory, more_cores, rounded_up
 from hpcwatch.analysis.findings.gpu_attribution import has_whole_node
 from hpcwatch.analysis.findings.header import nodes_count

@@ -6,7 +6,7 @@ from array import array
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from hpcwatch.analysis.limits import Limit, binding_limit, counts_by_group, job_used_bytes
+from hpcwatch.analysis.limits import Limit, binding_limit
 from hpcwatch.analysis.timeline.columns import NAN, Column, Part, same
 from hpcwatch.analysis.timeline.gpus import GpuTimeline
 from hpcwatch.analysis.timeline.host_metrics import (
@@ -22,6 +22,7 @@ from hpcwatch.analysis.timeline.marks import MemoryMarks
 from hpcwatch.analysis.timeline.processes import SeenProcesses
 from hpcwatch.analysis.timeline.strangers import SeenStranger, count_strangers
 from hpcwatch.probe.schema import JobUse, Node, Process, Sample
+from hpcwatch.recording.job_memory import counts_by_group, job_used_bytes
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.cluster.schedulers.job import Job, Usage, signal_name
+from hpcwatch.base.signals import signal_name
+from hpcwatch.cluster.schedulers.job import Job, Usage
 
 T_co = TypeVar("T_co", covariant=True)
 

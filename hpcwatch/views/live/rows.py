@@ -13,10 +13,11 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from hpcwatch.analysis.findings.gpu_attribution import shown_gpus
-from hpcwatch.analysis.limits import Limit, job_used_bytes
+from hpcwatch.analysis.limits import Limit
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.monitor.local import NodeState, NodeStatus
 from hpcwatch.probe.schema import Gpu, Node, Process, Sample
+from hpcwatch.recording.job_memory import job_used_bytes
 
 _BRIDGED_S = 60.0
 """A device whose readings are missing for so long between zeros was idle meanwhile."""

@@ -1,0 +1,39 @@
+"""What a sample says of the memory that its job uses. Pure."""
+
+from __future__ import annotations
+
+from hpcwatch.probe.schema import Sample
+
+
+def job_used_bytes(sample: Sample) -> int | None:
+    """Return the job's memory: its control group's, else PSS and files of its processes.
+
+    Of a program that is one of several tasks of its job, its own processes' alone. Where others'
+    processes are hidden, those of a whole node are the node's own figure.
+    """
+    use = sample.job
+    if counts_by_group(sample):
+        return sample.cgroup.used_bytes if sample.cgroup is not None else None
+    if use is None:
+        return None
+    if use.found_by == "visible":
+        return node_used_bytes(sample)
+    rest = sample.rest.used_bytes if sample.rest is not None else None
+    if rest is None:
+        return use.used_bytes
+    return rest + (use.used_bytes or 0)
+
+
+def counts_by_group(sample: Sample) -> bool:
+    """True if a control group that a scheduler made for the job tells what the job uses."""
+    use, group = sample.job, sample.cgroup
+    is_task = use is not None and use.found_by == "tree" and use.is_whole_job is False
+    return group is not None and group.is_job and not is_task
+
+
+def node_used_bytes(sample: Sample) -> int | None:
+    """Return what all processes of the node use: its memory less what is available."""
+    node = sample.node
+    if node is None or node.memory_total_bytes is None or node.memory_available_bytes is None:
+        return None
+    return node.memory_total_bytes - node.memory_available_bytes
