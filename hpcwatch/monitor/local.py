@@ -62,6 +62,7 @@ class LocalSession:
                     break
                 is_full = True
                 self._arrived(self._probe.read())
+            self._probe.finish()
             self._arrived(self._probe.read(is_full=is_full))
             self._probe.close()
         except BaseException as error:  # the program runs on, whatever happens here

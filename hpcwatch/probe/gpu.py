@@ -20,6 +20,7 @@ _FULL_POLLS = 2  # processes, power and temperature at every second poll
 _SELDOM_POLLS = 60  # limits, errors and links every half minute
 _CHECK_POLLS = 10  # whether the driver still lists the same devices
 _DEADLINE_S = 3.0
+_LAST_S = 0.25  # for which the end of a run waits for the last readings
 _RETRY_S, _MOST_RETRY_S = 10.0, 600.0  # a driver that would not start is asked again
 
 
@@ -56,6 +57,10 @@ class GpuReader:
         self._failure: Optional[str] = None
         self._is_absent = False
         self._stop = threading.Event()
+        self._wake = threading.Event()
+        """Set to make the leading thread read everything now, and at the end."""
+        self._is_last = False
+        self._is_all_read = threading.Event()
         self._lane = _Lane([])
         """Of the thread that leads: it checks and restarts the driver."""
         self._stuck: List[_Lane] = []
@@ -115,9 +120,22 @@ class GpuReader:
                 errors["gpu %s" % uuid] = reason
         return gpus
 
+    def finish(self) -> None:
+        """Have errors and links read once more before the last sample: they are read seldom.
+
+        It waits for that, but hardly longer than a driver takes.
+        """
+        with self._lock:
+            if not self._devices or self._stuck:
+                return
+            self._is_last = True
+            self._wake.set()
+        self._is_all_read.wait(_LAST_S)
+
     def close(self) -> None:
         """Ask the threads to end. They are not waited for: one may be stuck in the driver."""
         self._stop.set()
+        self._wake.set()
 
     def _run(self, lane: _Lane) -> None:
         """Find out what the node has, and read it. The first thread."""
@@ -163,22 +181,27 @@ class GpuReader:
         polls = 0
         started_s = time.monotonic()
         while not self._stop.is_set():
+            is_last = self._is_last
             for device in list(lane.devices):
                 lane.turn = _Turn(device, time.monotonic())
+                is_full = is_last or polls % _FULL_POLLS == 0
                 try:
-                    device.poll(polls % _FULL_POLLS == 0, polls % _SELDOM_POLLS == 0)
+                    device.poll(is_full, is_last or polls % _SELDOM_POLLS == 0)
                 except Exception as error:  # a mistake of ours: the other devices go on
                     device.fail("%s: %s" % (type(error).__name__, error))
                 if not self._publish(lane, device):
                     return False
             self._show(lane)
+            if is_last:
+                self._is_all_read.set()
+                return False
             polls += 1
             if polls % _CHECK_POLLS == 0 and time.monotonic() - started_s > patience_s:
                 lane.turn = _Turn(None, time.monotonic())
                 if self._should_restart():
                     return True
                 lane.turn = None
-            self._stop.wait(_POLL_S)
+            self._wake.wait(_POLL_S)
         return False
 
     def _publish(self, lane: _Lane, device: Any) -> bool:

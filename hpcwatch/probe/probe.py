@@ -316,6 +316,11 @@ class Probe:
                 self._cpus = frozenset(os.sched_getaffinity(0))
         return self._cpus
 
+    def finish(self) -> None:
+        """Let what is read seldom be read once more: the next sample is the last one."""
+        if self._gpu is not None:
+            self._gpu.finish()
+
     def close(self) -> None:
         """End the GPU thread and give descriptors back."""
         if self._rest is not None:

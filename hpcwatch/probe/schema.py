@@ -288,6 +288,8 @@ class Gpu(NamedTuple):
     device_file: Optional[str] = None
     """What a process opens to use it: ``/dev/nvidia3``, ``/dev/dri/renderD129``. The number in it
     is the driver's minor number, which may differ from ``index``."""
+    lost_because: Optional[str] = None
+    """Why the driver gave it up, where it did: it fell off the bus."""
     has_system_memory: Optional[bool] = None
     """True if the operating system manages its memory (NUMA): anything on the node may use it."""
 

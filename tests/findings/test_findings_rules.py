@@ -41,19 +41,24 @@ RULES = {
     "cpu-oversubscribed",
     "gpu-busy-shallow",
     "gpu-cores-excess",
+    "gpu-ecc",
     "gpu-foreign",
     "gpu-imbalance",
+    "gpu-links",
+    "gpu-lost",
     "gpu-low",
     "gpu-memory-full",
     "gpu-memory-held",
     "gpu-oversized",
     "gpu-partly-unused",
+    "gpu-shared",
     "gpu-spread",
     "gpu-starved",
     "gpu-throttled",
     "gpu-unassigned",
     "gpu-unused",
     "gpu-went-idle",
+    "gpu-xid",
     "home-io",
     "loader-workers",
     "looks-hung",
@@ -306,7 +311,12 @@ def test_whatever_is_read_the_findings_are_sound(
         if one.entity.startswith("GPU"):
             index = int(one.entity.removeprefix("GPU "))
             assert shape.gpus is not None
-            is_of_util = one.rule not in {"gpu-foreign", "gpu-memory-full", "gpu-throttled"}
+            is_of_util = one.rule not in {
+                "gpu-foreign",
+                "gpu-memory-full",
+                "gpu-throttled",
+                "gpu-shared",
+            }
             device = shape.gpus[index]
             assert device.util is not None or not is_of_util or one.rule == "gpu-unassigned"
 

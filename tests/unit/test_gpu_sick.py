@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import driver
@@ -115,6 +116,54 @@ def test_a_mistake_of_ours_on_one_device_hides_no_other(monkeypatch: pytest.Monk
         reader.close()
     assert errors["gpu 0"] == "ZeroDivisionError: by zero"
     assert "ZeroDivisionError" not in errors["gpu 1"]
+
+
+def test_errors_and_links_are_read_once_more_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    polls: list[tuple[bool, bool]] = []
+
+    class Well(AmdDevice):
+        def poll(self, is_full: bool, is_seldom: bool) -> None:
+            polls.append((is_full, is_seldom))
+
+    class Driver(Amd):
+        def open(self) -> list[AmdDevice]:
+            return [Well(None, 0, None)]
+
+    monkeypatch.setattr(gpu, "_driver", Driver)
+    monkeypatch.setattr(gpu, "_POLL_S", 60.0)
+    reader = gpu.GpuReader()
+    try:
+        wait_until(lambda: reader.read({}) is not None, "devices")
+        started_s = time.monotonic()
+        reader.finish()
+        assert time.monotonic() - started_s < 0.2
+    finally:
+        reader.close()
+    assert polls == [(True, True), (True, True)]
+
+
+def test_the_end_does_not_wait_for_a_device_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hung(AmdDevice):
+        def poll(self, is_full: bool, is_seldom: bool) -> None:
+            if len(polls) > 1:
+                time.sleep(60)
+            polls.append(None)
+
+    class Driver(Amd):
+        def open(self) -> list[AmdDevice]:
+            return [Hung(None, 0, None), Hung(None, 1, None)]
+
+    polls: list[None] = []
+    monkeypatch.setattr(gpu, "_driver", Driver)
+    monkeypatch.setattr(gpu, "_POLL_S", 0.01)
+    reader = gpu.GpuReader()
+    try:
+        wait_until(lambda: reader.read({}) is not None, "devices")
+        started_s = time.monotonic()
+        reader.finish()
+        assert time.monotonic() - started_s < 0.5
+    finally:
+        reader.close()
 
 
 def test_the_only_device_hangs(tmp_path: Path) -> None:
@@ -237,7 +286,12 @@ def test_a_device_without_a_handle_does_not_hide_the_other(tmp_path: Path) -> No
         reading = gpus.first()
     assert list(reading.errors) == ["gpu 1"]
     assert reading.gpus[0].util_pct is not None
-    assert reading.gpus[1] == type(reading.gpus[1])(index=1, uuid="index-1", name="GPU")
+    assert reading.gpus[1] == type(reading.gpus[1])(
+        index=1,
+        uuid="index-1",
+        name="GPU",
+        lost_because="the driver gives no handle for this device: GPU is lost",
+    )
 
 
 def test_a_device_that_a_cgroup_keeps_from_us_is_not_ours(tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ KEYS = {
     " processes_total processes_max gpus memory_limit_group memory_requested_bytes"
     " memory_upper_bound_bytes memory_mapped_bytes",
     "summary.gpus": "host index uuid name util_mean_pct util_max_pct idle_s memory_peak_bytes"
-    " memory_total_bytes power_mean_w energy_j sm_active_mean_pct label use clocks_held_by",
+    " memory_total_bytes power_mean_w energy_j sm_active_mean_pct label use clocks_held_by"
+    " coverage_pct xids ecc_uncorrected_count nvlink_active_count nvlink_count held_peak_bytes",
     "directives": "scheduler lines saves changes margins based_on withheld notes",
     "directives.saves": "core_hours gpu_hours memory_byte_hours",
     "directives.changes": "scheduler old new",

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, NewType
 
@@ -42,11 +41,10 @@ class Part(NamedTuple):
     compute_instance_id: int
 
 
-@dataclass(frozen=True)
-class Names:
+class Names(NamedTuple):
     """All that one device is called."""
 
-    index: NvmlIndex
+    index: NvmlIndex  # type: ignore[assignment]  # tuple.index is not missed
     uuid: str
     model: str
     minor: Minor | None = None

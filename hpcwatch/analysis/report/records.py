@@ -35,6 +35,16 @@ class GpuSummary(NamedTuple):
     """Whether it worked, did nothing, was never opened, or nobody knows."""
     clocks_held_by: list[str] | None = None
     """Every reason for lower clocks that was seen; None if the driver does not tell."""
+    coverage_pct: float | None = None
+    """For how much of the time it answered."""
+    xids: list[str] | None = None
+    """Errors the driver reported of it; None if the driver does not tell."""
+    ecc_uncorrected_count: int | None = None
+    """Memory errors since the driver was loaded that could not be corrected."""
+    nvlink_active_count: int | None = None
+    nvlink_count: int | None = None
+    held_peak_bytes: int | None = None
+    """The most memory that the job's own processes held on it."""
 
 
 class Gap(NamedTuple):

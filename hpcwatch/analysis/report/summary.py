@@ -166,6 +166,7 @@ def _gpu(host: HostTimeline, gpu: GpuTimeline) -> GpuSummary:
     util = whole(host, "util_pct", gpu.uuid)
     zero = whole(host, "util_zero_pct", gpu.uuid)
     power = whole(host, "power_w", gpu.uuid)
+    health = gpu.health
     return GpuSummary(
         host=host.name,
         index=gpu.index,
@@ -182,4 +183,10 @@ def _gpu(host: HostTimeline, gpu: GpuTimeline) -> GpuSummary:
         label=gpu.label,
         use=use_of(host, gpu).value,
         clocks_held_by=list(gpu.clocks_held_by) if gpu.last.clocks_held_by is not None else None,
+        coverage_pct=health.coverage and 100 * health.coverage,
+        xids=list(health.xids) if health.xids or gpu.last.xids is not None else None,
+        ecc_uncorrected_count=health.ecc and health.ecc.last,
+        nvlink_active_count=health.links and health.links.last,
+        nvlink_count=health.links_count,
+        held_peak_bytes=gpu.held_peak_bytes,
     )

@@ -6,6 +6,7 @@ from collections.abc import Container
 
 from hpcwatch.analysis.timeline.columns import NAN, Column, same
 from hpcwatch.analysis.timeline.gauges import GaugeColumns, Gauges
+from hpcwatch.analysis.timeline.gpu_health import GpuHealth
 from hpcwatch.analysis.timeline.gpu_memory import Unlisted, holdings
 from hpcwatch.probe.schema import Gpu, Sample
 
@@ -55,6 +56,7 @@ class GpuTimeline:
         self.memory_first_bytes: int | None = None
         """What was in use when the device was read first."""
         self._unlisted = Unlisted()
+        self.health = GpuHealth()
         self.clocks_held_by: dict[str, None] = {}
         """Every reason for lower clocks that was ever seen."""
         self._integrated_j: float | None = None
@@ -78,6 +80,7 @@ class GpuTimeline:
     def append(self, gpu: Gpu, sample: Sample, own: Container[int], span_s: float) -> None:
         """Add a reading that stands for ``span_s``; ``own`` are the pids of the job's processes."""
         self.last = gpu
+        self.health.add(gpu, sample.at_s, span_s)
         if gpu.clocks_held_by:
             self.clocks_held_by.update(dict.fromkeys(gpu.clocks_held_by))
         if gpu.energy_j is not None:
@@ -118,7 +121,9 @@ class GpuTimeline:
         if self.memory_first_bytes is None and gpu.memory_used_bytes is not None:
             self.memory_first_bytes = gpu.memory_used_bytes
 
-    def append_unknown(self) -> None:
-        """Add a sample in which the device did not answer."""
+    def append_unknown(self, sample: Sample, span_s: float) -> None:
+        """Add a sample in which the device is not listed."""
+        why = (sample.errors or {}).get(f"gpu {self.uuid}")
+        self.health.miss(sample.at_s, span_s, why)
         for column in self.columns.values():
             column.append(NAN, NAN, NAN)

@@ -166,7 +166,7 @@ class HostTimeline:
             self.gpus[gpu.uuid].append(gpu, sample, self._processes.latest, self.span_s[-1])
         for uuid, timeline in self.gpus.items():
             if uuid not in seen:
-                timeline.append_unknown()
+                timeline.append_unknown(sample, self.span_s[-1])
 
     def _keep(self, sample: Sample) -> None:
         self.first = self.first or sample

@@ -9,8 +9,9 @@ _NOT_OFFERED = {
     "AttributeError",  # this pynvml does not know the call
 }
 """What is raised where a driver, device or binding lacks a call: unknown, and no fault."""
+_LOST = "NVMLError_GpuIsLost"
 _GONE = {
-    "NVMLError_GpuIsLost",
+    _LOST,
     "NVMLError_Uninitialized",
     "NVMLError_DriverNotLoaded",
     "NVMLError_LibRmVersionMismatch",  # the driver was renewed below us
@@ -38,16 +39,19 @@ class Calls:
         self._refused = refused
         self.failure: Optional[str] = None
         self.is_gone = False
+        """It is not worth asking more: the device or the driver is gone."""
+        self.is_lost = False
+        """The device itself is gone: it fell off the bus."""
         self._lacking: Set[str] = set()
 
     def begin(self, asks_again: bool = False) -> None:
         """Start a round. With ``asks_again`` calls that were not offered are tried anew."""
         self.failure = None
-        self.is_gone = False
+        self.is_gone = self.is_lost = False
         if self.handle is None:
             why = ": %s" % self._refused if self._refused else ""
             self.failure = "the driver gives no handle for this device" + why
-            self.is_gone = True
+            self.is_gone = self.is_lost = True
         if asks_again:
             self._lacking.clear()
 
@@ -90,6 +94,7 @@ class Calls:
             self._lacking.add(name + variant)
             return
         self.is_gone = kind in _GONE
+        self.is_lost = kind == _LOST
         if self.failure is None:
             self.failure = "%s (%s)" % (reason(error), name)
 

@@ -121,7 +121,8 @@ class NvmlDevice:
                 self.failure = "%s: %s" % (instance.identity.label, instance.calls.failure)
         self._gpu = self._last
         if self.is_gone:  # whatever was read before is of the past
-            self._gpu = self._bare()._replace(xids=self._last.xids)
+            lost = self.failure if self._calls.is_lost else None
+            self._gpu = self._bare()._replace(xids=self._last.xids, lost_because=lost)
         self._instances = self._divided or []
         if self._fresh_mask is not None:
             self._mask = (self._mask or 0) | self._fresh_mask

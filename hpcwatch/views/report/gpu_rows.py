@@ -13,6 +13,7 @@ from hpcwatch.base.units import (
     format_pct,
     format_seconds,
 )
+from hpcwatch.views.gpu_health import health_facts
 from hpcwatch.views.report.tables import FEW_GPUS, all_gpus
 from hpcwatch.views.text import Line, Span, cut, sparkline, width_of
 
@@ -62,6 +63,8 @@ def gpu_facts(gpu: GpuSummary) -> str:
         peak, total = gpu.memory_peak_bytes, gpu.memory_total_bytes
         held = format_bytes(peak) if total is None else format_of_bytes(peak, total)
         facts.append(f"{held} at most")
+    elif gpu.held_peak_bytes:  # it shares the host's memory: there is no figure of its own
+        facts.append(f"{format_bytes(gpu.held_peak_bytes)} at most by this job")
     if gpu.energy_j is not None:
         facts.append(format_energy(gpu.energy_j))
     if gpu.idle_s:
@@ -69,4 +72,4 @@ def gpu_facts(gpu: GpuSummary) -> str:
     held_by = [reason for reason in gpu.clocks_held_by or () if reason not in HARMLESS]
     if held_by:
         facts.append(f"slowed by {', '.join(map(clean, held_by))}")
-    return ", ".join(facts)
+    return ", ".join([*facts, *health_facts(gpu)])

@@ -28,6 +28,7 @@ from hpcwatch.base.units import (
 from hpcwatch.events import PHASE_BEGIN, PHASE_END
 from hpcwatch.recording.previous_runs import EarlierRun
 from hpcwatch.recording.store import Event
+from hpcwatch.views.gpu_health import health_facts
 from hpcwatch.views.report.program import PhaseRow, phase_rows, took_text
 from hpcwatch.views.report.used_rows import limit_asked
 
@@ -142,12 +143,13 @@ def gpus(report: Report) -> Table:
             format_of_bytes(gpu.memory_peak_bytes, gpu.memory_total_bytes),
             UNKNOWN if gpu.power_mean_w is None else f"{three_digits(gpu.power_mean_w)} W",
             format_energy(gpu.energy_j),
+            ", ".join(health_facts(gpu)) or "no trouble",
         )
         for gpu in report.summary.gpus
     ]
     head = (
         *("GPU", "name", "what it did", "clocks held down by", "busy (mean)", "peak", "SM active"),
-        *("idle for", "memory peak", "power (mean)", "energy"),
+        *("idle for", "memory peak", "power (mean)", "energy", "health"),
     )
     return Table(head, rows, 4)
 
