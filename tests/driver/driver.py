@@ -17,6 +17,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import versions
+
 HERE = Path(__file__).resolve().parent
 SCENARIOS = HERE / "scenarios"
 LIBRARY = "libnvidia-ml.so.1"
@@ -50,7 +52,11 @@ def environment(folder: Path) -> dict[str, str]:
 def _lacking(text: str) -> tuple[str, ...]:
     """The functions that the driver of a scenario does not have."""
     words = [line.partition("#")[0].split() for line in text.splitlines()]
-    return tuple(sorted({name for line in words if line[:1] == ["lacks"] for name in line[1:]}))
+    lacks = {name for line in words if line[:1] == ["lacks"] for name in line[1:]}
+    for line in words:
+        if line[:1] == ["driver"]:
+            lacks |= versions.lacking(line[1])
+    return tuple(sorted(lacks))
 
 
 @cache

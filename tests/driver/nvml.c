@@ -60,16 +60,44 @@ CHOICE(nvmlDeviceGetMaxClockInfo, unsigned, 1, "sm_clock_max", "memory_clock_max
 CHOICE(nvmlDeviceGetTemperature, unsigned, 0, "temperature", "no such sensor")
 CHOICE(nvmlDeviceGetTemperatureThreshold, unsigned, 1, "temperature_limit", "no such threshold")
 
-EXPORT int nvmlInitWithFlags(unsigned flags)
+static int start(const char *function)
 {
-    (void)flags;
     scenario_load();
-    int code = obey(NULL, "nvmlInitWithFlags");
+    int code = obey(NULL, function);
     is_started |= code == SUCCESS;
     return code;
 }
 
-EXPORT int nvmlInit_v2(void) { return nvmlInitWithFlags(0); }
+EXPORT int nvmlInitWithFlags(unsigned flags)
+{
+    return flags > 1 ? INVALID_ARGUMENT : start("nvmlInitWithFlags");
+}
+
+EXPORT int nvmlInit_v2(void) { return start("nvmlInit_v2"); }
+
+EXPORT int nvmlSystemGetDriverVersion(char *text, unsigned length)
+{
+    if (!is_started)
+        return UNINITIALIZED;
+    return snprintf(text, length, "%s", scenario_driver()) < (int)length ? obey(NULL, __func__)
+                                                                          : INSUFFICIENT_SIZE;
+}
+
+/* "minor" is the number of the device's file; without it that of its place. */
+EXPORT int nvmlDeviceGetMinorNumber(struct device *device, unsigned *minor)
+{
+    double value = device ? device->index : 0;
+    BEGIN(device);
+    value_of(device, "minor", &value);
+    *minor = (unsigned)value;
+    return SUCCESS;
+}
+
+/* "numa_node": the operating system manages the device's memory. */
+SCALAR(nvmlDeviceGetNumaNodeId, unsigned, "numa_node", 1)
+
+/* What goes over PCIe, KiB a second over the last 20 ms. counter: 0 sent, 1 received. */
+CHOICE(nvmlDeviceGetPcieThroughput, unsigned, 0, "pcie_sent_kib_per_s", "pcie_received_kib_per_s")
 
 EXPORT int nvmlShutdown(void)
 {

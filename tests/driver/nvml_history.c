@@ -2,6 +2,8 @@
 #include "scenario.h"
 
 #include <math.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -57,41 +59,66 @@ EXPORT int nvmlDeviceGetSamples(struct device *device, int kind, unsigned long l
     return filled ? SUCCESS : NOT_FOUND;
 }
 
+/* Structures of a process: as long as those of the form, and of the driver, that is asked. */
 struct process { unsigned pid; unsigned long long used; unsigned instance, compute_instance; };
+enum { V1_BYTES = 16, V2_BYTES = 24, CONFIDENTIAL_BYTES = 32 };
+enum kind { COMPUTE, GRAPHICS, MPS };
+
+/* Drivers 535.43 to 535.86 fill structures of 32 bytes in the third form. */
+static size_t v3_bytes(void)
+{
+    int branch = 0, minor = 0;
+    sscanf(scenario_driver(), "%d.%d", &branch, &minor);
+    return branch == 535 && minor >= 43 && minor <= 86 ? CONFIDENTIAL_BYTES : V2_BYTES;
+}
+
+static bool is_of_kind(const struct holder *holder, enum kind kind)
+{
+    return kind == (holder->is_mps ? MPS : holder->is_graphics ? GRAPHICS : COMPUTE);
+}
 
 /* Everybody on a device and, as the real one does, on its MIG instances. */
 static int running(
-    struct device *device, bool is_graphics, unsigned *count, struct process *processes)
+    struct device *device, enum kind kind, unsigned *count, void *processes, size_t bytes)
 {
     static const unsigned long long unknown = ~0ULL;
     unsigned pids[MOST_PIDS], found = 0;
     for (int i = 0; i < device->holder_count; i++) {
         struct holder *holder = &device->holders[i];
-        int holding = holder->is_graphics == is_graphics ? holder_pids(holder, pids) : 0;
-        for (int j = 0; j < holding; j++, found++)
-            if (processes && found < *count)
-                processes[found] = (struct process){pids[j],
-                    holder->memory.count
-                        ? (unsigned long long)series_value(&holder->memory, scenario_now_s())
-                        : unknown,
-                    device->gpu_instance, device->compute_instance};
+        int holding = is_of_kind(holder, kind) ? holder_pids(holder, pids) : 0;
+        for (int j = 0; j < holding; j++, found++) {
+            struct process one = {pids[j],
+                holder->memory.count
+                    ? (unsigned long long)series_value(&holder->memory, scenario_now_s())
+                    : unknown,
+                device->gpu_instance, device->compute_instance};
+            if (!processes || found >= *count)
+                continue;
+            char *place = (char *)processes + found * bytes;
+            memset(place, 0, bytes);
+            memcpy(place, &one, bytes < sizeof one ? bytes : sizeof one);
+        }
     }
     bool is_enough = found == 0 || (processes && found <= *count);
     *count = found;
     return is_enough ? SUCCESS : INSUFFICIENT_SIZE;
 }
 
-#define RUNNING(function, is_graphics)                                                            \
-    EXPORT int function(struct device *device, unsigned *count, struct process *processes)        \
+#define RUNNING(function, kind, bytes)                                                            \
+    EXPORT int function(struct device *device, unsigned *count, void *processes)                  \
     {                                                                                             \
         BEGIN(device);                                                                            \
-        return running(device, is_graphics, count, processes);                                    \
+        return running(device, kind, count, processes, bytes);                                    \
     }
 
-RUNNING(nvmlDeviceGetComputeRunningProcesses_v2, false)
-RUNNING(nvmlDeviceGetGraphicsRunningProcesses_v2, true)
-RUNNING(nvmlDeviceGetComputeRunningProcesses_v3, false)
-RUNNING(nvmlDeviceGetGraphicsRunningProcesses_v3, true)
+RUNNING(nvmlDeviceGetComputeRunningProcesses, COMPUTE, V1_BYTES)
+RUNNING(nvmlDeviceGetGraphicsRunningProcesses, GRAPHICS, V1_BYTES)
+RUNNING(nvmlDeviceGetComputeRunningProcesses_v2, COMPUTE, V2_BYTES)
+RUNNING(nvmlDeviceGetGraphicsRunningProcesses_v2, GRAPHICS, V2_BYTES)
+RUNNING(nvmlDeviceGetMPSComputeRunningProcesses_v2, MPS, V2_BYTES)
+RUNNING(nvmlDeviceGetComputeRunningProcesses_v3, COMPUTE, v3_bytes())
+RUNNING(nvmlDeviceGetGraphicsRunningProcesses_v3, GRAPHICS, v3_bytes())
+RUNNING(nvmlDeviceGetMPSComputeRunningProcesses_v3, MPS, v3_bytes())
 
 struct process_utilization { unsigned pid; unsigned long long at_us; unsigned sm, memory, enc, dec; };
 
@@ -161,6 +188,8 @@ EXPORT int nvmlGpmQueryDeviceSupport(struct device *device, struct gpm_support *
 {
     double value = 0;
     BEGIN(device);
+    if (support->version != 1) /* NVML_GPM_SUPPORT_VERSION */
+        return ARGUMENT_VERSION_MISMATCH;
     support->is_supported = value_of(device, "gpm", &value) && value > 0;
     return SUCCESS;
 }
@@ -248,9 +277,10 @@ EXPORT int nvmlDeviceRegisterEvents(
     return SUCCESS;
 }
 
-EXPORT int nvmlEventSetWait_v2(struct event_set *set, struct event *event, unsigned timeout_ms)
+static int next_event(struct event_set *set, const char *function, unsigned timeout_ms,
+    struct event *event)
 {
-    int code = obey(NULL, __func__);
+    int code = obey(NULL, function);
     for (int i = 0; code == SUCCESS && i < set->count; i++)
         for (int j = 0; j < set->devices[i]->xid_count; j++) {
             struct xid *xid = &set->devices[i]->xids[j];
@@ -262,4 +292,19 @@ EXPORT int nvmlEventSetWait_v2(struct event_set *set, struct event *event, unsig
         }
     usleep(timeout_ms * 1000);
     return code ? code : TIMEOUT;
+}
+
+EXPORT int nvmlEventSetWait_v2(struct event_set *set, struct event *event, unsigned timeout_ms)
+{
+    return next_event(set, __func__, timeout_ms, event);
+}
+
+/* Before driver 450: without the instances. */
+EXPORT int nvmlEventSetWait(struct event_set *set, void *event, unsigned timeout_ms)
+{
+    struct event whole;
+    int code = next_event(set, __func__, timeout_ms, &whole);
+    if (code == SUCCESS)
+        memcpy(event, &whole, offsetof(struct event, instances));
+    return code;
 }

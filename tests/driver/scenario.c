@@ -177,8 +177,8 @@ static void read_holder(struct device *device, char **rest)
     copy(holder->who, sizeof holder->who, strtok_r(NULL, " \t\n", rest));
     while ((word = strtok_r(NULL, " \t\n", rest))) {
         char *sign = strchr(word, '=');
-        if (!strcmp(word, "graphics")) {
-            holder->is_graphics = true;
+        if (!strcmp(word, "graphics") || !strcmp(word, "mps")) {
+            *(*word == 'g' ? &holder->is_graphics : &holder->is_mps) = true;
             continue;
         }
         if (!sign)
@@ -285,6 +285,13 @@ static FILE *open_scenario(struct stat *about)
     return file;
 }
 
+static char driver[32] = "580.65.06";
+
+const char *scenario_driver(void)
+{
+    return driver;
+}
+
 void scenario_load(void)
 {
     struct stat about;
@@ -305,6 +312,8 @@ void scenario_load(void)
             give_up("only one word", word);
         if (!strcmp(word, "origin") && !strcmp(key, "file"))
             origin_s = about.st_mtim.tv_sec + about.st_mtim.tv_nsec / 1e9;
+        else if (!strcmp(word, "driver"))
+            copy(driver, sizeof driver, key);
         else if (!strcmp(word, "clock"))
             copy(clock_path, sizeof clock_path, key);
         else

@@ -7,7 +7,7 @@
 /* NVML's return codes (nvmlReturn_t in nvml.h of the PyPI package nvidia-nvml-dev). */
 enum {
     SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6,
-    INSUFFICIENT_SIZE = 7, TIMEOUT = 10, GPU_IS_LOST = 15, ARGUMENT_VERSION_MISMATCH = 25
+    INSUFFICIENT_SIZE = 7, TIMEOUT = 10, FUNCTION_NOT_FOUND = 13, GPU_IS_LOST = 15, ARGUMENT_VERSION_MISMATCH = 25
 };
 
 enum { MOST_POINTS = 24, MOST_SERIES = 48, MOST_RULES = 24, MOST_HOLDERS = 16, MOST_DEVICES = 64 };
@@ -23,7 +23,7 @@ struct rule { char function[64]; int code; double hang_s, from_s, until_s; };
 /* Processes with a context: a pid, or words that find some in /proc. */
 struct holder {
     char who[128];
-    bool is_graphics;
+    bool is_graphics, is_mps;
     double from_s, until_s;
     struct series memory, sm, peak;
 };
@@ -46,6 +46,9 @@ struct device {
 /* The scenario is read when the library is first started, and time starts then. */
 void scenario_load(void);
 double scenario_now_s(void);
+
+/* The version that the driver pretends to be: "352.93". */
+const char *scenario_driver(void);
 
 /* Devices in order; a MIG instance of one, by its index there. NULL if there is none. */
 struct device *scenario_device(int index);
