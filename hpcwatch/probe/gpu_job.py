@@ -37,6 +37,7 @@ class Traits(NamedTuple):
     gpu_signs: Optional[List[str]] = None
     device_variables: Optional[Dict[str, List[str]]] = None
     owner_uid: Optional[int] = None
+    frameworks: Optional[List[str]] = None
 
 
 class GpuJob:
@@ -46,6 +47,7 @@ class GpuJob:
         self._proc, self._sys = proc, sys
         self._use = GpuUseReader(proc)
         self._signs: Set[str] = set()
+        self._frameworks: Set[str] = set()
         self._is_known = False
         self._drm = DrmReader(proc)
         self._drm_pids: List[int] = []
@@ -81,6 +83,7 @@ class GpuJob:
         self._drm_pids = [pid for pid, use in uses.items() if _has_drm(use)]
         for use in uses.values():
             self._signs |= use.devices | use.libraries
+            self._frameworks |= use.frameworks
         self._read_environments(tracked)
         if not self._is_allowed_read and alive:
             self._is_allowed_read = True  # a scheduler sets it before the job's first process
@@ -95,6 +98,7 @@ class GpuJob:
             gpu_signs=sorted(self._signs) if self._signs or self._is_known else None,
             device_variables={name: sorted(known[name]) for name in _OTHERS if known[name]} or None,
             owner_uid=self._owner_uid,
+            frameworks=sorted(self._frameworks) if self._frameworks or self._is_known else None,
         )
 
     def _read_environments(self, tracked: Mapping[int, Tracked]) -> None:

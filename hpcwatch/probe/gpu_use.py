@@ -13,6 +13,12 @@ from .ration import Ration
 _DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri/renderD", "/dev/dxg")
 _NO_DEVICES = ("/dev/nvidia-modeset", "/dev/nvidia-caps")
 _LIBRARIES = (b"libcuda.so", b"libamdhip64.so", b"libhsa-runtime64.so", b"libze_loader.so")
+_FRAMEWORKS = {
+    "TensorFlow": (b"/libtensorflow_", b"/_pywrap_tensorflow"),
+    "JAX": (b"/jaxlib/",),
+    "PyTorch": (b"/libtorch",),
+}
+"""What a framework's own libraries are called where they are mapped."""
 _SHARE, _MOST_S, _FIRST_S = 0.005, 0.05, 0.02
 _GUESS_S = 0.001  # of one process, until some were read
 _AGAIN_S = 10.0
@@ -25,6 +31,8 @@ class GpuUse(NamedTuple):
     """Device files it opened: ``/dev/nvidia0``, ``/dev/nvidiactl``, ``/dev/kfd``."""
     libraries: FrozenSet[str] = frozenset()
     """Libraries it loaded that talk to a driver: ``libcuda.so``."""
+    frameworks: FrozenSet[str] = frozenset()
+    """Frameworks it has mapped: ``TensorFlow``."""
 
     @property
     def is_any(self) -> bool:
@@ -36,10 +44,14 @@ def gpu_use(pid: int, proc: str = "/proc") -> Optional[GpuUse]:
     """Look at a process now; None if it is gone or not ours to look at."""
     try:
         devices = _opened("%s/%d/fd" % (proc, pid))
-        libraries = _loaded("%s/%d/maps" % (proc, pid))
+        maps = _maps("%s/%d/maps" % (proc, pid))
     except OSError:
         return None
-    return GpuUse(devices, libraries)
+    libraries = frozenset(name.decode() for name in _LIBRARIES if b"/" + name in maps)
+    frameworks = frozenset(
+        name for name, signs in _FRAMEWORKS.items() if any(sign in maps for sign in signs)
+    )
+    return GpuUse(devices, libraries, frameworks)
 
 
 def _opened(folder: str) -> FrozenSet[str]:
@@ -54,11 +66,10 @@ def _opened(folder: str) -> FrozenSet[str]:
     return frozenset(found)
 
 
-def _loaded(path: str) -> FrozenSet[str]:
-    """Find libraries by a search of the text: a large program has thousands of lines."""
+def _maps(path: str) -> bytes:
+    """Return what is mapped, to be searched as it is: a large program has thousands of lines."""
     with open(path, "rb", buffering=0) as stream:
-        maps = stream.read()
-    return frozenset(name.decode() for name in _LIBRARIES if b"/" + name in maps)
+        return stream.read()
 
 
 class GpuUseReader:
@@ -109,4 +120,8 @@ class GpuUseReader:
         self._looked_s[pid] = time.monotonic()
         if use is not None:
             before = self._seen.get(pid, GpuUse())
-            self._seen[pid] = GpuUse(before.devices | use.devices, before.libraries | use.libraries)
+            self._seen[pid] = GpuUse(
+                before.devices | use.devices,
+                before.libraries | use.libraries,
+                before.frameworks | use.frameworks,
+            )

@@ -139,6 +139,8 @@ class JobUse(NamedTuple):
     is_whole_job: Optional[bool] = None
     """Of a program that we started: True if it stands for its job, so that what else the job does
     on the node counts, too; False if it is one of several tasks."""
+    frameworks: Optional[List[str]] = None
+    """Frameworks that any of the processes was ever seen to have mapped: ``TensorFlow``."""
     device_variables: Optional[Dict[str, List[str]]] = None
     """Other variables that decide which devices its processes see, and every value they were
     started with: CUDA_DEVICE_ORDER, ROCR_VISIBLE_DEVICES, HIP_VISIBLE_DEVICES."""

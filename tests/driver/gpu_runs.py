@@ -18,7 +18,8 @@ from hpcwatch.probe.schema import Gpu, Sample, from_line
 
 DEADLINE_S = 60.0
 HOLD = """
-import os, sys, time
+import mmap, os, sys, time
+maps = [mmap.mmap(os.open(path, os.O_RDONLY), 0, prot=mmap.PROT_READ) for path in sys.argv[2:]]
 while not os.path.exists(sys.argv[1]):
     time.sleep(0.02)
 """
@@ -34,8 +35,9 @@ class GpuRun:
         *options: str,
         variables: Mapping[str, str] | None = None,
         stopped: bool = False,
+        mapped: str | None = None,
     ) -> None:
-        """In an environment with these variables.
+        """In an environment with these variables; the program has a library ``mapped``.
 
         With ``stopped`` the time of the scenario is 0 until ``at`` says another.
         """
@@ -48,6 +50,9 @@ class GpuRun:
         options = ("--interval", "0.25", "--output", str(self.output), *options)
         self.words = hpcwatch.command("run", *options, "--", sys.executable, "-c", HOLD)
         self.words.append(str(self._end))
+        if mapped is not None:
+            (folder / mapped).write_bytes(b"ELF")
+            self.words.append(str(folder / mapped))
         self._folder = folder
 
     def start(self) -> None:
@@ -117,9 +122,10 @@ def gpu_run(
     *options: str,
     variables: Mapping[str, str] | None = None,
     stopped: bool = False,
+    mapped: str | None = None,
 ) -> Iterator[GpuRun]:
     """A run that goes on until the test has seen enough."""
-    run = GpuRun(hpcwatch, text, *options, variables=variables, stopped=stopped)
+    run = GpuRun(hpcwatch, text, *options, variables=variables, stopped=stopped, mapped=mapped)
     run.start()
     try:
         yield run

@@ -2,7 +2,8 @@
  *
  *   21270            this pid, whether it exists or not
  *   self             the process that loaded the library
- *   descendants      all below that process, as `hpcwatch run` has its program below it
+ *   descendants      all below that process, as `hpcwatch run` has its program below it; not the
+ *                    monitor's own witness, which is a `cat`
  *   name:python      all that are called so, anywhere
  *   file:/tmp/pids   those listed in a file, one a line; none while there is no such file */
 #include "scenario.h"
@@ -45,7 +46,7 @@ static int find(unsigned *pids, const char *wanted, struct table *table)
         unsigned pid = (unsigned)atoi(entry->d_name), parent;
         if (!isdigit(entry->d_name[0]) || !read_stat(pid, name, sizeof name, &parent))
             continue;
-        if (table && table->count < 32768) {
+        if (table && table->count < 32768 && strcmp(name, "cat")) {
             table->pids[table->count] = pid;
             table->parents[table->count++] = parent;
         }

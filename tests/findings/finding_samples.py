@@ -114,6 +114,7 @@ class Shape(NamedTuple):
     """Bytes a second read, and as many written."""
     virtual: Course = None
     visible_devices: list[str] | None = None
+    frameworks: list[str] | None = None
     home_rate: Course = None
     """Bytes a second that the node moves to and from the home file system."""
     home: tuple[str, str] = ("/home", "nfs4")
@@ -223,6 +224,7 @@ def _job_use(shape: Shape, time_s: float, job_s: float) -> JobUse:
         allowed_cores=shape.allowed_cores,
         owner_uid=OWNER_UID,
         visible_devices=shape.visible_devices,
+        frameworks=shape.frameworks,
     )
 
 

@@ -53,6 +53,7 @@ def test_the_case_hpcwatch_began_with() -> None:
         length_s=720,
         cores=2.04,
         used=1.6 * GIB,
+        frameworks=["TensorFlow"],
         node_total=132_064_556 * 1024,
         node_used=4.0 * GIB,
         cpu_count=20,
@@ -83,6 +84,31 @@ def test_the_case_after_the_run() -> None:
     assert finding.title == "GPU 1 idle for 2:38:00 of 2:41:00, held 10.7 GiB"
     assert finding.severity == Severity.CRITICAL
     assert finding.started_at_s == START_S + 180
+
+
+@pytest.mark.parametrize(
+    ("frameworks", "words"),
+    [
+        (["PyTorch", "TensorFlow"], "TensorFlow reserves every GPU it sees"),
+        (["JAX"], "XLA_PYTHON_CLIENT_PREALLOCATE=false"),
+        (["PyTorch"], "works on GPU 0 only and reserves memory on every GPU it sees"),
+        ([], "works on GPU 0 only and reserves memory on every GPU it sees"),
+        (None, "Programs with TensorFlow reserve every GPU they see"),
+    ],
+)
+def test_a_framework_is_named_if_the_process_has_it(
+    frameworks: list[str] | None, words: str
+) -> None:
+    held = Device(util=0.0, held=GIB)
+    advice = found(live(second(held, frameworks=frameworks)))[HELD].advice
+    assert words in advice
+    assert "export CUDA_VISIBLE_DEVICES=0 and ask for fewer GPUs" in advice
+    assert ("TensorFlow" in advice) is ("TensorFlow" in words)
+
+
+def test_devices_that_cuda_counts_otherwise_are_named_by_their_uuid() -> None:
+    mixed = second(Device(util=0.0, held=GIB, model="NVIDIA T400"))
+    assert "export CUDA_VISIBLE_DEVICES=GPU-0 and" in found(live(mixed))[HELD].advice
 
 
 def test_held_alone_knows_no_tensorflow() -> None:

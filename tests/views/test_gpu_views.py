@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from live_scenes import board, job, picture, sample, texts
-from states import finding, live
+from states import finding, live, two_gpus
 from states import gpu as device
 from test_text import foreign
 
 from hpcwatch.analysis.findings import Severity
 from hpcwatch.analysis.timeline import Timeline
-from hpcwatch.base.units import GIB
+from hpcwatch.base.units import GIB, MIB
 from hpcwatch.cluster.schedulers.job import JobNode
 from hpcwatch.probe.schema import Gpu, GpuProcess, JobUse, Mig
 from hpcwatch.views.live.board import Board
@@ -25,6 +27,11 @@ from hpcwatch.views.run.line import line
 from hpcwatch.views.run.panel_rows import rows
 from hpcwatch.views.run.state import GpuState, live_state
 from hpcwatch.views.text import line_width, render
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "findings"))
+from finding_samples import Device, Shape, found
+from finding_samples import job as asked
+from finding_samples import live as window
 
 HOST = "qb002"
 PARENT = Gpu(0, "GPU-41", "NVIDIA H100", power_w=420.0, memory_used_bytes=30 * GIB,
@@ -203,3 +210,26 @@ def test_the_sign_of_a_finding_is_on_the_instance_it_is_about() -> None:
     of = board(of.picture._replace(findings=[about]))
     shown = page(of)
     assert ["●" in row for row in shown[1:]] == [False, False, True]
+
+
+def test_the_panel_gives_the_whole_advice_of_the_case_hpcwatch_began_with() -> None:
+    """Two Tesla K40m and one python (21270), in a terminal of 110 columns."""
+    first = Device(util=77.0, held=11_011.0 * MIB, power=104.0)
+    idle = Device(util=0.0, held=10_950.0 * MIB, power=61.0)
+    shape = Shape(
+        length_s=720,
+        gpus=(first, idle),
+        job=asked(gpus_count=2),
+        cpu_count=20,
+        frameworks=["TensorFlow"],
+    )
+    (held,) = found(window(shape)).values()
+    state = live(gpus=two_gpus(), findings=[held])
+    shown = [render(row, coloured=False).rstrip() for row in rows(state, 110, 6)]
+    advice = " ".join(shown[-2:])
+    assert shown[-2].startswith(
+        "▲ GPU 1 idle 12 min, holds 10.7 GiB · python (21270) works on GPU 0"
+    )
+    assert "TensorFlow reserves every GPU it sees" in advice
+    assert "export CUDA_VISIBLE_DEVICES=0 and ask for fewer GPUs" in advice
+    assert advice.endswith("or use all with tf.distribute.MirroredStrategy.")

@@ -51,8 +51,14 @@ def test_five_rows_with_two_devices_and_a_finding() -> None:
     assert shown(live(gpus=two_gpus(), findings=[finding()]))[2:] == [
         "GPU 0  77 % 10.8 of 11.2 GiB 104 W ▇▇▇▇  GPU 1   0 % 10.7 of 11.2 GiB  61 W ▁▁▁▁",
         "python 204 % 1.6 GiB 37 thr · python 1 % 102 MiB",
-        "▲ GPU 1 idle 12 min, holds 10.7 GiB · TensorFlow reserves every GPU it sees: ex…",
+        "▲ GPU 1 idle 12 min, holds 10.7 GiB · TensorFlow reserves every GPU it sees:",
+        "export CUDA_VISIBLE_DEVICES=0",
     ]
+
+
+def test_the_whole_advice_is_worth_more_than_the_row_of_processes() -> None:
+    state = live(gpus=[gpu(index, 77.0) for index in range(4)], findings=[finding()])
+    assert [row[:6] for row in shown(state)[2:]] == ["GPU 0 ", "GPU 2 ", "▲ GPU ", "export"]
 
 
 def test_a_wider_terminal_gets_more_columns_of_devices() -> None:
@@ -97,7 +103,8 @@ def test_devices_keep_their_places_while_all_fit() -> None:
 
 def test_fewer_rows_keep_the_finding() -> None:
     state = live(gpus=two_gpus(), findings=[finding()])
-    assert [row[:5] for row in shown(state, 80, 5)][2:] == ["GPU 0", "pytho", "▲ GPU"]
+    assert [row[:5] for row in shown(state, 80, 6)][2:] == ["GPU 0", "pytho", "▲ GPU", "expor"]
+    assert [row[:5] for row in shown(state, 80, 5)][2:] == ["GPU 0", "▲ GPU", "expor"]
     assert [row[:5] for row in shown(state, 80, 4)][2:] == ["GPU 0", "▲ GPU"]
     assert [row[:5] for row in shown(state, 80, 3)][2:] == ["▲ GPU"]
     assert shown(state, 80, 1) == [one_line(state, 80)]

@@ -16,7 +16,7 @@ from hpcwatch.analysis.findings.devices import (
     used_gpus_count,
 )
 from hpcwatch.analysis.findings.directives import fewer_gpus
-from hpcwatch.analysis.findings.gpu_attribution import MAY_BE_OTHERS, is_opened
+from hpcwatch.analysis.findings.gpu_attribution import MAY_BE_OTHERS, is_opened, visible_words
 from hpcwatch.analysis.findings.gpu_numbers import hides_all
 from hpcwatch.analysis.findings.idle import (
     Idle,
@@ -91,10 +91,11 @@ def gpu_memory_held(
 
     Critical after 60 min. After the run, the device must have been busier in no more than 5 % of
     the time. If the same process works on another device (over 10 %), it says what is probably the
-    cause: TensorFlow reserves every device it sees. Nobody else can use what is held, so that it
-    is said without a scheduler's job, too. MIG devices and others of unknown utilisation are never
-    judged; nor are devices that draw over half their power limit, which are at work whatever their
-    utilisation says. (Idle power is no test: holding memory alone raises it.)
+    cause: TensorFlow, if the process has it mapped, reserves every device it sees. Nobody else can
+    use what is held, so that it is said without a scheduler's job, too. MIG devices and others of
+    unknown utilisation are never judged; nor are devices that draw over half their power limit,
+    which are at work whatever their utilisation says. (Idle power is no test: holding memory alone
+    raises it.)
     Source: the case that hpcwatch began with, 10.7 GiB held on an idle Tesla K40m.
     Override: [findings.gpu-memory-held] idle_pct, held_bytes, held_share, working_power_share,
     busy_pct, busy_share, critical_after_s, window_s.
@@ -233,12 +234,29 @@ def _held_advice(
             f"{_process(host, pid)} reserved it and runs nothing on it. Place work there, let "
             "memory grow as needed instead of reserving all of it, or ask for fewer GPUs."
         )
-    indices = ",".join(str(other.index) for other in busy)
-    return (
-        f"{_process(host, pids[0])} works on GPU {indices} only. TensorFlow reserves every GPU it "
-        f"sees: export CUDA_VISIBLE_DEVICES={indices} and ask for fewer GPUs, or train on all of "
-        "them with tf.distribute.MirroredStrategy."
-    )
+    numbers = ",".join(str(other.index) for other in busy)
+    works = f"{_process(host, pids[0])} works on GPU {numbers} only"
+    command = f"export CUDA_VISIBLE_DEVICES={visible_words(host, busy)} and ask for fewer GPUs"
+    return works + _REASONS[_reserves(host)].format(command=command)
+
+
+_REASONS = {
+    "TensorFlow": ". TensorFlow reserves every GPU it sees: {command}, or use all with "
+    "tf.distribute.MirroredStrategy.",
+    "JAX": ". JAX reserves every GPU it sees: {command}, or use all with jax.pmap; "
+    "XLA_PYTHON_CLIENT_PREALLOCATE=false keeps it from reserving.",
+    "": " and reserves memory on every GPU it sees: {command}, or let it work on all of them.",
+    "unknown": ". Programs with TensorFlow reserve every GPU they see: {command}, or use all "
+    "with tf.distribute.MirroredStrategy.",
+}
+
+
+def _reserves(host: HostTimeline) -> str:
+    """Return the framework that takes the memory, as far as the process has one mapped."""
+    use = host.last_use
+    if use is None or use.frameworks is None:
+        return "unknown"
+    return next((name for name in ("TensorFlow", "JAX") if name in use.frameworks), "")
 
 
 def _process(host: HostTimeline, pid: int) -> str:

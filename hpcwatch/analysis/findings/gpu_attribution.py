@@ -173,6 +173,18 @@ def shown_gpus(
     return [gpu for gpu in gpus if gpu in own.gpus or is_opened(host, gpu)]
 
 
+def visible_words(host: HostTimeline, gpus: list[GpuTimeline]) -> str:
+    """Return what CUDA_VISIBLE_DEVICES must be so that CUDA sees only these devices.
+
+    Short numbers where CUDA counts as the driver does, else UUIDs, which mean the same to both.
+    """
+    everything = whole_gpus(host)
+    plain = all(gpu.last.mig is None for gpu in everything)
+    if plain and len({gpu.name for gpu in everything}) <= 1:
+        return ",".join(str(everything.index(gpu)) for gpu in gpus)
+    return ",".join(gpu.uuid for gpu in gpus)
+
+
 def has_whole_node(job: Job | None, host: HostTimeline) -> bool:
     """True if the job is known to have all of the node's cores, and so nobody beside it."""
     node = host.last_node

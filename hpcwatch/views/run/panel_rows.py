@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from hpcwatch.base.clean import clean
@@ -23,6 +24,7 @@ _LABEL_COLUMNS = 6  # of them for "GPU 10"; an instance's is longer
 _GAP = 2
 _LEAST_SPARK, _MOST_SPARK = 4, 60
 _LEAST_ADVICE = 24
+_DOT = " · "
 _NAME_COLUMNS = 24
 _RECENT = 60  # samples by which the devices to show are chosen where not all fit
 
@@ -31,11 +33,12 @@ def rows(state: LiveState, width: int, most_rows: int) -> list[Line]:
     """Return the panel's rows, top to bottom, none wider than ``width``."""
     if most_rows <= 1:
         return [line(state, width)][:most_rows]
-    finding = [_finding_row(state, width)] if state.findings else []
-    spare = most_rows - 2 - len(finding)
-    gpus = _gpu_rows(state, width, min(spare, 2))
+    least = 1 if state.findings else 0
+    gpus = _gpu_rows(state, width, min(most_rows - 2 - least, 2))
+    spare = most_rows - 2 - len(gpus)
+    finding = _finding_rows(state, width, spare) if state.findings else []
     processes = []
-    if spare > len(gpus):  # with or without processes, so that the panel keeps its height
+    if spare > len(finding):  # with or without processes, so that the panel keeps its height
         processes = [_process_row(state.processes, width)]
     shown = [_separator(state, width), _totals(state, width), *gpus, *processes, *finding]
     return [fit(row, width) for row in shown[:most_rows]]
@@ -210,9 +213,21 @@ def _process_text(one: ProcessState) -> str:
     return f"{text} {threads} thr" if threads is not None and threads > 1 else text
 
 
-def _finding_row(state: LiveState, width: int) -> Line:
-    """Return the worst finding, then what to do about it if there is room, then how many more."""
+def _finding_rows(state: LiveState, width: int, most_rows: int) -> list[Line]:
+    """Return the worst finding, then what to do about it, then how many more there are.
+
+    The advice goes on in the next rows if all of it fits there: the command that helps is worth
+    more than the row of processes. Else it is cut.
+    """
     title, more = finding_spans(state.findings, width)
+    advice = clean(" ".join(state.findings[0].advice.split()))
+    used = line_width([title, more]) + len(_DOT)
+    wrapped = []
+    if width - used >= _LEAST_ADVICE:
+        wrapped = textwrap.wrap(advice, width, initial_indent=" " * used, break_on_hyphens=False)
+    if 1 < len(wrapped) <= most_rows:
+        first, *rest = wrapped
+        return [[title, Span(_DOT + first.strip()), more], *([Span(row)] for row in rest)]
     left = width - line_width([title, more])
-    advice = " · " + clean(" ".join(state.findings[0].advice.split()))
-    return [title, Span(cut(advice, left) if left >= _LEAST_ADVICE else ""), more]
+    text = cut(_DOT + advice, left) if left >= _LEAST_ADVICE else ""
+    return [[title, Span(text), more]]
