@@ -36,6 +36,11 @@ class Amd:
         handles = self._smi.amdsmi_get_processor_handles()
         return [AmdDevice(self._smi, index, handle) for index, handle in enumerate(handles)]
 
+    @staticmethod
+    def is_absent(_error: Exception) -> bool:
+        """Return False: where the kernel offers AMD's devices, a failure is worth telling."""
+        return False
+
     def has_changed(self) -> bool:
         """Return False: amdsmi finds devices at its start only, and a new start is dear."""
         return False
@@ -87,6 +92,7 @@ class AmdDevice:
         self.index = index
         self.failure: Optional[str] = None
         self.is_gone = False
+        self.is_hidden = False
         self._smi = smi
         self._handle = handle
         self._failed: Optional[str] = None

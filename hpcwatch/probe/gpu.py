@@ -108,7 +108,7 @@ class GpuReader:
         gpus: List[Gpu] = []
         for device in self._devices or []:
             name = "gpu %d" % device.index
-            if device in late:
+            if device in late and not device.is_hidden:
                 errors[name] = "the driver has not answered for %d s" % late[device]
                 gpus += device.unknown()
                 continue
@@ -145,6 +145,18 @@ class GpuReader:
         elif self._open(lane):
             self._lead(lane)
 
+    def _note_failure(self, error: Exception) -> bool:
+        """Remember why a driver did not start; True if there is another one to try at once."""
+        assert self._driver is not None
+        is_absent = self._driver.is_absent(error)
+        other = _other_than(self._driver) if is_absent else None
+        with self._lock:
+            self._devices, self._is_absent = None, is_absent and other is None
+            self._failure = None if is_absent else str(error) or type(error).__name__
+            if other is not None:
+                self._driver = other
+        return other is not None
+
     def _open(self, lane: _Lane) -> bool:
         """Start the driver, however often that takes; False if asked to stop meanwhile."""
         assert self._driver is not None
@@ -154,12 +166,13 @@ class GpuReader:
             try:
                 devices = self._driver.open()
             except Exception as error:
-                with self._lock:
-                    lane.turn = None
-                    self._devices, self._failure = None, str(error) or type(error).__name__
+                lane.turn = None
+                if self._note_failure(error):
+                    continue
                 self._stop.wait(pause_s)
                 pause_s = min(2 * pause_s, _MOST_RETRY_S)
             else:
+                self._is_absent = False
                 self._opened, lane.devices, lane.turn = devices, list(devices), None
                 return True
         return False
@@ -238,3 +251,12 @@ def _driver() -> "Optional[Union[Nvml, Amd]]":
 
         return Amd()
     return None
+
+
+def _other_than(driver: "Union[Nvml, Amd]") -> "Optional[Amd]":
+    """Return another driver's reader, where a library of NVIDIA's lies on a node without it."""
+    if type(driver).__name__ != "Nvml" or not has_amd():
+        return None
+    from .amd import Amd
+
+    return Amd()

@@ -18,11 +18,16 @@ _LIBRARY_FOLDERS = (
 
 def has_nvidia() -> bool:
     """Return True if there are signs of NVIDIA's driver, even of one that is not loaded."""
-    if any(os.path.exists(path) for path in _NVIDIA):
+    if has_nvidia_device():
         return True
     added = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     folders = [folder for folder in added if folder] + list(_LIBRARY_FOLDERS)
     return any(os.path.exists(os.path.join(folder, _NVML)) for folder in folders)
+
+
+def has_nvidia_device() -> bool:
+    """Return True if NVIDIA's driver is loaded: a library alone may be in any image."""
+    return any(os.path.exists(path) for path in _NVIDIA)
 
 
 def has_amd() -> bool:

@@ -226,12 +226,19 @@ def test_a_call_that_hangs_delays_neither_the_samples_nor_the_end(hpcwatch: Hpcw
     assert "gpu 1: the driver has not answered for" in " ".join(run.err.split())
 
 
-def test_a_driver_that_does_not_start_is_told_with_its_reason(hpcwatch: Hpcwatch) -> None:
+def test_a_library_without_a_driver_is_no_trouble(hpcwatch: Hpcwatch) -> None:
     with gpu_run(hpcwatch, "- fail nvmlInitWithFlags 9\n", "--view", "line") as run:
+        run.until(lambda one: one.gpus == [], "that there are none")
+        run.finish()
+    assert "Driver Not Loaded" not in run.err
+
+
+def test_a_driver_that_does_not_start_is_told_with_its_reason(hpcwatch: Hpcwatch) -> None:
+    with gpu_run(hpcwatch, "- fail nvmlInitWithFlags 18\n", "--view", "line") as run:
         run.until(lambda one: "gpu" in (one.errors or {}), "the complaint")
         run.finish()
     assert run.report["summary"]["gpus"] == []
-    assert "gpu: Driver Not Loaded" in " ".join(run.err.split())
+    assert "gpu: RM has detected" in " ".join(run.err.split())
 
 
 @pytest.fixture

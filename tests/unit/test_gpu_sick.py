@@ -48,7 +48,9 @@ def test_a_device_that_hangs_hides_no_other(tmp_path: Path) -> None:
         stuck = gpus.until(lambda one: "gpu 1" in one.errors, "the complaint")
         assert stuck.errors["gpu 1"].startswith("the driver has not answered for ")
         well, sick = stuck.gpus
-        assert sick == type(sick)(index=1, uuid=sick.uuid, name="NVIDIA A100-SXM4-80GB")
+        assert sick == type(sick)(
+            index=1, uuid=sick.uuid, name="NVIDIA A100-SXM4-80GB", device_file="/dev/nvidia1"
+        )
         used = well.memory_used_bytes
         gpus.at(10)
         after = gpus.until(lambda one: one.gpus[0].memory_used_bytes > used + 30 * MIB, "more")
@@ -175,7 +177,46 @@ def test_the_only_device_hangs(tmp_path: Path) -> None:
     assert list(later.errors) == ["gpu 0"]
 
 
-@pytest.mark.parametrize("call", ["nvmlInitWithFlags", "nvmlDeviceGetCount_v2"])
+@pytest.mark.parametrize("call", ["nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetUUID"])
+def test_a_device_that_hangs_at_its_start_hides_no_other(tmp_path: Path, call: str) -> None:
+    text = scenario("idle_among_eight", f"2 hang {call} forever")
+    with watch(text, tmp_path) as gpus:
+        reading = gpus.until(
+            lambda one: (
+                one.sample.gpus and len([gpu for gpu in one.gpus if gpu.util_pct is not None]) == 7
+            ),
+            "the others",
+        )
+    assert list(reading.errors) == ["gpu 2"]
+    assert [gpu.index for gpu in reading.gpus] == list(range(8))
+    assert slowest_s(gpus) < 0.5
+
+
+@pytest.mark.parametrize("code", [8, 11, 15])
+def test_why_a_device_gives_no_handle_is_told(tmp_path: Path, code: int) -> None:
+    words = {8: "Insufficient External Power", 11: "Interrupt Request Issue", 15: "GPU is lost"}
+    text = scenario("two_k40m", f"1 fail nvmlDeviceGetHandleByIndex_v2 {code}")
+    with watch(text, tmp_path) as gpus:
+        reading = gpus.first()
+    assert reading.errors["gpu 1"].startswith("the driver gives no handle for this device: ")
+    assert words[code].split()[0] in reading.errors["gpu 1"]
+    assert reading.gpus[1].lost_because == reading.errors["gpu 1"]
+
+
+def test_a_divided_devices_own_memory_is_not_an_ordinary_users_to_see(tmp_path: Path) -> None:
+    with watch(scenario("mig", "0 fail nvmlDeviceGetMemoryInfo* 4"), tmp_path) as gpus:
+        reading = gpus.first()
+    assert reading.errors == {}
+    assert [gpu.memory_used_bytes is None for gpu in reading.gpus] == [True, False, False]
+
+
+def test_an_instances_own_errors_are_told(tmp_path: Path) -> None:
+    with watch(scenario("mig", "0.1 fail nvmlDeviceGetMemoryInfo* 999"), tmp_path) as gpus:
+        reading = gpus.first()
+    assert reading.errors["gpu 0"].startswith("GPU 0 MIG 1g.10gb #7: Unknown Error (nvml")
+
+
+@pytest.mark.parametrize("call", ["nvmlInit_v2", "nvmlDeviceGetCount_v2"])
 def test_a_start_that_hangs_delays_no_sample(tmp_path: Path, call: str) -> None:
     with watch(scenario("two_k40m", f"- hang {call} forever"), tmp_path) as gpus:
         reading = gpus.until(lambda one: one.errors, "the complaint")
@@ -247,12 +288,11 @@ def test_a_device_that_appears_is_read(tmp_path: Path) -> None:
 
 
 def test_a_driver_that_is_not_loaded_yet(tmp_path: Path) -> None:
-    text = scenario("two_k40m", "- fail nvmlInitWithFlags 9 0 1")
+    text = scenario("two_k40m", "- fail nvmlInit_v2 9 0 1")
     with watch(text, tmp_path, stopped=True) as gpus:
         reading = gpus.first()
         gpus.at(1)
-        assert reading.sample.gpus is None
-        assert reading.errors == {"gpu": "Driver Not Loaded"}
+        assert (reading.sample.gpus, reading.errors) == ([], {})  # a library without a driver
         gpus.until(lambda one: is_well(one, 2), "the devices")
 
 

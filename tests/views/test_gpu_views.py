@@ -228,7 +228,7 @@ def test_the_panel_gives_the_whole_advice_of_the_case_hpcwatch_began_with() -> N
     shown = [render(row, coloured=False).rstrip() for row in rows(state, 110, 6)]
     advice = " ".join(shown[-2:])
     assert shown[-2].startswith(
-        "▲ GPU 1 idle 12 min, holds 10.7 GiB · python (21270) works on GPU 0"
+        "● GPU 1 idle 12 min, holds 10.7 GiB · python (21270) works on GPU 0"
     )
     assert "TensorFlow reserves every GPU it sees" in advice
     assert "export CUDA_VISIBLE_DEVICES=0 and ask for fewer GPUs" in advice

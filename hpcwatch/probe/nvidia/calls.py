@@ -27,16 +27,16 @@ class Calls:
         self,
         nvml: Any,
         handle: Any,
-        refused: Optional[str] = None,
         driver_version: Tuple[int, ...] = (),
     ) -> None:
-        """``handle`` is None if the driver gave none, for what it ``refused``: nothing is known."""
+        """``handle`` is None as long as the driver gave none: then nothing is known."""
         self.nvml = nvml
         self.handle = handle
         self.driver_version = driver_version
         self.is_divided = False
         """True if the device's own memory is an administrator's to see: its instances have it."""
-        self._refused = refused
+        self.refused: Optional[str] = None
+        """Why the driver gave no handle."""
         self.failure: Optional[str] = None
         self.is_gone = False
         """It is not worth asking more: the device or the driver is gone."""
@@ -49,7 +49,7 @@ class Calls:
         self.failure = None
         self.is_gone = self.is_lost = False
         if self.handle is None:
-            why = ": %s" % self._refused if self._refused else ""
+            why = ": %s" % self.refused if self.refused else ""
             self.failure = "the driver gives no handle for this device" + why
             self.is_gone = self.is_lost = True
         if asks_again:

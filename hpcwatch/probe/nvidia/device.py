@@ -5,7 +5,7 @@ from typing import Any, List, NamedTuple, Optional
 from ..procfs import text
 from ..schema import Gpu
 from ..tally import Tally
-from .calls import Calls, scaled, watts
+from .calls import Calls, reason, scaled, watts
 from .clock_reasons import POWER_CAPPED, THROTTLED, in_words
 from .events import XidReader
 from .gpm import Gpm
@@ -34,27 +34,45 @@ class NvmlDevice:
     def __init__(self, calls: Calls, index: int, known: Optional[Identity]) -> None:
         """``known`` is who it was before, if known."""
         self.index = index
-        self._calls = calls
-        calls.begin()
-        fallback = known or Identity("index-%d" % index, "GPU")
-        self.identity = Identity(
-            uuid=_text(calls("nvmlDeviceGetUUID")) or fallback.uuid,
-            name=_text(calls("nvmlDeviceGetName")) or fallback.name,
-            device_file=_device_file(calls("nvmlDeviceGetMinorNumber")) or fallback.device_file,
-        )
+        self.identity = known or Identity("index-%d" % index, "GPU")
+        self.is_started = False
+        """It was asked what it is called, whether or not it answered."""
+        self.is_hidden = False
+        """It is kept from us by a job's or container's device cgroup: not ours."""
         self.failure: Optional[str] = None
         self.is_gone = False
+        self._calls = calls
         self._util = UtilReader(calls)
         self._throttled, self._capped = Tally(), Tally()
         self._fresh_mask: Optional[int] = None
         self._mask: Optional[int] = None
         self._held_by: Optional[List[str]] = None
-        self._gpm = Gpm(calls)
         self._processes = ProcessReader(calls)
-        self._xids = XidReader(calls.nvml, calls.handle)
+        self._gpm = Gpm(calls)
+        self._xids = XidReader(calls)
         self._divided: Optional[List[Instance]] = None
         self._instances: List[Instance] = []
         self._gpu = self._last = self._bare()
+
+    def _start(self) -> None:
+        """Ask for the device and what it is called: the first calls that can hang."""
+        calls, nvml = self._calls, self._calls.nvml
+        try:
+            calls.handle = nvml.nvmlDeviceGetHandleByIndex(self.index)
+        except nvml.NVMLError as error:
+            self.is_hidden = error.value == nvml.NVML_ERROR_NO_PERMISSION
+            calls.refused = reason(error)
+        calls.begin()
+        known = self.identity
+        self.identity = Identity(
+            uuid=_text(calls("nvmlDeviceGetUUID")) or known.uuid,
+            name=_text(calls("nvmlDeviceGetName")) or known.name,
+            device_file=_device_file(calls("nvmlDeviceGetMinorNumber")) or known.device_file,
+        )
+        self._last = self._bare()
+        self._gpm.start()
+        self._xids.start()
+        self.is_started = True
 
     def _bare(self) -> Gpu:
         divided = None if self._divided is None else len(self._divided)
@@ -69,6 +87,8 @@ class NvmlDevice:
 
     def poll(self, is_full: bool, is_seldom: bool) -> None:
         """Read the device: utilisation and memory, at a full poll what moves, seldom the rest."""
+        if not self.is_started:
+            self._start()
         calls, gpu = self._calls, self._last
         calls.begin(asks_again=is_seldom)
         if is_full:  # first: once a device is lost nothing more is asked, and this says why
@@ -116,6 +136,8 @@ class NvmlDevice:
     def publish(self) -> None:
         """Make the last poll visible to ``summary``. With the reader's lock held."""
         self.failure, self.is_gone = self._calls.failure, self._calls.is_gone
+        if self.is_hidden:
+            self.failure = None
         for instance in self._divided or []:
             if self.failure is None and instance.calls.failure is not None:
                 self.failure = "%s: %s" % (instance.identity.label, instance.calls.failure)
@@ -135,7 +157,12 @@ class NvmlDevice:
             instance.publish()
 
     def summary(self) -> List[Gpu]:
-        """Return the device, and its instances if it is divided. With the reader's lock held."""
+        """Return the device, and its instances if it is divided. With the reader's lock held.
+
+        Nothing if it is hidden.
+        """
+        if self.is_hidden:
+            return []
         stands = self.failure is None
         util = self._util.take(stands)
         if self._mask is not None or not stands:

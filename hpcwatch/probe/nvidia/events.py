@@ -19,12 +19,20 @@ class XidReader:
     A wait that fails is no word on our device: it does so for any that is lost, too.
     """
 
-    def __init__(self, nvml: Any, handle: Any) -> None:
-        self._calls = calls = Calls(nvml, handle)
-        calls.begin()
+    def __init__(self, device: Calls) -> None:
+        self._device = device
+        self._calls = Calls(device.nvml, None)
         self._seen: List[str] = []
-        self._set: Any = calls.bare("nvmlEventSetCreate")
-        if self._set is not None and not calls.done("nvmlDeviceRegisterEvents", _XID, self._set):
+        self._set: Any = None
+
+    def start(self) -> None:
+        """Ask the driver to keep errors for us from now on."""
+        self._calls.handle = self._device.handle
+        self._calls.begin()
+        self._set = self._calls.bare("nvmlEventSetCreate")
+        if self._set is not None and not self._calls.done(
+            "nvmlDeviceRegisterEvents", _XID, self._set
+        ):
             self.close()
 
     def poll(self) -> Optional[List[str]]:

@@ -33,7 +33,10 @@ class Gpm:
         self._buffers: List[Any] = []
         self._request: Any = None
         self._sampled_s: Optional[float] = None
-        support = calls("nvmlGpmQueryDeviceSupport")
+
+    def start(self) -> None:
+        """Find out whether the device has it, and make room for samples."""
+        support = self._calls("nvmlGpmQueryDeviceSupport")
         if support is not None and support.isSupportedDevice:
             self._prepare()
 

@@ -20,7 +20,7 @@ class Instance:
     """Readings of one instance."""
 
     def __init__(self, parent_calls: Calls, parent: Gpu, handle: Any) -> None:
-        self.calls = Calls(parent_calls.nvml, handle, None, parent_calls.driver_version)
+        self.calls = Calls(parent_calls.nvml, handle, parent_calls.driver_version)
         self.calls.begin()
         name = _text(self.calls("nvmlDeviceGetName")) or parent.name
         gpu_instance = self.calls("nvmlDeviceGetGpuInstanceId")
@@ -44,6 +44,7 @@ class Instance:
         self._gpm: Optional[Gpm] = None
         if gpu_instance is not None:
             self._gpm = Gpm(parent_calls, gpu_instance)
+            self._gpm.start()
 
     @property
     def uuid(self) -> str:

@@ -3,11 +3,13 @@
 import os
 from typing import Any, Dict, List, Tuple
 
+from ..gpu_presence import has_nvidia_device
 from .binding import Binding
-from .calls import Calls, reason
+from .calls import Calls
 from .device import Identity, NvmlDevice
 
 _KERNELS_LIST = "/proc/driver/nvidia/gpus"
+_NO_DRIVER = ("NVMLError_DriverNotLoaded", "NVMLError_LibraryNotFound")
 
 
 class Nvml:
@@ -18,11 +20,10 @@ class Nvml:
         self._listed: Tuple[int, int] = (0, 0)
         self._known: Dict[int, Identity] = {}
         self._devices: List[NvmlDevice] = []
-        self.missing: Dict[str, str] = {}
-        """uuid -> what to say of a device that is not listed any more. Replaced, never changed."""
+        self._missing: Dict[str, str] = {}
 
     def open(self) -> List[NvmlDevice]:
-        """Start NVML and find the devices that are ours to see.
+        """Start NVML and list the devices. None of them is asked yet: it might hang.
 
         Raises what importing or calling pynvml raises.
         """
@@ -38,20 +39,16 @@ class Nvml:
         # With fewer or more of them an index may be another's now.
         known = self._known if len(self._known) == self._listed[0] else {}
         version = nvml.driver_version()
-        devices = []
-        for index in range(self._listed[0]):
-            handle, refused = None, None
-            try:
-                handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            except pynvml.NVMLError as error:
-                if error.value == pynvml.NVML_ERROR_NO_PERMISSION:
-                    continue  # kept from us by a job's or container's device cgroup: not ours
-                refused = reason(error)
-            calls = Calls(nvml, handle, refused, version)
-            devices.append(NvmlDevice(calls, index, known.get(index)))
-        self._remember(devices)
-        self._devices = devices
-        return devices
+        self._devices = [
+            NvmlDevice(Calls(nvml, None, version), index, known.get(index))
+            for index in range(self._listed[0])
+        ]
+        return self._devices
+
+    @staticmethod
+    def is_absent(error: Exception) -> bool:
+        """Return True if a start failed because there is a library but no driver for it."""
+        return type(error).__name__ in _NO_DRIVER and not has_nvidia_device()
 
     def _list(self) -> Tuple[int, int]:
         """Return how many devices NVML lists, and how many the kernel's module does."""
@@ -61,16 +58,22 @@ class Nvml:
             seen = 0
         return self._nvml.nvmlDeviceGetCount(), seen
 
-    def _remember(self, devices: List[NvmlDevice]) -> None:
-        """Keep who is where, and who is not there any more."""
+    @property
+    def missing(self) -> Dict[str, str]:
+        """Uuid -> what to say of a device that was listed before and is not any more.
+
+        It is known once every device that is listed was asked what it is called.
+        """
+        devices = self._devices
+        if not all(device.is_started for device in devices):
+            return {}
         listed = {device.identity.uuid for device in devices}
-        missing = {uuid: why for uuid, why in self.missing.items() if uuid not in listed}
+        missing = {uuid: why for uuid, why in self._missing.items() if uuid not in listed}
         for index, identity in self._known.items():
             if identity.uuid not in listed:
                 what = "%s, GPU %d before: the driver does not list it any more"
                 missing[identity.uuid] = what % (identity.name, index)
-        self.missing = missing
-        self._known = {device.index: device.identity for device in devices}
+        return missing
 
     def has_changed(self) -> bool:
         """Return True if other devices are listed than when it was opened, or none answers.
@@ -86,6 +89,10 @@ class Nvml:
 
     def close(self) -> None:
         """End NVML, so that ``open`` begins anew: the list of devices is made at the start."""
+        self._missing = self.missing or self._missing
+        started = [device for device in self._devices if device.is_started]
+        if started:
+            self._known = {device.index: device.identity for device in started}
         for device in self._devices:
             device.close()
         self._devices = []
