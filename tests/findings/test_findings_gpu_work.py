@@ -456,3 +456,33 @@ def test_cores_excess(cores_asked: int, used: float | None, fires: bool, when: W
     assert (EXCESS in rules) is fires
     if fires:
         assert rules[EXCESS].directives[0].new == "#PBS -l nodes=1:ppn=10:gpus=1"
+
+
+def test_cores_that_are_needed_at_times_are_not_in_excess() -> None:
+    asked = job(gpus_count=1, node_cores_count=16)
+    peaks = on(BUSY, Device(), job=asked, cores=lambda at: 16.0 if 300 < at <= 420 else 2.0)
+    assert EXCESS not in found(ended(peaks))
+
+
+@pytest.mark.parametrize(
+    ("util", "memory_util", "power", "waits"),
+    [
+        (100.0, 0.0, 60.0, True),
+        (97.0, 0.0, 60.0, False),  # not all of the time
+        (100.0, 5.0, 60.0, False),  # small kernels touch the memory
+        (100.0, None, 60.0, None),  # by power alone nothing is said
+        (100.0, 0.0, 200.0, None),  # it works
+    ],
+)
+@pytest.mark.parametrize("when", [live, ended])
+def test_a_device_that_waits_for_other_ranks(
+    util: float, memory_util: float | None, power: float, waits: bool | None, when: When
+) -> None:
+    device = Device(util=util, held=GIB, power=power, memory_util=memory_util)
+    finding = found(when(on(device))).get(SHALLOW)
+    assert (finding is None) is (waits is None)
+    if finding is not None:
+        assert ("py-spy dump" in finding.advice) is waits
+        assert ("Its kernels are small" in finding.advice) is not waits
+        assert finding.severity == (Severity.WARNING if waits else Severity.INFO)
+        assert len(finding.title) <= 76

@@ -23,7 +23,7 @@ from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.gpus import GpusPage
 from hpcwatch.views.live.head import used_text
 from hpcwatch.views.live.once import text_of
-from hpcwatch.views.run.line import line
+from hpcwatch.views.run.line import device_memory_text, line
 from hpcwatch.views.run.panel_rows import rows
 from hpcwatch.views.run.state import GpuState, live_state
 from hpcwatch.views.text import line_width, render
@@ -233,3 +233,18 @@ def test_the_panel_gives_the_whole_advice_of_the_case_hpcwatch_began_with() -> N
     assert "TensorFlow reserves every GPU it sees" in advice
     assert "export CUDA_VISIBLE_DEVICES=0 and ask for fewer GPUs" in advice
     assert advice.endswith("or use all with tf.distribute.MirroredStrategy.")
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"memory_used_bytes": 4 * GIB, "memory_total_bytes": 8 * GIB}, "4 of 8 GiB"),
+        # Unified memory: the device has none of its own.
+        ({"processes": [GpuProcess(1, 3 * GIB), GpuProcess(2, GIB)]}, "4 GiB held"),
+        ({"processes": [GpuProcess(1, None)]}, "–"),
+        ({"processes": []}, "–"),
+        ({}, "–"),
+    ],
+)
+def test_memory_of_a_device_that_has_none_of_its_own(fields: dict[str, Any], text: str) -> None:
+    assert device_memory_text(Gpu(0, "GPU-1", "NVIDIA GB10", **fields)) == text

@@ -88,6 +88,8 @@ def gpu_busy_shallow(
     active_pct: float = 50.0,
     power_share: float = 0.35,
     bandwidth_pct: float = 60.0,
+    waiting_pct: float = 98.0,
+    still_pct: float = 2.0,
     window_s: float = 600.0,
 ) -> Iterator[Finding]:
     """A device is 80 % busy for 10 min, yet under half of its multiprocessors work.
@@ -96,8 +98,12 @@ def gpu_busy_shallow(
     multiprocessors is not measured (NVML's GPM, Hopper and later), a power draw under 35 % of the
     limit says the same. Not where memory bandwidth is over 60 % in use, which then is what limits;
     by power alone only if that is known.
+
+    If it is over 98 % busy and reads or writes its memory in under 2 % of the time, its kernels are
+    not small: they do nothing but wait, as those of a collective do until all ranks have come. That
+    is a warning, for a rank may never come.
     Source: our own. Override: [findings.gpu-busy-shallow] busy_pct, active_pct, power_share,
-    bandwidth_pct, window_s.
+    bandwidth_pct, waiting_pct, still_pct, window_s.
     """
     for host, gpu, util in judged_devices(scope, window_s):
         mean = util.average()
@@ -116,21 +122,33 @@ def gpu_busy_shallow(
             continue
         if not is_shallow:
             continue
+        waits = mean >= waiting_pct and bandwidth is not None and bandwidth < still_pct
         told = Told(
             rule="gpu-busy-shallow",
-            severity=Severity.INFO,
-            title=f"{gpu.label} {format_pct(mean)} busy, but only {seen}",
+            severity=Severity.WARNING if waits else Severity.INFO,
+            title=f"{gpu.label} {format_pct(mean)} busy, but only {seen}"
+            + (": it may wait for others" if waits else ""),
             evidence=known_evidence(
                 util_mean_pct=mean,
                 sm_active_mean_pct=active,
                 power_share=share,
                 memory_util_mean_pct=bandwidth,
             ),
-            advice="Its kernels are small. Larger batches, mixed precision or fused operations "
-            "(XLA, torch.compile) give it more to do at once.",
+            advice=_WAITS if waits else _SMALL,
             entity=gpu_entity(gpu),
         )
         yield over(util, host.name, told)
+
+
+_SMALL = (
+    "Its kernels are small. Larger batches, mixed precision or fused operations (XLA, "
+    "torch.compile) give it more to do at once."
+)
+_WAITS = (
+    "It does not touch its memory: it probably waits in a collective (all-reduce, barrier) for a "
+    "rank that is slow, stuck or gone. See where each rank is with py-spy dump --pid PID, and run "
+    "with NCCL_DEBUG=INFO."
+)
 
 
 def _power_share(

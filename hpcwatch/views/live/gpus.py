@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from hpcwatch.base.clean import clean
-from hpcwatch.base.units import UNKNOWN, format_energy, format_of_bytes, format_pct
+from hpcwatch.base.units import UNKNOWN, format_energy, format_pct
 from hpcwatch.monitor.local import NodeState
 from hpcwatch.probe.schema import Gpu
 from hpcwatch.views.live.board import Board, natural
@@ -23,7 +23,7 @@ from hpcwatch.views.live.gpu_text import (
 from hpcwatch.views.live.layout import Column, Row, cell
 from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
 from hpcwatch.views.live.rows import GpuFigures, NodeFigures
-from hpcwatch.views.run.line import style_of
+from hpcwatch.views.run.line import device_memory_text, style_of
 from hpcwatch.views.text import Line, Span, cut, sparkline
 
 _SPARK_S = 600.0
@@ -88,7 +88,7 @@ def _gpu_row(board: Board, gpu: GpuFigures, spark: int) -> Row:
         (sign_span(finding),),
         cell(format_pct(device.sm_active_pct)),
         cell(idle_text(gpu)),
-        cell(format_of_bytes(device.memory_used_bytes, device.memory_total_bytes)),
+        cell(device_memory_text(device)),
         cell(power_text(gpu)),
         cell(format_energy(gpu.energy_j)),
         cell(temperature_text(device)),

@@ -85,6 +85,18 @@ def activity_text(gpu: Gpu) -> str:
     return format_pct(gpu.util_pct)
 
 
+def device_memory_text(gpu: Gpu) -> str:
+    """Return a device's memory in use: ``10.8 of 11.2 GiB``.
+
+    A device that shares the host's memory has no figure of its own: what its processes hold.
+    """
+    if gpu.memory_used_bytes is None and gpu.memory_total_bytes is None and gpu.processes:
+        sizes = [one.memory_bytes for one in gpu.processes]
+        if None not in sizes:
+            return f"{format_bytes(sum(size or 0 for size in sizes))} held"
+    return format_of_bytes(gpu.memory_used_bytes, gpu.memory_total_bytes)
+
+
 def gpu_style(gpu: GpuState, findings: list[Finding]) -> str:
     """Return the style of a device's utilisation: that of the worst finding about it."""
     entity = gpu.gpu.label

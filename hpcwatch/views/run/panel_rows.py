@@ -10,6 +10,7 @@ from hpcwatch.base.units import UNKNOWN, format_bytes, format_clock, format_of_b
 from hpcwatch.views.run.line import (
     activity_text,
     cores_text,
+    device_memory_text,
     finding_spans,
     gpu_style,
     line,
@@ -173,7 +174,7 @@ def _gpu_fields(gpus: list[GpuState], state: LiveState) -> list[list[Span]]:
         (
             clean(one.gpu.label),
             activity_text(one.gpu),
-            format_of_bytes(one.gpu.memory_used_bytes, one.gpu.memory_total_bytes),
+            device_memory_text(one.gpu),
             UNKNOWN if one.gpu.power_w is None else f"{one.gpu.power_w:.0f} W",
         )
         for one in gpus
