@@ -99,10 +99,10 @@ class JobSession:
         """End all probes. Connections that hang are left behind."""
         for node in self._nodes:
             node.stop()
+        self._opener.close()  # that wakes those that wait for a probe's greeting
         deadline_s = time.monotonic() + patience_s
         for node in self._nodes:
             node.join(max(deadline_s - time.monotonic(), 0.0))
-        self._opener.close()
 
     def retry(self) -> None:
         """Try lost nodes again now."""

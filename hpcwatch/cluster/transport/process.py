@@ -146,6 +146,7 @@ def _ssh(config_path: str | None, bounds: Bounds) -> Prefix:
         "ServerAliveCountMax": str(_SILENT_INTERVALS),
         # What a person's configuration adds to an interactive login would be in the way.
         "ClearAllForwardings": "yes",
+        "ControlMaster": "no",  # one that stays in the background would outlive us
         "RemoteCommand": "none",
         "LogLevel": "INFO",
     }

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from hpcwatch.base.errors import os_reason
-from hpcwatch.cluster.transport import ConnectError, Trouble
+from hpcwatch.cluster.transport import ConnectError, Trouble, guard
 from hpcwatch.cluster.transport.tail import Tail
 
 _CHUNK_BYTES = 65536
@@ -24,7 +24,7 @@ Explain = Callable[[str, int, str], "ConnectError | None"]
 
 
 class ProcessLink:
-    """See ``Link``. The program runs in a session of its own: Ctrl-C is not for it."""
+    """See ``Link``. The program runs in a session of its own: Ctrl-C does not reach it."""
 
     def __init__(self, host: str, argv: Sequence[str], explain: Explain) -> None:
         """Start the program. Raises OSError."""
@@ -36,13 +36,8 @@ class ProcessLink:
         self._sending, self._receiving = threading.Lock(), threading.Lock()
         self._wake = os.pipe()
         try:
-            self._process = subprocess.Popen(
-                argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                start_new_session=True,
+            self._process = guard.start(
+                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
             )
         except BaseException:
             _close(*self._wake)
@@ -95,13 +90,13 @@ class ProcessLink:
         return self._tail.last_line()
 
     def close(self) -> None:
-        """See ``Link.close``. What follows takes no time of the caller's."""
+        """See ``Link.close``. The program is ended on a thread: the caller does not wait."""
         if self._closed.is_set():
             return
         self._closed.set()
         with contextlib.suppress(OSError):
             os.write(self._wake[1], b"x")
-        # No daemon: the interpreter waits those seconds, and leaves no program behind.
+        # Not a daemon: the interpreter waits for it.
         threading.Thread(target=self._finish, name="hpcwatch-finish").start()
 
     def _finish(self) -> None:
@@ -109,23 +104,14 @@ class ProcessLink:
         with self._sending:
             _close(self._input)
         if not self._has_ended():
-            self._signal(signal.SIGTERM)
-            self._has_ended()
-            self._signal(signal.SIGKILL)  # what it started may not have listened
-            self._has_ended()
+            guard.kill(self._process, signal.SIGTERM)
+            if not self._has_ended():
+                guard.end(self._process)
         with self._sending, self._receiving:
             _close(self._output, self._errors, *self._wake)
 
     def _has_ended(self) -> bool:
-        try:
-            self._process.wait(_TO_END_S)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-
-    def _signal(self, number: int) -> None:
-        with contextlib.suppress(OSError):
-            os.killpg(self._process.pid, number)
+        return guard.wait(self._process, _TO_END_S)
 
     def _ready(self, descriptors: set[int], event: int, timeout_s: float) -> set[int]:
         """Return which descriptors are ready; waiting ends when the link is closed, too."""

@@ -6,13 +6,11 @@ milliseconds for each host, on the thread that connects to the host.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import select
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -22,7 +20,7 @@ from concurrent.futures import Future
 from typing import NamedTuple
 
 from hpcwatch.base.errors import os_reason
-from hpcwatch.cluster.transport import ConnectError, Trouble
+from hpcwatch.cluster.transport import ConnectError, Trouble, guard
 
 TIMEOUT_S = 20.0
 """How long ssh may take: a ``Match exec`` or the name service may be slow."""
@@ -159,13 +157,8 @@ def _refusal(name: str, said: str, hint: str) -> ConnectError:
 def _run(argv: list[str], name: str) -> tuple[bytes, str, int]:
     """Run ssh to its end; return its output, its complaints and its exit code."""
     try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
+        process = guard.start(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
     except OSError as error:
         message = f"cannot start ssh to ask it for the settings of {name}: {os_reason(error)}"
@@ -175,14 +168,11 @@ def _run(argv: list[str], name: str) -> tuple[bytes, str, int]:
     with process.stdout, process.stderr:
         try:
             output, said = _read(process.stdout.fileno(), process.stderr.fileno(), name)
-            return output, said, process.wait(TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            raise _too_slow(name) from None
+            if not guard.wait(process, TIMEOUT_S):
+                raise _too_slow(name)
         finally:
-            if process.poll() is None:
-                with contextlib.suppress(OSError):  # with the command of a Match exec
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            guard.end(process)  # with the command of a Match exec
+    return output, said, process.returncode
 
 
 def _read(output: int, errors: int, name: str) -> tuple[bytes, str]:

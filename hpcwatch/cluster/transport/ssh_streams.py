@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
-import subprocess
 import tempfile
 import time
 from typing import IO
 
 from hpcwatch.base.errors import os_reason
-from hpcwatch.cluster.transport import ConnectError, Trouble
+from hpcwatch.cluster.transport import ConnectError, Trouble, guard
 from hpcwatch.cluster.transport.tail import MOST_BYTES, Tail
 
 _KILL_S = 5.0
@@ -59,16 +57,15 @@ class ProxyCommand:
     def __init__(self, command: str) -> None:
         """Start it by a shell, as ssh does. Raises OSError."""
         ours, theirs = socket.socketpair()
-        # Its words are wanted when it fails; a file needs nobody to read it meanwhile.
+        # A file takes its words until it fails; a pipe would have to be read all the time.
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         try:
             with theirs:
-                self._process = subprocess.Popen(
+                self._process = guard.start(
                     ["sh", "-c", f"exec {command}"],
                     stdin=theirs.fileno(),
                     stdout=theirs.fileno(),
                     stderr=self._errors,
-                    start_new_session=True,
                 )
         except OSError:
             ours.close()
@@ -86,8 +83,5 @@ class ProxyCommand:
 
     def end(self) -> None:
         """Stop it, with all that it started."""
-        with contextlib.suppress(OSError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_KILL_S)
+        guard.end(self._process, _KILL_S)
         self._errors.close()

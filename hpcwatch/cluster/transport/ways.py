@@ -1,13 +1,13 @@
-"""Which transport reaches a node: one after the other, the one that worked first.
+"""Which transport reaches a node: they are tried in turn, first the one that worked last.
 
-Sites differ in what they allow, hardly ever the nodes of one job: what reached one node is tried
-first on the next.
+Sites differ in what they allow, the nodes of one job hardly ever do.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -17,17 +17,17 @@ from hpcwatch.cluster.transport import Bounds, ConnectError, Link, Transport, Tr
 from hpcwatch.probe.spec import Spec
 
 GREETING_S = 20.0
-"""How long a node may take to start Python: shells' start-up files wait for file systems."""
+"""How long a node may take to start Python: a shell's start-up files may wait for file systems."""
 
 _SAME_EVERYWHERE = (Trouble.KEY_CHANGED, Trouble.NO_PYTHON, Trouble.PROBE)
-"""Another way in would meet the same, or would hide what a person has to look at."""
+"""Another way would meet the same, or would hide what the user has to look at."""
 
 NAMES = ("auto", "ssh", "ssh-program", "srun", "pbs_attach")
 """What --transport takes."""
 
 
 _OF_JOBS = {"srun": ("slurm",), "pbs_attach": ("pbspro", "torque")}
-"""Transport -> schedulers whose jobs it reaches."""
+"""Transport -> the schedulers whose jobs it reaches."""
 
 
 def suitable(configured: str, scheduler: str | None) -> str:
@@ -40,7 +40,7 @@ class Opened(NamedTuple):
 
     link: Link
     rest: bytes
-    """What it wrote already beyond its greeting."""
+    """What it has already written after its greeting."""
     way: str
     kind: str
     """``package`` if it runs under our own interpreter, ``bundle`` if it was sent along."""
@@ -59,6 +59,9 @@ class Ways:
         self._own_hosts = own_hosts
         self._argv = bundle.argv(sys.executable, __version__)
         self._best: Transport | None = None
+        self._lock = threading.Lock()
+        self._greeting: set[Link] = set()
+        self._is_closed = False
 
     def open(self, host: str, spec: Spec) -> Opened:
         """Start a probe on a node. Raises ConnectError, with the words of each way tried."""
@@ -84,21 +87,36 @@ class Ways:
     def _begin(self, transport: Transport, host: str, spec: Spec) -> Opened:
         link = transport.open(host, self._argv)
         try:
+            self._begin_greeting(link)
             greeting = bundle.greet(link, spec, GREETING_S)
         except BaseException:
             link.close()
             raise
+        finally:
+            with self._lock:
+                self._greeting.discard(link)
         return Opened(link, greeting.rest, transport.name, greeting.kind, greeting.python_version)
 
+    def _begin_greeting(self, link: Link) -> None:
+        with self._lock:
+            if self._is_closed:
+                raise ConnectError(Trouble.BROKEN, "we are leaving")
+            self._greeting.add(link)
+
     def close(self) -> None:
-        """Give shared connections back."""
+        """Let go of probes that have not greeted yet, and of shared connections."""
+        with self._lock:
+            self._is_closed = True
+            greeting = list(self._greeting)
+        for link in greeting:
+            link.close()
         for transport in (*self._remote, self._local):
             transport.close()
 
 
 def _together(failures: list[tuple[str, ConnectError]]) -> ConnectError:
-    """Return one error for all ways: the most telling first, the others named behind it."""
-    # A program that is not there says nothing of the node.
+    """Return one error for all ways: the most telling first, then the others."""
+    # A missing program says nothing about the node.
     telling = [pair for pair in failures if pair[1].trouble is not Trouble.PROGRAM] or failures
     _, first = telling[-1] if telling[-1][1].trouble in _SAME_EVERYWHERE else telling[0]
     others = [f"{name}: {error.message}" for name, error in telling if error is not first]
@@ -131,7 +149,7 @@ def ways(
     if scheduler in _OF_JOBS["pbs_attach"] and job_id is not None:
         by_name["pbs_attach"] = lambda: process.pbs_attach(job_id, within)
     if forced == "auto":
-        # Where the site's ssh works without pbs_attach, processes are found without it.
+        # pbs_attach is used on request only: the job's processes are found without it.
         chosen = [name for name in by_name if name != "pbs_attach"]
     elif forced in by_name:
         chosen = [forced]
