@@ -125,7 +125,7 @@ class Watching:
         watch.start()
         try:
             if is_one_picture(self._options):
-                once(watch, self._options)
+                self.code = once(watch, self._options)
                 left = None
             else:
                 left = live(watch, self._options, self._until_over)
@@ -179,14 +179,18 @@ def is_one_picture(options: argparse.Namespace) -> bool:
     return not is_interactive()
 
 
-def once(watch: Watch, options: argparse.Namespace) -> None:
-    """Print one picture when every node was read for a second, or cannot be."""
+def once(watch: Watch, options: argparse.Namespace) -> int:
+    """Print one picture when every node was read for a second, or cannot be.
+
+    Return the exit code: 1 if there are nodes and none of them could be read.
+    """
     deadline_s = time.monotonic() + ONCE_S
     while time.monotonic() < deadline_s and not _is_complete(watch):
         time.sleep(0.05)
     watch.await_program(min(deadline_s - time.monotonic(), _PROGRAM_S))
     with watch.lock:
         print(_text(watch, options), end="")
+        return 1 if watch.statuses() and not watch.timeline.hosts else 0
 
 
 def _is_complete(watch: Watch) -> bool:

@@ -34,10 +34,9 @@ def main(arguments: list[str]) -> int:
     try:
         if not is_one_picture(options):
             return live(watch, options).code
-        once(watch, options)
+        return once(watch, options)
     finally:
         watch.stop()
-    return 0
 
 
 def _hosts(words: list[str]) -> tuple[str, ...]:

@@ -13,20 +13,20 @@ from typing import Protocol
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.transport import ConnectError, Link, Trouble
-from hpcwatch.cluster.transport.bundle import LineReader
+from hpcwatch.cluster.transport.intake import Intake, Names
 from hpcwatch.cluster.transport.ways import Opened
 from hpcwatch.monitor.local import NodeState, NodeStatus
-from hpcwatch.probe.schema import Sample, from_line
+from hpcwatch.probe.schema import Sample
 from hpcwatch.probe.spec import SILENCE_S, Spec
 
 ALIVE_S = SILENCE_S / 4
-"""How often a probe is told that somebody still watches."""
+"""How often a probe is told that it is still watched."""
 SILENT_S = 60.0
-"""A probe that says nothing for so long is given up, whatever the connection says."""
+"""A probe without a reading for this time is given up, whatever else it writes."""
 _FIRST_RETRY_S = 2.0
 _LAST_RETRY_S = 60.0
 _LATE = 3.0
-"""A sample that is so many intervals old is stale."""
+"""A sample that is this many intervals old is stale."""
 
 
 class Opener(Protocol):
@@ -131,6 +131,7 @@ class _Node:
         self._is_stopping = False
         self._link: Link | None = None
         self._failures = 0
+        self._names = Names()
         self._thread = threading.Thread(target=self._run, name=f"hpcwatch-{host}", daemon=True)
 
     def start(self) -> None:
@@ -206,35 +207,32 @@ class _Node:
             opened.link.close()
 
     def _read(self, opened: Opened) -> None:
-        link, reader = opened.link, LineReader()
+        link, intake = opened.link, Intake(self._spec.interval_s, self._names)
         data = opened.rest
-        told_s = heard_s = time.monotonic()
+        told_s = read_s = time.monotonic()
         while not self._is_stopping:
-            for line in reader.feed(data):
-                self._take(line, opened.way)
+            samples = intake.take(data)
+            for sample in samples:
+                self._take(sample, opened.way)
             now_s = time.monotonic()
-            if data:
-                heard_s = now_s
-            elif now_s - heard_s > max(SILENT_S, _LATE * self._spec.interval_s):
-                reason = f"nothing heard for {now_s - heard_s:.0f} s"
+            if samples:
+                read_s = now_s
+            elif now_s - read_s > max(SILENT_S, _LATE * self._spec.interval_s):
+                reason = f"no reading for {now_s - read_s:.0f} s"
                 raise ConnectError(Trouble.BROKEN, reason)
             if now_s - told_s >= ALIVE_S:
                 link.send(b"\n")
                 told_s = now_s
             try:
-                data = link.receive(ALIVE_S)
+                data = link.receive(min(ALIVE_S, max(intake.left_s, 0.0)))
             except TimeoutError:
                 data = b""
                 continue
             if not data:
                 raise ConnectError(Trouble.BROKEN, link.complaint() or "the probe ended")
 
-    def _take(self, line: bytes, way: str) -> None:
-        """Hand a sample on; a line that is none is left out."""
-        try:
-            sample = from_line(line.decode("utf-8", "replace"))
-        except ValueError:
-            return
+    def _take(self, sample: Sample, way: str) -> None:
+        """Hand a sample on."""
         self._status = self._status._replace(way=way, last_at_s=time.monotonic())
         if self._status.state is not NodeState.LIVE:
             self._failures = 0

@@ -231,7 +231,7 @@ def test_a_silent_node_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     watched.session.start()
     wait_until(lambda: len(nodes.attempts) > 1, "another attempt")
     reasons = [status.reason for status in watched.changes if status.state is NodeState.LOST]
-    assert reasons[0].startswith("nothing heard for")
+    assert reasons[0].startswith("no reading for")
     watched.session.stop()
 
 

@@ -33,7 +33,7 @@ def count_strangers(
     for one, used_s in zip(sample.strangers, used):
         so_far = known[one.pid].cpu_s if one.pid in known else 0.0
         known[one.pid] = SeenStranger(one, so_far + (used_s or 0.0))
-    if len(known) > _MOST:
+    while len(known) > _MOST:
         del known[min(known, key=lambda pid: known[pid].cpu_s)]
     if not sample.strangers:
         return 0.0
