@@ -19,23 +19,25 @@ from hpcwatch.views.live.figures_text import (
     rate,
 )
 from hpcwatch.views.live.layout import Column, Row, cell
+from hpcwatch.views.live.lost import message, reasons
 from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
 from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.live.timelines import total_lines
-from hpcwatch.views.live.words import age, last_values_text, status_text
+from hpcwatch.views.live.words import age, status_text
 from hpcwatch.views.text import Line, Span, cut
 
 _SUMMED = 3  # more nodes than this are summed up
 _ROOMY = 10  # lines from which on min and max stand below the mean
 _LOW = 6  # fewer lines are for the nodes alone
 _LEAST_PROCESS = 14
+_LEAST_TABLE = 4  # lines that a table keeps beside the reason for a loss
 _LONG_HOST = 20
 
 Value = Callable[[NodeFigures], "float | None"]
 
 
 def _falling(value: Value) -> Callable[[Board], Callable[[NodeFigures], object]]:
-    """Return an order that puts the largest first and the unknown last."""
+    """Return an order with the largest first and the unknown last."""
 
     def key(node: NodeFigures) -> object:
         number = value(node)
@@ -95,10 +97,29 @@ class NodesPage(ListPage[NodeFigures]):
         self._shape = _shape((), 80)
 
     def lines(self, board: Board, pattern: str, width: int, height: int) -> list[Line]:
-        """Return at most ``height`` lines; where there is room to spare, use over time, too."""
+        """Return at most ``height`` lines; where there is room to spare, use over time, too.
+
+        A reason for a loss that its row cuts off comes before that: of the chosen node, else of
+        the first.
+        """
         made = super().lines(board, pattern, width, height)
+        told = self._reasons(board, width)[: max(height - _LEAST_TABLE, 0)]
+        if told:
+            made = [*super().lines(board, pattern, width, height - len(told)), *told]
         below = [[], *total_lines(board, width)]
         return made + below if len(made) + len(below) <= height else made
+
+    def whole(self, board: Board, width: int) -> list[Line]:
+        """Return all rows, then the reasons that they cut off."""
+        nodes, _ = self._arranged(board, "")
+        return [*super().whole(board, width), *reasons(board, nodes, _room(board, width), width)]
+
+    def _reasons(self, board: Board, width: int) -> list[Line]:
+        nodes = list(self._items)
+        chosen = nodes[self.listing.index : self.listing.index + 1]
+        room = _room(board, width)
+        own = reasons(board, chosen, room, width)
+        return own or reasons(board, nodes, room, width, 1)[: _LEAST_TABLE * 2]
 
     def items(self, board: Board) -> Sequence[NodeFigures]:
         """Return all nodes."""
@@ -136,7 +157,7 @@ class NodesPage(ListPage[NodeFigures]):
     ) -> tuple[list[Column], list[Row]]:
         """Return a row a node; one without figures has a message."""
         shape = self._shape
-        host = min(max((len(node.host) for node in board.nodes), default=4), _LONG_HOST)
+        host = _host_width(board)
         cpu = "CPU" if shape.cores_count is None else f"CPU of {shape.cores_count}"
         memory = "memory"
         if shape.limit_bytes is not None:
@@ -185,19 +206,25 @@ class NodesPage(ListPage[NodeFigures]):
         return Row(cells)
 
 
+def _host_width(board: Board) -> int:
+    return min(max((len(node.host) for node in board.nodes), default=4), _LONG_HOST)
+
+
+def _room(board: Board, width: int) -> int:
+    """Return the width of a message beside a node's name."""
+    return width - 1 - _host_width(board) - (2 if width >= 90 else 1)
+
+
 def _swap(swap_bytes: float | None) -> str:
     return "0" if swap_bytes == 0 else format_bytes(swap_bytes)
 
 
 def _message(board: Board, node: NodeFigures) -> Line:
-    now_s = board.picture.monotonic_s
-    said = status_text(node.status, now_s)
     if node.status.state is NodeState.LIVE:
         return [Span("connected, waiting for its first reading", "dim")]
     if node.status.state is NodeState.LOST:
-        spans = [Span("▲ " + said, "critical")]
-        return [*spans, Span(f" · {last_values_text(node.status, now_s)}", "dim")]
-    return [Span(said, "dim")]
+        return message(board, node)
+    return [Span(status_text(node.status, board.picture.monotonic_s), "dim")]
 
 
 class _Spread(NamedTuple):
