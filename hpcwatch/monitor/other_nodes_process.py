@@ -24,12 +24,15 @@ from hpcwatch.recording.store import Event
 ARGV = (sys.executable, "-m", "hpcwatch.monitor.other_nodes_process")
 
 _RANKS = ("SLURM_STEP_ID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "MPI_LOCALRANKID")
-"""Set where a launcher starts many tasks: each would watch all the nodes of all the others."""
+"""Set where a launcher starts many tasks: each would watch all the nodes of all the others.
+
+Slurm 26.05 sets SLURM_STEP_ID=-5 in a batch script: a negative number is no rank.
+"""
 
 
 def wanted(job: Job | None, environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the job's other nodes, none if we are one of many tasks on them."""
-    if job is None or any(name in environment for name in _RANKS):
+    if job is None or any(not environment.get(name, "-").startswith("-") for name in _RANKS):
         return ()
     ours = own_hosts()
     return tuple(

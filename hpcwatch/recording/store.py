@@ -269,8 +269,14 @@ def list_sweep_tasks() -> list[tuple[RunDirectory, Run]]:
 
 
 def runs_of_job(job_id: str) -> list[RunDirectory]:
-    """Return the recordings of a job, the latest last; those that watched all of it behind."""
-    runs = [pair for pair in list_runs() if pair[1].job and pair[1].job.is_called(job_id)]
+    """Return the recordings of a job, the latest last; those that watched all of it behind.
+
+    If the id is an array's, they are those of its tasks.
+    """
+    of_jobs = [pair for pair in list_runs() if pair[1].job]
+    runs = [pair for pair in of_jobs if pair[1].job and pair[1].job.is_called(job_id)]
+    if not runs:
+        runs = [pair for pair in of_jobs if pair[1].job and pair[1].job.is_task_of(job_id)]
     return [directory for directory, run in sorted(runs, key=lambda pair: pair[1].kind == "job")]
 
 
@@ -304,7 +310,8 @@ def _called(runs: list[tuple[RunDirectory, Run]], which: str) -> RunDirectory | 
     of_job = [pair for pair in runs if pair[1].job and pair[1].job.is_called(which)]
     starting = [pair for pair in runs if pair[1].id.startswith(which)]
     named = [pair for pair in runs if pair[1].name == which]
-    for matches in (exact, of_job, named):
+    of_array = [pair for pair in runs if pair[1].job and pair[1].job.is_task_of(which)]
+    for matches in (exact, of_job, of_array, named):
         if matches:
             return matches[-1][0]
     if len(starting) == 1:

@@ -41,7 +41,7 @@ def _job_ending(job: Job) -> tuple[str, str]:
     style = "ok" if job.state.value == "completed" else "critical"
     if job.exit is None:
         return job.state.value, style
-    return f"{job.exit.words} ({job.exit.raw})" if style != "ok" else job.exit.words, style
+    return job.exit.words if style == "ok" else job.exit.words_with_raw, style
 
 
 def took(report: Report) -> str:

@@ -19,7 +19,11 @@ def torque(ran_s: int = 40) -> Scenario:
     return {
         "*": {
             "qstat --version": "other/torque/qstat-version",
-            "qstat -x": {"recorded": "torque/qstat-x-all_xml", "taken_at_s": taken},
+            "qstat -x": {
+                "recorded": "torque/qstat-x-all_xml",
+                "taken_at_s": taken,
+                "stretch": ran_s / 40,
+            },
             "checkjob -v 9": "moab/checkjob-9_idle-insufficient-procs",
             "checkjob -v 10": "moab/checkjob-v-10_user-hold",
             "checkjob -v 11": "moab/checkjob-v-11_dependency",
@@ -37,7 +41,11 @@ def pbspro(ran_s: int = 60) -> Scenario:
     return {
         "*": {
             "qstat --version": {"stdout": "pbs_version = 23.06.06\n"},
-            "qstat -f -F json": {"recorded": "pbspro/qstat-f-json-all_mixed", "taken_at_s": taken},
+            "qstat -f -F json": {
+                "recorded": "pbspro/qstat-f-json-all_mixed",
+                "taken_at_s": taken,
+                "stretch": ran_s / 60,
+            },
             "pbsnodes -v -F json -a": "pbspro/pbsnodes-av-json",
         }
     }

@@ -578,4 +578,4 @@ def test_a_qshow_that_fails_harms_nothing(stand_in: Made) -> None:
     )
     (job,) = client.inquiry().job("7").value
     assert job.usage is not None
-    assert job.usage.covers is Coverage.FIRST_NODE
+    assert job.usage.covers is Coverage.FIRST_NODE_OR_MORE

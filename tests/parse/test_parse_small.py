@@ -23,8 +23,8 @@ from hpcwatch.cluster.schedulers.hosts import (
     per_host,
 )
 from hpcwatch.cluster.schedulers.inquiry import gone
-from hpcwatch.cluster.schedulers.job import Cause, exit_of_status
-from hpcwatch.cluster.schedulers.query import Answer, NotUnderstoodError
+from hpcwatch.cluster.schedulers.job import Cause, Coverage, JobNode, Usage, exit_of_status
+from hpcwatch.cluster.schedulers.query import Answer, NotUnderstoodError, clean_user
 from hpcwatch.cluster.schedulers.slurm_json import jobs_from_squeue
 from hpcwatch.cluster.schedulers.slurm_list import jobs_from_list
 from hpcwatch.cluster.schedulers.slurm_states import memory_bytes, state_of
@@ -73,6 +73,11 @@ def test_exec_gpus() -> None:
         ("gpu:k40:2(S:0-1)", (2, ())),  # sockets, not devices
         ("gpu:3g.20gb:1(IDX:0)", (1, (0,))),
         ("gpu", (1, ())),
+        ("gpu(IDX:0,2-3,5)", (4, (0, 2, 3, 5))),
+        ("gpu(IDX:6)", (1, (6,))),
+        ("gpu(CNT:3)", (3, ())),
+        ("gpu:a100(CNT:3)", (3, ())),
+        ("gpu:a100:2(CNT:2)", (2, ())),
         ("shard:4(IDX:0)", (0, ())),
     ],
 )
@@ -156,6 +161,13 @@ def test_exit_statuses(status: int, cause: Cause, words: str) -> None:
         ("CANCELLED by 1001", None, JobState.CANCELLED),
         ("PENDING", "JobHeldAdmin", JobState.HELD),
         ("PENDING", "Priority", JobState.QUEUED),
+        ("PENDING", "JobHoldMaxRequeue", JobState.HELD),
+        ("PENDING", "job_requeued_in_held_state", JobState.HELD),
+        ("PENDING", "launch failed requeued held", JobState.HELD),
+        ("PENDING", "QOSUsageThreshold", JobState.QUEUED),
+        ("PENDING,SPECIAL_EXIT", None, JobState.HELD),
+        ("RUNNING,STOPPED", None, JobState.SUSPENDED),
+        ("RUNNING,CONFIGURING", None, JobState.RUNNING),
         ("RUNNING,COMPLETING", None, JobState.COMPLETING),
         ("OUT_OF_MEMORY", None, JobState.OUT_OF_MEMORY),
         ("BRAND_NEW", None, JobState.UNKNOWN),
@@ -164,6 +176,72 @@ def test_exit_statuses(status: int, cause: Cause, words: str) -> None:
 )
 def test_slurm_s_states(raw: str, reason: str | None, state: JobState) -> None:
     assert state_of(raw, reason) is state
+
+
+def test_no_memory_is_no_amount() -> None:
+    """Slurm without CR_Memory and sbatch --mem=0 both write 0, which is "not limited"."""
+    assert memory_bytes("0", 1 << 20) is None
+    assert memory_bytes("0M") is None
+    text = (
+        b"JobId=77 JobName=nomem\n   UserId=root(0) GroupId=root(0)\n   JobState=RUNNING\n"
+        b"   NumNodes=1 NumCPUs=2\n   TRES=cpu=2,node=1,billing=2\n"
+        b"     Nodes=qb001 CPU_IDs=0-1 Mem=0 GRES_IDX=gpu(IDX:0,2-3)\n"
+        b"   MinCPUsNode=2 MinMemoryNode=0 MinTmpDiskNode=0\n"
+    )
+    (job,) = slurm.COMMANDS.job("77").parse(Answer(text))
+    assert (job.memory_bytes, job.node_memory_bytes) == (None, None)
+    assert job.allocation == (JobNode("qb001", 2, None, 3, (0, 2, 3)),)
+
+
+@pytest.mark.parametrize(
+    "name", ["alice", "alice@corp.example.org", "CORP\\alice", "CORP+alice", "a.b-c_d$"]
+)
+def test_names_with_a_domain(name: str) -> None:
+    assert clean_user(name) == name
+
+
+def test_the_owner_of_a_pbs_job_may_have_a_domain() -> None:
+    raw = (DATA / "torque" / "qstat-f-0_running-2nodes.txt").read_bytes()
+    raw = raw.replace(b"Job_Owner = alice@qb3", b"Job_Owner = alice@corp.example.org@login1")
+    assert torque.jobs_from_text(Answer(raw))[0].owner == "alice@corp.example.org"
+
+
+def test_elapsed_time_is_what_the_scheduler_counts() -> None:
+    job = Job("1", "torque", state=JobState.RUNNING, started_at_s=1000.0)
+    assert job.elapsed_at(1600.0) == 600
+    counted = job._replace(usage=Usage(Coverage.JOB, walltime_s=500))
+    assert counted.elapsed_at(1600.0) == 600, "the count may be a few minutes old"
+    assert counted.elapsed_at(9000.0) == 500, "it was suspended, or requeued"
+    suspended = counted._replace(state=JobState.SUSPENDED)
+    assert suspended.elapsed_at(1600.0) == 500
+    resumed = job._replace(elapsed_s=7200.0, elapsed_at_s=5000.0)
+    assert resumed.elapsed_at(5600.0) == 7800
+    assert resumed._replace(elapsed_at_s=None).elapsed_at(5600.0) == 7200
+    assert job._replace(state=JobState.HELD).elapsed_at(1600.0) is None
+    assert job._replace(id="1[].qb3").elapsed_at(1600.0) is None
+
+
+HELD_BY_MOAB = b"""job 5469633
+
+AName: PC_rerun
+State: Idle
+Creds:  user:alice  group:alice  class:batch
+WallTime:   00:00:00 of 3:00:00:00
+
+Holds:          Batch:RMFailure
+NOTE:  job cannot run  (job has hold in place)
+"""
+
+
+def test_moab_s_holds() -> None:
+    (held,) = moab.jobs_from_checkjob(Answer(HELD_BY_MOAB, at_s=AT_S))
+    queued = Job("5469633.qb3", "torque", state=JobState.QUEUED, estimated_start_at_s=AT_S)
+    job = moab.merged(queued, held)
+    assert (job.state, job.reason) == (JobState.HELD, "Holds: Batch:RMFailure")
+    assert job.estimated_start_at_s is None
+    waits = Job("12.qb3", "torque", state=JobState.QUEUED, raw_state="W", reason="waits for")
+    (maui,) = moab.jobs_from_checkjob(answer_of(DATA / "moab" / "checkjob-v-12_waiting.txt"))
+    assert moab.merged(waits, maui) == waits, "Maui says Hold of a job that waits for its time"
 
 
 def test_memory_in_slurm_s_units() -> None:

@@ -28,6 +28,7 @@ def torque(**states: Any) -> dict[str, Any]:
     alone = {
         "recorded": "torque/qstat-x-all_xml",
         "taken_at_s": scenarios.STARTED_S["torque"] + 5400,
+        "stretch": 5400 / 40,
     }
     return {
         "*": {"qstat --version": "other/torque/qstat-version"},

@@ -79,7 +79,9 @@ def below(lines: list[str], job_id: str) -> str:
 
 def test_torque_with_maui(jobs: Jobs) -> None:
     lines = jobs.on(TORQUE + MAUI, scenarios.torque(3000)).shown("-u", "alice", columns=120)
-    assert lines[0] == "alice on torque: 6 running (18 cores, 2 GPUs), 5 waiting, 3 over"
+    assert lines[0] == (
+        "alice on torque: 5 running (17 cores, 2 GPUs), 1 array begun, 5 waiting, 3 over"
+    )
     words = row(lines, "0.qb3").split()
     assert words[1:3] == ["two_nodes", "running"]
     assert "of 30:00:00, 29 h 10 min left" in row(lines, "0.qb3")
@@ -102,7 +104,7 @@ def test_torque_with_maui(jobs: Jobs) -> None:
 def test_running_come_first_then_waiting_then_what_is_over(jobs: Jobs) -> None:
     found = jobs.on(TORQUE + MAUI, scenarios.torque()).plain("-u", "alice")
     states = [one["state"] for one in found["jobs"]]
-    assert states == ["running"] * 6 + ["queued", "held", "held", "held", "queued"] + [
+    assert states == ["running"] * 6 + ["queued", "held", "held", "queued", "queued"] + [
         "failed",
         "completed",
         "timeout",
@@ -119,15 +121,116 @@ def test_one_call_and_a_few_more(jobs: Jobs) -> None:
 def test_openpbs_accounts_the_first_node_and_says_so(jobs: Jobs) -> None:
     lines = jobs.on(TORQUE, scenarios.pbspro(1000)).shown("-u", "alice", columns=90)
     assert jobs.calls == ["qstat --version", "qstat -f -F json"]
-    assert lines[0] == "alice on pbspro: 6 running (23 cores, 2 GPUs), 5 waiting"
-    assert "of 4*" in row(lines, "7.qb3")
-    assert "312 of 500 MiB*" in row(lines, "7.qb3")
-    assert "of 4 cores busy on the first node" in below(lines, "8.qb3")
+    assert lines[0] == "alice on pbspro: 8 running (25 cores, 2 GPUs), 5 waiting"
+    assert "of 10*" in row(lines, "7.qb3")
+    assert "0.3 of 1.27 GiB*" in row(lines, "7.qb3")
+    assert below(lines, "8.qb3") == "", "the other nodes may be busy, and not counted yet"
     assert "*" not in row(lines, "1.qb3")
-    assert lines[-1] == "* of the first node only: the others tell when the job ends"
+    assert lines[-1] == "* of the first node at least: others may not be counted yet"
     assert "▲ memory 155 % of request: 311 of 200 MiB" in below(lines, "6.qb3")
     assert below(lines, "9.qb3").startswith("· the cluster has not so much of it: it never starts")
     assert "not enough is free yet: 40 cores asked" in below(lines, "14.qb3")
+
+
+def replayed(jobs: Jobs, commands: tuple[str, ...], answer: str, name: str) -> str:
+    """The one row of a job that a recorded answer tells of, and what is said below it."""
+    version = {"stdout": "slurm 23.11\n" if "squeue" in commands else "pbs_version = 23.06.06\n"}
+    scenario: dict[str, Any] = {
+        "*": {
+            "squeue --version": version,
+            "qstat --version": version,
+            "squeue*": {"stderr": "squeue: unrecognized option '--json'\n", "exit_code": 1},
+            "qstat -f -F json*": {"stderr": "qstat: invalid option -- F\n", "exit_code": 2},
+            "sstat*": "slurm/sstat-j_unknown-id",
+            "*": {"stdout": answer},
+        }
+    }
+    lines = jobs.on(commands, scenario).shown("-u", "alice", columns=150)
+    return f"{row(lines, name)} {below(lines, name)}"
+
+
+def ago(seconds: float, form: str = "%Y-%m-%dT%H:%M:%S") -> str:
+    return time.strftime(form, time.gmtime(time.time() - seconds))
+
+
+def test_suspended_time_counts_neither_as_run_nor_as_left(jobs: Jobs) -> None:
+    """fasrc/slurm_showq#13: it ran 2 h, was suspended 26 h, and runs again since 2 h."""
+    said = replayed(
+        jobs,
+        SLURM,
+        "JobId=70 JobName=relax\n   UserId=alice(1001) GroupId=alice(1001) MCS_label=N/A\n"
+        "   JobState=RUNNING Reason=None Dependency=(null)\n"
+        "   RunTime=04:00:00 TimeLimit=08:00:00 TimeMin=N/A\n"
+        f"   StartTime={ago(30 * 3600)} EndTime={ago(-4 * 3600)} Deadline=N/A\n"
+        f"   SuspendTime={ago(7200)} SecsPreSuspend=7200\n   NumNodes=1 NumCPUs=8 NumTasks=1\n",
+        "70",
+    )
+    assert "4:00:0" in said
+    assert "of 8:00:00, " in said
+    assert " left" in said
+    assert "over its walltime" not in said
+
+
+SUM = """Job Id: 69301.qb3
+    Job_Owner = alice@corp.example.org@qb3.example.org
+    resources_used.cput = 4090:56:03
+    resources_used.mem = 133784200kb
+    resources_used.walltime = 64:26:16
+    job_state = R
+    exec_host = b141/0*16+b142/0*16+b143/0*16+b144/0*16
+    exec_vnode = (b141:ncpus=16:mem=62914560kb)+(b142:ncpus=16:mem=62914560kb)\
++(b143:ncpus=16:mem=62914560kb)+(b144:ncpus=16:mem=62914560kb)
+    Resource_List.mem = 240gb
+    Resource_List.ncpus = 64
+    Resource_List.walltime = 72:00:00
+    stime = {stime}
+"""
+
+
+def test_what_exceeds_the_first_node_is_a_sum_over_all(jobs: Jobs) -> None:
+    text = SUM.replace("\\\n", "").replace("alice@corp.example.org@", "alice@")
+    said = replayed(
+        jobs, TORQUE, text.format(stime=ago(64 * 3600, "%a %b %d %H:%M:%S %Y")), "69301.qb3"
+    )
+    assert "63.5 of 64 " in said
+    assert "128 of 240 GiB " in said
+    assert "memory-near-limit" not in said
+    assert "%" not in said
+
+
+def test_an_array_that_has_begun_is_its_tasks(jobs: Jobs) -> None:
+    """qtop#219: the parent's start is the first task's, so its time is nothing to judge."""
+    text = (
+        "Job Id: 13013[].qb3\n    Job_Name = arr\n    Job_Owner = alice@qb3\n    job_state = B\n"
+        "    Resource_List.ncpus = 2\n    Resource_List.walltime = 04:00:00\n"
+        f"    stime = {ago(6 * 3600, '%a %b %d %H:%M:%S %Y')}\n    array = True\n"
+        "    array_state_count = Queued:3 Running:2 Exiting:0 Expired:5 \n"
+    )
+    said = replayed(jobs, TORQUE, text, "13013[].qb3")
+    assert "begun  3 waiting, 2 running, 5 over  2 each" in said
+    assert "walltime" not in said
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("PREEMPTED Reason=None", "preempted: a job of higher priority took its place"),
+        ("NODE_FAIL Reason=NodeDown FailedNode=qb001", "its node failed (qb001)"),
+        ("FAILED Reason=NonZeroExitCode", "ended with exit code 1; a step of it was killed"),
+    ],
+)
+def test_how_a_slurm_job_ended(jobs: Jobs, state: str, words: str) -> None:
+    said = replayed(
+        jobs,
+        SLURM,
+        "JobId=108 JobName=low\n   UserId=alice(1001) GroupId=alice(1001) MCS_label=N/A\n"
+        f"   JobState={state} Dependency=(null)\n"
+        "   Requeue=0 Restarts=0 BatchFlag=1 Reboot=0 ExitCode=1:0\n   DerivedExitCode=0:125\n"
+        f"   StartTime={ago(10800)} EndTime={ago(60)} Deadline=N/A\n",
+        "108",
+    )
+    assert words in said
+    assert "could not run" not in said
 
 
 def test_slurm_asks_sstat_for_the_first_few(jobs: Jobs) -> None:
@@ -151,10 +254,11 @@ def test_json_holds_what_the_table_shows(jobs: Jobs) -> None:
         "gpus": 1,
         "memory_bytes": 1300 << 20,
         "walltime_s": 432000,
+        "licenses": None,
     }
-    assert chunks["used"]["covers"] == "first node only"
-    assert chunks["used"]["cores_asked"] == 4
-    assert chunks["used"]["memory_asked_bytes"] == 500 << 20
+    assert chunks["used"]["covers"] == "first node, or more"
+    assert chunks["used"]["cores_asked"] == 10
+    assert chunks["used"]["memory_asked_bytes"] == 1300 << 20
     (big,) = [one for one in found["jobs"] if one["id"] == "9.qb3"]
     assert big["used"] is None
     assert big["estimated_start_at"] is None

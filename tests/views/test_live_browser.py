@@ -285,7 +285,7 @@ def test_a_held_job_without_a_reason() -> None:
     assert "It is held." in text
     assert "the scheduler gives no reason" in text
     assert "since        –" in text
-    assert "may start    –" in text
+    assert "may start    not before it is released" in text
     assert "place        1, it is next" in text
 
 

@@ -117,6 +117,7 @@ def slurm(environment: Mapping[str, str], _: ReadText) -> Job | None:
         array_id=environment.get("SLURM_ARRAY_JOB_ID"),
         array_index=environment.get("SLURM_ARRAY_TASK_ID"),
         allocation=_own_gpus(environment),
+        sluid=environment.get("SLURM_JOB_SLUID"),
     )
 
 

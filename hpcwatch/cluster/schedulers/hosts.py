@@ -125,15 +125,19 @@ def exec_gpus(text: str) -> dict[str, tuple[int, ...]]:
 
 
 _GPUS = re.compile(
-    r"(?:^|,)gpu(?::(?!\d+(?:[,(]|$))[^:,()]+)?(?::(\d{1,6}))?(?:\((?:IDX:([0-9,-]+)|[^)]*)\))?"
+    r"(?:^|,)gpu(?::(?!\d+(?:[,(]|$))[^:,()]+)?(?::(\d{1,6}))?(?:\((?:IDX:([0-9,-]+)|CNT:(\d{1,6})|[^)]*)\))?"
 )
 
 
 def gres_gpus(text: str) -> tuple[int, tuple[int, ...]]:
-    """Read Slurm's ``gpu:k40:2(IDX:0-1)``, ``gres:gpu:2``: how many, and which if it says so."""
+    """Read Slurm's GRES of a node: how many GPUs, and which if it says so.
+
+    ``gpu:k40:2(IDX:0-1)``, ``gres:gpu:2``; up to 19.05 ``gpu(IDX:0,2-3)``; of devices without
+    files ``gpu:a100(CNT:3)``.
+    """
     total, indices = 0, list[int]()
-    for count, which in _GPUS.findall(text.replace("gres:", "").replace("gres/", "")):
+    for count, which, many in _GPUS.findall(text.replace("gres:", "").replace("gres/", "")):
         found = numbers(which) if which else ()
-        total += int(count) if count else len(found) or 1
+        total += int(count or many or 0) or len(found) or 1
         indices += found
     return total, tuple(indices)

@@ -13,6 +13,8 @@ ReadText = Callable[[str], "str | None"]
 """Reads a small file, such as $PBS_NODEFILE; None if it cannot be read."""
 
 GONE = "no longer in the queue; no one tells how it ended"
+_COUNT_AGE_S = 300.0
+"""OpenPBS asks its nodes for the use every 2 minutes at most, Torque every 45 s."""
 _SIGNAL_OFFSETS = (256, 128)  # PBS adds 256 to a signal's number, shells add 128
 
 
@@ -68,7 +70,10 @@ class Cause(str, Enum):
     MEMORY = "memory"
     CPU_TIME = "CPU time"
     SCHEDULER = "scheduler"
-    """It could not be started, or its node was lost."""
+    """It could not be started."""
+    NODE = "node"
+    """A node of it failed while it ran."""
+    PREEMPTED = "preempted"
 
 
 class JobExit(NamedTuple):
@@ -80,15 +85,33 @@ class JobExit(NamedTuple):
     code: int | None = None
     """The program's, where it ended by itself."""
     signal: int | None = None
+    node: str | None = None
+    """The node that failed."""
+    is_step_out_of_memory: bool = False
+    """A step was killed over its memory limit; the job itself may have ended otherwise."""
+    step: str | None = None
+    """That step, where the scheduler names it: ``3.0``."""
 
     @property
     def words(self) -> str:
         """Say it in words: ``killed: the walltime was over``."""
+        said = _WORDS.get(self.cause, "")
         if self.cause is Cause.EXIT_CODE:
-            return f"ended with exit code {self.code}"
-        if self.cause is Cause.SIGNAL:
-            return f"killed by {signal_name(self.signal)}"
-        return _WORDS[self.cause]
+            said = f"ended with exit code {self.code}"
+        elif self.cause is Cause.SIGNAL:
+            said = f"killed by {signal_name(self.signal)}"
+        elif self.cause is Cause.NODE and self.node:
+            said = f"{said} ({self.node})"
+        if self.is_step_out_of_memory and self.cause is not Cause.MEMORY:
+            step = f"step {self.step}" if self.step else "a step of it"
+            said = f"{said}; {step} was killed: over its memory limit"
+        return said
+
+    @property
+    def words_with_raw(self) -> str:
+        """Say it with the scheduler's own figure where that adds something."""
+        is_said = not self.raw or (self.cause is Cause.EXIT_CODE and self.raw == str(self.code))
+        return self.words if is_said else f"{self.words} ({self.raw})"
 
 
 _WORDS = {
@@ -98,6 +121,8 @@ _WORDS = {
     Cause.MEMORY: "killed: over its memory limit",
     Cause.CPU_TIME: "killed: over its limit of CPU time",
     Cause.SCHEDULER: "the scheduler could not run it",
+    Cause.NODE: "its node failed",
+    Cause.PREEMPTED: "preempted: a job of higher priority took its place",
 }
 
 
@@ -106,6 +131,8 @@ class Coverage(str, Enum):
 
     JOB = "all nodes"
     FIRST_NODE = "first node only"
+    FIRST_NODE_OR_MORE = "first node, or more"
+    """Not known whether the other nodes are counted yet."""
     RUNNING_STEPS = "running steps"
     LARGEST_STEP = "largest step"
 
@@ -119,6 +146,14 @@ class Usage(NamedTuple):
     """Resident, the peak so far; over what ``covers`` says."""
     vmem_bytes: int | None = None
     walltime_s: int | None = None
+
+
+class TaskCounts(NamedTuple):
+    """How many tasks of an array are where."""
+
+    waiting_count: int = 0
+    running_count: int = 0
+    over_count: int = 0
 
 
 class JobNode(NamedTuple):
@@ -194,6 +229,19 @@ class Job(NamedTuple):
     Slurm's fields of a request. Empty if it was not asked."""
     script_lines: tuple[str, ...] | None = None
     """The directives of the job's script; None if it could not be read."""
+    elapsed_s: float | None = None
+    """How long it had run, without suspension, at ``elapsed_at_s``; of a job that does not run
+    now the whole. None: since its start."""
+    elapsed_at_s: float | None = None
+    sluid: str | None = None
+    """Slurm's name of this run of the job, by which its control group is called since 26.05.
+
+    It changes when the job is requeued, so it belongs to one answer and not to the job's id.
+    """
+    licenses: str | None = None
+    """Requested licences as the scheduler writes them: ``fluent:3``."""
+    tasks: TaskCounts | None = None
+    """Of an array as a whole, where the scheduler counts its tasks."""
 
     @property
     def has_ended(self) -> bool:
@@ -201,11 +249,43 @@ class Job(NamedTuple):
         is_past = self.reason == GONE or self.ended_at_s is not None
         return self.state.is_over or (self.state is JobState.UNKNOWN and is_past)
 
+    @property
+    def is_array(self) -> bool:
+        """True of an array as a whole, or of those of its tasks that wait: not of one task."""
+        return "[]" in self.id or "_[" in self.id
+
+    def elapsed_at(self, now_s: float) -> float | None:
+        """Return for how long the job has run, in seconds; None if it has not, or is an array.
+
+        What the scheduler counts leaves out suspension and runs before a requeue. PBS's count
+        may be minutes old, so the time since the start stands as long as the two agree.
+        """
+        if self.state.is_waiting or self.is_array:
+            return None
+        end_s = self.ended_at_s if self.ended_at_s is not None else now_s
+        if self.elapsed_s is not None:
+            more_s = 0.0 if self.elapsed_at_s is None else end_s - self.elapsed_at_s
+            return self.elapsed_s + max(more_s, 0.0)
+        counted_s = self.usage.walltime_s if self.usage is not None else None
+        if self.started_at_s is None:
+            return counted_s
+        since_s = max(end_s - self.started_at_s, 0.0)
+        if counted_s is None:
+            return since_s
+        late_s = 0.0 if self.state is JobState.SUSPENDED else _COUNT_AGE_S
+        return float(counted_s) if since_s - counted_s > late_s else since_s
+
     def is_called(self, word: str) -> bool:
         """True if a user may mean this job: ``305669`` for ``305669.qb3``, ``18`` for ``2_1``."""
         if word in (self.id, self.id.partition(".")[0], self.raw_id):
             return True
         return self.scheduler == "slurm" and word == f"{self.array_id}_{self.array_index}"
+
+    def is_task_of(self, word: str) -> bool:
+        """True if the word names this job's array: ``900`` for ``900_1``, ``6`` for ``6[1]``."""
+        array = self.array_id or ""
+        number = array.partition(".")[0]
+        return bool(array) and word in (array, number, number.partition("[")[0])
 
     def on(self, host: str) -> JobNode | None:
         """Return a host's share of the job, with or without its domain."""
@@ -226,7 +306,7 @@ class Job(NamedTuple):
         """Return the job as what JSON knows."""
         plain = self._asdict()
         plain["allocation"] = [node._asdict() for node in self.allocation]
-        for name in ("usage", "exit"):
+        for name in ("usage", "exit", "tasks"):
             plain[name] = plain[name] and plain[name]._asdict()
         return plain
 
@@ -254,6 +334,8 @@ class Job(NamedTuple):
             ending = _known(JobExit, known["exit"])
             ending["cause"] = Cause(ending["cause"])
             known["exit"] = JobExit(**ending)
+        if known.get("tasks"):
+            known["tasks"] = TaskCounts(**_known(TaskCounts, known["tasks"]))
         return cls(**known)
 
 

@@ -49,6 +49,8 @@ _STATES = {
 _CAUSES = {-10: Cause.MEMORY, -11: Cause.WALLTIME, -12: Cause.CPU_TIME}  # Torque's
 _HEADER = re.compile(r"^(?:checking )?job (\S+)(?: \(RM job '([^']*)'\))?$", re.MULTILINE)
 _FIELD = re.compile(r"^ *([A-Z][A-Za-z ]*?): *(.*?) *$", re.MULTILINE)
+_VAGUE = ("non-idle state", "job has hold in place")
+"""What checkjob says of any hold: the least of reasons."""
 _COMPLETION = re.compile(r"Completion Code: *(-?\d{1,6})")
 _REASONS = tuple(
     re.compile(pattern, re.MULTILINE)
@@ -57,6 +59,7 @@ _REASONS = tuple(
         r"^job is deferred\. +Reason: +(\w+ +\(.*\))$",
         r"^(?:NOTE: +|Note: +)?(?:job|cannot select job \S+)"
         r" (?:cannot run in|violates constraints for|for) partition \S+ \((.*)\)$",
+        r"^NOTE: +job cannot run +\((.*)\)$",
         r"^Message\[\d+\] (.*)$",
     )
 )
@@ -130,14 +133,29 @@ def _ending(raw_state: str, text: str) -> tuple[JobExit | None, JobState]:
     # The expected state tells of a hold that Moab itself put on the job.
     state, _, expected = raw_state.partition("EState:")
     word = expected.strip() if expected.strip() in _HOLDS else state.strip()
-    return None, _STATES.get(word, JobState.UNKNOWN)
+    known = _STATES.get(word, JobState.UNKNOWN)
+    if known is JobState.QUEUED and _HOLDS_LINE.search(text):
+        known = JobState.HELD
+    return None, known
 
 
 _HOLDS = frozenset(word for word, state in _STATES.items() if state is JobState.HELD)
 
 
+_HOLDS_LINE = re.compile(r"^Holds: +(\S.*?) *$", re.MULTILINE)
+_FEASIBLE = re.compile(r"^idle procs: +\d+ +(feasible procs: +0)$", re.MULTILINE)
+
+
 def _reason(text: str) -> str | None:
     """Return why the job waits, the most telling first. Its last parenthesis may stand alone."""
+    holds, never = _HOLDS_LINE.search(text), _FEASIBLE.search(text)
+    found = _blocked(text)
+    if holds and (found or _VAGUE[0]).startswith(_VAGUE):
+        found = f"Holds: {holds[1]}"
+    return " · ".join(filter(None, [found, never and " ".join(never[1].split())])) or None
+
+
+def _blocked(text: str) -> str | None:
     joined = text.replace("\n)\n", ")\n")
     for pattern in _REASONS:
         match = pattern.search(joined)
@@ -196,12 +214,17 @@ def estimate(job_id: str) -> Query[Estimate | None]:
 
 
 def merged(job: Job, moab: Job) -> Job:
-    """Add what Moab knows better: why a job waits, and that it is held."""
-    if moab.state is JobState.HELD and job.state is JobState.QUEUED:
+    """Add what Moab knows better: why a job waits, and that it is held.
+
+    Maui says Hold also of a job that waits for its time, which is state W of PBS.
+    """
+    is_vague = (moab.reason or _VAGUE[0]).startswith(_VAGUE)
+    reason = job.reason or moab.reason if is_vague else moab.reason
+    if moab.state is JobState.HELD and job.state is JobState.QUEUED and job.raw_state != "W":
         raw_state = f"{job.raw_state}; {moab.raw_state}"
         return job._replace(
-            state=JobState.HELD, raw_state=raw_state, reason=moab.reason or job.reason
+            state=JobState.HELD, raw_state=raw_state, reason=reason, estimated_start_at_s=None
         )
     if job.state.is_waiting:
-        job = job._replace(reason=moab.reason or job.reason)
+        job = job._replace(reason=reason)
     return job._replace(account=job.account or moab.account)

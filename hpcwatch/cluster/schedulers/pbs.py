@@ -14,6 +14,7 @@ from hpcwatch.cluster.schedulers.job import (
     JobExit,
     JobNode,
     JobState,
+    TaskCounts,
     Usage,
     even_share,
     exit_of_status,
@@ -58,6 +59,8 @@ def job_from(
     reason = record.text("comment")
     if raw_state == "W":
         reason = reason or "waits for the time it was submitted for"
+    elif raw_state == "H":
+        reason = " · ".join(filter(None, [_hold(record), reason]))
     cores = [node.cores_count for node in allocation]
     memory = tuple(node.memory_bytes for node in allocation)
     gpus = [node.gpus_count for node in allocation]
@@ -93,6 +96,7 @@ def job_from(
         output_path=record.text("Output_Path"),
         error_path=record.text("Error_Path"),
         reason=reason,
+        tasks=_tasks(record),
     )
 
 
@@ -106,8 +110,29 @@ def _workdir(record: Attributes) -> str | None:
 
 
 def _owner(record: Attributes) -> str | None:
-    owner = record.text("Job_Owner")
-    return owner.partition("@")[0] if owner else record.text("euser")
+    owner = record.text("Job_Owner")  # the last part is the host: alice@corp.example.org@login1
+    return owner.rpartition("@")[0] or owner if owner else record.text("euser")
+
+
+def _hold(record: Attributes) -> str | None:
+    """Return who holds a job and what for: ``Hold_Types = s, depend = afterok:2.qb3``."""
+    named = [("Hold_Types", record.text("Hold_Types")), ("depend", record.text("depend"))]
+    return ", ".join(f"{name} = {value}" for name, value in named if value) or None
+
+
+_TASKS = re.compile(r"(Queued|Running|Exiting|Expired):(\d{1,9})")
+
+
+def _tasks(record: Attributes) -> TaskCounts | None:
+    """Read OpenPBS's ``Queued:3 Running:2 Exiting:0 Expired:5``; Torque counts no tasks."""
+    counts = {name: int(many) for name, many in _TASKS.findall(record.text(_COUNTS) or "")}
+    if not counts:
+        return None
+    running = counts.get("Running", 0) + counts.get("Exiting", 0)
+    return TaskCounts(counts.get("Queued", 0), running, counts.get("Expired", 0))
+
+
+_COUNTS = "array_state_count"
 
 
 def _ending(record: Attributes, causes: Mapping[int, Cause]) -> JobExit | None:

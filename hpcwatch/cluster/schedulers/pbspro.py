@@ -13,7 +13,7 @@ from hpcwatch.cluster.schedulers import pbs
 from hpcwatch.cluster.schedulers.attributes import Attributes, from_json, from_text, nodes_in_text
 from hpcwatch.cluster.schedulers.environment import pbspro as from_environment
 from hpcwatch.cluster.schedulers.hosts import exec_host
-from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobNode
+from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobNode, Usage
 from hpcwatch.cluster.schedulers.query import (
     Answer,
     Node,
@@ -52,8 +52,9 @@ def jobs_from_text(answer: Answer) -> tuple[Job, ...]:
 
 def _job(record: Attributes) -> Job:
     job = pbs.job_from(record, "pbspro", _allocation(record), _CAUSES)
-    # The first node's own accounting until the others report theirs at the end.
-    is_partial = len(job.nodes) > 1 and not job.state.is_over
+    usage = pbs.usage_from(record, Coverage.JOB)
+    if usage is not None and len(job.nodes) > 1 and not job.state.is_over:
+        usage = usage._replace(covers=_coverage(usage, job.allocation[0]))
     ending = job.exit
     if ending and ending.cause is Cause.SIGNAL and _DELETED.search(job.reason or ""):
         ending = ending._replace(cause=Cause.DELETED)
@@ -62,13 +63,29 @@ def _job(record: Attributes) -> Job:
         gpus_count=record.count("Resource_List.ngpus")
         if job.gpus_count is None
         else job.gpus_count,
-        usage=pbs.usage_from(record, Coverage.FIRST_NODE if is_partial else Coverage.JOB),
+        usage=usage,
         estimated_start_at_s=record.when("estimated.start_time") if job.state.is_waiting else None,
         array_id=record.text("array_id") or (job.id if record.text("array") == "True" else None),
         array_index=record.text("array_index", "array_indices_submitted"),
         exit=ending,
         state=pbs.state_of(job.raw_state, ending),
     )
+
+
+def _coverage(usage: Usage, first: JobNode) -> Coverage:
+    """Return what the use of a running job of several nodes covers.
+
+    It is the first node's until the others were polled, and the sum from then on: what exceeds
+    the first node's share is a sum (encode_used in mom_updates_bundle.c of OpenPBS).
+    """
+    cores = usage.cpu_s / usage.walltime_s if usage.cpu_s and usage.walltime_s else 0.0
+    is_sum = (first.cores_count is not None and cores > _MORE * first.cores_count) or (
+        first.memory_bytes is not None and (usage.memory_bytes or 0) > _MORE * first.memory_bytes
+    )
+    return Coverage.JOB if is_sum else Coverage.FIRST_NODE_OR_MORE
+
+
+_MORE = 1.05  # CPU time and walltime are not read at the same instant
 
 
 class _Share:

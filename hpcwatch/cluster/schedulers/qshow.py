@@ -70,7 +70,7 @@ def merged(job: Job, known: Qshow) -> Job:
     """Add to a running job what qshow says and its scheduler does not: use on all of its nodes."""
     nodes_count = known.nodes_count or len(known.nodes) or None
     usage = job.usage
-    if usage is None or usage.covers is Coverage.FIRST_NODE:
+    if usage is None or usage.covers in (Coverage.FIRST_NODE, Coverage.FIRST_NODE_OR_MORE):
         usage = Usage(
             covers=Coverage.JOB,
             cpu_s=None if known.cpu_hours is None else 3600.0 * known.cpu_hours,

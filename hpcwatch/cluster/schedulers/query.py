@@ -235,7 +235,12 @@ def done(command: str, answer: Answer) -> str:
 
 
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}", re.ASCII)
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?", re.ASCII)
+# Also with a domain, as sssd and winbind name users: alice@corp.example.org, CORP\alice.
+_USER = re.compile(
+    r"(?:[A-Za-z0-9][A-Za-z0-9.-]{0,63}[\\+])?[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?"
+    r"(?:@[A-Za-z0-9][A-Za-z0-9.-]{0,252})?",
+    re.ASCII,
+)
 PBS_ID = re.compile(r"(\d{1,12}(?:\[\d{0,9}\])?)(\.[A-Za-z0-9][A-Za-z0-9._-]{0,252})?", re.ASCII)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from hpcwatch.cluster.schedulers.hosts import expand_hosts
-from hpcwatch.cluster.schedulers.job import Coverage, Job, Usage
+from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobExit, Usage
 from hpcwatch.cluster.schedulers.query import Answer, SchedulerError, is_unknown, not_understood
 from hpcwatch.cluster.schedulers.slurm_states import (
     exit_from,
@@ -118,12 +118,22 @@ def _job(job_id: str, row: Row, steps: list[Row]) -> Job:
         submitted_at_s=when(row.text("Submit")),
         eligible_at_s=when(row.text("Eligible")),
         ended_at_s=when(row.text("End")) if state.is_over else None,
-        exit=exit_from(state, *_exit_pair(row, steps)),
+        exit=_with_steps(exit_from(state, *_exit_pair(row, steps)), steps),
         working_directory=row.text("WorkDir"),
         submit_arguments=row.text("SubmitLine"),
         reason=reason,
         comment=row.text("Comment"),
     )
+
+
+def _with_steps(ending: JobExit | None, steps: list[Row]) -> JobExit | None:
+    """Add to a job's end that a step of it was killed over its memory limit."""
+    if ending is None or ending.cause is Cause.MEMORY:
+        return ending
+    killed = [step for step in steps if (step.text("State") or "").startswith("OUT_OF_ME")]
+    if not killed:
+        return ending
+    return ending._replace(is_step_out_of_memory=True, step=killed[0].text("JobID"))
 
 
 def _exit_pair(row: Row, steps: list[Row]) -> tuple[int | None, int | None]:

@@ -16,6 +16,7 @@ from hpcwatch.cluster.schedulers.query import (
 )
 from hpcwatch.cluster.schedulers.slurm_states import (
     MIB,
+    elapsed,
     exit_from,
     gpus_of,
     memory_bytes,
@@ -74,11 +75,18 @@ def _job(plain: dict[str, Any]) -> Job:
     indices = str(index) if index is not None else _text(plain.get("array_task_string"))
     het, offset = _number(plain.get("het_job_id")), _number(plain.get("het_job_offset"))
     array_id, het_id = str(array) if array else None, str(het) if het else None
-    amounts = tres(plain.get("tres_alloc_str") or plain.get("tres_req_str"))
+    given = plain.get("tres_alloc_str")
+    amounts = tres(given or plain.get("tres_req_str"))
     allocation = _allocation(plain)
     start, minutes = _time(plain.get("start_time")), _number(plain.get("time_limit"))
     node_mib = _number(plain.get("memory_per_node"))
+    if not given and node_mib == 0:  # --mem=0 asks for no amount
+        amounts.pop("mem", None)
     memory = tuple(node.memory_bytes for node in allocation)
+    elapsed_s, elapsed_at_s = elapsed(
+        state, _number(plain.get("pre_sus_time")), _time(plain.get("suspend_time"))
+    )
+    step = plain.get("step_id")
     return Job(
         id=shown_id(number, array_id, indices, het_id, offset),
         scheduler="slurm",
@@ -105,30 +113,36 @@ def _job(plain: dict[str, Any]) -> Job:
         allocation=allocation,
         submitted_at_s=_time(plain.get("submit_time")),
         eligible_at_s=_time(plain.get("eligible_time")),
-        estimated_start_at_s=start if state.is_waiting else None,
+        estimated_start_at_s=start if state is JobState.QUEUED else None,
         ended_at_s=_time(plain.get("end_time")) if state.is_over else None,
-        exit=_exit(state, plain.get("exit_code")),
+        exit=_exit(state, plain),
         working_directory=_text(plain.get("current_working_directory")),
-        submit_arguments=_text(plain.get("command")),
-        output_path=_text(plain.get("standard_output")),
-        error_path=_text(plain.get("standard_error")),
+        submit_arguments=_text(plain.get("submit_line")) or _text(plain.get("command")),
+        output_path=_text(plain.get("stdout_expanded")) or _text(plain.get("standard_output")),
+        error_path=_text(plain.get("stderr_expanded")) or _text(plain.get("standard_error")),
         reason=_text(plain.get("state_description")) or reason,
         comment=_text(plain.get("comment")),
+        elapsed_s=elapsed_s,
+        elapsed_at_s=elapsed_at_s,
+        sluid=_text(step.get("sluid")) if isinstance(step, dict) else None,
+        licenses=_text(plain.get("licenses")),
     )
 
 
-def _exit(state: JobState, value: Any) -> JobExit | None:
-    """Read a wait status, or since 23.02 the same in words."""
+def _exit(state: JobState, plain: dict[str, Any]) -> JobExit | None:
+    code, number = _status(plain.get("exit_code"))
+    derived = _status(plain.get("derived_exit_code"))[1]
+    return exit_from(state, code, number, derived, _text(plain.get("failed_node")))
+
+
+def _status(value: Any) -> tuple[int | None, int | None]:
+    """Read a wait status, or since 23.02 the same in words, as exit code and signal."""
     if isinstance(value, dict):
         signal = value.get("signal") or {}
         number = _number(signal.get("id", signal.get("signal_id")))
-        return exit_from(state, _number(value.get("return_code")) or 0, number or 0)
+        return _number(value.get("return_code")) or 0, number or 0
     status = _number(value)
-    return (
-        exit_from(state, None, None)
-        if status is None
-        else exit_from(state, status >> 8 & 0xFF, status & 0x7F)
-    )
+    return (None, None) if status is None else (status >> 8 & 0xFF, status & 0x7F)
 
 
 def _allocation(plain: dict[str, Any]) -> tuple[JobNode, ...]:

@@ -44,38 +44,69 @@ _CAUSES = {
     JobState.CANCELLED: Cause.DELETED,
     JobState.TIMEOUT: Cause.WALLTIME,
     JobState.OUT_OF_MEMORY: Cause.MEMORY,
-    JobState.NODE_FAILED: Cause.SCHEDULER,
-    JobState.PREEMPTED: Cause.SCHEDULER,
+    JobState.NODE_FAILED: Cause.NODE,
+    JobState.PREEMPTED: Cause.PREEMPTED,
 }
 
-_HELD = re.compile(r"Held", re.IGNORECASE)
+_HELD = re.compile(r"JobHeld|JobHold|\bheld\b|_held_|requeued held", re.IGNORECASE)
+OUT_OF_MEMORY_SIGNAL = 125
+"""What slurmstepd writes for a signal when the kernel killed for memory: SIG_OOM in slurm.h."""
 
 
 def state_of(raw_state: str, reason: str | None = None) -> JobState:
     """Return the state of ``RUNNING``, ``CANCELLED by 1001``, ``RUNNING,COMPLETING``.
 
-    A job that is held says so in its reason only: ``JobHeldUser``.
+    The first word is the state, the others are its flags. A job that is held says so in its
+    reason only: ``JobHeldUser``.
     """
     words = re.findall(r"[A-Z_]+", raw_state)
     if not words:
         return JobState.UNKNOWN
     if "COMPLETING" in words:
         return JobState.COMPLETING
-    state = _STATES.get(words[0], JobState.UNKNOWN)
-    if state is JobState.QUEUED and reason and _HELD.search(reason):
+    state, *flags = (_STATES.get(one, JobState.UNKNOWN) for one in words)
+    if state is JobState.RUNNING and JobState.SUSPENDED in flags:
+        return JobState.SUSPENDED
+    if state is JobState.QUEUED and (JobState.HELD in flags or _HELD.search(reason or "")):
         return JobState.HELD
     return state
 
 
-def exit_from(state: JobState, code: int | None, signal: int | None) -> JobExit | None:
-    """Return how a job ended from its state and ``ExitCode``; None before its end."""
+def exit_from(
+    state: JobState,
+    code: int | None,
+    signal: int | None,
+    derived_signal: int | None = None,
+    node: str | None = None,
+) -> JobExit | None:
+    """Return how a job ended from its state and ``ExitCode``; None before its end.
+
+    ``derived_signal`` is that of ``DerivedExitCode``, the worst of its steps; ``node`` failed.
+    """
     if not state.is_over:
         return None
     raw = "" if code is None and signal is None else f"{code or 0}:{signal or 0}"
     cause = _CAUSES.get(state)
     if cause is None:
         cause = Cause.SIGNAL if signal else Cause.EXIT_CODE if code else Cause.SCHEDULER
-    return JobExit(cause, raw, None if signal else code, signal or None)
+    if cause is Cause.NODE:  # nobody was left to tell how the program ended
+        return JobExit(cause, raw, node=node)
+    is_oom = derived_signal == OUT_OF_MEMORY_SIGNAL and state is not JobState.OUT_OF_MEMORY
+    own = None if signal else code
+    return JobExit(cause, raw, own, signal or None, node, is_oom)
+
+
+def elapsed(
+    state: JobState, before_s: float | None, since_s: float | None
+) -> tuple[float | None, float | None]:
+    """Return ``Job.elapsed_s`` and ``elapsed_at_s`` of a job that was suspended, else None.
+
+    ``before_s`` is SecsPreSuspend, what it had run before the last suspension or resumption;
+    ``since_s`` is SuspendTime, when that was. Source: job_info.c of scontrol.
+    """
+    if not since_s or before_s is None or state.is_waiting:
+        return None, None
+    return before_s, None if state is JobState.SUSPENDED else since_s
 
 
 def exit_pair(text: str | None) -> tuple[int | None, int | None]:
@@ -100,12 +131,15 @@ def limit_s(text: str | None) -> int | None:
 
 
 def memory_bytes(text: str | None, unit: int = 1) -> int | None:
-    """Read ``4G``, ``318247.50K``; a bare number counts in ``unit`` bytes."""
+    """Read ``4G``, ``318247.50K``; a bare number counts in ``unit`` bytes.
+
+    None for 0, which is Slurm's word for "not limited" and "all of the node".
+    """
     text = word(text)
     if not text or len(text) > 40:
         return None
     bare = count(text)
-    return bare * unit if bare is not None else parse_bytes(text)
+    return (bare * unit if bare is not None else parse_bytes(text)) or None
 
 
 def tres(text: str | None) -> dict[str, str]:

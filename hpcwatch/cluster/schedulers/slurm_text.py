@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 
 from hpcwatch.cluster.schedulers.hosts import MOST_HOSTS, expand_hosts, numbers
-from hpcwatch.cluster.schedulers.job import Job, JobNode, even_share
+from hpcwatch.cluster.schedulers.job import Job, JobNode, JobState, even_share
 from hpcwatch.cluster.schedulers.query import Answer, Node, is_unknown, not_understood
 from hpcwatch.cluster.schedulers.slurm_states import (
     MIB,
+    elapsed,
     exit_from,
     exit_pair,
     gpus_of,
@@ -31,7 +32,7 @@ _NODES = re.compile(r"^NodeName=", re.MULTILINE)
 _LONG = re.compile(
     r" *(Comment|AdminComment|SystemComment|SubmitLine|Command|WorkDir|StdErr|StdIn|StdOut)="
 )
-_ON_NODES = re.compile(r"\s+Nodes=(\S*) CPU_IDs=(\S*) Mem=(\d+) GRES=(.*)")
+_ON_NODES = re.compile(r"\s+Nodes=(\S*) CPU_IDs=(\S*) Mem=(\d+) GRES(?:_IDX)?=(.*)")
 
 
 class Fields:
@@ -141,11 +142,17 @@ def _job(fields: Fields) -> Job:
     het, offset = fields.text("HetJobId"), count(fields.text("HetJobOffset"))
     raw_state, reason = fields.text("JobState") or "", fields.text("Reason")
     state = state_of(raw_state, reason)
-    amounts = tres(fields.text("AllocTRES") or fields.text("TRES") or fields.text("ReqTRES"))
+    given = fields.text("AllocTRES") or fields.text("TRES")
+    amounts = tres(given or fields.text("ReqTRES"))
+    if not given and fields.text("MinMemoryNode") == "0":  # --mem=0 asks for no amount
+        amounts.pop("mem", None)
     allocation = _allocation(fields)
     start = when(fields.text("StartTime"))
     cores = tuple(node.cores_count for node in allocation)
     memory = tuple(node.memory_bytes for node in allocation)
+    derived = exit_pair(fields.text("DerivedExitCode"))[1]
+    suspended = when(fields.text("SuspendTime"))
+    elapsed_s, elapsed_at_s = elapsed(state, count(fields.text("SecsPreSuspend")), suspended)
     return Job(
         id=shown_id(number, array, index, het, offset),
         scheduler="slurm",
@@ -172,16 +179,22 @@ def _job(fields: Fields) -> Job:
         allocation=allocation,
         submitted_at_s=when(fields.text("SubmitTime")),
         eligible_at_s=when(fields.text("EligibleTime")),
-        estimated_start_at_s=start if state.is_waiting else None,
+        estimated_start_at_s=start if state is JobState.QUEUED else None,
         # Of a running job EndTime is the latest possible one.
         ended_at_s=when(fields.text("EndTime")) if state.is_over else None,
-        exit=exit_from(state, *exit_pair(fields.text("ExitCode"))),
+        exit=exit_from(
+            state, *exit_pair(fields.text("ExitCode")), derived, fields.text("FailedNode")
+        ),
         working_directory=fields.text("WorkDir"),
         submit_arguments=fields.text("SubmitLine") or fields.text("Command"),
         output_path=fields.path("StdOut"),
         error_path=fields.path("StdErr"),
         reason=reason,
         comment=fields.text("Comment"),
+        elapsed_s=elapsed_s,
+        elapsed_at_s=elapsed_at_s,
+        sluid=fields.text("SLUID"),
+        licenses=fields.text("Licenses"),
     )
 
 

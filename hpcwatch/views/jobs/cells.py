@@ -13,12 +13,13 @@ from hpcwatch.base.units import (
     format_of_bytes,
     format_seconds,
 )
-from hpcwatch.cluster.schedulers.job import Coverage, Job, JobState
+from hpcwatch.cluster.schedulers.job import Coverage, Job, JobState, TaskCounts
 from hpcwatch.views.jobs.flags import Used, elapsed_s, used
 from hpcwatch.views.text import cut
 
 _LONGEST_STATE = 14
 MARKS = {
+    Coverage.FIRST_NODE_OR_MORE: ("*", "of the first node at least: others may not be counted yet"),
     Coverage.FIRST_NODE: ("*", "of the first node only: the others tell when the job ends"),
     Coverage.RUNNING_STEPS: ("+", "of the steps that run"),
     Coverage.LARGEST_STEP: ("^", "of the largest step"),
@@ -35,21 +36,23 @@ def state(job: Job) -> str:
     """Return the state in words, an unknown one in the scheduler's."""
     if job.state is JobState.UNKNOWN:
         return cut(clean(job.raw_state), _LONGEST_STATE) or UNKNOWN
+    if job.is_array and job.state is JobState.RUNNING:
+        return "begun"
     return str(job.state.value)
 
 
 def cores(job: Job, now_s: float) -> str:
     """Return cores used of those asked for: ``2.1 of 20``; ``20`` of a job that waits."""
     use = used(job, now_s)
-    if job.state.is_waiting:
-        return count(job.cores_count)
+    if job.state.is_waiting or job.is_array:
+        return count(job.cores_count) + (" each" if job.is_array and job.cores_count else "")
     return f"{format_cores(use.cores)} of {count(use.cores_count)}{_mark(use)}"
 
 
 def memory(job: Job, now_s: float) -> str:
     """Return memory used of what was asked for: ``1.6 of 126 GiB``."""
     use = used(job, now_s)
-    if job.state.is_waiting:
+    if job.state.is_waiting or job.is_array:
         return format_bytes(job.memory_bytes)
     return format_of_bytes(use.memory_bytes, use.memory_asked_bytes) + _mark(use)
 
@@ -60,6 +63,8 @@ def _mark(use: Used) -> str:
 
 def time(job: Job, now_s: float, is_long: bool = False) -> str:
     """Say how long it has run and may run, or when it starts, or when it ended."""
+    if job.tasks is not None:
+        return _tasks(job.tasks)
     if job.state.is_waiting:
         return _start(job, now_s, is_long)
     ran_s = elapsed_s(job, now_s)
@@ -74,8 +79,16 @@ def time(job: Job, now_s: float, is_long: bool = False) -> str:
     return said
 
 
+def _tasks(tasks: TaskCounts) -> str:
+    """Say how many tasks of an array are where: ``3 waiting, 2 running, 5 over``."""
+    named = zip(tasks, ("waiting", "running", "over"))  # noqa: B905 - Python 3.9
+    return ", ".join(f"{many} {word}" for many, word in named if many) or UNKNOWN
+
+
 def _start(job: Job, now_s: float, is_long: bool) -> str:
     start_s, eligible_s = job.estimated_start_at_s, job.eligible_at_s
+    if job.state is JobState.HELD:
+        start_s = eligible_s = None
     if start_s is not None:
         when = f"~{clock_words(start_s, now_s)}" if start_s > now_s + 60 else "soon"
         return f"starts {when}" + (" (a guess)" if is_long else "")

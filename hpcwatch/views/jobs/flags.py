@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from hpcwatch.analysis.findings import ACCUSE_AFTER_S, Severity, Thresholds, rules
+from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_cores, format_of_bytes, format_pct, format_seconds
 from hpcwatch.cluster.schedulers.job import Coverage, Job, JobState
-from hpcwatch.views.jobs.reasons import plain
+from hpcwatch.views.jobs.reasons import own_words, plain
 
 _ENDS_SOON_S = 600.0  # findings.md, will-not-finish
 _ENDS_SOON_SHARE = 0.1  # of the walltime: a job of ten minutes is not about to end all the time
@@ -41,14 +42,14 @@ class Used(NamedTuple):
 
 def elapsed_s(job: Job, now_s: float) -> float | None:
     """Return for how long a job has run, or ran; None if it did not start."""
-    if job.started_at_s is not None and not job.state.is_waiting:
-        end_s = job.ended_at_s if job.ended_at_s is not None else now_s
-        return max(end_s - job.started_at_s, 0.0)
-    return job.usage.walltime_s if job.usage is not None else None
+    return job.elapsed_at(now_s)
 
 
 def used(job: Job, now_s: float) -> Used:
-    """Return what the accounting says. PBS Pro tells of the first node while a job runs."""
+    """Return what the accounting says, and what it is to be held against.
+
+    Recordings of older versions may hold the use of the first node alone.
+    """
     cores_count, memory_asked = job.cores_count, job.memory_bytes
     usage = job.usage
     if usage is None:
@@ -77,11 +78,14 @@ def flags_of(job: Job, now_s: float, changed: Thresholds | None = None) -> tuple
 def _waiting(job: Job) -> tuple[Flag, ...]:
     if not job.reason:
         return ()
-    words = plain(job.reason)
-    text = f"{words} ({job.scheduler}: {job.reason})" if words else job.reason
+    words, own = plain(job.reason), own_words(job.reason)
+    if words and job.licenses and "licence" in words:
+        words = f"{words}: {clean(job.licenses)}"
+    text = f"{words} ({job.scheduler}: {own})" if words else own
     return (Flag("waits", Severity.INFO, text),)
 
 
+_TOLD = ("NonZeroExitCode", "TimeLimit", "OutOfMemory", "NodeDown", "RaisedSignal")
 _BAD = {
     JobState.FAILED: Severity.WARNING,
     JobState.TIMEOUT: Severity.WARNING,
@@ -93,14 +97,18 @@ _BAD = {
 def _ended(job: Job) -> tuple[Flag, ...]:
     if job.state is JobState.COMPLETED:
         return ()
+    if job.tasks is not None:
+        return ()
     words = job.exit.words if job.exit is not None else ""
-    text = " · ".join(filter(None, [words, job.reason if job.scheduler == "slurm" else None]))
+    # What Slurm gives as the reason of an end that is told already says nothing more.
+    is_told = job.scheduler != "slurm" or job.reason in _TOLD or not job.reason
+    text = " · ".join(filter(None, [words, None if is_told and words else job.reason]))
     return (Flag("ended", _BAD.get(job.state, Severity.INFO), text),) if text else ()
 
 
 def _time(job: Job, now_s: float) -> list[Flag]:
     ran_s = elapsed_s(job, now_s)
-    if ran_s is None or not job.walltime_s:
+    if ran_s is None or not job.walltime_s or job.state is JobState.SUSPENDED:
         return []
     left_s = int(job.walltime_s - ran_s)
     if left_s > min(_ENDS_SOON_S, _ENDS_SOON_SHARE * job.walltime_s):
@@ -115,6 +123,8 @@ def _cores(job: Job, now_s: float, limits: Mapping[str, Mapping[str, Any]]) -> l
     use = used(job, now_s)
     if use.cores is None or not use.cores_count or use.cores_count < 2 or job.gpus_count:
         return []  # the cores of a job with GPUs feed the devices
+    if use.covers is Coverage.FIRST_NODE_OR_MORE:  # the rest may be busy, and not counted
+        return []
     if (elapsed_s(job, now_s) or 0.0) < ACCUSE_AFTER_S:
         return []
     where = " on the first node" if use.covers is Coverage.FIRST_NODE else ""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from hpcwatch.analysis.findings import Severity
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import UNKNOWN
+from hpcwatch.cluster.schedulers.arrays import counted
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.views.jobs import cells
 from hpcwatch.views.jobs.flags import Flag, Used, used
@@ -57,9 +58,13 @@ def ordered(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _place(job: Job) -> int:
-    if job.state.is_waiting:
+    return _place_of(job.state)
+
+
+def _place_of(state: JobState) -> int:
+    if state.is_waiting:
         return 1
-    return 2 if job.state.is_over or job.state is JobState.UNKNOWN else 0
+    return 2 if state.is_over or state is JobState.UNKNOWN else 0
 
 
 def _since_s(job: Job) -> float:
@@ -89,18 +94,29 @@ def lines(title: str, rows: Sequence[Row], now_s: float, width: int) -> list[Lin
 
 
 def _counts(jobs: Sequence[Job]) -> str:
-    """Say how many there are of each kind: ``2 running (40 cores, 2 GPUs), 1 waiting``."""
-    kinds = Counter(map(_place, jobs))
-    running = [job for job in jobs if _place(job) == 0]
-    cores, gpus = (
-        sum(job.cores_count or 0 for job in running),
-        sum(job.gpus_count or 0 for job in running),
-    )
+    """Say how many there are of each kind: ``2 running (40 cores, 2 GPUs), 1 waiting``.
+
+    Each task of an array is one. Torque lists a begun array without its tasks.
+    """
+    kinds: Counter[int] = Counter()
+    cores = gpus = arrays = 0
+    for job in jobs:
+        if job.is_array and job.tasks is None and _place(job) == 0:
+            arrays += 1
+            continue
+        for state, many in counted([job]).items():
+            place = _place_of(state)
+            kinds[place] += many
+            if place == 0:
+                cores += many * (job.cores_count or 0)
+                gpus += many * (job.gpus_count or 0)
     sizes = [_many(cores, "core"), _many(gpus, "GPU")]
     held = ", ".join(size for size in sizes if not size.startswith("0"))
     said = []
     if kinds[0]:
         said.append(f"{kinds[0]} running" + (f" ({held})" if held else ""))
+    if arrays:
+        said.append(f"{_many(arrays, 'array')} begun")
     said += [
         f"{kinds[place]} {word}" for place, word in ((1, "waiting"), (2, "over")) if kinds[place]
     ]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_clock, format_seconds, three_digits
-from hpcwatch.cluster.schedulers.hosts import numbers
+from hpcwatch.cluster.schedulers.arrays import counted, is_whole
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.views.jobs.cells import clock_words
 from hpcwatch.views.jobs.flags import elapsed_s
@@ -29,8 +29,8 @@ def lines(parts: Sequence[Job], now_s: float, me: str) -> list[str]:
         what = "task" if first.array_id else "component"
         of = f"{kind} of {count} {what}{'' if count == 1 else 's'}"
         # Of an array as a whole is known that it began, not which of its tasks did.
-        is_whole = all(map(_is_whole, parts))
-        head.append(f"{of}, {_word(first)}" if is_whole else f"{of} left: {_listed(tasks)}")
+        is_array = all(map(is_whole, parts))
+        head.append(f"{of}, {_word(first)}" if is_array else f"{of} left: {_listed(tasks)}")
     else:
         head.append(_state(first))
     if first.queue:
@@ -56,29 +56,8 @@ def _state(job: Job) -> str:
 
 def _tasks(parts: Sequence[Job]) -> Counter[str]:
     """Count tasks by state. A scheduler may list an array and some of its tasks."""
-    tasks = [job for job in parts if not _is_whole(job)]
-    return Counter(
-        {
-            state: sum(_tasks_count(job) for job in tasks or parts if _word(job) == state)
-            for state in dict.fromkeys(_word(job) for job in tasks or parts)
-        }
-    )
-
-
-def _is_whole(job: Job) -> bool:
-    return "[]" in job.id
-
-
-def _tasks_count(job: Job) -> int:
-    """Return how many tasks stand behind ``3-6%2``, ``1-6:2``, ``0,4-7``: one if it cannot tell."""
-    count = 0
-    for part in (job.array_index or "").partition("%")[0].split(","):
-        span, _, step = part.partition(":")
-        if step.isdecimal() and len(step) < 10 and int(step):
-            count += len(numbers(span)[:: int(step)])
-        else:
-            count += len(numbers(span))
-    return count or 1
+    words = {job.state: _word(job) for job in parts}
+    return Counter({words.get(state, state.value): n for state, n in counted(parts).items()})
 
 
 def _listed(states_counted: Counter[str]) -> str:
@@ -108,7 +87,7 @@ def _ran(parts: Sequence[Job], now_s: float) -> list[str]:
     running = [
         (job, ran_s)
         for job in parts
-        if not job.state.is_waiting and (ran_s := elapsed_s(job, now_s)) and not _is_whole(job)
+        if not job.state.is_waiting and (ran_s := elapsed_s(job, now_s)) and not is_whole(job)
     ]
     if not running:
         return []

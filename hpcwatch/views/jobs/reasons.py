@@ -12,9 +12,11 @@ _SLURM = {
     "dependency": "it waits for another job that it depends on",
     "dependencyneversatisfied": "the job it depends on ended otherwise: this one never starts",
     "begintime": "it was asked to start no earlier than a certain time",
-    "jobhelduser": "its owner holds it: scontrol release lets it go",
-    "jobheldadmin": "an administrator holds it",
-    "jobholdmaxrequeue": "it failed to start too often and is held",
+    "jobhelduser": "its owner holds it: scontrol release ID lets it go",
+    "jobheldadmin": "an administrator holds it, and only one can release it",
+    "jobholdmaxrequeue": "it failed to start too often and is held: scontrol release ID lets it go",
+    "job_requeued_in_held_state": "it was requeued and is held: scontrol release ID lets it go",
+    "launch_failed_requeued_held": "it failed to start and is held: scontrol release ID lets it go",
     "jobarraytasklimit": "its array may run no more tasks at once",
     "joblaunchfailure": "it could not be started on its nodes",
     "reservation": "it waits for its reservation to begin",
@@ -44,7 +46,17 @@ _PATTERNS = (
     (r"^(qos|assoc)(grp|max)\w*(gres|gpu)", "its account or user already uses all GPUs allowed"),
     (r"^(qos|assoc)(grp|max)\w*node", "its account or user already uses all nodes allowed"),
     (r"^(qos|assoc)\w+$", "a limit of its account or QOS holds it back"),
-    # PBS
+    (r"launch failed requeued held", "it failed to start and is held: scontrol release ID"),
+    # PBS: qhold(1B)
+    (
+        r"^hold_types = \S*\bs\b.*depend = \S*after\w*:",
+        "it waits for another job: released after that",
+    ),
+    (r"^hold_types = u\b", "its owner holds it: qrls ID lets it go"),
+    (r"^hold_types = [a-z]*o", "an operator holds it, and only an operator can release it"),
+    (r"^hold_types = [a-z]*s", "the system holds it, and only an administrator can release it"),
+    (r"^hold_types = [a-z]*p", "its password is no longer valid: qsub it again"),
+    (r"^hold_types = l", "it is held on its own host (qhold there): qrls ID lets it go"),
     (r"can never run: insufficient", "the cluster has not so much of it: it never starts"),
     (r"can never run", "it asks for what this cluster cannot give: it never starts"),
     (r"insufficient amount of (queue |server )?resource", "not enough is free yet"),
@@ -61,6 +73,13 @@ _PATTERNS = (
         "a limit on running jobs is reached",
     ),
     # Moab and Maui
+    (r"^holds: .*\buser\b", "its owner holds it: releasehold ID or qrls ID lets it go"),
+    (r"^holds: .*\bbatch\b", "Moab holds it after a failure, until an administrator releases it"),
+    (
+        r"^holds: .*\b(system|operator|admin)",
+        "an administrator holds it, and only one can release it",
+    ),
+    (r"feasible procs: 0", "no node has what it asks for: it never starts"),
     (r"violates? .*(limit|policy)", "a limit on its owner or class is reached"),
     (r"idle procs do not meet|insufficient idle|noresources", "not enough cores are free yet"),
     (r"\bhold\b|\bheld\b", "it is held"),
@@ -96,8 +115,17 @@ def _amount_text(amount: re.Match[str]) -> str:
     return f"{amount['asked']} {what} asked, {amount['free']} free, {amount['all']} in all"
 
 
+_CODE = re.compile(r"[a-z]+(_[a-z]+)+")
+
+
+def own_words(reason: str) -> str:
+    """Return the scheduler's words; ``job_requeued_in_held_state`` with spaces."""
+    own = clean(" ".join(reason.split()))
+    return own.replace("_", " ") if _CODE.fullmatch(own) else own
+
+
 def explained(reason: str) -> str:
     """Return the scheduler's words, and the reason in plain English behind them."""
-    own = clean(" ".join(reason.split()))
+    own = own_words(reason)
     words = plain(reason)
     return f"{own}: {words}" if words else own

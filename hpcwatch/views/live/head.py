@@ -8,6 +8,7 @@ from hpcwatch.analysis.findings import Finding
 from hpcwatch.analysis.findings.together import told
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import UNKNOWN, format_bytes, format_clock, format_cores, format_seconds
+from hpcwatch.cluster.schedulers.arrays import counted
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.monitor.local import NodeState
 from hpcwatch.monitor.picture import Telling
@@ -63,26 +64,23 @@ def _tasks(board: Board) -> Line:
     if not parts:
         return []
     names = [word for word in (parts[0].name, parts[0].owner, parts[0].queue) if word]
-    states = Counter(part.state for part in parts)
+    states = counted(parts)
+    count = sum(states.values())
     said = ", ".join(f"{states[state]} {state.value}" for state in JobState if states[state])
     return [
         Span("".join(f"  {clean(name)}" for name in names), "bold"),
-        Span(f"  {len(parts)} task{'s' * (len(parts) != 1)}: {said}"),
+        Span(f"  {count} task{'s' * (count != 1)}: {said}"),
     ]
 
 
 def _time(board: Board, job: Job, width: int) -> Line:
     """Return the time the job has run, of its walltime, and what is left of it."""
-    started_s = job.started_at_s
-    if job.state.is_waiting or started_s is None:
+    elapsed_s = job.elapsed_at(board.picture.at_s)
+    if job.state.is_waiting or elapsed_s is None:
         asked = "" if job.walltime_s is None else f"{format_clock(job.walltime_s)} asked "
         return [Span(asked)]
-    end_s = board.picture.at_s
-    if job.state.is_over:
-        if job.ended_at_s is None:  # nobody knows for how long it ran
-            return []
-        end_s = job.ended_at_s
-    elapsed_s = max(end_s - started_s, 0.0)
+    if job.state.is_over and job.ended_at_s is None:  # nobody knows for how long it ran
+        return []
     if job.walltime_s is None:
         return [Span(f"{format_clock(elapsed_s)} ")]
     text = f" {format_clock(elapsed_s)} of {format_clock(job.walltime_s)}"
@@ -99,9 +97,10 @@ def _time(board: Board, job: Job, width: int) -> Line:
 def _left(board: Board, job: Job) -> Line:
     """Return what is left of the time of a job that runs: ``69 h left``."""
     is_running = not (job.state.is_waiting or job.has_ended)
-    if job.walltime_s is None or job.started_at_s is None or not is_running:
+    elapsed_s = job.elapsed_at(board.picture.at_s)
+    if job.walltime_s is None or elapsed_s is None or not is_running:
         return []
-    left_s = max(job.started_at_s + job.walltime_s - board.picture.at_s, 0.0)
+    left_s = max(job.walltime_s - elapsed_s, 0.0)
     left = "overdue " if left_s == 0 else f"{_hours(left_s)} left "
     return [Span(left, left_style(left_s, job.walltime_s))]
 

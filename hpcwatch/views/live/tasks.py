@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import UNKNOWN, format_bytes, format_clock
+from hpcwatch.cluster.schedulers.arrays import tasks_of
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.views.jobs.reasons import explained
 from hpcwatch.views.live.board import Board, natural
@@ -19,11 +20,9 @@ _ORDER = list(JobState)
 
 def ran_s(job: Job, now_s: float) -> float | None:
     """Return for how long a job has run; None before it starts, or if nobody knows."""
-    if job.started_at_s is None or job.state.is_waiting:
+    if job.state.is_over and job.ended_at_s is None:
         return None
-    if job.state.is_over:
-        return None if job.ended_at_s is None else job.ended_at_s - job.started_at_s
-    return max(now_s - job.started_at_s, 0.0)
+    return job.elapsed_at(now_s)
 
 
 class TasksPage(ListPage[Job]):
@@ -37,8 +36,8 @@ class TasksPage(ListPage[Job]):
     )
 
     def items(self, board: Board) -> Sequence[Job]:
-        """Return all parts."""
-        return board.picture.parts
+        """Return all tasks, without the array itself."""
+        return tasks_of(board.picture.parts)
 
     def key(self, item: Job) -> Hashable:
         """A task is known by its id."""

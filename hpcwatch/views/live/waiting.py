@@ -28,10 +28,11 @@ def waiting_lines(board: Board, job: Job, width: int) -> list[Line]:
     ]
     rows = [
         ("since", _since(job.submitted_at_s, now_s)),
-        ("eligible", _since(job.eligible_at_s, now_s) if _was_later(job) else ""),
+        ("eligible", _eligible(job, now_s) if _was_later(job) else ""),
         ("place", "" if board.picture.place is None else _place(board.picture.place)),
         ("may start", _start(job, now_s)),
         ("asked for", asked_text(job) or UNKNOWN),
+        ("licences", clean(job.licenses or "")),
         ("walltime", format_clock(job.walltime_s)),
         ("queue", clean(job.queue or UNKNOWN)),
         ("account", clean(job.account or "")),
@@ -64,6 +65,14 @@ def _since(at_s: float | None, now_s: float) -> str:
     return f"{format_seconds(max(now_s - at_s, 0.0))}, {moment(at_s, now_s)}"
 
 
+def _eligible(job: Job, now_s: float) -> str:
+    """Say since when it may start, or from when on."""
+    at_s = job.eligible_at_s
+    if at_s is None or at_s <= now_s:
+        return _since(at_s, now_s)
+    return f"in {format_seconds(at_s - now_s)}, {moment(at_s, now_s)}"
+
+
 def _was_later(job: Job) -> bool:
     return (
         job.eligible_at_s is not None
@@ -79,6 +88,8 @@ def _place(place: int) -> str:
 def _start(job: Job, now_s: float) -> str:
     """Return the estimated start; it is the scheduler's guess and says so."""
     at_s = job.estimated_start_at_s
+    if job.state is JobState.HELD:
+        return "not before it is released"
     if at_s is None:
         return UNKNOWN
     if at_s <= now_s:

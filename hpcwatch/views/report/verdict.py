@@ -77,8 +77,9 @@ def _wrong(report: Report) -> str:
     worst, hosts = grouped[0]
     word = {Severity.CRITICAL: "Critical", Severity.WARNING: "Warning"}.get(worst.severity, "Note")
     said = f"{word}: {worst.title}"
-    if len(report.timeline.hosts) > 1:
-        said += f" (on {fold_hosts(hosts)})"
+    named = [host for host in hosts if host]  # a finding on the whole job names none
+    if len(report.timeline.hosts) > 1 and named:
+        said += f" (on {fold_hosts(named)})"
     others = len(grouped) - 1
     if others:
         said += f", and {others} more finding{'s' if others > 1 else ''}"

@@ -1,0 +1,44 @@
+"""How many tasks of an array are where. A scheduler may list an array, its tasks, or both. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from hpcwatch.cluster.schedulers.hosts import numbers
+from hpcwatch.cluster.schedulers.job import Job, JobState
+
+
+def tasks_count(job: Job) -> int:
+    """Return how many tasks stand behind ``3-6%2``, ``1-6:2``, ``0,4-7``; 1 if it cannot tell."""
+    count = 0
+    for part in (job.array_index or "").partition("%")[0].split(","):
+        span, _, step = part.partition(":")
+        if step.isdecimal() and len(step) < 10 and int(step):
+            count += len(numbers(span)[:: int(step)])
+        else:
+            count += len(numbers(span))
+    return count or 1
+
+
+def is_whole(job: Job) -> bool:
+    """Return whether this is PBS's record of a whole array, beside which its tasks may stand."""
+    return "[]" in job.id
+
+
+def tasks_of(parts: Sequence[Job]) -> list[Job]:
+    """Return the tasks of an array or heterogeneous job; the array itself if none is listed."""
+    return [job for job in parts if not is_whole(job)] or list(parts)
+
+
+def counted(parts: Sequence[Job]) -> Counter[JobState]:
+    """Count the tasks in each state."""
+    found: Counter[JobState] = Counter()
+    for job in tasks_of(parts):
+        if job.tasks is not None:
+            found[JobState.QUEUED] += job.tasks.waiting_count
+            found[JobState.RUNNING] += job.tasks.running_count
+            found[JobState.COMPLETED] += job.tasks.over_count
+        else:
+            found[job.state] += tasks_count(job) if job.is_array else 1
+    return +found
