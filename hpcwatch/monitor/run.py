@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from hpcwatch.cluster.schedulers.job import Job
     from hpcwatch.monitor.other_nodes import Neighbours
+    from hpcwatch.monitor.own_request import OwnRequest
     from hpcwatch.monitor.run_options import RunOptions
 
 LIVE_SAMPLES = 3600  # what the longest window of a live finding needs, at one a second
@@ -90,6 +91,7 @@ class Observer:
         self._session: LocalSession | None = None
         self._neighbours: Neighbours | None = None
         self._display: LiveView | None = None
+        self._request: OwnRequest | None = None
         self._settings = config.Settings()
         self._run: store.Run | None = None
         self._timeline = Timeline(1.0)
@@ -120,6 +122,7 @@ class Observer:
             self._recording.begin()
         self.guarded("no live view", self._show)
         self.guarded("other nodes not watched", lambda: self._watch_others(job, interval_s))
+        self.guarded("the job is not asked for", lambda: self._ask_for(job))
 
     def _target(self, job: Job | None) -> Target:
         """Say what is looked at: the program, and its whole job unless it is one of many tasks."""
@@ -151,6 +154,22 @@ class Observer:
         self._neighbours = Neighbours.start(self._program, job, interval_s, self)
         if self._neighbours is not None and self._run is not None:
             self._run = self._run._replace(hosts=[*self._run.hosts, *self._neighbours.hosts])
+
+    def _ask_for(self, job: Job | None) -> None:
+        """Have the scheduler asked for what the environment does not tell of the job."""
+        if job is None or self._options.sweep_id is not None:
+            return
+        from hpcwatch.monitor.own_request import OwnRequest, is_worth_asking
+
+        if is_worth_asking(os.environ):
+            self._request = OwnRequest(self._program, job, self)
+
+    def job_told(self, job: Job) -> None:
+        """Take what the scheduler says of the job. Called on the question's thread."""
+        with self._lock:
+            self._timeline.job = job
+            if self._run is not None:
+                self._run = self._run._replace(job=job)
 
     def arrived_elsewhere(self, sample: Sample) -> None:
         """Take a sample of another node. Called on the neighbours' thread."""
@@ -199,6 +218,9 @@ class Observer:
 
     def finish(self) -> None:
         """Read once more, close the recording, and make the report. The program has ended."""
+        """Read once more, close the recording, and report. The program has ended."""
+        if self._request is not None:
+            self.guarded("the job's request", self._request.stop)
         if self._neighbours is not None:
             self.guarded("other nodes", self._neighbours.stop)
         if self._session is not None:
@@ -217,7 +239,12 @@ class Observer:
         run = run_record.ended(self._run, self._program, host)
         from hpcwatch.monitor.run_report import build
 
-        self.made = build(run, self._timeline, self._recording, self._settings)
+        made = build(run, self._timeline, self._recording, self._settings)
+        trouble = self._request.trouble if self._request is not None else None
+        if trouble is not None:
+            errors = {**made.quality.probe_errors, "scheduler": trouble}
+            made = made._replace(quality=made.quality._replace(probe_errors=errors))
+        self.made = made
         self.saved = self._recording.save(run, self.made)
 
     def count_findings(self, severity: str) -> int | None:

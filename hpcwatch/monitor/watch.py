@@ -19,6 +19,7 @@ from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.config import Settings
+from hpcwatch.job_script import with_script
 from hpcwatch.monitor.job_program import Inside
 from hpcwatch.monitor.live_findings import Looking
 from hpcwatch.monitor.local import NodeState, NodeStatus
@@ -219,7 +220,7 @@ class Watch:
         except HpcwatchError as error:
             self._known = before._replace(trouble=str(error))
             return
-        known = known_from(reply)
+        known = known_from(reply, before.job)
         if not known.parts:
             return
         with self.lock:
@@ -302,6 +303,12 @@ class Watch:
         self._keeping.mark(status)
 
 
-def known_from(reply: Reply) -> Known:
-    """Return a scheduler's reply with the time it was given."""
-    return Known(tuple(reply.value), time.monotonic() - reply.age_s, reply.trouble)
+def known_from(reply: Reply, last: Job | None = None) -> Known:
+    """Return a scheduler's reply with the time it was given, and a job's own script read.
+
+    ``last`` is the job as it was known before.
+    """
+    parts = tuple(reply.value)
+    if len(parts) == 1:
+        parts = (with_script(parts[0], last),)
+    return Known(parts, time.monotonic() - reply.age_s, reply.trouble)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hpcwatch.base.units import parse_bytes, parse_clock
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 MOST_JOBS = 100_000
 """No queue holds more; a command that prints more is broken, or meant to fill our memory."""
 _LONGEST = 40  # no quantity has more characters; Python refuses to read very long numbers
+
+
+_LONGEST_WORD, _MOST_WORDS = 10_000, 100  # a select of many named hosts is long
 
 
 class Attributes:
@@ -35,6 +39,16 @@ class Attributes:
             if value and (value := value.strip()):
                 return value
         return None
+
+    def below(self, prefix: str) -> tuple[str, ...]:
+        """Return the attributes whose names begin so, as ``name=value`` without it, in order."""
+        start = len(prefix)
+        found = (
+            f"{name[start:]}={value.strip()}"
+            for name, value in self._values.items()
+            if name.startswith(prefix) and len(value) < _LONGEST_WORD
+        )
+        return tuple(islice(sorted(found), _MOST_WORDS))
 
     def bytes(self, name: str) -> int | None:
         """Read a quantity of memory."""

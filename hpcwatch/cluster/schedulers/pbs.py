@@ -97,6 +97,7 @@ def job_from(
         error_path=record.text("Error_Path"),
         reason=reason,
         tasks=_tasks(record),
+        requested=record.below("Resource_List."),
     )
 
 

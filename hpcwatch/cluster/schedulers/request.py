@@ -2,8 +2,8 @@
 
 A scheduler's module (``request_torque``, ``request_pbspro``, ``request_slurm``) has two functions:
 ``read(job, environment)`` returns the lines, ``edit(lines, old, new)`` the same lines with other
-numbers. No line is ever made anew from numbers where the user's words are known: what an edit does
-not understand stays as it is.
+numbers. No line is made anew from numbers where the user's words are known: what an edit does not
+understand stays as it is.
 """
 
 from __future__ import annotations
@@ -63,6 +63,12 @@ class Edited(NamedTuple):
 
 class Dialect(Protocol):
     """A scheduler's module."""
+
+    PREFIX: str
+    """What a line of a script begins with that the scheduler reads: ``#PBS``."""
+
+    def script_name(self, job: Job) -> str | None:
+        """Return the script's path, relative to where the job was submitted; None without one."""
 
     def read(self, job: Job, environment: Mapping[str, str]) -> Request:
         """Return what was requested for a job."""

@@ -42,6 +42,8 @@ from hpcwatch.cluster.schedulers.request_pbs import script_name as _script_name
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
 
+__all__ = ["PREFIX", "edit", "read", "script_name"]
+
 FLAGS = "fGhIVXz"
 """Options of qsub that take no value."""
 HOST_LEVEL = frozenset(

@@ -18,7 +18,7 @@ from hpcwatch.cluster.schedulers.slurm_edit import (
     slurm_seconds,
     tasks_of,
 )
-from hpcwatch.cluster.schedulers.slurm_options import PREFIX, options, spots
+from hpcwatch.cluster.schedulers.slurm_options import PREFIX, REQUEST_FIELDS, options, spots
 from hpcwatch.cluster.schedulers.text import count
 
 if TYPE_CHECKING:
@@ -143,29 +143,9 @@ def _name_lines(job: Job) -> list[str]:
     ]
 
 
-_FIELDS = {
-    "QOS": "qos",
-    "Features": "constraint",
-    "Reservation": "reservation",
-    "Licenses": "licenses",
-    "ReqNodeList": "nodelist",
-    "ExcNodeList": "exclude",
-    "NumNodes": "nodes",
-    "NumTasks": "ntasks",
-    "CPUs/Task": "cpus-per-task",
-    "MinMemoryNode": "mem",
-    "MinMemoryCPU": "mem-per-cpu",
-    "TresPerNode": "gres",
-    "TresPerJob": "gpus",
-    "TresPerTask": "gpus-per-task",
-    "MemPerTres": "mem-per-gpu",
-    "CpusPerTres": "cpus-per-gpu",
-}
-
-
 def _from_fields(fields: Mapping[str, str], job: Job) -> Iterator[str]:
     """Yield the options that a record of `scontrol show job` comes from."""
-    for field, option in _FIELDS.items():
+    for field, option in REQUEST_FIELDS.items():
         value = fields.get(field)
         if not value or not _VALUE.fullmatch(value):
             continue
@@ -215,4 +195,4 @@ def _from_environment(job: Job, environment: Mapping[str, str]) -> Iterator[str]
         yield f"{PREFIX} --time={clock(job.walltime_s)}"
 
 
-__all__ = ["edit", "read", "script_name"]
+__all__ = ["PREFIX", "edit", "read", "script_name"]

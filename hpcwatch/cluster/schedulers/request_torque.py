@@ -20,6 +20,7 @@ from hpcwatch.cluster.schedulers.request import (
     Script,
     clock,
     needs_of,
+    nodes_count,
     size,
 )
 from hpcwatch.cluster.schedulers.request_chunks import (
@@ -42,6 +43,8 @@ from hpcwatch.cluster.schedulers.request_pbs import script_name as _script_name
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
 
+__all__ = ["PREFIX", "edit", "read", "script_name"]
+
 FLAGS = "fhInVxXz"
 """Options of qsub that take no value."""
 _DERIVED = frozenset({"nodect", "neednodes", "unsetnodes"})
@@ -63,6 +66,14 @@ _spots = spots_of(FLAGS)
 def script_name(job: Job) -> str | None:
     """Return the script's name as qsub was given it."""
     return _script_name(job, FLAGS)
+
+
+def memory_of_a_node(job: Job) -> int | None:
+    """Return the memory requested on each node: ``mem`` is the whole job's, so on one node its own.
+
+    On several nodes nothing says how a job's memory is shared out.
+    """
+    return job.node_memory_bytes or (job.memory_bytes if nodes_count(job) == 1 else None)
 
 
 def read(job: Job, _environment: Mapping[str, str]) -> Request:

@@ -13,6 +13,26 @@ from hpcwatch.cluster.schedulers.request import Spot
 
 PREFIX = "#SBATCH"
 
+REQUEST_FIELDS = {
+    "QOS": "qos",
+    "Features": "constraint",
+    "Reservation": "reservation",
+    "Licenses": "licenses",
+    "ReqNodeList": "nodelist",
+    "ExcNodeList": "exclude",
+    "NumNodes": "nodes",
+    "NumTasks": "ntasks",
+    "CPUs/Task": "cpus-per-task",
+    "MinMemoryNode": "mem",
+    "MinMemoryCPU": "mem-per-cpu",
+    "TresPerNode": "gres",
+    "TresPerJob": "gpus",
+    "TresPerTask": "gpus-per-task",
+    "MemPerTres": "mem-per-gpu",
+    "CpusPerTres": "cpus-per-gpu",
+}
+"""Field of `scontrol show job` -> the option that it comes from."""
+
 SHORT = {
     "A": "account",
     "B": "extra-node-info",

@@ -9,7 +9,13 @@ import re
 
 from hpcwatch.cluster.schedulers.hosts import MOST_HOSTS, expand_hosts, numbers
 from hpcwatch.cluster.schedulers.job import Job, JobNode, JobState, even_share
-from hpcwatch.cluster.schedulers.query import Answer, Node, is_unknown, not_understood
+from hpcwatch.cluster.schedulers.query import (
+    Answer,
+    Node,
+    is_unknown,
+    not_understood,
+)
+from hpcwatch.cluster.schedulers.slurm_options import REQUEST_FIELDS
 from hpcwatch.cluster.schedulers.slurm_states import (
     MIB,
     elapsed,
@@ -195,7 +201,15 @@ def _job(fields: Fields) -> Job:
         elapsed_at_s=elapsed_at_s,
         sluid=fields.text("SLUID"),
         licenses=fields.text("Licenses"),
+        requested=tuple(
+            f"{name}={value}"
+            for name in (*REQUEST_FIELDS, "Command")
+            if (value := fields.text(name)) and len(value) < _LONGEST
+        ),
     )
+
+
+_LONGEST = 10_000
 
 
 def shown_id(

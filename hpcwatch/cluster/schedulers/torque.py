@@ -21,6 +21,7 @@ from hpcwatch.cluster.schedulers.query import (
     clean_pbs_id,
     is_unknown,
 )
+from hpcwatch.cluster.schedulers.request_torque import memory_of_a_node
 from hpcwatch.cluster.schedulers.text import count, is_usable
 
 __all__ = ["COMMANDS", "Torque", "from_environment"]
@@ -53,6 +54,7 @@ def _job(record: Attributes) -> Job:
         cores_count=job.cores_count or cores,
         gpus_count=job.gpus_count if job.gpus_count is not None else gpus,
         nodes_count=job.nodes_count or nodes,
+        node_memory_bytes=memory_of_a_node(job._replace(nodes_count=job.nodes_count or nodes)),
         usage=pbs.usage_from(record, Coverage.JOB),
         array_id=f"{array}[]{record.id[record.id.find(']') + 1 :]}" if bracket else None,
         array_index=index if bracket else None,

@@ -1,0 +1,107 @@
+"""Asks once for the job that `hpcwatch run` is in: starts the process that asks, and reads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+from hpcwatch.base.errors import HpcwatchError, os_reason
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.launch.program import Program
+
+ARGV = (sys.executable, "-m", "hpcwatch.asked_job")
+ASK_AFTER_S = 1.0
+"""A program that is done sooner puts no question to a scheduler that thousands share."""
+PATIENCE_S = 0.5
+"""How long the end of a program may wait for an answer that is on its way."""
+_MOST_BYTES = 1 << 20
+_RANKS = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
+
+
+class Taker(Protocol):
+    """Who is told of the job."""
+
+    def job_told(self, job: Job) -> None:
+        """Take the job with all that is known of it."""
+
+
+def is_worth_asking(environment: Mapping[str, str]) -> bool:
+    """Return whether to ask: of many tasks of one job only the first does."""
+    is_first_rank = all(environment.get(name, "0") == "0" for name in _RANKS)
+    return is_first_rank and environment.get("PARALLEL_SEQ", "1") == "1"
+
+
+def answer_from(text: bytes) -> Job:
+    """Read what the process wrote. Raises HpcwatchError with the reason if it is no job."""
+    try:
+        plain = json.loads(text)
+        if "trouble" not in plain:
+            return Job.from_plain(plain["job"])
+        trouble = str(plain["trouble"])[:300]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        trouble = "no answer"
+    raise HpcwatchError(trouble)
+
+
+class OwnRequest:
+    """The question, on a thread of its own from the program's start to the answer."""
+
+    def __init__(self, program: Program, job: Job, taker: Taker) -> None:
+        self._program = program
+        self._job = job
+        self._taker = taker
+        self._has_ended = threading.Event()
+        self._lock = threading.Lock()
+        """Held while the process is started, and while its input is closed."""
+        self._to_helper: int | None = None
+        self._asked_s: float | None = None
+        self._is_over = False
+        self.trouble: str | None = None
+        """Why there was no answer; None if there was one, or nothing was asked."""
+        self._thread = threading.Thread(target=self._ask, name="hpcwatch-own-job", daemon=True)
+        self._thread.start()
+
+    def _ask(self) -> None:
+        if self._has_ended.wait(ASK_AFTER_S):
+            return
+        try:
+            with self._lock:
+                if self._has_ended.is_set():
+                    return
+                self._asked_s = time.monotonic()
+                self._to_helper, source = self._program.start_helper(ARGV)
+                os.write(self._to_helper, json.dumps(self._job.to_plain()).encode() + b"\n")
+            with open(source, "rb") as stream:
+                answer = stream.read(_MOST_BYTES)
+            job = answer_from(answer)
+        except HpcwatchError as error:
+            self._failed(str(error))
+        except OSError as error:
+            self._failed(os_reason(error))
+        except Exception as error:  # an odd answer: nothing may be raised beside the program
+            self._failed(f"{type(error).__name__}: {error}")
+        else:
+            if not self._is_over:
+                self._taker.job_told(job)
+
+    def _failed(self, reason: str) -> None:
+        if not self._is_over:
+            self.trouble = f"{self._job.scheduler} was asked for the job: {reason}"
+
+    def stop(self) -> None:
+        """Wait a moment for an answer that is due, then end the question."""
+        self._has_ended.set()
+        self._thread.join(PATIENCE_S)
+        if self._thread.is_alive() and self._asked_s is not None:
+            waited_s = time.monotonic() - self._asked_s
+            self._failed(f"no answer within {waited_s:.1f} s")
+        self._is_over = True
+        with self._lock:
+            if self._to_helper is not None:
+                os.close(self._to_helper)
+                self._to_helper = None

@@ -1,0 +1,174 @@
+"""`hpcwatch run` in a job asks its scheduler once, beside the program, and never delays it.
+
+The scheduler is a recorded answer of OpenPBS; monitor, program and the process that asks are real.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fakebin"))
+from stand_in import TORQUE, StandIn
+
+from hpcwatch.asked_job import merged
+from hpcwatch.base.units import GIB, MIB
+from hpcwatch.monitor.own_request import PATIENCE_S, is_worth_asking
+from hpcwatch.cluster.schedulers import Job, JobNode
+
+HOST = os.uname().nodename
+JOB = {
+    "recorded": "pbspro/qstat-f-19_gpu-running",
+    "replace": {"qb003": HOST, "alice": getpass.getuser()},
+}
+ANSWERS = {"qstat -f -F json *": {"stdout": "no JSON"}, "qstat -f *": JOB}
+UNTIL_ASKED = """
+import os, time
+while not os.path.exists(os.environ["FAKEBIN"] + "/calls"):
+    time.sleep(0.02)
+"""
+UNTIL_ANSWERED = (
+    UNTIL_ASKED
+    + """
+def asks(pid):
+    try:
+        words = open(f"/proc/{pid}/cmdline").read()
+        parent = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1]
+        return words.endswith("hpcwatch.asked_job" + chr(0)) and int(parent) == os.getppid()
+    except OSError:
+        return False
+while any(asks(pid) for pid in os.listdir("/proc") if pid.isdigit()):
+    time.sleep(0.02)
+"""
+)
+
+
+def run(
+    tmp_path: Path, answers: dict[str, Any], script: str, **more: str
+) -> tuple[dict[str, Any], StandIn, float]:
+    """Run a program in the job; return its report, the scheduler, and how long it all took."""
+    fake = StandIn(tmp_path / "fake", TORQUE, {"*": answers})
+    nodes = tmp_path / "nodes"
+    nodes.write_text(f"{HOST}\n")
+    home = tmp_path / "home"
+    environment = {
+        **os.environ,
+        **fake.environment,
+        "HPCWATCH_HOME": str(home),
+        "PBS_JOBID": "19.qb3",
+        "PBS_NODEFILE": str(nodes),
+        "NCPUS": "1",
+        **more,
+    }
+    program = [sys.executable, "-S", "-c", script]
+    started_s = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "hpcwatch", "run", "--view", "none", "--", *program],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    took_s = time.monotonic() - started_s
+    assert done.returncode == 0, done.stderr
+    (report,) = home.glob("**/report.json")
+    made: dict[str, Any] = json.loads(report.read_text())
+    return made, fake, took_s
+
+
+def test_memory_walltime_and_words_of_the_request_are_known(tmp_path: Path) -> None:
+    made, fake, _ = run(tmp_path, ANSWERS, UNTIL_ANSWERED)
+    job = made["run"]["job"]
+    assert job["memory_bytes"] == 100 * MIB
+    assert job["gpus"] == 1
+    assert job["owner"] == getpass.getuser()
+    assert made["summary"]["memory_limit_bytes"] <= 100 * MIB
+    assert "scheduler" not in made["quality"]["probe_errors"]
+    assert len([call for call in fake.calls if "json" not in call]) == 1  # once
+    # What asked was not the program's.
+    assert made["summary"]["processes_total"] == 1
+    (recorded,) = (tmp_path / "home").glob("**/run.json")
+    words = json.loads(recorded.read_text())["job"]["requested"]
+    assert "select=1:ncpus=1:ngpus=1:mem=100mb" in words
+
+
+def test_a_short_program_asks_nothing(tmp_path: Path) -> None:
+    made, fake, _ = run(tmp_path, ANSWERS, "pass")
+    assert fake.calls == []
+    assert made["run"]["job"]["memory_bytes"] is None
+    assert "scheduler" not in made["quality"]["probe_errors"]
+
+
+@pytest.mark.parametrize("name", ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"])
+def test_of_many_ranks_only_the_first_asks(name: str) -> None:
+    assert is_worth_asking({name: "0"})
+    assert not is_worth_asking({name: "3"})
+    assert is_worth_asking({"PARALLEL_SEQ": "1"})
+    assert not is_worth_asking({"PARALLEL_SEQ": "2"})
+
+
+def test_a_scheduler_that_hangs_delays_nothing_and_is_told_in_quality(tmp_path: Path) -> None:
+    made, fake, _ = run(tmp_path, {"qstat *": {"hang_s": 600}}, UNTIL_ASKED)
+    # How long the end took: from the program's to hpcwatch's own last word.
+    (recorded,) = (tmp_path / "home").glob("**/report.json")
+    ended_at_s = json.loads((recorded.parent / "run.json").read_text())["ended_at_s"]
+    late_s = recorded.stat().st_mtime - ended_at_s
+    assert late_s < PATIENCE_S + 1.0  # the rest is the report's
+    trouble = made["quality"]["probe_errors"]["scheduler"]
+    assert trouble.startswith("pbspro was asked for the job: no answer within ")
+    assert len(fake.calls) == 1
+    deadline_s = time.monotonic() + 10
+    while left(fake) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert left(fake) == []  # nor is anything left behind
+
+
+def left(fake: StandIn) -> list[str]:
+    """The processes that still stand in for a command."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if str(fake.bin) in words:
+            found.append(words)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"exit_code": 255, "stderr": "qstat: cannot connect to server qb3 (errno=15010)\n"},
+         "cannot connect to server qb3"),
+        ({"exit_code": 153, "stderr": "qstat: Unknown Job Id 19.qb3\n"}, "knows no job 19.qb3"),
+        ({"stdout": "\x1b[31mgarbage"}, "was not understood"),
+    ],
+)  # fmt: skip
+def test_why_there_was_no_answer(tmp_path: Path, answer: dict[str, Any], reason: str) -> None:
+    made, _, _ = run(tmp_path, {"qstat *": answer}, UNTIL_ANSWERED)
+    assert reason in made["quality"]["probe_errors"]["scheduler"]
+    assert made["run"]["job"]["cores"] == 1
+
+
+def test_what_the_environment_says_of_this_host_stands() -> None:
+    own = Job("1", "slurm", nodes=("a", "b"), node_cores_count=4, gpus_count=2,
+              allocation=(JobNode("a", gpus_count=1, gpu_indices=(3,)),))  # fmt: skip
+    shares = (JobNode("a", 8, 2 * GIB, 1, ()), JobNode("b", 2, GIB, 1, ()))
+    told = Job("1_1", "slurm", name="x", nodes=("a", "b"), allocation=shares, walltime_s=60,
+               memory_bytes=3 * GIB, requested=("NumTasks=1",))  # fmt: skip
+    job = merged(own, told, "a")
+    assert (job.id, job.node_cores_count, job.gpus_count) == ("1", 4, 2)
+    assert (job.node_memory_bytes, job.memory_bytes, job.walltime_s) == (2 * GIB, 3 * GIB, 60)
+    assert job.allocation[0] == JobNode("a", 8, 2 * GIB, 1, (3,))
+    assert job.allocation[1] == shares[1]
+    assert job.requested == ("NumTasks=1",)
