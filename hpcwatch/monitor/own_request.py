@@ -14,7 +14,7 @@ from hpcwatch.base.errors import HpcwatchError, os_reason
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.launch.program import Program
 
-ARGV = (sys.executable, "-m", "hpcwatch.asked_job")
+ARGV = (sys.executable, "-m", "hpcwatch.cluster.asked_job")
 ASK_AFTER_S = 1.0
 """A program that is done sooner puts no question to a scheduler that thousands share."""
 PATIENCE_S = 0.5

@@ -218,7 +218,6 @@ class Observer:
 
     def finish(self) -> None:
         """Read once more, close the recording, and make the report. The program has ended."""
-        """Read once more, close the recording, and report. The program has ended."""
         if self._request is not None:
             self.guarded("the job's request", self._request.stop)
         if self._neighbours is not None:

@@ -16,10 +16,10 @@ from hpcwatch.analysis.findings import Finding
 from hpcwatch.analysis.report import Report
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.cluster.job_script import with_script
 from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.config import Settings
-from hpcwatch.job_script import with_script
 from hpcwatch.monitor.job_program import Inside
 from hpcwatch.monitor.live_findings import Looking
 from hpcwatch.monitor.local import NodeState, NodeStatus

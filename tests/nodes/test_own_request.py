@@ -19,10 +19,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fakebin"))
 from stand_in import TORQUE, StandIn
 
-from hpcwatch.asked_job import merged
 from hpcwatch.base.units import GIB, MIB
-from hpcwatch.monitor.own_request import PATIENCE_S, is_worth_asking
+from hpcwatch.cluster.asked_job import merged
 from hpcwatch.cluster.schedulers import Job, JobNode
+from hpcwatch.monitor.own_request import PATIENCE_S, is_worth_asking
 
 HOST = os.uname().nodename
 JOB = {
@@ -42,7 +42,7 @@ def asks(pid):
     try:
         words = open(f"/proc/{pid}/cmdline").read()
         parent = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1]
-        return words.endswith("hpcwatch.asked_job" + chr(0)) and int(parent) == os.getppid()
+        return words.endswith("hpcwatch.cluster.asked_job" + chr(0)) and int(parent) == os.getppid()
     except OSError:
         return False
 while any(asks(pid) for pid in os.listdir("/proc") if pid.isdigit()):

@@ -67,7 +67,7 @@ def test_a_burst_after_a_cut_is_no_offence(monkeypatch: pytest.MonkeyPatch) -> N
     taken = Intake(0.5, Names())
     taken.take(line(0.0))
     now_s = time.monotonic()
-    monkeypatch.setattr(intake.time, "monotonic", lambda: now_s + 60.0)
+    monkeypatch.setattr("hpcwatch.cluster.transport.intake.time.monotonic", lambda: now_s + 60.0)
     burst = b"".join(line(number / 2) for number in range(1, 121))
     assert len(taken.take(burst)) == 120
 

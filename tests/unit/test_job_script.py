@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from hpcwatch.cluster.job_script import MOST_BYTES, directives, with_script
 from hpcwatch.cluster.schedulers import Job
-from hpcwatch.job_script import MOST_BYTES, directives, with_script
 
 TEXT = """#!/bin/bash
 # my job

@@ -81,7 +81,7 @@ def time(job: Job, now_s: float, is_long: bool = False) -> str:
 
 def _tasks(tasks: TaskCounts) -> str:
     """Say how many tasks of an array are where: ``3 waiting, 2 running, 5 over``."""
-    named = zip(tasks, ("waiting", "running", "over"))  # noqa: B905 - Python 3.9
+    named = zip(tasks, ("waiting", "running", "over"))
     return ", ".join(f"{many} {word}" for many, word in named if many) or UNKNOWN
 
 

@@ -15,9 +15,8 @@ import sys
 import threading
 from typing import Any
 
-from hpcwatch import job_script
 from hpcwatch.base.errors import HpcwatchError
-from hpcwatch.cluster import client
+from hpcwatch.cluster import client, job_script
 from hpcwatch.cluster.schedulers import scheduler
 from hpcwatch.cluster.schedulers.job import Job
 
