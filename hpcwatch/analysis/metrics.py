@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from hpcwatch.recording.metrics import TABLE
+
 METRICS = {
+    **{metric.name: metric.what for metric in TABLE},
     "wall_s": "Time from the program's start to its end on the node's monotonic clock.",
     "cpu_s": (
         "CPU time of the program and everything below it: the kernel's account of all that was"
@@ -142,4 +145,4 @@ METRICS = {
     "monitor_cpu_s": "CPU time hpcwatch itself took.",
     "monitor_memory_bytes": "Memory (PSS) of hpcwatch itself at the end.",
 }
-"""Name as in report.json -> its definition."""
+"""Name as in report.json or the CSV -> its definition."""

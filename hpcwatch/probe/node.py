@@ -36,7 +36,8 @@ class NodeReader:
                 values.update(part())
             except Exception as error:  # one reader's failure, whatever it is, stops no other
                 errors[name] = "%s: %s" % (type(error).__name__, error)
-        return Node(**values)
+        more = {name: values.pop(name) for name in set(values).difference(Node._fields)}
+        return Node(more=more or None, **values)
 
     def _text(self, name: str) -> bytes:
         if name not in self._files:

@@ -48,6 +48,8 @@ class Node(NamedTuple):
     """Counter: what everybody on the node got from that file system's servers. On a local disk
     there are none: unknown."""
     home_written_bytes: Optional[int] = None
+    more: Optional[Dict[str, float]] = None
+    """Readings that the table of metrics names and that have no field of their own."""
 
 
 class Cgroup(NamedTuple):

@@ -16,50 +16,14 @@ from typing import Any, NamedTuple
 
 from hpcwatch.base.errors import os_reason
 from hpcwatch.probe.schema import Gpu, Process, Sample, Window, from_line
+from hpcwatch.recording import metrics
 from hpcwatch.recording.job_memory import job_used_bytes
 from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory, append_sample
 
 BUDGET_BYTES = 32 << 20
 MOST_PROCESSES = 24
 
-GAUGES: dict[str, tuple[str, ...]] = {
-    "node": (
-        "runnable_count",
-        "blocked_count",
-        "load_1min_count",
-        "memory_available_bytes",
-        "memory_cached_bytes",
-        "swap_used_bytes",
-    ),
-    "cgroup": ("used_bytes", "cache_bytes", "limit_used_bytes"),
-    "job": (
-        "process_count",
-        "thread_count",
-        "runnable_count",
-        "blocked_count",
-        "rss_bytes",
-        "pss_bytes",
-        "files_bytes",
-        "used_bytes",
-        "swap_bytes",
-        "mapped_file_bytes",
-    ),
-    "gpu": (
-        "util_pct",
-        "util_max_pct",
-        "util_zero_pct",
-        "memory_used_bytes",
-        "power_w",
-        "temperature_celsius",
-        "memory_util_pct",
-        "sm_clock_mhz",
-        "throttled_pct",
-        "power_capped_pct",
-        "sm_active_pct",
-        "tensor_active_pct",
-        "dram_active_pct",
-    ),
-}
+GAUGES = {part: metrics.gauges(part) for part in ("node", "cgroup", "job", "gpu")}
 """Part of a sample -> its fields that rise and fall. All other numbers only grow."""
 
 Extremes = tuple[float, float, float]
@@ -296,7 +260,7 @@ def _instant(sample: Sample) -> dict[str, Extremes]:
     found = {}
     for prefix, kind, record in parts:
         for name in GAUGES[kind] if record is not None else ():
-            value = getattr(record, name)
+            value = metrics.value_of(record, name)
             if value is not None:
                 found[f"{prefix}.{name}"] = (value, value, value)
     if sample.rest is not None:  # two maxima do not add up: the sum has extremes of its own

@@ -31,7 +31,7 @@ from hpcwatch.probe.schema import (
 from hpcwatch.recording.recorder import GAUGES
 
 RECORDS = (Node, Cgroup, JobUse, Process, GpuProcess, Mig, Gpu, Stranger, Window, Sample)
-IDENTITIES = {"pid", "ppid", "uid", "index", "parent_index"}
+IDENTITIES = {"pid", "ppid", "uid", "owner_uid", "index", "parent_index"}
 IDENTITIES |= {"gpu_instance_id", "compute_instance_id", "pcie_generation", "pcie_generation_max"}
 LEAVES = {
     str: st.text(max_size=12),
@@ -72,7 +72,7 @@ def numeric_fields() -> list[tuple[type, str]]:
         (record, name)
         for record in RECORDS
         for name, hint in hints(record).items()
-        if is_numeric(hint) and name not in IDENTITIES and name != "gauges"
+        if is_numeric(hint) and name not in IDENTITIES and name not in ("gauges", "more")
     ]
 
 

@@ -9,23 +9,12 @@ from hpcwatch.analysis.timeline.gauges import GaugeColumns, Gauges
 from hpcwatch.analysis.timeline.gpu_health import GpuHealth
 from hpcwatch.analysis.timeline.gpu_memory import Unlisted, holdings
 from hpcwatch.probe.schema import Gpu, Sample
+from hpcwatch.recording import metrics
 
-_GPU_GAUGES = (
-    "util_zero_pct",
-    "memory_used_bytes",
-    "power_w",
-    "temperature_celsius",
-    "memory_util_pct",
-    "sm_active_pct",
-    "tensor_active_pct",
-    "dram_active_pct",
-    "throttled_pct",
-    "power_capped_pct",
-)
 _GPU_HOLDINGS = ("held_bytes", "sibling_bytes", "foreign_bytes", "unlisted_bytes")
 """Memory of the job's processes, of its owner's others, of other users', and of no process that
 the driver lists."""
-GPU_METRICS = ("util_pct", *_GPU_GAUGES, "held_bytes")
+GPU_METRICS = tuple(metric.name for metric in metrics.of_gpu())
 
 
 class GpuTimeline:
@@ -39,11 +28,8 @@ class GpuTimeline:
                 column.append(NAN, NAN, NAN)
         of = f"gpu.{gpu.uuid}"
         self._util_key, self._util_max_key = f"{of}.util_pct", f"{of}.util_max_pct"
-        self._gauges = GaugeColumns(
-            [self.columns[name] for name in _GPU_GAUGES],
-            [Gpu._fields.index(name) for name in _GPU_GAUGES],
-            [f"{of}.{name}" for name in _GPU_GAUGES],
-        )
+        gauges = [metric for metric in metrics.of_gpu() if metric.fields]
+        self._gauges = GaugeColumns(self.columns, gauges, Gpu, of)
         self.last = gpu
         self._counter_j: tuple[float, float] | None = None
         self.memory_peak_bytes: int | None = None

@@ -14,8 +14,8 @@ from hpcwatch.analysis.timeline.host_metrics import (
     OF_PROCESSES,
     charged,
     cpu_counter_s,
-    difference,
     gauge_columns,
+    growth,
     rate_columns,
 )
 from hpcwatch.analysis.timeline.marks import MemoryMarks
@@ -142,12 +142,12 @@ class HostTimeline:
             self.used_peak_bytes = max(self.used_peak_bytes or 0, size)
 
     def _append_rates(self, sample: Sample, before: Sample | None, passed_s: float) -> None:
-        for column, part, places in self._rates:
-            now, then = getattr(sample, part), getattr(before, part, None)
-            rate = NAN
+        for rate in self._rates:
+            now, then = getattr(sample, rate.part), getattr(before, rate.part, None)
+            per_s = NAN
             if now is not None and then is not None and passed_s > 0:
-                rate = difference(now, then, places) / passed_s
-            column.add(rate)
+                per_s = growth(now, then, rate) / passed_s
+            rate.column.add(per_s)
         cores = NAN
         cpu_s = cpu_counter_s(sample)
         if cpu_s is not None and self._cpu_s is not None and passed_s > 0:

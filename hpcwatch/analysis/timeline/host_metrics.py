@@ -2,57 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from hpcwatch.analysis.limits import Limit
 from hpcwatch.analysis.timeline.columns import NAN, Column, same
 from hpcwatch.analysis.timeline.gauges import GaugeColumns
 from hpcwatch.probe.schema import Cgroup, JobUse, Node, Sample
+from hpcwatch.recording import metrics
 
-HOST_GAUGES = {
-    "process_count": ("job", "process_count"),
-    "thread_count": ("job", "thread_count"),
-    "runnable_count": ("job", "runnable_count"),
-    "blocked_count": ("job", "blocked_count"),
-    "files_bytes": ("job", "files_bytes"),
-    "swap_bytes": ("job", "swap_bytes"),
-    "rss_bytes": ("job", "rss_bytes"),
-    "cache_bytes": ("cgroup", "cache_bytes"),
-    "node_runnable_count": ("node", "runnable_count"),
-    "node_load_count": ("node", "load_1min_count"),
-    "node_available_bytes": ("node", "memory_available_bytes"),
-}
-"""Metric -> the part of a sample and its field that is the metric."""
-HOST_RATES = {
-    "node_busy_cores": ("node", ("cpu_user_s", "cpu_system_s")),
-    "node_iowait_cores": ("node", ("cpu_iowait_s",)),
-    "read_bytes_per_s": ("job", ("read_bytes",)),
-    "written_bytes_per_s": ("job", ("written_bytes",)),
-    "net_bytes_per_s": ("node", ("net_received_bytes", "net_sent_bytes")),
-    "swap_moved_bytes_per_s": ("node", ("swap_in_bytes", "swap_out_bytes")),
-    "home_bytes_per_s": ("node", ("home_read_bytes", "home_written_bytes")),
-}
-"""Metric -> the part of a sample and its counters whose growth a second is the metric."""
-HOST_METRICS = (
-    "cpu_cores",
-    "used_bytes",
-    "charged_bytes",
-    "limit_bytes",
-    "stranger_cores",
-    *HOST_GAUGES,
-    *HOST_RATES,
-)
-
-OF_PROCESSES = frozenset(
-    {
-        "cpu_cores",
-        "used_bytes",
-        "stranger_cores",
-        *(metric for metric, (part, _) in HOST_GAUGES.items() if part == "job"),
-        *(metric for metric, (part, _) in HOST_RATES.items() if part == "job"),
-    }
-)
+HOST_METRICS = tuple(metric.name for metric in metrics.of_host())
+OF_PROCESSES = frozenset(metric.name for metric in metrics.of_host() if metric.part == "job")
 """Metrics that are only as sure as it is which processes are the job's."""
 
 _PARTS: dict[str, Any] = {"job": JobUse, "cgroup": Cgroup, "node": Node}
@@ -62,22 +22,29 @@ def gauge_columns(columns: Mapping[str, Column]) -> list[tuple[str, GaugeColumns
     """Return the columns of the gauges by the part of a sample that they are read from."""
     made = []
     for part, record in _PARTS.items():
-        metrics = {metric: field for metric, (of, field) in HOST_GAUGES.items() if of == part}
-        own = [columns[metric] for metric in metrics]
-        places = [record._fields.index(field) for field in metrics.values()]
-        made.append((part, GaugeColumns(own, places, [f"{part}.{of}" for of in metrics.values()])))
+        own = [one for one in metrics.of_host() if one.part == part and one.fields]
+        gauges = [one for one in own if not one.is_rate]
+        made.append((part, GaugeColumns(columns, gauges, record, part)))
     return made
 
 
-RateColumn = tuple[Column, str, tuple[int, ...]]
-"""A rate's column, the part of a sample and the places of the counters in it."""
+class RateColumn(NamedTuple):
+    """A rate's column, and the counters that it is derived from."""
+
+    column: Column
+    part: str
+    places: tuple[int, ...]
+    """Where the counters stand in the part."""
+    more: tuple[str, ...]
+    """Counters without a field of their own."""
 
 
 def rate_columns(columns: Mapping[str, Column]) -> list[RateColumn]:
     """Return where each rate is put, and what it is derived from."""
     return [
-        (columns[metric], part, tuple(map(_PARTS[part]._fields.index, fields)))
-        for metric, (part, fields) in HOST_RATES.items()
+        RateColumn(columns[one.name], one.part, *metrics.places(_PARTS[one.part], one.fields))
+        for one in metrics.of_host()
+        if one.is_rate
     ]
 
 
@@ -126,13 +93,13 @@ def charged(
     return same(limit.charged_bytes)
 
 
-def difference(
-    now: Sequence[float | None], then: Sequence[float | None], places: tuple[int, ...]
-) -> float:
+def growth(now: Any, then: Any, rate: RateColumn) -> float:
     """Return the sum of how far counters went; NaN if one is unknown or was reset."""
     total = 0.0
-    for place in places:
-        end, start = now[place], then[place]
+    pairs = [(now[place], then[place]) for place in rate.places]
+    if rate.more:
+        pairs += [((now.more or {}).get(key), (then.more or {}).get(key)) for key in rate.more]
+    for end, start in pairs:
         if end is None or start is None or end < start:
             return NAN
         total += end - start

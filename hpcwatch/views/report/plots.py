@@ -11,6 +11,7 @@ from hpcwatch.analysis.resample import over
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.columns import Column
 from hpcwatch.base.units import GIB, MIB, UNKNOWN, format_clock, three_digits
+from hpcwatch.recording import metrics
 
 
 class Plot(NamedTuple):
@@ -24,19 +25,12 @@ class Plot(NamedTuple):
     is_gpu: bool
 
 
-PLOTS = (
-    Plot("cpu", "CPU in use", "cores", 1.0, "cpu_cores", is_gpu=False),
-    Plot("memory", "Memory in use", "GiB", GIB, "used_bytes", is_gpu=False),
-    Plot("gpu-util", "GPU utilisation", "%", 1.0, "util_pct", is_gpu=True),
-    Plot("gpu-active", "GPU multiprocessors at work", "%", 1.0, "sm_active_pct", is_gpu=True),
-    Plot("gpu-memory", "GPU memory in use", "GiB", GIB, "memory_used_bytes", is_gpu=True),
-    Plot("gpu-power", "GPU power", "W", 1.0, "power_w", is_gpu=True),
-    Plot("read", "Read from storage", "MiB/s", MIB, "read_bytes_per_s", is_gpu=False),
-    Plot("written", "Written to storage", "MiB/s", MIB, "written_bytes_per_s", is_gpu=False),
-    Plot("net", "Network of the node", "MiB/s", MIB, "net_bytes_per_s", is_gpu=False),
-    Plot("home", "Home file system, whole node", "MiB/s", MIB, "home_bytes_per_s", is_gpu=False),
+PLOTS = tuple(
+    Plot(*metric.plot, metric.name, metric.part == "gpu")
+    for metric in metrics.plotted()
+    if metric.plot is not None
 )
-GPU_UTIL = PLOTS[2]
+[GPU_UTIL] = [plot for plot in PLOTS if plot.metric == "util_pct"]
 
 
 class Line(NamedTuple):

@@ -1,0 +1,221 @@
+"""The table of metrics: recorder, timeline, plots, CSV and `explain` derive theirs from it.
+
+A new metric is a line here and a line in its reader. The reader's value is the field of the same
+name in a part of the sample, or, without a field of its own, an entry of the part's ``more``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+_GIB = 1 << 30
+_MIB = 1 << 20
+
+
+class Plot(NamedTuple):
+    """One timeline of the HTML report. ``size`` is how much of the metric's own unit is one."""
+
+    name: str
+    title: str
+    unit: str
+    size: float = 1.0
+
+
+class Metric(NamedTuple):
+    """One metric: a column of timeline and CSV, named with its unit."""
+
+    name: str
+    part: str
+    """Where in a sample it is read: ``node``, ``cgroup``, ``job`` or ``gpu``."""
+    what: str
+    """What `hpcwatch explain` says of it."""
+    fields: tuple[str, ...] = ()
+    """Fields of the part. Several are counters that are added up; none: the timeline derives it."""
+    is_rate: bool = False
+    """The fields are counters: the metric is their growth per second. Of other fields a recording
+    keeps minimum, mean and maximum where it sums up readings."""
+    plot: Plot | None = None
+
+
+def _gauge(part: str, name: str, what: str, field: str = "", plot: Plot | None = None) -> Metric:
+    return Metric(name, part, what, (field or name,), plot=plot)
+
+
+def _rate(
+    part: str, name: str, what: str, fields: tuple[str, ...], plot: Plot | None = None
+) -> Metric:
+    return Metric(name, part, what, fields, is_rate=True, plot=plot)
+
+
+def _derived(part: str, name: str, what: str, plot: Plot | None = None) -> Metric:
+    return Metric(name, part, what, plot=plot)
+
+
+TABLE: tuple[Metric, ...] = (
+    _derived(
+        "job",
+        "cpu_cores",
+        "Cores in use by the job: the growth of its CPU time.",
+        Plot("cpu", "CPU in use", "cores"),
+    ),
+    _derived(
+        "job",
+        "used_bytes",
+        "Memory in use by the job: see memory_used.",
+        Plot("memory", "Memory in use", "GiB", _GIB),
+    ),
+    _derived("node", "charged_bytes", "What counts against the memory limit that binds."),
+    _derived("node", "limit_bytes", "The memory limit that binds: see memory_limit_bytes."),
+    _derived("job", "stranger_cores", "Cores of the busiest process that is not the job's."),
+    _gauge("job", "process_count", "Processes of the job that live at the reading."),
+    _gauge("job", "thread_count", "Threads of the job's processes at the reading."),
+    _gauge("job", "runnable_count", "Threads of the job that run or could run."),
+    _gauge("job", "blocked_count", "Threads of the job that wait for storage (state D)."),
+    _gauge("job", "files_bytes", "Files of the job in memory-backed file systems."),
+    _gauge("job", "swap_bytes", "Memory of the job that is swapped out."),
+    _gauge("job", "rss_bytes", "Sum of the processes' RSS: a page that n share counts n times."),
+    _gauge("cgroup", "cache_bytes", "Page cache that the job's control group is charged for."),
+    _gauge("node", "node_runnable_count", "Threads on the node that run.", "runnable_count"),
+    _gauge("node", "node_load_count", "The node's load average of a minute.", "load_1min_count"),
+    _gauge(
+        "node",
+        "node_available_bytes",
+        "Memory that the kernel could give to a program now.",
+        "memory_available_bytes",
+    ),
+    _rate(
+        "node",
+        "node_busy_cores",
+        "Busy cores of the node, whoever keeps them busy.",
+        ("cpu_user_s", "cpu_system_s"),
+    ),
+    _rate("node", "node_iowait_cores", "Cores idle while storage is awaited.", ("cpu_iowait_s",)),
+    _rate(
+        "job",
+        "read_bytes_per_s",
+        "What the job reads from storage.",
+        ("read_bytes",),
+        Plot("read", "Read from storage", "MiB/s", _MIB),
+    ),
+    _rate(
+        "job",
+        "written_bytes_per_s",
+        "What the job writes to storage.",
+        ("written_bytes",),
+        Plot("written", "Written to storage", "MiB/s", _MIB),
+    ),
+    _rate(
+        "node",
+        "net_bytes_per_s",
+        "What the node's network interfaces send and receive.",
+        ("net_received_bytes", "net_sent_bytes"),
+        Plot("net", "Network of the node", "MiB/s", _MIB),
+    ),
+    _rate(
+        "node",
+        "swap_moved_bytes_per_s",
+        "What the node swaps in and out.",
+        ("swap_in_bytes", "swap_out_bytes"),
+    ),
+    _rate(
+        "node",
+        "home_bytes_per_s",
+        "Traffic of the home file system, of everybody on the node.",
+        ("home_read_bytes", "home_written_bytes"),
+        Plot("home", "Home file system, whole node", "MiB/s", _MIB),
+    ),
+    _derived(
+        "gpu",
+        "util_pct",
+        "Share of time in which any kernel ran on the GPU.",
+        Plot("gpu-util", "GPU utilisation", "%"),
+    ),
+    _gauge("gpu", "util_zero_pct", "Share of readings in which GPU utilisation was 0."),
+    _gauge(
+        "gpu",
+        "memory_used_bytes",
+        "GPU memory in use, whoever holds it.",
+        plot=Plot("gpu-memory", "GPU memory in use", "GiB", _GIB),
+    ),
+    _gauge(
+        "gpu",
+        "power_w",
+        "The GPU's power draw as its driver tells it.",
+        plot=Plot("gpu-power", "GPU power", "W"),
+    ),
+    _gauge("gpu", "temperature_celsius", "The GPU's temperature as its driver tells it."),
+    _gauge("gpu", "memory_util_pct", "Share of time in which GPU memory was read or written."),
+    _gauge(
+        "gpu",
+        "sm_active_pct",
+        "Share of the GPU's multiprocessors at work.",
+        plot=Plot("gpu-active", "GPU multiprocessors at work", "%"),
+    ),
+    _gauge("gpu", "tensor_active_pct", "Share of time in which tensor cores worked."),
+    _gauge("gpu", "dram_active_pct", "Bandwidth of GPU memory in use, of what it can do."),
+    _gauge("gpu", "throttled_pct", "Share of readings with clocks held down by heat or supply."),
+    _gauge("gpu", "power_capped_pct", "Share of readings with clocks held down by a power limit."),
+    _derived("gpu", "held_bytes", "GPU memory that the job's own processes hold."),
+)
+
+_KEPT = {
+    "node": ("blocked_count", "memory_cached_bytes", "swap_used_bytes"),
+    "cgroup": ("used_bytes", "limit_used_bytes"),
+    "job": ("pss_bytes", "used_bytes", "mapped_file_bytes"),
+    "gpu": ("util_pct", "util_max_pct", "sm_clock_mhz"),
+}
+"""Part -> fields from which others are derived: a recording keeps their extremes, too."""
+
+_PLOTS = [
+    "cpu",
+    "memory",
+    "gpu-util",
+    "gpu-active",
+    "gpu-memory",
+    "gpu-power",
+    "read",
+    "written",
+    "net",
+    "home",
+]
+"""The order of the plots that have a place of their own; new ones come after these."""
+
+
+def of_host() -> list[Metric]:
+    """Return the metrics that each host has one column of."""
+    return [metric for metric in TABLE if metric.part != "gpu"]
+
+
+def of_gpu() -> list[Metric]:
+    """Return the metrics that each GPU has one column of."""
+    return [metric for metric in TABLE if metric.part == "gpu"]
+
+
+def gauges(part: str) -> tuple[str, ...]:
+    """Return the fields of a part that rise and fall. All other numbers only grow."""
+    own = [one.fields[0] for one in TABLE if one.part == part and one.fields and not one.is_rate]
+    return (*own, *(field for field in _KEPT.get(part, ()) if field not in own))
+
+
+def plotted() -> list[Metric]:
+    """Return the metrics that have a plot, in the order in which they are drawn."""
+    found = [metric for metric in TABLE if metric.plot is not None]
+    known = {name: place for place, name in enumerate(_PLOTS)}
+    return sorted(found, key=lambda one: known.get(one.plot.name if one.plot else "", len(known)))
+
+
+def value_of(record: Any, field: str) -> Any:
+    """Return a reading of a part of a sample; None if it is unknown."""
+    value = getattr(record, field, None)
+    if value is None and field not in record._fields:
+        more = getattr(record, "more", None)
+        return more.get(field) if more else None
+    return value
+
+
+def places(record: Any, fields: Sequence[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return where fields stand in a record, and those that stand in its ``more``."""
+    known: list[str] = list(record._fields)
+    own = tuple(known.index(field) for field in fields if field in known)
+    return own, tuple(field for field in fields if field not in known)
