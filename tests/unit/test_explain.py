@@ -66,7 +66,7 @@ def test_a_wrong_name_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> No
         ("sweep-tial", "sweep-tail?"),
         ("memory_peak", "memory_peak_bytes or memory_peak_exact or gpu_memory_peak_bytes?"),
         ("gpu throttling", "gpu-throttled?"),
-        ("gpu_util", "util_mean_pct or util_max_pct or memory_util_pct or sm_util_pct?"),
+        ("gpu_util", "util_pct or util_zero_pct or memory_util_pct or util_mean_pct?"),
     ],
 )
 def test_a_name_far_off_gets_those_that_share_its_words(
