@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from hpcwatch.analysis.findings import Finding, Scope, settled
 from hpcwatch.analysis.findings.live import LiveFindings
 from hpcwatch.analysis.report import cores_allowed
-from hpcwatch.analysis.timeline import HostTimeline, Timeline
-from hpcwatch.base.output import complain, write_error
-from hpcwatch.config import Settings
-from hpcwatch.launch.program import Program
+from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.monitor import standard_error
 from hpcwatch.monitor.live_findings_job import WholeJob
 from hpcwatch.probe.schema import Sample
 from hpcwatch.recording.store import Event
@@ -21,63 +18,29 @@ from hpcwatch.views.run.state import LiveState, live_state
 from hpcwatch.views.text import columns_of, render, wants_colour
 
 if TYPE_CHECKING:
+    from hpcwatch.monitor.run import Opening
     from hpcwatch.views.run.panel import Panel
-
-if TYPE_CHECKING:
-    from hpcwatch.monitor.run import OpenDisplay
 
 _QUIET_S = 0.5  # a program shorter than this is over before anybody could read a panel
 _REPAINT_S = 0.95
 
 
-def opener(view: str, colour: str) -> OpenDisplay:
-    """Return what opens the live view that ``--view`` and ``--color`` choose; it may open none."""
-
-    def opened(
-        timeline: Timeline,
-        program: Program,
-        settings: Settings,
-        guard: AbstractContextManager[object],
-    ) -> Display | None:
-        kind = _view_wanted(view)
-        if kind == "none":
-            return None
-        return Display(kind, colour, timeline, program, settings, guard)
-
-    return opened
-
-
-def _view_wanted(choice: str) -> str:
-    """Return what --view asks for: by default the panel on a terminal, else nothing."""
-    if sys.stderr is None:
-        return "none"
-    if choice != "auto":
-        return choice
-    has_terminal = sys.stderr.isatty() or (sys.stdout is not None and sys.stdout.isatty())
-    return "panel" if has_terminal and os.environ.get("TERM", "dumb") != "dumb" else "none"
-
-
 class Display:
-    """Shows the latest sample. All methods but ``update`` are called on the main thread."""
+    """Shows the latest sample.
 
-    def __init__(
-        self,
-        kind: str,
-        colour: str,
-        timeline: Timeline,
-        program: Program,
-        settings: Settings,
-        guard: AbstractContextManager[object],
-    ) -> None:
-        """``guard`` is held while other nodes' samples are added to the timeline."""
+    ``update`` is called on the session's thread, all else on the monitor's.
+    """
+
+    def __init__(self, kind: str, colour: str, opening: Opening) -> None:
+        timeline = opening.timeline
         self._kind = kind
         self._colour = colour
         self._timeline = timeline
-        self._program = program
+        self._program = opening.program
         job = timeline.job
-        thresholds = settings.thresholds_for(job.queue if job is not None else None)
+        thresholds = opening.settings.thresholds_for(job.queue if job is not None else None)
         self._live = LiveFindings(thresholds)
-        self._whole = WholeJob(timeline, guard, thresholds)
+        self._whole = WholeJob(timeline, opening.lock, thresholds)
         self._panel: Panel | None = None
         self.step: str | None = None
         """What the program says it is at: set before ``update``."""
@@ -133,7 +96,7 @@ class Display:
         from hpcwatch.views.run.line import line
 
         coloured = wants_colour(sys.stderr, self._colour)
-        complain(render(line(state, columns_of(sys.stderr)), coloured))
+        standard_error.write(render(line(state, columns_of(sys.stderr)), coloured) + "\n")
 
     def _paint(self, state: LiveState) -> None:
         if self._panel is None:
@@ -174,4 +137,4 @@ class Display:
         if self._panel is not None:
             self._panel.close()
         for note in self._notes:
-            write_error(note)
+            standard_error.write(note)

@@ -8,24 +8,59 @@ import sys
 from typing import TYPE_CHECKING
 
 from hpcwatch.analysis import report
-from hpcwatch.base.output import write_error
 from hpcwatch.cli import reporting
+from hpcwatch.monitor import standard_error
+from hpcwatch.monitor.run import Observer
 from hpcwatch.recording import store
 from hpcwatch.views.text import columns_of, fresh_line
 
 if TYPE_CHECKING:
     from hpcwatch.cli.run import Options
-    from hpcwatch.monitor.run import Observer
+    from hpcwatch.launch.program import Program
+    from hpcwatch.monitor.run import LiveView, Opening
 
 
-def show(made: report.Report, options: Options, observer: Observer) -> None:
-    """Print the report and write the files that were requested."""
-    text = reporting.printed(made, options.report, sys.stderr, options.color)
-    if sys.stderr is not None and sys.stderr.isatty():
-        text = fresh_line(columns_of(sys.stderr)) + text
-    if observer.saved is not None:
-        is_at_home = observer.saved.path.startswith(store.root() + os.sep)
-        named = made.run.id if is_at_home else shlex.quote(options.output or "")
-        text += f"Again: hpcwatch report {named}\n"
-    write_error(text)
-    reporting.write(made, options.report, observer.say)
+class Reporter(Observer):
+    """The monitor of `hpcwatch run`: its live view, and the report when the program has ended."""
+
+    def __init__(self, options: Options, program: Program) -> None:
+        super().__init__(options, program, self._open_view)
+        self._asked = options
+
+    def _open_view(self, opening: Opening) -> LiveView | None:
+        """Open the live view that ``--view`` and ``--color`` choose; it may be none."""
+        kind = _view_wanted(self._asked.view)
+        if kind == "none":
+            return None
+        from hpcwatch.cli.display import Display
+
+        return Display(kind, self._asked.color, opening)
+
+    def finish(self) -> None:
+        """Record the program's end, print the report and write the files that were requested."""
+        super().finish()
+        made = self.made
+        if made is not None:
+            self.guarded("no report", lambda: self._tell(made))
+
+    def _tell(self, made: report.Report) -> None:
+        asked = self._asked
+        text = reporting.printed(made, asked.report, sys.stderr, asked.color)
+        if sys.stderr is not None and sys.stderr.isatty():
+            text = fresh_line(columns_of(sys.stderr)) + text
+        if self.saved is not None:
+            is_at_home = self.saved.path.startswith(store.root() + os.sep)
+            named = made.run.id if is_at_home else shlex.quote(asked.output or "")
+            text += f"Again: hpcwatch report {named}\n"
+        standard_error.write(text)
+        reporting.write(made, asked.report, self.say)
+
+
+def _view_wanted(choice: str) -> str:
+    """Return what --view asks for: by default the panel on a terminal, else nothing."""
+    if sys.stderr is None:
+        return "none"
+    if choice != "auto":
+        return choice
+    has_terminal = sys.stderr.isatty() or (sys.stdout is not None and sys.stdout.isatty())
+    return "panel" if has_terminal and os.environ.get("TERM", "dumb") != "dumb" else "none"

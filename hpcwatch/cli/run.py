@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import threading
 
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.monitor.run_options import RunOptions
 
-_PATIENCE_S = 60.0
-
+_UNWATCHED_S = 0.0
 _EXIT_FOUND = 3
 
 TYPE_CHECKING = False
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from hpcwatch.cli.arguments import Parser
     from hpcwatch.cli.reporting import Wanted
     from hpcwatch.launch.program import Program
+    from hpcwatch.monitor.guard import Guard
     from hpcwatch.monitor.run import Observer
 
 
@@ -96,103 +95,131 @@ def _first_word(arguments: list[str]) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the program and return its exit code."""
+    """Run the program and return its exit code.
+
+    Whatever fails beside the program, it is run, waited for, and its exit code returned.
+    """
     options = parse(arguments)
-    from hpcwatch.launch.program import CannotStartError, Program
+    from hpcwatch.launch.spawn import CannotStartError
 
     try:
-        program = Program(options.command)
+        program = _started(options.command)
     except CannotStartError as error:
-        from hpcwatch.base.clean import clean
-
-        _say(f"cannot run {clean(options.command[0])}: {error}")
+        _say(f"cannot run {_clean(options.command[0])}: {error}")
         return error.exit_code
-    watch = Watch(options, program)
-    for number in program.wait(watch.suspend, watch.resume):
-        watch.signal_arrived(number)
+    try:
+        return _watched(options, program)
+    except (Exception, SystemExit):  # not even the guard works
+        program.wait_plainly()
+        return _exit_code(program)
+
+
+def _exit_code(program: Program) -> int:
     assert program.exit_status is not None
     code = os.waitstatus_to_exitcode(program.exit_status)
-    exit_code = 128 - code if code < 0 else code
+    return 128 - code if code < 0 else code
+
+
+def _watched(options: Options, program: Program) -> int:
+    """Wait for the program, watched if that works; return our exit code."""
+    program.settle()
+    watched: list[Observer] = []
+    guard = _guard(options, program, watched)
+    if guard is None:
+        list(program.wait(_nothing, _nothing))
+    else:
+        for number in program.wait(guard.suspend, guard.resume):
+            guard.signal_arrived(number)
+    exit_code = _exit_code(program)
     program.end(leave=lambda: os._exit(exit_code))
-    watch.finish()
+    return _reported(options, program, guard, watched, exit_code)
+
+
+def _started(command: list[str]) -> Program:
+    """Start the program; where it can have no process beside us, become it.
+
+    Raises CannotStartError.
+    """
+    from hpcwatch.launch.spawn import NoProcessError, replace_us
+
+    try:
+        from hpcwatch.launch.program import CannotStartError, Program
+
+        return Program(command)
+    except NoProcessError as error:
+        reason = str(error)
+    except CannotStartError:
+        raise
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {error}"
+    _say(f"the program is not watched: {reason}")
+    return replace_us(command)
+
+
+def _guard(options: Options, program: Program, watched: list[Observer]) -> Guard | None:
+    """Have the program watched; None if not even that can be tried.
+
+    What watches it is put into ``watched``.
+    """
+    try:
+        from hpcwatch.monitor import guard
+
+        def make() -> Observer:
+            from hpcwatch.cli.program_report import Reporter
+
+            watched.append(Reporter(options, program))
+            return watched[0]
+
+        return guard.Guard(make, _say, _UNWATCHED_S)
+    except (Exception, SystemExit) as error:
+        _say(f"the program is not watched: {type(error).__name__}: {error}")
+        return None
+
+
+def _reported(
+    options: Options,
+    program: Program,
+    guard: Guard | None,
+    watched: list[Observer],
+    exit_code: int,
+) -> int:
+    """End the monitor; return the exit code, which findings change if they are asked to."""
+    trouble = guard.finish() if guard is not None else "no monitor"
+    if trouble is not None:
+        wall_s = program.ended_uptime_s - program.started_uptime_s
+        _say(f"no report ({trouble}): the program ended with {exit_code} after {wall_s:.1f} s")
     if exit_code == 0 and options.fail_on is not None:
-        return watch.judged(options.fail_on)
+        return _judged(watched[0] if watched and trouble is None else None, options.fail_on)
     return exit_code
 
 
-class Watch:
-    """The observer, set up on a thread of its own, so that this one waits for the program at once.
+def _judged(observer: Observer | None, severity: str) -> int:
+    """Return the exit code of a program that succeeded, which findings may change."""
+    count = observer.count_findings(severity) if observer is not None else None
+    if count is None:
+        _say("--fail-on cannot be judged: there is no report")
+        return 0
+    if count:
+        named = f"{count} finding{'s' * (count != 1)}"
+        _say(f"{named} at --fail-on {severity} or worse: exit code {_EXIT_FOUND}")
+    return _EXIT_FOUND if count else 0
 
-    If it cannot be set up, the program runs unobserved.
-    """
 
-    def __init__(self, options: Options, program: Program) -> None:
-        self._options = options
-        self._observer: Observer | None = None
-        self._thread = threading.Thread(
-            target=self._set_up, args=(program,), name="hpcwatch-setup", daemon=True
-        )
-        self._thread.start()
+def _nothing() -> None:
+    """Do nothing."""
 
-    def _set_up(self, program: Program) -> None:
-        try:
-            from hpcwatch.cli.display import opener
-            from hpcwatch.monitor.run import Observer
 
-            opened = opener(self._options.view, self._options.color)
-            self._observer = Observer(self._options, program, opened)
-            self._observer.start()
-        except BaseException as error:
-            _say(f"cannot watch the program, it runs on: {type(error).__name__}: {error}")
+def _clean(text: str) -> str:
+    from hpcwatch.base.clean import clean
 
-    def suspend(self) -> None:
-        """Clear the view before we stop with the program."""
-        if self._observer is not None:
-            self._observer.suspend()
-
-    def resume(self) -> None:
-        """Show the view again."""
-        if self._observer is not None:
-            self._observer.resume()
-
-    def signal_arrived(self, number: int) -> None:
-        """Mark a signal in the recording."""
-        if self._observer is not None:
-            self._observer.signal_arrived(number)
-
-    def finish(self) -> None:
-        """Report. The program has ended, and its exit code must not wait for a hung file system."""
-        thread = threading.Thread(target=self._finish, name="hpcwatch-report", daemon=True)
-        thread.start()
-        thread.join(_PATIENCE_S)
-        if thread.is_alive():
-            _say(f"no report after {_PATIENCE_S:.0f} s: a file system does not answer")
-
-    def judged(self, severity: str) -> int:
-        """Return the exit code of a program that succeeded, which findings may change."""
-        count = self._observer.count_findings(severity) if self._observer is not None else None
-        if count is None:
-            _say("--fail-on cannot be judged: there is no report")
-            return 0
-        if count:
-            named = f"{count} finding{'s' * (count != 1)}"
-            _say(f"{named} at --fail-on {severity} or worse: exit code {_EXIT_FOUND}")
-        return _EXIT_FOUND if count else 0
-
-    def _finish(self) -> None:
-        self._thread.join()
-        observer = self._observer
-        if observer is None:
-            return
-        observer.finish()
-        made = observer.made
-        if made is not None:
-            from hpcwatch.cli.program_report import show
-
-            observer.guarded("no report", lambda: show(made, self._options, observer))
+    return clean(text)
 
 
 def _say(message: str) -> None:
-    from hpcwatch.base.output import complain
+    """Say a line on standard error, without waiting for it long; any thread."""
+    try:
+        from hpcwatch.monitor.standard_error import say
 
-    complain(f"hpcwatch: {message}")
+        say(f"hpcwatch: {_clean(message)}\n")
+    except (Exception, SystemExit):  # noqa: S110 # nobody is to be told
+        pass

@@ -67,3 +67,4 @@ class Witness:
         if self.pid > 0:
             os.kill(self.pid, signal.SIGKILL)  # it is our child: its number is not reused yet
             os.waitpid(self.pid, 0)
+            self.pid = -1

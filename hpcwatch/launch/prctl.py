@@ -28,6 +28,11 @@ def adopt_orphans() -> None:
     _prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def leave_orphans() -> None:
+    """Undo ``adopt_orphans``: it outlasts the execution of another program."""
+    _prctl(_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
 def end_with_parent(number: int) -> None:
     """Get a signal when our parent ends."""
     _prctl(_SET_PDEATHSIG, number, 0, 0, 0)

@@ -17,6 +17,7 @@ from hpcwatch.launch import prctl
 from hpcwatch.launch.counters_before import counters_before
 from hpcwatch.launch.group_signal import Witness
 from hpcwatch.launch.spawn import CannotStartError, EventsFile, occupy_standard_descriptors, spawn
+from hpcwatch.launch.waited import Account, next_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ __all__ = ["CannotStartError", "Program"]
 _SI_USER, _SI_QUEUE, _SI_TKILL = 0, -1, -6  # sigaction(2): si_code of kill, sigqueue, tgkill
 _JOB_CONTROL = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 _LATE_S = 0.3  # what comes this soon after the end was meant for the program
+_FAILURES_MOST = 3
+_AGAIN_S = 0.05
+_LOST_STATUS = 0xFF << 8  # somebody else has waited for our child: it cannot be told how it ended
 
 # Faults are ours alone; the rest of these the kernel sends for what we ourselves do.
 _OWN = {"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS", "SIGABRT"}
@@ -42,43 +46,64 @@ def _watched() -> set[int]:
 
 
 class Program:
-    """A running program and all that descends from it."""
+    """A running program and all that descends from it.
+
+    From the moment it runs no method raises: what fails costs a figure or a signal's journey,
+    never the program's exit status.
+    """
 
     def __init__(self, argv: list[str]) -> None:
         """Start it. Raises CannotStartError, with the signal mask as it was."""
         self.argv = argv
         self.exit_status: int | None = None
         """As wait(2) gives it, once the program has ended."""
+        self.events_descriptor: int | None = None
+        """Of the file that the program's own events go to; None if there is none."""
+        self.helpers_cpu_s = 0.0
+        """What processes of the monitor's own used."""
+        self.counters_before: dict[str, bytes] = {}
+        """What our control groups had counted when the program began."""
         self._watched = _watched()
         self._lock = threading.Lock()
         self._witness: Witness | None = None
         self._helpers: set[int] = set()
-        self.helpers_cpu_s = 0.0
-        """What processes of the monitor's own used."""
+        self._account = Account(None)
         prctl.adopt_orphans()
         # Ignored by whoever started us, it would keep the kernel from telling how children end.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._watched)
         self.started_s, self.started_uptime_s = time.time(), time.monotonic()
+        self.ended_s, self.ended_uptime_s = self.started_s, self.started_uptime_s
+        _attempt(self._note_counters)
         self._events_file = EventsFile(self.started_s)
-        self.counters_before = counters_before()
-        """What our control groups had counted when the program began."""
         try:
             self.pid = spawn(argv, mask)
-        except CannotStartError:
+        except BaseException:
             self._events_file.remove()
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             raise
-        self._own_peak_bytes = _own_peak_bytes()  # not before: no child began with more than that
-        self.ended_s, self.ended_uptime_s = self.started_s, self.started_uptime_s
-        occupy_standard_descriptors()
-        self.events_descriptor = self._events_file.open()
-        """Of the file that the program's own events go to; None if there is none."""
-        self._witness = Witness()
-        # The program is on its way: from here on imports cost it nothing.
-        from hpcwatch.probe.totals import Reaped
+        # Nothing follows here: what fails in a constructor looks as if nothing were running.
 
-        self._reaped = Reaped()
+    def _note_counters(self) -> None:
+        self.counters_before = counters_before()
+
+    def settle(self) -> None:
+        """Prepare what accompanies the program. It runs by now."""
+        for step in (self._note_own_peak, self._occupy, self._open_events, self._call_witness):
+            _attempt(step)
+
+    def _note_own_peak(self) -> None:
+        # Not before the start: no child began with more than that.
+        self._account = Account(_own_peak_bytes())
+
+    def _occupy(self) -> None:
+        occupy_standard_descriptors()
+
+    def _open_events(self) -> None:
+        self.events_descriptor = self._events_file.open()
+
+    def _call_witness(self) -> None:
+        self._witness = Witness()
 
     def wait(self, suspend: Callable[[], None], resume: Callable[[], None]) -> Iterable[int]:
         """Yield each signal that arrives until the program has ended.
@@ -86,19 +111,49 @@ class Program:
         ``suspend`` is called before we stop with the program (job control), ``resume`` when a
         shell wakes us.
         """
+        failure_count = 0
+        while self.exit_status is None:
+            try:
+                number = self._next_signal(suspend, resume)
+            except (Exception, SystemExit):  # no memory, say: the program goes first
+                failure_count += 1
+                if failure_count < _FAILURES_MOST:
+                    time.sleep(_AGAIN_S)
+                else:
+                    self.wait_plainly()
+                continue
+            if number:
+                yield number
+
+    def _next_signal(self, suspend: Callable[[], None], resume: Callable[[], None]) -> int:
+        """Return the signal that arrived next; 0 once the program has ended."""
         while True:
             if self._reap():
                 if _has_terminal():
-                    suspend()
+                    _attempt(suspend)
                     os.kill(os.getpid(), signal.SIGSTOP)
-                    resume()
+                    _attempt(resume)
                 continue
             if self.exit_status is not None:
-                return
+                return 0
             info = signal.sigwaitinfo(self._watched)
             if info.si_signo != signal.SIGCHLD:
                 self._pass_on(info)
-                yield info.si_signo
+                return info.si_signo
+
+    def wait_plainly(self) -> None:
+        """Wait for the program and nothing else, if nothing else works."""
+        while self.exit_status is None:
+            try:
+                self.exit_status = os.waitpid(self.pid, 0)[1]
+            except ChildProcessError:
+                self.exit_status = _LOST_STATUS
+            except Exception:
+                time.sleep(_AGAIN_S)
+        self.ended_s, self.ended_uptime_s = time.time(), time.monotonic()
+
+    def _note_end(self) -> None:
+        self.ended_s, self.ended_uptime_s = time.time(), time.monotonic()
 
     def _reap(self) -> bool:
         """Wait for all that ended. Return True if job control has stopped the program.
@@ -110,49 +165,38 @@ class Program:
         while True:
             with self._lock:
                 try:
-                    pid, status, usage = os.wait4(-1, os.WNOHANG | os.WUNTRACED)
+                    child = next_child()
                 except ChildProcessError:
                     return stopped
-                if pid == 0:
+                if child is None:
                     return stopped
+                pid, status, usage = child
                 if os.WIFSTOPPED(status):
                     is_jobs = os.WSTOPSIG(status) in _JOB_CONTROL
                     stopped = stopped or (pid == self.pid and is_jobs)
                     continue
-                if self._witness is not None and pid == self._witness.pid:
-                    self._witness.pid = -1  # somebody killed it
-                    continue
-                if pid in self._helpers:
-                    self._helpers.discard(pid)
-                    self.helpers_cpu_s += usage.ru_utime + usage.ru_stime
-                    continue
-                self._account(usage)
                 if pid == self.pid:
-                    self.ended_s, self.ended_uptime_s = time.time(), time.monotonic()
                     self.exit_status = status
+                    self._note_end()
+                self._book(pid, usage)
+                if pid == self.pid:
                     return False
 
-    def _account(self, usage: resource.struct_rusage) -> None:
-        before = self._reaped
-        # Until it executes the program, a child shares our memory and inherits our high-water
-        # mark; a mark no higher than that says nothing of the program.
-        peak = usage.ru_maxrss * 1024
-        self._reaped = before._replace(
-            user_s=before.user_s + usage.ru_utime,
-            system_s=before.system_s + usage.ru_stime,
-            read_bytes=before.read_bytes + usage.ru_inblock * 512,
-            written_bytes=before.written_bytes + usage.ru_oublock * 512,
-            minor_fault_count=before.minor_fault_count + usage.ru_minflt,
-            major_fault_count=before.major_fault_count + usage.ru_majflt,
-            peak_bytes=max(before.peak_bytes or 0, peak)
-            if peak > self._own_peak_bytes
-            else before.peak_bytes,
-        )
+    def _book(self, pid: int, usage: resource.struct_rusage | None) -> None:
+        """Account what an ended child used, unless it was one of ours."""
+        if self._witness is not None and pid == self._witness.pid:
+            self._witness.pid = -1  # somebody killed it
+        elif pid in self._helpers:
+            self._helpers.discard(pid)
+            if usage is not None:
+                self.helpers_cpu_s += usage.ru_utime + usage.ru_stime
+        elif usage is not None:
+            self._account.add(usage)
 
     def reaped(self) -> Reaped:
         """Return what everything waited for so far has used."""
         with self._lock:
-            return self._reaped
+            return self._account.total()
 
     def own_children(self) -> tuple[int, ...]:
         """Return the children that are ours and not the program's."""
@@ -196,9 +240,13 @@ class Program:
 
     def _pass_on(self, info: signal.struct_siginfo) -> None:
         """Send a signal to the program, unless it reached the program by itself."""
-        if self._witness is not None and self._witness.saw(info.si_signo, wait=_from_process(info)):
-            return
-        if not _from_process(info):
+        is_from_process = _from_process(info)
+        try:
+            if self._witness is not None and self._witness.saw(info.si_signo, is_from_process):
+                return
+        except Exception:
+            self._witness = None  # without one every signal is taken for ours alone
+        if not is_from_process:
             return  # the kernel's own (a terminal's): it goes to the whole foreground group
         try:
             os.kill(self.pid, info.si_signo)
@@ -214,18 +262,26 @@ class Program:
         report that cannot be written (a hung file system) can be given up.
         """
         if self._witness is not None:
-            self._witness.close()
-        self._events_file.remove()
-        wanted = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
+            _attempt(self._witness.close)
+        _attempt(self._events_file.remove)
         quiet_s = time.monotonic() + _LATE_S
 
         def listen() -> None:
             while True:
-                signal.sigwaitinfo(wanted)
+                signal.sigwaitinfo({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
                 if time.monotonic() > quiet_s:
                     leave()
 
-        threading.Thread(target=listen, name="hpcwatch-signals", daemon=True).start()
+        thread = threading.Thread(target=listen, name="hpcwatch-signals", daemon=True)
+        _attempt(thread.start)
+
+
+def _attempt(step: Callable[[], object]) -> None:
+    """Take a step that the program's run can do without, whatever fails in it."""
+    try:  # noqa: SIM105 # contextlib takes milliseconds to import
+        step()
+    except (Exception, SystemExit):  # noqa: S110 # nobody is to be told: the program goes first
+        pass
 
 
 def _from_process(info: signal.struct_siginfo) -> bool:

@@ -5,12 +5,16 @@ Nothing is imported here that is not there anyway: the program waits for it.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import NoReturn
+
+_VARIABLE = "HPCWATCH_EVENTS"
 
 
 class CannotStartError(Exception):
@@ -19,6 +23,10 @@ class CannotStartError(Exception):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class NoProcessError(CannotStartError):
+    """There may be no further process (ulimit -u, pids.max, memory): ``replace_us`` needs none."""
 
 
 def spawn(argv: list[str], mask: Iterable[int]) -> int:
@@ -37,8 +45,6 @@ def _spawn(argv: list[str], mask: Iterable[int]) -> int:
     try:
         return os.posix_spawnp(argv[0], argv, os.environ, setsigmask=mask, setsigdef=ignored)
     except OSError as error:
-        import errno
-
         if error.errno != errno.ENOEXEC:
             raise
     # A text without "#!" is run by the shell, as shells, env and nohup do it.
@@ -49,7 +55,33 @@ def _spawn(argv: list[str], mask: Iterable[int]) -> int:
     return os.posix_spawnp(shell[0], shell, os.environ, setsigmask=mask, setsigdef=ignored)
 
 
+def replace_us(argv: list[str]) -> NoReturn:
+    """Become the program, as if we had never been. Raises CannotStartError.
+
+    For where no process can be started beside us, or nothing of us works.
+    """
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # what Python ignores
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        _replace_us(argv)
+    except OSError as error:
+        raise _reason(argv[0], error) from None
+
+
+def _replace_us(argv: list[str]) -> NoReturn:
+    try:
+        os.execvp(argv[0], argv)  # noqa: S606 # as asked
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+    from shutil import which
+
+    os.execv("/bin/sh", ["/bin/sh", which(argv[0]) or argv[0], *argv[1:]])  # noqa: S606
+
+
 def _reason(name: str, error: OSError) -> CannotStartError:
+    if isinstance(error, BlockingIOError) or error.errno == errno.ENOMEM:
+        return NoProcessError("no further process may be started (see: ulimit -u)", 126)
     if isinstance(error, FileNotFoundError):
         if "/" in name and os.path.lexists(name):
             return CannotStartError("its interpreter (the line after #!) was not found", 127)
@@ -80,6 +112,7 @@ class EventsFile:
     def __init__(self, at_s: float) -> None:
         """Make it, or do without. ``at_s``, since the epoch, tells it from others of ours."""
         self._path: str | None = None
+        self._outer = os.environ.get(_VARIABLE)
         for folder in ("/tmp", "/dev/shm"):  # noqa: S108
             private = f"{folder}/hpcwatch-{os.getpid()}-{at_s * 1e6:.0f}"
             path = f"{private}/events.jsonl"
@@ -88,7 +121,7 @@ class EventsFile:
                 os.mknod(path, 0o600)  # no descriptor that could be taken for a standard one
             except OSError:
                 continue
-            os.environ["HPCWATCH_EVENTS"] = self._path = path
+            os.environ[_VARIABLE] = self._path = path
             return
 
     def open(self) -> int | None:
@@ -102,6 +135,10 @@ class EventsFile:
     def remove(self) -> None:
         """Take away its name: nothing is left behind even if we are killed over the report."""
         if self._path is not None:
+            if self._outer is None:
+                os.environ.pop(_VARIABLE, None)
+            else:
+                os.environ[_VARIABLE] = self._outer
             try:
                 os.unlink(self._path)
                 os.rmdir(os.path.dirname(self._path))

@@ -44,10 +44,16 @@ class LocalSession:
         """Take the first sample on the session's thread at once."""
         self._thread.start()
 
+    def read_once(self) -> None:
+        """Take one sample on the caller's thread, of a program that has ended. Lets all raise."""
+        self._arrived(self._probe.read(is_full=False))
+        self._probe.close()
+
     def stop(self, patience_s: float = 5.0) -> None:
         """Take one last reading and end. A reader that hangs is left behind after a while."""
         self._wake.set()
-        self._thread.join(patience_s)
+        if self._thread.ident is not None:  # else it could not be started
+            self._thread.join(patience_s)
 
     def _run(self) -> None:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import HpcwatchError, os_reason
-from hpcwatch.base.output import write_error
+from hpcwatch.monitor import standard_error
 
 
 class Complaints:
@@ -24,7 +24,7 @@ class Complaints:
         self._said.add(message)
         line = f"hpcwatch: {clean(message)}\n"
         if not self._note(line):
-            write_error(line)
+            standard_error.write(line)
 
     def guarded(self, what: str, step: Callable[[], None]) -> None:
         """Take a step; its failure is one line, and the program's run goes on."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from hpcwatch import config
 from hpcwatch.analysis import report
@@ -65,18 +64,24 @@ class LiveView(Protocol):
         """Clear the view for good."""
 
 
-if TYPE_CHECKING:
-    OpenDisplay = Callable[
-        [Timeline, Program, config.Settings, AbstractContextManager[object]], LiveView | None
-    ]
-    """Opens a live view. Its last argument is held while the timeline is added to."""
+class Opening(NamedTuple):
+    """What a live view is opened with."""
+
+    timeline: Timeline
+    program: Program
+    settings: config.Settings
+    lock: AbstractContextManager[object]
+    """Held while the timeline is added to."""
 
 
 class Observer:
     """Watches one program from its start to the report."""
 
     def __init__(
-        self, options: RunOptions, program: Program, open_display: OpenDisplay | None = None
+        self,
+        options: RunOptions,
+        program: Program,
+        open_display: Callable[[Opening], LiveView | None] | None = None,
     ) -> None:
         self._options = options
         self._program = program
@@ -104,22 +109,22 @@ class Observer:
         return self._display is not None and self._display.note(line)
 
     def start(self) -> None:
-        """Begin to watch. Nothing is raised."""
-        self.guarded("cannot watch the program", self._start)
-
-    def _start(self) -> None:
+        """Begin to watch. If the program has ended by now, only its end is looked at."""
+        is_over = self._program.exit_status is not None
         self.guarded("configuration ignored", self._configure)
         interval_s = self._options.interval or self._settings.interval_s
         job = own_job()
         self._timeline = Timeline(interval_s, job, LIVE_SAMPLES)
+        if not is_over:
+            self.guarded("no readings", lambda: self._read(interval_s))
         program = self._program
-        probe = Probe(self._target(job), program.reaped, program.own_children)
-        self._session = LocalSession(probe, interval_s, self._arrived, self._session_failed)
-        self._session.start()
         self._run = run_record.describe(program, self._options, interval_s, job)
         self.guarded("not recorded", self._record)
         with self._lock:
             self._recording.begin()
+        if is_over:
+            self.guarded("no reading", lambda: self._session_of(interval_s).read_once())
+            return
         self.guarded("no live view", self._show)
         self.guarded("other nodes not watched", lambda: self._watch_others(job, interval_s))
         self.guarded("the job is not asked for", lambda: self._ask_for(job))
@@ -132,6 +137,16 @@ class Observer:
         is_task = self._options.sweep_id is not None or is_one_of_many(os.environ)
         return Target(*started, job_ids=() if is_task else names_here(job), is_task=is_task)
 
+    def _session_of(self, interval_s: float) -> LocalSession:
+        program = self._program
+        target = self._target(self._timeline.job)
+        probe = Probe(target, program.reaped, program.own_children)
+        return LocalSession(probe, interval_s, self._arrived, self._session_failed)
+
+    def _read(self, interval_s: float) -> None:
+        self._session = session = self._session_of(interval_s)
+        session.start()
+
     def _configure(self) -> None:
         self._settings = config.load()
 
@@ -141,9 +156,8 @@ class Observer:
 
     def _show(self) -> None:
         if self._open_display is not None:
-            self._display = self._open_display(
-                self._timeline, self._program, self._settings, self._lock
-            )
+            opening = Opening(self._timeline, self._program, self._settings, self._lock)
+            self._display = self._open_display(opening)
 
     def _watch_others(self, job: Job | None, interval_s: float) -> None:
         """In a job of several nodes, have the others read by a process of their own."""
@@ -196,13 +210,10 @@ class Observer:
             f"monitoring stopped, the program runs on: {type(error).__name__}: {error}"
         )
 
-    def signal_arrived(self, number: int) -> None:
-        """Mark a signal, to be recorded with the next sample.
-
-        The caller waits for the program and must not wait for a file system.
-        """
+    def signal_arrived(self, number: int, at_s: float) -> None:
+        """Mark a signal, to be recorded with the next sample."""
         if number != signal.SIGWINCH:
-            self.mark(store.Event(time.time(), "signal", {"signal": numbered_signal_name(number)}))
+            self.mark(store.Event(at_s, "signal", {"signal": numbered_signal_name(number)}))
         elif self._display is not None:
             self.guarded("live view", self._display.resized)
 

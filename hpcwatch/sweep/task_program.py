@@ -9,14 +9,13 @@ import time
 from typing import NamedTuple
 
 from hpcwatch.base.errors import HpcwatchError, os_reason
-from hpcwatch.sweep import accounts, ending
+from hpcwatch.sweep import accounts, ending, task_watch
 from hpcwatch.sweep.attempts import Attempts, Ended, Started
 from hpcwatch.sweep.ending import Ending
 from hpcwatch.sweep.keeper import STOPS, Keeper
 from hpcwatch.sweep.lease import Lease
 from hpcwatch.sweep.plan import Plan, Task
 from hpcwatch.sweep.slots import Slot
-from hpcwatch.sweep.task_watch import LateWatch, events_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,12 +51,13 @@ def run(
         return Ended(
             started.task, started.attempt, time.time(), 0.0, EXIT_NOT_STARTED, None, trouble=words
         )
+    program.settle()
     keeper.program_started(program.pid)
     end = Ending(program.pid, program.own_children)
     guard(work, end, started._replace(at_s=program.started_s), lease)
     if keeper.is_told:
         end.begin("stopped")
-    watch = LateWatch(_options(work, started), program)
+    watch = task_watch.watch(_options(work, started), program)
     for number in program.wait(_nothing, _nothing):
         if number in STOPS:
             end.begin("stopped", is_told=number == signal.SIGTERM)
@@ -73,7 +73,7 @@ def run(
     if watch.is_begun:  # its end takes a while: how the program ended is written down before
         work.attempts.end(accounts.of_program(work.attempts, started, program, end.reason, []))
     watch.finish()
-    unrecorded = [] if watch.is_recorded else events_of(program)
+    unrecorded = [] if watch.monitor is not None else task_watch.events_of(program)
     return accounts.of_program(work.attempts, started, program, end.reason, unrecorded)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import threading
 import time
+
+from hpcwatch.monitor.guard import Guard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.launch.program import Program
-    from hpcwatch.monitor.run import Observer
+    from hpcwatch.monitor.guard import Monitor
     from hpcwatch.monitor.run_options import RunOptions
     from hpcwatch.recording.store import Event
 
@@ -29,43 +30,17 @@ def events_of(program: Program) -> list[Event]:
     return Marks(descriptor, program.started_s).close(time.time())
 
 
-class LateWatch:
-    """The monitor of `hpcwatch run`, set up only for a program that runs long enough for it."""
+def watch(options: RunOptions, program: Program) -> Guard:
+    """Have a task's program watched."""
 
-    def __init__(self, options: RunOptions, program: Program) -> None:
-        self._observer: Observer | None = None
-        self._is_over = threading.Event()
-        self.is_begun = False
-        """It is being set up, or records: from here on its end takes a while."""
-        self._thread = threading.Thread(target=self._set_up, args=(options, program), daemon=True)
-        self._thread.start()
-
-    def _set_up(self, options: RunOptions, program: Program) -> None:
-        if self._is_over.wait(UNWATCHED_S):
-            return
-        self.is_begun = True
+    def make() -> Monitor:
         gc.enable()
-        try:
-            from hpcwatch.monitor.run import Observer
+        from hpcwatch.monitor.run import Observer
 
-            self._observer = Observer(options, program)
-            self._observer.start()
-        except Exception as error:  # the program runs on
-            print(f"hpcwatch: task not watched: {error}", file=sys.stderr)
+        return Observer(options, program)
 
-    @property
-    def is_recorded(self) -> bool:
-        """True if the program ran long enough."""
-        return self._observer is not None
+    return Guard(make, _say, UNWATCHED_S, is_late_too=False)
 
-    def signal_arrived(self, number: int) -> None:
-        """Mark a signal in the recording."""
-        if self._observer is not None:
-            self._observer.signal_arrived(number)
 
-    def finish(self) -> None:
-        """Close the recording. The program has ended."""
-        self._is_over.set()
-        self._thread.join()
-        if self._observer is not None:
-            self._observer.finish()
+def _say(message: str) -> None:
+    print(f"hpcwatch: {message}", file=sys.stderr, flush=True)

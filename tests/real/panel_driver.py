@@ -34,6 +34,7 @@ def main(kind: str, every_s: float, command: list[str]) -> None:
     """Show the panel until the command has ended."""
     panel = Panel.open()
     program = Program(command)
+    program.settle()
     ended = threading.Event()
     counted: list[float] = []
 

@@ -1,0 +1,84 @@
+"""Take an ended or stopped child away from the kernel: how it ended first, what it used second."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import resource
+
+    from hpcwatch.probe.totals import Reaped
+
+_LOOK = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+
+
+def next_child() -> tuple[int, int, resource.struct_rusage | None] | None:
+    """Return an ended or stopped child's pid, status as of wait(2), and use; None if none waits.
+
+    wait4 takes the child away before it imports what its answer is made of. If that fails, the
+    status is lost, so the kernel is asked for the status before. Raises ChildProcessError if we
+    have no children.
+    """
+    info = os.waitid(os.P_ALL, 0, _LOOK)
+    if info is None:
+        return None
+    try:
+        _, status, usage = os.wait4(info.si_pid, os.WNOHANG | os.WUNTRACED)
+    except (Exception, SystemExit):  # no memory; or somebody else's module for `resource`
+        try:  # noqa: SIM105 # contextlib takes milliseconds to import
+            os.waitpid(info.si_pid, os.WNOHANG | os.WUNTRACED)
+        except ChildProcessError:
+            pass  # it is taken away
+        return info.si_pid, _status(info), None
+    return info.si_pid, status, usage
+
+
+def _status(info: os.waitid_result) -> int:
+    if info.si_code == os.CLD_EXITED:
+        return info.si_status << 8
+    if info.si_code == os.CLD_KILLED:
+        return info.si_status
+    if info.si_code == os.CLD_DUMPED:
+        return info.si_status | 0x80
+    return info.si_status << 8 | 0x7F
+
+
+class Account:
+    """What all children that were waited for have used. No NamedTuple: its import takes long."""
+
+    def __init__(self, own_peak_bytes: int | None) -> None:
+        """``own_peak_bytes`` is our high-water mark when the program was started."""
+        self._own_peak_bytes = own_peak_bytes
+        self._user_s = self._system_s = 0.0
+        self._read_bytes = self._written_bytes = 0
+        self._minor_fault_count = self._major_fault_count = 0
+        self._peak_bytes: int | None = None
+
+    def add(self, usage: resource.struct_rusage) -> None:
+        """Add a child and what it had waited for itself."""
+        self._user_s += usage.ru_utime
+        self._system_s += usage.ru_stime
+        self._read_bytes += usage.ru_inblock * 512
+        self._written_bytes += usage.ru_oublock * 512
+        self._minor_fault_count += usage.ru_minflt
+        self._major_fault_count += usage.ru_majflt
+        # Until it executes the program, a child shares our memory and inherits our high-water
+        # mark; a mark no higher than that says nothing of the program.
+        peak_bytes = usage.ru_maxrss * 1024
+        if self._own_peak_bytes is not None and peak_bytes > self._own_peak_bytes:
+            self._peak_bytes = max(self._peak_bytes or 0, peak_bytes)
+
+    def total(self) -> Reaped:
+        """Return the sums."""
+        from hpcwatch.probe.totals import Reaped
+
+        return Reaped(
+            user_s=self._user_s,
+            system_s=self._system_s,
+            read_bytes=self._read_bytes,
+            written_bytes=self._written_bytes,
+            minor_fault_count=self._minor_fault_count,
+            major_fault_count=self._major_fault_count,
+            peak_bytes=self._peak_bytes,
+        )

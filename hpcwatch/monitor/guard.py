@@ -1,0 +1,164 @@
+"""What stands between a running program and its monitor.
+
+The monitor lives on a thread of its own. Whatever fails there is one line on standard error, and
+the thread that waits for the program waits for the monitor no longer than is stated here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    class Monitor(Protocol):
+        """What is guarded. All methods are called on the guard's thread."""
+
+        def start(self) -> None:
+            """Begin to watch the program, which runs or has just ended."""
+
+        def signal_arrived(self, number: int, at_s: float) -> None:
+            """Mark a signal that came at a time since the epoch."""
+
+        def suspend(self) -> None:
+            """Clear the view before we are stopped."""
+
+        def resume(self) -> None:
+            """Show the view again."""
+
+        def finish(self) -> None:
+            """Record and report. The program has ended."""
+
+
+QUIET_S = 10.0
+"""The end of the monitor is given up when it has done nothing for so long: a hung file system."""
+PATIENCE_S = 60.0
+"""The end of the monitor is given up after so long in any case."""
+_SUSPEND_S = 0.3
+_STEP_S = 0.25
+
+
+class Guard:
+    """Starts a monitor, hands it what happens, ends it. No method raises."""
+
+    def __init__(
+        self,
+        make: Callable[[], Monitor],
+        say: Callable[[str], None],
+        unwatched_s: float,
+        is_late_too: bool = True,
+    ) -> None:
+        """``make`` makes the monitor once the program has run for ``unwatched_s``.
+
+        Of a shorter program nothing can be measured but what the kernel accounts: its monitor
+        is made when it has ended, or not at all unless ``is_late_too``. ``say`` takes what went
+        wrong.
+        """
+        self._make = make
+        self._say = say
+        self._unwatched_s = unwatched_s
+        self._is_late_too = is_late_too
+        self._is_late_too = is_late_too
+        self._steps: list[Callable[[Monitor], None]] = []
+        self._has_step = threading.Event()
+        self._is_over = threading.Event()
+        self._is_done = threading.Event()
+        self.monitor: Monitor | None = None
+        """Once it is made."""
+        self.is_begun = False
+        """It is being set up, or records: from here on its end takes a while."""
+        self._is_started = self._start()
+
+    def _start(self) -> bool:
+        try:
+            threading.Thread(target=self._run, name="hpcwatch-monitor", daemon=True).start()
+        except (Exception, SystemExit) as error:  # RuntimeError under ulimit -u or -v
+            self._complain("cannot watch the program, it runs on", error)
+            return False
+        return True
+
+    def _run(self) -> None:
+        try:
+            if self._is_over.wait(self._unwatched_s) and not self._is_late_too:
+                return
+            self.is_begun = True
+            self.monitor = monitor = self._make()
+            monitor.start()
+            while not self._is_over.is_set():
+                self._has_step.wait()
+                self._has_step.clear()
+                self._take_steps(monitor)
+            self._take_steps(monitor)
+            monitor.finish()
+        except BaseException as error:
+            self._complain("the program is not watched", error)
+        finally:
+            self._is_done.set()
+
+    def _take_steps(self, monitor: Monitor) -> None:
+        while self._steps:
+            step = self._steps.pop(0)
+            try:
+                step(monitor)
+            except BaseException as error:
+                self._complain("monitor", error)
+
+    def _complain(self, what: str, error: BaseException) -> None:
+        try:  # noqa: SIM105 # contextlib takes milliseconds to import
+            self._say(f"{what}: {type(error).__name__}: {error}")
+        except BaseException:  # noqa: S110 # nobody is to be told
+            pass
+
+    def _do(self, step: Callable[[Monitor], None]) -> None:
+        self._steps.append(step)
+        self._has_step.set()
+
+    def suspend(self) -> None:
+        """Clear the view before we stop with the program."""
+        if self.monitor is not None:
+            is_cleared = threading.Event()
+
+            def clear(monitor: Monitor) -> None:
+                try:
+                    monitor.suspend()
+                finally:
+                    is_cleared.set()
+
+            self._do(clear)
+            is_cleared.wait(_SUSPEND_S)
+
+    def resume(self) -> None:
+        """Show the view again."""
+        self._do(lambda monitor: monitor.resume())
+
+    def signal_arrived(self, number: int) -> None:
+        """Mark a signal in the recording."""
+        at_s = time.time()
+        self._do(lambda monitor: monitor.signal_arrived(number, at_s))
+
+    def finish(self) -> str | None:
+        """Record and report; return why that is not finished, None if it is.
+
+        The program has ended, and its exit code waits for nothing but the stated seconds.
+        """
+        self._is_over.set()
+        self._has_step.set()
+        if not self._is_started and not self._start():  # the program has left room for a thread
+            return "no thread could be started"
+        started_s = quiet_from_s = time.monotonic()
+        worked_s = _worked_s()
+        while not self._is_done.wait(_STEP_S):
+            now_s = time.monotonic()
+            if _worked_s() > worked_s:
+                quiet_from_s, worked_s = now_s, _worked_s()
+            if now_s - quiet_from_s >= QUIET_S or now_s - started_s >= PATIENCE_S:
+                return f"no report after {now_s - started_s:.0f} s: something does not answer"
+        return None
+
+
+def _worked_s() -> float:
+    """Return the CPU time of all threads but this one."""
+    return time.process_time() - time.thread_time()
