@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from hpcwatch import __version__
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import complain, flush, prepare
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal  # without its enums, whose import delays the program by milliseconds
 
 COMMANDS = {
     "run": "run a program under the monitor",
@@ -76,9 +81,8 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     if first not in COMMANDS:
         raise HpcwatchError(f"no command {first}", _nearest(first), EXIT_USAGE)
-    from importlib import import_module
-
-    code: int = import_module(f"hpcwatch.cli.{first}").main(arguments[1:])
+    # Not importlib.import_module: importlib takes longer to import than the command.
+    code: int = __import__(f"hpcwatch.cli.{first}", fromlist=["main"]).main(arguments[1:])
     return code
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal  # without its enums, whose import delays the program by milliseconds
 
 _BROADCAST_S = 0.015  # a scheduler that signals processes one by one needs about this long
 

@@ -5,7 +5,9 @@ A task of a sweep starts by this: all of ``ctypes`` costs 3 ms, the part that it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 try:
     from _ctypes import call_function, dlopen, dlsym

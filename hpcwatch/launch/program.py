@@ -8,23 +8,31 @@ pending on it, too.
 
 from __future__ import annotations
 
+import _thread
 import os
-import signal
-import threading
 import time
 
 from hpcwatch.launch import prctl
 from hpcwatch.launch.counters_before import counters_before
 from hpcwatch.launch.group_signal import Witness
-from hpcwatch.launch.spawn import CannotStartError, EventsFile, occupy_standard_descriptors, spawn
+from hpcwatch.launch.spawn import (
+    CannotStartError,
+    EventsFile,
+    give_back_environment,
+    occupy_standard_descriptors,
+    spawn,
+)
 from hpcwatch.launch.waited import Account, next_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import resource
+    import signal
     from collections.abc import Callable, Iterable, Sequence
 
     from hpcwatch.probe.totals import Reaped
+else:
+    import _signal as signal  # without its enums, whose import delays the program by milliseconds
 
 __all__ = ["CannotStartError", "Program"]
 
@@ -64,7 +72,7 @@ class Program:
         self.counters_before: dict[str, bytes] = {}
         """What our control groups had counted when the program began."""
         self._watched = _watched()
-        self._lock = threading.Lock()
+        self._lock = _thread.allocate_lock()  # threading: another two milliseconds
         self._witness: Witness | None = None
         self._helpers: set[int] = set()
         self._account = Account(None)
@@ -75,6 +83,7 @@ class Program:
         self.started_s, self.started_uptime_s = time.time(), time.monotonic()
         self.ended_s, self.ended_uptime_s = self.started_s, self.started_uptime_s
         _attempt(self._note_counters)
+        _attempt(give_back_environment)
         self._events_file = EventsFile(self.started_s)
         try:
             self.pid = spawn(argv, mask)
@@ -272,8 +281,7 @@ class Program:
                 if time.monotonic() > quiet_s:
                     leave()
 
-        thread = threading.Thread(target=listen, name="hpcwatch-signals", daemon=True)
-        _attempt(thread.start)
+        _attempt(lambda: _thread.start_new_thread(listen, ()))
 
 
 def _attempt(step: Callable[[], object]) -> None:

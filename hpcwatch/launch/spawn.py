@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Iterable
     from typing import NoReturn
+
+else:
+    import _signal as signal  # without its enums, whose import delays the program by milliseconds
 
 _VARIABLE = "HPCWATCH_EVENTS"
 
@@ -38,6 +41,18 @@ def spawn(argv: list[str], mask: Iterable[int]) -> int:
         return _spawn(argv, mask)
     except OSError as error:
         raise _reason(argv[0], error) from None
+
+
+def give_back_environment() -> None:
+    """Take out of the environment what Python has put there: the locale where none was given."""
+    if os.environ.get("LC_CTYPE") not in ("C.UTF-8", "C.utf8", "UTF-8"):
+        return
+    try:
+        with open("/proc/self/environ", "rb") as stream:  # as it was given to us
+            if b"\0LC_CTYPE=" not in b"\0" + stream.read():
+                del os.environ["LC_CTYPE"]
+    except OSError:
+        pass
 
 
 def _spawn(argv: list[str], mask: Iterable[int]) -> int:

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 BENCHMARKS = (
+    "startup",
     "overhead",
     "accuracy",
     "behaviour",
