@@ -29,7 +29,7 @@ class Reporter(Observer):
 
     def _open_view(self, opening: Opening) -> LiveView | None:
         """Open the live view that ``--view`` and ``--color`` choose; it may be none."""
-        kind = _view_wanted(self._asked.view)
+        kind = "none" if self._asked.quiet else _view_wanted(self._asked.view)
         if kind == "none":
             return None
         from hpcwatch.cli.display import Display
@@ -45,15 +45,23 @@ class Reporter(Observer):
 
     def _tell(self, made: report.Report) -> None:
         asked = self._asked
+        text = "" if asked.quiet else self._text(made)
+        if text:
+            standard_error.write(text)
+        reporting.write(made, asked.report, self.say)
+
+    def _text(self, made: report.Report) -> str:
+        asked = self._asked
         text = reporting.printed(made, asked.report, sys.stderr, asked.color)
+        if not text:
+            return ""
         if sys.stderr is not None and sys.stderr.isatty():
             text = fresh_line(columns_of(sys.stderr)) + text
         if self.saved is not None:
             is_at_home = self.saved.path.startswith(store.root() + os.sep)
             named = made.run.id if is_at_home else shlex.quote(asked.output or "")
             text += f"Again: hpcwatch report {named}\n"
-        standard_error.write(text)
-        reporting.write(made, asked.report, self.say)
+        return text
 
 
 def _view_wanted(choice: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TextIO
@@ -12,8 +11,10 @@ if TYPE_CHECKING:
 
 FORMATS = ("text", "html", "markdown", "json", "csv")
 """Those of views.report.formats, whose import would delay the program that `run` starts."""
+NONE = "none"
+"""Nothing is printed."""
 HELP = (
-    f"the report's format: {', '.join(FORMATS)}; with a FILE it is written there besides;"
+    f"the report's format: {', '.join(FORMATS)}, or none; with a FILE it is written there besides;"
     " may be given several times"
 )
 
@@ -29,17 +30,25 @@ class Wanted(NamedTuple):
 def wanted(text: str) -> Wanted:
     """Read FORMAT[:FILE]; that the file cannot be written should not show after three days."""
     name, _, path = text.partition(":")
+    if text == NONE:
+        return Wanted(NONE, None)
     if name not in FORMATS:
-        raise argparse.ArgumentTypeError(f"{name!r} is no format: give {', '.join(FORMATS)}")
+        raise _refused(f"{name!r} is no format: give {', '.join(FORMATS)}, or none")
     if not path:
         if name == "html":
             hint = "HTML is for a browser, not for a terminal: say html:report.html"
-            raise argparse.ArgumentTypeError(hint)
+            raise _refused(hint)
         return Wanted(name, None)
     refused = unwritable(path)
     if refused is not None:
-        raise argparse.ArgumentTypeError(refused)
+        raise _refused(refused)
     return Wanted(name, os.path.abspath(path))
+
+
+def _refused(why: str) -> Exception:
+    import argparse
+
+    return argparse.ArgumentTypeError(why)
 
 
 def unwritable(path: str) -> str | None:
@@ -64,6 +73,8 @@ def printed(report: Report, asked: Sequence[Wanted], stream: TextIO | None, colo
 
     made = ""
     for name in [one.format for one in asked if one.path is None] or ["text"]:
+        if name == NONE:
+            continue
         if name == "text":
             made += terminal.text(report, wants_colour(stream, colour), columns_of(stream))
         else:

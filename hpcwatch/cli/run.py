@@ -28,6 +28,7 @@ class Options(RunOptions):
         self.color = "auto"
         self.report: list[Wanted] = []
         self.fail_on: str | None = None
+        self.quiet = False
         self.command: list[str] = []
 
 
@@ -65,33 +66,28 @@ def _parser() -> Parser:
         choices=("warning", "critical"),
         help=f"exit with {_EXIT_FOUND} if the program succeeds and a finding is that severe",
     )
+    parser.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="no live view, and no report on standard error; the run is recorded as ever",
+    )
+    parser.add_argument("command", nargs="...", metavar="COMMAND", help="the program to run")
     return parser
 
 
 def parse(arguments: list[str]) -> Options:
     """Split our options from the program's words. Raises HpcwatchError."""
-    split = _first_word(arguments)
     options = Options()
-    if split:  # else argparse, a third of the time to the program's start, is not even imported
-        _parser().parse_args(arguments[:split], options)
-    options.command = arguments[split:]
+    if arguments[:1] == ["--"] or (arguments and not arguments[0].startswith("-")):
+        options.command = arguments  # argparse, half the time to the start, is not even imported
+    else:
+        _parser().parse_args(arguments, options)
     if options.command[:1] == ["--"]:
-        del options.command[0]
+        options.command = options.command[1:]
     if not options.command or not options.command[0]:
         raise HpcwatchError("no command to run", "say: hpcwatch run -- python train.py", EXIT_USAGE)
     return options
-
-
-def _first_word(arguments: list[str]) -> int:
-    """Return where the program's words begin: at ``--``, or at the first that is no option."""
-    position = 0
-    while position < len(arguments):
-        word = arguments[position]
-        if word == "--" or not word.startswith("-"):
-            break
-        # Each of our options takes a value, in the same word or in the next one.
-        position += 1 if "=" in word or word in ("-h", "--help") else 2
-    return min(position, len(arguments))
 
 
 def main(arguments: list[str]) -> int:

@@ -91,6 +91,9 @@ def test_wrong_use_of_run_is_one_line(hpcwatch: Hpcwatch, arguments: tuple[str, 
         (["a", "-x", "--name", "y"], ["a", "-x", "--name", "y"]),
         (["--name", "n", "--", "--odd"], ["--odd"]),
         (["--name", "n", "a", "--", "--name"], ["a", "--", "--name"]),
+        (["--quiet", "a", "--quiet"], ["a", "--quiet"]),
+        (["-q", "--", "-q", "--"], ["-q", "--"]),
+        (["--name", "n", "--", "--", "a"], ["--", "a"]),
     ],
 )
 def test_the_program_s_words_are_its_own(words: list[str], command: list[str]) -> None:
@@ -207,6 +210,23 @@ def test_a_hostile_job_environment_costs_nothing(hpcwatch: Hpcwatch) -> None:
     ended = hpcwatch("run", "--", *SEVEN, SLURM_JOB_ID="1", SLURM_JOB_NODELIST="n[²]")
     assert (ended.code, said(ended.err)) == (7, [])
     assert "failed (exit 7)" in ended.err
+
+
+@pytest.mark.parametrize("options", [("-q",), ("--quiet", "--view", "line"), ("--report", "none")])
+def test_quiet_prints_nothing_and_records_as_ever(
+    hpcwatch: Hpcwatch, options: tuple[str, ...]
+) -> None:
+    ended = hpcwatch("run", *options, "--interval", "0.1", "--", "sh", "-c", "sleep 0.8; exit 7")
+    assert (ended.code, ended.out, ended.err) == (7, "", "")
+    report = json.loads((hpcwatch.recorded() / "report.json").read_text())
+    assert report["run"]["exit_code"] == 7
+
+
+def test_quiet_still_writes_the_reports_it_names_a_file_for(hpcwatch: Hpcwatch) -> None:
+    file = hpcwatch.folder / "report.md"
+    ended = hpcwatch("run", "-q", "--report", f"markdown:{file}", "--", "true")
+    assert (ended.code, ended.err) == (0, "")
+    assert file.read_text()
 
 
 def recorded(folder: Path) -> Path:
