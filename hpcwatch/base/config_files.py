@@ -7,10 +7,12 @@ import re
 import sys
 from typing import Any, NamedTuple
 
+from hpcwatch.base import reading
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 
 SITE_FILE = "/etc/hpcwatch/config.toml"
 
+_MOST_BYTES = 1 << 20
 _HEADER = re.compile(r"\s*\[\[?\s*(.*?)\s*\]\]?\s*(?:#.*)?")
 _KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
 _WORD = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
@@ -47,8 +49,7 @@ def read(path: str) -> Document:
     else:
         import tomli as tomllib
     try:
-        with open(path, "rb") as stream:
-            data = stream.read()
+        data = reading.data(path, _MOST_BYTES)
         text = data.decode("utf-8-sig").replace("\r\n", "\n")
         return Document(path, text, tomllib.loads(text))
     except OSError as error:

@@ -1,41 +1,201 @@
-"""Writing a file that a user named."""
+"""Every file and folder that hpcwatch makes. No other module creates, renames or truncates one.
+
+What is ours is private: folders are 0700 from the top, files are 0600 whatever the umask. A new
+file has a random name, is opened exclusively and follows no link, so that nothing planted beside
+it is ever written to; it is then renamed, so that a reader sees the old file or the new one.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-from collections.abc import Iterable
+import re
+import stat
+from collections.abc import Collection, Iterable
 
 from hpcwatch.base.errors import HpcwatchError, os_reason
 
+_FOLDER, _FILE = 0o700, 0o600
+_SHARED = 0o666  # before the umask
+_BESIDE = re.compile(r"\.(.+)\.[0-9a-f]{12}")
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def make_private(path: str) -> None:
+    """Make a folder and the missing ones above it, each readable by its owner only.
+
+    ``os.makedirs`` gives its mode to the last folder alone. Raises OSError.
+    """
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(parent):
+        make_private(parent)
+    try:
+        os.mkdir(path, _FOLDER)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+
+
+def make_new(path: str) -> None:
+    """Make a private folder that was not there, and the missing ones above it. Raises OSError."""
+    make_private(os.path.dirname(os.path.abspath(path)))
+    os.mkdir(path, _FOLDER)
+
+
+def replace(path: str, text: str) -> None:
+    """Write a private file as a whole or not at all. Raises OSError."""
+    made = beside(path)
+    try:
+        _write_new(made, text.encode("utf-8", "backslashreplace"))
+        os.replace(made, path)
+    except BaseException:
+        discard(made)
+        raise
+
+
+def claim(path: str, text: str) -> bool:
+    """Write a private file where there is none; False if there is one. Raises OSError.
+
+    It is linked into place: a claim is there whole or not at all, on network file systems too.
+    """
+    made = beside(path)
+    try:
+        _write_new(made, text.encode("utf-8", "backslashreplace"))
+        os.link(made, path)
+    except FileExistsError:
+        return False
+    finally:
+        discard(made)
+    return True
+
+
+def create(path: str) -> int:
+    """Return the descriptor of a new private file. Raises OSError, also if there is one."""
+    return _private(os.open(path, _NEW, _FILE))
+
+
+def append_to(path: str) -> int:
+    """Return the descriptor of a private file to append to, made if it is missing.
+
+    Raises OSError; of a link, and of what is no regular file, too.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    descriptor = os.open(path, flags, _FILE)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return descriptor
+
+
+def append(path: str, data: bytes) -> None:
+    """Append to a private file. Raises OSError."""
+    descriptor = append_to(path)
+    try:
+        write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of it. Raises OSError; a full disk may have taken a part."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def move(old: str, new: str) -> None:
+    """Rename a file or a folder of ours; a file takes the place of another. Raises OSError."""
+    os.rename(old, new)
+
+
+def discard(path: str) -> None:
+    """Remove a file if it is there and can be removed."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def beside(path: str) -> str:
+    """Return a hidden name in the same folder that no other process can guess."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.{_random()}")
+
+
+def is_left_over(name: str, of: Collection[str]) -> bool:
+    """Tell whether a name is that of a begun file, of one of these names, whose writer died."""
+    match = _BESIDE.fullmatch(name)
+    return match is not None and (match[1] in of or match[1] == "now")
+
+
+def server_now_s(folder: str) -> float:
+    """Return the time as a folder's file server has it: the clocks of two hosts differ.
+
+    Raises OSError.
+    """
+    made = os.path.join(folder, f".now.{_random()}")
+    descriptor = create(made)
+    try:
+        return os.fstat(descriptor).st_mtime
+    finally:
+        os.close(descriptor)
+        discard(made)
+
 
 def write(path: str, pieces: Iterable[str]) -> None:
-    """Write a file as a whole or not at all; a pipe or a device is written to as it is.
+    """Write a file that a user named, with the user's umask, as a whole or not at all.
 
+    A pipe or a device is written to as it is, a link of the user's own stays one.
     Raises HpcwatchError.
     """
     try:
+        refuse_foreign_link(path)
         if os.path.exists(path) and not os.path.isfile(path):
-            _fill(path, pieces)
-        else:
-            _replace(os.path.realpath(path), pieces)  # a link stays one
+            _fill(os.open(path, os.O_WRONLY | os.O_CLOEXEC), pieces)
+            return
+        target = os.path.realpath(path)
+        made = beside(target)
+        try:
+            _fill(os.open(made, _NEW, _SHARED), pieces)
+            os.replace(made, target)
+        except BaseException:
+            discard(made)
+            raise
     except OSError as error:
         raise HpcwatchError(f"cannot write {path}", os_reason(error)) from None
 
 
-def _replace(path: str, pieces: Iterable[str]) -> None:
-    """Write beside and move in place, so that a reader sees the old file or the new one."""
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}")
+def refuse_foreign_link(path: str) -> None:
+    """Raise OSError if a path is a symbolic link that neither this user nor root made.
+
+    The kernel does so in sticky folders (proc(5), protected_symlinks), we do in all.
+    """
     try:
-        _fill(temporary, pieces)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+        status = os.lstat(path)
+    except OSError:
+        return  # who opens it is told why
+    if stat.S_ISLNK(status.st_mode) and status.st_uid not in (os.geteuid(), 0):
+        raise OSError(errno.ELOOP, "a link of another user", path)
 
 
-def _fill(path: str, pieces: Iterable[str]) -> None:
-    with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+def _fill(descriptor: int, pieces: Iterable[str]) -> None:
+    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
         stream.writelines(pieces)
+
+
+def _write_new(path: str, data: bytes) -> None:
+    descriptor = create(path)
+    try:
+        write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
+def _private(descriptor: int) -> int:
+    os.fchmod(descriptor, _FILE)  # a default ACL of the folder may have widened it
+    return descriptor
+
+
+def _random() -> str:
+    return os.urandom(6).hex()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 
+from hpcwatch.base import reading
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.shells import STUBS, stub
 from hpcwatch.recording.store import RUN_FILE, root
@@ -70,11 +70,10 @@ def _names_and_jobs(ids: list[str]) -> tuple[list[str], list[str]]:
     jobs: dict[str, None] = {}
     for one in ids:
         try:
-            with open(os.path.join(root(), one, RUN_FILE), encoding="utf-8") as stream:
-                run = json.load(stream)
+            run = reading.plain(os.path.join(root(), one, RUN_FILE))
             name, job = run["name"], run.get("job") or {}
             job_id = job.get("id")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
         if isinstance(name, str) and _RUN.fullmatch(name):
             names[name] = None

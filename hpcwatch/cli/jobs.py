@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -18,7 +17,7 @@ from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.cluster.schedulers.query import clean_user
 from hpcwatch.monitor import own_cost
-from hpcwatch.recording.store import REPORT_FILE, SAMPLES_FILE, Run, RunDirectory, list_runs
+from hpcwatch.recording.store import SAMPLES_FILE, Run, RunDirectory, list_runs
 from hpcwatch.views.jobs import jobs_table, to_json
 from hpcwatch.views.jobs.flags import Flag, flags_of
 from hpcwatch.views.jobs.jobs_table import Row, ordered
@@ -128,11 +127,9 @@ def _seen(job: Job, recordings: Sequence[tuple[RunDirectory, Run]]) -> tuple[Fla
 
 def _findings(directory: RunDirectory) -> tuple[Flag, ...]:
     try:
-        with open(directory.file(REPORT_FILE), encoding="utf-8") as stream:
-            findings = json.load(stream)["findings"]
         return tuple(
             Flag(str(one["rule"]), Severity[one["severity"].upper()], str(one["title"]))
-            for one in findings
+            for one in directory.report_part("findings")
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (KeyError, TypeError, AttributeError):
         return ()  # another version's, or in the middle of being written

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import time
 from collections.abc import Sequence
 
 from hpcwatch import config
+from hpcwatch.base import files, reading
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
@@ -26,8 +26,7 @@ def my_jobs() -> list[str]:
     path = os.path.join(os.path.dirname(root()), _FILE)
     try:
         if 0 <= time.time() - os.stat(path).st_mtime < client.EVERY_S:
-            with open(path, encoding="utf-8") as stream:
-                return stream.read().split()
+            return reading.text(path).split()
     except (OSError, ValueError):
         pass
     found = _asked()
@@ -51,9 +50,5 @@ def _run(argv: Sequence[str]) -> Answer:
 
 def _keep(path: str, text: str) -> None:
     """Write the file in one step: another shell may be reading it. Raises OSError."""
-    folder = os.path.dirname(path)
-    os.makedirs(folder, 0o700, exist_ok=True)
-    descriptor, made = tempfile.mkstemp(dir=folder)
-    with open(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    os.replace(made, path)
+    files.make_private(os.path.dirname(path))
+    files.replace(path, text)

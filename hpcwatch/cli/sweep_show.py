@@ -10,13 +10,13 @@ import time
 from collections.abc import Sequence
 
 from hpcwatch.analysis.findings import Finding
-from hpcwatch.base.errors import HpcwatchError, os_reason
+from hpcwatch.base import files, reading
+from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.base.output import complain, write_error
 from hpcwatch.config import Thresholds
 from hpcwatch.sweep import best, findings, outcome, vitals, walltime
 from hpcwatch.sweep.attempts import Attempt, Attempts
 from hpcwatch.sweep.picture import Picture
-from hpcwatch.sweep.results import tail
 from hpcwatch.sweep.sharing import Sharing, Watch
 from hpcwatch.views.sweep import data, sweep_table
 from hpcwatch.views.sweep import live as sweep_live
@@ -141,7 +141,7 @@ class Show:
 
 def _last_lines(path: str, most: int) -> list[str]:
     """Return the last lines of a file, without blank ones at their end."""
-    text = tail(path, _LAST_BYTES).rstrip()
+    text = reading.tail(path, _LAST_BYTES).rstrip()
     return [line.rstrip() for line in text.splitlines()[-most:]]
 
 
@@ -199,11 +199,7 @@ def print_outcome(
     if options.output is None:
         stream.write(text)
         return
-    try:
-        with open(options.output, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-    except OSError as error:
-        raise HpcwatchError(f"cannot write {options.output}", os_reason(error)) from None
+    files.write(options.output, [text])
 
 
 def _sort(made: outcome.Outcome, sort: str | None, goal: best.Goal | None) -> str | None:

@@ -6,10 +6,13 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from hpcwatch.base import reading
 from hpcwatch.cluster import schedulers
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
+
+_MOST_BYTES = 64 << 20  # a line for each slot of a job
 
 
 def own_job() -> Job | None:
@@ -58,7 +61,6 @@ def _number(text: str | None) -> int | None:
 
 def _read_text(path: str) -> str | None:
     try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
+        return reading.text(path, "replace", _MOST_BYTES)
     except OSError:
         return None

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from hpcwatch.analysis.phases import MONITORS
 from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.base.reading import Growing
 from hpcwatch.events import LINE_MOST_BYTES
 from hpcwatch.monitor.recent_events import Told
 from hpcwatch.recording.removal import is_being_made
@@ -26,7 +27,6 @@ _READ_A_LOOK = 300  # run.json of so many recordings: a second on a slow network
 _TRIES = 12  # a folder may be there, and not yet its run.json; the last ones of 12 looks
 _DAY_S = 86400.0
 _EARLY_S = 60.0  # by so much the clocks of nodes differ
-_LOOK_BYTES = 4 << 20  # about 30,000 events: what a run of days has
 _MOST_BYTES = 16 << 20  # of a longer file the end is read
 _LINE_BYTES = 8 * LINE_MOST_BYTES  # a letter that takes 2 bytes is \uXXXX in a recording
 _EVENTS_MOST = 30_000
@@ -130,35 +130,16 @@ class EventLog:
     """A recording's events.jsonl, read as it grows."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
-        self._file: tuple[int, int] | None = None
-        self._offset = 0
-        self._rest = b""
+        self._file = Growing(path, line_bytes=_LINE_BYTES, behind_bytes=_MOST_BYTES)
 
     def read(self) -> tuple[list[Event], bool]:
         """Return what came since the last time, and whether it is another file's than before.
 
-        The file is opened anew each time: then a network file system tells how long it is now.
         Raises OSError.
         """
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            status = os.fstat(descriptor)
-            file = status.st_dev, status.st_ino
-            is_new = self._file is not None and file != self._file
-            is_new = is_new or status.st_size < self._offset
-            if is_new or self._file is None:
-                self._file, self._offset, self._rest = file, 0, b""
-            if status.st_size - self._offset > _MOST_BYTES:
-                self._offset, self._rest = status.st_size - _MOST_BYTES, b""
-            data = os.pread(descriptor, _LOOK_BYTES, self._offset)
-        finally:
-            os.close(descriptor)
-        self._offset += len(data)
-        *lines, rest = (self._rest + data).split(b"\n")
-        self._rest = rest[: _LINE_BYTES + 1]  # so much shows that it is too long
-        read = (event_from(line) for line in lines if len(line) <= _LINE_BYTES)
-        return [event for event in read if event is not None], is_new
+        found = self._file.look()
+        read = (event_from(line) for line in found.lines)
+        return [event for event in read if event is not None], found.is_another
 
 
 class Followed:

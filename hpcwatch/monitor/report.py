@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from hpcwatch import config
 from hpcwatch.analysis import report
 from hpcwatch.analysis.needs import Observed
@@ -13,7 +11,7 @@ from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.probe.decode import build
 from hpcwatch.recording.previous_runs import before
 from hpcwatch.recording.removal import is_monitored
-from hpcwatch.recording.store import REPORT_FILE, Run, RunDirectory
+from hpcwatch.recording.store import Run, RunDirectory
 
 
 def load(directory: RunDirectory, job: Job | None = None) -> report.Report:
@@ -57,8 +55,7 @@ def observed_before(run: Run) -> list[Observed]:
 
 def _observed(directory: RunDirectory) -> Observed | None:
     try:
-        with open(directory.file(REPORT_FILE), encoding="utf-8") as stream:
-            observed: Observed = build(Observed, json.load(stream)["observed"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        observed: Observed = build(Observed, directory.report_part("observed"))
+    except (ValueError, KeyError, TypeError):
         return None  # of an earlier version, or damaged
     return observed

@@ -48,6 +48,7 @@ class Recording:
     def _open(self, path: str, run: store.Run, budget_bytes: int) -> store.RunDirectory:
         directory = store.RunDirectory.create(path)
         directory.write_run(run)
+        directory.reserve()
         self._recorder = Recorder(directory, self._complaints.say, budget_bytes)
         self._directory = directory
         return directory
@@ -110,14 +111,18 @@ class Recording:
         return self._directory.read_events() if self._directory is not None else []
 
     def save(self, run: store.Run, made: report.Report) -> store.RunDirectory | None:
-        """Write how the run ended, and its report; return where. A full disk is told of once."""
-        if self._directory is None or self._recorder is None:
+        """Write how the run ended, and its report; return where if both are kept."""
+        directory = self._directory
+        if directory is None:
             return None
         try:
-            self._directory.write_run(run)
-            self._directory.write_report(to_json(made))
+            directory.write_run(run)
         except OSError as error:
-            if not self._recorder.has_failed:
-                self._complaints.say(f"report not saved: {os_reason(error)}")
+            self._complaints.say(f"how it ended is not recorded: {os_reason(error)}")
             return None
-        return self._directory
+        try:
+            directory.write_report(to_json(made))
+        except OSError as error:
+            self._complaints.say(f"report not saved: {os_reason(error)}")
+            return None
+        return directory

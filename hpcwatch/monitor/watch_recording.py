@@ -60,6 +60,7 @@ class Keeping:
         path = os.path.join(store.root(), self._run.id)
         directory = store.RunDirectory.create(path)
         directory.write_run(self._run)
+        directory.reserve()
         budget_bytes = self._settings.budget_bytes * min(hosts_count, _BUDGETS)
         stride_count = -(-hosts_count // _NODES_IN_FULL)
         self._recorder = Recorder(directory, self._say, budget_bytes, stride_count)

@@ -7,6 +7,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 
+from hpcwatch.base import reading
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.base.units import format_clock, three_digits
 from hpcwatch.probe.schema import Sample, from_line
@@ -26,7 +27,7 @@ class Recording:
     def __init__(self, directory: RunDirectory) -> None:
         """Look through the file. Raises HpcwatchError if there is nothing to be shown."""
         try:
-            self._file = open(directory.file(SAMPLES_FILE), "rb")  # noqa: SIM115 - kept open
+            self._file = reading.opened(directory.file(SAMPLES_FILE))
         except OSError as error:
             raise HpcwatchError(f"cannot read {directory.path}", os_reason(error)) from None
         lines = list(self._lines())
@@ -40,7 +41,7 @@ class Recording:
     def _lines(self) -> Iterator[tuple[float, int]]:
         """Yield time and place of each line; one that has no time is left out."""
         offset = 0
-        for line in self._file:
+        for line in reading.lines_of(self._file):
             at_s = _time_of(line)
             if at_s is not None:
                 yield at_s, offset

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
-from hpcwatch.recording.store import REPORT_FILE, Run, RunDirectory, list_runs
+from hpcwatch.recording.store import Run, RunDirectory, list_runs
 
 _MOST = 5
+_MOST_FIGURE = 1e18  # no figure of a run is so large
 
 
 class EarlierRun(NamedTuple):
@@ -44,7 +44,8 @@ def _before(run: Run) -> list[tuple[RunDirectory, Run]]:
 
 def _summed(directory: RunDirectory, run: Run) -> EarlierRun:
     """Sum up a run from its report.json; without a readable one its figures are unknown."""
-    summary = _summary(directory)
+    found = directory.report_part("summary")
+    summary: dict[str, Any] = found if isinstance(found, dict) else {}
     utils = [_figure(gpu, "util_mean_pct") for gpu in _list(summary.get("gpus"))]
     known = [util for util in utils if util is not None]
     return EarlierRun(
@@ -58,23 +59,14 @@ def _summed(directory: RunDirectory, run: Run) -> EarlierRun:
     )
 
 
-def _summary(directory: RunDirectory) -> dict[str, Any]:
-    try:
-        with open(directory.file(REPORT_FILE), encoding="utf-8") as stream:
-            plain = json.load(stream)
-    except (OSError, ValueError, RecursionError):
-        return {}
-    summary = plain.get("summary") if isinstance(plain, dict) else None
-    return summary if isinstance(summary, dict) else {}
-
-
 def _list(value: object) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _figure(plain: dict[str, Any], name: str) -> float | None:
-    value = plain.get(name)
-    return float(value) if isinstance(value, (int, float)) and value == value else None
+    value: Any = plain.get(name)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value < _MOST_FIGURE else None
 
 
 def _how(run: Run) -> str:

@@ -4,21 +4,25 @@ When the budget is used up, neighbouring samples are merged in pairs, which halv
 from then on twice as many go into one line. A merged line keeps counters at its end and the
 minimum, mean and maximum of every gauge inside it, so that no spike is lost. The rate at which
 the node is looked at does not change.
+
+A full disk stops nothing: what cannot be written waits, merged into one line, until there is room.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from hpcwatch.base import files, reading
 from hpcwatch.base.errors import os_reason
-from hpcwatch.probe.schema import Gpu, Process, Sample, Window, from_line
+from hpcwatch.probe.schema import Gpu, Process, Sample, Window, from_line, to_line
 from hpcwatch.recording import metrics
 from hpcwatch.recording.job_memory import job_used_bytes
-from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory, append_sample
+from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory
 
 BUDGET_BYTES = 32 << 20
 MOST_PROCESSES = 24
@@ -37,6 +41,12 @@ class Size(NamedTuple):
     host_count: int
 
 
+_GONE = (errno.EBADF, errno.EIO, errno.ENOENT, errno.ENOTCONN, errno.ESTALE)
+"""A descriptor that failed so is of no use any more, though the file may come back."""
+_MOST_BUDGETS = 4
+"""How far a file grows that cannot be thinned, in budgets; then recording stops."""
+
+
 class Recorder:
     """Writes one run's samples. Its failure is told once and stops nothing else."""
 
@@ -51,8 +61,13 @@ class Recorder:
         self._path = directory.file(SAMPLES_FILE)
         self._failed = failed
         self._budget_bytes = budget_bytes
-        self._descriptor: int | None = self._open(os.O_APPEND)
-        self._has_failed = False
+        self._descriptor: int | None = files.append_to(self._path)
+        self._has_stopped = self._is_closed = False
+        self._trouble = ""
+        """Why the latest write failed; empty if it did not."""
+        self._is_torn = False
+        """The file ends within a line."""
+        self._most_bytes = _MOST_BUDGETS * budget_bytes
         self._used_bytes = 0
         self._stride = stride_count
         self._pending: dict[str, Sample] = {}
@@ -60,13 +75,10 @@ class Recorder:
         self._thinning: threading.Thread | None = None
         self._backlog: list[Sample] = []
 
-    def _open(self, flags: int) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
-
     @property
     def has_failed(self) -> bool:
-        """True once recording has stopped early, for a reason that was told."""
-        return self._has_failed
+        """True while what came is not on disk, and for good once recording has stopped."""
+        return self._has_stopped or bool(self._trouble)
 
     def append(self, sample: Sample) -> None:
         """Record a sample, merged with its neighbours if the run is long."""
@@ -82,7 +94,7 @@ class Recorder:
                 self._thinning.start()
 
     def _is_over_budget(self) -> bool:
-        return self._descriptor is not None and self._used_bytes > self._budget_bytes
+        return not self.has_failed and self._used_bytes > self._budget_bytes
 
     def _store(self, sample: Sample) -> None:
         """Write a sample, or keep it until it stands for as many readings as others do."""
@@ -94,37 +106,72 @@ class Recorder:
             self._write(merged)
 
     def _write(self, sample: Sample) -> None:
-        if self._descriptor is None:
+        """Write a sample; if that fails it waits for the next one, which is merged with it."""
+        if self._has_stopped or self._is_closed:
             return
         try:
-            self._used_bytes += append_sample(self._descriptor, sample)
+            if self._descriptor is None:
+                self._descriptor = files.append_to(self._path)
+            self._used_bytes += self._append(self._descriptor, _line(sample))
         except OSError as error:
-            self._give_up(os_reason(error))
+            self._pause(error)
+            self._pending[sample.host] = sample
+            return
+        if self._trouble:
+            self._trouble = ""
+            self._failed("recording goes on")
+
+    def _append(self, descriptor: int, line: bytes) -> int:
+        """Append a line and return its length; a part that a full disk took is taken back."""
+        line = b"\n" + line if self._is_torn else line
+        written = os.write(descriptor, line)
+        if written != len(line):
+            self._is_torn = True
+            os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
+            self._is_torn = False
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._is_torn = False
+        return written
+
+    def _pause(self, error: OSError) -> None:
+        reason = os_reason(error)
+        if reason != self._trouble:
+            self._trouble = reason
+            self._failed(f"recording waits: {reason}")
+        if error.errno in _GONE:
+            self._close_file()
+
+    def _close_file(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
 
     def _give_up(self, reason: str) -> None:
-        if self._descriptor is not None:
-            with contextlib.suppress(OSError):
-                os.close(self._descriptor)
-            self._descriptor = None
-            self._has_failed = True
+        if not self._has_stopped:
+            self._close_file()
+            self._has_stopped = True
             self._failed(f"recording stopped: {reason}")
 
     def _thin(self) -> None:
         """Halve the file until it and what came meanwhile fit the budget. On its own thread."""
         while True:
-            reason = ""
+            reason, is_for_now = "", False
             size = Size(0, 0, 0)
             try:
                 size = self._write_thinned()
             except OSError as error:
-                reason = os_reason(error)
+                reason, is_for_now = os_reason(error), True
             except Exception as error:  # a mistake of ours: what is recorded stays as it is
                 reason = f"{type(error).__name__}: {error}"
             with self._lock:
-                if reason:
-                    self._give_up(reason)
-                else:
+                if not reason:
                     self._reopen(size)
+                elif self._used_bytes < self._most_bytes and is_for_now:
+                    self._failed(f"recording is not thinned out: {reason}")
+                    self._budget_bytes = self._used_bytes + self._budget_bytes // 2
+                else:
+                    self._give_up(reason)
                 while self._backlog and not self._is_over_budget():
                     self._store(self._backlog.pop(0))
                 if not self._is_over_budget():
@@ -133,30 +180,29 @@ class Recorder:
 
     def _write_thinned(self) -> Size:
         """Merge the file's lines in pairs into a new file, put it in place, return its size."""
-        temporary = f"{self._path}.{os.getpid()}"
+        temporary = files.beside(self._path)
         used_bytes = line_count = 0
         hosts = set()
         try:
-            target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            target = files.create(temporary)
             try:
                 for sample in self._merged_pairs():
-                    used_bytes += append_sample(target, sample)
+                    line = _line(sample)
+                    files.write_all(target, line)
+                    used_bytes += len(line)
                     line_count += 1
                     hosts.add(sample.host)
             finally:
                 os.close(target)
-            os.replace(temporary, self._path)
+            files.move(temporary, self._path)
         except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+            files.discard(temporary)
             raise
         return Size(used_bytes, line_count, len(hosts))
 
     def _reopen(self, size: Size) -> None:
         """Go on in the file that took the old one's place."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = self._open(os.O_APPEND)
+        self._close_file()  # the next line opens it anew
         self._used_bytes = size.used_bytes
         self._stride *= 2
         if size.line_count <= 2 * size.host_count:
@@ -165,17 +211,16 @@ class Recorder:
 
     def _merged_pairs(self) -> Iterator[Sample]:
         waiting: dict[str, Sample] = {}
-        with open(self._path, encoding="utf-8", errors="replace") as stream:
-            for line in stream:
-                try:
-                    sample = from_line(line)
-                except ValueError:
-                    continue
-                first = waiting.pop(sample.host, None)
-                if first is None:
-                    waiting[sample.host] = sample
-                else:
-                    yield merge(first, sample)
+        for line in reading.lines(self._path):
+            try:
+                sample = from_line(line.decode("utf-8", "replace"))
+            except ValueError:
+                continue
+            first = waiting.pop(sample.host, None)
+            if first is None:
+                waiting[sample.host] = sample
+            else:
+                yield merge(first, sample)
         yield from waiting.values()
 
     def close(self) -> None:
@@ -184,12 +229,15 @@ class Recorder:
         if thinning is not None:
             thinning.join()
         with self._lock:
-            for sample in self._pending.values():
+            pending, self._pending = self._pending, {}
+            for sample in pending.values():
                 self._write(sample)
-            self._pending = {}
-            if self._descriptor is not None:
-                os.close(self._descriptor)
-                self._descriptor = None
+            self._is_closed = True
+            self._close_file()
+
+
+def _line(sample: Sample) -> bytes:
+    return (to_line(sample) + "\n").encode()
 
 
 def count(sample: Sample) -> int:

@@ -8,6 +8,7 @@ import re
 import shutil
 import time
 
+from hpcwatch.base import files
 from hpcwatch.base.errors import os_reason
 from hpcwatch.recording.store import (
     EVENTS_FILE,
@@ -21,7 +22,7 @@ from hpcwatch.recording.store import (
 
 _FILES = (SAMPLES_FILE, EVENTS_FILE, REPORT_FILE, RUN_FILE)
 _OURS = re.compile(
-    "|".join(rf"\.?{re.escape(name)}(\.\d+)?" for name in _FILES)  # whole ones, and begun ones
+    "|".join(rf"\.?{re.escape(name)}(\.\d+)?" for name in _FILES)  # begun ones have a number
 )
 _FRESH_S = 300.0
 """A recording of another host's monitor that is so old is no longer being made."""
@@ -92,7 +93,8 @@ def _foreign(directory: RunDirectory) -> str | None:
     except OSError as error:
         return os_reason(error)
     for entry in entries:
-        if not _OURS.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
+        is_ours = _OURS.fullmatch(entry.name) or files.is_left_over(entry.name, _FILES)
+        if not is_ours or not entry.is_file(follow_symlinks=False):
             return entry.name
     return None
 

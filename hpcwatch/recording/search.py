@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from hpcwatch.recording.removal import is_link, last_written_s, size_bytes
-from hpcwatch.recording.store import REPORT_FILE, Run, RunDirectory, list_runs
+from hpcwatch.recording.store import Run, RunDirectory, Say, list_runs
 
 
 class Found:
@@ -48,9 +47,9 @@ class Wanted(NamedTuple):
     kind: str | None = None
 
 
-def all_runs() -> list[Found]:
-    """Return all readable runs, the latest last."""
-    return [Found(directory, run) for directory, run in list_runs()]
+def all_runs(say: Say | None = None) -> list[Found]:
+    """Return all readable runs, the latest last; ``say`` takes a line for each other one."""
+    return [Found(directory, run) for directory, run in list_runs(say)]
 
 
 def found_at(directory: RunDirectory) -> Found:
@@ -83,11 +82,7 @@ def older_than(runs: Sequence[Found], seconds: float) -> list[Found]:
 
 def has_findings(directory: RunDirectory) -> bool:
     """Tell whether a run's report has findings; no if there is no readable report."""
-    try:
-        with open(directory.file(REPORT_FILE), encoding="utf-8") as stream:
-            return bool(json.load(stream)["findings"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
+    return bool(directory.report_part("findings"))
 
 
 def how(run: Run) -> str:

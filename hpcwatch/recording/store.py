@@ -11,14 +11,15 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
-from hpcwatch.base import config_files
+from hpcwatch.base import config_files, files, owners, reading
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
+from hpcwatch.base.reserve import Reserve
 from hpcwatch.probe.decode import build
-from hpcwatch.probe.schema import Sample, from_line, to_line, to_plain
+from hpcwatch.probe.schema import Sample, from_line, to_plain
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
@@ -30,6 +31,9 @@ RUN_FILE, SAMPLES_FILE, EVENTS_FILE, REPORT_FILE = (
     "events.jsonl",
     "report.json",
 )
+
+_RUN_MOST_BYTES = 64 << 20
+_RUN_RESERVE_BYTES, _REPORT_RESERVE_BYTES = 16 << 10, 128 << 10
 
 
 class Run(NamedTuple):
@@ -119,6 +123,7 @@ class RunDirectory:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._reserves: dict[str, Reserve] = {}
 
     def file(self, name: str) -> str:
         """Return the path of one of its files."""
@@ -131,7 +136,7 @@ class RunDirectory:
         Raises HpcwatchError if it cannot be made or holds files already.
         """
         try:
-            _make_private(path)
+            files.make_private(path)
             is_used = bool(os.listdir(path))
         except OSError as error:
             raise HpcwatchError(f"cannot record in {path}", os_reason(error)) from None
@@ -140,26 +145,31 @@ class RunDirectory:
             raise HpcwatchError(f"cannot record in {path}", f"it holds {what}")
         return cls(path)
 
+    def reserve(self) -> None:
+        """Take the room on disk that the run's end needs: by then the disk may be full."""
+        self._reserves = {
+            RUN_FILE: Reserve(self.file(RUN_FILE), _RUN_RESERVE_BYTES),
+            REPORT_FILE: Reserve(self.file(REPORT_FILE), _REPORT_RESERVE_BYTES),
+        }
+
     def write_run(self, run: Run) -> None:
         """Replace run.json. Raises OSError."""
-        self._replace(RUN_FILE, json.dumps(to_plain(run), indent=1))
+        text = json.dumps(to_plain(run), indent=1) + "\n"
+        if run.ended_at_s is None:
+            files.replace(self.file(RUN_FILE), text)
+        else:
+            self._write_last(RUN_FILE, text)
 
     def write_report(self, text: str) -> None:
         """Replace report.json. Raises OSError."""
-        self._replace(REPORT_FILE, text)
+        self._write_last(REPORT_FILE, text + "\n")
 
-    def _replace(self, name: str, text: str) -> None:
-        """Write a file beside and move it in place, so that a reader sees the old or the new."""
-        temporary = self.file(f".{name}.{os.getpid()}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
-                stream.write(text + "\n")
-            os.replace(temporary, self.file(name))
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+    def _write_last(self, name: str, text: str) -> None:
+        reserve = self._reserves.pop(name, None)
+        if reserve is not None:
+            reserve.fill(text)
+        else:
+            files.replace(self.file(name), text)
 
     def append_event(self, event: Event) -> None:
         """Append one event. Raises OSError."""
@@ -168,15 +178,13 @@ class RunDirectory:
     def append_events(self, events: list[Event]) -> None:
         """Append events in one go. Raises OSError."""
         text = "".join(json.dumps(event._asdict()) + "\n" for event in events)
-        with open(self.file(EVENTS_FILE), "a", encoding="utf-8", opener=_private) as stream:
-            stream.write(text)
+        files.append(self.file(EVENTS_FILE), text.encode())
 
     def read_run(self) -> Run:
         """Read run.json. Raises HpcwatchError if there is none or it is not one of ours."""
         path = self.file(RUN_FILE)
         try:
-            with open(path, encoding="utf-8") as stream:
-                plain = json.load(stream)
+            plain = reading.plain(path, _RUN_MOST_BYTES)
             if plain["version"] > RUN_VERSION:
                 raise HpcwatchError(f"{path} was written by a newer hpcwatch", "update hpcwatch")
             return _run_from(plain)
@@ -184,7 +192,7 @@ class RunDirectory:
             hint = "name a run directory, a run's id, or nothing for the latest"
             raise HpcwatchError(f"no run in {self.path}", hint, EXIT_USAGE) from None
         except OSError as error:
-            raise HpcwatchError(f"cannot read {path}", os_reason(error)) from None
+            raise HpcwatchError(f"cannot read {path}", os_reason(error), EXIT_USAGE) from None
         except (ValueError, KeyError, TypeError, RecursionError):
             hint = "it is damaged or not hpcwatch's"
             raise HpcwatchError(f"cannot read {path}", hint, EXIT_USAGE) from None
@@ -192,12 +200,11 @@ class RunDirectory:
     def read_samples(self) -> Iterator[Sample | None]:
         """Yield each sample; None for a line that is torn or foreign."""
         try:
-            with open(self.file(SAMPLES_FILE), encoding="utf-8", errors="replace") as stream:
-                for line in stream:
-                    try:
-                        yield from_line(line)
-                    except ValueError:
-                        yield None
+            for line in reading.lines(self.file(SAMPLES_FILE)):
+                try:
+                    yield from_line(line.decode("utf-8", "replace"))
+                except ValueError:
+                    yield None
         except FileNotFoundError:
             return
         except OSError as error:
@@ -207,10 +214,16 @@ class RunDirectory:
         """Return the events that can be read."""
         events: list[Event] = []
         with contextlib.suppress(OSError):
-            with open(self.file(EVENTS_FILE), encoding="utf-8", errors="replace") as stream:
-                lines = stream.read().splitlines()
-            events = [event for event in map(event_from, lines) if event is not None]
+            read = map(event_from, reading.lines(self.file(EVENTS_FILE)))
+            events += [event for event in read if event is not None]
         return events
+
+    def report_part(self, *names: str) -> Any:
+        """Return what stands under a key of report.json, or under a key of that; None if nothing.
+
+        None as well if the report is missing or damaged.
+        """
+        return reading.part(self.file(REPORT_FILE), *names)
 
 
 def _run_from(plain: dict[str, Any]) -> Run:
@@ -222,37 +235,24 @@ def _run_from(plain: dict[str, Any]) -> Run:
     return run
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _make_private(path: str) -> None:
-    """Make a directory and its parents, readable by their owner only."""
-    if not os.path.isdir(path):
-        parent = os.path.dirname(os.path.abspath(path))
-        if not os.path.isdir(parent):
-            _make_private(parent)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path, 0o700)
-
-
 def link(directory: RunDirectory, run_id: str) -> None:
     """Make a run recorded elsewhere (--output) known to the list of runs."""
     with contextlib.suppress(OSError):
         folder = root()
-        _make_private(folder)
+        files.make_private(folder)
         os.symlink(os.path.abspath(directory.path), os.path.join(folder, run_id))
 
 
-def list_runs() -> list[tuple[RunDirectory, Run]]:
-    """Return all readable runs, the latest last."""
-    found = []
+Say = Callable[[str], None]
+"""Takes a line about something that is left out."""
+
+
+def list_runs(say: Say | None = None) -> list[tuple[RunDirectory, Run]]:
+    """Return all readable runs, the latest last; ``say`` takes a line for each other one."""
+    paths: list[str] = []
     with contextlib.suppress(OSError):
-        for entry in os.scandir(root()):
-            directory = RunDirectory(entry.path)
-            with contextlib.suppress(HpcwatchError):
-                found.append((directory, directory.read_run()))
-    return sorted(found, key=lambda pair: pair[1].started_at_s)
+        paths = [entry.path for entry in os.scandir(root())]
+    return _readable(paths, say)
 
 
 def list_sweep_tasks() -> list[tuple[RunDirectory, Run]]:
@@ -260,12 +260,37 @@ def list_sweep_tasks() -> list[tuple[RunDirectory, Run]]:
     import glob
 
     folder = os.path.join(glob.escape(os.path.dirname(root())), "sweeps", "*", "runs", "*")
+    return _readable(glob.iglob(folder), None)
+
+
+def _readable(paths: Iterable[str], say: Say | None) -> list[tuple[RunDirectory, Run]]:
+    keeper = owners.owner_of(root())
     found = []
-    for path in glob.iglob(folder):
+    for path in paths:
         directory = RunDirectory(path)
-        with contextlib.suppress(HpcwatchError):
+        try:
+            _require_trusted(path, keeper)
             found.append((directory, directory.read_run()))
+        except HpcwatchError as error:
+            if say is not None and os.path.lexists(directory.file(RUN_FILE)):
+                say(str(error))
     return sorted(found, key=lambda pair: pair[1].started_at_s)
+
+
+def _require_trusted(path: str, keeper: int | None) -> None:
+    """Raise HpcwatchError for a run that another user put among these.
+
+    A link is a run's that --output names: it has to be ours, and so does the run; its folder is
+    the user's own and may be a group's. ``keeper`` is the user to whom the folder of all runs
+    belongs: whoever reads another's runs reads those of that one.
+    """
+    try:
+        files.refuse_foreign_link(path)
+        reason = owners.doubt(path, keeper, is_group_fine=os.path.islink(path))
+    except OSError as error:
+        reason = os_reason(error)
+    if reason is not None:
+        raise HpcwatchError(f"run {os.path.basename(path)} is left out", reason)
 
 
 def runs_of_job(job_id: str) -> list[RunDirectory]:
@@ -319,12 +344,3 @@ def _called(runs: list[tuple[RunDirectory, Run]], which: str) -> RunDirectory | 
     if starting:
         raise HpcwatchError(f"{len(starting)} runs begin with {which}", "say more", EXIT_USAGE)
     return None
-
-
-def append_sample(descriptor: int, sample: Sample) -> int:
-    """Append one line with one write; return its length in bytes. Raises OSError."""
-    line = (to_line(sample) + "\n").encode()
-    written = os.write(descriptor, line)
-    if written != len(line):  # a full disk may take a part
-        raise OSError(28, "No space left on device")
-    return written

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 
+from hpcwatch.base import reading
 from hpcwatch.sweep import results
 from hpcwatch.sweep.attempts import Attempts, Ended, Started
 
@@ -85,12 +86,8 @@ def _ended(
 
 def _with_report(ended: Ended, run_folder: str) -> Ended:
     """Add what the recording knows and the kernel does not account."""
-    import json
-
-    try:
-        with open(os.path.join(run_folder, "report.json"), encoding="utf-8") as stream:
-            summary = json.load(stream)["summary"]
-    except (OSError, ValueError, KeyError, TypeError):
+    summary = reading.part(os.path.join(run_folder, "report.json"), "summary")
+    if summary is None:  # none was made
         return ended
     gpus = summary["gpus"]
     used = [gpu["util_mean_pct"] for gpu in gpus if gpu["util_mean_pct"] is not None]

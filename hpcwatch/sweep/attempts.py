@@ -13,8 +13,8 @@ import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from hpcwatch.base import files, reading
 from hpcwatch.probe.decode import build
-from hpcwatch.sweep.plan import write_whole
 
 STATES, OUTPUTS, RUNS = "states", "outputs", "runs"
 _STARTED = ".started"
@@ -84,7 +84,7 @@ class Attempts:
     def prepare(self) -> None:
         """Make the folders. Raises OSError."""
         for name in (STATES, OUTPUTS, RUNS):
-            os.makedirs(os.path.join(self.folder, name), mode=0o700, exist_ok=True)
+            files.make_private(os.path.join(self.folder, name))
 
     def state_file(self, task: int, attempt: int, what: str) -> str:
         """Return the path of a mark."""
@@ -101,22 +101,11 @@ class Attempts:
     def claim(self, started: Started) -> bool:
         """Mark an attempt as begun; False if another process has it already. Raises OSError."""
         path = self.state_file(started.task, started.attempt, "started")
-        # Linked into place: a claim is there whole or not at all, on network file systems too.
-        beside = f"{path}.{started.host}.{started.pid}"
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            with open(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(json.dumps(started._asdict()))
-            os.link(beside, path)
-        except FileExistsError:
-            return False
-        finally:
-            os.unlink(beside)
-        return True
+        return files.claim(path, json.dumps(started._asdict()))
 
     def end(self, ended: Ended) -> None:
         """Mark an attempt as ended. Raises OSError."""
-        write_whole(
+        files.replace(
             self.state_file(ended.task, ended.attempt, "ended"), json.dumps(ended._asdict())
         )
 
@@ -167,7 +156,8 @@ class Attempts:
             task: [self.attempt(task, number) for number in sorted(numbers)]
             for task, numbers in found.items()
         }
-        return {task: [one for one in some if one is not None] for task, some in read.items()}
+        whole = {task: [one for one in some if one is not None] for task, some in read.items()}
+        return {task: some for task, some in whole.items() if some}
 
 
 def verdict(attempts: list[Attempt]) -> Attempt | None:
@@ -190,7 +180,6 @@ def is_unknown(attempts: list[Attempt]) -> bool:
 
 def _read(path: str, record: Any) -> Any:
     try:
-        with open(path, encoding="utf-8") as stream:
-            return build(record, json.loads(stream.read()))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return build(record, reading.plain(path))
+    except (OSError, ValueError, TypeError, KeyError):
         return None

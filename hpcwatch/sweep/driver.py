@@ -12,12 +12,12 @@ import select
 import time
 from collections.abc import Callable, Mapping
 
+from hpcwatch.base import reading
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.sweep import engine, joblog, slots
 from hpcwatch.sweep.attempts import Attempt, Attempts, is_done, is_unknown, verdict
 from hpcwatch.sweep.picture import Picture, Place
 from hpcwatch.sweep.plan import Plan, Task
-from hpcwatch.sweep.results import tail
 
 TICK_S = 0.25
 END_S = 9.0
@@ -49,7 +49,7 @@ class Driver:
         self._strikes = dict.fromkeys(counts, 0)
         self._trouble: dict[str, str] = {}
         self._lost: set[tuple[int, int]] = set()
-        self._joblog_offset = 0
+        self._joblog = reading.Growing(f"{folder}/{engine.JOBLOG_FILE}")
         self._is_stopping = False
         self._stop_count = 0
         self._deadline = math.inf
@@ -140,13 +140,13 @@ class Driver:
         """Keep the rows of what need not run, so that GNU parallel leaves it alone."""
         logins = {host.name: login for login, host in self._hosts.items()}
         path = f"{self._folder}/{engine.JOBLOG_FILE}"
-        rows = {row.seq: row for row in _rows(tail(path, 1 << 30))}
+        rows = {row.seq: row for row in _rows(reading.tail(path, 1 << 30))}
         for number, some in self._known.items():
             if some and number not in rows:
                 host = some[-1].started.host
                 rows[number] = engine.row_of(self._folder, some[-1], logins.get(host, host))
         engine.write_joblog(self._folder, [rows[seq] for seq in sorted(rows) if seq not in due])
-        self._joblog_offset = os.path.getsize(path)
+        self._joblog = reading.Growing(path, os.path.getsize(path))
 
     def _attend(self, running: engine.Engine) -> None:
         """Follow a round to its end."""
@@ -193,16 +193,11 @@ class Driver:
 
     def _look_at_joblog(self) -> None:
         """See which starts failed before a task could say a word."""
-        path = f"{self._folder}/{engine.JOBLOG_FILE}"
         try:
-            with open(path, "rb") as stream:
-                stream.seek(self._joblog_offset)
-                text = stream.read()
+            lines = list(self._joblog.new_lines())
         except OSError:
             return
-        whole = text[: text.rfind(b"\n") + 1]
-        self._joblog_offset += len(whole)
-        for row in _rows(whole.decode(errors="replace")):
+        for row in _rows(b"\n".join(lines).decode(errors="replace")):
             if row.exit_code and not self._is_stopping:
                 self._judge(row)
 
@@ -216,7 +211,7 @@ class Driver:
             return
         self._strikes[row.host] += 1
         if self._strikes[row.host] >= _STRIKES and row.host in self._counts:
-            log = tail(f"{self._folder}/{engine.LOG_FILE}", 4096).strip()
+            log = reading.tail(f"{self._folder}/{engine.LOG_FILE}", 4096).strip()
             self._trouble[row.host] = log.splitlines()[-1] if log else f"exit {row.exit_code}"
             del self._counts[row.host]
             if not self._counts:

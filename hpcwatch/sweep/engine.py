@@ -15,12 +15,12 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
+from hpcwatch.base import files
 from hpcwatch.base.errors import HpcwatchError, os_reason
 from hpcwatch.launch import prctl
 from hpcwatch.sweep.attempts import Attempt
 from hpcwatch.sweep.ending import descendants
 from hpcwatch.sweep.joblog import HEAD, Row
-from hpcwatch.sweep.plan import write_whole
 
 JOBLOG_FILE, LOGINS_FILE, LOG_FILE, LAUNCHER_FILE = "joblog", "hosts", "engine.log", "task.py"
 PATIENT_FILE = "patient.sh"
@@ -91,8 +91,8 @@ def prepare(folder: str) -> None:
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     others = [path for path in sys.path[1:] if os.path.isabs(path) and path != package]
     text = _LAUNCHER.format(path=[package, *others], folder=folder)
-    write_whole(os.path.join(folder, LAUNCHER_FILE), text)
-    write_whole(os.path.join(folder, PATIENT_FILE), _PATIENT)
+    files.replace(os.path.join(folder, LAUNCHER_FILE), text)
+    files.replace(os.path.join(folder, PATIENT_FILE), _PATIENT)
 
 
 def task_line(folder: str, *words: str) -> str:
@@ -111,13 +111,13 @@ def task_argv(folder: str, *words: str) -> list[str]:
 def write_logins(folder: str, slots: Mapping[str, int]) -> None:
     """Say which hosts take how many tasks; GNU parallel reads the file again when it changes."""
     text = "".join(f"{count}/{login}\n" for login, count in slots.items())
-    write_whole(os.path.join(folder, LOGINS_FILE), text)
+    files.replace(os.path.join(folder, LOGINS_FILE), text)
 
 
 def write_joblog(folder: str, rows: Sequence[Row]) -> None:
     """Write the joblog with the rows of what is done, so that --resume leaves that alone."""
     lines = [HEAD, *(row.line() for row in rows)]
-    write_whole(os.path.join(folder, JOBLOG_FILE), "\n".join(lines) + "\n")
+    files.replace(os.path.join(folder, JOBLOG_FILE), "\n".join(lines) + "\n")
 
 
 def row_of(folder: str, attempt: Attempt, login: str) -> Row:
@@ -146,7 +146,7 @@ class Engine:
             options += ["--retries", str(retries_count + 1)]
         prctl.adopt_orphans()
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
-        with open(os.path.join(folder, LOG_FILE), "ab") as log:
+        with open(files.append_to(os.path.join(folder, LOG_FILE)), "ab") as log:
             self._process = subprocess.Popen(
                 parallel(*options, "--null", patient=os.path.join(folder, PATIENT_FILE)),
                 stdin=subprocess.PIPE,
@@ -183,10 +183,12 @@ class Engine:
     def reap(self) -> None:
         """Wait for orphans that have ended: GNU parallel takes them to be alive until then."""
         children: list[int] = []
-        with contextlib.suppress(OSError):  # a kernel built without this file
-            path = f"/proc/self/task/{os.getpid()}/children"
-            with open(path, encoding="ascii") as stream:
-                children = [int(word) for word in stream.read().split()]
+        own = os.getpid()
+        with (
+            contextlib.suppress(OSError),  # a kernel built without this file
+            open(f"/proc/self/task/{own}/children", encoding="ascii") as stream,
+        ):
+            children = [int(word) for word in stream.read().split()]
         for pid in children:
             if pid != self._process.pid:
                 with contextlib.suppress(ChildProcessError):

@@ -6,13 +6,14 @@ import contextlib
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from hpcwatch.base import files, owners, reading
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.recording import store
 from hpcwatch.sweep import ending, plan
-from hpcwatch.sweep.plan import write_whole
 
 DRIVER_FILE = "driver.json"
 _DOOMED = ".removing-"
@@ -36,7 +37,7 @@ def create(sweep_id: str) -> str:
     """Make a sweep's folder. Raises HpcwatchError."""
     path = os.path.join(root(), sweep_id)
     try:
-        os.makedirs(path, mode=0o700)
+        files.make_new(path)
     except OSError as error:
         raise HpcwatchError(f"cannot make {path}", os_reason(error)) from None
     return path
@@ -81,7 +82,7 @@ def driving(folder: str) -> Iterator[None]:
         raise HpcwatchError(f"this sweep is running on {driver}", hint, EXIT_USAGE)
     own = {"host": os.uname().nodename, "pid": os.getpid()}
     try:
-        write_whole(path, json.dumps({**own, "ticks": ending.started_ticks(os.getpid())}))
+        files.replace(path, json.dumps({**own, "ticks": ending.started_ticks(os.getpid())}))
     except OSError as error:
         raise HpcwatchError(f"cannot write {path}", os_reason(error)) from None
     is_over = threading.Event()
@@ -104,24 +105,23 @@ def driver_of(folder: str) -> str | None:
     """Return where a sweep is being driven, ``HOST, process PID``; None if nobody does."""
     path = os.path.join(folder, DRIVER_FILE)
     try:
-        with open(path, encoding="utf-8") as stream:
-            other = json.load(stream)
+        other = reading.plain(path)
         touched_s = os.stat(path).st_mtime
     except (OSError, ValueError):
         return None  # none, or torn: its writer is dead
+    if not isinstance(other, dict):
+        return None
     host, pid = str(other.get("host")), other.get("pid")
     if host == os.uname().nodename:
         is_alive = isinstance(pid, int) and ending.started_ticks(pid) == other.get("ticks")
     else:
-        is_alive = _now_s(path) - touched_s < _DEAD_S
+        is_alive = _now_s(folder) - touched_s < _DEAD_S
     return f"{host}, process {pid}" if is_alive else None
 
 
-def _now_s(path: str) -> float:
-    """Return the time as the file's server has it: clocks differ."""
-    beside = f"{path}.{os.getpid()}"
-    with open(beside, "wb"):
-        pass
-    now_s = os.stat(beside).st_mtime
-    os.unlink(beside)
-    return now_s
+def _now_s(folder: str) -> float:
+    """Return the time as the folder's server has it; in another user's folder as we have it."""
+    if owners.is_ours(folder):
+        with contextlib.suppress(OSError):
+            return files.server_now_s(folder)
+    return time.time()

@@ -27,7 +27,7 @@ from hpcwatch.analysis.findings.gpu_numbers import (
     by_scheduler,
     by_visible,
 )
-from hpcwatch.sweep.plan import write_whole
+from hpcwatch.base import files, reading
 
 TOLD_FILE = "gpus.json"
 _PATIENCE_S = 20.0  # a sick driver may never answer
@@ -272,14 +272,13 @@ def short(host: str) -> str:
 
 def write_told(folder: str, told: Mapping[str, Sequence[str]]) -> None:
     """Keep what the scheduler told of each host, for the hosts to read. Raises OSError."""
-    write_whole(os.path.join(folder, TOLD_FILE), json.dumps(dict(told)))
+    files.replace(os.path.join(folder, TOLD_FILE), json.dumps(dict(told)))
 
 
 def told_of(folder: str, host: str) -> list[str] | None:
     """Return the devices that the scheduler gave the job on a host; None if it did not tell."""
     try:
-        with open(os.path.join(folder, TOLD_FILE), encoding="utf-8") as stream:
-            names = json.load(stream).get(short(host))
+        names = reading.plain(os.path.join(folder, TOLD_FILE)).get(short(host))
     except (OSError, ValueError, AttributeError):
         return None
     return None if names is None else [str(name) for name in names]

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from hpcwatch.analysis.findings.gpu_numbers import hides_all
+from hpcwatch.base import reading
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.cluster.schedulers.hosts import expand_hosts
 from hpcwatch.cluster.schedulers.job import Job
@@ -106,8 +107,7 @@ def _told(
 
 def _of_gpu_file(path: str, job: Job) -> tuple[dict[str, list[str]], list[str]]:
     try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            found = gpus.read_gpu_file(stream.read())
+        found = gpus.read_gpu_file(reading.text(path, "replace"))
     except OSError as error:
         return {}, [f"cannot read $PBS_GPUFILE, {path}: {os_reason(error)}"]
     told = {gpus.short(one): found.told.get(gpus.short(one), []) for one in job.nodes}

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from hpcwatch.base import files, reading
 from hpcwatch.sweep.attempts import Attempts, Ended, Started
 
 LOOK_S = 5.0
@@ -83,15 +84,11 @@ class Lease:
 
 def age_s(attempts: Attempts, started: Started) -> float:
     """Return how long ago an attempt's lease was renewed. Raises OSError."""
-    beside = attempts.state_file(started.task, started.attempt, f"asked.{os.getpid()}")
-    with open(beside, "wb"):
-        pass
-    now_s = os.stat(beside).st_mtime
-    os.unlink(beside)
-    return now_s - _time_s(attempts.state_file(started.task, started.attempt, "started"))
+    path = attempts.state_file(started.task, started.attempt, "started")
+    return files.server_now_s(os.path.dirname(path)) - _time_s(path)
 
 
 def _time_s(path: str) -> float:
     # Opened: a network file system asks its server then, and may not where a name is looked up.
-    with open(path, "rb") as stream:
+    with reading.opened(path) as stream:
         return os.fstat(stream.fileno()).st_mtime

@@ -6,8 +6,8 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 
+from hpcwatch.base import files, reading
 from hpcwatch.base.errors import HpcwatchError, os_reason
-from hpcwatch.sweep.plan import write_whole
 from hpcwatch.sweep.slots import Host
 
 HERE = ":"
@@ -46,15 +46,16 @@ def write_environment(folder: str, environment: Mapping[str, str]) -> None:
     Behind ssh a task would have a login shell's: without the modules and the virtual environment
     that were loaded here.
     """
-    write_whole(os.path.join(folder, ENVIRONMENT_FILE), json.dumps(dict(environment)))
+    files.replace(os.path.join(folder, ENVIRONMENT_FILE), json.dumps(dict(environment)))
 
 
 def environment(folder: str, own: Mapping[str, str]) -> dict[str, str]:
     """Return what a task on this host runs in. Raises HpcwatchError."""
     path = os.path.join(folder, ENVIRONMENT_FILE)
     try:
-        with open(path, encoding="utf-8") as stream:
-            plain = json.load(stream)
+        plain = reading.plain(path)
+        if not isinstance(plain, dict):
+            raise ValueError("it is damaged")
     except (OSError, ValueError) as error:
         raise HpcwatchError(f"cannot read {path}", os_reason(error)) from None
     brought = {name: value for name, value in plain.items() if not name.startswith(_OF_THE_HOST)}
@@ -82,14 +83,13 @@ def survey(
 def write_hosts(folder: str, hosts: Mapping[str, Host]) -> None:
     """Keep what the hosts said, by the name under which each is reached. Raises OSError."""
     plain = {login: host._asdict() for login, host in hosts.items()}
-    write_whole(os.path.join(folder, HOSTS_FILE), json.dumps(plain))
+    files.replace(os.path.join(folder, HOSTS_FILE), json.dumps(plain))
 
 
 def read_hosts(folder: str) -> dict[str, Host]:
     """Read what the hosts said. Raises HpcwatchError."""
     path = os.path.join(folder, HOSTS_FILE)
     try:
-        with open(path, encoding="utf-8") as stream:
-            return {login: Host(**plain) for login, plain in json.load(stream).items()}
-    except (OSError, ValueError, TypeError) as error:
+        return {login: Host(**plain) for login, plain in reading.plain(path).items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise HpcwatchError(f"cannot read {path}", os_reason(error)) from None

@@ -10,11 +10,13 @@ import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from hpcwatch.base import files, reading
 from hpcwatch.base.errors import HpcwatchError, os_reason
 from hpcwatch.probe.decode import build
 
 PLAN_VERSION = 1
 PLAN_FILE, TASKS_FILE = "plan.json", "tasks.jsonl"
+_MOST_BYTES = 1 << 30
 
 
 class Task(NamedTuple):
@@ -66,30 +68,19 @@ def write(folder: str, plan: Plan, tasks: Sequence[Task]) -> None:
     """Write both files into the sweep's folder. Raises HpcwatchError."""
     try:
         lines = "".join(json.dumps(task._asdict()) + "\n" for task in tasks)
-        write_whole(os.path.join(folder, TASKS_FILE), lines)
+        files.replace(os.path.join(folder, TASKS_FILE), lines)
         text = json.dumps(plan._asdict(), indent=1) + "\n"
-        write_whole(os.path.join(folder, PLAN_FILE), text)
+        files.replace(os.path.join(folder, PLAN_FILE), text)
     except OSError as error:
         raise HpcwatchError(f"cannot write the plan in {folder}", os_reason(error)) from None
-
-
-def write_whole(path: str, text: str) -> None:
-    """Write a private file beside and move it in place: readers see all of it or none.
-
-    Raises OSError.
-    """
-    beside = f"{path}.{os.uname().nodename}.{os.getpid()}"
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    os.replace(beside, path)
 
 
 def read(folder: str) -> Plan:
     """Read the plan. Raises HpcwatchError."""
     path = os.path.join(folder, PLAN_FILE)
     plain = _parsed(path, _text(path))
-    if plain.get("version", 0) > PLAN_VERSION:
+    version = plain.get("version", 0)
+    if isinstance(version, int) and version > PLAN_VERSION:
         raise HpcwatchError(f"{path} was written by a newer hpcwatch", "update hpcwatch")
     plan: Plan = _built(path, Plan, plain)
     return plan
@@ -105,11 +96,10 @@ def read_task(folder: str, number: int) -> Task:
     """Read one task. Raises HpcwatchError, also if there is none of this number."""
     path = os.path.join(folder, TASKS_FILE)
     try:
-        with open(path, "rb") as stream:
-            for place, line in enumerate(stream, 1):
-                if place == number:
-                    task: Task = _built(path, Task, _parsed(path, line.decode()))
-                    return task
+        for place, line in enumerate(reading.lines(path), 1):
+            if place == number:
+                task: Task = _built(path, Task, _parsed(path, line.decode("utf-8", "replace")))
+                return task
     except OSError as error:
         raise HpcwatchError(f"cannot read {path}", os_reason(error)) from None
     raise HpcwatchError(f"{path} has no task {number}")
@@ -144,8 +134,7 @@ def _named(values: Sequence[tuple[str, str]]) -> str:
 
 def _text(path: str) -> str:
     try:
-        with open(path, encoding="utf-8") as stream:
-            return stream.read()
+        return reading.text(path, most_bytes=_MOST_BYTES)
     except OSError as error:
         raise HpcwatchError(f"cannot read {path}", os_reason(error)) from None
     except UnicodeDecodeError:

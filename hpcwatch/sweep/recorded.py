@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
+from hpcwatch.base import files
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.recording.search import Found, Wanted, has_findings
 from hpcwatch.recording.store import Run, RunDirectory
@@ -120,13 +121,14 @@ class Sweep:
         driver = folders.driver_of(self.folder)
         if driver is not None:
             return f"it is running on {driver}"
-        files = Attempts(self.folder)
-        for number, some in files.all().items():
+        attempts = Attempts(self.folder)
+        for number, some in attempts.all().items():
             if some[-1].ended is None:
                 with contextlib.suppress(OSError):
-                    if lease.age_s(files, some[-1].started) < self.plan.lease_s:
+                    if lease.age_s(attempts, some[-1].started) < self.plan.lease_s:
                         return f"task {number} may still be running on {some[-1].started.host}"
-        foreign = sorted(set(os.listdir(self.folder)) - _OURS)
+        names = set(os.listdir(self.folder)) - _OURS
+        foreign = sorted(name for name in names if not files.is_left_over(name, _OURS))
         return f"it holds something that is not hpcwatch's: {foreign[0]}" if foreign else None
 
     def remove(self) -> None:
@@ -135,7 +137,7 @@ class Sweep:
         Its name goes first, in one step: what could not be removed is no sweep any more.
         """
         doomed = os.path.join(folders.root(), folders.doomed_name(os.path.basename(self.folder)))
-        os.rename(self.folder, doomed)
+        files.move(self.folder, doomed)
         shutil.rmtree(doomed)
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hpcwatch.base import reading
 from hpcwatch.sweep.attempts import Attempts
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def of_attempt(
 
 
 def _last_line(path: str) -> dict[str, Any]:
-    text = tail(path, _TAIL_BYTES)
+    text = reading.tail(path, _TAIL_BYTES)
     if "=" not in text:
         return {}
     from hpcwatch.events import last_line_results
@@ -54,14 +55,3 @@ def _bounded(fields: dict[str, Any]) -> dict[str, Any]:
         if is_number or isinstance(value, str):
             kept[name[:_LONGEST]] = value if is_number else str(value)[:_LONGEST]
     return kept
-
-
-def tail(path: str, most_bytes: int) -> str:
-    """Return the end of a file; empty if it cannot be read."""
-    try:
-        with open(path, "rb") as stream:
-            stream.seek(0, os.SEEK_END)
-            stream.seek(max(stream.tell() - most_bytes, 0))
-            return stream.read(most_bytes).decode("utf-8", "replace")
-    except OSError:
-        return ""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import NamedTuple
 
+from hpcwatch.base.reading import Growing
 from hpcwatch.probe.schema import Gpu, JobUse, Sample, from_line
 from hpcwatch.recording.store import SAMPLES_FILE
 from hpcwatch.sweep.attempts import Attempts, Ended, Started
@@ -121,26 +122,17 @@ class _Recording:
         self.task, self.start_s = started.task, started.at_s
         self.end_s = math.inf
         self.is_read = False
-        self._path = path
-        self._file = 0, 0  # inode and offset
+        self._file = Growing(path)
         self._last_s = -STEP_S
 
     def new(self) -> Iterator[Sample]:
         """Yield a sample every few seconds of what was not read yet."""
         try:
-            with open(self._path, "rb") as stream:
-                inode, offset = os.fstat(stream.fileno()).st_ino, self._file[1]
-                if inode != self._file[0]:
-                    offset = 0  # thinned out: what is older than the last reading is known
-                stream.seek(offset)
-                for line in stream:
-                    if not line.endswith(b"\n"):
-                        break
-                    offset += len(line)
-                    sample = self._sample(line)
-                    if sample is not None:
-                        yield sample
-                self._file = inode, offset
+            # A file that was thinned out is read anew: what is older than the last is left out.
+            for line in self._file.new_lines():
+                sample = self._sample(line)
+                if sample is not None:
+                    yield sample
         except OSError:
             return  # too short a task to be recorded, or not yet
 

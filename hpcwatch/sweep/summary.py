@@ -11,9 +11,9 @@ import json
 import os
 from typing import NamedTuple
 
+from hpcwatch.base import files, owners, reading
 from hpcwatch.probe.decode import build
 from hpcwatch.sweep.attempts import STATES, Attempt, is_done, verdict
-from hpcwatch.sweep.plan import write_whole
 
 SUMMARY_FILE = "summary.json"
 _VERSION = 1
@@ -69,10 +69,10 @@ def states_at_ns(folder: str) -> int:
 def read(folder: str) -> Summary | None:
     """Return what is known of a sweep; None if its tasks' files have to be read."""
     try:
-        with open(os.path.join(folder, SUMMARY_FILE), encoding="utf-8") as stream:
-            found: Summary = build(Summary, json.load(stream))
-            written_at_ns = os.fstat(stream.fileno()).st_mtime_ns
-    except (OSError, ValueError, TypeError, RecursionError):
+        path = os.path.join(folder, SUMMARY_FILE)
+        written_at_ns = os.stat(path).st_mtime_ns
+        found: Summary = build(Summary, reading.plain(path))
+    except (OSError, ValueError, TypeError):
         return None
     is_settled = written_at_ns - found.states_at_ns > 1e9 * _COARSE_S
     is_whole = found.version == _VERSION and found.states_at_ns == states_at_ns(folder)
@@ -80,9 +80,11 @@ def read(folder: str) -> Summary | None:
 
 
 def write(folder: str, summary: Summary) -> None:
-    """Keep it, if that is possible: it is a saving only."""
+    """Keep it, if that is possible: it is a saving only. Another user's folder stays as it is."""
+    if not owners.is_ours(folder):
+        return
     with contextlib.suppress(OSError):
-        write_whole(os.path.join(folder, SUMMARY_FILE), json.dumps(summary._asdict()))
+        files.replace(os.path.join(folder, SUMMARY_FILE), json.dumps(summary._asdict()))
 
 
 def size_bytes(folder: str) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from hpcwatch.base import reading
 from hpcwatch.probe.schema import Sample, from_line
 from hpcwatch.recording.store import SAMPLES_FILE
-from hpcwatch.sweep.results import tail
 
 _TAIL_BYTES = 256 << 10
 
@@ -23,7 +23,7 @@ class Vitals(NamedTuple):
 
 def read(run_folder: str) -> Vitals:
     """Return what the task of a recording uses; nothing known if it has no readings yet."""
-    lines = tail(os.path.join(run_folder, SAMPLES_FILE), _TAIL_BYTES).split("\n")[-3:-1]
+    lines = reading.tail(os.path.join(run_folder, SAMPLES_FILE), _TAIL_BYTES).split("\n")[-3:-1]
     samples = []
     for line in lines:
         try:

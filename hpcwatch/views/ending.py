@@ -31,7 +31,7 @@ def _unended(report: Report) -> str:
         return "still running"
     if report.is_running is None:  # it ran elsewhere: nobody here can tell
         return "unfinished; last seen"
-    return "its monitor was killed; last seen"
+    return "no end recorded (its monitor was killed, or lost the file system); last seen"
 
 
 def _job_ending(job: Job) -> tuple[str, str]:

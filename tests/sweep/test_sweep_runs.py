@@ -95,7 +95,7 @@ def test_a_sweep_is_removed_whole_or_not_at_all(sweeps: Sweeps) -> None:
     assert (ended.code, "with their sweep" in ended.complaint) == (2, True)
     (folder / "mine.txt").touch()
     ended = runs("runs", "--delete", "trio", "--yes")
-    assert (ended.code, "not hpcwatch's: mine.txt" in ended.err) == (1, True)
+    assert (ended.code, "not hpcwatch's: mine.txt" in ended.err) == (1, True), ended.err
     assert len(listed(sweeps, "--sweep", "trio")["runs"]) == 3
     (folder / "mine.txt").unlink()
     assert "Removed 1 sweep" in runs("runs", "--delete", "trio", "--yes").out

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from unit_parts import run
 
+from hpcwatch.base import reading
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.monitor import job_runs
 from hpcwatch.monitor.job_program import Inside
@@ -152,20 +153,20 @@ def test_no_more_is_read_at_once_than_is_bearable(
     path = tmp_path / "events.jsonl"
     one = line(step=1)
     path.write_text(one * 100)
-    monkeypatch.setattr(job_runs, "_LOOK_BYTES", 10 * len(one) + 5)
+    monkeypatch.setattr(reading, "_LOOK_BYTES", 10 * len(one) + 5)
     log = EventLog(str(path))
     assert len(log.read()[0]) == 10
     assert len(log.read()[0]) == 10
     monkeypatch.setattr(job_runs, "_MOST_BYTES", 5 * len(one))
-    assert len(log.read()[0]) == 5
+    assert len(EventLog(str(path)).read()[0]) == 5
 
 
 def test_a_line_without_end_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_runs, "_LOOK_BYTES", 100)
+    monkeypatch.setattr(reading, "_LOOK_BYTES", 100)
     path = tmp_path / "events.jsonl"
     path.write_text(line(text="x" * 500_000) + line(step=2))
     log = EventLog(str(path))
-    monkeypatch.setattr(job_runs, "_LOOK_BYTES", 100_000)
+    monkeypatch.setattr(reading, "_LOOK_BYTES", 100_000)
     kept = [event for _ in range(10) for event in log.read()[0]]
     assert [event.fields for event in kept] == [{"step": 2}]
 

@@ -12,9 +12,9 @@ from unit_parts import GIB, START_S, job, run, sample
 from hpcwatch.analysis.report.to_json import to_json
 from hpcwatch.cluster.schedulers import Job
 from hpcwatch.monitor.report import load, observed_before
-from hpcwatch.probe.schema import Node
+from hpcwatch.probe.schema import Node, to_line
 from hpcwatch.recording import store
-from hpcwatch.recording.store import RunDirectory, append_sample
+from hpcwatch.recording.store import RunDirectory
 
 ASKED = Job(
     id="1.qb3",
@@ -57,7 +57,8 @@ def recorded(number: int, cores: float, name: str = "train") -> RunDirectory:
     for second in range(0, LASTS_S + 1, 10):
         node = Node(cpu_count=20, cpu_user_s=cores * second, cpu_system_s=0.0)
         use = job(cores * second, GIB, runnable_count=2)
-        append_sample(descriptor, sample(since_s + second, node=node, job=use, gpus=[]))
+        one = sample(since_s + second, node=node, job=use, gpus=[])
+        os.write(descriptor, (to_line(one) + "\n").encode())
     os.close(descriptor)
     directory.write_report(to_json(load(directory)))
     return directory

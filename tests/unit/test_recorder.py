@@ -208,7 +208,7 @@ def test_closing_writes_what_was_pending(directory: RunDirectory) -> None:
 
 
 LIMITED = """
-import resource, signal, sys
+import os, resource, signal, sys
 sys.path.insert(0, sys.argv[1])
 from unit_parts import full_sample
 from hpcwatch.recording.recorder import Recorder
@@ -236,12 +236,63 @@ def test_a_full_disk_is_one_message(directory: RunDirectory, budget: int, most: 
         check=True,
         preexec_fn=lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
     )
-    assert done.stdout.startswith("1 recording stopped: ")
+    assert done.stdout.startswith("1 recording waits: ")
     assert len(done.stdout.splitlines()) == 1
     assert done.stderr == ""
     kept = [one for one in directory.read_samples() if one is not None]
     assert len(kept) >= 10
     assert os.listdir(directory.path) == [SAMPLES_FILE]
+
+
+RESUMED = """
+import os, resource, signal, sys
+sys.path.insert(0, sys.argv[1])
+from unit_parts import full_sample
+from hpcwatch.recording.recorder import Recorder
+from hpcwatch.recording.store import RunDirectory
+said = []
+recorder = Recorder(RunDirectory.create(sys.argv[2]), said.append)
+for second in range(60):
+    if second == 20:
+        most = os.path.getsize(recorder._path) + 700
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+    if second == 40:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    recorder.append(full_sample(second))
+recorder.close()
+print(*said, recorder.has_failed, sep="\\n")
+"""
+
+
+def test_recording_goes_on_when_there_is_room_again(directory: RunDirectory) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RESUMED, str(Path(__file__).parent), directory.path],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        preexec_fn=lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+    )
+    first, second, has_failed = done.stdout.splitlines()
+    assert first.startswith("recording waits: ")
+    assert [second, has_failed] == ["recording goes on", "False"]
+    read = list(directory.read_samples())
+    kept = [one for one in read if one is not None]
+    assert len(kept) == len(read), "a torn line was left"
+    assert sum(map(count, kept)) == 60, "what was read meanwhile is lost"
+    assert len(kept) < 60
+
+
+def test_a_file_system_that_comes_back_is_written_to_again(directory: RunDirectory) -> None:
+    made, said = recorder(directory)
+    made.append(full_sample(1))
+    assert made._descriptor is not None
+    os.close(made._descriptor)  # as if the server had gone: EBADF, as ESTALE, needs a new one
+    made.append(full_sample(2))
+    made.append(full_sample(3))
+    made.close()
+    assert [line.partition(":")[0] for line in said] == ["recording waits", "recording goes on"]
+    assert [count(one) for one in stored(directory)] == [1, 2]
 
 
 memory = st.none() | st.integers(min_value=0, max_value=2**50)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
+from hpcwatch.base import files
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.base.units import iso
 from hpcwatch.cluster.client import Asker, Run
@@ -86,7 +87,7 @@ def one_of_each_state(jobs: Sequence[Job]) -> list[Job]:
 def new_folder(path: str) -> str:
     """Make a folder for answers. Raises HpcwatchError if it cannot be made or holds files."""
     try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
+        files.make_private(path)
         is_used = bool(os.listdir(path))
     except OSError as error:
         raise HpcwatchError(f"cannot write to {path}", os_reason(error), EXIT_USAGE) from None
@@ -107,9 +108,7 @@ def write(folder: str, scheduler: str, heard: Sequence[Heard]) -> int:
             listed.append(_entry(one, name))
             if one.answer is not None:
                 _write_answer(os.path.join(folder, name), one.answer)
-        with open(os.path.join(folder, LIST_FILE), "w", encoding="utf-8") as stream:
-            json.dump(listed, stream, indent=1)
-            stream.write("\n")
+        files.replace(os.path.join(folder, LIST_FILE), json.dumps(listed, indent=1) + "\n")
     except OSError as error:
         raise HpcwatchError(f"cannot write to {folder}", os_reason(error)) from None
     return len(listed)
@@ -127,15 +126,14 @@ def _entry(one: Heard, name: str) -> dict[str, object]:
 
 
 def _write_answer(path: str, answer: Answer) -> None:
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    files.make_private(os.path.dirname(path))
     parts = {".txt": answer.stdout}
     if answer.stderr:
         parts[".err"] = answer.stderr
     if answer.exit_code:
         parts[".rc"] = b"%d\n" % answer.exit_code
     for ending, raw in parts.items():
-        with open(path + ending, "xb") as stream:
-            stream.write(raw)
+        files.append(path + ending, raw)
 
 
 def _name(scheduler: str, one: Heard) -> str:

@@ -1,0 +1,174 @@
+"""Every file of a recording, a sweep or the user's that hpcwatch reads: regular ones, bounded.
+
+A named pipe or a device in a file's place is refused before it is opened. A file that is larger
+than it can reasonably be is refused before it is read.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+from hpcwatch.base.files import refuse_foreign_link
+
+MOST_BYTES = 256 << 20
+LINE_BYTES = 32 << 20
+_LOOK_BYTES = 4 << 20
+
+
+def opened(path: str) -> BinaryIO:
+    """Open a regular file for reading. Raises OSError."""
+    refuse_foreign_link(path)
+    _check_regular(os.stat(path), path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        _check_regular(os.fstat(descriptor), path)
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check_regular(status: os.stat_result, path: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        code = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
+        words = os.strerror(code) if code == errno.EISDIR else "not a regular file"
+        raise OSError(code, words, path)
+
+
+def data(path: str, most_bytes: int = MOST_BYTES) -> bytes:
+    """Return what a file holds. Raises OSError, also if that is more than ``most_bytes``."""
+    with opened(path) as stream:
+        found = stream.read(most_bytes + 1)
+    if len(found) > most_bytes:
+        raise OSError(errno.EFBIG, f"larger than {most_bytes >> 20} MiB", path)
+    return found
+
+
+def text(path: str, errors: str = "strict", most_bytes: int = MOST_BYTES) -> str:
+    """Return a file's text. Raises OSError, and ValueError if it is not UTF-8."""
+    return data(path, most_bytes).decode("utf-8", errors)
+
+
+def plain(path: str, most_bytes: int = MOST_BYTES) -> Any:
+    """Return the JSON that a file holds. Raises OSError, and ValueError if it is none."""
+    try:
+        return json.loads(data(path, most_bytes))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def part(path: str, *names: str) -> Any:
+    """Return what stands in a file's JSON under a key, or under a key of that.
+
+    None if the file cannot be read or nothing stands there.
+    """
+    try:
+        found = plain(path)
+    except (OSError, ValueError):
+        return None
+    for name in names:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+def lines(path: str) -> Iterator[bytes]:
+    """Yield a file's lines with their ends; of one that is far too long nothing but a blank.
+
+    Raises OSError.
+    """
+    with opened(path) as stream:
+        yield from lines_of(stream)
+
+
+def lines_of(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of an open file as ``lines`` does."""
+    while line := stream.readline(LINE_BYTES):
+        if len(line) == LINE_BYTES and not line.endswith(b"\n"):
+            while (rest := stream.readline(LINE_BYTES)) and not rest.endswith(b"\n"):
+                pass
+            line = b" \n"
+        yield line
+
+
+def tail(path: str, most_bytes: int) -> str:
+    """Return the end of a file; empty if it cannot be read."""
+    try:
+        with opened(path) as stream:
+            stream.seek(max(stream.seek(0, os.SEEK_END) - most_bytes, 0))
+            return stream.read(most_bytes).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+class Look(NamedTuple):
+    """What came to a growing file since the last look."""
+
+    lines: list[bytes]
+    """Whole ones, without their ends."""
+    is_another: bool
+    """The file is not the one of the last look: it was replaced, or cut."""
+    is_all: bool
+    """Nothing more is there yet."""
+
+
+class Growing:
+    """A file of lines, read as it grows; a line is given when it is whole.
+
+    The file is opened anew for each look: then a network file system tells how long it is now.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        offset: int = 0,
+        line_bytes: int = LINE_BYTES,
+        behind_bytes: int | None = None,
+    ) -> None:
+        """Begin at ``offset``. Longer lines are left out.
+
+        With ``behind_bytes`` no more than that of the file's end is read at the first looks.
+        """
+        self._path = path
+        self._offset = offset
+        self._line_bytes = line_bytes
+        self._behind_bytes = behind_bytes
+        self._file: tuple[int, int] | None = None
+        self._rest = b""
+
+    def look(self) -> Look:
+        """Return what is new, a bounded part of it. Raises OSError."""
+        with opened(self._path) as stream:
+            status = os.fstat(stream.fileno())
+            is_another = self._is_another(status)
+            behind = status.st_size - self._offset
+            if self._behind_bytes is not None and behind > self._behind_bytes:
+                self._offset, self._rest = status.st_size - self._behind_bytes, b""
+            found = os.pread(stream.fileno(), _LOOK_BYTES, self._offset)
+        self._offset += len(found)
+        *whole, rest = (self._rest + found).split(b"\n")
+        self._rest = rest[: self._line_bytes + 1]  # so much shows that it is too long
+        kept = [line for line in whole if len(line) <= self._line_bytes]
+        return Look(kept, is_another, len(found) < _LOOK_BYTES)
+
+    def _is_another(self, status: os.stat_result) -> bool:
+        file = status.st_dev, status.st_ino
+        is_another = self._file is not None and (
+            file != self._file or status.st_size < self._offset
+        )
+        if is_another:
+            self._offset, self._rest = 0, b""
+        self._file = file
+        return is_another
+
+    def new_lines(self) -> Iterator[bytes]:
+        """Yield all whole lines that are new. Raises OSError."""
+        is_all = False
+        while not is_all:
+            found = self.look()
+            is_all = found.is_all
+            yield from found.lines

@@ -1,0 +1,50 @@
+"""A disk that fills up while a program runs: how it ended is recorded, and nothing is blamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 400 KiB."""
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(tmp_path)],
+        capture_output=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip(f"no file system can be mounted here: {made.stderr.decode().strip()}")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def hpcwatch(small: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hpcwatch", *words],
+        env={**os.environ, "HPCWATCH_HOME": str(small / "home")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_end_of_a_run_is_known_although_the_disk_is_full(small: Path) -> None:
+    fill = f"sleep 0.5; head -c 900000 /dev/zero > {small}/fill; sleep 0.5; exit 5"
+    done = hpcwatch(small, "run", "--interval", "0.1", "--", "sh", "-c", fill)
+    assert done.returncode == 5
+    assert done.stderr.count("hpcwatch: recording waits: no space left on device") == 1
+    (run,) = (small / "home" / "runs").iterdir()
+    assert json.loads((run / "run.json").read_text())["exit_code"] == 5
+    assert not [name for name in os.listdir(run) if name.startswith(".")]
+    report = hpcwatch(small, "report")
+    assert "failed (exit 5)" in report.stdout
+    assert "monitor" not in report.stdout.splitlines()[1]
