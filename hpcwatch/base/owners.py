@@ -39,11 +39,14 @@ def doubt(path: str, trusted: int | None = None, is_group_fine: bool = False) ->
     return None
 
 
-def require(*paths: str) -> None:
-    """Raise HpcwatchError unless each of these is to be believed. One that is missing is left."""
+def require(*paths: str, trusted: int | None = None) -> None:
+    """Raise HpcwatchError unless each of these is to be believed. One that is missing is left.
+
+    ``trusted`` is a user besides this one and root.
+    """
     for path in paths:
         try:
-            reason = doubt(path)
+            reason = doubt(path, trusted)
         except OSError:
             continue  # who reads it says so
         if reason is not None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from hpcwatch import config
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.base.output import complain
 from hpcwatch.base.units import iso
 from hpcwatch.cli import removal
 from hpcwatch.cli.ages import DAY_S, age_s, since_s
@@ -23,6 +24,7 @@ from hpcwatch.views.jobs import runs_table
 
 _KINDS = ("run", "job", recorded.KIND, "sweep-task")
 _CONFIGURED = "configured"
+_MOST_ODD = 5
 
 
 def main(arguments: list[str]) -> int:
@@ -77,11 +79,22 @@ def _found(options: argparse.Namespace) -> list[Found | Sweep]:
         if sweep is None:
             raise HpcwatchError(f"no sweep {options.sweep}", "see: hpcwatch runs --kind sweep")
         return [*select(sweep.tasks(), wanted)]
-    every = recorded.every()
-    found: list[Found | Sweep] = [*select(all_runs(), wanted), *recorded.select(every, wanted)]
+    odd: list[str] = []
+    every = recorded.every(odd.append)
+    runs = all_runs(odd.append)
+    _say_odd(odd)
+    found: list[Found | Sweep] = [*select(runs, wanted), *recorded.select(every, wanted)]
     if options.kind == "sweep-task":
         found += select((task for sweep in every for task in sweep.tasks()), wanted)
     return sorted(found, key=_started_at_s)
+
+
+def _say_odd(lines: Sequence[str]) -> None:
+    """Say what is not in the list: damaged, another version's, or another user's."""
+    for line in lines[:_MOST_ODD]:
+        complain(f"hpcwatch: {clean(line)}")
+    if len(lines) > _MOST_ODD:
+        complain(f"hpcwatch: {len(lines) - _MOST_ODD} more cannot be listed")
 
 
 def _started_at_s(one: Found | Sweep) -> float:

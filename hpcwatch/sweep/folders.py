@@ -49,23 +49,40 @@ def doomed_name(sweep_id: str) -> str:
 
 
 def latest(name: str | None) -> Found:
-    """Return the latest sweep, or the latest of a name or an id. Raises HpcwatchError."""
-    for found in reversed(every()):
+    """Return the latest sweep, or the latest of a name or an id, to go on with.
+
+    Its commands are run, so it has to be this user's alone, as OpenSSH asks of its configuration.
+    Raises HpcwatchError.
+    """
+    refused: list[str] = []
+    for found in reversed(every(refused.append)):
         if name is None or name in (found.plan.name, found.plan.id):
+            files_of_it = (plan.PLAN_FILE, plan.TASKS_FILE)
+            inside = [os.path.join(found.folder, one) for one in files_of_it]
+            owners.require(root(), found.folder, *inside)
             return found
     what = f"no sweep called {name}" if name else "no sweep"
-    raise HpcwatchError(f"{what} in {root()}", "start one without --resume", EXIT_USAGE)
+    hint = refused[0] if refused else "start one without --resume"
+    raise HpcwatchError(f"{what} in {root()}", hint, EXIT_USAGE)
 
 
-def every() -> list[Found]:
-    """Return all readable sweeps, the latest last."""
-    found = []
+def every(say: store.Say | None = None) -> list[Found]:
+    """Return all readable sweeps, the latest last; ``say`` takes a line for each other one.
+
+    Those that another user put among them are left out.
+    """
+    paths: list[str] = []
     with contextlib.suppress(OSError):
-        for entry in os.scandir(root()):
-            if entry.name.startswith(_DOOMED):
-                continue
-            with contextlib.suppress(HpcwatchError):
-                found.append(Found(entry.path, plan.read(entry.path)))
+        paths = [one.path for one in os.scandir(root()) if not one.name.startswith(_DOOMED)]
+    keeper = owners.owner_of(root())
+    found = []
+    for path in paths:
+        try:
+            owners.require(path, trusted=keeper)
+            found.append(Found(path, plan.read(path)))
+        except HpcwatchError as error:
+            if say is not None and os.path.lexists(os.path.join(path, plan.PLAN_FILE)):
+                say(str(error))
     return sorted(found, key=lambda one: one.plan.made_at_s)
 
 

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from hpcwatch.base import files
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.recording.search import Found, Wanted, has_findings
-from hpcwatch.recording.store import Run, RunDirectory
+from hpcwatch.recording.store import Run, RunDirectory, Say
 from hpcwatch.sweep import engine, folders, gpus, lease, node, plan, summary
 from hpcwatch.sweep.attempts import OUTPUTS, RUNS, STATES, Attempt, Attempts
 from hpcwatch.sweep.summary import Summary
@@ -149,9 +149,9 @@ class Task(Found):
         self.attempt = attempt
 
 
-def every() -> list[Sweep]:
-    """Return all readable sweeps, the latest last."""
-    return [Sweep(found) for found in folders.every()]
+def every(say: Say | None = None) -> list[Sweep]:
+    """Return all readable sweeps, the latest last; ``say`` takes a line for each other one."""
+    return [Sweep(found) for found in folders.every(say)]
 
 
 def called(which: str) -> Sweep | None:
