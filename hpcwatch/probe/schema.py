@@ -9,6 +9,9 @@ import json
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 SCHEMA_VERSION = 1
+OUT_OF_RANGE = "out of range"
+"""The reader that ``errors`` names for values that cannot be: they are unknown."""
+_MOST_NAMES, _LONGEST_NAME = 5, 80
 
 
 class Node(NamedTuple):
@@ -380,6 +383,8 @@ def to_line(sample: Sample) -> str:
 def from_line(line: str) -> Sample:
     """Read one line; unknown keys are ignored, missing ones are None.
 
+    What is out of its range is unknown, and ``errors`` says so.
+
     Raises ValueError if the line is torn, foreign, or of a newer schema.
     """
     from .decode import build
@@ -389,7 +394,19 @@ def from_line(line: str) -> Sample:
         version = plain["version"]
         if version > SCHEMA_VERSION:
             raise ValueError("sample of schema %s, newer than this hpcwatch" % version)
-        sample: Sample = build(Sample, plain)
+        odd: List[str] = []
+        sample: Sample = build(Sample, plain, odd=odd)
     except (TypeError, KeyError, RecursionError) as error:
         raise ValueError("not a sample: %s" % error)
+    if odd:
+        errors = dict(sample.errors or {})
+        errors[OUT_OF_RANGE] = names_of(odd)
+        sample = sample._replace(errors=errors)
     return sample
+
+
+def names_of(odd: List[str]) -> str:
+    """Return the names of fields, each once, and not too many of them."""
+    names = list(dict.fromkeys(odd))
+    more = ", ..." if len(names) > _MOST_NAMES else ""
+    return ", ".join(name[:_LONGEST_NAME] for name in names[:_MOST_NAMES]) + more

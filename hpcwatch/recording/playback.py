@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from array import array
 from bisect import bisect_right
@@ -10,12 +11,17 @@ from collections.abc import Callable, Iterator
 from hpcwatch.base import reading
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.base.units import format_clock, three_digits
+from hpcwatch.probe.ranges import fits
 from hpcwatch.probe.schema import Sample, from_line
 from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory
 
 SPEEDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
-_KEY = b'"at_s":'
-_MOST_DIGITS = 32
+_HEAD = re.compile(
+    rb'"host":"(?P<host>(?:[^"\\]|\\.)*)",'
+    rb'"at_s":(?P<at>[0-9.e+]{1,32}),"uptime_s":(?P<up>[0-9.e+]{1,32})[,}]'
+)
+_HEAD_BYTES = 4096
+_STEP_S = 1.0  # as where a report's times are made
 
 
 class Recording:
@@ -39,13 +45,20 @@ class Recording:
         self._offset = array("Q", (line[1] for line in lines))
 
     def _lines(self) -> Iterator[tuple[float, int]]:
-        """Yield time and place of each line; one that has no time is left out."""
+        """Yield time and place of each line; one that has no time is left out.
+
+        A clock that was set meanwhile is seen by the other one: its jump is left out.
+        """
         offset = 0
+        began: dict[bytes, float] = {}
         for line in reading.lines_of(self._file):
-            at_s = _time_of(line)
-            if at_s is not None:
-                yield at_s, offset
-            offset += len(line)
+            head = _HEAD.search(line, 0, _HEAD_BYTES)
+            times = None if head is None else _times(head)
+            if head is not None and times is not None:
+                at_s, uptime_s = times
+                steady_s = began.setdefault(head["host"], at_s - uptime_s) + uptime_s
+                yield at_s if abs(at_s - steady_s) <= _STEP_S else steady_s, offset
+            offset = self._file.tell()
 
     @property
     def start_s(self) -> float:
@@ -66,27 +79,23 @@ class Recording:
         for place in range(first, last):
             self._file.seek(self._offset[place])
             try:
-                yield from_line(self._file.readline().decode("utf-8", "replace"))
+                sample = from_line(self._file.readline().decode("utf-8", "replace"))
             except ValueError:
                 continue
+            yield sample._replace(at_s=self.at_s[place])
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
 
-def _time_of(line: bytes) -> float | None:
-    """Return a line's time without reading all of it: a quote in a name is escaped there."""
-    start = line.find(_KEY)
-    if start < 0:
-        return None
-    begin = start + len(_KEY)
-    number = line[begin : begin + _MOST_DIGITS].partition(b",")[0]
+def _times(head: re.Match[bytes]) -> tuple[float, float] | None:
+    """Return a line's two times without reading all of it; None if they are none."""
     try:
-        at_s = float(number)
+        at_s, uptime_s = float(head["at"]), float(head["up"])
     except ValueError:
         return None
-    return at_s if 0 <= at_s < float("inf") else None
+    return (at_s, uptime_s) if fits("at_s", at_s) and fits("uptime_s", uptime_s) else None
 
 
 class Clock:

@@ -18,8 +18,10 @@ from zlib import crc32
 from hpcwatch.base import config_files, files, owners, reading
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.base.reserve import Reserve
+from hpcwatch.events import fitting
 from hpcwatch.probe.decode import build
-from hpcwatch.probe.schema import Sample, from_line, to_plain
+from hpcwatch.probe.ranges import fits, has_unit
+from hpcwatch.probe.schema import Sample, from_line, names_of, to_plain
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
@@ -71,6 +73,8 @@ class Run(NamedTuple):
     sweep_id: str | None = None
     parameters: dict[str, str] | None = None
     """Of a sweep's task: the combination it tries."""
+    unclear: str | None = None
+    """Names of fields that were out of their range when this was read."""
     version: int = RUN_VERSION
 
 
@@ -88,7 +92,17 @@ def event_from(line: str | bytes) -> Event | None:
         event: Event = build(Event, json.loads(line))
     except (ValueError, TypeError, RecursionError):
         return None
-    return event
+    return event._replace(fields={name: _fitting(name, one) for name, one in event.fields.items()})
+
+
+def _fitting(name: str, value: Any) -> Any:
+    """Return an event's value; a number that cannot be is a text, and so is what is nested."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, list, dict)):
+        return value
+    if isinstance(value, (list, dict)):
+        return "[…]" if isinstance(value, list) else "{…}"
+    is_wrong = has_unit(name) and not fits(name, value)
+    return str(value)[:80] if is_wrong else fitting(value)
 
 
 class Samples(NamedTuple):
@@ -187,7 +201,7 @@ class RunDirectory:
             plain = reading.plain(path, _RUN_MOST_BYTES)
             if plain["version"] > RUN_VERSION:
                 raise HpcwatchError(f"{path} was written by a newer hpcwatch", "update hpcwatch")
-            return _run_from(plain)
+            return _run_from(plain, os.stat(path).st_mtime)
         except (FileNotFoundError, NotADirectoryError):
             hint = "name a run directory, a run's id, or nothing for the latest"
             raise HpcwatchError(f"no run in {self.path}", hint, EXIT_USAGE) from None
@@ -226,13 +240,21 @@ class RunDirectory:
         return reading.part(self.file(REPORT_FILE), *names)
 
 
-def _run_from(plain: dict[str, Any]) -> Run:
+def _run_from(plain: dict[str, Any], written_at_s: float) -> Run:
+    """Build a run; what has to be known and is out of its range is replaced by what may be true."""
     from hpcwatch.cluster.schedulers.job import Job
 
-    run: Run = build(Run, plain, {"Job": Job})
+    odd: list[str] = []
+    instead = {"started_at_s": written_at_s, "interval_s": 1.0, "monitor_pid": 0}
+    for name, value in instead.items():
+        told = plain[name]
+        if isinstance(told, (int, float)) and not isinstance(told, bool) and not fits(name, told):
+            odd.append(name)
+            plain = {**plain, name: value}
+    run: Run = build(Run, plain, {"Job": Job}, odd)
     if run.interval_s <= 0:
         raise ValueError("no interval")
-    return run
+    return run._replace(unclear=names_of(odd)) if odd else run
 
 
 def link(directory: RunDirectory, run_id: str) -> None:

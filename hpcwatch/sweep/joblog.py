@@ -7,12 +7,15 @@ one counts.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.probe.ranges import fits
 
 HEAD = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand"
+
+
+_MOST_SEQ = 10**9
 
 
 class Row(NamedTuple):
@@ -50,8 +53,14 @@ def parse_line(line: str) -> Row | None:
         )
     except ValueError:
         return None
-    is_sound = math.isfinite(row.started_at_s) and math.isfinite(row.runtime_s)
-    return row if is_sound and row.seq > 0 and row.runtime_s >= 0 else None
+    is_sound = (
+        0 < row.seq <= _MOST_SEQ
+        and fits("started_at_s", row.started_at_s)
+        and fits("runtime_s", row.runtime_s)
+        and fits("exit_code", row.exit_code)
+        and fits("signal", row.signal)
+    )
+    return row if is_sound else None
 
 
 def parse(text: str) -> list[Row]:

@@ -11,9 +11,11 @@ from unit_parts import run
 
 from hpcwatch.cli import runs as command
 from hpcwatch.recording.store import RunDirectory
-from hpcwatch.sweep import plan
+from hpcwatch.sweep import folders, outcome, plan
 from hpcwatch.sweep.attempts import Attempts, Ended, Started
+from hpcwatch.sweep.picture import Picture, Place
 from hpcwatch.sweep.plan import Plan, Task
+from hpcwatch.views.sweep import data, page, sweep_table
 
 
 @pytest.fixture
@@ -109,6 +111,37 @@ def test_a_damaged_run_and_a_damaged_sweep_are_named_in_a_line(
     assert len(lines) == 2
     assert all("it is damaged" in line for line in lines)
     assert json.loads((home / "runs" / "good-run" / "run.json").read_text())["id"] == "good-run"
+
+
+STATE = "sweeps/hurt-sweep/states/1-1"
+ODD = (0, -1, 1e18, 1e308, float("nan"), float("inf"), "text", [1])
+
+
+@pytest.mark.parametrize(
+    "name", [f"{STATE}.started", f"{STATE}.ended", "sweeps/hurt-sweep/plan.json"]
+)
+def test_a_number_of_a_sweep_that_cannot_be_breaks_no_list(
+    home: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    sound = json.loads((home / name).read_text())
+    if name.endswith("ended"):
+        sound.update(cpu_s=1.0, memory_peak_bytes=5, results={"score": 3.0})
+    fields = [one for one, value in sound.items() if isinstance(value, (int, float))]
+    assert len(fields) > 3
+    for field in [*fields, "results"]:
+        for value in ODD:
+            (home / name).write_text(json.dumps({**sound, field: value}))
+            (home / "sweeps" / "hurt-sweep" / "summary.json").unlink(missing_ok=True)
+            assert "good-sweep" in listed(capsys)
+            for found in folders.every():
+                attempts = Attempts(found.folder).all()
+                places = [Place("n1", 1)]
+                tasks = plan.read_tasks(found.folder)
+                picture = Picture(found.plan, tasks, places, attempts, found.folder, 5.0, 9.0, True)
+                made = outcome.of_picture(picture)
+                assert sweep_table.lines(made, [], None, None, 100, {})
+                assert data.to_json(made, [], None)
+                assert page.page(made, [], None, {})
 
 
 @pytest.mark.parametrize("name", FILES)

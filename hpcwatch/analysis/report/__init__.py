@@ -46,7 +46,8 @@ def build(
     ``earlier`` is what runs of the same program showed before, the latest last. Without ``rates``
     it tells no costs.
     """
-    hosts, told = _in_order(run, timeline), list(events)
+    hosts = _in_order(run, timeline)
+    told = _steadied(run, timeline, events)
     wall_s = _wall_s(run, hosts)
     summary = summary_of(run, hosts, wall_s)
     quality = quality_of(run, hosts, summary, odd_lines)
@@ -73,6 +74,12 @@ def _in_order(run: Run, timeline: Timeline) -> list[HostTimeline]:
     places = {name: place for place, name in enumerate(run.hosts)}
     hosts = timeline.hosts.values()
     return sorted(hosts, key=lambda host: places.get(host.name, len(places)))
+
+
+def _steadied(run: Run, timeline: Timeline, events: Iterable[Event]) -> list[Event]:
+    """Return the events by the steady clock of the host whose monitor told them."""
+    host = timeline.hosts.get(run.monitor_host or next(iter(run.hosts), ""))
+    return list(events) if host is None else host.clock.steadied(events, run.started_at_s)
 
 
 def _wall_s(run: Run, hosts: list[HostTimeline]) -> float:

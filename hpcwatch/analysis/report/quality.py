@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hpcwatch.analysis.report.records import Quality, Summary
 from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.probe.schema import OUT_OF_RANGE
 from hpcwatch.recording.store import Run
 
 _MAY_BE_NONE = (
@@ -20,6 +21,8 @@ def quality_of(run: Run, hosts: list[HostTimeline], summary: Summary, odd_lines:
     errors: dict[str, str] = {}
     for host in hosts:
         errors.update({f"{host.name}: {name}": text for name, text in host.errors.items()})
+    if run.unclear:
+        errors[f"the run's file: {OUT_OF_RANGE}"] = run.unclear
     read_s = sum(sum(host.span_s) for host in hosts)
     nodes = run.job.nodes if run.kind == "job" and run.job is not None else ()
     wanted_s = summary.wall_s * max(len(nodes), len(hosts))

@@ -20,6 +20,7 @@ from hpcwatch.analysis.timeline.host_metrics import (
 )
 from hpcwatch.analysis.timeline.marks import MemoryMarks
 from hpcwatch.analysis.timeline.processes import SeenProcesses
+from hpcwatch.analysis.timeline.steady import SteadyClock
 from hpcwatch.analysis.timeline.strangers import SeenStranger, count_strangers
 from hpcwatch.probe.schema import JobUse, Node, Process, Sample
 from hpcwatch.recording.job_memory import counts_by_group, job_used_bytes
@@ -29,6 +30,16 @@ if TYPE_CHECKING:
 
 _GAP = 2.5
 """A sample stands for at most this many intervals: what is longer is a gap."""
+
+
+_LEAP_S = 1e6
+"""So much more by the monotonic clock than by the time of day is a value that cannot be."""
+
+
+def _follows(sample: Sample, before: Sample) -> bool:
+    """Tell whether a sample is later than another, by a time that may have passed."""
+    passed_s = sample.uptime_s - before.uptime_s
+    return 0 < passed_s < max(sample.at_s - before.at_s, 0.0) + _LEAP_S
 
 
 class HostTimeline:
@@ -59,6 +70,7 @@ class HostTimeline:
         self.errors: dict[str, str] = {}
         self.interval_s = interval_s
         self._guessed_at_s: float | None = None
+        self.clock = SteadyClock()
         self._cpu_s: float | None = None
         self._processes = SeenProcesses()
         self._gauges = gauge_columns(self.columns)
@@ -102,8 +114,9 @@ class HostTimeline:
     def append(self, sample: Sample) -> None:
         """Add a sample; one that is not later than the last is left out."""
         before = self.last
-        if before is not None and sample.uptime_s <= before.uptime_s:
+        if before is not None and not _follows(sample, before):
             return
+        sample = self.clock.steady(sample)
         passed_s = sample.uptime_s - before.uptime_s if before else 0.0
         if before is None and sample.window is not None:
             passed_s = max(sample.at_s - sample.window.started_at_s, 0.0)
@@ -160,6 +173,9 @@ class HostTimeline:
     def _append_gpus(self, sample: Sample) -> None:
         seen = set()
         for gpu in sample.gpus or []:
+            if gpu.uuid in seen:
+                self.errors[f"GPU {gpu.index}"] = f"has the UUID of another one, {gpu.uuid}"
+                continue
             seen.add(gpu.uuid)
             if gpu.uuid not in self.gpus:
                 self.gpus[gpu.uuid] = GpuTimeline(gpu, len(self.at_s) - 1)

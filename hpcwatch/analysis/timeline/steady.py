@@ -1,0 +1,73 @@
+"""Times that do not jump: a clock that is set while a program runs changes no duration. Pure.
+
+Each sample has the time of day and the node's monotonic clock. As long as both go on alike the time
+of day is kept; when it jumps, what follows is counted on from before the jump. Slow corrections
+(NTP slews both clocks alike) are no jumps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from hpcwatch.probe.schema import Sample
+from hpcwatch.recording.store import Event
+
+_STEP_S = 1.0
+"""A smaller difference is no step: the two clocks are not read at one instant."""
+_SLACK_S = 10.0
+"""Events come in the order of their times, but for those that waited for the next sample."""
+
+
+class _Step(NamedTuple):
+    """From a sample on, the time of day is ahead by so much (behind, if negative)."""
+
+    from_s: float
+    ahead_s: float
+
+
+class SteadyClock:
+    """The clock of one host, as its samples show it."""
+
+    def __init__(self) -> None:
+        self._offset_s: float | None = None
+        self.steps: list[_Step] = [_Step(-float("inf"), 0.0)]
+
+    def steady(self, sample: Sample) -> Sample:
+        """Return a sample with the time it had if the clock had not been set. In order."""
+        offset_s = sample.at_s - sample.uptime_s
+        if self._offset_s is None:
+            self._offset_s = offset_s
+        ahead_s = self.steps[-1].ahead_s
+        moved_s = offset_s - self._offset_s
+        if abs(moved_s - ahead_s) > _STEP_S:
+            ahead_s = moved_s if abs(moved_s) > _STEP_S else 0.0
+            self.steps.append(_Step(sample.at_s - ahead_s, ahead_s))
+        if not ahead_s:
+            return sample
+        window = sample.window
+        if window is not None:  # began no earlier than what is known of its length allows
+            started_at_s = min(window.started_at_s, sample.at_s) - ahead_s
+            window = window._replace(started_at_s=started_at_s)
+        return sample._replace(at_s=sample.at_s - ahead_s, window=window)
+
+    def steadied(self, events: Iterable[Event], started_at_s: float) -> list[Event]:
+        """Return events of this host, in the order in which they were told, with such times.
+
+        An event tells the time of day alone: it belongs to the first stretch between two steps in
+        which it neither lies before the event before it nor after the stretch's end.
+        """
+        if len(self.steps) == 1:
+            return list(events)
+        made = []
+        place, least_s = 0, started_at_s
+        for event in events:
+            at_s = event.at_s - self.steps[place].ahead_s
+            while place + 1 < len(self.steps) and not (
+                least_s - _SLACK_S <= at_s <= self.steps[place + 1].from_s
+            ):
+                place += 1
+                at_s = event.at_s - self.steps[place].ahead_s
+            least_s = max(least_s, at_s)
+            made.append(event._replace(at_s=at_s))
+        return made
