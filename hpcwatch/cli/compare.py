@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         hint = "say: hpcwatch compare RUN RUN"
         message = f"compare takes from 2 to {_MOST} runs"
         raise HpcwatchError(message, hint, EXIT_USAGE)
-    rates = config.load().rates
+    rates = config.load_to_read().rates
     compared = compare([report.load(find(which)) for which in options.runs], rates)
     if options.format == "json":
         print(to_json.to_json(compared, rates.unit))

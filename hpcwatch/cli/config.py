@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from hpcwatch.base import config_files
 from hpcwatch.base.clean import clean
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.base.output import complain
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.config.schema import KEYS, Key, Scalar
 from hpcwatch.config.values import Values, collect
@@ -17,15 +19,21 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def main(arguments: list[str]) -> int:
-    """Print the configuration; it can be written to a file and used as one."""
+    """Print the configuration; it can be written to a file and used as one.
+
+    Returns 0, or 2 if something of it is wrong, which a line says.
+    """
     parser = Parser(
         prog="hpcwatch config",
         description="Print what is in force and where each value is from, as TOML.",
     )
     parser.parse_args(arguments)
-    for line in _lines(collect()):
+    wrong: list[HpcwatchError] = []
+    for line in _lines(collect(wrong=wrong)):
         print(line)
-    return 0
+    for error in wrong:
+        complain(f"hpcwatch: {clean(str(error))}")
+    return EXIT_USAGE if wrong else 0
 
 
 def _lines(values: Values) -> Iterator[str]:

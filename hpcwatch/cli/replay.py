@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     clock = Clock(recording.length_s, options.speed, is_paused=is_once)
     if begin_s is not None or is_once:
         clock.seek(recording.length_s if begin_s is None else begin_s)
-    replayer = Replayer(run, recording, directory.read_events(), config.load(), clock)
+    replayer = Replayer(run, recording, directory.read_events(), config.load_to_read(), clock)
     if not is_once:
         from hpcwatch.views.live.view import LiveView
 

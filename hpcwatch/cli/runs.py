@@ -30,7 +30,8 @@ _MOST_ODD = 5
 def main(arguments: list[str]) -> int:
     """List the runs that are asked for, or remove them."""
     options = _parser().parse_args(arguments)
-    settings = config.load()
+    is_reading = options.delete is None and options.prune is None
+    settings = config.load_to_read() if is_reading else config.load()
     if options.delete is not None:
         chosen = [_named(which) for which in options.delete]
         return removal.remove(list(dict.fromkeys(chosen)), options.yes, is_named=True)

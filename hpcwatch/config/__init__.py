@@ -7,7 +7,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from hpcwatch.analysis.costs import Rates
+from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.base.output import complain
 from hpcwatch.base.units import GIB, MIB
 from hpcwatch.cluster.transport import Bounds
 from hpcwatch.config.schema import Scalar
@@ -57,6 +59,33 @@ class Settings(NamedTuple):
 def load() -> Settings:
     """Read the files and the environment. Raises HpcwatchError with the file and the line."""
     return settings_of(collect())
+
+
+def load_to_read() -> Settings:
+    """Return what is in force, for a command that only reads: a mistake must not keep it from that.
+
+    What is wrong is left out, and a line on standard error says so.
+    """
+    return settings_of(collect_to_read())
+
+
+def collect_to_read() -> Values:
+    """Return the values of ``load_to_read``."""
+    wrong: list[HpcwatchError] = []
+    values = collect(wrong=wrong)
+    if wrong:
+        more = f" ({len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        _say_once(f"hpcwatch: {clean(str(wrong[0]))}{more}; left out, the rest holds")
+    return values
+
+
+_said: set[str] = set()
+
+
+def _say_once(line: str) -> None:
+    if line not in _said:
+        _said.add(line)
+        complain(line)
 
 
 def load_or_default() -> Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -27,39 +27,57 @@ Values = dict[tuple[str, ...], Value]
 """Path of a key -> its value, of all that have one."""
 
 
-def collect(environment: Mapping[str, str] | None = None) -> Values:
+def collect(
+    environment: Mapping[str, str] | None = None, wrong: list[HpcwatchError] | None = None
+) -> Values:
     """Return what is in force: environment over user over site over defaults.
 
-    Raises HpcwatchError that names the file, the line and the nearest known key.
+    Raises HpcwatchError that names the file, the line and the nearest known key. With ``wrong``
+    such errors are added to it instead, and what they are about is left out.
     """
+    refuse = _raise if wrong is None else wrong.append
     values = {key.path: Value(key.default, DEFAULT) for key in KEYS if key.default is not None}
     for path in config_files.paths():
-        document = config_files.read(path)
-        values.update(_of_document(document))
-    values.update(_of_environment(os.environ if environment is None else environment))
+        try:
+            document = config_files.read(path)
+        except HpcwatchError as error:
+            refuse(error)
+            continue
+        values.update(_of_document(document, refuse))
+    values.update(_of_environment(os.environ if environment is None else environment, refuse))
     return values
 
 
-def _of_document(document: Document) -> Iterator[tuple[tuple[str, ...], Value]]:
+Refuse = Callable[[HpcwatchError], None]
+
+
+def _raise(error: HpcwatchError) -> None:
+    raise error
+
+
+def _of_document(document: Document, refuse: Refuse) -> Iterator[tuple[tuple[str, ...], Value]]:
     known = tree(with_findings=bool(document.plain.get("findings")))
-    yield from _of_table(document, document.plain, known, ())
+    yield from _of_table(document, document.plain, known, (), refuse)
 
 
 def _of_table(
-    document: Document, plain: object, known: Tree, path: tuple[str, ...]
+    document: Document, plain: object, known: Tree, path: tuple[str, ...], refuse: Refuse
 ) -> Iterator[tuple[tuple[str, ...], Value]]:
     if not isinstance(plain, dict):
         name = ".".join(path)
         hint = f"write [{name}.NAME]" if isinstance(known, AnyName) else f"write [{name}]"
-        raise HpcwatchError(f"{document.where(path)}: {name} is no table", hint, EXIT_USAGE)
+        refuse(HpcwatchError(f"{document.where(path)}: {name} is no table", hint, EXIT_USAGE))
+        return
     for name, value in plain.items():
         inner = known.of if isinstance(known, AnyName) else known.get(name)
         if inner is None:
-            raise _unknown(document, (*path, name), known)
-        if isinstance(inner, Key):
-            yield (*path, name), _checked(document, (*path, name), inner, value)
+            refuse(_unknown(document, (*path, name), known))
+        elif not isinstance(inner, Key):
+            yield from _of_table(document, value, inner, (*path, name), refuse)
+        elif inner.accepts(value):
+            yield (*path, name), Value(value, document.where((*path, name)))
         else:
-            yield from _of_table(document, value, inner, (*path, name))
+            refuse(_refusal(document, (*path, name), inner, value))
 
 
 def _unknown(document: Document, path: tuple[str, ...], known: Tree) -> HpcwatchError:
@@ -71,16 +89,14 @@ def _unknown(document: Document, path: tuple[str, ...], known: Tree) -> Hpcwatch
     return HpcwatchError(f"{document.where(path)}: no key {'.'.join(path)}", hint, EXIT_USAGE)
 
 
-def _checked(document: Document, path: tuple[str, ...], key: Key, value: object) -> Value:
-    where = document.where(path)
-    if not key.accepts(value):
-        said = repr(value)[:80]
-        raise HpcwatchError(f"{where}: {'.'.join(path)} = {said}", key.wanted, EXIT_USAGE)
-    assert isinstance(value, (int, float, str))
-    return Value(value, where)
+def _refusal(document: Document, path: tuple[str, ...], key: Key, value: object) -> HpcwatchError:
+    said = f"{document.where(path)}: {'.'.join(path)} = {repr(value)[:80]}"
+    return HpcwatchError(said, key.wanted, EXIT_USAGE)
 
 
-def _of_environment(environment: Mapping[str, str]) -> Iterator[tuple[tuple[str, ...], Value]]:
+def _of_environment(
+    environment: Mapping[str, str], refuse: Refuse
+) -> Iterator[tuple[tuple[str, ...], Value]]:
     for key in KEYS:
         text = environment.get(key.variable)
         if not text:
@@ -88,8 +104,9 @@ def _of_environment(environment: Mapping[str, str]) -> Iterator[tuple[tuple[str,
         value: Scalar | None = text if key.is_text else _number(text)
         if value is None or not key.accepts(value):
             hint = key.wanted.replace(" in quotes", "")
-            raise HpcwatchError(f"{key.variable}={text[:80]!r}", hint, EXIT_USAGE)
-        yield key.path, Value(value, key.variable)
+            refuse(HpcwatchError(f"{key.variable}={text[:80]!r}", hint, EXIT_USAGE))
+        else:
+            yield key.path, Value(value, key.variable)
 
 
 def _number(text: str) -> float | None:

@@ -32,7 +32,7 @@ def load(directory: RunDirectory, job: Job | None = None) -> report.Report:
     if not timeline.hosts and odd_lines > 1:  # one line may be torn, all of them are not ours
         hint = f"none of its {odd_lines} lines is a sample"
         raise HpcwatchError(f"{directory.path}: not a recording of hpcwatch", hint, EXIT_USAGE)
-    settings = config.load()
+    settings = config.load_to_read()
     return report.build(
         run,
         timeline,

@@ -73,14 +73,56 @@ def test_config_names_every_key(hpcwatch: Hpcwatch) -> None:
         assert f"[{key.path[0]}]" in out
 
 
-def test_a_mistake_is_one_line_and_exit_2(hpcwatch: Hpcwatch) -> None:
+WRONG = """\
+[run]
+interval_s = "fast"
+[costs]
+core_hour = 0.5
+[rum]
+"""
+
+
+def test_a_command_that_reads_goes_on_and_says_what_is_wrong(hpcwatch: Hpcwatch) -> None:
+    hpcwatch("run", "--name", "one", "--", "true")
+    path = hpcwatch.configure(WRONG)
+    said = f"hpcwatch: {path}, line 2: run.interval_s = 'fast': give a number between"
+    for words in (
+        ["runs"],
+        ["report"],
+        ["report", "--format", "json"],
+        ["compare", "one", "one"],
+        ["replay", "--once"],
+    ):
+        ended = hpcwatch(*words)
+        assert ended.code == 0, words
+        (line,) = ended.err.splitlines()
+        assert line.startswith(said), words
+        assert line.endswith("(1 more); left out, the rest holds"), words
+
+
+def test_what_is_right_beside_a_mistake_holds(hpcwatch: Hpcwatch) -> None:
+    path = hpcwatch.configure(WRONG)
+    ended = hpcwatch("config")
+    assert ended.code == 2
+    assert f"{'core_hour = 0.5':32}  # {path}, line 4" in ended.out
+    assert f"{'interval_s = 1.0':32}  # default" in ended.out
+    assert len(ended.err.splitlines()) == 2
+    assert f"{path}, line 5: no key rum: did you mean run?" in ended.err
+
+
+@pytest.mark.parametrize("text", ["[run", "a = [", "x = 1" + "]" * 9, "\0"])
+def test_a_file_that_is_no_toml_is_left_out(hpcwatch: Hpcwatch, text: str) -> None:
+    path = hpcwatch.configure(text)
+    ended = hpcwatch("runs")
+    assert (ended.code, len(ended.err.splitlines())) == (0, 1)
+    assert str(path) in ended.err
+
+
+def test_a_command_that_removes_refuses_a_mistake(hpcwatch: Hpcwatch) -> None:
     path = hpcwatch.configure("[rum]\n")
-    for command in ("config", "runs", "report"):
-        if command == "report":
-            hpcwatch("run", "--", "true")
-        ended = hpcwatch(command)
-        assert ended.code == 2
-        assert f"{path}, line 1: no key rum: did you mean run?" in ended.complaint
+    ended = hpcwatch("runs", "--prune", "30d")
+    assert ended.code == 2
+    assert f"{path}, line 1: no key rum: did you mean run?" in ended.complaint
 
 
 def test_a_mistake_does_not_stop_a_program(hpcwatch: Hpcwatch) -> None:
