@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from hpcwatch.base import reading
@@ -83,16 +84,34 @@ def _words(dotted: str) -> tuple[str, ...]:
 
 
 def storage_root() -> str | None:
-    """Return the folder that the files name for recordings; None if they name none.
-
-    A file that cannot be read names none: whoever reads all of it complains.
-    """
-    for path in reversed(paths()):
-        try:
-            storage = read(path).plain.get("storage")
-        except HpcwatchError:
-            continue
-        root = storage.get("root") if isinstance(storage, dict) else None
+    """Return the folder that the files name for recordings; None if they name none."""
+    for root in _values("storage", "root"):
         if isinstance(root, str) and root and "\0" not in root:
             return os.path.expandvars(root)
     return None
+
+
+def has_masks() -> bool:
+    """Tell whether secrets are masked in what is written: HPCWATCH_PRIVACY_MASK, else the files."""
+    told = os.environ.get("HPCWATCH_PRIVACY_MASK", "").lower()
+    if told in FLAGS:
+        return FLAGS[told]
+    return next((mask for mask in _values("privacy", "mask") if isinstance(mask, bool)), True)
+
+
+FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+"""What a variable may say for true and false."""
+
+
+def _values(table: str, name: str) -> Iterator[object]:
+    """Yield a key's values, the one in force first.
+
+    A file that cannot be read has none: whoever reads all of it complains.
+    """
+    for path in reversed(paths()):
+        try:
+            found = read(path).plain.get(table)
+        except HpcwatchError:
+            continue
+        if isinstance(found, dict) and name in found:
+            yield found[name]

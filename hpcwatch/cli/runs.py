@@ -16,6 +16,7 @@ from hpcwatch.base.units import iso
 from hpcwatch.cli import removal
 from hpcwatch.cli.ages import DAY_S, age_s, since_s
 from hpcwatch.cli.arguments import Parser
+from hpcwatch.recording.masking import masked_words
 from hpcwatch.recording.search import Found, Wanted, all_runs, found_at, how, older_than, select
 from hpcwatch.recording.store import RunDirectory, find, root
 from hpcwatch.sweep import recorded
@@ -227,7 +228,7 @@ def _plain_sweep(one: Sweep) -> dict[str, object]:
     return {
         "id": one.plan.id,
         "name": one.plan.name,
-        "command": one.plan.command,
+        "command": masked_words(one.plan.command),
         "job_id": one.plan.job_id,
         "tasks_count": one.plan.tasks_count,
         "good_count": one.good_count,

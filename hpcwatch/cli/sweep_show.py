@@ -14,6 +14,7 @@ from hpcwatch.base import files, reading
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.base.output import complain, write_error
 from hpcwatch.config import Thresholds
+from hpcwatch.recording.masking import masked_text
 from hpcwatch.sweep import best, findings, outcome, vitals, walltime
 from hpcwatch.sweep.attempts import Attempt, Attempts
 from hpcwatch.sweep.picture import Picture
@@ -142,7 +143,7 @@ class Show:
 def _last_lines(path: str, most: int) -> list[str]:
     """Return the last lines of a file, without blank ones at their end."""
     text = reading.tail(path, _LAST_BYTES).rstrip()
-    return [line.rstrip() for line in text.splitlines()[-most:]]
+    return [masked_text(line.rstrip()) for line in text.splitlines()[-most:]]
 
 
 def _last_line(path: str) -> str:

@@ -14,7 +14,7 @@ _ANY = 1e18
 
 
 class Key(NamedTuple):
-    """One key. It is a text if it has choices or its default is one, else a number."""
+    """One key: a flag, a text (also if it has choices), else a number."""
 
     name: str
     what: str
@@ -23,6 +23,7 @@ class Key(NamedTuple):
     most: float = _ANY
     is_text: bool = False
     choices: tuple[str, ...] = ()
+    is_flag: bool = False
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -39,6 +40,8 @@ class Key(NamedTuple):
     @property
     def wanted(self) -> str:
         """What a value has to be, in words."""
+        if self.is_flag:
+            return "give true or false"
         if self.choices:
             return f"give one of {', '.join(self.choices)}"
         if self.is_text:
@@ -49,6 +52,8 @@ class Key(NamedTuple):
 
     def accepts(self, value: object) -> bool:
         """Tell whether a value is of the right type and within bounds."""
+        if self.is_flag:
+            return isinstance(value, bool)
         if self.choices:
             return value in self.choices
         if self.is_text:
@@ -84,6 +89,12 @@ KEYS = (
     Key("costs.core_hour", "price of a core for an hour", None, 0, 1e9),
     Key("costs.gpu_hour", "price of a GPU for an hour", None, 0, 1e9),
     Key("costs.unit", "what prices are in, such as EUR or SU", is_text=True),
+    Key(
+        "privacy.mask",
+        "mask passwords, tokens and keys in all that is written",
+        True,
+        is_flag=True,
+    ),
 )
 """In the order in which they are printed."""
 

@@ -101,12 +101,18 @@ def _of_environment(
         text = environment.get(key.variable)
         if not text:
             continue
-        value: Scalar | None = text if key.is_text else _number(text)
+        value = _value(key, text)
         if value is None or not key.accepts(value):
             hint = key.wanted.replace(" in quotes", "")
             refuse(HpcwatchError(f"{key.variable}={text[:80]!r}", hint, EXIT_USAGE))
         else:
             yield key.path, Value(value, key.variable)
+
+
+def _value(key: Key, text: str) -> Scalar | None:
+    if key.is_flag:
+        return config_files.FLAGS.get(text.lower())
+    return text if key.is_text else _number(text)
 
 
 def _number(text: str) -> float | None:

@@ -22,6 +22,7 @@ from hpcwatch.base.errors import os_reason
 from hpcwatch.probe.schema import Gpu, Process, Sample, Window, from_line, to_line
 from hpcwatch.recording import metrics
 from hpcwatch.recording.job_memory import job_used_bytes
+from hpcwatch.recording.masking import masked_sample
 from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory
 
 BUDGET_BYTES = 32 << 20
@@ -237,7 +238,7 @@ class Recorder:
 
 
 def _line(sample: Sample) -> bytes:
-    return (to_line(sample) + "\n").encode()
+    return (to_line(masked_sample(sample)) + "\n").encode()
 
 
 def count(sample: Sample) -> int:

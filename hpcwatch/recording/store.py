@@ -22,6 +22,7 @@ from hpcwatch.events import fitting
 from hpcwatch.probe.decode import build
 from hpcwatch.probe.ranges import fits, has_unit
 from hpcwatch.probe.schema import Sample, from_line, names_of, to_plain
+from hpcwatch.recording import masking
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
@@ -168,7 +169,7 @@ class RunDirectory:
 
     def write_run(self, run: Run) -> None:
         """Replace run.json. Raises OSError."""
-        text = json.dumps(to_plain(run), indent=1) + "\n"
+        text = json.dumps(to_plain(masking.masked_run(run)), indent=1) + "\n"
         if run.ended_at_s is None:
             files.replace(self.file(RUN_FILE), text)
         else:
@@ -191,7 +192,8 @@ class RunDirectory:
 
     def append_events(self, events: list[Event]) -> None:
         """Append events in one go. Raises OSError."""
-        text = "".join(json.dumps(event._asdict()) + "\n" for event in events)
+        masked = map(masking.masked_event, events)
+        text = "".join(json.dumps(event._asdict()) + "\n" for event in masked)
         files.append(self.file(EVENTS_FILE), text.encode())
 
     def read_run(self) -> Run:
@@ -254,7 +256,10 @@ def _run_from(plain: dict[str, Any], written_at_s: float) -> Run:
     run: Run = build(Run, plain, {"Job": Job}, odd)
     if run.interval_s <= 0:
         raise ValueError("no interval")
-    return run._replace(unclear=names_of(odd)) if odd else run
+    return run._replace(
+        argv=masking.masked_words(run.argv),  # of a version that masked nothing
+        unclear=names_of(odd) if odd else run.unclear,
+    )
 
 
 def link(directory: RunDirectory, run_id: str) -> None:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from hpcwatch.recording.masking import masked_fields, masked_text
 from hpcwatch.sweep import gpus
 from hpcwatch.sweep.attempts import Attempt, Attempts, verdict
 from hpcwatch.sweep.joblog import Row as JoblogRow
@@ -201,6 +202,7 @@ def of_joblog(name: str, rows: Sequence[JoblogRow], here: str) -> Outcome:
 def _outcome(
     name: str, parameters: list[str], rows: list[Row], bars: list[Bar], places: Sequence[Place]
 ) -> Outcome:
+    rows = [_masked(row) for row in rows]
     bars = _in_lanes(bars)
     most = {bar.host: 0 for bar in bars}
     for bar in bars:
@@ -230,6 +232,16 @@ def _outcome(
         tail_slot_s=max(slots_count * (end_s - last_start_s) - busy_after, 0.0),
         balance=_balance(bars, slots_count),
         paused_s=paused_s,
+    )
+
+
+def _masked(row: Row) -> Row:
+    """Return a row as it may be mailed to others."""
+    return row._replace(
+        parameters=masked_fields(row.parameters),
+        results=masked_fields(row.results),
+        command=masked_text(row.command),
+        trouble=masked_text(row.trouble),
     )
 
 

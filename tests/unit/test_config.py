@@ -189,7 +189,7 @@ def test_a_site_s_mistake_names_the_site_s_file(files: Files) -> None:
         ("[costs]\nunits = 1\n", "did you mean costs.unit?"),
         ("[queues.big]\nmemory_per_core = 1\n", "did you mean queues.big.memory_per_core_gb?"),
         ("[costs]\nzzz = 1\n", "it takes core_hour, gpu_hour, unit"),
-        ("[zzzzzz]\nx = 1\n", "it takes costs, findings, memory, queues, run, "),
+        ("[zzzzzz]\nx = 1\n", "it takes costs, findings, memory, privacy, queues, run, "),
         ('[storage]\nroot = "/x\\u0000y"\n', "give a text in quotes"),
     ],
 )

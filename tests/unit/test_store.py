@@ -295,7 +295,7 @@ def test_writing_never_shows_half_a_file(tmp_path: Path) -> None:
     directory = RunDirectory.create(str(tmp_path / "run"))
     directory.write_run(run())
     with pytest.raises(TypeError):
-        directory.write_run(run(argv=[object()]))
+        directory.write_run(run(exit_code=object()))
     assert isinstance(directory.read_run(), Run)
     assert os.listdir(directory.path) == ["run.json"]
 

@@ -7,6 +7,7 @@ from hpcwatch.analysis.report.records import Gap, NodeSummary, ProcessSummary
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.base.units import iso
 from hpcwatch.probe.schema import Process
+from hpcwatch.recording.masking import masked_words
 from hpcwatch.recording.store import Run
 
 LARGEST = 10  # processes named
@@ -61,7 +62,7 @@ def _process(host: HostTimeline, process: Process) -> ProcessSummary:
         host=host.name,
         pid=process.pid,
         name=process.name,
-        argv=process.argv,
+        argv=None if process.argv is None else masked_words(process.argv),
         cpu_s=cpu_s,
         memory_peak_bytes=process.peak_bytes,
         gpu_memory_peak_bytes=sum(held) or None,

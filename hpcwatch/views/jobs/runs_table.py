@@ -10,6 +10,7 @@ from typing import TextIO
 
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_bytes, format_clock
+from hpcwatch.recording.masking import masked_words
 from hpcwatch.recording.search import Found, how
 from hpcwatch.sweep.recorded import Sweep, Task
 from hpcwatch.views.sweep.words import combination, many, value
@@ -79,7 +80,7 @@ def _tasks(sweep: Sweep) -> str:
     done += [f"{sweep.left_count} to do"] if sweep.left_count else []
     done += [f"CPU {format_clock(sweep.cpu_s)}"] if sweep.cpu_s is not None else []
     head = f"{many(sweep.plan.tasks_count, 'task')} ({', '.join(done)})"
-    return f"{head}: {shlex.join(sweep.plan.command)}"
+    return f"{head}: {shlex.join(masked_words(sweep.plan.command))}"
 
 
 def _combination(task: Task) -> str:
