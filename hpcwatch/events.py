@@ -176,7 +176,11 @@ class _NoPhase:
 
 _NO_PHASE = _NoPhase()
 
-_PAIR = r"([A-Za-z_][A-Za-z0-9_./-]{0,63})=(\S{1,200})"
+_PAIR = (
+    r"([A-Za-z_][A-Za-z0-9_./-]{0,63})="
+    # In quotes or brackets there may be blanks: Python prints such values.
+    r"""(?:'([^']{0,200})'|"([^"]{0,200})"|(\[[^]]{0,198}\]|\([^)]{0,198}\)|\S{1,200}))(?:\s+|$)"""
+)
 _NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?"
 
 
@@ -184,21 +188,25 @@ def last_line_results(text: str) -> dict[str, float | str]:
     """Return the results that an output ends with: ``test_accuracy=0.9923 epochs=4``.
 
     The last line that is not blank must be nothing but pairs ``name=value``, parted by blanks;
-    else there are none. A value that is no decimal number is kept as text.
+    else there are none. A value that is no decimal number is kept as text. It may have blanks in
+    quotes, which are taken off, or in brackets: ``name='a b' sizes=[1, 2]``.
     """
     import re
 
     end = text.rstrip()
     line = end[-LINE_MOST_BYTES:].splitlines()[-1] if end else ""
-    words = line.split()
-    if len(line) == LINE_MOST_BYTES or len(words) > FIELDS_MOST:
+    line = line.strip()
+    if len(line) == LINE_MOST_BYTES:
         return {}
     results: dict[str, float | str] = {}
-    for word in words:
-        pair = re.fullmatch(_PAIR, word)
-        if pair is None or not word.isprintable():
+    begin = count = 0
+    while begin < len(line):
+        pair = re.compile(_PAIR).match(line, begin)
+        count += 1
+        if pair is None or count > FIELDS_MOST or not pair[0].strip().isprintable():
             return {}
-        name, value = pair.groups()
+        name, value = pair[1], next(one for one in pair.groups()[1:] if one is not None)
         is_number = re.fullmatch(_NUMBER, value) and _is_finite(float(value))
         results[name] = float(value) if is_number else value
+        begin = pair.end()
     return results

@@ -498,6 +498,14 @@ def test_events_survive_the_store(tmp_path: Path) -> None:
         (" ".join(f"n{number}=1" for number in range(33)), {}),
         ("x=1 " * 10_000, {}),
         ("a=" + "１", {"a": "１"}),
+        ("score=3 arg='x y'", {"score": 3.0, "arg": "x y"}),
+        ('arg="x  y" score=3', {"arg": "x  y", "score": 3.0}),
+        ("arg='' b=\"3\"", {"arg": "", "b": 3.0}),
+        ("sizes=[1, 2] shape=(3, 4) n=5", {"sizes": "[1, 2]", "shape": "(3, 4)", "n": 5.0}),
+        ("arg='x y score=3", {}),
+        ("arg='x y'score=3", {}),
+        ("arg='x\ty'", {}),
+        ("arg=it's b=1", {"arg": "it's", "b": 1.0}),
     ],
 )
 def test_last_line_is_read_strictly(text: str, wanted: dict[str, object] | None) -> None:
