@@ -1,11 +1,12 @@
 """AMD devices through amdsmi (part of ROCm), in the shape of NVIDIA's reader.
 
-Written after amdsmi 7.0's own documentation and source; tried on a stand-in for that package only,
-never on hardware. Where its answers come in other units than documented (power caps in microwatts,
-temperatures in thousandths) a value beyond all devices is taken for that.
+Written after amdsmi's own documentation and source, from 6.0 to 7.0; tried above a stand-in for its
+library only, never on hardware. Where its answers come in other units than documented (power caps
+in microwatts, temperatures in thousandths) a value beyond all devices is taken for that.
 """
 
 import importlib
+import os
 import sys
 import threading
 from typing import Any, Dict, List, NamedTuple, Optional
@@ -18,6 +19,9 @@ _NOT_OFFERED = {2, 3, 10, 40, 52}
 """AMDSMI_STATUS_NOT_SUPPORTED, _NOT_YET_IMPLEMENTED, _NO_PERM, _NO_DATA, _FILE_NOT_FOUND."""
 _MIB = 1 << 20
 _MOST_W, _MOST_CELSIUS = 10000.0, 1000.0
+_UNKNOWN = (0xFFFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
+"""The largest number of a field: what the library writes for what a device does not tell."""
+_PCI = "/sys/bus/pci/devices"
 
 
 class Amd:
@@ -97,26 +101,37 @@ class AmdDevice:
         self._handle = handle
         self._failed: Optional[str] = None
         self._util = Tally()
+        self._is_started = False
+        self._gpu = self._last = self._bare = Gpu(index, "amd-%d" % index, "AMD GPU")
+
+    def _start(self) -> None:
+        """Ask what it is called: the first calls that can hang."""
         asic = self._call("amdsmi_get_gpu_asic_info") or {}
-        self._gpu = self._last = self._bare = Gpu(
-            index=index,
-            uuid=str(self._call("amdsmi_get_gpu_device_uuid") or "amd-%d" % index),
+        self._last = self._bare = Gpu(
+            index=self.index,
+            uuid=str(self._call("amdsmi_get_gpu_device_uuid") or "amd-%d" % self.index),
             name=str(_known(asic.get("market_name")) or "AMD GPU"),
+            device_file=render_node(self._call("amdsmi_get_gpu_device_bdf")),
         )
+        self._is_started = True
 
     def _call(self, name: str, *arguments: Any) -> Any:
         """Call amdsmi; None if this device does not offer it, or it failed."""
         try:
             return getattr(self._smi, name)(self._handle, *arguments)
+        except AttributeError:  # an older package lacks it
+            return None
         except Exception as error:
             if getattr(error, "err_code", None) not in _NOT_OFFERED and self._failed is None:
                 words = " ".join(str(error).split())
-                self._failed = "%s: %s" % (name, words or type(error).__name__)
+                self._failed = "%s (%s)" % (words or type(error).__name__, name)
             return None
 
     def poll(self, is_full: bool, is_seldom: bool) -> None:
         """Read the device."""
         self._failed = None
+        if not self._is_started:
+            self._start()
         activity = self._call("amdsmi_get_gpu_activity") or {}
         self._util.add(_number(activity.get("gfx_activity")))
         vram = self._call("amdsmi_get_gpu_vram_usage") or {}
@@ -137,7 +152,7 @@ class AmdDevice:
     def _read_moving(self, gpu: Gpu) -> Gpu:
         smi = self._smi
         power, energy = self._power(), self._call("amdsmi_get_energy_count") or {}
-        ticks = _number(energy.get("energy_accumulator"))
+        ticks = _number(energy.get("energy_accumulator", energy.get("power")))  # up to 6.2
         tick_uj = _number(energy.get("counter_resolution"))
         core = self._call("amdsmi_get_clock_info", smi.AmdSmiClkType.GFX) or {}
         hot = self._call(
@@ -150,7 +165,7 @@ class AmdDevice:
             power_limit_w=power.limit_w,
             energy_j=None if ticks is None or tick_uj is None else ticks * tick_uj / 1e6,
             temperature_celsius=_within(_number(hot), _MOST_CELSIUS, 1e3),
-            sm_clock_mhz=_number(core.get("clk")),
+            sm_clock_mhz=_number(core.get("clk", core.get("cur_clk"))),  # up to 6.1
             sm_clock_max_mhz=_number(core.get("max_clk")),
             processes=self._processes(),
         )
@@ -167,6 +182,8 @@ class AmdDevice:
         listed = self._call("amdsmi_get_gpu_process_list")
         if listed is None:
             return None
+        if not all(isinstance(one, dict) for one in listed):  # 6.0 lists handles
+            listed = [self._call("amdsmi_get_gpu_process_info", one) for one in listed]
         return [
             GpuProcess(
                 pid=one["pid"],
@@ -174,6 +191,7 @@ class AmdDevice:
                 uid=owner_uid(one["pid"]),
             )
             for one in listed
+            if one is not None  # gone meanwhile
         ]
 
     def fail(self, reason: str) -> None:
@@ -202,6 +220,15 @@ class AmdDevice:
         """Nothing was lent."""
 
 
+def render_node(address: Any, folder: str = _PCI) -> Optional[str]:
+    """Return the file that programs open to use the device at a PCI address."""
+    try:
+        names = os.listdir("%s/%s/drm" % (folder, address))
+    except OSError:
+        return None
+    return next(("/dev/dri/" + name for name in names if name.startswith("renderD")), None)
+
+
 def _known(value: Any) -> Any:
     """Return None for what amdsmi writes as a word."""
     return None if value == "N/A" else value
@@ -209,7 +236,7 @@ def _known(value: Any) -> Any:
 
 def _number(value: Any) -> Optional[float]:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_number else None
+    return float(value) if is_number and value not in _UNKNOWN else None
 
 
 def _scaled(value: Any, factor: int) -> Optional[int]:

@@ -111,6 +111,28 @@ def test_the_environment_of_the_run_is_the_last_that_is_asked() -> None:
 
 
 @pytest.mark.parametrize(
+    ("variables", "labels"),
+    [
+        ({"ROCR_VISIBLE_DEVICES": ["1,3"]}, ["1", "3"]),
+        ({"HIP_VISIBLE_DEVICES": ["2"]}, ["2"]),
+        ({"ROCR_VISIBLE_DEVICES": ["1,3"], "HIP_VISIBLE_DEVICES": ["1"]}, ["3"]),
+        ({"ROCR_VISIBLE_DEVICES": ["0", "1"]}, []),  # ranks with a device each: whose is which?
+        ({"ROCR_VISIBLE_DEVICES": ["GPU-5b3c2a1f"]}, []),
+        ({"ROCR_VISIBLE_DEVICES": ["7"]}, []),
+    ],
+)
+def test_what_amds_variables_leave(variables: dict[str, list[str]], labels: list[str]) -> None:
+    devices = [one._replace(device_file=f"/dev/dri/renderD{128 + one.index}") for one in FOUR]
+    job = asked(len(labels) or 1)
+    seen = host(devices, found_by="cgroup", device_variables=variables)
+    how = How.VISIBLE if labels else How.OPENED
+    assert told(attributed(job, seen)) == (labels, how)
+    mixed = [devices[0]._replace(name="MI100"), *devices[1:]]
+    seen = host(mixed, found_by="cgroup", device_variables=variables)
+    assert told(attributed(job, seen))[1] is How.OPENED
+
+
+@pytest.mark.parametrize(
     ("job", "is_certain"), [(asked(1, (1,)), True), (asked(4), True), (asked(1), False)]
 )
 def test_only_what_a_scheduler_gave_is_certain(job: Job, is_certain: bool) -> None:

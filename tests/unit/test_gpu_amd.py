@@ -89,7 +89,7 @@ def test_each_call_fails_alone(monkeypatch: pytest.MonkeyPatch, call: str, code:
     assert changed == LACKING[call]
     assert {getattr(gpu, name) for name in changed} == {None}
     # What a device does not offer is no fault.
-    expected = None if code == 2 else f"{call}: Error code: 43 | AMDSMI_STATUS_SOMETHING"
+    expected = None if code == 2 else f"Error code: 43 | AMDSMI_STATUS_SOMETHING ({call})"
     assert failures[0] == expected
 
 
@@ -137,3 +137,37 @@ def test_amd_without_its_package_is_unknown_with_a_reason(monkeypatch: pytest.Mo
         assert errors["gpu"].startswith("amdsmi cannot be used")
     finally:
         reader.close()
+
+
+def test_the_file_of_a_device(tmp_path: Path) -> None:
+    (tmp_path / "0000:c1:00.0" / "drm" / "card1").mkdir(parents=True)
+    (tmp_path / "0000:c1:00.0" / "drm" / "renderD129").mkdir()
+    assert amd.render_node("0000:c1:00.0", str(tmp_path)) == "/dev/dri/renderD129"
+    assert amd.render_node("0000:c2:00.0", str(tmp_path)) is None
+    assert amd.render_node(None, str(tmp_path)) is None
+
+
+@pytest.mark.parametrize("value", [0xFFFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF, "N/A", None, True])
+def test_the_largest_number_of_a_field_is_unknown(value: object) -> None:
+    assert amd._number(value) is None
+
+
+def test_a_library_of_nvidias_on_a_node_of_amds(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Nvml:
+        @staticmethod
+        def is_absent(_error: Exception) -> bool:
+            return True
+
+        def open(self) -> list[object]:
+            raise OSError("Driver Not Loaded")
+
+    monkeypatch.setattr(gpu, "_driver", Nvml)
+    monkeypatch.setattr(gpu, "has_amd", lambda: True)
+    reader = GpuReader()
+    errors: dict[str, str] = {}
+    try:
+        wait_until(lambda: bool(reader.read(errors)), "devices")
+        assert [one.name for one in reader.read(errors) or []] == 2 * ["AMD Instinct MI250X"]
+    finally:
+        reader.close()
+    assert errors == {}

@@ -16,7 +16,7 @@ from test_text import foreign
 
 from hpcwatch.analysis.findings import Severity
 from hpcwatch.analysis.timeline import Timeline
-from hpcwatch.base.units import GIB, MIB
+from hpcwatch.base.units import GIB, MIB, format_of_bytes
 from hpcwatch.cluster.schedulers.job import JobNode
 from hpcwatch.probe.schema import Gpu, GpuProcess, JobUse, Mig
 from hpcwatch.views.live.board import Board
@@ -241,9 +241,9 @@ def test_the_panel_gives_the_whole_advice_of_the_case_hpcwatch_began_with() -> N
         ({"memory_used_bytes": 4 * GIB, "memory_total_bytes": 8 * GIB}, "4 of 8 GiB"),
         # Unified memory: the device has none of its own.
         ({"processes": [GpuProcess(1, 3 * GIB), GpuProcess(2, GIB)]}, "4 GiB held"),
-        ({"processes": [GpuProcess(1, None)]}, "–"),
-        ({"processes": []}, "–"),
-        ({}, "–"),
+        ({"processes": [GpuProcess(1, None)]}, format_of_bytes(None, None)),
+        ({"processes": []}, format_of_bytes(None, None)),
+        ({}, format_of_bytes(None, None)),
     ],
 )
 def test_memory_of_a_device_that_has_none_of_its_own(fields: dict[str, Any], text: str) -> None:

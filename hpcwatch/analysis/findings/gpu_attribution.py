@@ -17,6 +17,7 @@ from hpcwatch.analysis.findings.gpu_numbers import (
     by_scheduler,
     by_visible,
     minor_of,
+    narrowed,
 )
 from hpcwatch.analysis.findings.header import node_gpus_count
 from hpcwatch.analysis.timeline import HostTimeline
@@ -136,10 +137,23 @@ def _visible(
 ) -> Iterator[Meant]:
     """Yield what the processes' own variables name, then what the run's environment does."""
     if use is not None and use.found_by not in MAY_BE_OTHERS:
+        yield from _visible_to_amd(use, names)
         orders = (use.device_variables or {}).get("CUDA_DEVICE_ORDER", [])
         yield _together(use.visible_devices or [], names, orders == [PCI_ORDER])
     is_pci_order = environment.get("CUDA_DEVICE_ORDER") == PCI_ORDER
     yield _together([environment.get("CUDA_VISIBLE_DEVICES", "")], names, is_pci_order)
+
+
+def _visible_to_amd(use: JobUse, names: list[Names]) -> Iterator[Meant]:
+    """Yield the devices of AMD's that its own variables leave, if all processes have the same."""
+    variables = use.device_variables or {}
+    given = [variables.get(f"{name}_VISIBLE_DEVICES", []) for name in ("ROCR", "HIP")]
+    if not any(given) or any(len(values) > 1 for values in given):
+        return
+    places = narrowed([values[0] for values in given if values], len(names))
+    if places:
+        is_sure = len({name.model for name in names}) <= 1
+        yield Meant(sorted(set(places)), Sure.LIKELY if is_sure else Sure.UNSURE)
 
 
 def _together(values: list[str], names: list[Names], is_pci_order: bool) -> Meant:

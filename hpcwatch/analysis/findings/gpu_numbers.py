@@ -141,6 +141,25 @@ def is_called(device: Names, word: str) -> bool:
     )
 
 
+def narrowed(values: Sequence[str], count: int) -> list[int] | None:
+    """Return the places of AMD's devices that variables leave, each of what the one before left.
+
+    ROCR_VISIBLE_DEVICES comes first, then HIP_VISIBLE_DEVICES (or CUDA's name, which HIP reads as
+    well). None if one of them does not name devices by their numbers. Source: ROCm documentation,
+    "GPU isolation techniques".
+    """
+    places = list(range(count))
+    for value in values:
+        words = [word.strip() for word in value.split(",")]
+        if not all(word.isascii() and word.isdecimal() for word in words):
+            return None
+        numbers = [int(word) for word in words]
+        if any(number >= len(places) for number in numbers):
+            return None
+        places = [places[number] for number in numbers]
+    return places
+
+
 NO_DEVICE = ("", "-1", "NoDevFiles")
 """Values that hide every device from CUDA; the last one is Slurm's word for none."""
 

@@ -65,6 +65,7 @@ def _answer(name: str, value: Any) -> None:
 
 
 _answer("amdsmi_get_gpu_asic_info", {"market_name": "AMD Instinct MI250X", "vendor_id": "0x1002"})
+_answer("amdsmi_get_gpu_device_bdf", "0000:c1:00.0")
 _answer("amdsmi_get_gpu_device_uuid", lambda handle: f"{handle}-740c-1000-80f4-2d29c3fbd9d2")
 _answer(
     "amdsmi_get_gpu_activity",
