@@ -6,7 +6,7 @@ not return keeps its thread; the other devices go on on a new one.
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from .gpu_presence import has_amd, has_nvidia
 from .schema import Gpu
@@ -119,6 +119,11 @@ class GpuReader:
             for uuid, reason in self._driver.missing.items():
                 errors["gpu %s" % uuid] = reason
         return gpus
+
+    @property
+    def driver_version(self) -> Tuple[int, ...]:
+        """The version of NVIDIA's driver, ``(352, 93)``; empty if it is not known or not one."""
+        return getattr(self._driver, "version", ())
 
     def finish(self) -> None:
         """Have errors and links read once more before the last sample: they are read seldom.

@@ -10,6 +10,7 @@ import pytest
 import versions
 from gpu_watch import watch
 
+from hpcwatch.cli.doctor_checks import here
 from hpcwatch.probe.schema import Gpu
 
 pytestmark = pytest.mark.skipif(not driver.has_compiler(), reason="no gcc")
@@ -126,3 +127,20 @@ def test_the_table_of_versions_only_grows() -> None:
     for older, newer in itertools.pairwise(lacks):
         assert newer < older or newer == older
     assert versions.lacking("580.65.06") == set()
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ((352, 93), "energy counters"),
+        ((418, 67), "memory remapping"),
+        ((450, 51), None),
+        ((), None),
+    ],
+)
+def test_doctor_names_the_age_of_a_driver(version: tuple[int, ...], said: str | None) -> None:
+    found = list(here._driver_age(version))
+    assert (len(found) == 1) is (said is not None)
+    if said is not None:
+        assert f"NVIDIA's driver {version[0]}.{version[1]} is old" in found[0].found
+        assert said in found[0].found

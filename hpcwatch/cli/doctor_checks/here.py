@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from hpcwatch.base.units import format_bytes
 from hpcwatch.cli.doctor_checks import Check, Level, ok
 from hpcwatch.cluster.current_job import own_job
 from hpcwatch.probe.cgroup import CgroupReader
 from hpcwatch.probe.gpu import GpuReader
+from hpcwatch.probe.gpu_presence import has_amd, has_nvidia_device
 
 _GPU_DEADLINE_S = 8.0  # longer than the reader's own
 _LOOK_S = 0.05
@@ -25,15 +26,32 @@ def gpus() -> Iterator[Check]:
         time.sleep(_LOOK_S)
         found = reader.read(errors)
     reader.close()
+    is_amd = has_amd() and not has_nvidia_device()
+    advice = _AMD_ADVICE if is_amd else "does nvidia-smi answer?"
     for what, reason in errors.items():
-        yield Check("GPUs here", Level.PROBLEM, f"{what}: {reason}", "does nvidia-smi answer?")
+        yield Check("GPUs here", Level.PROBLEM, f"{what}: {reason}", advice)
     if found:
         names = ", ".join(f"{gpu.index} {gpu.name}" for gpu in found)
         yield ok("GPUs here", f"{len(found)}: {names}")
+        yield from _driver_age(reader.driver_version)
     elif found is not None:
-        yield Check("GPUs here", Level.NOTE, "no NVIDIA driver: there is nothing to read")
+        yield Check("GPUs here", Level.NOTE, "no driver of NVIDIA's or AMD's: nothing to read")
     elif not errors:
-        yield Check("GPUs here", Level.PROBLEM, "NVML does not answer", "does nvidia-smi answer?")
+        yield Check("GPUs here", Level.PROBLEM, "the driver does not answer", advice)
+
+
+_AMD_ADVICE = "install amdsmi of this ROCm's version into hpcwatch's Python: pip install amdsmi"
+_OLD, _VERY_OLD = 450, 418
+
+
+def _driver_age(version: Sequence[int]) -> Iterator[Check]:
+    """Say what an old driver of NVIDIA's does not tell."""
+    if not version or version[0] >= _OLD:
+        return
+    said = ".".join(str(part) for part in version)
+    lacks = "energy counters and shares of time" if version[0] < _VERY_OLD else "memory remapping"
+    found = f"NVIDIA's driver {said} is old: it does not tell of {lacks}"
+    yield Check("GPU driver here", Level.NOTE, found, "what it does not tell is shown as unknown")
 
 
 def cgroups() -> Iterator[Check]:

@@ -21,6 +21,8 @@ class Nvml:
         self._known: Dict[int, Identity] = {}
         self._devices: List[NvmlDevice] = []
         self._missing: Dict[str, str] = {}
+        self.version: Tuple[int, ...] = ()
+        """Of the driver; empty until it has started, and if it does not tell."""
 
     def open(self) -> List[NvmlDevice]:
         """Start NVML and list the devices. None of them is asked yet: it might hang.
@@ -38,9 +40,9 @@ class Nvml:
             raise
         # With fewer or more of them an index may be another's now.
         known = self._known if len(self._known) == self._listed[0] else {}
-        version = nvml.driver_version()
+        self.version = nvml.driver_version()
         self._devices = [
-            NvmlDevice(Calls(nvml, None, version), index, known.get(index))
+            NvmlDevice(Calls(nvml, None, self.version), index, known.get(index))
             for index in range(self._listed[0])
         ]
         return self._devices
