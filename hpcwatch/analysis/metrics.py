@@ -132,6 +132,17 @@ METRICS = {
         "Rows of GPU memory replaced after uncorrectable errors (Ampere and later); before that"
         " retired_page_count. needs_reset: some wait for a reset; remap_failed: none are left."
     ),
+    "nvlink_bytes_per_s": "Data the GPU moves over all of its NVLinks, both ways together.",
+    "pcie_bytes_per_s": (
+        "Data the GPU moves over PCI Express, both ways together, by its own counters, which older"
+        " devices and drivers do not have."
+    ),
+    "fabric_bytes_per_s": (
+        "Data the node moves over its InfiniBand, Omni-Path or RoCE ports, both ways together: of"
+        " all jobs on it."
+    ),
+    "fabric_errors_per_s": "Errors and lost packets of those ports: more than a few tell of a bad"
+    " cable or a full network.",
     "xids": "Errors the NVIDIA driver reported while we watched (Xid numbers), oldest first.",
     "sm_util_pct": (
         "Share of time in which a process's kernels ran on the GPU, as the driver last told. It is"

@@ -3,6 +3,7 @@
 import os
 from typing import Any, Dict, FrozenSet, List, Optional, Tuple
 
+from .fabric import FabricReader
 from .procfs import PAGE_BYTES, TICK_S, KeptFile, parse_table
 from .schema import Node
 
@@ -16,6 +17,7 @@ class NodeReader:
         self._proc = root + "/proc"
         self._files: Dict[str, KeptFile] = {}
         self._has_swap = True
+        self._ports = FabricReader(root + "/sys/class/infiniband")
         self._disks = _whole_disks(root + "/sys/block")
         self._has_pressure = os.path.isdir(self._proc + "/pressure")
 
@@ -29,6 +31,7 @@ class NodeReader:
             ("pressure", self._pressure),
             ("disk", self._disk),
             ("network", self._network),
+            ("fabric", self._fabric),
         )
         values: Values = {}
         for name, part in parts:
@@ -89,6 +92,14 @@ class NodeReader:
         if disks is None:
             return {}  # a diskless node
         return {"disk_read_bytes": disks[0], "disk_written_bytes": disks[1]}
+
+    def _fabric(self) -> Values:
+        sent, received, errors = self._ports.read()
+        return {
+            "fabric_sent_bytes": sent,
+            "fabric_received_bytes": received,
+            "fabric_error_count": errors,
+        }
 
     def _network(self) -> Values:
         received, sent = parse_network(self._text("/net/dev"))

@@ -43,6 +43,11 @@ class Node(NamedTuple):
     disk_written_bytes: Optional[int] = None
     net_received_bytes: Optional[int] = None
     net_sent_bytes: Optional[int] = None
+    fabric_sent_bytes: Optional[int] = None
+    """Over all InfiniBand, Omni-Path and RoCE ports; unknown without such a port."""
+    fabric_received_bytes: Optional[int] = None
+    fabric_error_count: Optional[int] = None
+    """Errors and lost packets of those ports."""
     home_mount: Optional[str] = None
     """Where the file system is mounted that holds the owner's home."""
     home_kind: Optional[str] = None
@@ -288,6 +293,9 @@ class Gpu(NamedTuple):
     nvlink_sent_bytes: Optional[int] = None
     """Counters over all links."""
     nvlink_received_bytes: Optional[int] = None
+    pcie_sent_bytes: Optional[int] = None
+    """Counters of its PCI Express link, where device and driver have them; they may wrap."""
+    pcie_received_bytes: Optional[int] = None
     mig: Optional[Mig] = None
     """Given if this is an instance of a divided device."""
     mig_instance_count: Optional[int] = None

@@ -114,6 +114,19 @@ TABLE: tuple[Metric, ...] = (
     ),
     _rate(
         "node",
+        "fabric_bytes_per_s",
+        "What the node's InfiniBand or Slingshot ports send and receive, of everybody on it.",
+        ("fabric_received_bytes", "fabric_sent_bytes"),
+        Plot("fabric", "InfiniBand of the node", "MiB/s", _MIB),
+    ),
+    _rate(
+        "node",
+        "fabric_errors_per_s",
+        "Errors that the node's InfiniBand or Slingshot ports count.",
+        ("fabric_error_count",),
+    ),
+    _rate(
+        "node",
         "swap_moved_bytes_per_s",
         "What the node swaps in and out.",
         ("swap_in_bytes", "swap_out_bytes"),
@@ -157,6 +170,20 @@ TABLE: tuple[Metric, ...] = (
     _gauge("gpu", "throttled_pct", "Share of readings with clocks held down by heat or supply."),
     _gauge("gpu", "power_capped_pct", "Share of readings with clocks held down by a power limit."),
     _derived("gpu", "held_bytes", "GPU memory that the job's own processes hold."),
+    _rate(
+        "gpu",
+        "nvlink_bytes_per_s",
+        "What the GPU sends and receives over NVLink.",
+        ("nvlink_sent_bytes", "nvlink_received_bytes"),
+        Plot("gpu-nvlink", "GPU NVLink traffic", "MiB/s", _MIB),
+    ),
+    _rate(
+        "gpu",
+        "pcie_bytes_per_s",
+        "What the GPU sends and receives over PCI Express.",
+        ("pcie_sent_bytes", "pcie_received_bytes"),
+        Plot("gpu-pcie", "GPU PCIe traffic", "MiB/s", _MIB),
+    ),
 )
 
 _KEPT = {

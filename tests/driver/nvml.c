@@ -96,9 +96,6 @@ EXPORT int nvmlDeviceGetMinorNumber(struct device *device, unsigned *minor)
 /* "numa_node": the operating system manages the device's memory. */
 SCALAR(nvmlDeviceGetNumaNodeId, unsigned, "numa_node", 1)
 
-/* What goes over PCIe, KiB a second over the last 20 ms. counter: 0 sent, 1 received. */
-CHOICE(nvmlDeviceGetPcieThroughput, unsigned, 0, "pcie_sent_kib_per_s", "pcie_received_kib_per_s")
-
 EXPORT int nvmlShutdown(void)
 {
     is_started = false;
@@ -252,7 +249,8 @@ struct field {
 EXPORT int nvmlDeviceGetFieldValues(struct device *device, int count, struct field *fields)
 {
     static const struct { unsigned id; const char *key; } known[] = {
-        {91, "nvlinks"}, {138, "nvlink_sent_kib"}, {139, "nvlink_received_kib"}};
+        {91, "nvlinks"}, {138, "nvlink_sent_kib"}, {139, "nvlink_received_kib"},
+        {197, "pcie_sent"}, {198, "pcie_received"}};
     BEGIN(device);
     for (int i = 0; i < count; i++) {
         double value;

@@ -15,6 +15,7 @@ _GPU_HOLDINGS = ("held_bytes", "sibling_bytes", "foreign_bytes", "unlisted_bytes
 """Memory of the job's processes, of its owner's others, of other users', and of no process that
 the driver lists."""
 GPU_METRICS = tuple(metric.name for metric in metrics.of_gpu())
+_RATES = tuple(metric for metric in metrics.of_gpu() if metric.is_rate)
 
 
 class GpuTimeline:
@@ -28,9 +29,11 @@ class GpuTimeline:
                 column.append(NAN, NAN, NAN)
         of = f"gpu.{gpu.uuid}"
         self._util_key, self._util_max_key = f"{of}.util_pct", f"{of}.util_max_pct"
-        gauges = [metric for metric in metrics.of_gpu() if metric.fields]
+        gauges = [metric for metric in metrics.of_gpu() if metric.fields and not metric.is_rate]
         self._gauges = GaugeColumns(self.columns, gauges, Gpu, of)
         self.last = gpu
+        self._before: Gpu | None = None
+        self._before_s = 0.0
         self._counter_j: tuple[float, float] | None = None
         self.memory_peak_bytes: int | None = None
         self.memory_total_bytes: int | None = None
@@ -75,6 +78,7 @@ class GpuTimeline:
         gauges = sample.window.gauges if sample.window else {}
         self._append_util(gpu, gauges)
         self._gauges.append(gpu, gauges)
+        self._append_rates(gpu, sample.uptime_s)
         power_w = self.columns["power_w"].mean[-1]
         if power_w == power_w:
             self._integrated_j = (self._integrated_j or 0.0) + power_w * span_s
@@ -83,6 +87,14 @@ class GpuTimeline:
             high = self.columns["memory_used_bytes"].high[-1]
             self.memory_peak_bytes = max(self.memory_peak_bytes or 0, round(high))
         self._append_holdings(gpu, sample, own)
+
+    def _append_rates(self, gpu: Gpu, uptime_s: float) -> None:
+        before, passed_s = self._before, uptime_s - self._before_s
+        self._before, self._before_s = gpu, uptime_s
+        for metric in _RATES:
+            now = [metrics.value_of(gpu, name) for name in metric.fields]
+            then = [before and metrics.value_of(before, name) for name in metric.fields]
+            self.columns[metric.name].add(_rate(then, now, passed_s))
 
     def _append_util(self, gpu: Gpu, gauges: Gauges) -> None:
         low, mean, high = gauges.get(self._util_key) or same(gpu.util_pct)
@@ -113,3 +125,13 @@ class GpuTimeline:
         self.health.miss(sample.at_s, span_s, why)
         for column in self.columns.values():
             column.append(NAN, NAN, NAN)
+
+
+def _rate(then: list[int | None], now: list[int | None], passed_s: float) -> float:
+    """Return by how much counters grew a second, together; NaN if that is not known."""
+    grown = 0
+    for before, after in zip(then, now, strict=True):
+        if before is None or after is None or after < before:  # it wrapped, or began anew
+            return NAN
+        grown += after - before
+    return grown / passed_s if passed_s > 0 else NAN

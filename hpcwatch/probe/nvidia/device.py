@@ -9,7 +9,7 @@ from .calls import Calls, reason, scaled, watts
 from .clock_reasons import POWER_CAPPED, THROTTLED, in_words
 from .events import XidReader
 from .gpm import Gpm
-from .health import read_health, read_limits, read_nvlink_traffic, read_nvlinks
+from .health import read_health, read_limits, read_nvlinks, read_traffic
 from .memory import read_memory
 from .mig import Instance, find_instances
 from .processes import ProcessReader
@@ -110,7 +110,7 @@ class NvmlDevice:
         self._read_reasons()
         self._gpm.poll()
         count = None if self._divided is None else len(self._divided)
-        return read_nvlink_traffic(calls, gpu)._replace(
+        return read_traffic(calls, gpu)._replace(
             power_w=watts(calls("nvmlDeviceGetPowerUsage")),
             energy_j=scaled(calls("nvmlDeviceGetTotalEnergyConsumption")),
             temperature_celsius=calls("nvmlDeviceGetTemperature", _TEMPERATURE),

@@ -11,6 +11,7 @@ _UNCORRECTED = 1  # nvmlMemoryErrorType_t
 _SINCE_LOADED, _EVER = 0, 1  # nvmlEccCounterType_t
 _CAUSES = (0, 1)  # nvmlPageRetirementCause_t: several single bit errors, a double bit error
 _LINK_COUNT, _SENT_KIB, _RECEIVED_KIB = 91, 138, 139  # NVML_FI_DEV_NVLINK_*
+_PCIE_SENT, _PCIE_RECEIVED = 197, 198  # NVML_FI_DEV_PCIE_COUNT_TX_BYTES, _RX_BYTES
 _ALL_LINKS = 0xFFFFFFFF
 
 
@@ -65,15 +66,20 @@ def read_nvlinks(calls: Calls, gpu: Gpu) -> Gpu:
     return gpu._replace(nvlink_count=count, nvlink_active_count=active)
 
 
-def read_nvlink_traffic(calls: Calls, gpu: Gpu) -> Gpu:
-    """Read what went over all links together: one call, and only where there are links."""
-    if not gpu.nvlink_count:
+def read_traffic(calls: Calls, gpu: Gpu) -> Gpu:
+    """Read what went over all NVLinks together and over PCI Express: one call.
+
+    nvmlDeviceGetPcieThroughput is not used: each call of it measures for 20 ms.
+    """
+    links = [(_SENT_KIB, _ALL_LINKS), (_RECEIVED_KIB, _ALL_LINKS)] if gpu.nvlink_count else []
+    *on_links, sent, received = _fields(calls, [*links, _PCIE_SENT, _PCIE_RECEIVED])
+    gpu = gpu._replace(pcie_sent_bytes=bounded(sent), pcie_received_bytes=bounded(received))
+    if not on_links:
         return gpu
-    wanted = [(_SENT_KIB, _ALL_LINKS), (_RECEIVED_KIB, _ALL_LINKS)]
-    sent, received = _fields(calls, wanted)
+    link_sent, link_received = on_links
     return gpu._replace(
-        nvlink_sent_bytes=None if sent is None else sent * 1024,
-        nvlink_received_bytes=None if received is None else received * 1024,
+        nvlink_sent_bytes=None if link_sent is None else link_sent * 1024,
+        nvlink_received_bytes=None if link_received is None else link_received * 1024,
     )
 
 

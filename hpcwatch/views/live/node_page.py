@@ -209,6 +209,7 @@ def _recent(node: NodeFigures, width: int) -> list[Line]:
         ("read/s", "read_bytes_per_s", rate, None),
         ("written/s", "written_bytes_per_s", rate, None),
         ("net/s", "net_bytes_per_s", rate, None),
+        ("IB/s", "fabric_bytes_per_s", rate, None),
     ]
     lines: list[Line] = []
     room = min(max(width - _LABEL - 36, 8), 120)
