@@ -248,3 +248,18 @@ def test_the_panel_gives_the_whole_advice_of_the_case_hpcwatch_began_with() -> N
 )
 def test_memory_of_a_device_that_has_none_of_its_own(fields: dict[str, Any], text: str) -> None:
     assert device_memory_text(Gpu(0, "GPU-1", "NVIDIA GB10", **fields)) == text
+
+
+def test_what_moves_between_devices_is_shown_where_it_is_known() -> None:
+    def at(second: float) -> Gpu:
+        moved = round(second * (1 << 30))
+        return Gpu(0, "GPU-41", "NVIDIA H100", util_pct=90.0, memory_used_bytes=GIB,
+                   nvlink_sent_bytes=moved, nvlink_received_bytes=moved)  # fmt: skip
+
+    the_job = job(nodes=(HOST,), nodes_count=1, gpus_count=None)
+    timeline = Timeline(2.0, the_job)
+    for step in range(0, 121, 2):
+        timeline.add(sample(HOST, float(step), gpus=[at(float(step))]))
+    head, row = page(board(picture((HOST,), job=the_job, timeline=timeline)), 260)
+    assert cell(head, row, "NVLink/s") == "2 G"
+    assert "PCIe/s" not in head

@@ -9,7 +9,7 @@ from hpcwatch.base.units import UNKNOWN, format_energy, format_pct
 from hpcwatch.monitor.local import NodeState
 from hpcwatch.probe.schema import Gpu
 from hpcwatch.views.live.board import Board, natural
-from hpcwatch.views.live.figures_text import gpu_finding, sign_span
+from hpcwatch.views.live.figures_text import gpu_finding, rate, sign_span
 from hpcwatch.views.live.gpu_text import (
     clock_text,
     held_by_text,
@@ -27,7 +27,7 @@ from hpcwatch.views.run.line import device_memory_text, style_of
 from hpcwatch.views.text import Line, Span, cut, sparkline
 
 _SPARK_S = 600.0
-_NOT_ALL_TELL = ("SM", "energy", "clock", "held down by")
+_NOT_ALL_TELL = ("SM", "energy", "clock", "held down by", "NVLink/s", "PCIe/s")
 """Titles of columns that older or virtual devices know nothing of."""
 
 
@@ -52,6 +52,8 @@ def gpu_table(
         Column("temp", rank=8),
         Column("clock", rank=11),
         Column("held down by", is_left=True, rank=2 if is_held else 12),
+        Column("NVLink/s", rank=13),
+        Column("PCIe/s", rank=13),
         Column("last 10 min", is_left=True, least=spark, rank=5),
         Column("processes", is_left=True, least=12, rank=1, is_open=True),
     ]
@@ -94,12 +96,20 @@ def _gpu_row(board: Board, gpu: GpuFigures, spark: int) -> Row:
         cell(temperature_text(device)),
         cell(clock_text(device)),
         cell(held_by_text(device)),
+        cell(rate(_last(node, device, "nvlink_bytes_per_s"))),
+        cell(rate(_last(node, device, "pcie_bytes_per_s"))),
         [Span(sparkline(_values(node, device), 100.0, spark), "ok")],
         cell(holders, "warning" if gpu.trouble is not None else ""),
     ]
     if node is not None and node.status.state is not NodeState.LIVE:
         cells = [[Span(span.text, "dim") for span in one] for one in cells]
     return Row(cells)
+
+
+def _last(node: NodeFigures | None, gpu: Gpu, metric: str) -> float | None:
+    """Return a rate as last known in the minutes that are drawn."""
+    values = [] if node is None else node.readings(metric, _SPARK_S, gpu.uuid)
+    return next((value for value in reversed(values) if value == value), None)
 
 
 def _values(node: NodeFigures | None, gpu: Gpu) -> list[float]:
