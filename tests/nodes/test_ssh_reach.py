@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -290,6 +292,31 @@ def test_what_is_no_host_name(name: str, hosts: Hosts) -> None:
     assert not valid_host(name)
     with ssh(hosts) as transport:
         assert "is not a host name" in failure(transport, name, Trouble.UNREACHABLE).message
+
+
+def _without_paramiko(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run hpcwatch where paramiko cannot be imported, and ssh is not on PATH."""
+    (folder / "paramiko.py").write_text("raise ModuleNotFoundError(name='paramiko')\n")
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PATH": str(folder)}
+    return subprocess.run(
+        [sys.executable, "-m", "hpcwatch", "top", "qb001", "--once", *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_without_paramiko(tmp_path: Path) -> None:
+    done = _without_paramiko(tmp_path, "--transport", "ssh")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "pip install paramiko" in done.stderr
+    assert "--transport ssh-program" in done.stderr
+    done = _without_paramiko(tmp_path)  # the ssh program comes next; it is missing too
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "pip install paramiko" in done.stdout
 
 
 def test_host_names() -> None:

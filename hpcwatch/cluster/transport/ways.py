@@ -135,11 +135,10 @@ def ways(
 ) -> Ways:
     """Return the ways to a job's nodes, or to hosts without a job. Raises HpcwatchError."""
     from hpcwatch.cluster.transport import process
-    from hpcwatch.cluster.transport.ssh import SshTransport
 
     within = bounds or Bounds()
     by_name: dict[str, Callable[[], Transport]] = {
-        "ssh": lambda: SshTransport(**within._asdict()),
+        "ssh": lambda: _own_ssh(within),
         "ssh-program": lambda: process.ssh_program(
             None, within.connect_timeout_s, within.keepalive_s
         ),
@@ -156,4 +155,35 @@ def ways(
     else:
         hint = f"it is one of auto, {', '.join(by_name)}"
         raise HpcwatchError(f"no transport {forced} for this job", hint, EXIT_USAGE)
-    return Ways([by_name[name]() for name in chosen], process.local(), own_hosts())
+    made = [by_name[name]() for name in chosen]
+    if forced != "auto" and isinstance(made[0], _Missing):
+        raise HpcwatchError(made[0].error.message, made[0].error.hint, EXIT_USAGE)
+    return Ways(made, process.local(), own_hosts())
+
+
+def _own_ssh(bounds: Bounds) -> Transport:
+    try:
+        from hpcwatch.cluster.transport.ssh import SshTransport
+    except ImportError as error:
+        package = error.name or "paramiko"
+        message = f"--transport ssh needs the Python package {package}, which cannot be imported"
+        hint = f"install it (pip install {package}), or use --transport ssh-program"
+        return _Missing(ConnectError(Trouble.PROGRAM, message, hint))
+    return SshTransport(**bounds._asdict())
+
+
+class _Missing:
+    """A transport that this installation cannot use: another may reach the node."""
+
+    name = "ssh"
+
+    def __init__(self, error: ConnectError) -> None:
+        self.error = error
+
+    def open(self, host: str, argv: Sequence[str]) -> Link:
+        """Raise the reason."""
+        del host, argv
+        raise self.error
+
+    def close(self) -> None:
+        """Do nothing."""
