@@ -1,8 +1,8 @@
-"""Starts the probe on a node: with what is installed there, else with what we bring along.
+"""Starts the probe on a node: the installed one, else one that is sent along.
 
-One command line does for every node. Its shell looks for a Python, the Python for hpcwatch; what
-that finds it says in its first line, and where hpcwatch is missing it reads a zip of the probe from
-standard input and runs it from memory.
+All nodes get the same command line. Its shell looks for a Python, and that looks for hpcwatch. The
+first line of output says what was found. Where hpcwatch is missing the Python reads a zip of the
+probe from standard input and runs it from memory.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ start=30+name+extra
 exec(zlib.decompress(zip[start:start+size],-15),code)
 code["start"](zip,header)
 """
-"""Runs under any Python 3.6: as short as it can be, for csh takes no long words."""
+"""Runs under Python 3.6 and newer. It is short because csh limits the length of words."""
 
 
 class Greeting(NamedTuple):
-    """How a probe has begun."""
+    """The first line of a probe."""
 
     kind: str
     """``package`` if hpcwatch is installed there, ``bundle`` if it had to be sent."""
@@ -146,16 +146,16 @@ def _content(folder: str, name: str) -> bytes:
 
 
 def _is_of_linux(name: str) -> bool:
-    """True for the files of psutil that Linux needs; of compiled ones those for any Python."""
+    """True for the files of psutil that Linux needs. Compiled ones must suit any Python 3."""
     if name.endswith(".py"):
         return not name.startswith(("_psaix", "_psbsd", "_psosx", "_pssunos", "_pswindows"))
     return name.endswith(".abi3.so")
 
 
 def greet(link: Link, spec: Spec, timeout_s: float) -> Greeting:
-    """Wait for a probe to begin, and tell it what to look for.
+    """Wait for a probe's first line, and send it what to look for.
 
-    What a user's start-up files print before is skipped. Raises ConnectError.
+    Output of the user's start-up files before that is skipped. Raises ConnectError.
     """
     deadline_s = time.monotonic() + timeout_s
     heard = b""
@@ -195,7 +195,7 @@ def _receive(link: Link, deadline_s: float, timeout_s: float) -> bytes:
 
 
 def _never_began(link: Link, heard: bytes) -> ConnectError:
-    """Return what a program that ended before it greeted had to say."""
+    """Return the error for a program that ended before its first line."""
     said = heard.decode("utf-8", "replace").strip().splitlines()
     words = link.complaint().strip() or (said[-1].strip() if said else "")
     if words.startswith(_NO_PYTHON):
@@ -205,16 +205,16 @@ def _never_began(link: Link, heard: bytes) -> ConnectError:
 
 
 class LineReader:
-    """Puts lines together from what arrives."""
+    """Splits arriving bytes into lines."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._size_bytes = 0
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the lines that are complete by now, without their newlines.
+        """Return the lines that are complete now, without their newlines.
 
-        Raises ConnectError if one does not end.
+        Raises ConnectError for a line that is too long.
         """
         first, newline, rest = data.partition(b"\n")
         self._keep(first)

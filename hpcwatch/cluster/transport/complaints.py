@@ -1,4 +1,4 @@
-"""What the exit code and the words of ssh, srun and pbs_attach say of the way to a node."""
+"""Turns the exit code and the messages of ssh, srun and pbs_attach into errors."""
 
 from __future__ import annotations
 
@@ -88,23 +88,23 @@ _ATTACH = (_Rule("pbs_attach", Trouble.PROGRAM, "pbs_attach cannot be used on {h
 
 
 def none(host: str, code: int, errors: str) -> ConnectError | None:
-    """Return None: a program that ended on this node says nothing of the way to it."""
+    """Return None: there is no way to fail to this node."""
     del host, code, errors
     return None
 
 
 def of_ssh(host: str, code: int, errors: str) -> ConnectError | None:
-    """Return what ssh's end says; None if it is the program's on the node."""
+    """Return the error of ssh; None if the program on the node ended."""
     return _matched(_SSH, host, errors) if code == _SSH_FAILED else None
 
 
 def of_srun(host: str, code: int, errors: str) -> ConnectError | None:
-    """Return what srun's end says; None if it is the program's on the node."""
+    """Return the error of srun; None if the program on the node ended."""
     return _matched(_SRUN, host, errors) if code != 0 else None
 
 
 def of_pbs_attach(host: str, code: int, errors: str) -> ConnectError | None:
-    """Return what the end of pbs_attach, or of the ssh before it, says."""
+    """Return the error of pbs_attach, or of the ssh before it."""
     if code == _NOT_FOUND:
         return _matched(_ATTACH, host, errors)
     return of_ssh(host, code, errors)

@@ -48,7 +48,7 @@ _FIRST_LOOK_S, _LAST_LOOK_S = 0.0005, 0.05
 
 
 class _Guard:
-    """The shell that outlives this process by a moment."""
+    """The shell that outlives this process for a moment."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -57,7 +57,7 @@ class _Guard:
         self._owner = os.getpid()
 
     def tell(self, sign: str, group: int) -> None:
-        """Add (+) or remove (-) a group. Without a guard nothing is told."""
+        """Add (+) or remove (-) a group. Without a guard process nothing happens."""
         with self._lock:
             if sign == "+" and self._process is None:
                 self._start()
@@ -79,7 +79,7 @@ class _Guard:
         reader, writer = os.pipe()
         try:
             self._process = subprocess.Popen(
-                ["/bin/sh", "-c", _SCRIPT],
+                ["/bin/sh", "-c", _SCRIPT, "hpcwatch-guard"],
                 stdin=reader,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ipaddress
 import os
 import shlex
+from collections.abc import Iterable
 
 import paramiko
 
+from hpcwatch.base.errors import os_reason
 from hpcwatch.cluster.transport import ConnectError, Trouble, certificates, known_hosts
 from hpcwatch.cluster.transport.known_hosts import Known, KnownHosts, Verdict
-from hpcwatch.cluster.transport.revoked_keys import require_not_revoked
-from hpcwatch.cluster.transport.ssh_config import HostOptions, home
+from hpcwatch.cluster.transport.ssh_config import PROGRAM_HINT, HostOptions, home
+
+_MOST_REVOKED_BYTES = 64 << 20
+_REVOCATION_LIST = b"SSHKRL\n\0"
 
 
 class HostCheck:
@@ -38,7 +44,7 @@ class HostCheck:
         certificate = key.public_blob.key_blob if key.public_blob is not None else None
         authority = certificates.parse(certificate).authority if certificate else b""
         if options.revoked_host_keys is not None:
-            require_not_revoked(options.revoked_host_keys, options.name, (blob, authority))
+            _require_not_revoked(options.revoked_host_keys, options.name, (blob, authority))
         if options.skips_loopback and options.host_key_alias is None and _is_loopback(address):
             return
         verdict = self.known.verdict(blob, key.get_name(), authority)
@@ -149,3 +155,33 @@ def _shown(key: paramiko.PKey) -> str:
 
 def _is_loopback(address: str | None) -> bool:
     return address is not None and ipaddress.ip_address(address.partition("%")[0]).is_loopback
+
+
+def _require_not_revoked(path: str, host: str, blobs: Iterable[bytes]) -> None:
+    """Raise ConnectError if the file of ``RevokedHostKeys`` has one of the keys.
+
+    As OpenSSH's authfile.c reads it: a public key in each line. Its binary form, a key revocation
+    list, is left to ssh. ssh refuses all hosts if it cannot be read, too.
+    """
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_MOST_REVOKED_BYTES)
+    except OSError as error:
+        message = f"cannot read {path} (RevokedHostKeys): {os_reason(error)}"
+        raise ConnectError(Trouble.LOGIN, message, "without it ssh refuses all hosts") from None
+    if text.startswith(_REVOCATION_LIST):
+        message = f"{path} (RevokedHostKeys) is a binary list; that is not supported"
+        raise ConnectError(Trouble.LOGIN, message, PROGRAM_HINT)
+    wanted = set(blobs)
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.lstrip().startswith(b"#") and wanted & set(_keys_in(line)):
+            message = f"the host key of {host} is revoked ({path}:{number})"
+            raise ConnectError(Trouble.KEY_CHANGED, message, "ask the administrators")
+
+
+def _keys_in(line: bytes) -> Iterable[bytes]:
+    for word in line.split()[:3]:
+        try:
+            yield base64.b64decode(word, validate=True)
+        except binascii.Error:
+            continue

@@ -1,4 +1,4 @@
-"""Host names as schedulers give them: checked before they come near a command line."""
+"""Checks the host names of schedulers before they reach a command line."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _HOST = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}")
 def valid_host(name: str) -> bool:
     """Tell whether a text is a host name: letters, digits, ``.``, ``_`` and ``-``, no ``-`` first.
 
-    Addresses of IPv6 are none: schedulers do not name nodes so.
+    IPv6 addresses are refused: no scheduler names nodes by them.
     """
     return _HOST.fullmatch(name) is not None
 
 
 def require_host(name: str) -> None:
-    """Raise ConnectError if the text is no host name."""
+    """Raise ConnectError if the text is not a host name."""
     if not valid_host(name):
         raise ConnectError(Trouble.UNREACHABLE, f"{name[:80]!r} is not a host name")

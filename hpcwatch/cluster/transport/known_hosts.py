@@ -40,7 +40,7 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
 
 
 class Marker(str, Enum):
-    """What a line is for."""
+    """The kind of a line."""
 
     KEY = ""
     AUTHORITY = "@cert-authority"
@@ -98,7 +98,7 @@ def looked_up_name(hostname: str, port: int, alias: str | None) -> str:
 
 
 class Known(NamedTuple):
-    """What the files say of one host."""
+    """The lines of the files for one host."""
 
     entries: tuple[Entry, ...]
 

@@ -132,7 +132,7 @@ def _no_circle(answers: Answers) -> Check:
             require_end(answers, Subject(host))
         except ConnectError as error:
             answers.forget(Subject(host))
-            if error.trouble is Trouble.UNREACHABLE:  # of anything else ssh itself tells more
+            if error.trouble is Trouble.UNREACHABLE:  # for all other errors ssh has better words
                 raise
 
     return check

@@ -17,10 +17,10 @@ from hpcwatch.cluster.transport.tail import Tail
 
 _CHUNK_BYTES = 65536
 _TO_END_S = 2.0  # after its input was closed, and again after SIGTERM
-_SEND_S = 45.0  # for a pipe that nobody reads
+_SEND_S = 45.0  # for a program that does not read its input
 
 Explain = Callable[[str, int, str], "ConnectError | None"]
-"""(host, exit code, standard error) -> what that says of the way there; None if nothing."""
+"""(host, exit code, standard error) -> the error on the way to the host; None if there is none."""
 
 
 class ProcessLink:
@@ -32,7 +32,7 @@ class ProcessLink:
         self._explain = explain
         self._tail = Tail()
         self._closed = threading.Event()
-        # While one of them is held, its descriptors stay open.
+        # A descriptor is closed only while its lock is held.
         self._sending, self._receiving = threading.Lock(), threading.Lock()
         self._wake = os.pipe()
         try:

@@ -1,7 +1,7 @@
-"""Starts programs on nodes by ssh, with paramiko: threads of one process instead of a process each.
+"""Starts programs on nodes by ssh, with paramiko: a thread for each node instead of a process.
 
-A connection costs a tenth of the CPU time that starting the ssh program does. All nodes behind a
-jump host share one login there.
+A connection costs a tenth of the CPU time of the ssh program. All nodes behind a jump host share
+one login there.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ _KEPT = re.compile(
 
 
 class Subject(NamedTuple):
-    """What ssh is asked about: what would stand on its command line."""
+    """A host as it stands on the command line of ssh."""
 
     name: str
     user: str = ""
@@ -46,7 +46,7 @@ class Subject(NamedTuple):
     def argv(self, config_path: str | None) -> list[str]:
         """Return the command line. The name is never taken for an option."""
         words = ["ssh", *(("-F", config_path) if config_path is not None else ())]
-        # It tells its %C in this place only. We open no control socket.
+        # ssh -G expands %C only here. No control socket is opened.
         words += ["-G", "-o", "ControlPath=/%C"]
         words += ["-l", self.user] if self.user else []
         words += ["-p", self.port] if self.port else []
@@ -76,7 +76,7 @@ class Answer(NamedTuple):
 
     @property
     def connection_hash(self) -> str:
-        """Ssh's ``%C``; empty if this ssh does not tell it."""
+        """The value of ``%C``; empty if this version of ssh does not print it."""
         match = _CONNECTION_HASH.fullmatch(self.value("controlpath"))
         return match[1] if match else ""
 
@@ -87,7 +87,7 @@ class Answer(NamedTuple):
 
 
 class Answers:
-    """Answers of ssh, each asked for once. Thread-safe."""
+    """The answers of ssh for all hosts; ssh runs once for each. Thread-safe."""
 
     def __init__(self, config_path: str | None = None, most_at_once: int = 32) -> None:
         """``config_path`` replaces the user's and the system's files, as ``ssh -F`` does."""
@@ -113,7 +113,7 @@ class Answers:
         return future.result()
 
     def forget(self, subject: Subject) -> None:
-        """Ask anew next time: the user may change the files."""
+        """Ask again next time: the user may change the files."""
         with self._lock:
             self._known.pop(subject, None)
 

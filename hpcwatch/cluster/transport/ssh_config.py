@@ -28,7 +28,7 @@ class HostOptions(NamedTuple):
     """How to reach a host. File names are absolute, tokens filled in."""
 
     subject: Subject
-    """What ssh was asked about."""
+    """The host on ssh's command line."""
     hostname: str
     """What to connect to."""
     user: str
@@ -62,7 +62,7 @@ class HostOptions(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The host as it was asked for."""
+        """The host as the user or the scheduler calls it."""
         return self.subject.name
 
 
@@ -200,7 +200,7 @@ class _Filling:
 
 
 def home() -> str:
-    """Return the home of the password database, where ssh looks; ``$HOME`` is not asked."""
+    """Return the home in the password database. ssh ignores ``$HOME``, too."""
     try:
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:

@@ -20,8 +20,7 @@ _RSA = ("rsa-sha2-512", "rsa-sha2-256")
 _GLOBAL_REQUEST = bytes([80])
 _CHANNEL_MESSAGES, _CHANNEL_CLOSE = range(93, 101), 97  # RFC 4254, section 9
 
-# Its words are for programmers and would land in the middle of a screen; what matters of them is
-# in the exceptions.
+# Its messages would land in the middle of a screen. What matters is in the exceptions.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
 
@@ -36,7 +35,7 @@ class Refusal(Exception):  # noqa: N818
 
 
 class Connection(paramiko.Transport):
-    """paramiko's connection with what it leaves out."""
+    """paramiko's connection with additions."""
 
     def __init__(
         self, wire: Wire, known: Known, algorithms: Algorithms, host: str, timeout_s: float
@@ -71,7 +70,7 @@ class Connection(paramiko.Transport):
         return [name for name in super().preferred_pubkeys if allows(self._own_keys, name)]
 
     def ask_for_life(self) -> None:
-        """Send what the other side has to answer, without waiting for it."""
+        """Send a request that the other side must answer; do not wait for the answer."""
         if not self.clear_to_send.is_set():  # keys are being exchanged: that is life
             return
         message = paramiko.Message()
@@ -118,7 +117,7 @@ class Connection(paramiko.Transport):
         return ConnectError(Trouble.BROKEN, f"connection lost: {reason}")
 
     def close(self) -> None:
-        """Let go at once. The programs of its channels see the end of their input."""
+        """Close at once. The programs of its channels see the end of their input."""
         self.wire.close()
         super().close()
         self.packetizer.complete_handshake()  # else its timer keeps the interpreter alive

@@ -59,12 +59,12 @@ class Agent(AgentSSH):
             raise
 
     def close(self) -> None:
-        """Let go of the agent."""
+        """Close the connection."""
         self._close()  # type: ignore[attr-defined]
 
 
 class _AgentCertificate(paramiko.AgentKey):
-    """A certificate in the agent, which may hold it without the plain key."""
+    """A certificate in the agent. The agent may not have the plain key."""
 
     def __init__(self, key: paramiko.AgentKey) -> None:
         super().__init__(key.agent, key.blob)
@@ -75,7 +75,7 @@ class _AgentCertificate(paramiko.AgentKey):
 
 
 class Identities:
-    """All that may be tried at one login."""
+    """All keys that may be tried at one login."""
 
     def __init__(self, options: HostOptions) -> None:
         self._options = options
@@ -88,9 +88,9 @@ class Identities:
                 self.skipped.append(Skipped("agent", os_reason(error)))
 
     def __iter__(self) -> Iterator[Identity]:
-        """Yield them one after the other; files are read when their turn comes."""
+        """Yield the keys in turn; a file is read when it is needed."""
         for identity in self._all():
-            certificate = identity.key.public_blob
+            certificate = getattr(identity.key, "public_blob", None)  # an agent's key of old
             kind = certificate.key_type if certificate is not None else identity.key.get_name()
             if self._options.algorithms.allows_own_key(kind):
                 yield identity
@@ -117,18 +117,18 @@ class Identities:
                 yield from self._from_file(path)
 
     def close(self) -> None:
-        """Let go of the agent. The keys it lent cannot sign any more."""
+        """Close the connection to the agent. Its keys cannot sign any more."""
         if self._agent is not None:
             self._agent.close()
 
     def _certified(
         self, in_agent: Container[bytes], files: dict[str, bytes | None]
     ) -> Iterator[Identity]:
-        """Yield keys with the certificates that are named, or lie beside the key."""
+        """Yield keys with the configured certificates and with those next to the key file."""
         for path, blob in files.items():
-            beside = f"{path}-cert.pub"
-            for certificate in (*self._options.certificate_files, beside):
-                if certificate == beside and not os.path.exists(beside):
+            next_to = f"{path}-cert.pub"
+            for certificate in (*self._options.certificate_files, next_to):
+                if certificate == next_to and not os.path.exists(next_to):
                     continue
                 # A key of its own for each: the certificate becomes part of it.
                 key = self._agent_key(blob) if blob in in_agent else self._key(path)
@@ -180,10 +180,10 @@ class Identities:
 
 
 def public_blob(path: str) -> bytes | None:
-    """Return the public half of a key file without its passphrase; None if that cannot be told.
+    """Return the public half of a key file without its passphrase; None if it is unknown.
 
-    From the file itself in OpenSSH's format, else from the ``.pub`` beside it, or from the file
-    as such: an IdentityFile may be the public half of a key that the agent has.
+    It is read from the file itself in OpenSSH's format, else from the ``.pub`` file next to it. The
+    file may also be the public half of a key that the agent has.
     """
     try:
         with open(path, encoding="ascii", errors="replace") as file:

@@ -12,7 +12,7 @@ _CHUNK_BYTES = 65536
 
 
 class SshLink:
-    """See ``Link``. It has its connection for itself."""
+    """See ``Link``. It owns its connection."""
 
     def __init__(self, host: str, connection: Connection, channel: paramiko.Channel) -> None:
         self._host = host
@@ -28,7 +28,7 @@ class SshLink:
             data = self._channel.recv(_CHUNK_BYTES)
         finally:
             self._drain()
-        # An end that the program did not make is the connection's.
+        # Without an end of file from the program the connection was lost.
         if not data and not self._channel.eof_received and not self._closed:
             raise self._broken()
         return data
@@ -48,13 +48,13 @@ class SshLink:
 
     def close(self) -> None:
         """See ``Link.close``."""
-        # The server closes the program's input when the connection goes; asking for it politely
-        # could wait for a node that does not answer any more.
+        # The server closes the program's input when the connection ends. Closing the channel first
+        # could wait for a node that does not answer.
         self._closed = True
         self._connection.close()
 
     def _drain(self) -> None:
-        # Left where it is, much of it would stop the program.
+        # A full window would stop the program.
         while self._channel.recv_stderr_ready():
             data = self._channel.recv_stderr(_CHUNK_BYTES)
             if not data:

@@ -1,4 +1,4 @@
-"""From a wire to a connection that is logged in: the right host, and one that lets us in."""
+"""Turns a wire into a connection that is logged in: key exchange, host key, authentication."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hpcwatch.cluster.transport.ssh_wire import Wire
 
 
 class Patience(NamedTuple):
-    """How long to wait for what."""
+    """Time limits."""
 
     connect_s: float
     keepalive_s: float

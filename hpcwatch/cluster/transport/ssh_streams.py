@@ -52,10 +52,10 @@ def tcp_error(host: str, port: int, error: OSError, timeout_s: float) -> Connect
 
 
 class ProxyCommand:
-    """A program of the user's own ssh_config whose input and output are the connection."""
+    """A program from the user's ssh_config whose input and output are the connection."""
 
     def __init__(self, command: str) -> None:
-        """Start it by a shell, as ssh does. Raises OSError."""
+        """Start the command in a shell, as ssh does. Raises OSError."""
         ours, theirs = socket.socketpair()
         # A file takes its words until it fails; a pipe would have to be read all the time.
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
@@ -82,6 +82,6 @@ class ProxyCommand:
         return tail.last_line()
 
     def end(self) -> None:
-        """Stop it, with all that it started."""
+        """Kill it, with all that it started."""
         guard.end(self._process, _KILL_S)
         self._errors.close()

@@ -1,8 +1,8 @@
-"""The byte stream below an ssh connection: it notices when the other side has gone.
+"""The byte stream under an ssh connection. It notices when the other side is gone.
 
 paramiko takes anything that sends and receives. This wraps a socket, or a channel of a connection
-to a jump host, and asks for a sign of life when nothing came for a while: neither a cut cable nor
-a crashed node says good-bye.
+to a jump host, and asks for a sign of life when nothing came for a while: a cut cable and a crashed
+node close no connection.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Stream(Protocol):
 
 
 class Wire:
-    """A stream with a watch on it, as paramiko's Transport wants it."""
+    """A watched stream with the methods that paramiko's Transport uses."""
 
     def __init__(
         self, stream: Stream, keepalive_s: float, proxy: ProxyCommand | None = None
     ) -> None:
-        """``proxy`` is the program at the other end of the stream, if one is: it ends with us."""
+        """``proxy`` is the program at the other end of the stream, if any. It ends with us."""
         self._stream = stream
         self._keepalive_s = keepalive_s
         self._proxy = proxy
@@ -50,10 +50,10 @@ class Wire:
         self._asked_count = 0
         self._closed = False  # this name: paramiko asks sockets so
         self.ask: Callable[[], None] | None = None
-        """Asks the other side for a sign of life. From when it is set, silence ends the wire."""
+        """Asks the other side for a sign of life. Silence ends the wire only while this is set."""
         self.reason = ""
-        """Why it ended, if not because we closed it."""
-        # paramiko wants to look around ten times a second; closing wakes it well without.
+        """Why it ended; empty if we closed it."""
+        # paramiko would wake ten times a second; closing wakes it without that.
         stream.settimeout(min(max(keepalive_s / 5, 0.05), _LONGEST_POLL_S))
 
     @property
@@ -67,7 +67,7 @@ class Wire:
             return None
 
     def settimeout(self, seconds: float | None) -> None:
-        """Take no notice: the time between two looks is ours."""
+        """Do nothing: the wire sets its own timeout."""
 
     def recv(self, size: int) -> bytes:
         """Return some bytes, none at the end. Raises TimeoutError now and then, and EOFError."""
@@ -97,7 +97,7 @@ class Wire:
             raise self._lost(os_reason(error)) from None
 
     def close(self) -> None:
-        """Let go, and wake whoever waits. Never raises."""
+        """Close the stream, and wake the thread that waits for it. Never raises."""
         if self._closed:
             return
         self._closed = True
