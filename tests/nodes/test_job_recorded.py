@@ -99,7 +99,7 @@ def test_openpbs_with_nodes_that_do_not_answer(tmp_path: Path, start: Start) -> 
     assert (done.returncode, done.stderr) == (0, "")
     assert "1 of 3 nodes" in done.stdout
     assert "hold.py 50 600" in done.stdout
-    lost = [row for row in done.stdout.splitlines() if "invalid" in row and "lost" in row]
+    lost = [row for row in done.stdout.splitlines() if "invalid" in row and "▲ lost" in row]
     assert len(lost) == 2
 
 

@@ -444,10 +444,13 @@ def test_a_node_that_is_none_of_the_job_s_is_read_without_it(doctor: Doctor, her
 
 
 def test_a_node_that_refuses(doctor: Doctor, tmp_path: Path) -> None:
-    ssh = tmp_path / ".ssh"
-    ssh.mkdir(mode=0o700)
-    (ssh / "config").write_text("Host qb099\n HostName 127.0.0.1\n Port 1\n")
-    found = Found(doctor("--host", "qb099", HOME=str(tmp_path)))
+    config = tmp_path / "ssh_config"
+    config.write_text("Host qb099\n HostName 127.0.0.1\n Port 1\n")
+    program = tmp_path / "ssh"  # ssh takes no other home than the password database's
+    program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {config} "$@"\n')
+    program.chmod(0o755)
+    path = f"{tmp_path}:{doctor.environment['PATH']}"
+    found = Found(doctor("--host", "qb099", PATH=path))
     ((word, said),) = [check[1:3] for check in found.checks if check[0] == "node qb099"]
     assert (found.code, word) == (1, "problem")
     assert said.startswith("cannot be read (refused): ")
