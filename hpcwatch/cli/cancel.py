@@ -14,6 +14,7 @@ from hpcwatch.cli.arguments import Parser
 from hpcwatch.cluster import client
 from hpcwatch.cluster.client import Asker
 from hpcwatch.cluster.schedulers import NAMES
+from hpcwatch.cluster.schedulers.arrays import task_indices
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.cluster.schedulers.query import Answer, NoAnswerError
@@ -36,17 +37,18 @@ def main(arguments: list[str]) -> int:
     heard = _Heard()
     ask = Asker(heard)
     asked = client.inquiry(options.scheduler or config.load().scheduler, ask)
-    job_id = asked.scheduler.clean_id(options.job)
-    parts = _still_there(job_id, asked, heard)
+    word = options.job.strip()
+    job_id = asked.scheduler.clean_id(word)
+    parts = _meant(word, _still_there(job_id, asked, heard))
     for line in loss.lines(parts, time.time(), own_cost.user()):
         print(line)
     if not options.yes and not _is_wanted(parts):
         print("Nothing was cancelled.")
         return EXIT_FAILURE
-    said = _cancel(job_id, asked, ask)
+    said = _cancel(word, asked, ask)
     if said:
         print(f"{asked.scheduler.name} says: {clean(said)}")
-    print(_afterwards(job_id, asked, ask))
+    print(_afterwards(word, job_id, asked, ask))
     return 0
 
 
@@ -79,6 +81,26 @@ def _still_there(job_id: str, asked: Inquiry, heard: _Heard) -> tuple[Job, ...]:
     return left
 
 
+def _meant(word: str, parts: tuple[Job, ...]) -> tuple[Job, ...]:
+    """Return the parts that an id means: ``43_[3-4%2]`` the tasks 3 and 4, not the whole array.
+
+    Raises HpcwatchError if some of those tasks do not wait any more: what is shown and what is
+    cancelled would differ.
+    """
+    array, mark, rest = word.partition("_[")
+    if not mark:
+        return parts
+    indices = rest.rstrip("]").partition("%")[0]
+    asked = task_indices(indices)
+    waiting = [job for job in parts if job.state.is_waiting]
+    meant = [job for job in waiting if asked & task_indices(job.array_index or "")]
+    found = [index for job in meant for index in task_indices(job.array_index or "")]
+    if not asked or not asked <= set(found):
+        hint = f"see which tasks wait: hpcwatch jobs; all of it: hpcwatch cancel {array}"
+        raise HpcwatchError(f"not all tasks of {clean(word)} wait", hint)
+    return (meant[0]._replace(id=word, array_index=indices),) if meant[1:] == [] else tuple(meant)
+
+
 def _is_wanted(parts: tuple[Job, ...]) -> bool:
     what = "it" if len(parts) == 1 else "them"
     print(f"Cancel {what}? [y/N] ", end="", flush=True)
@@ -88,26 +110,29 @@ def _is_wanted(parts: tuple[Job, ...]) -> bool:
     return answer.strip().lower() in ("y", "yes")
 
 
-def _cancel(job_id: str, asked: Inquiry, ask: Asker) -> str:
+def _cancel(word: str, asked: Inquiry, ask: Asker) -> str:
     try:
-        said: str = ask(asked.scheduler.cancel(job_id)).value
+        said: str = ask(asked.scheduler.cancel(word)).value
     except NoAnswerError as error:
         hint = "it may or may not be cancelled: see hpcwatch jobs"
         raise HpcwatchError(error.message, hint) from None
     return " ".join(said.split())
 
 
-def _afterwards(job_id: str, asked: Inquiry, ask: Asker) -> str:
+def _afterwards(word: str, job_id: str, asked: Inquiry, ask: Asker) -> str:
     """Ask anew, once, and say how the job stands."""
     ask.forget()
     try:
         now: tuple[Job, ...] = asked.job(job_id).value
     except HpcwatchError as error:
         complain(f"hpcwatch: {clean(str(error))}")
-        return f"{asked.scheduler.name} took the request; how {job_id} stands is not known."
+        return f"{asked.scheduler.name} took the request; how {word} stands is not known."
+    if word != job_id:
+        asked_for = task_indices(word.partition("_[")[2].rstrip("]"))
+        now = tuple(job for job in now if asked_for & task_indices(job.array_index or ""))
     left = [job for job in now if not job.state.is_over and job.state is not JobState.UNKNOWN]
     if left:
         return f"{loss.named(left)} {loss.states(left)} still: it may take a minute to end."
     if all(job.state is JobState.UNKNOWN for job in now):
-        return f"{job_id} has left the queue."
+        return f"{word} has left the queue."
     return f"{loss.named(now)} {loss.states(now)} now."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from hpcwatch import config
@@ -15,6 +16,7 @@ from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Coverage, Job
 from hpcwatch.monitor import report as reading
 from hpcwatch.monitor.watch_recording import describe, ended
+from hpcwatch.recording.removal import is_monitored
 from hpcwatch.recording.store import RunDirectory, runs_of_job
 
 
@@ -25,9 +27,29 @@ def report(job: Job, options: argparse.Namespace, own: RunDirectory | None = Non
     """
     directory = own or _recording(job)
     if directory is not None:
+        _keep_end(directory, job)
         _print(reading.load(directory, job), options)
     else:
         _print(_accounted(job, config.load()), options)
+
+
+def _keep_end(directory: RunDirectory, job: Job) -> None:
+    """Write how the job ended into its recording, if that does not say so: `report` reads it too.
+
+    Best effort: a recording that is not ours, or still being made, is left alone.
+    """
+    try:
+        run = directory.read_run()
+        known = run.job
+        is_due = run.kind == "job" and known is not None and not known.state.is_over
+        if not is_due or not job.state.is_over or is_monitored(run):
+            return
+        if os.stat(directory.path).st_uid != os.getuid():
+            return
+        directory.write_run(ended(run, job))
+        directory.write_report(to_json(reading.load(directory)))
+    except (HpcwatchError, OSError):
+        return
 
 
 def recorded(inquiry: Inquiry, job_id: str, options: argparse.Namespace) -> int:
@@ -50,10 +72,12 @@ def _accounted(job: Job, settings: config.Settings) -> reports.Report:
     """Return a report of nothing but what the scheduler accounts for."""
     run = ended(describe(job.id, job, job.nodes, settings), job)
     usage = job.usage
+    # A job that never started has no start: its end stands for it, and no time was used.
+    ended_s = job.ended_at_s or job.started_at_s or job.submitted_at_s or run.started_at_s
     is_whole = usage is not None and (usage.covers is Coverage.JOB or len(job.nodes) <= 1)
     run = run._replace(
-        started_at_s=job.started_at_s or run.started_at_s,
-        ended_at_s=job.ended_at_s or run.started_at_s,
+        started_at_s=job.started_at_s or ended_s,
+        ended_at_s=ended_s,
         memory_peak_bytes=usage.memory_bytes if usage is not None and is_whole else None,
     )
     return reports.build(run, Timeline(settings.interval_s, job), rates=settings.rates)

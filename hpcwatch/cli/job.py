@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from hpcwatch import config
@@ -33,6 +34,7 @@ ONCE_S = 20.0
 """How long one picture waits for nodes: a connection and two readings take a second or two."""
 _PROGRAM_S = 5.0
 """How long one picture waits, after the nodes, for what the program tells."""
+_LOOK_S = 1.0
 _NODES_PER_S = 100.0
 """So many readings a second at most, if no interval is asked for."""
 
@@ -139,6 +141,25 @@ class Watching:
             self._say_goodbye()
         return left.chosen
 
+    def follow(self, told: Callable[[Known], None]) -> Job | None:
+        """Record without a screen until the job is over; return it as it was last.
+
+        ``told`` is handed what the scheduler said last, again and again.
+        """
+        watch = self._watch
+        watch.start()
+        try:
+            while True:
+                known = watch.known
+                told(known)
+                if known.job is None or known.job.has_ended:
+                    break
+                time.sleep(_LOOK_S)
+        finally:
+            watch.stop()
+        self._say_goodbye()
+        return known.job
+
     def _report(self) -> None:
         """Make the reports that were asked for of what was seen so far: the job runs on."""
         asked, run_id = self._options.report, self._watch.run_id
@@ -207,6 +228,8 @@ def _is_complete(watch: Watch) -> bool:
 def _text(watch: Watch, options: argparse.Namespace) -> str:
     picture = watch.picture()
     if options.format == "json":
+        if picture.job is None and picture.parts:
+            return _array_json(picture)
         from hpcwatch.analysis.report.to_json import to_json
 
         return to_json(watch.report()) + "\n"
@@ -220,6 +243,18 @@ def _text(watch: Watch, options: argparse.Namespace) -> str:
 
     coloured = wants_colour(sys.stdout, options.color)
     return text_of(picture, columns_of(sys.stdout), None, coloured)
+
+
+def _array_json(picture: Picture) -> str:
+    """Return an array's tasks as `hpcwatch jobs --format json` does: it has no report."""
+    from hpcwatch.cluster.schedulers.arrays import tasks_of
+    from hpcwatch.views.jobs import to_json as jobs_json
+    from hpcwatch.views.jobs.jobs_table import Row
+
+    tasks = tasks_of(picture.parts)
+    rows = [Row(job, ()) for job in tasks]
+    first = tasks[0]
+    return jobs_json.to_json(first.owner or "", first.scheduler, rows, picture.at_s) + "\n"
 
 
 class _Over(Exception):  # noqa: N818 - not an error: the job has ended

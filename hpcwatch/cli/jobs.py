@@ -44,7 +44,8 @@ def main(arguments: list[str]) -> int:
     user = clean_user(options.user if options.user is not None else own_cost.user())
     settings = config.load()
     asked = client.inquiry(options.scheduler or settings.scheduler)
-    jobs = _enriched(asked, ordered(asked.jobs(user).value))
+    reply = asked.jobs(user)
+    jobs, left_count = _enriched(asked, ordered(reply.value))
     now_s = time.time()
     rows = _rows(jobs, now_s, settings)
     if options.format == "json":
@@ -57,7 +58,21 @@ def main(arguments: list[str]) -> int:
     title = f"{clean(user)} on {asked.scheduler.name}"
     for line in jobs_table.lines(title, rows, now_s, columns_of(sys.stdout)):
         print(render(line, coloured).rstrip())
+    for note in _notes(asked, left_count):
+        print(note)
     return 0
+
+
+def _notes(asked: Inquiry, left_count: int) -> list[str]:
+    """Say what the table lacks, and why."""
+    notes = []
+    if left_count:
+        noun = "job" if left_count == 1 else "jobs"
+        more = f"why {left_count} more {noun} wait{'s' * (left_count == 1)}"
+        notes.append(f"Not asked for {more}, or when: hpcwatch job ID tells.")
+    if asked.trouble:
+        notes.append(f"Why jobs wait is not known: {clean(asked.trouble)}")
+    return ["", *notes] if notes else []
 
 
 def _nothing(user: str, scheduler: str, is_mine: bool) -> str:
@@ -65,19 +80,25 @@ def _nothing(user: str, scheduler: str, is_mine: bool) -> str:
     return f"{said}." if is_mine else f"{said}, or {scheduler} does not tell you of them."
 
 
-def _enriched(asked: Inquiry, jobs: Sequence[Job]) -> list[Job]:
-    """Add what costs a call of its own, to the first few jobs and while that is quick."""
+def _enriched(asked: Inquiry, jobs: Sequence[Job]) -> tuple[list[Job], int]:
+    """Add what costs a call of its own, to the first few jobs and while that is quick.
+
+    Returns them, and of how many waiting jobs it was not asked why they wait.
+    """
     end_s = time.monotonic() + _ASK_FOR_S
     left = {True: _MOST_ASKED, False: _MOST_ASKED}
-
-    def completed(job: Job) -> Job:
-        is_lacking = job.state.is_waiting or (job.state is JobState.RUNNING and job.usage is None)
-        if not is_lacking or not left[job.state.is_waiting] or time.monotonic() > end_s:
-            return job
-        left[job.state.is_waiting] -= 1
-        return asked.enriched(job)
-
-    return [completed(job) for job in jobs]
+    made: list[Job] = []
+    left_count = 0
+    for job in jobs:
+        is_waiting = job.state.is_waiting
+        is_lacking = is_waiting or (job.state is JobState.RUNNING and job.usage is None)
+        if is_lacking and left[is_waiting] and time.monotonic() <= end_s:
+            left[is_waiting] -= 1
+            made.append(asked.enriched(job))
+        else:
+            left_count += is_waiting and asked.has_helpers
+            made.append(job)
+    return made, left_count
 
 
 def _rows(jobs: Sequence[Job], now_s: float, settings: config.Settings) -> list[Row]:

@@ -8,14 +8,17 @@ import time
 
 from hpcwatch import config
 from hpcwatch.base.clean import clean
-from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import complain
+from hpcwatch.cli import finished
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.cli.job import add_options, is_one_picture, watch_job
+from hpcwatch.cli.job import Watching, add_options, is_one_picture, watch_job
 from hpcwatch.cluster import client
+from hpcwatch.cluster.schedulers.arrays import counted
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
-from hpcwatch.cluster.schedulers.inquiry import Inquiry
+from hpcwatch.cluster.schedulers.inquiry import Inquiry, gone
 from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.monitor.watch import Known, Questions, known_from
 
 _LOOK_S = 5.0
 
@@ -39,9 +42,10 @@ def main(arguments: list[str]) -> int:
         print(job_id)
         return 0
     complain(f"submitted {clean(job_id)}")
-    if is_one_picture(options):
-        _wait(inquiry, job_id)
-    return watch_job(inquiry, job_id, options, until_over=True)
+    if not is_one_picture(options):
+        return watch_job(inquiry, job_id, options, until_over=True)
+    last = _followed(inquiry, job_id, options)
+    return 0 if all(job.state is JobState.COMPLETED for job in last) else EXIT_FAILURE
 
 
 def _check(script: str) -> None:
@@ -51,31 +55,80 @@ def _check(script: str) -> None:
         raise HpcwatchError(f"no file {clean(script)}", hint, EXIT_USAGE)
 
 
-def _wait(inquiry: Inquiry, job_id: str) -> None:
-    """Without a terminal: say each change of the job's state, until it is over."""
-    last: Job | None = None
-    said = ""
+class _Said:
+    """Says each change of a job's state once, on standard error."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._trouble = ""
+
+    def __call__(self, known: Known) -> None:
+        """Say what is new."""
+        if known.trouble and known.trouble != self._trouble:
+            complain(f"hpcwatch: {clean(known.trouble)}")
+        self._trouble = known.trouble
+        words = _words(known.parts)
+        if words and words != self._last:
+            self._last = words
+            complain(clean(words))
+
+
+def _followed(inquiry: Inquiry, job_id: str, options: argparse.Namespace) -> tuple[Job, ...]:
+    """Without a terminal: record the job until it is over, and print its report.
+
+    Returns the job, or an array's tasks, as they ended.
+    """
+    said = _Said()
+    parts = _listed(inquiry, job_id, said)
+    known = Known(parts, time.monotonic())
+    if known.job is None:
+        return _wait(inquiry, job_id, parts, said)
+    if known.job.has_ended:
+        finished.report(known.job, options)
+        return parts
+    watching = Watching(Questions(inquiry, job_id), known, options, until_over=True)
+    last = watching.follow(said)
+    return parts if last is None else (last,)
+
+
+def _listed(inquiry: Inquiry, job_id: str, said: _Said) -> tuple[Job, ...]:
+    """Return the job as soon as the server lists it, which may be a moment after it took it."""
+    parts: tuple[Job, ...] = (Job(job_id, inquiry.scheduler.name),)
     while True:
-        try:
-            reply = inquiry.job(job_id, last)
-        except HpcwatchError as error:
-            if str(error) != said:
-                said = str(error)
-                complain(f"hpcwatch: {clean(said)}")
-        else:
-            last = reply.value[0] if reply.value else None
-            words = _words(last)
-            if words != said:
-                said = words
-                complain(clean(words))
-            if last is None or last.has_ended:
-                return
+        known = _asked(inquiry, job_id, parts)
+        said(known)
+        if known.parts[0].has_ended or known.parts[0].state is not JobState.UNKNOWN:
+            return known.parts
         time.sleep(_LOOK_S)
 
 
-def _words(job: Job | None) -> str:
-    if job is None:
-        return "the scheduler does not know the job any more"
+def _wait(inquiry: Inquiry, job_id: str, parts: tuple[Job, ...], said: _Said) -> tuple[Job, ...]:
+    """Wait for the end of all tasks of an array."""
+    while not all(job.has_ended for job in parts):
+        time.sleep(_LOOK_S)
+        known = _asked(inquiry, job_id, parts)
+        said(known)
+        parts = known.parts
+    return parts
+
+
+def _asked(inquiry: Inquiry, job_id: str, before: tuple[Job, ...]) -> Known:
+    last = before[0] if len(before) == 1 else None
+    try:
+        known = known_from(inquiry.job(job_id, last))
+    except HpcwatchError as error:
+        return Known(before, time.monotonic(), str(error))
+    # An array that is gone as a whole is over; how, nobody says.
+    return known if known.parts else known._replace(parts=tuple(map(gone, before)))
+
+
+def _words(parts: tuple[Job, ...]) -> str:
+    if len(parts) > 1:
+        states = counted(parts)
+        return ", ".join(f"{states[state]} {state.value}" for state in JobState if states[state])
+    job = parts[0]
+    if job.state is JobState.UNKNOWN:
+        return job.reason or ""
     if job.state is JobState.RUNNING:
         return f"running on {fold_hosts(job.nodes)}"
     more = job.exit.words if job.exit is not None else job.reason if job.state.is_waiting else None

@@ -44,6 +44,14 @@ def _job_ending(job: Job) -> tuple[str, str]:
     return job.exit.words if style == "ok" else job.exit.words_with_raw, style
 
 
+def after(report: Report) -> str:
+    """Say after what time it ended: ``after 2:41:07``; of a job that never ran, that."""
+    job = report.run.job if report.run.kind == "job" else None
+    if job is not None and job.state.is_over and job.started_at_s is None:
+        return "before it started"
+    return f"after {took(report)}"
+
+
 def took(report: Report) -> str:
     """Say how long it ran: ``2:41:07``, below a minute ``9.05 s``."""
     wall_s = report.summary.wall_s

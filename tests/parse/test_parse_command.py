@@ -255,6 +255,22 @@ def test_the_exit_code_counts_first(answer: Answer, error: type[Exception]) -> N
         is_unknown(answer)
 
 
+def test_a_number_may_mean_an_array(stand_in: Made) -> None:
+    scenario = {
+        "*": {
+            "qstat -x 6": "torque/qstat-x_unknown-id",
+            "qstat -x -t 6[]": {"stderr": "qstat: invalid option -- x\n", "exit_code": 2},
+            "qstat -f -t 6[]": "torque/qstat-f-6_array-parent",
+        }
+    }
+    fake, clock = stand_in(TORQUE, scenario), Clock()
+    asked = client.inquiry("torque", Asker(clock=clock))
+    assert [job.id for job in asked.job("6").value] == ["6[].qb3"]
+    clock.now += 31
+    assert [job.id for job in asked.job("6").value] == ["6[].qb3"]
+    assert fake.calls.count("qstat -x 6") == 1
+
+
 def test_openpbs_down_is_neither_no_jobs_nor_a_job_that_is_gone(stand_in: Made) -> None:
     scenario = {
         "*": {"qstat --version": {"stdout": "pbs_version = 23.06.06\n"}},

@@ -298,6 +298,48 @@ def test_an_array_of_slurm(cancel: Cancel) -> None:
     )
 
 
+def slurm_array(which: str) -> dict[str, Any]:
+    records = (DATA / "slurm" / "scontrol-show-job-all_mixed.txt").read_text().split("\n\n")
+    whole = "\n\n".join(one for one in records if " ArrayJobId=2 " in one)
+    left = "\n\n".join(
+        one for one in records if " ArrayJobId=2 " in one and "ArrayTaskId=3-6" not in one
+    )
+    taken = scenarios.STARTED_S["slurm"]
+    return {
+        "*": {
+            "squeue --version": {"stdout": "slurm 22.05.8\n"},
+            "sstat*": "slurm/sstat-j_unknown-id",
+            f"scancel {which}": {"then": "cancelled"},
+        },
+        "start": {"scontrol show job -d 2": {"stdout": whole, "taken_at_s": taken}},
+        "cancelled": {"scontrol show job -d 2": {"stdout": left, "taken_at_s": taken}},
+    }
+
+
+@pytest.mark.parametrize("word", ["2_[3-6%2]", "2_[3-6]"])
+def test_the_waiting_tasks_of_an_array_and_no_others(cancel: Cancel, word: str) -> None:
+    code, screen = cancel.on(SLURM, slurm_array("2_[3-6]")).asked(b"y\n", word)
+    assert code == 0
+    assert cancel.cancelled == ["scancel 2_[3-6]"]
+    assert "2 · arr · array of 4 tasks left: 4 queued" in screen
+    assert screen.endswith(f"{word} has left the queue.\n")
+
+
+def test_some_of_the_waiting_tasks(cancel: Cancel) -> None:
+    code, screen = cancel.on(SLURM, slurm_array("2_[3-4]")).asked(b"y\n", "2_[3-4]")
+    assert code == 0
+    assert cancel.cancelled == ["scancel 2_[3-4]"]
+    assert "array of 2 tasks left: 2 queued" in screen
+
+
+@pytest.mark.parametrize("word", ["2_[1-4%2]", "2_[3-9]", "2_[8]"])
+def test_tasks_that_do_not_wait_are_refused(cancel: Cancel, word: str) -> None:
+    ended = cancel.on(SLURM, slurm_array("*"))(word, "--yes")
+    assert (ended.code, ended.out) == (1, "")
+    assert "wait: see which tasks wait: hpcwatch jobs" in ended.complaint
+    assert cancel.cancelled == []
+
+
 def test_a_waiting_job_loses_its_place(cancel: Cancel) -> None:
     code, screen = cancel.on(TORQUE, torque()).asked(b"n\n", "9")
     assert code == 1

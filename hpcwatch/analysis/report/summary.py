@@ -85,11 +85,9 @@ def _grown(host: HostTimeline, counter: str) -> float | None:
 
 def _cpu_s(run: Run, user_s: float | None, system_s: float | None) -> float | None:
     """CPU seconds in all: what was sampled, or what the scheduler accounts for if it saw more."""
-    from hpcwatch.cluster.schedulers.job import Coverage
-
     sampled = None if user_s is None or system_s is None else user_s + system_s
     usage = run.job.usage if run.kind == "job" and run.job is not None else None
-    if usage is None or usage.cpu_s is None or usage.covers is not Coverage.JOB:
+    if usage is None or usage.cpu_s is None or not usage.is_cpu_whole:
         return sampled
     return max(usage.cpu_s, sampled or 0.0)
 

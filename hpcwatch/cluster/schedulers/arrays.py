@@ -11,14 +11,17 @@ from hpcwatch.cluster.schedulers.job import Job, JobState
 
 def tasks_count(job: Job) -> int:
     """Return how many tasks stand behind ``3-6%2``, ``1-6:2``, ``0,4-7``; 1 if it cannot tell."""
-    count = 0
-    for part in (job.array_index or "").partition("%")[0].split(","):
+    return len(task_indices(job.array_index or "")) or 1
+
+
+def task_indices(text: str) -> frozenset[int]:
+    """Read the indices in ``3-6%2``, ``1-6:2``, ``0,4-7``; none if it cannot be read."""
+    found: set[int] = set()
+    for part in text.partition("%")[0].split(","):
         span, _, step = part.partition(":")
-        if step.isdecimal() and len(step) < 10 and int(step):
-            count += len(numbers(span)[:: int(step)])
-        else:
-            count += len(numbers(span))
-    return count or 1
+        every = int(step) if step.isdecimal() and len(step) < 10 and int(step) else 1
+        found.update(numbers(span)[::every])
+    return frozenset(found)
 
 
 def is_whole(job: Job) -> bool:

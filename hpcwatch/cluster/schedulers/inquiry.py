@@ -51,8 +51,14 @@ class Inquiry:
         self._helpers = detected.helpers
         self._ask = ask
         self._absences: dict[str, int] = {}
+        self._arrays: dict[str, str] = {}
         self._helper_trouble = ""
         self._helper_failed_s = -_HELPER_REST_S
+
+    @property
+    def has_helpers(self) -> bool:
+        """True if why a job waits takes a call of its own: Moab or Maui is here."""
+        return "checkjob" in self._helpers
 
     @property
     def trouble(self) -> str:
@@ -76,7 +82,7 @@ class Inquiry:
         known. Raises HpcwatchError.
         """
         try:
-            reply = self._ask(self.scheduler.job(job_id))
+            reply = self._ask(self.scheduler.job(self._arrays.get(job_id, job_id)))
         except SchedulerError as error:  # Slurm's accounting answers without the controller
             history = self._history(job_id)
             if not history:
@@ -96,6 +102,8 @@ class Inquiry:
     def _absent(self, job_id: str, last: Job | None, reply: Reply) -> Reply:
         """Return what is known of a job that the scheduler does not list."""
         history = self._history(job_id)
+        if not history and last is None and job_id not in self._arrays:
+            return self._array(job_id)
         if history or last is None:
             return Reply(history)
         if reply.age_s == 0:
@@ -103,6 +111,14 @@ class Inquiry:
         if not last.state.is_over and self._absences.get(job_id, 0) < 2:
             return Reply((last,), reply.age_s, _ABSENT)
         return Reply((gone(last),))
+
+    def _array(self, job_id: str) -> Reply:
+        """Return the tasks of the array that an unknown id means, if it does."""
+        array_id = self.scheduler.array_id(job_id)
+        tasks = (self._try(self.scheduler.job(array_id)) if array_id else None) or ()
+        if tasks and array_id:
+            self._arrays[job_id] = array_id
+        return Reply(tasks)
 
     def submit(self, script: str, arguments: Sequence[str] = ()) -> str:
         """Submit a script and return the new job's id. Raises HpcwatchError.

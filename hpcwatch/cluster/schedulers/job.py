@@ -110,8 +110,8 @@ class JobExit(NamedTuple):
     @property
     def words_with_raw(self) -> str:
         """Say it with the scheduler's own figure where that adds something."""
-        is_said = not self.raw or (self.cause is Cause.EXIT_CODE and self.raw == str(self.code))
-        return self.words if is_said else f"{self.words} ({self.raw})"
+        is_plain = self.cause in (Cause.EXIT_CODE, Cause.NODE, Cause.PREEMPTED)
+        return self.words if is_plain or not self.raw else f"{self.words} ({self.raw})"
 
 
 _WORDS = {
@@ -146,6 +146,11 @@ class Usage(NamedTuple):
     """Resident, the peak so far; over what ``covers`` says."""
     vmem_bytes: int | None = None
     walltime_s: int | None = None
+
+    @property
+    def is_cpu_whole(self) -> bool:
+        """True if the CPU time is the whole job's: sacct's is, beside its largest step's memory."""
+        return self.covers in (Coverage.JOB, Coverage.LARGEST_STEP)
 
 
 class TaskCounts(NamedTuple):

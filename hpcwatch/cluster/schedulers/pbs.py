@@ -230,6 +230,11 @@ def ask_in_order(
     return pair(ids, pair(numbers, None) if numbers != ids else None)
 
 
+def array_id(job_id: str) -> str | None:
+    """Return the array that a plain number may mean: ``4[]`` of ``4``; qstat does not take 4."""
+    return None if "[" in job_id else f"{number_of(job_id)}[]"
+
+
 def cancel(job_id: str) -> Query[str]:
     """Return `qdel ID`."""
     return Query(["qdel", clean_pbs_id(job_id)], lambda answer: done("qdel", answer))

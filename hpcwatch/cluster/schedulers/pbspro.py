@@ -168,6 +168,10 @@ class PbsPro:
         """Ask for these jobs in one call, for all without ids. -t lists an array's tasks."""
         return _ask(job_ids)
 
+    def array_id(self, job_id: str) -> str | None:
+        """Return the array that a plain number may mean."""
+        return pbs.array_id(job_id)
+
     def jobs(self, user: str) -> Query[tuple[Job, ...]]:
         """Ask for a user's jobs; -u would give a table that cuts names."""
         return Query(

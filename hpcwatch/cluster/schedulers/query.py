@@ -131,6 +131,9 @@ class Scheduler(Protocol):
     def job(self, *job_ids: str) -> Query[tuple[Job, ...]]:
         """Ask for these jobs in one call, for all without ids. Empty: it knows none of them."""
 
+    def array_id(self, job_id: str) -> str | None:
+        """Return the id of the array that an unknown id may mean, where that is another."""
+
     def jobs(self, user: str) -> Query[tuple[Job, ...]]:
         """Ask for a user's jobs."""
 

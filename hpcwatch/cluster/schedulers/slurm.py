@@ -40,7 +40,8 @@ __all__ = ["COMMANDS", "Slurm", "expand_hosts", "from_environment"]
 
 _ID = re.compile(r"(\d{1,12})(?:[_+](\d{1,9}))?", re.ASCII)
 _SUBMITTED = re.compile(r"\d{1,12}(?:;[\w.-]+)?", re.ASCII)
-_WAITING = re.compile(r"(\d{1,12})_\[[\d,:%-]*\]", re.ASCII)
+_WAITING = re.compile(r"(\d{1,12})_\[([\d,:-]+)(?:%\d{1,9})?\]", re.ASCII)
+"""The tasks of an array that wait, as squeue shows them; what follows % is no part of the set."""
 
 
 class Slurm:
@@ -71,6 +72,9 @@ class Slurm:
         number = re.split("[_+]", ids[0])[0]
         argv = ["scontrol", "show", "job", "-d", ids[0]]
         return Query(argv, lambda answer: _only(ids, jobs_from_scontrol(answer, number)))
+
+    def array_id(self, job_id: str) -> None:
+        """An array's number already means its tasks."""
 
     def jobs(self, user: str) -> Query[tuple[Job, ...]]:
         """Ask for a user's jobs. Some versions' --json ignores -u, so they are picked again."""
@@ -106,8 +110,13 @@ class Slurm:
         )
 
     def cancel(self, job_id: str) -> Query[str]:
-        """End a job. scancel succeeds silently even if there is none: look again afterwards."""
-        return Query(["scancel", self.clean_id(job_id)], _cancelled)
+        """End a job; of ``43_[3-4%2]`` those tasks and no others.
+
+        scancel succeeds silently even if there is none: look again afterwards.
+        """
+        waiting = _WAITING.fullmatch(job_id.strip())
+        which = f"{waiting[1]}_[{waiting[2]}]" if waiting else self.clean_id(job_id)
+        return Query(["scancel", which], _cancelled)
 
     def submit(self, script: str, arguments: Sequence[str] = ()) -> Query[str]:
         """Submit a script."""

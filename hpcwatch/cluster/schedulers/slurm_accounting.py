@@ -93,6 +93,7 @@ def _job(job_id: str, row: Row, steps: list[Row]) -> Job:
     het, plus, offset = job_id.partition("+")
     amounts = tres(row.text("AllocTRES") or row.text("ReqTRES"))
     nodes = expand_hosts(row.text("NodeList") or "")
+    memory = memory_bytes(amounts.get("mem"))
     return Job(
         id=job_id,
         scheduler="slurm",
@@ -101,7 +102,8 @@ def _job(job_id: str, row: Row, steps: list[Row]) -> Job:
         nodes=nodes,
         cores_count=count(amounts.get("cpu")) or count(row.text("NCPUS")),
         gpus_count=tres_gpus(amounts),
-        memory_bytes=memory_bytes(amounts.get("mem")),
+        memory_bytes=memory,
+        node_memory_bytes=memory if row.text("NNodes") == "1" else None,
         walltime_s=limit_s(row.text("Timelimit")),
         started_at_s=when(row.text("Start")),
         state=state,

@@ -151,6 +151,10 @@ class Torque:
             job_ids, ["qstat", "-x", *tasks], ["qstat", "-f", *tasks], jobs_from_xml, jobs_from_text
         )
 
+    def array_id(self, job_id: str) -> str | None:
+        """Return the array that a plain number may mean."""
+        return pbs.array_id(job_id)
+
     def jobs(self, user: str) -> Query[tuple[Job, ...]]:
         """Ask for a user's jobs; -u would give a table that cuts names."""
 

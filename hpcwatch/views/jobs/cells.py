@@ -46,7 +46,8 @@ def cores(job: Job, now_s: float) -> str:
     use = used(job, now_s)
     if job.state.is_waiting or job.is_array:
         return count(job.cores_count) + (" each" if job.is_array and job.cores_count else "")
-    return f"{format_cores(use.cores)} of {count(use.cores_count)}{_mark(use)}"
+    mark = "" if use.covers is Coverage.LARGEST_STEP else _mark(use)  # its CPU time is the job's
+    return f"{format_cores(use.cores)} of {count(use.cores_count)}{mark}"
 
 
 def memory(job: Job, now_s: float) -> str:

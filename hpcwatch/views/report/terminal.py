@@ -11,7 +11,7 @@ from hpcwatch.analysis.report import ProcessSummary, Report
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_bytes
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
-from hpcwatch.views.ending import ending, took
+from hpcwatch.views.ending import after, ending
 from hpcwatch.views.report.next_script import next_script, own_changes
 from hpcwatch.views.report.quality_lines import quality_lines
 from hpcwatch.views.report.used_rows import LABEL, cpu_seconds, used_rows
@@ -59,7 +59,7 @@ def _ending(report: Report, width: int) -> list[Line]:
     where = f"{run.job.id} · " if run.job is not None else ""
     hosts = cut(clean(fold_hosts(run.hosts)), _HOSTS)
     tail = f" · {clean(where)}{hosts} · "
-    said = f"{how} after {took(report)}"
+    said = f"{how} {after(report)}"
     command = clean(shlex.join(run.argv) or run.name)
     room = width - width_of(tail) - width_of(said)
     if room < min(16, width_of(command)):  # two lines rather than a command nobody recognises

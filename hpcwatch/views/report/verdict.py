@@ -15,7 +15,7 @@ from hpcwatch.base.units import (
     format_seconds,
 )
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
-from hpcwatch.views.ending import ending, took
+from hpcwatch.views.ending import after, ending
 from hpcwatch.views.report.next_script import next_script
 from hpcwatch.views.report.tables import NO_USE
 
@@ -47,7 +47,7 @@ def _used(report: Report) -> str:
         of = format_bytes(peak) if limit is None else format_of_bytes(peak, limit)
         used.append(f"{of} of memory at its peak")
     used += _gpus(summary.gpus)
-    said = f"{how[:1].upper()}{how[1:]} after {took(report)}"
+    said = f"{how[:1].upper()}{how[1:]} {after(report)}"
     return f"{said}; it used {_listed(used)}." if used else f"{said}."
 
 
