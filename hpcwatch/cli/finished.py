@@ -42,7 +42,8 @@ def _keep_end(directory: RunDirectory, job: Job) -> None:
         run = directory.read_run()
         known = run.job
         is_due = run.kind == "job" and known is not None and not known.state.is_over
-        if not is_due or not job.state.is_over or is_monitored(run):
+        is_made = run.ended_at_s is None and is_monitored(run) is not False
+        if not is_due or not job.state.is_over or is_made:
             return
         if os.stat(directory.path).st_uid != os.getuid():
             return

@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 from moving_job import JOB_ID, stand_in
-from stand_in import TORQUE, StandIn
+from stand_in import SLURM, TORQUE, StandIn
+
+from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.recording.store import Run, RunDirectory
 
 SUBJECTS = Path(__file__).resolve().parents[1] / "subjects"
 HOST = os.uname().nodename
@@ -173,3 +176,103 @@ def test_submit_ends_with_the_report(tmp_path: Path) -> None:
     assert done.stderr.splitlines() == ["submitted 0.qb3", "completed: ended well"]
     assert "two_nodes · 0.qb3" in done.stdout
     assert "ended well" in done.stdout
+
+
+def test_submit_fails_with_its_job(tmp_path: Path) -> None:
+    fake = StandIn(
+        tmp_path / "cluster",
+        TORQUE,
+        {
+            "*": {
+                "qstat --version": "other/torque/qstat-version",
+                "qsub*": {"stdout": "4.qb3\n"},
+                "qstat -x*": "torque/qstat-x-all_xml",
+            }
+        },
+    )
+    script = tmp_path / "train.pbs"
+    script.write_text("#PBS -l nodes=1\n")
+    done = hpcwatch(fake, tmp_path, "submit", str(script))
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["submitted 4.qb3", "failed: ended with exit code 3"]
+    assert "ended with exit code 3 after" in done.stdout, "and not: exit code 3 (3)"
+
+
+def test_a_job_that_never_started_took_no_time(tmp_path: Path) -> None:
+    fake = StandIn(
+        tmp_path / "cluster",
+        TORQUE,
+        {
+            "*": {
+                "qstat --version": "other/torque/qstat-version",
+                "qstat -x*": {"stderr": "qstat: invalid option -- x\n", "exit_code": 2},
+                "qstat -f*": {
+                    "recorded": "torque/qstat-f-9_queued",
+                    "replace": {
+                        "job_state = Q": "job_state = C\n    comp_time = Mon Nov 23 12:38:00 2026"
+                    },
+                },
+            }
+        },
+    )
+    done = hpcwatch(fake, tmp_path, "job", "9")
+    assert done.returncode == 0
+    assert "deleted before it started" in done.stdout
+    assert "()" not in done.stdout
+
+
+def test_what_is_accounted_of_a_job_that_nobody_watched(tmp_path: Path) -> None:
+    gone = "slurm/scontrol-show-job_26-unknown-id"
+    fake = StandIn(
+        tmp_path / "cluster",
+        SLURM,
+        {
+            "*": {
+                "squeue --version": {"stdout": "slurm 26.05.3\n"},
+                "scontrol*": gone,
+                "sacct* -j 32 *": "slurm/sacct-P-j-32_26-completed-cpu",
+                "sacct* -j 3 *": "slurm/sacct-P-j-3_26v2-oom-in-step",
+            }
+        },
+    )
+    rows = hpcwatch(fake, tmp_path, "job", "32").stdout.splitlines()
+    assert any(row.split() == ["CPU", "1", "core", "0.54", "(54", "%)", "–"] for row in rows)
+    assert any(row.split() == ["Memory", "100", "MiB", "–", "4.75", "MiB"] for row in rows)
+    done = hpcwatch(fake, tmp_path, "job", "3")
+    assert "ended with exit code 1; step 3.0 was killed: over its memory limit" in done.stdout
+
+
+def test_how_a_job_ended_is_kept_in_its_recording(tmp_path: Path) -> None:
+    """`job ID` learns it, and `report ID` is to say the same."""
+    directory = RunDirectory.create(str(tmp_path / "runs" / "watched"))
+    job = Job("4.qb3", "torque", state=JobState.RUNNING, nodes=("qb001",))
+    directory.write_run(
+        Run(
+            id="watched",
+            name="train",
+            kind="job",
+            argv=[],
+            cwd="",
+            user="alice",
+            hosts=["qb001"],
+            started_at_s=1795437446.0,
+            interval_s=1.0,
+            hpcwatch_version="0.1.0",
+            monitor_pid=1,
+            environment={},
+            job=job,
+            ended_at_s=1795437500.0,
+        )
+    )
+    fake = StandIn(
+        tmp_path / "cluster",
+        TORQUE,
+        {
+            "*": {
+                "qstat --version": "other/torque/qstat-version",
+                "qstat -x*": "torque/qstat-x-all_xml",
+            }
+        },
+    )
+    assert "ended with exit code 3" in hpcwatch(fake, tmp_path, "job", "4").stdout
+    assert "ended with exit code 3" in hpcwatch(fake, tmp_path, "report", "4").stdout

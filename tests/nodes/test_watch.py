@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -16,10 +17,13 @@ from harness import wait_until
 from moving_job import JOB_ID, stand_in
 from stand_in import StandIn
 
+from hpcwatch.cli import job as job_command
+from hpcwatch.cli import submit
+from hpcwatch.cli.arguments import Parser
 from hpcwatch.cluster import client
 from hpcwatch.cluster.client import Asker
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
-from hpcwatch.cluster.schedulers.job import JobState
+from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.cluster.transport.ways import ways
 from hpcwatch.config import Settings
 from hpcwatch.monitor import job_program, watch_recording
@@ -165,6 +169,38 @@ def test_from_queue_to_end(
     assert report["run"]["job"]["id"] == JOB_ID
     assert report["summary"]["memory_peak_bytes"] > 50e6
     assert 0 < report["quality"]["coverage_pct"] < 60
+
+
+def test_a_submitted_job_is_recorded_without_a_terminal(
+    cluster: Made,
+    program: subprocess.Popen[bytes],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = cluster("running")
+    monkeypatch.setattr(job_command, "_LOOK_S", 0.05)
+    inquiry = Inquiry(client.find(), Asker(every_s=0.1))
+    options = Parser(prog="submit", description="")
+    job_command.add_options(options)
+    asked = options.parse_args(["--interval", "0.2", "--color", "never"])
+    ended: list[tuple[Job, ...]] = []
+    thread = Thread(target=lambda: ended.append(submit._followed(inquiry, JOB_ID, asked)))
+    thread.start()
+    wait_until(lambda: any(one for one in samples_kept()), "the first sample on disk")
+    fake.becomes("over")
+    thread.join(60)
+    ((job,),) = ended
+    assert job.state is JobState.COMPLETED
+    ((_, run),) = list_runs()
+    assert run.job is not None
+    assert (run.kind, run.job.state) == ("job", JobState.COMPLETED)
+    seen = capsys.readouterr()
+    assert seen.err.splitlines() == [f"running on {HOST}", "completed: ended well"]
+    assert "ended well" in seen.out
+
+
+def samples_kept() -> list[object]:
+    return [one for directory, _ in list_runs() for one in directory.read_samples()]
 
 
 def test_at_its_end_the_findings_are_those_of_the_whole(
