@@ -34,7 +34,33 @@ METRICS = {
         " time in which GPUs were seen to run no kernel."
     ),
     "saved_cost": "What the suggested job script would have saved of run_cost.",
-    "cores_used_mean": "cpu_s divided by wall_s: how many cores were busy on average.",
+    "cores_used_mean": (
+        "cpu_s divided by wall_s: how many cores were busy on average. Of a watched job whose CPU"
+        " time from its start is not known, the mean while it was watched."
+    ),
+    "cores_used_max": (
+        "The most cores busy over a second, on any one node: never more than it has. Unknown if"
+        " that is less than the mean, as of a run that is over before a second reading."
+    ),
+    "scope": (
+        "Whose CPU and memory the figures are. job: what the whole job uses on its nodes, by its"
+        " control group, else the program's processes and those that the scheduler's daemon"
+        " started. task: of one of several tasks of a job, its own alone. program: without a job,"
+        " the program's and all that is below it."
+    ),
+    "program_cpu_s": (
+        "CPU time of the program that hpcwatch run started and of all below it. Of a launcher such"
+        " as srun that is not its tasks', which the scheduler's daemon starts."
+    ),
+    "program_peak_bytes": (
+        "The largest memory in use at a reading by the program and all below it, and the high-water"
+        " mark of any one of those processes."
+    ),
+    "memory_files_others_bytes": (
+        "Files of the same user in memory-backed file systems that no process of the job was seen"
+        " to use: another job's, say. They are not part of the memory used."
+    ),
+    "reasons": "Why a figure is unknown, where that is known.",
     "cpu_efficiency_pct": "cores_used_mean as a share of cores_allocated.",
     "memory_peak_bytes": (
         "The largest of: memory used at any reading, and the high-water mark of any one process"
@@ -73,8 +99,9 @@ METRICS = {
         " memory everything used on the node counts, against the others the job's."
     ),
     "memory_files_bytes": (
-        "The most that lay in files the program made in memory-backed file systems, which"
-        " memory_files_where names. They take memory until they are removed."
+        "The most that lay in files in memory-backed file systems that a process of the job was"
+        " seen to map or hold open. memory_files_where names where. They take memory until they"
+        " are removed."
     ),
     "read_bytes": "Read from storage, not from the page cache (/proc/PID/io, ru_inblock).",
     "written_bytes": "Handed to storage (/proc/PID/io, ru_oublock).",
@@ -89,6 +116,10 @@ METRICS = {
         " one of the owner's own outside the job. 0 if the node is not half a core busier than the"
         " job; unknown where other people's processes are hidden (hidepid), or where it is not"
         " certain which are the job's."
+    ),
+    "throttled_share": (
+        "Share of the periods of a control group's CPU quota in which the quota made its threads"
+        " wait (nr_throttled of nr_periods)."
     ),
     "processes_total": "Processes seen. Those shorter than a reading's distance may be missed.",
     "processes_max": "The most processes alive at one reading.",

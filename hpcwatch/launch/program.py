@@ -38,6 +38,7 @@ __all__ = ["CannotStartError", "Program"]
 
 _SI_USER, _SI_QUEUE, _SI_TKILL = 0, -1, -6  # sigaction(2): si_code of kill, sigqueue, tgkill
 _JOB_CONTROL = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+_LAST_REAPING_S = 1.0  # the exit code waits for it; thousands of zombies take some 10 ms
 _LATE_S = 0.3  # what comes this soon after the end was meant for the program
 _FAILURES_MOST = 3
 _AGAIN_S = 0.05
@@ -168,7 +169,8 @@ class Program:
         """Wait for all that ended. Return True if job control has stopped the program.
 
         Not if it was SIGSTOP: who sends that to the program alone wakes the program alone, and
-        would leave us stopped.
+        would leave us stopped. When the program itself has ended we go on: the children that it
+        never waited for come to us with its end, and only who waits for them is told their use.
         """
         stopped = False
         while True:
@@ -185,11 +187,15 @@ class Program:
                     stopped = stopped or (pid == self.pid and is_jobs)
                     continue
                 if pid == self.pid:
-                    self.exit_status = status
+                    self.exit_status, stopped = status, False
                     self._note_end()
                 self._book(pid, usage)
-                if pid == self.pid:
-                    return False
+            if self._is_over_for(_LAST_REAPING_S):
+                return False
+
+    def _is_over_for(self, duration_s: float) -> bool:
+        """True if the program has ended so long ago: what it left behind may go on for ever."""
+        return self.exit_status is not None and time.monotonic() - self.ended_uptime_s > duration_s
 
     def _book(self, pid: int, usage: resource.struct_rusage | None) -> None:
         """Account what an ended child used, unless it was one of ours."""
@@ -203,7 +209,12 @@ class Program:
             self._account.add(usage)
 
     def reaped(self) -> Reaped:
-        """Return what everything waited for so far has used."""
+        """Return what everything waited for so far has used.
+
+        Nobody else waits once the program has ended, and some that it left behind may end later.
+        """
+        if self.exit_status is not None:
+            self._reap()
         with self._lock:
             return self._account.total()
 

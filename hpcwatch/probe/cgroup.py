@@ -20,7 +20,7 @@ from .cgroup_files import (
     used_v2,
     words_of,
 )
-from .cgroup_limits import Limits
+from .cgroup_limits import Limits, Quota
 from .cgroup_paths import Place, find_place, job_id_in, parse_groups
 from .procfs import parse_mounts, read, read_all
 from .schema import Cgroup
@@ -57,6 +57,11 @@ class CgroupReader:
         self._cpuacct = find_place(mounts, groups, "cpuacct", root)
         self._cpu = find_place(mounts, groups, "cpu", root)
         self._limits: Optional[Limits] = None
+        self._quota: Optional[Quota] = None
+        if self._cpu is not None:
+            self._quota = Quota(self._cpu, _quota_v1)
+        elif self._unified is not None:
+            self._quota = Quota(self._unified, _quota_v2)
         if self._memory is not None:
             files = "memory.limit_in_bytes", "memory.max_usage_in_bytes"
             self._limits = Limits(self._memory, *files, used=used_v1)
@@ -99,6 +104,9 @@ class CgroupReader:
         assert self._limits is not None
         limit = self._limits.read(stat)
         cpu = table_of(place.folder, "cpu.stat")
+        assert self._quota is not None
+        limited, quota = self._quota.find()
+        waits = cpu if limited == place.folder else table_of(limited, "cpu.stat")
         cpu_before = self._table_before(place.folder, "cpu.stat")
         return Cgroup(
             path=place.path,
@@ -116,10 +124,12 @@ class CgroupReader:
             cpu_user_s=scaled(cpu.get("user_usec"), 1e-6),
             cpu_system_s=scaled(cpu.get("system_usec"), 1e-6),
             cpu_before_s=scaled(cpu_before.get("usage_usec"), 1e-6),
-            cpu_throttled_s=scaled(cpu.get("throttled_usec"), 1e-6),
-            cpu_period_count=cpu.get("nr_periods"),
-            cpu_throttled_count=cpu.get("nr_throttled"),
-            cpu_quota_cores=quota_cores(words_of(place.folder, "cpu.max")),
+            cpu_user_before_s=scaled(cpu_before.get("user_usec"), 1e-6),
+            cpu_system_before_s=scaled(cpu_before.get("system_usec"), 1e-6),
+            cpu_throttled_s=scaled(waits.get("throttled_usec"), 1e-6),
+            cpu_period_count=waits.get("nr_periods"),
+            cpu_throttled_count=waits.get("nr_throttled"),
+            cpu_quota_cores=quota,
         )
 
     def _read_v1(self, place: Place) -> Cgroup:
@@ -153,14 +163,14 @@ class CgroupReader:
 
     def _with_cpu_v1(self, group: Cgroup) -> Cgroup:
         """Add what the CPU's own hierarchies tell."""
-        if self._cpu is not None:
-            cpu, folder = table_of(self._cpu.folder, "cpu.stat"), self._cpu.folder
-            quota = words_of(folder, "cpu.cfs_quota_us") + words_of(folder, "cpu.cfs_period_us")
+        if self._quota is not None and self._cpu is not None:
+            folder, quota = self._quota.find()
+            cpu = table_of(folder, "cpu.stat")
             group = group._replace(
                 cpu_throttled_s=scaled(cpu.get("throttled_time"), 1e-9),
                 cpu_period_count=cpu.get("nr_periods"),
                 cpu_throttled_count=cpu.get("nr_throttled"),
-                cpu_quota_cores=quota_cores(quota),
+                cpu_quota_cores=quota,
             )
         # A job's CPU counts as its own only where that hierarchy, too, has a group for the job.
         place = self._cpuacct
@@ -210,3 +220,11 @@ class CgroupReader:
 
     def _table_before(self, folder: str, name: str) -> Dict[str, int]:
         return to_table(self._words_before(folder, name))
+
+
+def _quota_v2(folder: str) -> Optional[float]:
+    return quota_cores(words_of(folder, "cpu.max"))
+
+
+def _quota_v1(folder: str) -> Optional[float]:
+    return quota_cores(words_of(folder, "cpu.cfs_quota_us") + words_of(folder, "cpu.cfs_period_us"))

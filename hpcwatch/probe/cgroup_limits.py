@@ -1,4 +1,4 @@
-"""Which memory limit of a control group binds, and what counts against it.
+"""Which memory limit and which CPU quota of a control group bind, and what counts against them.
 
 Every level between a process and the root limits it. The one that binds is the one that leaves
 the least room: its limit and its use belong to the same group.
@@ -81,6 +81,29 @@ class Limits:
             if limit is not None and limit < min(above + [NO_LIMIT_BYTES]):
                 limits[group] = limit
         return limits
+
+
+class Quota:
+    """Finds the CPU quota that leaves a group's processes the fewest cores."""
+
+    def __init__(self, place: Place, cores: Callable[[str], Optional[float]]) -> None:
+        """``cores`` gives a group's own quota as a number of cores; None if it has none."""
+        self._place = place
+        self._cores = cores
+        self._folder = place.folder
+        self._looked_s: Optional[float] = None
+
+    def find(self) -> Tuple[str, Optional[float]]:
+        """Return the group whose quota binds, else the place's own, and the quota in cores."""
+        now_s = time.monotonic()
+        if self._looked_s is None or now_s - self._looked_s >= _LOOK_S:
+            self._looked_s = now_s
+            self._folder = self._place.folder
+            found = [(self._cores(one), one) for one in _chain(self._place.own, self._place.top)]
+            known = [(cores, one) for cores, one in found if cores is not None]
+            if known:
+                self._folder = min(known)[1]
+        return self._folder, self._cores(self._folder)
 
 
 def _stat(group: str) -> Dict[str, int]:

@@ -91,6 +91,8 @@ class Cgroup(NamedTuple):
     cpu_system_s: Optional[float] = None
     cpu_before_s: Optional[float] = None
     """CPU time counted before the program began; None if nobody looked then."""
+    cpu_user_before_s: Optional[float] = None
+    cpu_system_before_s: Optional[float] = None
     cpu_period_count: Optional[int] = None
     """Counter: periods of the CPU quota in which the group wanted to run."""
     cpu_throttled_count: Optional[int] = None

@@ -39,6 +39,7 @@ RULES = {
     "cores-fragmented",
     "cpu-low",
     "cpu-oversubscribed",
+    "cpu-throttled",
     "gpu-busy-shallow",
     "gpu-cores-excess",
     "gpu-ecc",

@@ -163,3 +163,18 @@ def test_version_1_counts_before_in_each_group(tree: Tree) -> None:
     tree.group(folder + "/step_1", killed(4))
     group = known(reader)
     assert (group.oom_kill_count, group.oom_kill_before_count) == (7, 2)
+
+
+def test_the_smallest_quota_of_all_levels_counts(tree: Tree) -> None:
+    own = JOB + "/step_0/user/task_0"
+    stat = "usage_usec 5000000\nnr_periods 277\nnr_throttled 276\nthrottled_usec 21000000\n"
+    groups = {
+        JOB: files(1, cpu_max="400000 100000\n", cpu_stat="usage_usec 9000000\nnr_periods 5\n"),
+        JOB + "/step_0": files(1, cpu_max="50000 100000\n", cpu_stat=stat),
+        own: files(1, cpu_max="max 100000\n", cpu_stat="usage_usec 1\n"),
+    }
+    put(tree, groups, own)
+    group = tree.known()
+    assert (group.cpu_quota_cores, group.cpu_s) == (0.5, 9.0)
+    assert (group.cpu_period_count, group.cpu_throttled_count) == (277, 276)
+    assert group.cpu_throttled_s == 21.0

@@ -42,7 +42,8 @@ KEYS = {
     " cpu_efficiency_pct memory_peak_bytes memory_peak_exact memory_limit_bytes"
     " memory_limit_source memory_files_bytes memory_files_where read_bytes written_bytes"
     " processes_total processes_max gpus memory_limit_group memory_requested_bytes"
-    " memory_upper_bound_bytes memory_mapped_bytes",
+    " memory_upper_bound_bytes memory_mapped_bytes scope cores_used_max program_cpu_s"
+    " program_peak_bytes memory_files_others_bytes",
     "summary.gpus": "host index uuid name util_mean_pct util_max_pct idle_s memory_peak_bytes"
     " memory_total_bytes power_mean_w energy_j sm_active_mean_pct label use clocks_held_by"
     " coverage_pct xids ecc_uncorrected_count nvlink_active_count nvlink_count held_peak_bytes",
@@ -54,14 +55,15 @@ KEYS = {
     "findings.waste": "core_hours gpu_hours",
     "findings.directives": "scheduler old new",
     "nodes": "host cores_used_mean memory_peak_bytes memory_limit_bytes memory_limit_source"
-    " read_bytes written_bytes processes_max samples gaps",
+    " read_bytes written_bytes processes_max samples gaps found_by",
     "nodes.gaps": "started_at duration_s reason",
     "processes": "host pid name argv cpu_s memory_peak_bytes gpu_memory_peak_bytes",
     "events": "at name fields",
     "quality": "interval_s samples coverage_pct unknown monitor_cpu_s monitor_memory_bytes"
-    " probe_errors odd_lines",
+    " probe_errors odd_lines reasons",
 }
 FREE = {"run.environment", "findings.evidence", "events.fields", "quality.probe_errors"}
+FREE |= {"quality.reasons"}
 
 
 def made(samples: list[Sample], of: Run | None = None, **options: Any) -> Report:

@@ -10,7 +10,15 @@ from hpcwatch.analysis.findings import Finding, Scope, Severity, Waste, judged, 
 from hpcwatch.analysis.findings.devices import may_use_gpus
 from hpcwatch.analysis.findings.directives import fewer_cores
 from hpcwatch.analysis.findings.gpu_attribution import has_whole_node
-from hpcwatch.analysis.findings.shared import HOUR_S, MINUTE_S, counts_the_whole_job, share_where
+from hpcwatch.analysis.findings.shared import (
+    HOUR_S,
+    MINUTE_S,
+    Told,
+    counts_the_whole_job,
+    known_evidence,
+    over,
+    share_where,
+)
 from hpcwatch.analysis.findings.windows import busiest
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.columns import Part
@@ -155,6 +163,61 @@ def cpu_oversubscribed(
         )
 
 
+@rule(
+    "cpu-throttled",
+    silences=("cpu-low", "serial-on-many-cores"),
+    margins={"info_share": -0.03, "warning_share": -0.05},
+)
+def cpu_throttled(
+    scope: Scope,
+    *,
+    info_share: float = 0.1,
+    warning_share: float = 0.25,
+    window_s: float = 20.0,
+) -> Iterator[Finding]:
+    """A CPU quota made the job wait in over a quarter of its periods; information over a tenth.
+
+    A control group may have a quota (cpu.max, cpu.cfs_quota_us): so much CPU time in each period,
+    mostly 100 ms, and whoever wants more waits for the next one. All threads of the group wait
+    together, so that a program with more threads than the quota has cores stops and goes.
+    Source: our own; the counters are the kernel's (nr_periods, nr_throttled).
+    Override: [findings.cpu-throttled] info_share, warning_share, window_s.
+    """
+    for host in scope.timeline.hosts.values():
+        part = judged(scope, host, "throttled_share", window_s)
+        group = host.last.cgroup if host.last is not None else None
+        share = part.average() if part is not None else 0.0
+        if part is None or group is None or not share > info_share:
+            continue
+        quota = group.cpu_quota_cores
+        cores = "" if quota is None else f" of {format_cores(quota)} cores"
+        told = Told(
+            rule="cpu-throttled",
+            severity=Severity.WARNING if share > warning_share else Severity.INFO,
+            title=f"held back by a CPU quota{cores} in {format_pct(100 * share)} of the time",
+            evidence=known_evidence(
+                throttled_share=share,
+                quota_cores=quota,
+                waited_s=_grown(host, "cpu_throttled_s"),
+                throttled_count=_grown(host, "cpu_throttled_count"),
+                periods_count=_grown(host, "cpu_period_count"),
+            ),
+            advice="Its threads want more CPU time than its control group may have, and all wait "
+            "for the next period together. Start no more threads than the quota has cores, or ask "
+            "for more cores (Torque ppn, PBS ncpus, Slurm --cpus-per-task). If you were given "
+            "fewer than you asked for, tell the help desk.",
+        )
+        yield over(part, host.name, told)
+
+
+def _grown(host: HostTimeline, counter: str) -> float | None:
+    """Return how far a counter of the control group went while we watched."""
+    first = host.first.cgroup if host.first is not None else None
+    last = host.last.cgroup if host.last is not None else None
+    start, end = getattr(first, counter, None), getattr(last, counter, None)
+    return None if start is None or end is None or end < start else end - start
+
+
 def is_oversubscribed(part: Part, most: float, held_share: float) -> bool:
     """True if more than ``most`` threads want to run, for such a share of the known time."""
     return share_where(part, lambda one: one > most) >= held_share
@@ -209,8 +272,11 @@ def sees_all_work(scope: Scope, host: HostTimeline, window_s: float, used_cores:
 def _others_work(
     scope: Scope, host: HostTimeline, window_s: float, used_cores: float, most_cores: float = 0.5
 ) -> bool:
-    """True if somebody else is busy on a node that the job has for itself: its other tasks."""
-    if not has_whole_node(scope.job, host):
+    """True if somebody else is busy on a node that the job has for itself: its other tasks.
+
+    Not where all of the job's processes are known: then somebody else is a stranger.
+    """
+    if not has_whole_node(scope.job, host) or counts_the_whole_job(host):
         return False
     busy = judged(scope, host, "node_busy_cores", window_s)
     return busy is not None and busy.average() - used_cores > most_cores

@@ -85,9 +85,20 @@ def share_where(part: Part, holds: Callable[[float], bool]) -> float:
 
 
 def counts_the_whole_job(host: HostTimeline) -> bool:
-    """True if what is not counted as the job's on this host is not the job's."""
-    use = host.last_use
-    return use is not None and use.found_by in COUNTS_THE_WHOLE_JOB
+    """True if what is not counted as the job's on this host is not the job's.
+
+    Of a program that stands for its job that is so if the job's group, or its processes beside
+    the program's, count, too.
+    """
+    use, last = host.last_use, host.last
+    if use is None or last is None:
+        return False
+    if use.found_by == "tree" and use.is_whole_job:
+        group = last.cgroup
+        return last.rest is not None or (
+            group is not None and group.is_job and group.cpu_s is not None
+        )
+    return use.found_by in COUNTS_THE_WHOLE_JOB
 
 
 def known_evidence(**numbers: float | int | str | None) -> dict[str, float | int | str]:

@@ -49,6 +49,7 @@ def build(
     """
     run = masked_run(run)
     hosts = _in_order(run, timeline)
+    _end(run, hosts)
     told = [masked_event(event) for event in _steadied(run, timeline, events)]
     wall_s = _wall_s(run, hosts)
     summary = summary_of(run, hosts, wall_s)
@@ -82,6 +83,24 @@ def _steadied(run: Run, timeline: Timeline, events: Iterable[Event]) -> list[Eve
     """Return the events by the steady clock of the host whose monitor told them."""
     host = timeline.hosts.get(run.monitor_host or next(iter(run.hosts), ""))
     return list(events) if host is None else host.clock.steadied(events, run.started_at_s)
+
+
+def _end(run: Run, hosts: list[HostTimeline]) -> None:
+    """Let readings after the end say nothing: what is used then is not the run's.
+
+    The scheduler's clock tells a job's end in whole seconds, and may differ from a node's: then
+    nothing is cut.
+    """
+    job = run.job if run.kind == "job" else None
+    end_s = run.ended_at_s if job is None else job.ended_at_s
+    if end_s is None:
+        return
+    if job is None:  # its wall time is of a clock that nobody sets
+        end_s = max(end_s, run.started_at_s + (run.wall_s or 0.0))
+    slack_s = 0.0 if job is None else 1.0
+    for host in hosts:
+        if host.first_at_s <= end_s or job is None:
+            host.end_at(end_s + slack_s)
 
 
 def _wall_s(run: Run, hosts: list[HostTimeline]) -> float:

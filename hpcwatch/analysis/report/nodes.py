@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hpcwatch.analysis.report.cores import cores_used
+from hpcwatch.analysis.report.cpu import job_cpu
 from hpcwatch.analysis.report.records import Gap, NodeSummary, ProcessSummary
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.base.units import iso
@@ -16,9 +17,7 @@ LARGEST = 10  # processes named
 def node_summary(run: Run, host: HostTimeline, wall_s: float) -> NodeSummary:
     """Sum up one host."""
     job = host.last.job if host.last is not None else None
-    cpu_s = None
-    if job is not None and job.cpu_user_s is not None and job.cpu_system_s is not None:
-        cpu_s = job.cpu_user_s + job.cpu_system_s
+    cpu_s = job_cpu(run, host).all_s
     return NodeSummary(
         host=host.name,
         cores_used_mean=cores_used(run, [host], cpu_s, wall_s),
@@ -30,6 +29,7 @@ def node_summary(run: Run, host: HostTimeline, wall_s: float) -> NodeSummary:
         processes_max=host.process_count_max if job is not None else None,
         samples=host.reading_count,
         gaps=_gaps(host),
+        found_by=job.found_by if job is not None else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hpcwatch.analysis.report.cpu import job_cpu
 from hpcwatch.analysis.report.records import Quality, Summary
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.probe.schema import OUT_OF_RANGE
@@ -12,6 +13,9 @@ _MAY_BE_NONE = (
     "memory_requested_bytes",
     "memory_upper_bound_bytes",
     "memory_mapped_bytes",
+    "memory_files_others_bytes",
+    "program_cpu_s",
+    "program_peak_bytes",
 )
 """Figures that not every run has: without one nothing is unknown."""
 
@@ -38,4 +42,14 @@ def quality_of(run: Run, hosts: list[HostTimeline], summary: Summary, odd_lines:
         monitor_memory_bytes=run.monitor_memory_bytes,
         probe_errors=errors,
         odd_lines=odd_lines,
+        reasons=_reasons(run, hosts, summary),
     )
+
+
+def _reasons(run: Run, hosts: list[HostTimeline], summary: Summary) -> dict[str, str]:
+    """Return why figures are unknown, where that is known."""
+    if summary.cpu_s is not None:
+        return {}
+    reasons = [job_cpu(run, host).reason for host in hosts]
+    why = next((reason for reason in reasons if reason is not None), None)
+    return {} if why is None else {"cpu_s": why}

@@ -68,6 +68,8 @@ class NodeSummary(NamedTuple):
     processes_max: int | None
     samples: int
     gaps: list[Gap]
+    found_by: str | None = None
+    """How the job's processes were found there (see ``JobUse.found_by``)."""
 
 
 class ProcessSummary(NamedTuple):
@@ -104,6 +106,16 @@ class Summary(NamedTuple):
     processes_total: int | None
     processes_max: int | None
     gpus: list[GpuSummary]
+    scope: str = "program"
+    """Whose CPU and memory these are: ``job``, ``task`` (one of several of a job) or
+    ``program``."""
+    cores_used_max: float | None = None
+    """The most over a second; of several nodes, on any one of them."""
+    program_cpu_s: float | None = None
+    """Of the program that we started, and all below it."""
+    program_peak_bytes: int | None = None
+    memory_files_others_bytes: int | None = None
+    """Files of the same user in memory at the end that nothing of the job was seen to use."""
     memory_limit_group: str | None = None
     """The control group whose limit binds; None if that is no group's."""
     memory_requested_bytes: int | None = None
@@ -125,6 +137,8 @@ class Quality(NamedTuple):
     monitor_memory_bytes: int | None
     probe_errors: dict[str, str]
     odd_lines: int
+    reasons: dict[str, str] = {}  # noqa: RUF012  # of a tuple, and never changed
+    """Figure -> why it is unknown."""
 
 
 class Report(NamedTuple):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hpcwatch.analysis.limits import Limit
-from hpcwatch.analysis.report.cores import cores_allowed, cores_used
+from hpcwatch.analysis.report.cores import cores_allowed, cores_peak, cores_used
+from hpcwatch.analysis.report.cpu import Cpu, job_cpu, program_cpu
 from hpcwatch.analysis.report.figures import if_known, sum_if_known, whole
 from hpcwatch.analysis.report.records import GpuSummary, Summary
 from hpcwatch.analysis.timeline import HostTimeline
@@ -13,8 +14,10 @@ from hpcwatch.recording.store import Run
 
 def summary_of(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
     """Sum up all hosts."""
-    user, system = _cpu(run, hosts)
-    cpu_s = _cpu_s(run, user, system)
+    parts = [job_cpu(run, host) for host in hosts] or [
+        Cpu(run.cpu_user_s, run.cpu_system_s, sum_if_known((run.cpu_user_s, run.cpu_system_s)))
+    ]
+    cpu_s = _cpu_s(run, sum_if_known([part.all_s for part in parts]))
     job = run.job
     allowed = [cores_allowed(job, host) for host in hosts]
     allocated = sum_if_known(allowed) if hosts else None
@@ -27,8 +30,8 @@ def summary_of(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
     return Summary(
         wall_s=wall_s,
         cpu_s=cpu_s,
-        cpu_user_s=user,
-        cpu_system_s=system,
+        cpu_user_s=sum_if_known([part.user_s for part in parts]),
+        cpu_system_s=sum_if_known([part.system_s for part in parts]),
         cores_allocated=allocated,
         cores_used_mean=used,
         cpu_efficiency_pct=100 * used / allocated if used is not None and allocated else None,
@@ -45,9 +48,16 @@ def summary_of(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
         processes_total=sum(use.seen_count for use in jobs) if jobs else None,
         processes_max=sum(host.process_count_max for host in hosts) if jobs else None,
         gpus=_gpus(run, hosts),
+        scope=_scope(run, hosts),
+        cores_used_max=cores_peak(hosts, used),
+        program_cpu_s=_program_cpu_s(run, hosts),
+        program_peak_bytes=_program_peak(run, hosts),
         memory_limit_group=limit.path,
         memory_requested_bytes=job.node_memory_bytes or None if job is not None else None,
         memory_upper_bound_bytes=_memory_most(hosts),
+        memory_files_others_bytes=max(
+            (use.other_files_bytes for use in jobs if use.other_files_bytes), default=None
+        ),
         memory_mapped_bytes=max(
             (host.mapped_peak_bytes for host in hosts if host.mapped_peak_bytes is not None),
             default=None,
@@ -55,41 +65,38 @@ def summary_of(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
     )
 
 
-def _cpu(run: Run, hosts: list[HostTimeline]) -> tuple[float | None, float | None]:
-    """User and system seconds: the kernel's account if the run ended, else what was sampled.
-
-    The kernel accounts for what ran below the monitor; on the job's other nodes counts what was
-    used since the run began.
-    """
-    if run.cpu_user_s is not None:
-        elsewhere = [host for host in hosts if host.name not in run.hosts[:1]]
-        return (
-            sum_if_known([run.cpu_user_s, *(_grown(host, "cpu_user_s") for host in elsewhere)]),
-            sum_if_known([run.cpu_system_s, *(_grown(host, "cpu_system_s") for host in elsewhere)]),
-        )
-    jobs = [host.last.job for host in hosts if host.last is not None and host.last.job is not None]
-    if not jobs:
-        return None, None
-    return sum_if_known([use.cpu_user_s for use in jobs]), sum_if_known(
-        [use.cpu_system_s for use in jobs]
-    )
-
-
-def _grown(host: HostTimeline, counter: str) -> float | None:
-    """Return how far a counter of the job has gone on a host."""
-    first = host.first.job if host.first is not None else None
-    last = host.last.job if host.last is not None else None
-    start, end = getattr(first, counter, None), getattr(last, counter, None)
-    return None if start is None or end is None else max(end - start, 0.0)
-
-
-def _cpu_s(run: Run, user_s: float | None, system_s: float | None) -> float | None:
+def _cpu_s(run: Run, sampled_s: float | None) -> float | None:
     """CPU seconds in all: what was sampled, or what the scheduler accounts for if it saw more."""
-    sampled = None if user_s is None or system_s is None else user_s + system_s
     usage = run.job.usage if run.kind == "job" and run.job is not None else None
     if usage is None or usage.cpu_s is None or not usage.is_cpu_whole:
-        return sampled
-    return max(usage.cpu_s, sampled or 0.0)
+        return sampled_s
+    return max(usage.cpu_s, sampled_s or 0.0)
+
+
+def _scope(run: Run, hosts: list[HostTimeline]) -> str:
+    """Say whose figures these are: the job's, one task's of it, or a program's without a job."""
+    if run.kind == "job":
+        return "job"
+    use = hosts[0].last_use if hosts else None
+    if use is None or use.is_whole_job is None:
+        return "program"
+    return "job" if use.is_whole_job else "task"
+
+
+def _program_cpu_s(run: Run, hosts: list[HostTimeline]) -> float | None:
+    """Return the program's own CPU time, with all that was below it."""
+    own = [host for host in hosts if host.name in run.hosts[:1]]
+    if run.kind == "job" or not own:
+        return None
+    return program_cpu(run, own[0]).all_s
+
+
+def _program_peak(run: Run, hosts: list[HostTimeline]) -> int | None:
+    own = [host for host in hosts if host.name in run.hosts[:1]]
+    if run.kind == "job" or not own:
+        return None
+    mark = _bounded(run.memory_peak_bytes, own)
+    return max(own[0].program_peak_bytes or 0, mark or 0) or None
 
 
 def _memory_peak(run: Run, hosts: list[HostTimeline]) -> tuple[int | None, bool]:

@@ -46,6 +46,11 @@ class Column:
             self.low.append(known)
             self.high.append(known)
 
+    def hide(self, index: int) -> None:
+        """Let a sample's value be unknown."""
+        for values in {id(one): one for one in (self.low, self.mean, self.high)}.values():
+            values[index] = NAN
+
     def drop(self, count: int) -> None:
         """Forget the first ``count`` samples."""
         del self.mean[:count]

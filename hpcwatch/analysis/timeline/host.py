@@ -11,12 +11,15 @@ from hpcwatch.analysis.timeline.columns import NAN, Column, Part, same
 from hpcwatch.analysis.timeline.gpus import GpuTimeline
 from hpcwatch.analysis.timeline.host_metrics import (
     HOST_METRICS,
+    HOST_RATES_OF_JOB,
+    OF_JOB,
     OF_PROCESSES,
     charged,
     cpu_counter_s,
     gauge_columns,
     growth,
     rate_columns,
+    throttled_share,
 )
 from hpcwatch.analysis.timeline.marks import MemoryMarks
 from hpcwatch.analysis.timeline.processes import SeenProcesses
@@ -58,9 +61,13 @@ class HostTimeline:
         self.reading_count = 0
         self.first: Sample | None = None
         self.last: Sample | None = None
+        self.first_rest: JobUse | None = None
+        """What was read first of the job's processes beside the program's."""
         self.limit = Limit(None, None, None)
         self.used_peak_bytes: int | None = None
         """The most that was read, at most what the kernel's own mark of the group allows."""
+        self.program_peak_bytes: int | None = None
+        """The most that the program's own processes were seen to use, where we started it."""
         self.marks = MemoryMarks()
         self.files_peak_bytes: int | None = None
         self.files_where: str | None = None
@@ -71,6 +78,8 @@ class HostTimeline:
         self.interval_s = interval_s
         self._guessed_at_s: float | None = None
         self.clock = SteadyClock()
+        self._ended_s: float | None = None
+        self._late_cpu_s = 0.0
         self._cpu_s: float | None = None
         self._processes = SeenProcesses()
         self._gauges = gauge_columns(self.columns)
@@ -161,14 +170,28 @@ class HostTimeline:
             if now is not None and then is not None and passed_s > 0:
                 per_s = growth(now, then, rate) / passed_s
             rate.column.add(per_s)
-        cores = NAN
-        cpu_s = cpu_counter_s(sample)
-        if cpu_s is not None and self._cpu_s is not None and passed_s > 0:
-            # A child that ends between two of our reads can hide for one tick: never negative.
-            cores = max(cpu_s - self._cpu_s, 0.0) / passed_s
-        if cpu_s is not None:
-            self._cpu_s = max(cpu_s, self._cpu_s or 0.0)
-        self.columns["cpu_cores"].add(cores)
+        self.columns["cpu_cores"].add(self._cores(sample, passed_s))
+        then = before.cgroup if before is not None else None
+        self.columns["throttled_share"].add(throttled_share(sample.cgroup, then))
+
+    def _cores(self, sample: Sample, passed_s: float) -> float:
+        """Return the cores in use since the sample before; NaN if that is not known.
+
+        No more than the node has: what a counter tells beyond that is of before, as of a child
+        whose time is told when it is waited for, and counts in the next intervals.
+        """
+        cpu_s, before_s = cpu_counter_s(sample), self._cpu_s
+        if cpu_s is None:
+            return NAN
+        self._cpu_s = max(cpu_s, before_s or 0.0)
+        if before_s is None or passed_s <= 0:
+            return NAN
+        # A child that ends between two of our reads can hide for one tick: never negative.
+        used_s = max(cpu_s - before_s, 0.0) + self._late_cpu_s
+        count = sample.node.cpu_count if sample.node is not None else None
+        most_s = used_s if count is None else min(used_s, count * passed_s)
+        self._late_cpu_s = used_s - most_s
+        return most_s / passed_s
 
     def _append_gpus(self, sample: Sample) -> None:
         seen = set()
@@ -186,6 +209,7 @@ class HostTimeline:
 
     def _keep(self, sample: Sample) -> None:
         self.first = self.first or sample
+        self.first_rest = self.first_rest or sample.rest
         self.last = sample
         self.errors.update(sample.errors or {})
         if sample.job is not None:
@@ -196,6 +220,9 @@ class HostTimeline:
             if high == high:
                 self.files_peak_bytes = max(self.files_peak_bytes or 0, round(high))
             gauges = sample.window.gauges if sample.window is not None else {}
+            own = (gauges.get("job.used_bytes") or same(sample.job.used_bytes))[2]
+            if own == own and sample.job.found_by == "tree":
+                self.program_peak_bytes = max(self.program_peak_bytes or 0, round(own))
             mapped = gauges.get("job.mapped_file_bytes") or same(sample.job.mapped_file_bytes)
             if mapped[2] == mapped[2]:
                 self.mapped_peak_bytes = max(self.mapped_peak_bytes or 0, round(mapped[2]))
@@ -218,6 +245,32 @@ class HostTimeline:
             mean=list(column.mean[first:last]),
             high=list(column.high[first:last]),
         )
+
+    def end_at(self, end_s: float) -> None:
+        """Let what was read of the job after its end say nothing.
+
+        A rate of a time that began before the end counts. Where samples are forgotten already the
+        largest ones stay as they were.
+        """
+        if self._ended_s is not None or not self.at_s or self.at_s[-1] <= end_s:
+            return
+        self._ended_s = end_s
+        first = bisect_right(self.at_s, end_s)
+        for index in range(first, len(self.at_s)):
+            is_astride = self.at_s[index] - self.span_s[index] < end_s
+            for metric in OF_JOB:
+                if metric not in HOST_RATES_OF_JOB or not is_astride:
+                    self.columns[metric].hide(index)
+        if self.reading_count == len(self.at_s):
+            self.used_peak_bytes = self._peak_before(end_s)
+
+    def _peak_before(self, end_s: float) -> int | None:
+        """Return the most memory that was read until then, as ``used_peak_bytes`` does."""
+        part = self.part("used_bytes", self.at_s[0] - 1.0, end_s)
+        most, known = self.marks.group.size_bytes, part.highest()
+        if known != known:
+            return None
+        return round(known) if most is None else min(round(known), most)
 
     def forget(self, count: int) -> None:
         """Drop the first ``count`` samples; what was largest stays known."""

@@ -15,6 +15,13 @@ HOST_METRICS = tuple(metric.name for metric in metrics.of_host())
 OF_PROCESSES = frozenset(metric.name for metric in metrics.of_host() if metric.part == "job")
 """Metrics that are only as sure as it is which processes are the job's."""
 
+HOST_RATES_OF_JOB = frozenset(
+    {"cpu_cores", *(one.name for one in metrics.of_host() if one.part == "job" and one.is_rate)}
+)
+"""Metrics that tell of the time since the sample before."""
+OF_JOB = OF_PROCESSES - {"stranger_cores"} | {"charged_bytes", "cache_bytes"}
+"""Metrics that say nothing of a job that has ended."""
+
 _PARTS: dict[str, Any] = {"job": JobUse, "cgroup": Cgroup, "node": Node}
 
 
@@ -67,6 +74,23 @@ def cpu_counter_s(sample: Sample) -> float | None:
     if rest is None or own_s is None:
         return own_s
     return sum_known(own_s, sum_known(rest.cpu_user_s, rest.cpu_system_s))
+
+
+def throttled_share(now: Cgroup | None, then: Cgroup | None) -> float:
+    """Return the share of the CPU quota's periods in which the group was made to wait, 0 to 1.
+
+    NaN where there is no quota, or the group did not want to run.
+    """
+    if now is None or then is None or now.path != then.path:
+        return NAN
+    periods = _grown(then.cpu_period_count, now.cpu_period_count)
+    throttled = _grown(then.cpu_throttled_count, now.cpu_throttled_count)
+    return throttled / periods if periods > 0 else NAN
+
+
+def _grown(start: int | None, end: int | None) -> float:
+    """Return how far a counter went; NaN if it is unknown or was reset."""
+    return NAN if start is None or end is None or end < start else float(end - start)
 
 
 def sum_known(one: float | None, other: float | None) -> float | None:

@@ -17,7 +17,7 @@ from hpcwatch.recording.store import Run
 from hpcwatch.views.report.cost_words import cost
 from hpcwatch.views.report.evidence import label, value
 from hpcwatch.views.report.tables import cpu_time
-from hpcwatch.views.report.used_rows import limit_words
+from hpcwatch.views.report.used_rows import limit_words, scope_words
 
 _MOST = 20  # gaps and errors named one by one
 
@@ -77,6 +77,8 @@ def measured(report: Report) -> list[str]:
     unknown = [label(name) for name in quality.unknown if name != "memory_files_where"]
     if unknown:
         said.append(f"Unknown: {', '.join(unknown)}.")
+    said += [f"{label(name)}: {reason}." for name, reason in quality.reasons.items()]
+    said += scope_words(report)
     said += _some(f"{name}: {reason}." for name, reason in quality.probe_errors.items())
     if quality.odd_lines:
         said.append(f"Damaged lines of the recording, left out: {quality.odd_lines}.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hpcwatch.analysis.report import Report
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_bytes, format_pct, three_digits
-from hpcwatch.views.report.used_rows import cpu_seconds, limit_words
+from hpcwatch.views.report.evidence import label
+from hpcwatch.views.report.used_rows import cpu_seconds, limit_words, scope_words
 from hpcwatch.views.text import Line, Span, wrapped
 
 
@@ -25,6 +26,9 @@ def quality_lines(report: Report, width: int) -> list[Line]:
     if report.summary.memory_limit_source is not None:
         fullest = " on the fullest node" if len(report.timeline.hosts) > 1 else ""
         said += f" Memory is measured against {limit_words(report.summary)}{fullest}."
+    said += "".join(f" {sentence}" for sentence in scope_words(report))
+    for name, reason in quality.reasons.items():
+        said += f" Unknown: {label(name)}: {reason}."
     for name, reason in quality.probe_errors.items():
         said += f" Unknown: {clean(name)}: {clean(reason)}."
     if quality.odd_lines:

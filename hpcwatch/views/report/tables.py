@@ -54,10 +54,9 @@ def asked_and_used(report: Report) -> Table:
     used = format_cores(summary.cores_used_mean)
     if summary.cpu_efficiency_pct is not None:
         used += f" ({format_pct(summary.cpu_efficiency_pct)})"
-    peaks = [host.columns["cpu_cores"].high for host in report.timeline.hosts.values()]
-    top = max((value for high in peaks for value in high if value == value), default=None)
+    top = summary.cores_used_max
     # Peaks of several nodes need not have come together: their sum would be nobody's.
-    where = " on one node" if len(peaks) > 1 and top is not None else ""
+    where = " on one node" if len(report.timeline.hosts) > 1 and top is not None else ""
     rows = [("CPU", _cores(cores), used, format_cores(top) + where), _memory(report)]
     if len(summary.gpus) <= FEW_GPUS:
         rows += [_gpu(report, gpu) for gpu in summary.gpus]

@@ -16,6 +16,7 @@ from hpcwatch.base.units import (
     format_pct,
     three_digits,
 )
+from hpcwatch.cluster.schedulers.hosts import fold_hosts
 from hpcwatch.views.report.cost_words import cost
 from hpcwatch.views.text import Line, Span, sparkline
 
@@ -30,6 +31,7 @@ LIMITS = {
 }
 """What memory is measured against -> in words."""
 
+_OTHERS_LEAST_BYTES = 64 << 20  # own: less is nothing to look for
 _MAPPED_LEAST_BYTES = 256 << 20  # own: libraries of large frameworks are less
 
 
@@ -61,6 +63,10 @@ def used_rows(report: Report, width: int) -> list[Line]:
     if summary.memory_files_bytes:
         where = clean(summary.memory_files_where or "")
         files = f"of it up to {format_bytes(summary.memory_files_bytes)} in files in {where}"
+        made.append([Span(f"{'':{LABEL}}{files}", "dim")])
+    if (summary.memory_files_others_bytes or 0) >= _OTHERS_LEAST_BYTES:
+        others = format_bytes(summary.memory_files_others_bytes)
+        files = f"besides, {others} in files in memory of this user, not this run's"
         made.append([Span(f"{'':{LABEL}}{files}", "dim")])
     if (summary.memory_mapped_bytes or 0) >= _MAPPED_LEAST_BYTES:
         mapped = f"of it up to {format_bytes(summary.memory_mapped_bytes)} in pages of mapped files"
@@ -102,7 +108,9 @@ def _cpu_row(report: Report) -> Line:
     if summary.cpu_efficiency_pct is not None:
         used += f" ({format_pct(summary.cpu_efficiency_pct)})"
     values = joined(report.timeline.hosts.values(), "cpu_cores", sum)
-    highest = max((value for value in values if value == value), default=math.nan)
+    highest = max((value for value in values if value == value), default=None)
+    if len(report.timeline.hosts) <= 1 or highest is None:
+        highest = summary.cores_used_max
     spark = sparkline(values, max(cores or 0, 1), _SPARK)
     return _row("CPU", asked, used, format_cores(highest), spark)
 
@@ -127,3 +135,26 @@ def _memory_row(report: Report) -> Line:
 def cpu_seconds(value: float | None) -> str:
     """Return CPU time in seconds however long it is: figures of it are compared."""
     return UNKNOWN if value is None else f"{three_digits(value)} s"
+
+
+def scope_words(report: Report) -> list[str]:
+    """Say whose figures CPU and memory are, where that is not plain; and of which processes."""
+    summary, run = report.summary, report.run
+    said = []
+    if summary.scope == "task":
+        said.append("CPU and memory are this task's alone: it is one of several of its job.")
+    elif summary.scope == "job" and run.kind != "job":
+        own = f"{cpu_seconds(summary.program_cpu_s)} CPU"
+        own += f", {format_bytes(summary.program_peak_bytes)}"
+        said.append(f"CPU and memory are the whole job's; of that the program's own: {own}.")
+    guessed = [node.host for node in report.nodes if node.found_by == "user"]
+    if guessed:
+        named = clean(fold_hosts(guessed))
+        said.append(
+            f"On {named} nothing shows which processes are the job's: all of its owner's count"
+            " that are no other job's."
+        )
+    absent = [node.host for node in report.nodes if node.found_by == "none"]
+    if absent:
+        said.append(f"On {clean(fold_hosts(absent))} there was no process of the job.")
+    return said
