@@ -65,7 +65,8 @@ def test_the_case_that_hpcwatch_began_with(hpcwatch: Hpcwatch) -> None:
     assert all(way in finding["advice"] for way in ways_out)
     cores = len(os.sched_getaffinity(0))
     assert [(one["old"], one["new"]) for one in finding["directives"]] == [
-        (f"#PBS -l nodes=1:ppn={cores}:gpus=2", f"#PBS -l nodes=1:ppn={cores}:gpus=1")
+        # No Torque answers here: what else the line asked for is not known.
+        (f"#PBS -l nodes=1:ppn={cores}:gpus=2:…", f"#PBS -l nodes=1:ppn={cores}:gpus=1:…")
     ]
     busy, idle = plain["summary"]["gpus"]
     assert (busy["use"], idle["use"]) == ("worked", "did nothing")

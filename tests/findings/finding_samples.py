@@ -86,6 +86,7 @@ class Shape(NamedTuple):
     node_used: Course = None
     node_total: int | None = None
     cgroup_limit: int | None = None
+    limit_path: str | None = None
     oom_kills: Course = None
     cpu_count: int | None = None
     allowed_cores: int | None = None
@@ -204,6 +205,7 @@ def _cgroup(shape: Shape, time_s: float) -> Cgroup | None:
         used_bytes=whole(at(shape.used, time_s)),
         cache_bytes=whole(at(shape.cache, time_s)),
         limit_bytes=shape.cgroup_limit,
+        limit_path=shape.limit_path,
         oom_kill_count=whole(at(shape.oom_kills, time_s)),
     )
 

@@ -444,6 +444,15 @@ def test_spread() -> None:
 EXCESS = "gpu-cores-excess job"
 
 
+def test_cores_excess_never_asks_for_what_was_asked() -> None:
+    """A quarter of an hour busy on all 16 cores, idle since: 16 are what it needs."""
+    asked = job(gpus_count=1, node_cores_count=16)
+    burst = on(BUSY, Device(), job=asked, cores=step(16.0, 0.5, 900.0), length_s=7200.0)
+    assert EXCESS not in found(ended(burst))
+    calm = burst._replace(cores=step(12.0, 0.5, 900.0))
+    assert found(ended(calm))[EXCESS].directives[0].new == "#PBS -l nodes=1:ppn=12:gpus=1"
+
+
 @pytest.mark.parametrize(
     ("cores_asked", "used", "fires"),
     [(15, 2.0, False), (16, 2.0, True), (16, 7.9, True), (16, 8.0, False), (16, None, False)],

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hpcwatch.analysis.findings import Finding, Severity, evaluate
 from hpcwatch.analysis.findings.slope import MOST_POINTS, slope_per_s
 from hpcwatch.analysis.timeline import Timeline
-from hpcwatch.base.units import GIB
+from hpcwatch.base.units import GIB, MIB
 from hpcwatch.recording.recorder import merge
 
 NEAR, FULL, KILLED = "memory-near-limit job", "memory-will-run-out job", "memory-killed job"
@@ -309,6 +309,26 @@ def test_killed_says_what_to_ask_for_and_that_the_peak_is_a_lower_bound() -> Non
     assert [tuple(one) for one in finding.directives] == [
         ("slurm", "#SBATCH --mem=4G", "#SBATCH --mem=6G")
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "limit", "step"),
+    [
+        ("/system.slice/slurmstepd.scope/job_4/step_0", 100 * MIB, "0"),
+        ("/slurm/uid_1/job_4/step_12/task_0", 100 * MIB, "12"),
+        ("/slurm/uid_1/job_4/step_batch", 100 * MIB, None),
+        ("/slurm/uid_1/job_4", 100 * MIB, None),
+        ("/slurm/uid_1/job_4/step_0", LIMIT, None),  # as much as the job's: not its own
+    ],
+)
+def test_killed_at_a_step_s_own_limit_advises_the_step(
+    path: str, limit: int, step: str | None
+) -> None:
+    shape = using(0.0, used=0.9 * limit, cgroup_limit=limit, limit_path=path)
+    finding = found(ended(shape, signal=9))[KILLED]
+    lines = [(one.old, one.new) for one in finding.directives]
+    assert (("srun --mem=100M", "srun --mem=1G") in lines) is (step is not None)
+    assert (f"The limit is that of step {step}:" in finding.advice) is (step is not None)
 
 
 def test_killed_never_asks_for_less_than_more_than_the_limit() -> None:

@@ -516,6 +516,13 @@ def test_more_memory_in_each_dialect(case: str) -> None:
     assert more_memory(scope_of(asked, environment), 4 * GIB) == ()
 
 
+def test_more_memory_is_never_less_than_the_job_s_on_all_nodes() -> None:
+    two = job(nodes=("a", "b"), memory_bytes=64 * GIB)
+    two = two._replace(requested=("mem=64gb", *two.requested))
+    assert more_memory(scope_of(two), 6 * GIB) == ()
+    assert lines(more_memory(scope_of(two), 40 * GIB)) == [("#PBS -l mem=64gb", "#PBS -l mem=80gb")]
+
+
 @pytest.mark.parametrize(
     ("scheduler", "expected"),
     [

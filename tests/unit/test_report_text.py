@@ -18,7 +18,7 @@ from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.clean import clean
 from hpcwatch.cluster.schedulers import Job
 from hpcwatch.probe.schema import Gpu, Process, Sample
-from hpcwatch.views.report import terminal
+from hpcwatch.views.report import tables, terminal
 from hpcwatch.views.text import Span, cut, fit, line_width, sparkline, width_of
 
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
@@ -162,3 +162,31 @@ def test_fitted_lines_fit(texts: list[str], width: int) -> None:
 )
 def test_a_sparkline_has_one_sign_a_column(values: list[float], top: float, width: int) -> None:
     assert len(sparkline(values, top, width)) == min(len(values), width)
+
+
+@pytest.mark.parametrize(
+    ("job", "asked"),
+    [
+        (None, "93.1 GiB"),  # what the node allows
+        (Job("1", "torque"), "–"),
+        (Job("1", "torque", node_memory_bytes=4 << 30), "4 GiB"),
+    ],
+)
+def test_a_node_s_memory_is_nobody_s_request(job: Job | None, asked: str) -> None:
+    sample = full_sample(0)
+    node = sample.node
+    assert node is not None
+    bare = sample._replace(cgroup=None, node=node._replace(memory_total_bytes=100_000_000_000))
+    timeline = Timeline(1.0, job)
+    timeline.add_all([bare, bare._replace(at_s=bare.at_s + 1, uptime_s=bare.uptime_s + 1)])
+    made = build(run(job=job, hosts=[bare.host]), timeline)
+    (row,) = (row for row in terminal.text(made, False).split("\n") if row.startswith("Memory  "))
+    assert row[11:22].strip() == asked
+    (cells,) = (row for row in tables.asked_and_used(made).rows if row[0] == "Memory")
+    assert cells[1] == asked
+
+
+def test_a_job_that_nobody_watched_shows_what_it_requested() -> None:
+    job = Job("1", "torque", memory_bytes=6 << 30, nodes=("a", "b"))
+    text = terminal.text(build(run(job=job, kind="job"), Timeline(1.0, job)), False)
+    assert "Memory     6 GiB" in text

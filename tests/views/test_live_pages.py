@@ -31,13 +31,13 @@ from live_scenes import (
 from hpcwatch.analysis.findings import Severity
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.units import GIB
-from hpcwatch.cluster.schedulers.job import Cause, JobExit, JobState
+from hpcwatch.cluster.schedulers.job import Cause, Job, JobExit, JobState
 from hpcwatch.monitor.local import NodeState
 from hpcwatch.monitor.picture import Picture, Source, Telling
 from hpcwatch.probe.schema import GpuProcess, JobUse, Node, Sample
 from hpcwatch.views.live.browser import Browser
 from hpcwatch.views.live.figures_text import rate
-from hpcwatch.views.live.head import left_style
+from hpcwatch.views.live.head import asked_text, left_style
 from hpcwatch.views.text import Line, line_width
 
 WIDTHS = (40, 80, 100, 200)
@@ -69,6 +69,11 @@ def row_of(rows: list[str], start: str) -> str:
 
 def course() -> Picture:
     return picture(findings=FINDINGS)
+
+
+def test_memory_requested_for_each_process_is_shown() -> None:
+    each = Job("1", "torque", nodes_count=1, node_cores_count=8, pmem_bytes=2 << 30)
+    assert asked_text(each) == "1 node × 8 cores, 2 GiB per process"
 
 
 def test_nodes_say_what_each_uses() -> None:

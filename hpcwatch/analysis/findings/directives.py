@@ -9,8 +9,10 @@ from difflib import SequenceMatcher
 
 from hpcwatch.analysis.findings import Directive, Scope
 from hpcwatch.analysis.findings.header import Directives, difference, node_gpus_count, nodes_count
+from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.base.units import GIB, parse_bytes, parse_clock
 from hpcwatch.cluster.schedulers import Job
+from hpcwatch.cluster.schedulers.request import size
 
 
 def sees_all(scope: Scope) -> bool:
@@ -94,7 +96,31 @@ def more_memory(scope: Scope, needed_bytes: int) -> Directives:
     asked = job.node_memory_bytes if job else None
     if job is None or (asked is not None and asked >= needed_bytes):
         return ()
+    whole = job.memory_bytes  # where a job's memory on several nodes is requested as one amount
+    if asked is None and whole is not None and whole >= needed_bytes * nodes_count(job):
+        return ()
     return _changed(scope, job, job._replace(node_memory_bytes=needed_bytes))
+
+
+def limiting_step(scope: Scope, host: HostTimeline) -> str | None:
+    """Return Slurm's name of the step whose own memory limit binds; None if the job's does.
+
+    Slurm gives a step that requests nothing the job's own limit: only a smaller one is its own.
+    """
+    job, limit = host.job or scope.job, host.limit.limit_bytes
+    whole = job.node_memory_bytes if job is not None else None
+    if limit is None or (whole is not None and limit >= whole):
+        return None
+    return host.limit.step
+
+
+def more_memory_of_step(scope: Scope, host: HostTimeline, needed_bytes: int) -> Directives:
+    """Ask for ``needed_bytes`` a node where the step is started, and for the job if it has less."""
+    limit = host.limit.limit_bytes
+    if limit is None:
+        return ()
+    old, new = (f"srun --mem={size(given, 'M', 'G')}" for given in (limit, needed_bytes))
+    return (Directive("slurm", old, new), *more_memory(scope, needed_bytes))
 
 
 def less_memory(scope: Scope, needed_bytes: int) -> Directives:
@@ -152,37 +178,37 @@ def merged(changes: Iterable[Directive]) -> tuple[Directive, ...]:
 
 def _both(one: Directive, other: Directive) -> Directive:
     if one.new is None or other.new is None:
-        kept = one.new or other.new
-        return one._replace(new=kept if one.old is None else None)
-    base = one.old if one.old is not None else one.new
+        return one._replace(new=one.new or other.new)
+    base = one.new if one.old is None else one.old
     words = _WORDS.findall(base)
     first, second = _edits(words, one.new), _edits(words, other.new)
-    made = []
-    for at, word in enumerate(words):
-        made.append(_larger(word, first[at], second[at]))
+    if one.old is None:
+        made = [max(first[at], second[at], key=_amount) for at in range(len(first))]
+    else:
+        unchanged = _edits(words, base)
+        made = [_larger(word, first[at], second[at]) for at, word in enumerate(unchanged)]
     return one._replace(new="".join(made))
 
 
 def _edits(words: list[str], text: str) -> list[str]:
-    """Return what a text makes of each of the words; what it adds goes with the word before."""
-    made = list(words)
+    """Return what a text makes of each of the words, and of the gap before each and at the end."""
+    made = ["", *(part for word in words for part in (word, ""))]
     new = _WORDS.findall(text)
-    for kind, start, end, new_start, new_end in SequenceMatcher(
-        None, words, new, autojunk=False
-    ).get_opcodes():
-        if kind == "equal":
-            continue
-        if end - start == new_end - new_start:
-            made[start:end] = new[new_start:new_end]
-        elif start == end:
-            made[start - 1] += "".join(new[new_start:new_end])
-        else:
-            made[start:end] = ["".join(new[new_start:new_end]), *[""] * (end - start - 1)]
+    matcher = SequenceMatcher(None, words, new, autojunk=False)
+    for kind, start, end, new_start, new_end in matcher.get_opcodes():
+        if kind == "insert":
+            made[2 * start] = "".join(new[new_start:new_end])
+        elif kind != "equal":
+            same = min(end - start, new_end - new_start)
+            for at in range(end - start):
+                made[2 * (start + at) + 1] = new[new_start + at] if at < same else ""
+            made[2 * (start + same)] += "".join(new[new_start + same : new_end])
     return made
 
 
 def _larger(word: str, one: str, other: str) -> str:
-    if word in (one, other) or one == other:
+    """Return what becomes of a word that one of two may have changed, or both."""
+    if word in (one, other):
         return other if one == word else one
     return max(one, other, key=_amount)
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hpcwatch.analysis.findings import Finding, Scope, Severity, is_guess, rule
-from hpcwatch.analysis.findings.directives import more_memory, rounded_up
+from hpcwatch.analysis.findings.directives import (
+    limiting_step,
+    more_memory,
+    more_memory_of_step,
+    rounded_up,
+)
+from hpcwatch.analysis.findings.header import Directives
 from hpcwatch.analysis.findings.memory import Usage, evidence_of, of_limit, oom_kills, usage_of
 from hpcwatch.analysis.findings.shared import Told, between, known_evidence
 from hpcwatch.analysis.timeline import HostTimeline
@@ -62,7 +68,9 @@ def _is_killed(scope: Scope) -> bool:
 
 
 def _is_schedulers_word(job: Job) -> bool:
-    is_of_exit = job.exit is not None and job.exit.cause is Cause.MEMORY
+    is_of_exit = job.exit is not None and (
+        job.exit.cause is Cause.MEMORY or job.exit.is_step_out_of_memory
+    )
     return job.state is JobState.OUT_OF_MEMORY or is_of_exit
 
 
@@ -118,14 +126,14 @@ def _killed_on(
     limit_factor: float,
 ) -> Finding:
     """Return the finding on one host."""
-    limit = host.limit.limit_bytes
+    limit, step = host.limit.limit_bytes, limiting_step(scope, host)
     peak = max(host.used_peak_bytes or 0, usage.used_high_bytes)  # NaN last: it then loses
     mark = min(scope.memory_mark_bytes or 0, limit or 0)
     peak = max(peak, mark, min(host.marks.process.size_bytes or 0, limit or 0))
     needed = None
     # Asking for more moves no limit of a node, and there may be none.
     if host.limit.source in ("cgroup", "request") and limit is not None:
-        needed = _rounded(max(limit_factor * limit, peak_factor * peak), host.limit.step)
+        needed = _rounded(max(limit_factor * limit, peak_factor * peak), step)
     killed = "1 process" if kills == 1 else f"{kills} processes"
     told = Told(
         rule="memory-killed",
@@ -134,10 +142,8 @@ def _killed_on(
         if kills
         else f"killed, probably out of memory: ≥ {of_limit(host, peak, limit or 0)}",
         evidence=evidence_of(host, usage) | {"oom_kill_count": kills},
-        advice=_advice(host, peak, needed),
-        directives=()
-        if needed is None or host.limit.step is not None
-        else more_memory(scope, needed),
+        advice=_advice(host, step, peak, needed),
+        directives=_directives(scope, host, step, needed),
     )
     return between(scope.end_s, 0.0, host.name, told)
 
@@ -149,15 +155,25 @@ def _rounded(size_bytes: float, step: str | None) -> int:
     return -(-int(size_bytes) // (10 * MIB)) * 10 * MIB
 
 
-def _advice(host: HostTimeline, peak: float, needed_bytes: int | None) -> str:
+def _directives(
+    scope: Scope, host: HostTimeline, step: str | None, needed_bytes: int | None
+) -> Directives:
+    if needed_bytes is None:
+        return ()
+    if step is not None:
+        return more_memory_of_step(scope, host, needed_bytes)
+    return more_memory(scope, needed_bytes)
+
+
+def _advice(host: HostTimeline, step: str | None, peak: float, needed_bytes: int | None) -> str:
     seen = (
         f"The largest reading was {format_bytes(peak)}, and the true peak may be higher. "
         if peak
         else ""
     )
-    if needed_bytes is not None and host.limit.step is not None:
+    if needed_bytes is not None and step is not None:
         return (
-            f"{seen}The limit that was reached is that of step {host.limit.step} alone: give it "
+            f"{seen}The limit that was reached is that of step {step} alone: give it "
             f"at least {format_bytes(needed_bytes)} with srun --mem. More memory for the job "
             "does not help it."
         )

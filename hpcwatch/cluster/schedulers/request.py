@@ -9,7 +9,7 @@ understand stays as it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from hpcwatch.base.units import GIB, MIB
@@ -90,10 +90,14 @@ class Spot(NamedTuple):
     """What to cut so that nothing is left of it."""
 
 
+Spots = Callable[[str], tuple[Spot, ...]]
+"""Returns the values of a line."""
+
+
 class Script:
     """Lines that are being edited."""
 
-    def __init__(self, lines: Iterable[str], spots: Callable[[str], Iterator[Spot]]) -> None:
+    def __init__(self, lines: Iterable[str], spots: Spots) -> None:
         self._old = tuple(lines)
         self._now: list[str | None] = list(self._old)
         """In the same order; what was added stands behind."""
@@ -116,7 +120,7 @@ class Script:
 
         def without(line: str, spot: Spot) -> str | None:
             rest = line[: spot.cut_start] + line[spot.cut_end :]
-            return rest if any(True for _ in self._spots(rest)) else None
+            return rest if self._spots(rest) else None
 
         return self._each(name, without)
 

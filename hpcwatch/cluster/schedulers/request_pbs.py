@@ -7,17 +7,17 @@ qsub itself wins over the script, for each resource apart.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from hpcwatch.base.units import parse_bytes, parse_clock
-from hpcwatch.cluster.schedulers.request import Request, Script, Spot
+from hpcwatch.cluster.schedulers.request import Request, Script, Spot, Spots
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
 
 PREFIX = "#PBS"
-Spots = Callable[[str], Iterator[Spot]]
 
 _WORD = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
 _ITEM = re.compile(r"""(?:[^,"']|"[^"]*"|'[^']*')+""")
@@ -71,19 +71,25 @@ def _before(line: str, at: int) -> int:
     return len(line[:at].rstrip())
 
 
+@lru_cache(maxsize=8)
 def spots_of(flags: str) -> Spots:
     """Return a reader of a line's values: ``walltime`` of ``-l``, ``-q`` of all other options."""
 
-    def spots(line: str) -> Iterator[Spot]:
-        for option in options(line, flags):
-            if option.letter == "l":
-                yield from _resources(line, option)
-            else:
-                start, end = _inside_quotes(line, option.start, option.end)
-                cut = option.cut_start, option.cut_end
-                yield Spot(f"-{option.letter}", line[start:end], start, end, *cut)
+    @lru_cache(maxsize=256)  # an edit asks for each line often
+    def spots(line: str) -> tuple[Spot, ...]:
+        return tuple(_spots(line, flags))
 
     return spots
+
+
+def _spots(line: str, flags: str) -> Iterator[Spot]:
+    for option in options(line, flags):
+        if option.letter == "l":
+            yield from _resources(line, option)
+        else:
+            start, end = _inside_quotes(line, option.start, option.end)
+            cut = option.cut_start, option.cut_end
+            yield Spot(f"-{option.letter}", line[start:end], start, end, *cut)
 
 
 def _resources(line: str, option: Option) -> Iterator[Spot]:

@@ -6,7 +6,6 @@ Source: sbatch(1) of Slurm 26.05 and 22.05. Long names may be shortened as far a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 
 from hpcwatch.cluster.schedulers.request import Spot
@@ -101,10 +100,11 @@ def long_name(word: str) -> str:
     return fitting[0] if len(fitting) == 1 else word
 
 
-def spots(line: str) -> Iterator[Spot]:
-    """Yield the options of a `#SBATCH` line up to a comment."""
+@lru_cache(maxsize=256)
+def spots(line: str) -> tuple[Spot, ...]:
+    """Return the options of a `#SBATCH` line up to a comment. An edit asks for each line often."""
     found, _ = options(line, len(PREFIX), is_script=True)
-    yield from found
+    return tuple(found)
 
 
 def options(line: str, start: int, is_script: bool = False) -> tuple[list[Spot], int]:

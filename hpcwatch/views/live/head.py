@@ -185,7 +185,7 @@ def _reading(board: Board) -> list[Line]:
 
 
 def asked_text(job: Job) -> str:
-    """Return what was asked for: ``3 nodes × 20 cores, 6 GPUs, 120 GiB``."""
+    """Return what was requested: ``3 nodes × 20 cores, 6 GPUs, 120 GiB``."""
     count = job.nodes_count or len(job.nodes) or None
     parts = []
     if count is not None and job.node_cores_count is not None:
@@ -202,6 +202,8 @@ def asked_text(job: Job) -> str:
         parts.append(f"{format_bytes(job.node_memory_bytes)} a node")
     elif memory is not None:
         parts.append(format_bytes(memory))
+    if job.pmem_bytes is not None:
+        parts.append(f"{format_bytes(job.pmem_bytes)} per process")
     return ", ".join(parts)
 
 

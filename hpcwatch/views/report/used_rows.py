@@ -115,10 +115,23 @@ def _cpu_row(report: Report) -> Line:
     return _row("CPU", asked, used, format_cores(highest), spark)
 
 
+def allowed_memory_bytes(report: Report) -> int | None:
+    """Return what was requested of the memory, or allowed outside of a job; None if unknown.
+
+    A node's memory is nobody's request: it never stands for one.
+    """
+    summary, job = report.summary, report.run.job
+    if job is None or summary.memory_limit_source not in (None, "node"):
+        return summary.memory_limit_bytes
+    if job.node_memory_bytes is not None:
+        return job.node_memory_bytes
+    return job.memory_bytes if summary.memory_limit_source is None else None
+
+
 def _memory_row(report: Report) -> Line:
     """Of several nodes, the one that uses most: limits are each node's own."""
     summary = report.summary
-    limit = summary.memory_limit_bytes
+    limit = allowed_memory_bytes(report)
     hosts = list(report.timeline.hosts.values())
     means = [host.part("used_bytes", host.at_s[0] - 1, host.at_s[-1]).average() for host in hosts]
     mean = max((one for one in means if one == one), default=math.nan)
