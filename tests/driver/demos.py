@@ -75,6 +75,7 @@ def _torque(gpus: int, name: str, queue: str = "gpu") -> dict[str, Any]:
         "walltime_s": 2 * 3600,
         "allocation": [share],
         "state": "completed",
+        "requested": ["nodect=1", f"nodes=1:ppn={_CORES}:gpus={gpus}", "walltime=02:00:00"],
     }
 
 
