@@ -1,0 +1,86 @@
+"""Memory of a program in a control group, as hpcwatch and the kernel tell it at one moment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from vm.inside.groups import Group
+from vm.inside.watched import WORK, Watched
+
+MIB = 1 << 20
+_SWAP = "/dev/vdb"
+_HUGE_PAGES = Path("/proc/sys/vm/nr_hugepages")
+
+
+def anonymous(mib: int) -> dict[str, Any]:
+    """A program holds private memory, most of it in transparent huge pages."""
+    return _held("anonymous", mib)
+
+
+def in_shm(mib: int, others_mib: int) -> dict[str, Any]:
+    """A program holds a file in /dev/shm, and one that is not the job's holds another."""
+    with Group("/lab.slice/stranger").make().holding("in_shm", others_mib):
+        return _held("in_shm", mib)
+
+
+def cached(mib: int) -> dict[str, Any]:
+    """A program has read a file on a disk."""
+    return _held("cached", _file(mib))
+
+
+def mapped(mib: int) -> dict[str, Any]:
+    """A program has mapped all of a file that somebody else has read into the page cache."""
+    path = _file(mib)
+    Group("/lab.slice/stranger").make().run("cached", path)
+    return _held("mapped", path)
+
+
+def huge(mib: int) -> dict[str, Any]:
+    """A program holds pages that an administrator has set aside."""
+    _HUGE_PAGES.write_text(str(mib // 2))
+    try:
+        return _held("huge", mib)
+    finally:
+        _HUGE_PAGES.write_text("0")
+
+
+def swapped(mib: int, limit_mib: int) -> dict[str, Any]:
+    """A program holds more than its group may have in memory: the rest is swapped out."""
+    subprocess.run(["swapon", _SWAP], check=True)
+    try:
+        return _held("anonymous", mib, limit_mib=limit_mib)
+    finally:
+        subprocess.run(["swapoff", _SWAP], check=True)
+
+
+def above(mib: int, other_mib: int, limit_mib: int) -> dict[str, Any]:
+    """The limit is that of a group which holds another program's group, too."""
+    user = Group("/lab.slice/user").make(memory_max=limit_mib * MIB)
+    other = user.below("other").make()
+    with other.holding("anonymous", other_mib):
+        return _of(Watched(user.below("session").make(), "anonymous", mib), user)
+
+
+def _held(*words: object, limit_mib: int = 400) -> dict[str, Any]:
+    group = Group("/lab.slice/session").make(memory_max=limit_mib * MIB)
+    return _of(Watched(group, *words), group)
+
+
+def _of(watched: Watched, group: Group) -> dict[str, Any]:
+    """Return a sample, what the kernel counts in the group then, and the report."""
+    sample = watched.hold()
+    return {"sample": sample, "kernel": group.facts()} | watched.end()
+
+
+def _file(mib: int) -> str:
+    """Return a file of which nothing is in the page cache."""
+    WORK.mkdir(exist_ok=True)
+    path = WORK / f"file-{mib}"
+    with path.open("wb") as stream:
+        stream.truncate(mib * MIB)
+        os.fsync(stream.fileno())
+    Path("/proc/sys/vm/drop_caches").write_text("1")
+    return str(path)

@@ -1,0 +1,17 @@
+"""Waiting for a condition on a machine that is slow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+PATIENCE_S = 60.0
+
+
+def wait_for(holds: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
+    """Return as soon as the condition holds. Raises TimeoutError."""
+    deadline = time.monotonic() + patience_s
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {patience_s:g} s in vain for {what}")
+        time.sleep(0.05)
