@@ -31,23 +31,20 @@ def test_a_killed_child_of_a_program_that_ends_well_is_told(machine: Machine) ->
 @pytest.fixture(scope="module")
 def throttled(machine: Machine) -> Facts:
     """Two processes that want two cores and may have one, together with their monitor."""
-    told: Facts = machine.ask("cpu.throttled", 6, 2, 1.0)
+    told: Facts = machine.ask("cpu.throttled", 4, 2, 1.0)
+    stat = told["kernel"]["cpu.stat"]
+    assert stat["nr_throttled"] > 0.7 * stat["nr_periods"] > 30
     return told
 
 
 def test_throttled_time_and_the_quota_are_the_kernel_s(throttled: Facts) -> None:
-    between = [one for one in throttled["samples"] if one["before"] and one["after"]]
-    assert len(between) >= 5
-    for one in between:
-        for name in ("throttled", "usage"):
-            told_s = one["told"]["cpu_throttled_s" if name == "throttled" else "cpu_s"]
-            before_s, after_s = (one[when][f"{name}_usec"] / 1e6 for when in ("before", "after"))
-            assert 0.98 * before_s <= told_s <= 1.02 * after_s
-        assert one["told"]["cpu_quota_cores"] == 1.0
-    assert between[-1]["told"]["cpu_throttled_s"] > 1
+    group, stat = throttled["sample"]["cgroup"], throttled["kernel"]["cpu.stat"]
+    assert group["cpu_throttled_s"] == pytest.approx(stat["throttled_usec"] / 1e6, rel=0.02)
+    assert group["cpu_throttled_s"] > 1
+    assert group["cpu_quota_cores"] == 1.0
+    cpu_s = stat["usage_usec"] / 1e6
+    assert cpu_s - 1 < group["cpu_s"] <= cpu_s  # the monitor works on between the two readings
 
 
 def test_a_throttled_program_is_told_so(throttled: Facts) -> None:
-    kernel = throttled["kernel"]
-    assert kernel["nr_throttled"] > 0.9 * kernel["nr_periods"] > 50
     assert len(found(throttled, "cpu-throttled")) == 1

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def clear() -> None:
         with contextlib.suppress(OSError):
             (folder / "cgroup.kill").write_text("1")
     for folder in reversed(folders):
-        wait_for(lambda folder=folder: _is_removed(folder), f"the end of {folder}")
+        wait_for(partial(_is_removed, folder), f"the end of {folder}")
 
 
 def _is_removed(folder: Path) -> bool:

@@ -10,6 +10,7 @@ import mmap
 import os
 import sys
 import time
+from collections.abc import Callable
 
 MIB = 1 << 20
 _MAP_HUGETLB = 0x40000  # mman.h of x86; the mmap module has no name for it before Python 3.13
@@ -63,13 +64,23 @@ def huge(mib: str) -> object:
     return pages
 
 
-def burning(seconds: str, count: str = "1") -> None:
-    """Use CPU time in some processes at once, and end."""
-    for _ in range(int(count) - 1):
-        if os.fork() == 0:
-            break
+def burning(seconds: str) -> None:
+    """Use CPU time and end."""
     while time.process_time() < float(seconds):
         pass
+
+
+def burned(seconds: str, count: str) -> object:
+    """Have processes use CPU time at once, and rest when they have ended."""
+    pids = []
+    for _ in range(int(count)):
+        pids.append(os.fork())
+        if pids[-1] == 0:
+            burning(seconds)
+            os._exit(0)
+    for pid in pids:
+        os.waitpid(pid, 0)
+    return pids
 
 
 def parent_of_killed(mib: str) -> None:
@@ -92,13 +103,14 @@ def taking(mib: str) -> None:
     anonymous(mib)
 
 
-_KINDS = {
+_KINDS: dict[str, Callable[..., object]] = {
     "anonymous": anonymous,
     "cached": cached,
     "mapped": mapped,
     "in_shm": in_shm,
     "huge": huge,
     "burning": burning,
+    "burned": burned,
     "parent_of_killed": parent_of_killed,
     "taking": taking,
 }

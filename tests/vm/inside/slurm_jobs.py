@@ -24,13 +24,13 @@ def ready() -> str:
 
 def held(job_mib: int, held_mib: int) -> dict[str, Any]:
     """A batch script runs a program that holds memory, under hpcwatch."""
-    return _held(_run(_holding(held_mib)), job_mib, "step_batch")
+    return _held(_run(_holding(held_mib)), job_mib, "step_batch/user", is_outside=True)
 
 
 def held_in_step(job_mib: int, step_mib: int, held_mib: int) -> dict[str, Any]:
     """The same in a step whose own limit is smaller."""
     script = f"srun --mem={step_mib}M {_run(_holding(held_mib))}"
-    return _held(script, job_mib, "step_0/user")
+    return _held(script, job_mib, "step_0/user", is_outside=False)
 
 
 def launched(cpu_s: float) -> dict[str, Any]:
@@ -62,7 +62,8 @@ def step_killed_before_the_watch(mib: int) -> dict[str, Any]:
         return {"kernel": job.group.facts(), "outside": _looked_at(folder, job)}
 
 
-def _held(script: str, job_mib: int, limited: str) -> dict[str, Any]:
+def _held(script: str, job_mib: int, limited: str, is_outside: bool) -> dict[str, Any]:
+    """Have a job hold memory; read the group that has the limit, and look from outside."""
     folder = fresh("slurm")
     with slurm.job(folder, script, f"--mem={job_mib}M", env=_environment(folder)) as job:
         wait_for(lambda: _has_text(folder / "held"), "the program")
@@ -70,7 +71,7 @@ def _held(script: str, job_mib: int, limited: str) -> dict[str, Any]:
         wait_for(lambda: len(full_samples(folder / "run")) >= seen + 2, "a sample")
         inside = full_samples(folder / "run")[-1]
         kernel = {"job": job.group.facts(), "limited": job.group.below(limited).facts()}
-        outside = _looked_at(folder, job)
+        outside = _looked_at(folder, job) if is_outside else None
         (folder / "leave").touch()
         job.wait_end()
         report = _report(folder)
