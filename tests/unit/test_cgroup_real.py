@@ -1,4 +1,7 @@
-"""A real memory limit and a real kill, in a control group of version 1 made for the test."""
+"""A real memory limit and a real kill, in a control group of version 1 made for the test.
+
+Version 2 is tested for real on a kernel of its own: see ``tests/vm``.
+"""
 
 from __future__ import annotations
 

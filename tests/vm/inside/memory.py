@@ -23,11 +23,7 @@ def anonymous(mib: int) -> dict[str, Any]:
 def in_shm(mib: int, others_mib: int) -> dict[str, Any]:
     """A program holds a file in /dev/shm, and one that is not the job's holds another."""
     with Group("/lab.slice/stranger").make().holding("in_shm", others_mib):
-        group = Group("/lab.slice/session").make(memory_max=400 * MIB)
-        watched = Watched(group, "in_shm", mib)
-        # Files in memory are looked for as seldom as that is dear, and here it is.
-        sample = watched.hold(lambda sample: sample["job"]["files_bytes"] >= mib * MIB)
-        return {"sample": sample, "kernel": group.facts()} | watched.end()
+        return _held("in_shm", mib, shown=("files_bytes", mib))
 
 
 def cached(mib: int) -> dict[str, Any]:
@@ -46,7 +42,7 @@ def huge(mib: int) -> dict[str, Any]:
     """A program holds pages that an administrator has set aside."""
     _HUGE_PAGES.write_text(str(mib // 2))
     try:
-        return _held("huge", mib)
+        return _held("huge", mib, shown=("used_bytes", mib))
     finally:
         _HUGE_PAGES.write_text("0")
 
@@ -55,7 +51,8 @@ def swapped(mib: int, limit_mib: int) -> dict[str, Any]:
     """A program holds more than its group may have in memory: the rest is swapped out."""
     subprocess.run(["swapon", _SWAP], check=True)
     try:
-        return _held("anonymous", mib, limit_mib=limit_mib)
+        shown = "swap_bytes", mib - limit_mib
+        return _held("anonymous", mib, limit_mib=limit_mib, shown=shown)
     finally:
         subprocess.run(["swapoff", _SWAP], check=True)
 
@@ -68,14 +65,22 @@ def above(mib: int, other_mib: int, limit_mib: int) -> dict[str, Any]:
         return _of(Watched(user.below("session").make(), "anonymous", mib), user)
 
 
-def _held(*words: object, limit_mib: int = 400) -> dict[str, Any]:
+def _held(
+    *words: object, limit_mib: int = 400, shown: tuple[str, int] | None = None
+) -> dict[str, Any]:
+    """Have a program hold something in a group with a limit.
+
+    What is dear to read is read seldom: ``shown`` is a figure of the job's and how many MiB it has
+    when hpcwatch has read it.
+    """
     group = Group("/lab.slice/session").make(memory_max=limit_mib * MIB)
-    return _of(Watched(group, *words), group)
+    return _of(Watched(group, *words), group, shown)
 
 
-def _of(watched: Watched, group: Group) -> dict[str, Any]:
+def _of(watched: Watched, group: Group, shown: tuple[str, int] | None = None) -> dict[str, Any]:
     """Return a sample, what the kernel counts in the group then, and the report."""
-    sample = watched.hold()
+    name, mib = shown or ("process_count", 0)
+    sample = watched.hold(lambda sample: sample["job"].get(name, 0) >= mib * MIB)
     return {"sample": sample, "kernel": group.facts()} | watched.end()
 
 

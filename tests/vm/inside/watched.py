@@ -18,6 +18,7 @@ from vm.inside.waiting import wait_for
 
 WORK = Path("/data/work")
 """On a disk: a recording in a file system in memory would count as the job's memory."""
+_SHOWN_S = 30.0
 _SCHEDULERS = ("SLURM_", "PBS_")
 
 
@@ -76,10 +77,10 @@ class Watched:
             env=environment(self.folder, **(variables or {})),
         )
 
-    def hold(self, has_come: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
-        """Wait until the program holds what it shall, and return a full sample taken after.
+    def hold(self, shows: Callable[[dict[str, Any]], bool] = bool) -> dict[str, Any]:
+        """Wait until the program holds what it shall, and return a full sample that shows it.
 
-        ``has_come`` tells whether a sample shows all of it, where hpcwatch reads that seldom.
+        Without one in good time it is the last sample, for the test to say what is wrong with it.
         """
         assert self._process.stdout is not None
         said = self._process.stdout.readline()
@@ -90,11 +91,12 @@ class Watched:
 
         def is_enough() -> bool:
             found[:] = [one for one in self.samples() if one["at_s"] > ready_s + 0.5]
-            has_two = len(found) >= 2 and (has_come is None or has_come(found[-1]))
-            return has_two or not self.is_running
+            return (len(found) >= 2 and shows(found[-1])) or not self.is_running
 
-        with contextlib.suppress(TimeoutError):  # the test says what is wrong with the last one
-            wait_for(is_enough, "a sample")
+        with contextlib.suppress(TimeoutError):
+            wait_for(is_enough, "a sample", _SHOWN_S)
+        if not found:
+            raise RuntimeError(f"no sample: {self._said()}")
         return found[-1]
 
     @property
