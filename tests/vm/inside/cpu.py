@@ -7,10 +7,12 @@ from typing import Any
 from vm.inside.groups import Group
 from vm.inside.watched import Watched
 
+_SHORT = "[findings.cpu-throttled]\nwindow_s = 5\n"
+
 
 def throttled(cpu_s: float, count: int, cores: float) -> dict[str, Any]:
     """Let processes burn CPU time below a quota; look when they have come to rest."""
     group = Group("/lab.slice/session").make(cpu_max=f"{int(cores * 1e5)} 100000")
-    watched = Watched(group, "burned", cpu_s, count)
+    watched = Watched(group, "burned", cpu_s, count, configured=_SHORT)
     sample = watched.hold()
     return {"sample": sample, "kernel": group.facts()} | watched.end()

@@ -61,9 +61,13 @@ class Watched:
         *words: object,
         variables: Mapping[str, str] | None = None,
         through: Sequence[str] = (),
+        configured: str = "",
     ) -> None:
         """Start it. ``through`` is a command that starts hpcwatch in its turn."""
         self.folder = fresh("watched")
+        settings = self.folder / "config" / "hpcwatch" / "config.toml"
+        settings.parent.mkdir(parents=True)
+        settings.write_text(configured)
         self._recording = self.folder / "run"
         options = ["--interval", "0.5", "--view", "none", "--output", str(self._recording)]
         command = [sys.executable, "-m", "hpcwatch", "run", *options, "--", *program(*words)]
