@@ -15,8 +15,10 @@ from hpcwatch.cli import finished, reporting
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers import NAMES
+from hpcwatch.cluster.schedulers.job import JobState
+from hpcwatch.cluster.transport import PLAIN_STEPS, Steps
 from hpcwatch.cluster.transport.ways import NAMES as WAYS
-from hpcwatch.cluster.transport.ways import Ways, suitable, ways
+from hpcwatch.cluster.transport.ways import Ways, slurm_steps, suitable, ways
 from hpcwatch.monitor import report
 from hpcwatch.monitor.local import NodeState
 from hpcwatch.monitor.watch import Known, Questions, Watch, known_from
@@ -119,7 +121,12 @@ class Watching:
         )
 
     def _ways(self, job: Job | None) -> Ways:
-        return ways_to(job, self._options.transport, self._settings)
+        steps = slurm_steps(self._watch.known.parts, self._is_suspended)
+        return ways_to(job, self._options.transport, self._settings, steps)
+
+    def _is_suspended(self) -> bool:
+        job = self._watch.known.job
+        return job is not None and job.state is JobState.SUSPENDED
 
     def show(self) -> str | None:
         """Show it; return the id of another job if the user opened one."""
@@ -187,10 +194,14 @@ def settings_for(options: argparse.Namespace, hosts_count: int) -> config.Settin
     return settings._replace(interval_s=options.interval or least_s)
 
 
-def ways_to(job: Job | None, forced: str | None, settings: config.Settings) -> Ways:
+def ways_to(
+    job: Job | None, forced: str | None, settings: config.Settings, steps: Steps = PLAIN_STEPS
+) -> Ways:
     """Return the ways to a job's nodes, or to hosts without a job. Raises HpcwatchError."""
-    scheduler, job_id = (None, None) if job is None else (job.scheduler, job.raw_id or job.id)
-    return ways(scheduler, job_id, forced or suitable(settings.transport, scheduler), settings.ssh)
+    scheduler = None if job is None else job.scheduler
+    job_id = None if job is None else job.het_id or job.raw_id or job.id
+    way = forced or suitable(settings.transport, scheduler)
+    return ways(scheduler, job_id, way, settings.ssh, steps)
 
 
 def is_one_picture(options: argparse.Namespace) -> bool:

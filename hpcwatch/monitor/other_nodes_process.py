@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from hpcwatch import config
 from hpcwatch.cluster.schedulers.job import Job
-from hpcwatch.cluster.transport.ways import own_hosts, suitable, ways
+from hpcwatch.cluster.transport.ways import own_hosts, slurm_steps, suitable, ways
 from hpcwatch.monitor.local import NodeState, NodeStatus
 from hpcwatch.monitor.remote import JobSession, spec_of
 from hpcwatch.probe.schema import Sample, to_line
@@ -93,7 +93,8 @@ def main() -> None:
     spec = spec_of([job], plain["interval_s"])
     settings = config.load_or_default()
     transport = suitable(settings.transport, job.scheduler)
-    opener = ways(job.scheduler, job.raw_id or job.id, transport, settings.ssh)
+    job_id = job.het_id or job.raw_id or job.id
+    opener = ways(job.scheduler, job_id, transport, settings.ssh, slurm_steps([job]))
     session = JobSession(wanted(job, {}), spec, opener, output.sample, output.status)
     session.start()
     while sys.stdin.buffer.read(4096):

@@ -31,12 +31,13 @@ class Seen(NamedTuple):
 
 def checks(host: str, job: Job | None, spec: Spec) -> Iterator[Check]:
     """Check one node, on which ``job`` runs if it is not None."""
-    from hpcwatch.cluster.transport.ways import ways
+    from hpcwatch.cluster.transport.ways import slurm_steps, ways
 
     subject = f"node {host}"
     scheduler = job.scheduler if job is not None else None
-    job_id = (job.raw_id or job.id) if job is not None else None
-    reached = ways(scheduler, job_id, bounds=config.load_or_default().ssh)
+    job_id = (job.het_id or job.raw_id or job.id) if job is not None else None
+    steps = slurm_steps([job] if job is not None else [])
+    reached = ways(scheduler, job_id, bounds=config.load_or_default().ssh, steps=steps)
     begin_s = time.monotonic()
     try:
         opened = reached.open(host, spec)

@@ -1,12 +1,12 @@
 """How a probe is started on a node, and how its lines come back.
 
 A transport opens links; a link is one running program on a node: bytes out, bytes in. What goes
-wrong is a ConnectError with its kind, so that whoever asked can tell what is worth trying next.
+wrong is a ConnectError with its kind: that tells the caller what to try next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -17,7 +17,7 @@ class Trouble(str, Enum):
     """Why a node cannot be read."""
 
     REFUSED = "refused"
-    """Nobody listens, or the connection was closed at once."""
+    """No server listens, or the connection was closed at once."""
     UNREACHABLE = "unreachable"
     """No route, no such host."""
     TIMEOUT = "timeout"
@@ -33,16 +33,29 @@ class Trouble(str, Enum):
 
     @property
     def needs_user(self) -> bool:
-        """True if trying again does not help until a person has done something."""
+        """True if trying again does not help until the user has done something."""
         return self in (Trouble.KEY_UNKNOWN, Trouble.KEY_CHANGED)
 
 
 class Bounds(NamedTuple):
-    """How patient and how eager connections by ssh are: what a site may configure."""
+    """Time limits and the number of simultaneous logins of ssh: what a site may configure."""
 
     connect_timeout_s: float = 10.0
     keepalive_s: float = 15.0
     most_at_once: int = 32
+
+
+class Steps(NamedTuple):
+    """Where and when Slurm starts steps of a job."""
+
+    offsets: Mapping[str, int] = {}
+    """Node -> its component of a heterogeneous job. The job's id is its leader's then."""
+    is_suspended: Callable[[], bool] = bool
+    """Tells whether the job is suspended now."""
+
+
+PLAIN_STEPS = Steps()
+"""Of a job that is neither heterogeneous nor suspended."""
 
 
 class ConnectError(HpcwatchError):
@@ -66,7 +79,7 @@ class Link(Protocol):
         """Write to the program's standard input. Raises ConnectError."""
 
     def complaint(self) -> str:
-        """Return the last line of the program's standard error, cleaned of nothing."""
+        """Return the last line of the program's standard error, as the program wrote it."""
 
     def close(self) -> None:
         """End the program by closing its input, and let go of the connection. Never raises."""
@@ -82,4 +95,4 @@ class Transport(Protocol):
         """Start a program on a node. Raises ConnectError. Blocks for a bounded time."""
 
     def close(self) -> None:
-        """Give connections back that links share."""
+        """Close the connections that links share."""

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Sequence
 
 from hpcwatch.base.errors import os_reason
-from hpcwatch.cluster.transport import Bounds, ConnectError, Trouble, complaints
+from hpcwatch.cluster.transport import PLAIN_STEPS, Bounds, ConnectError, Steps, Trouble, complaints
 from hpcwatch.cluster.transport.hosts import require_host
 from hpcwatch.cluster.transport.process_link import Explain, ProcessLink
 from hpcwatch.cluster.transport.ssh_answer import Answers, Subject
@@ -89,7 +89,7 @@ def ssh_program(
     )
 
 
-def srun(job_id: str) -> ProcessTransport:
+def srun(job_id: str, steps: Steps = PLAIN_STEPS) -> ProcessTransport:
     """Return the way by a step of a Slurm job, for nodes that accept no ssh.
 
     The step shares the job's CPUs, memory and GPUs, and takes none away (``--overlap``, Slurm
@@ -98,14 +98,21 @@ def srun(job_id: str) -> ProcessTransport:
     _require_job_id(job_id)
 
     def prefix(host: str) -> tuple[str, ...]:
+        offset = steps.offsets.get(host)
+        component = () if offset is None else (f"--het-group={offset}",)
         # No --unbuffered: it puts a terminal between, which changes bytes and has no end of input.
         return (
-            *("srun", "--overlap", f"--jobid={job_id}", f"--nodelist={host}"),
+            *("srun", "--overlap", f"--jobid={job_id}", *component, f"--nodelist={host}"),
             *("--nodes=1", "--ntasks=1", "--cpus-per-task=1", "--mem=0", "--mpi=none"),
             *("--input=all", "--quiet"),
         )
 
-    return ProcessTransport("srun", prefix, complaints.of_srun)
+    def check(host: str) -> None:
+        if steps.is_suspended():  # srun would wait until it goes on
+            message = f"{host}: the job is suspended, and Slurm starts no step in it"
+            raise ConnectError(Trouble.REFUSED, message, "it is read when the job goes on")
+
+    return ProcessTransport("srun", prefix, complaints.of_srun, check=check)
 
 
 def pbs_attach(job_id: str, bounds: Bounds = _USUAL) -> ProcessTransport:

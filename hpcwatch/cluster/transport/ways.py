@@ -13,7 +13,17 @@ from typing import NamedTuple
 
 from hpcwatch import __version__
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.cluster.transport import Bounds, ConnectError, Link, Transport, Trouble, bundle
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.cluster.transport import (
+    PLAIN_STEPS,
+    Bounds,
+    ConnectError,
+    Link,
+    Steps,
+    Transport,
+    Trouble,
+    bundle,
+)
 from hpcwatch.probe.spec import Spec
 
 GREETING_S = 20.0
@@ -130,10 +140,27 @@ def own_hosts() -> frozenset[str]:
     return frozenset({name, name.partition(".")[0], "localhost"})
 
 
+def slurm_steps(parts: Sequence[Job], is_suspended: Callable[[], bool] = bool) -> Steps:
+    """Return where Slurm starts steps of a job, of which these are the components."""
+    offsets: dict[str, int] = {}
+    for part in parts:
+        if part.het_offset is not None:
+            for node in part.nodes:
+                offsets.setdefault(node, part.het_offset)
+    return Steps(offsets, is_suspended)
+
+
 def ways(
-    scheduler: str | None, job_id: str | None, forced: str = "auto", bounds: Bounds | None = None
+    scheduler: str | None,
+    job_id: str | None,
+    forced: str = "auto",
+    bounds: Bounds | None = None,
+    steps: Steps = PLAIN_STEPS,
 ) -> Ways:
-    """Return the ways to a job's nodes, or to hosts without a job. Raises HpcwatchError."""
+    """Return the ways to a job's nodes, or to hosts without a job. Raises HpcwatchError.
+
+    Of a heterogeneous job ``job_id`` is the leader's.
+    """
     from hpcwatch.cluster.transport import process
 
     within = bounds or Bounds()
@@ -144,7 +171,7 @@ def ways(
         ),
     }
     if scheduler in _OF_JOBS["srun"] and job_id is not None:
-        by_name["srun"] = lambda: process.srun(job_id)
+        by_name["srun"] = lambda: process.srun(job_id, steps)
     if scheduler in _OF_JOBS["pbs_attach"] and job_id is not None:
         by_name["pbs_attach"] = lambda: process.pbs_attach(job_id, within)
     if forced == "auto":
