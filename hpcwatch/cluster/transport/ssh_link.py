@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import paramiko
 
 from hpcwatch.cluster.transport import ConnectError, Trouble
@@ -26,6 +28,8 @@ class SshLink:
         self._channel.settimeout(timeout_s)
         try:
             data = self._channel.recv(_CHUNK_BYTES)
+        except socket.timeout:  # noqa: UP041 - Python 3.9 has it apart from TimeoutError
+            raise TimeoutError from None
         finally:
             self._drain()
         # Without an end of file from the program the connection was lost.

@@ -43,7 +43,7 @@ def connect_tcp(
 
 def tcp_error(host: str, port: int, error: OSError, timeout_s: float) -> ConnectError:
     """Return the error for a failed connect in plain words."""
-    if isinstance(error, TimeoutError):
+    if isinstance(error, (TimeoutError, socket.timeout)):  # two kinds in Python 3.9
         return ConnectError(Trouble.TIMEOUT, f"{host} did not answer within {timeout_s:g} s")
     if isinstance(error, ConnectionRefusedError):
         message = f"{host} refuses connections on port {port}: no ssh server listens there"

@@ -9,11 +9,10 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hpcwatch import __version__
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.transport import (
     PLAIN_STEPS,
     Bounds,
@@ -25,6 +24,9 @@ from hpcwatch.cluster.transport import (
     bundle,
 )
 from hpcwatch.probe.spec import Spec
+
+if TYPE_CHECKING:
+    from hpcwatch.cluster.schedulers.job import Job
 
 GREETING_S = 20.0
 """How long a node may take to start Python: a shell's start-up files may wait for file systems."""
