@@ -158,6 +158,7 @@ _MODULES = (
     "gpu_work",
     "gpu_starved",
     "gpu_state",
+    "gpu_others",
     "gpu_sick",
     "gpu_request",
     "nodes",

@@ -105,6 +105,11 @@ def may_use_gpus(host: HostTimeline) -> bool:
     )
 
 
+def help_desk(host: HostTimeline, gpu: GpuTimeline, what: str) -> str:
+    """Return what to write to the help desk about a device."""
+    return f"Tell the help desk: node {host.name}, {gpu.label} ({gpu.uuid}), {what}."
+
+
 def highest_util_pct(gpu: GpuTimeline) -> float:
     """Return the highest utilisation seen; NaN if it is not known."""
     return max((high for high in gpu.columns["util_pct"].high if high == high), default=NAN)

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hpcwatch.analysis.findings import Finding, Scope, Severity, rule
-from hpcwatch.analysis.findings.devices import own_gpus
+from hpcwatch.analysis.findings.devices import help_desk, own_gpus
 from hpcwatch.analysis.findings.shared import Told, between, gpu_entity, known_evidence, throughout
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.gpu_health import GpuHealth
 from hpcwatch.analysis.timeline.gpus import GpuTimeline
 from hpcwatch.base.units import format_clock
 
-_REPORT = "Tell the help desk: node {host}, {label} ({uuid}), {what}."
 _RESTART = "Restart from the last checkpoint on another node."
 
 
@@ -53,10 +52,6 @@ def _sick(scope: Scope) -> Iterator[tuple[HostTimeline, GpuTimeline, GpuHealth]]
             yield host, gpu, gpu.health
 
 
-def _help_desk(host: HostTimeline, gpu: GpuTimeline, what: str) -> str:
-    return _REPORT.format(host=host.name, label=gpu.label, uuid=gpu.uuid, what=what)
-
-
 @rule(
     "gpu-lost",
     silences=(
@@ -86,7 +81,7 @@ def gpu_lost(scope: Scope) -> Iterator[Finding]:
                 xids=", ".join(health.xids) or None,
             ),
             advice=f"Every further CUDA call on it fails. {_RESTART} "
-            + _help_desk(host, gpu, f"{what}: {health.lost_because}"),
+            + help_desk(host, gpu, f"{what}: {health.lost_because}"),
             entity=gpu_entity(gpu),
         )
         yield between(health.lost_at_s, scope.end_s - health.lost_at_s, host.name, told)
@@ -112,7 +107,7 @@ def gpu_xid(scope: Scope) -> Iterator[Finding]:
         what = f"Xid {worst} ({one.words})" + "".join(f", Xid {other}" for other in others)
         advice = [one.advice] if one.advice else []
         if not all(xid.is_programs for xid in meant.values()):
-            advice.append(_help_desk(host, gpu, what))
+            advice.append(help_desk(host, gpu, what))
         elif others:
             advice.append(f"Also: Xid {', '.join(others)}.")
         more = f" +{len(others)} more" if others else ""
@@ -160,7 +155,7 @@ def gpu_ecc(scope: Scope, *, pages_count: int = 60) -> Iterator[Finding]:
                 if is_now
                 else ""
             )
-            + _help_desk(host, gpu, title),
+            + help_desk(host, gpu, title),
             entity=gpu_entity(gpu),
         )
         yield throughout(scope, host.name, told)
@@ -206,7 +201,7 @@ def gpu_links(scope: Scope, *, link_share: float = 0.75) -> Iterator[Finding]:
                 pcie_lane_count=health.lanes,
                 pcie_generation=health.generation,
             ),
-            advice="Data moves more slowly to and from it. " + _help_desk(host, gpu, what),
+            advice="Data moves more slowly to and from it. " + help_desk(host, gpu, what),
             entity=gpu_entity(gpu),
         )
         yield throughout(scope, host.name, told)
