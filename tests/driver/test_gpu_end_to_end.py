@@ -209,6 +209,38 @@ def test_a_device_that_is_lost_stays_on_the_screen_with_the_reason(
     assert reason in " ".join(run.report["quality"]["probe_errors"].values())
 
 
+def test_a_sick_device_is_told_of_in_every_report(hpcwatch: Hpcwatch) -> None:
+    with gpu_run(hpcwatch, driver.scenario("lost"), stopped=True) as run:
+        run.until(known(2), "both devices")
+        run.at(4)
+        run.until(lambda one: any(gpu.xids for gpu in one.gpus or []), "the Xid")
+        run.finish()
+    assert [one["rule"] for one in run.report["findings"]] == ["gpu-lost"]
+    (_, sick) = run.report["summary"]["gpus"]
+    assert (sick["xids"], sick["coverage_pct"] < 100) == (["79"], True)
+    texts = [run.err]
+    for name in ("text", "markdown", "html"):
+        texts.append(hpcwatch("report", run.output, "--format", name).out)
+    texts.append(hpcwatch("replay", run.output, "--once", COLUMNS="160").out)
+    for text in texts:
+        said = " ".join(text.split())
+        assert "GPU 1 was lost after 0:0" in said
+        assert "Tell the help desk: node" in said
+    assert "Xid 79" in " ".join(texts[0].split())
+
+
+def test_errors_that_came_late_are_read_at_the_end(hpcwatch: Hpcwatch) -> None:
+    """They are read every half minute, and this run is shorter."""
+    with gpu_run(hpcwatch, driver.scenario("ecc_and_xid"), stopped=True) as run:
+        run.until(known(1), "the device")
+        run.at(6)
+        run.until(lambda one: (one.gpus or [])[0].xids == ["48", "63"], "the Xids")
+        run.finish()
+    assert {one["rule"] for one in run.report["findings"]} >= {"gpu-ecc", "gpu-xid"}
+    (gpu,) = run.report["summary"]["gpus"]
+    assert gpu["ecc_uncorrected_count"] == 3
+
+
 def complaints(sample: Sample) -> str:
     return " ".join((sample.errors or {}).values())
 

@@ -11,6 +11,7 @@ from hpcwatch.analysis.findings.devices import (
     HELD_WINDOW_S,
     held_threshold_bytes,
 )
+from hpcwatch.analysis.findings.gpu_attribution import attributed
 from hpcwatch.analysis.findings.shared import HOUR_S
 from hpcwatch.analysis.findings.windows import State, stretch_of, total_s
 from hpcwatch.analysis.timeline import HostTimeline
@@ -119,4 +120,6 @@ def _evidence(
     judged_by = "utilisation and power"
     if "power_mean_w" not in numbers or "power_limit_w" not in numbers:
         judged_by = "utilisation alone"
+    if scope.job is not None:
+        numbers["device_known_by"] = attributed(scope.job, host, scope.environment).how.value
     return numbers | {"judged_by": judged_by}
