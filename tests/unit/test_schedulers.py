@@ -12,6 +12,7 @@ from hpcwatch.cluster.schedulers import Job, from_environment, slurm
 from hpcwatch.cluster.schedulers.job import JobNode
 from hpcwatch.cluster.schedulers.slurm import expand_hosts
 from hpcwatch.cluster.schedulers.text import count, devices_count
+from hpcwatch.monitor import other_nodes_process
 
 ENVIRONMENTS = Path(__file__).resolve().parents[1] / "data" / "environments"
 MIB = 1 << 20
@@ -234,3 +235,23 @@ def test_the_lines_of_a_gpu_file_are_grouped_by_host() -> None:
         ("qb003", (0, 1)),
         ("qb-gpu-4", (2,)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_one_of_many"),
+    [
+        ({}, False),
+        ({"SLURM_STEP_ID": "-5"}, False),  # Slurm 26.05, in a batch script
+        ({"SLURM_STEP_ID": "0"}, True),
+        ({"PMI_RANK": "3"}, True),
+    ],
+)
+def test_only_a_rank_leaves_the_other_nodes_to_others(
+    variables: dict[str, str], is_one_of_many: bool
+) -> None:
+    job = Job("4711", "slurm", nodes=("none-1.invalid", "none-2.invalid"))
+    assert other_nodes_process.wanted(job, variables) == (() if is_one_of_many else job.nodes)
+
+
+def test_slurm_s_name_of_a_run_comes_from_the_environment() -> None:
+    assert without(SLURM_JOB_SLUID="sBXSM8MARR7000").sluid == "sBXSM8MARR7000"

@@ -278,6 +278,21 @@ def test_a_reason_nobody_knows_stays_the_scheduler_s(reason: str) -> None:
     assert explained(reason) == reason
 
 
+def test_a_job_that_becomes_eligible_later_says_when() -> None:
+    shown = picture(())
+    waits = job(
+        state=JobState.QUEUED,
+        started_at_s=None,
+        nodes=(),
+        submitted_at_s=shown.at_s - 3600,
+        eligible_at_s=shown.at_s + 7200,
+        licenses="fluent:3",
+    )
+    text = "\n".join(texts(waiting_lines(board(picture((), job=waits)), waits, 80)))
+    assert "eligible     in 2 h, " in text
+    assert "licences     fluent:3" in text
+
+
 def test_a_held_job_without_a_reason() -> None:
     held = job(state=JobState.HELD, started_at_s=None, nodes=(), submitted_at_s=None)
     shown = picture((), job=held, place=1)
