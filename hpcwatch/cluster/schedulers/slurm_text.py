@@ -105,7 +105,8 @@ def jobs_from_scontrol(answer: Answer, asked: str = "") -> tuple[Job, ...]:
     return tuple(_job(Fields(record)) for record in _records(parts, asked))
 
 
-_USER = re.compile(r"\n   (UserId=\S+)")
+_MARK = "\n   UserId="
+_USER = re.compile(_MARK + r"(\S+)")
 _NUMBERS = re.compile(r"JobId=(\d+)(?: ArrayJobId=(\d+)| HetJobId=(\d+))?")
 
 
@@ -128,11 +129,11 @@ def _is_next(record: str, records: list[str], asked: str) -> bool:
     the rest of a comment, and what has no lines a name's beginning. If one job was asked for, more
     records follow only if it is an array or heterogeneous: of its number and user, each once.
     """
-    user = _USER.search(record)
-    if _USER.search(records[-1]) is None or (user is None and "\n   " in record):
+    if _MARK not in records[-1] or (_MARK not in record and "\n   " in record):
         return False
     if not asked:
         return True
+    user = _USER.search(record)
     known = [_NUMBERS.match(one) for one in records]
     own, first, owner = _NUMBERS.match(record), known[0], _USER.search(records[0])
     if own is None or first is None or asked not in first.groups()[1:]:
