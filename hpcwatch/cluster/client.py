@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hpcwatch.base.errors import HpcwatchError, os_reason
-from hpcwatch.cluster.schedulers.detection import COMMANDS, HELPERS, Detected, detect, probes
+from hpcwatch.cluster.schedulers import NAMES, dialect
+from hpcwatch.cluster.schedulers.detection import HELPERS, Detected, commands, detect, probes
 from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
 from hpcwatch.cluster.schedulers.query import (
     Answer,
@@ -42,14 +43,14 @@ _LOOK_S = 0.02
 
 Run = Callable[[Sequence[str]], Answer]
 
-_FORMATTING = ("SQUEUE_", "SACCT_", "SINFO_", "SSTAT_", "SCONTROL_", "SLURM_TIME_FORMAT", "LC_")
-"""Variables by which a user shapes what these commands print for people."""
-
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
     """Return the environment for a scheduler's command: C's locale, our time zone."""
-    kept = {name: value for name, value in own.items() if not name.startswith(_FORMATTING)}
-    return {**kept, "LC_ALL": "C", "SLURM_TIME_FORMAT": "standard"}
+    known = [dialect(name) for name in NAMES]
+    dropped = ("LC_", *(start for one in known for start in one.formatting))
+    kept = {name: value for name, value in own.items() if not name.startswith(dropped)}
+    settings = {name: value for one in known for name, value in one.settings.items()}
+    return {**kept, "LC_ALL": "C", **settings}
 
 
 def run(argv: Sequence[str], timeout_s: float | None = None) -> Answer:
@@ -250,7 +251,7 @@ def inquiry(forced: str | None = None, ask: Asker | None = None) -> Inquiry:
 
 def find(forced: str | None = None, run: Run = run) -> Detected:
     """Find out which scheduler this machine has. Raises HpcwatchError if there is none."""
-    on_path = frozenset(name for name in COMMANDS if shutil.which(name))
+    on_path = frozenset(name for name in commands() if shutil.which(name))
     answers: dict[tuple[str, ...], Answer] = {}
     for argv in () if forced else probes(on_path):
         try:

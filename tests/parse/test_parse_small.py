@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parse_parts import AT_S, DATA, answer_of, recorded, utc
 
-from hpcwatch.cluster.schedulers import Job, JobState, moab, pbspro, slurm, torque
-from hpcwatch.cluster.schedulers.environment import job as from_environment
+from hpcwatch.cluster.schedulers import Job, JobState, from_environment, moab, pbspro, slurm, torque
 from hpcwatch.cluster.schedulers.hosts import (
     MOST_HOSTS,
     exec_gpus,

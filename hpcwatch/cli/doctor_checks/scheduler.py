@@ -5,26 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cli.doctor_checks import Check, Level, ok
 from hpcwatch.cli.doctor_checks.recording import Recording
 from hpcwatch.cluster import client
 from hpcwatch.cluster.client import Asker
-from hpcwatch.cluster.schedulers.detection import PBS_PROBE, SLURM_PROBE, Detected
+from hpcwatch.cluster.schedulers import NAMES, dialect
+from hpcwatch.cluster.schedulers.detection import Detected
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Job, JobState
 
-_OF_PBS = {"qstat": "jobs", "qdel": "cancel", "qsub": "submit", "pbsnodes": "nodes"}
-_OF_SLURM = {
-    "squeue": "jobs",
-    "scontrol": "one job",
-    "sacct": "jobs that are over",
-    "sstat": "use so far",
-    "scancel": "cancel",
-    "sbatch": "submit",
-}
 _HELPERS = {
     "checkjob": "why a job waits",
     "showstart": "when it starts",
@@ -49,16 +41,16 @@ class Patient:
         try:
             self.detected = client.find(self._forced, self.recording)
         except HpcwatchError as error:
-            is_any = any(shutil.which(name) for name in (*_OF_PBS, *_OF_SLURM))
+            purposes = [command for name in NAMES for command in dialect(name).purposes]
+            is_any = any(shutil.which(client) for command in purposes)
             level = Level.PROBLEM if is_any or self._forced else Level.WARNING
             yield Check("scheduler", level, error.message, error.hint)
             return
         self.inquiry = Inquiry(self.detected, Asker(self.recording))
-        name = self.detected.scheduler
-        probe = SLURM_PROBE if name == "slurm" else PBS_PROBE
-        yield ok("scheduler", f"{name}: {self._version(probe)}")
-        yield from _commands(name, _OF_SLURM if name == "slurm" else _OF_PBS)
-        if name != "slurm":
+        known = dialect(self.detected.scheduler)
+        yield ok("scheduler", f"{known.name}: {self._version(known.probe)}")
+        yield from _commands(known.name, known.purposes)
+        if known.has_helpers:
             yield _helpers(self.detected.helpers)
 
     def _version(self, probe: Sequence[str]) -> str:
@@ -91,7 +83,7 @@ class Patient:
         return next((job for job in self.jobs if job.state is JobState.RUNNING and job.nodes), None)
 
 
-def _commands(scheduler: str, purposes: dict[str, str]) -> Iterator[Check]:
+def _commands(scheduler: str, purposes: Mapping[str, str]) -> Iterator[Check]:
     paths = {name: shutil.which(name) for name in purposes}
     missing = [name for name, path in paths.items() if path is None]
     folders = dict.fromkeys(os.path.dirname(path) for path in paths.values() if path is not None)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.cluster.schedulers import NAMES
-from hpcwatch.cluster.schedulers.query import Answer, all_words
+from hpcwatch.cluster.schedulers import NAMES, dialect, pbs, slurm_wrapper
+from hpcwatch.cluster.schedulers.query import Answer
 
 HELPERS = ("checkjob", "showstart", "qshow")
 """Moab's, Maui's and one site's commands, which add to what the scheduler itself says."""
-COMMANDS = ("scontrol", "squeue", "qstat", *HELPERS)
-"""What to look for on PATH."""
-SLURM_PROBE = ("squeue", "--version")
-PBS_PROBE = ("qstat", "--version")
+
+
+def commands() -> tuple[str, ...]:
+    """Return what to look for on PATH."""
+    named = [command for name in NAMES for command in dialect(name).required]
+    return (*dict.fromkeys(named), *HELPERS)
 
 
 class Detected(NamedTuple):
@@ -28,12 +29,9 @@ class Detected(NamedTuple):
 
 def probes(on_path: Collection[str]) -> tuple[tuple[str, ...], ...]:
     """Return the commands whose answers ``detect`` needs, for the commands found on PATH."""
-    found = []
-    if "squeue" in on_path and "scontrol" in on_path:
-        found.append(SLURM_PROBE)
-    if "qstat" in on_path:
-        found.append(PBS_PROBE)
-    return tuple(found)
+    known = [dialect(name) for name in NAMES]
+    there = [one.probe for one in known if set(one.required) <= set(on_path)]
+    return tuple(dict.fromkeys(there))
 
 
 def detect(
@@ -46,7 +44,7 @@ def detect(
     Raises HpcwatchError if there is none that hpcwatch knows.
     """
     name = _forced(forced) if forced else _found(on_path, answers)
-    helpers = set(HELPERS) & set(on_path) if name != "slurm" else set()
+    helpers = set(HELPERS) & set(on_path) if dialect(name).has_helpers else set()
     return Detected(name, frozenset(helpers))
 
 
@@ -57,23 +55,16 @@ def _forced(name: str) -> str:
     return name
 
 
-_TORQUE = re.compile(r"^version: *\d", re.IGNORECASE | re.MULTILINE)
-
-
 def _found(on_path: Collection[str], answers: Mapping[tuple[str, ...], Answer]) -> str:
-    slurm = answers.get(SLURM_PROBE)
-    if slurm is not None and slurm.exit_code == 0 and slurm.text.startswith("slurm"):
-        return "slurm"
-    qstat = answers.get(PBS_PROBE)
-    if qstat is not None:
-        said = all_words(qstat)
-        if "pbs_version" in said:
-            return "pbspro"
-        if _TORQUE.search(said):
-            return "torque"
-        if "--man" in said or "Unknown option: version" in said:
-            hint = "put scontrol and squeue on PATH, or make do with --scheduler torque"
-            raise HpcwatchError("this qstat is Slurm's wrapper, which tells too little", hint)
+    for name in NAMES:
+        known = dialect(name)
+        answer = answers.get(known.probe)
+        if answer is not None and known.is_told_by(answer):
+            return name
+    qstat = answers.get(pbs.PROBE)
+    if qstat is not None and slurm_wrapper.is_version(qstat):
+        hint = "put scontrol and squeue on PATH, or make do with --scheduler torque"
+        raise HpcwatchError("this qstat is Slurm's wrapper, which tells too little", hint)
     hint = "name it with --scheduler, or watch hosts with: hpcwatch top HOST"
     found = f"qstat says: {qstat.words}" if qstat else "no squeue and no qstat on PATH"
     if "qstat" in on_path and qstat is None:

@@ -19,15 +19,6 @@ _GPU = re.compile(r"(?P<host>.+)-gpu(?P<index>\d{1,3})", re.ASCII)
 _PER_NODE = re.compile(r"(\d{1,9})(?:\(x(\d{1,9})\))?", re.ASCII)
 
 
-def job(environment: Mapping[str, str], read_text: ReadText) -> Job | None:
-    """Return the job of whichever scheduler runs us. Slurm may set PBS's names too."""
-    for reader in (slurm, torque, pbspro):
-        found = reader(environment, read_text)
-        if found is not None:
-            return found
-    return None
-
-
 def torque(environment: Mapping[str, str], read_text: ReadText) -> Job | None:
     """Return the Torque job this process runs in. None if it is in no job or in another's."""
     job_id = environment.get("PBS_JOBID")

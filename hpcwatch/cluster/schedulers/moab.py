@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from hpcwatch.base.units import parse_clock
+from hpcwatch.cluster.schedulers.dialects import Reasons
 from hpcwatch.cluster.schedulers.hosts import expand_hosts
 from hpcwatch.cluster.schedulers.job import (
     STATE_OF_CAUSE,
@@ -228,3 +229,24 @@ def merged(job: Job, moab: Job) -> Job:
     if job.state.is_waiting:
         job = job._replace(reason=reason)
     return job._replace(account=job.account or moab.account)
+
+
+REASONS = Reasons(
+    patterns=(
+        # Moab and Maui
+        (r"^holds: .*\buser\b", "its owner holds it: releasehold ID or qrls ID lets it go"),
+        (
+            r"^holds: .*\bbatch\b",
+            "Moab holds it after a failure, until an administrator releases it",
+        ),
+        (
+            r"^holds: .*\b(system|operator|admin)",
+            "an administrator holds it, and only one can release it",
+        ),
+        (r"feasible procs: 0", "no node has what it asks for: it never starts"),
+        (r"violates? .*(limit|policy)", "a limit on its owner or class is reached"),
+        (r"idle procs do not meet|insufficient idle|noresources", "not enough cores are free yet"),
+        (r"\bhold\b|\bheld\b", "it is held"),
+        (r"dependenc", "it waits for another job that it depends on"),
+    )
+)

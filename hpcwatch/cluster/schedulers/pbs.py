@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from hpcwatch.cluster.schedulers.attributes import Attributes
+from hpcwatch.cluster.schedulers.dialects import Reasons
 from hpcwatch.cluster.schedulers.job import (
     STATE_OF_CAUSE,
     Cause,
@@ -244,3 +245,39 @@ def submit(script: str, arguments: Sequence[str]) -> Query[str]:
     """Return `qsub ARGUMENTS SCRIPT`."""
     argv = ["qsub", *arguments, clean_script(script)]
     return Query(argv, lambda answer: submitted_id("qsub", PBS_ID, answer))
+
+
+REASONS = Reasons(
+    patterns=(
+        # PBS: qhold(1B)
+        (
+            r"^hold_types = \S*\bs\b.*depend = \S*after\w*:",
+            "it waits for another job: released after that",
+        ),
+        (r"^hold_types = u\b", "its owner holds it: qrls ID lets it go"),
+        (r"^hold_types = [a-z]*o", "an operator holds it, and only an operator can release it"),
+        (r"^hold_types = [a-z]*s", "the system holds it, and only an administrator can release it"),
+        (r"^hold_types = [a-z]*p", "its password is no longer valid: qsub it again"),
+        (r"^hold_types = l", "it is held on its own host (qhold there): qrls ID lets it go"),
+        (r"can never run: insufficient", "the cluster has not so much of it: it never starts"),
+        (r"can never run", "it asks for what this cluster cannot give: it never starts"),
+        (r"insufficient amount of (queue |server )?resource", "not enough is free yet"),
+        (
+            r"not enough (of the right type of |free )?nodes|no available resources",
+            "not enough nodes are free yet",
+        ),
+        (r"host set has too few", "not enough nodes of one kind are free yet"),
+        (r"queue (is )?not started|queue not active", "its queue is stopped"),
+        (r"dedicated time|conflict with reservation", "time set aside for others comes too soon"),
+        (r"draining|top job|backfill", "a job ahead of it needs the nodes first"),
+        (
+            r"(max_run|run limit|running jobs|limit) .*reached|reached .*limit",
+            "a limit on running jobs is reached",
+        ),
+    )
+)
+"""qhold(1B), and comments of the servers and schedulers of PBS Pro and Torque."""
+
+GROUPS = ("/pbs_jobs.service/jobid/5.qb3",)
+PURPOSES = {"qstat": "jobs", "qdel": "cancel", "qsub": "submit", "pbsnodes": "nodes"}
+PROBE = ("qstat", "--version")

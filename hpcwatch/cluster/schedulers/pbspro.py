@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from hpcwatch.base.units import parse_bytes
 from hpcwatch.cluster.schedulers import pbs
 from hpcwatch.cluster.schedulers.attributes import Attributes, from_json, from_text, nodes_in_text
+from hpcwatch.cluster.schedulers.dialects import Dialect
 from hpcwatch.cluster.schedulers.environment import pbspro as from_environment
 from hpcwatch.cluster.schedulers.hosts import exec_host
 from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobNode, Usage
@@ -18,13 +19,14 @@ from hpcwatch.cluster.schedulers.query import (
     Answer,
     Node,
     Query,
+    all_words,
     clean_host,
     clean_pbs_id,
     is_unknown,
 )
 from hpcwatch.cluster.schedulers.text import count, is_usable
 
-__all__ = ["COMMANDS", "PbsPro", "from_environment"]
+__all__ = ["COMMANDS", "DIALECT", "PbsPro", "from_environment"]
 
 _CAUSES: Mapping[int, Cause] = {
     -24: Cause.CPU_TIME,
@@ -217,4 +219,22 @@ def _ask(job_ids: Sequence[str], *options: str) -> Query[tuple[Job, ...]]:
     return pbs.ask_in_order(job_ids, [*argv, "-F", "json"], argv, jobs_from_json, jobs_from_text)
 
 
+def _is_pbspro(answer: Answer) -> bool:
+    return "pbs_version" in all_words(answer)
+
+
 COMMANDS = PbsPro()
+DIALECT = Dialect(
+    name="pbspro",
+    commands=COMMANDS,
+    from_environment=from_environment,
+    required=("qstat",),
+    probe=pbs.PROBE,
+    is_told_by=_is_pbspro,
+    purposes=pbs.PURPOSES,
+    directive_prefix="#PBS",
+    node_list_variable="PBS_NODEFILE",
+    job_groups=pbs.GROUPS,
+    reasons=pbs.REASONS,
+    has_helpers=True,
+)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.cluster.schedulers.dialects import Dialect
 from hpcwatch.cluster.schedulers.environment import slurm as from_environment
 from hpcwatch.cluster.schedulers.hosts import expand_hosts
 from hpcwatch.cluster.schedulers.job import Job, Usage
@@ -34,9 +35,10 @@ from hpcwatch.cluster.schedulers.slurm_accounting import (
 )
 from hpcwatch.cluster.schedulers.slurm_json import jobs_from_squeue
 from hpcwatch.cluster.schedulers.slurm_list import FORMAT, jobs_from_list
+from hpcwatch.cluster.schedulers.slurm_reasons import REASONS
 from hpcwatch.cluster.schedulers.slurm_text import jobs_from_scontrol, nodes_from_scontrol
 
-__all__ = ["COMMANDS", "Slurm", "expand_hosts", "from_environment"]
+__all__ = ["COMMANDS", "DIALECT", "Slurm", "expand_hosts", "from_environment"]
 
 _ID = re.compile(r"(\d{1,12})(?:[_+](\d{1,9}))?", re.ASCII)
 _SUBMITTED = re.compile(r"\d{1,12}(?:;[\w.-]+)?", re.ASCII)
@@ -163,4 +165,31 @@ def _only(ids: Sequence[str], jobs: tuple[Job, ...]) -> tuple[Job, ...]:
     )
 
 
+def _is_slurm(answer: Answer) -> bool:
+    return answer.exit_code == 0 and answer.text.startswith("slurm")
+
+
 COMMANDS = Slurm()
+DIALECT = Dialect(
+    name="slurm",
+    commands=COMMANDS,
+    from_environment=from_environment,
+    required=("squeue", "scontrol"),
+    probe=("squeue", "--version"),
+    is_told_by=_is_slurm,
+    purposes={
+        "squeue": "jobs",
+        "scontrol": "one job",
+        "sacct": "jobs that are over",
+        "sstat": "use so far",
+        "scancel": "cancel",
+        "sbatch": "submit",
+    },
+    directive_prefix="#SBATCH",
+    node_list_variable="SLURM_JOB_NODELIST",
+    job_groups=("/slurm/uid_1000/job_5", "/system.slice/slurmstepd.scope/job_5"),
+    reasons=REASONS,
+    is_end_in_reason=True,
+    formatting=("SQUEUE_", "SACCT_", "SINFO_", "SSTAT_", "SCONTROL_", "SLURM_TIME_FORMAT"),
+    settings={"SLURM_TIME_FORMAT": "standard"},
+)

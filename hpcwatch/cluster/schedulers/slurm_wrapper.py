@@ -9,6 +9,13 @@ from __future__ import annotations
 
 from hpcwatch.cluster.schedulers.attributes import Attributes
 from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.cluster.schedulers.query import Answer, all_words
+
+
+def is_version(answer: Answer) -> bool:
+    """Return whether this is what the wrapper says to `qstat --version`, which it does not know."""
+    said = all_words(answer)
+    return "--man" in said or "Unknown option: version" in said
 
 
 def is_wrapper(record: Attributes) -> bool:

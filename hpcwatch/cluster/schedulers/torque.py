@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from hpcwatch.cluster.schedulers import pbs, slurm_wrapper
 from hpcwatch.cluster.schedulers.attributes import Attributes, from_text, from_xml, nodes_in_text
+from hpcwatch.cluster.schedulers.dialects import Dialect
 from hpcwatch.cluster.schedulers.environment import torque as from_environment
 from hpcwatch.cluster.schedulers.hosts import exec_gpus, exec_host, per_host
 from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobNode
@@ -17,6 +18,7 @@ from hpcwatch.cluster.schedulers.query import (
     Answer,
     Node,
     Query,
+    all_words,
     clean_host,
     clean_pbs_id,
     is_unknown,
@@ -24,7 +26,7 @@ from hpcwatch.cluster.schedulers.query import (
 from hpcwatch.cluster.schedulers.request_torque import memory_of_a_node
 from hpcwatch.cluster.schedulers.text import count, is_usable
 
-__all__ = ["COMMANDS", "Torque", "from_environment"]
+__all__ = ["COMMANDS", "DIALECT", "Torque", "from_environment"]
 
 _CAUSES: Mapping[int, Cause] = {-10: Cause.MEMORY, -11: Cause.WALLTIME, -12: Cause.CPU_TIME}
 _MOST_PARTS = 10_000
@@ -201,4 +203,26 @@ class Torque:
         return pbs.submit(script, arguments)
 
 
+_VERSION = re.compile(r"^version: *\d", re.IGNORECASE | re.MULTILINE)
+
+
+def _is_torque(answer: Answer) -> bool:
+    said = all_words(answer)
+    return "pbs_version" not in said and _VERSION.search(said) is not None
+
+
 COMMANDS = Torque()
+DIALECT = Dialect(
+    name="torque",
+    commands=COMMANDS,
+    from_environment=from_environment,
+    required=("qstat",),
+    probe=pbs.PROBE,
+    is_told_by=_is_torque,
+    purposes=pbs.PURPOSES,
+    directive_prefix="#PBS",
+    node_list_variable="PBS_NODEFILE",
+    job_groups=("/torque/5.qb3",),
+    reasons=pbs.REASONS,
+    has_helpers=True,
+)

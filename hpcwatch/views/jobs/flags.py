@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from hpcwatch.analysis.findings import ACCUSE_AFTER_S, Severity, Thresholds, rules
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_cores, format_of_bytes, format_pct, format_seconds
+from hpcwatch.cluster.schedulers import NAMES, dialect
 from hpcwatch.cluster.schedulers.job import Coverage, Job, JobState
 from hpcwatch.views.jobs.reasons import own_words, plain
 
@@ -100,8 +101,9 @@ def _ended(job: Job) -> tuple[Flag, ...]:
     if job.tasks is not None:
         return ()
     words = job.exit.words if job.exit is not None else ""
-    # What Slurm gives as the reason of an end that is told already says nothing more.
-    is_told = job.scheduler != "slurm" or job.reason in _TOLD or not job.reason
+    # A reason that says again how the exit code says it ended adds nothing.
+    is_in_reason = job.scheduler in NAMES and dialect(job.scheduler).is_end_in_reason
+    is_told = not is_in_reason or job.reason in _TOLD or not job.reason
     text = " · ".join(filter(None, [words, None if is_told and words else job.reason]))
     return (Flag("ended", _BAD.get(job.state, Severity.INFO), text),) if text else ()
 

@@ -1,0 +1,55 @@
+"""What the rest of hpcwatch may ask about a kind of scheduler: one record, made in its module.
+
+Who adds a scheduler writes one module with a DIALECT and one line in `hpcwatch.cluster.schedulers.NAMES`.
+Nothing else compares a scheduler's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from hpcwatch.cluster.schedulers.job import Job, ReadText
+from hpcwatch.cluster.schedulers.query import Answer, Scheduler
+
+
+class Reasons(NamedTuple):
+    """A scheduler's words for why a job waits, and the same in plain English."""
+
+    exact: Mapping[str, str] = {}
+    """Whole reasons, in lower case."""
+    patterns: tuple[tuple[str, str], ...] = ()
+    """Regular expressions, searched for in a reason in lower case; the first that fits counts."""
+
+
+class Dialect(NamedTuple):
+    """One kind of scheduler."""
+
+    name: str
+    commands: Scheduler
+    """Pairs of a command and a parser."""
+    from_environment: Callable[[Mapping[str, str], ReadText], Job | None]
+    """Reads the job that a process runs in from its environment; None if it is in none."""
+    required: tuple[str, ...]
+    """Commands that are on PATH where this scheduler may be."""
+    probe: tuple[str, ...]
+    """The command line whose answer tells whether it is."""
+    is_told_by: Callable[[Answer], bool]
+    """Whether the probe's answer is this scheduler's."""
+    purposes: Mapping[str, str]
+    """For `hpcwatch doctor`: its commands -> what hpcwatch does with them."""
+    directive_prefix: str
+    """What begins a line of options in a job script."""
+    node_list_variable: str
+    """The environment variable that tells a job's nodes, or the file of them."""
+    job_groups: tuple[str, ...]
+    """Paths of a job's control group, of job 5, as the probe has to know them."""
+    reasons: Reasons = Reasons()
+    has_helpers: bool = False
+    """Moab, Maui or qshow may stand beside it."""
+    is_end_in_reason: bool = False
+    """The reason of a job that is over says how it ended."""
+    formatting: tuple[str, ...] = ()
+    """Beginnings of variables by which users shape what its commands print for people."""
+    settings: Mapping[str, str] = {}
+    """Variables that its commands are given, so that they print what the parsers know."""
