@@ -38,6 +38,7 @@ class LocalSession:
         self._failed = failed
         self._started_s = time.monotonic()
         self._wake = threading.Event()
+        self._is_over = False
         self._thread = threading.Thread(target=self._run, name="hpcwatch-probe", daemon=True)
 
     def start(self) -> None:
@@ -49,8 +50,13 @@ class LocalSession:
         self._arrived(self._probe.read(is_full=False))
         self._probe.close()
 
+    def hurry(self) -> None:
+        """Take a sample now, besides those that are due."""
+        self._wake.set()
+
     def stop(self, patience_s: float = 5.0) -> None:
         """Take one last reading and end. A reader that hangs is left behind after a while."""
+        self._is_over = True
         self._wake.set()
         if self._thread.ident is not None:  # else it could not be started
             self._thread.join(patience_s)
@@ -63,8 +69,10 @@ class LocalSession:
             due_s = self._started_s
             is_full = False
             while True:
-                due_s = self._next(due_s)
-                if self._wake.wait(max(due_s - time.monotonic(), 0.0)):
+                if time.monotonic() >= due_s:  # else the last one was asked for besides
+                    due_s = self._next(due_s)
+                self._await(due_s)
+                if self._is_over:
                     break
                 is_full = True
                 self._arrived(self._probe.read())
@@ -73,6 +81,11 @@ class LocalSession:
             self._probe.close()
         except BaseException as error:  # the program runs on, whatever happens here
             self._failed(error)
+
+    def _await(self, due_s: float) -> None:
+        """Wait until a sample is due, or wanted at once, or no more are."""
+        if self._wake.wait(max(due_s - time.monotonic(), 0.0)):
+            self._wake.clear()
 
     def _next(self, due_s: float) -> float:
         """When the reading after the one due at ``due_s`` is due; missed ones are left out."""

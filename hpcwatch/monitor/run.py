@@ -39,6 +39,13 @@ if TYPE_CHECKING:
 LIVE_SAMPLES = 3600  # what the longest window of a live finding needs, at one a second
 
 
+_ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU}
+
+
+def _signal_event(number: int, at_s: float) -> store.Event:
+    return store.Event(at_s, "signal", {"signal": numbered_signal_name(number)})
+
+
 class LiveView(Protocol):
     """What shows a running program."""
 
@@ -94,6 +101,7 @@ class Observer:
         self._events = ProgramEvents(program.events_descriptor, program.started_s)
         self._recording = Recording(self._events, self._complaints)
         self._session: LocalSession | None = None
+        self._hurried_at_s = 0.0
         self._neighbours: Neighbours | None = None
         self._display: LiveView | None = None
         self._request: OwnRequest | None = None
@@ -211,9 +219,19 @@ class Observer:
         )
 
     def signal_arrived(self, number: int, at_s: float) -> None:
-        """Mark a signal, to be recorded with the next sample."""
-        if number != signal.SIGWINCH:
-            self.mark(store.Event(at_s, "signal", {"signal": numbered_signal_name(number)}))
+        """Mark a signal, to be recorded with the next sample.
+
+        One that asks to end is recorded at once, with a sample: a scheduler may kill us soon,
+        Torque 77 ms later.
+        """
+        if number in _ENDING:
+            with self._lock:
+                self._recording.keep_now(_signal_event(number, at_s))
+            if self._session is not None and at_s - self._hurried_at_s > 1.0:
+                self._hurried_at_s = at_s
+                self._session.hurry()
+        elif number != signal.SIGWINCH:
+            self.mark(_signal_event(number, at_s))
         elif self._display is not None:
             self.guarded("live view", self._display.resized)
 

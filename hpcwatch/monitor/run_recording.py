@@ -78,6 +78,12 @@ class Recording:
         """Note an event, to be kept with the next sample. Any thread."""
         self._marks.append(event)
 
+    def keep_now(self, event: store.Event) -> None:
+        """Keep an event, and what was marked and merged until now."""
+        self._marks.append(event)
+        if self._is_begun:
+            self._complaints.guarded("event not recorded", self._write_marks)
+
     def _read_events(self) -> None:
         self._marks += self._events.read()
 

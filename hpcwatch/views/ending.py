@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 from hpcwatch.analysis.report import Report
@@ -10,6 +11,15 @@ from hpcwatch.base.units import format_clock, format_seconds
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
+
+_ENDING = {
+    numbered_signal_name(number)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU)
+}
+"""What schedulers and users end a program with."""
+_EARLY_S = 30.0
+_EARLY_SHARE = 0.02
+"""The job began before the run, so the signal comes early by the run's clock."""
 
 
 def ending(report: Report) -> tuple[str, str]:
@@ -31,7 +41,23 @@ def _unended(report: Report) -> str:
         return "still running"
     if report.is_running is None:  # it ran elsewhere: nobody here can tell
         return "unfinished; last seen"
-    return "no end recorded (its monitor was killed, or lost the file system); last seen"
+    unknown = "no end recorded (its monitor was killed, or lost the file system); last seen"
+    return _ordered_end(report) or unknown
+
+
+def _ordered_end(report: Report) -> str | None:
+    """Say which signal ended a run whose monitor had no time to see the end; None if none came."""
+    run, job = report.run, report.run.job
+    came = [event for event in report.events if event.name == "signal"]
+    last = next((one for one in reversed(came) if one.fields.get("signal") in _ENDING), None)
+    if last is None:
+        return None
+    words = f"ended by {last.fields['signal']}"
+    if job is not None and job.walltime_s:
+        since_s = run.started_at_s if job.started_at_s is None else job.started_at_s
+        if last.at_s - since_s >= job.walltime_s - max(_EARLY_S, _EARLY_SHARE * job.walltime_s):
+            words += ", at its walltime"
+    return f"{words}; last seen"
 
 
 def _job_ending(job: Job) -> tuple[str, str]:

@@ -678,6 +678,31 @@ def test_program_outlives_a_killed_monitor(bench: Bench) -> None:
     assert re.search(rb"monitor[^.]*(killed|ended|died|stopped)", done.stdout, re.IGNORECASE)
 
 
+@pytest.mark.parametrize("walltime_s", [None, 1, 3600])
+def test_signal_right_before_a_kill_is_recorded(bench: Bench, walltime_s: int | None) -> None:
+    """Torque kills a job's processes 77 ms after it has asked them to end."""
+    if walltime_s is not None:
+        bench.environment |= {"PBS_JOBID": "1.host", "PBS_WALLTIME": str(walltime_s)}
+        bench.environment |= {"PBS_VERSION": "TORQUE-6.1.3", "PATH": "/usr/bin:/bin"}
+    command = bench.wrap(bench.recorder())
+    command[command.index("--interval") + 1] = "3600"
+    with bench.started(command) as monitor:
+        program = bench.ready()
+        wait_until(lambda: lines(bench.output / "samples.jsonl"), "a first sample on disk")
+        if walltime_s == 1:
+            time.sleep(1)
+        before = len(lines(bench.output / "samples.jsonl"))
+        os.kill(monitor.pid, signal.SIGTERM)
+        events = bench.output / "events.jsonl"
+        wait_until(lambda: lines(events), "the signal on disk", 2)
+        wait_until(lambda: len(lines(bench.output / "samples.jsonl")) > before, "a sample", 2)
+        kill([monitor.pid, program])
+    done = bench.run([*HPCWATCH, "report", str(bench.output)])
+    assert b"ended by SIGTERM (15)" in done.stdout
+    assert (b"at its walltime" in done.stdout) == (walltime_s == 1)
+    assert b"monitor was killed" not in done.stdout
+
+
 def test_daemon_that_outlives_the_program_is_not_harmed(bench: Bench) -> None:
     """A service that a job leaves running on purpose goes on, and is not waited for."""
     daemon = " ".join(bench.ticker())
