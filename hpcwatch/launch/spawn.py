@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 else:
     import _signal as signal  # without its enums, whose import delays the program by milliseconds
 
+EVENTS_FOLDERS = ("/tmp", "/dev/shm")  # noqa: S108
+EVENTS_FILE = "events.jsonl"
 _VARIABLE = "HPCWATCH_EVENTS"
 
 
@@ -118,6 +120,15 @@ def occupy_standard_descriptors() -> None:
             return
 
 
+def where_we_run() -> str:
+    """Return what tells where our process number means us: the node and the pid namespace."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:
+        namespace = "0"
+    return f"{namespace}-{os.uname().nodename}"
+
+
 class EventsFile:
     """A private file that is named to the program, which may write to it at once.
 
@@ -128,9 +139,9 @@ class EventsFile:
         """Make it, or do without. ``at_s``, since the epoch, tells it from others of ours."""
         self._path: str | None = None
         self._outer = os.environ.get(_VARIABLE)
-        for folder in ("/tmp", "/dev/shm"):  # noqa: S108
-            private = f"{folder}/hpcwatch-{os.getpid()}-{at_s * 1e6:.0f}"
-            path = f"{private}/events.jsonl"
+        for folder in EVENTS_FOLDERS:
+            private = f"{folder}/hpcwatch-{os.getpid()}-{at_s * 1e6:.0f}-{where_we_run()}"
+            path = f"{private}/{EVENTS_FILE}"
             try:
                 os.mkdir(private, 0o700)
                 os.mknod(path, 0o600)  # no descriptor that could be taken for a standard one

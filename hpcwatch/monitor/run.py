@@ -17,6 +17,7 @@ from hpcwatch.analysis.findings import Severity
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.signals import numbered_signal_name
 from hpcwatch.cluster.current_job import is_one_of_many, names_here, own_job
+from hpcwatch.launch import leftovers
 from hpcwatch.launch.program import Program
 from hpcwatch.monitor import run_record
 from hpcwatch.monitor.local import LocalSession
@@ -260,6 +261,7 @@ class Observer:
             self._recording.close()
         if self._run is not None:
             self.guarded("no report", self._report)
+        self.guarded("leftovers of killed monitors", leftovers.remove)
 
     def _report(self) -> None:
         assert self._run is not None

@@ -678,6 +678,33 @@ def test_program_outlives_a_killed_monitor(bench: Bench) -> None:
     assert re.search(rb"monitor[^.]*(killed|ended|died|stopped)", done.stdout, re.IGNORECASE)
 
 
+def test_what_a_killed_monitor_left_is_removed_once_nobody_can_write_there(bench: Bench) -> None:
+    folders = bench.directory / "folders"
+    script = f'dirname "$HPCWATCH_EVENTS" >> {folders}; exec "$@"'
+    command = bench.wrap(["sh", "-c", script, "sh", *bench.ticker()])
+    with bench.started(command) as monitor:
+        wait_until(lambda: len(lines(bench.ticks)) > 2, "the program to start")
+        monitor.kill()
+        monitor.wait()
+        (folder,) = map(Path, lines(folders))
+        strange = folder.with_name(folder.name + "x")  # another node's
+        planted = folder.with_name(folder.name.replace("-", "-9", 1))
+        strange.mkdir(0o700)
+        planted.symlink_to(bench.directory)
+        try:
+            assert bench.run([*HPCWATCH, "run", "--", "true"]).returncode == 0
+            assert (folder / "events.jsonl").exists(), "the program may still write there"
+            bench.stop.touch()
+            wait_until(lambda: not bench.processes(), "the program to end")
+            assert bench.run([*HPCWATCH, "run", "--", "true"]).returncode == 0
+            assert not folder.exists()
+            assert strange.exists()
+            assert planted.is_symlink()
+        finally:
+            strange.rmdir()
+            planted.unlink()
+
+
 @pytest.mark.parametrize("walltime_s", [None, 1, 3600])
 def test_signal_right_before_a_kill_is_recorded(bench: Bench, walltime_s: int | None) -> None:
     """Torque kills a job's processes 77 ms after it has asked them to end."""

@@ -1,0 +1,95 @@
+"""Remove what killed monitors have left in /tmp: the folders of their programs' events.
+
+A monitor that ends removes its own. After a killed one the program may live on and still write
+there: while a process has the folder's file in its environment, the folder stays.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from itertools import islice
+
+from hpcwatch.launch.spawn import EVENTS_FILE, EVENTS_FOLDERS, where_we_run
+
+_MOST_ENTRIES = 10_000
+_MOST_REMOVED = 16
+_MOST_PROCESSES = 5_000
+
+
+def remove() -> None:
+    """Remove some, each only if it is ours, private, and its monitor was on this node."""
+    for parent in EVENTS_FOLDERS:
+        stale = list(islice(_stale(parent), _MOST_REMOVED))
+        if stale:
+            named = _named_by_processes()
+            for path in stale:
+                if os.fsencode(path) not in named:
+                    _remove(path)
+
+
+def _stale(parent: str) -> Iterator[str]:
+    """Yield the folders whose monitors are gone."""
+    try:
+        with os.scandir(parent) as entries:
+            for entry in islice(entries, _MOST_ENTRIES):
+                pid = _monitor(entry.name)
+                if pid is not None and _is_ours(entry) and not _lives(pid):
+                    yield entry.path
+    except OSError:
+        return
+
+
+def _monitor(name: str) -> int | None:
+    """Return the monitor's pid from a folder's name; None if it is none of this node's."""
+    if not name.startswith("hpcwatch-"):
+        return None
+    _, pid, _, where = (*name.split("-", 3), "", "", "")[:4]
+    return int(pid) if where == where_we_run() and pid.isascii() and pid.isdigit() else None
+
+
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    found = entry.stat(follow_symlinks=False)
+    is_private = stat.S_ISDIR(found.st_mode) and not stat.S_IMODE(found.st_mode) & 0o077
+    return is_private and found.st_uid == os.getuid()
+
+
+def _lives(pid: int) -> bool:
+    """True if the number is a monitor's, or that cannot be told."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            return b"hpcwatch" in stream.read(65536)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
+def _named_by_processes() -> set[bytes]:
+    """Return the folders that living processes of ours have in their environment."""
+    named = set()
+    for name in islice(filter(str.isdigit, os.listdir("/proc")), _MOST_PROCESSES):
+        try:
+            with open(f"/proc/{name}/environ", "rb") as stream:
+                entries = stream.read(1 << 20).split(b"\0")
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.startswith(b"HPCWATCH_EVENTS="):
+                named.add(os.path.dirname(entry.partition(b"=")[2]))
+    return named
+
+
+def _remove(path: str) -> None:
+    try:
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.unlink(EVENTS_FILE, dir_fd=folder)
+        os.rmdir(path)
+    except OSError:
+        pass  # it holds something else, or another of us was first
+    finally:
+        os.close(folder)
