@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from hpcwatch.base import config_files
@@ -81,6 +80,8 @@ def _of_table(
 
 
 def _unknown(document: Document, path: tuple[str, ...], known: Tree) -> HpcwatchError:
+    from difflib import get_close_matches
+
     near = get_close_matches(path[-1], list(known), 1)
     if near:
         hint = f"did you mean {'.'.join((*path[:-1], near[0]))}?"

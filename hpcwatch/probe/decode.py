@@ -6,7 +6,6 @@ caller may ask for the names of those. Used where recordings and probes' lines a
 a probe: its header.
 """
 
-import ast
 import enum
 import sys
 import typing
@@ -56,21 +55,23 @@ def _hints(record: Any, names: Dict[str, Any]) -> Dict[str, Any]:
         words = getattr(hint, "__forward_arg__", hint)
         hints[name] = hint
         if isinstance(words, str):
-            tree = ast.fix_missing_locations(_Unions().visit(ast.parse(words, mode="eval")))
-            hints[name] = eval(compile(tree, record.__module__, "eval"), known)  # noqa: S307 ours
+            hints[name] = eval(compile(_without_bars(words), record.__module__, "eval"), known)  # noqa: S307 ours
     return hints
 
 
-class _Unions(ast.NodeTransformer):
-    """Rewrites ``A | B`` as ``_Union[A, B]``."""
+def _without_bars(words: str) -> Any:
+    """Return the code of a type's words with ``A | B`` rewritten as ``_Union[A, B]``."""
+    import ast  # takes longer to import than all of this module
 
-    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:  # noqa: N802 ast's name
-        """Rewrite one union and those inside of it."""
-        pair = ast.parse("_Union[0, 0]", mode="eval").body
-        assert isinstance(pair, ast.Subscript)
-        both: Any = pair.slice if hasattr(pair.slice, "elts") else pair.slice.value  # type: ignore[attr-defined]
-        both.elts = [self.visit(node.left), self.visit(node.right)]
-        return pair
+    class Unions(ast.NodeTransformer):
+        def visit_BinOp(self, node: ast.BinOp) -> ast.AST:  # noqa: N802 ast's name
+            pair = ast.parse("_Union[0, 0]", mode="eval").body
+            assert isinstance(pair, ast.Subscript)
+            both: Any = pair.slice if hasattr(pair.slice, "elts") else pair.slice.value  # type: ignore[attr-defined]
+            both.elts = [self.visit(node.left), self.visit(node.right)]
+            return pair
+
+    return ast.fix_missing_locations(Unions().visit(ast.parse(words, mode="eval")))
 
 
 class _Plan:

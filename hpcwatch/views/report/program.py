@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -48,6 +47,8 @@ def step_lines(report: Report, label: int, width: int) -> list[Line]:
     shown = [f"{name} {value_text(value)}" for name, value in found[-_RESULTS_SHOWN:]]
     if len(found) > len(shown):
         shown.append(f"{len(found) - len(shown)} more")
+    import textwrap
+
     wrapped = textwrap.wrap(clean(", ".join(shown)), max(width - label, 10))
     for place, row in enumerate(wrapped):
         made.append([Span(f"{'Results' if place == 0 else '':{label}}{row}")])
