@@ -16,12 +16,13 @@ from collections.abc import Mapping
 from hpcwatch import config
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.transport.ways import own_hosts, slurm_steps, suitable, ways
+from hpcwatch.launch import own_python
 from hpcwatch.monitor.local import NodeState, NodeStatus
 from hpcwatch.monitor.remote import JobSession, spec_of
 from hpcwatch.probe.schema import Sample, to_line
 from hpcwatch.recording.store import Event
 
-ARGV = (sys.executable, "-m", "hpcwatch.monitor.other_nodes_process")
+ARGV = own_python.argv("hpcwatch.monitor.other_nodes_process")
 
 _RANKS = ("SLURM_STEP_ID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "MPI_LOCALRANKID")
 """Set where a launcher starts many tasks: each would watch all the nodes of all the others.

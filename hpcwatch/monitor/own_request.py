@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -12,9 +11,10 @@ from typing import Protocol
 
 from hpcwatch.base.errors import HpcwatchError, os_reason
 from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.launch import own_python
 from hpcwatch.launch.program import Program
 
-ARGV = (sys.executable, "-m", "hpcwatch.cluster.asked_job")
+ARGV = own_python.argv("hpcwatch.cluster.asked_job")
 ASK_AFTER_S = 1.0
 """A program that is done sooner puts no question to a scheduler that thousands share."""
 PATIENCE_S = 0.5

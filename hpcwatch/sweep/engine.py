@@ -104,8 +104,9 @@ def task_argv(folder: str, *words: str) -> list[str]:
     """Return the words of that command line.
 
     The launcher knows where modules are: looking through site-packages again costs each task 4 ms.
+    The program's PYTHONHOME and PYTHONPATH are not ours.
     """
-    return [sys.executable, "-S", os.path.join(folder, LAUNCHER_FILE), *words]
+    return [sys.executable, "-I", "-S", os.path.join(folder, LAUNCHER_FILE), *words]
 
 
 def write_logins(folder: str, slots: Mapping[str, int]) -> None:
