@@ -104,7 +104,7 @@ def main(arguments: list[str]) -> int:
     try:
         program = _started(options.command)
     except CannotStartError as error:
-        _say(f"cannot run {_clean(options.command[0])}: {error}")
+        _say(f"cannot run {options.command[0]}: {error}")
         return error.exit_code
     try:
         return _watched(options, program)
@@ -210,17 +210,11 @@ def _nothing() -> None:
     """Do nothing."""
 
 
-def _clean(text: str) -> str:
-    from hpcwatch.base.clean import clean
-
-    return clean(text)
-
-
 def _say(message: str) -> None:
     """Say a line on standard error, without waiting for it long; any thread."""
     try:
         from hpcwatch.monitor.standard_error import say
 
-        say(f"hpcwatch: {_clean(message)}\n")
+        say(message)
     except (Exception, SystemExit):  # noqa: S110 # nobody is to be told
         pass

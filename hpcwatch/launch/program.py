@@ -40,6 +40,7 @@ _SI_USER, _SI_QUEUE, _SI_TKILL = 0, -1, -6  # sigaction(2): si_code of kill, sig
 _JOB_CONTROL = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 _LAST_REAPING_S = 1.0  # the exit code waits for it; thousands of zombies take some 10 ms
 _LATE_S = 0.3  # what comes this soon after the end was meant for the program
+_LOCK_S = 0.2
 _FAILURES_MOST = 3
 _AGAIN_S = 0.05
 _LOST_STATUS = 0xFF << 8  # somebody else has waited for our child: it cannot be told how it ended
@@ -174,11 +175,11 @@ class Program:
         """
         stopped = False
         while True:
-            with self._lock:
-                try:
-                    child = next_child()
-                except ChildProcessError:
-                    return stopped
+            if not self._lock.acquire(timeout=_LOCK_S):
+                self._reap_program()
+                return False
+            try:
+                child = next_child()
                 if child is None:
                     return stopped
                 pid, status, usage = child
@@ -190,12 +191,23 @@ class Program:
                     self.exit_status, stopped = status, False
                     self._note_end()
                 self._book(pid, usage)
+            except ChildProcessError:
+                return stopped
+            finally:
+                self._lock.release()
             if self._is_over_for(_LAST_REAPING_S):
                 return False
 
     def _is_over_for(self, duration_s: float) -> bool:
         """True if the program has ended so long ago: what it left behind may go on for ever."""
         return self.exit_status is not None and time.monotonic() - self.ended_uptime_s > duration_s
+
+    def _reap_program(self) -> None:
+        """Wait for the program alone: a helper's start hangs, from a file system say."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid:
+            self.exit_status = status
+            self._note_end()
 
     def _book(self, pid: int, usage: resource.struct_rusage | None) -> None:
         """Account what an ended child used, unless it was one of ours."""
@@ -213,10 +225,13 @@ class Program:
 
         Nobody else waits once the program has ended, and some that it left behind may end later.
         """
+        from hpcwatch.probe.totals import Reaped  # not under the lock: a file system may hang
+
         if self.exit_status is not None:
             self._reap()
         with self._lock:
-            return self._account.total()
+            figures = self._account.figures()
+        return Reaped(**figures)
 
     def own_children(self) -> tuple[int, ...]:
         """Return the children that are ours and not the program's."""

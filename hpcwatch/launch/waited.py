@@ -7,8 +7,7 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import resource
-
-    from hpcwatch.probe.totals import Reaped
+    from typing import Any
 
 _LOOK = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT
 
@@ -69,16 +68,14 @@ class Account:
         if self._own_peak_bytes is not None and peak_bytes > self._own_peak_bytes:
             self._peak_bytes = max(self._peak_bytes or 0, peak_bytes)
 
-    def total(self) -> Reaped:
-        """Return the sums."""
-        from hpcwatch.probe.totals import Reaped
-
-        return Reaped(
-            user_s=self._user_s,
-            system_s=self._system_s,
-            read_bytes=self._read_bytes,
-            written_bytes=self._written_bytes,
-            minor_fault_count=self._minor_fault_count,
-            major_fault_count=self._major_fault_count,
-            peak_bytes=self._peak_bytes,
-        )
+    def figures(self) -> dict[str, Any]:
+        """Return the sums, by the names of ``probe.totals.Reaped``."""
+        return {
+            "user_s": self._user_s,
+            "system_s": self._system_s,
+            "read_bytes": self._read_bytes,
+            "written_bytes": self._written_bytes,
+            "minor_fault_count": self._minor_fault_count,
+            "major_fault_count": self._major_fault_count,
+            "peak_bytes": self._peak_bytes,
+        }

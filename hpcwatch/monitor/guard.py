@@ -70,6 +70,8 @@ class Guard:
         """Once it is made."""
         self.is_begun = False
         """It is being set up, or records: from here on its end takes a while."""
+        self._clock: int | None = None
+        """That of the monitor's thread; other threads of it go on reading while it hangs."""
         self._is_started = self._start()
 
     def _start(self) -> bool:
@@ -82,6 +84,7 @@ class Guard:
 
     def _run(self) -> None:
         try:
+            self._clock = time.pthread_getcpuclockid(threading.get_ident())
             if self._is_over.wait(self._unwatched_s) and not self._is_late_too:
                 return
             self.is_begun = True
@@ -149,16 +152,18 @@ class Guard:
         if not self._is_started and not self._start():  # the program has left room for a thread
             return "no thread could be started"
         started_s = quiet_from_s = time.monotonic()
-        worked_s = _worked_s()
+        worked_s = self._worked_s()
         while not self._is_done.wait(_STEP_S):
             now_s = time.monotonic()
-            if _worked_s() > worked_s:
-                quiet_from_s, worked_s = now_s, _worked_s()
+            if self._worked_s() > worked_s:
+                quiet_from_s, worked_s = now_s, self._worked_s()
             if now_s - quiet_from_s >= QUIET_S or now_s - started_s >= PATIENCE_S:
                 return f"no report after {now_s - started_s:.0f} s: something does not answer"
         return None
 
-
-def _worked_s() -> float:
-    """Return the CPU time of all threads but this one."""
-    return time.process_time() - time.thread_time()
+    def _worked_s(self) -> float:
+        """Return the CPU time of the monitor's thread."""
+        try:
+            return time.clock_gettime(self._clock) if self._clock is not None else 0.0
+        except OSError:  # it has just ended
+            return 0.0

@@ -52,12 +52,18 @@ def _write_while_taken(descriptor: int, data: bytes) -> None:
         give_up_s = time.monotonic() + PATIENCE_S
 
 
-def say(line: str) -> None:
-    """Write a line and return after a stated time, whatever standard error is."""
-    thread = threading.Thread(target=write, args=(line,), name="hpcwatch-say", daemon=True)
+def say(message: str) -> None:
+    """Write a line of ours, and return after a stated time whatever standard error is."""
+
+    def told() -> None:
+        from hpcwatch.base.clean import clean
+
+        write(f"hpcwatch: {clean(message)}\n")
+
+    thread = threading.Thread(target=told, name="hpcwatch-say", daemon=True)
     try:
         thread.start()
     except RuntimeError:  # no thread can be started
-        write(line)
+        told()
     else:
         thread.join(PATIENCE_S)

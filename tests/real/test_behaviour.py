@@ -678,6 +678,19 @@ def test_program_outlives_a_killed_monitor(bench: Bench) -> None:
     assert re.search(rb"monitor[^.]*(killed|ended|died|stopped)", done.stdout, re.IGNORECASE)
 
 
+def test_helper_whose_start_hangs_does_not_keep_the_program_s_end(bench: Bench) -> None:
+    """As from a file system that does not answer: the lock on our children is held."""
+    code = (
+        "import hpcwatch.launch.program as launch, sys, time\n"
+        "program = launch.Program(['sh', '-c', 'exit 7'])\n"
+        "program.settle()\n"
+        "program._lock.acquire()\n"
+        "list(program.wait(lambda: None, lambda: None))\n"
+        "sys.exit(program.exit_status >> 8)\n"
+    )
+    assert bench.run([sys.executable, "-c", code]).returncode == 7
+
+
 def test_what_a_killed_monitor_left_is_removed_once_nobody_can_write_there(bench: Bench) -> None:
     folders = bench.directory / "folders"
     script = f'dirname "$HPCWATCH_EVENTS" >> {folders}; exec "$@"'

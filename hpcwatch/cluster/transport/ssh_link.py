@@ -28,7 +28,7 @@ class SshLink:
         self._channel.settimeout(timeout_s)
         try:
             data = self._channel.recv(_CHUNK_BYTES)
-        except socket.timeout:  # noqa: UP041 - Python 3.9 has it apart from TimeoutError
+        except socket.timeout:
             raise TimeoutError from None
         finally:
             self._drain()

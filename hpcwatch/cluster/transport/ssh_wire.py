@@ -73,7 +73,7 @@ class Wire:
         """Return some bytes, none at the end. Raises TimeoutError now and then, and EOFError."""
         try:
             data = self._stream.recv(size)
-        except socket.timeout:  # noqa: UP041 - Python 3.9 has it apart from TimeoutError
+        except socket.timeout:
             self._watch()
             raise
         except OSError as error:
@@ -89,7 +89,7 @@ class Wire:
         """Return how many bytes were taken. Raises TimeoutError now and then, and EOFError."""
         try:
             return self._stream.send(data)
-        except socket.timeout:  # noqa: UP041 - Python 3.9 has it apart from TimeoutError
+        except socket.timeout:
             if self.ask is not None and self._silent_s() > SILENT_INTERVALS * self._keepalive_s:
                 raise self._lost(self._silence()) from None
             raise
