@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from hpcwatch.analysis import report
-from hpcwatch.cli import reporting
+from hpcwatch.cli import reporting, retention
 from hpcwatch.monitor import standard_error
 from hpcwatch.monitor.run import Observer
 from hpcwatch.recording import store
@@ -42,6 +42,7 @@ class Reporter(Observer):
         made = self.made
         if made is not None:
             self.guarded("no report", lambda: self._tell(made))
+        self.guarded("old recordings not removed", lambda: retention.tidy(self.say))
 
     def _tell(self, made: report.Report) -> None:
         asked = self._asked

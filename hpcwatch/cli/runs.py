@@ -17,7 +17,7 @@ from hpcwatch.cli import removal
 from hpcwatch.cli.ages import DAY_S, age_s, since_s
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.recording.masking import masked_words
-from hpcwatch.recording.search import Found, Wanted, all_runs, found_at, how, older_than, select
+from hpcwatch.recording.search import Found, Wanted, all_runs, found_at, older_than, select
 from hpcwatch.recording.store import RunDirectory, find, root
 from hpcwatch.sweep import recorded
 from hpcwatch.sweep.recorded import Sweep, Task
@@ -215,7 +215,7 @@ def _plain_run(one: Found) -> dict[str, object]:
         "started_at": iso(one.run.started_at_s),
         "ended_at": iso(one.run.ended_at_s),
         "wall_s": one.run.wall_s,
-        "how": how(one.run),
+        "how": one.how,
         "exit_code": one.run.exit_code,
         "signal": one.run.signal,
         "size_bytes": one.size_bytes,

@@ -29,6 +29,8 @@ class Settings(NamedTuple):
     thresholds: Thresholds = MappingProxyType({})
     """Rule -> keyword -> value, in every queue."""
     keep_days: float | None = None
+    keep: str | None = None
+    """The age, such as ``90d``, at which recordings are removed unasked; None if none is."""
     ssh: Bounds = Bounds()
     transport: str = "auto"
     scheduler: str | None = None
@@ -104,6 +106,7 @@ def settings_of(values: Values) -> Settings:
         budget_bytes=int(_set(values, "storage.budget_mb") * MIB),
         thresholds=_thresholds(values),
         keep_days=_number(values, "storage.keep_days"),
+        keep=_text(values, "storage.keep"),
         ssh=Bounds(
             connect_timeout_s=_set(values, "ssh.connect_timeout_s"),
             keepalive_s=_set(values, "ssh.keepalive_s"),

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import NamedTuple, Union
 
+from hpcwatch.base.units import parse_age
+
 Scalar = Union[float, str]
 
 
+_LEAST_AGE_S = 3600.0  # what ends now is looked at by a person first
 _ANY = 1e18
 """A bound that none is."""
 
@@ -24,6 +27,8 @@ class Key(NamedTuple):
     is_text: bool = False
     choices: tuple[str, ...] = ()
     is_flag: bool = False
+    is_age: bool = False
+    """A text such as ``90d``."""
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -42,6 +47,8 @@ class Key(NamedTuple):
         """What a value has to be, in words."""
         if self.is_flag:
             return "give true or false"
+        if self.is_age:
+            return "give an age of an hour or more in quotes, such as 90d or 12w"
         if self.choices:
             return f"give one of {', '.join(self.choices)}"
         if self.is_text:
@@ -54,6 +61,9 @@ class Key(NamedTuple):
         """Tell whether a value is of the right type and within bounds."""
         if self.is_flag:
             return isinstance(value, bool)
+        if self.is_age:
+            age_s = parse_age(value) if isinstance(value, str) else None
+            return age_s is not None and age_s >= _LEAST_AGE_S
         if self.choices:
             return value in self.choices
         if self.is_text:
@@ -69,6 +79,12 @@ KEYS = (
     Key("storage.root", "the folder of all recordings; ~ and $NAME are filled in", is_text=True),
     Key("storage.budget_mb", "MiB that the recording of a node may take", 32.0, 1, 1e6),
     Key("storage.keep_days", "days after which `hpcwatch runs --prune` removes", None, 1, 36500),
+    Key(
+        "storage.keep",
+        "the age at which runs and sweeps are removed when a run ends; unset, none is",
+        is_text=True,
+        is_age=True,
+    ),
     Key("ssh.connect_timeout_s", "patience with each step of a connection", 10.0, 1, 600),
     Key("ssh.keepalive_s", "a connection silent for three times this is dead", 15.0, 1, 3600),
     Key("ssh.most_at_once", "nodes logged in to at the same time", 32.0, 1, 1024),

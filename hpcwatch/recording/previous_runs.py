@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from hpcwatch.recording.search import how
 from hpcwatch.recording.store import Run, RunDirectory, list_runs
 
 _MOST = 5
@@ -52,7 +53,7 @@ def _summed(directory: RunDirectory, run: Run) -> EarlierRun:
         id=run.id,
         started_at_s=run.started_at_s,
         wall_s=run.wall_s,
-        how=_how(run),
+        how=how(run),
         cores_used_mean=_figure(summary, "cores_used_mean"),
         memory_peak_bytes=_figure(summary, "memory_peak_bytes"),
         gpu_util_mean_pct=sum(known) / len(known) if known else None,
@@ -67,11 +68,3 @@ def _figure(plain: dict[str, Any], name: str) -> float | None:
     value: Any = plain.get(name)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and 0 <= value < _MOST_FIGURE else None
-
-
-def _how(run: Run) -> str:
-    if run.ended_at_s is None:
-        return "unfinished"
-    if run.signal is not None:
-        return f"signal {run.signal}"
-    return f"exit {run.exit_code}" if run.exit_code else "ok"

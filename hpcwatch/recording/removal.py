@@ -82,7 +82,8 @@ def is_being_made(directory: RunDirectory, run: Run) -> bool:
         return False
     lives = is_monitored(run)
     if lives is None:  # nobody here knows: a recording that grows is one that is made
-        return time.time() - last_written_s(directory, run) < max(_FRESH_S, 3 * run.interval_s)
+        silent_s = time.time() - last_written_s(directory, run)
+        return -_FRESH_S < silent_s < max(_FRESH_S, 3 * run.interval_s)
     return lives
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from hpcwatch.recording.removal import is_link, last_written_s, size_bytes
+from hpcwatch.recording.removal import is_being_made, is_link, last_written_s, size_bytes
 from hpcwatch.recording.store import Run, RunDirectory, Say, list_runs
 
 
@@ -28,6 +28,11 @@ class Found:
     def size_bytes(self) -> int:
         """What its files hold."""
         return size_bytes(self.directory)
+
+    @property
+    def how(self) -> str:
+        """How it ended, or ``running`` while it is recorded."""
+        return "running" if is_being_made(self.directory, self.run) else how(self.run)
 
     @property
     def is_link(self) -> bool:

@@ -272,3 +272,58 @@ def test_hostile_names_are_only_text(hpcwatch: Hpcwatch) -> None:
     RunDirectory.create(str(hpcwatch.runs / "x")).write_run(evil)
     for words in ([], ["--format", "json"], ["--prune", "1s", "--yes"]):
         assert "\x1b" not in hpcwatch("runs", *words).out
+
+
+def test_a_run_that_is_being_recorded_is_running(hpcwatch: Hpcwatch) -> None:
+    made(hpcwatch, "killed", ended_at_s=None, wall_s=None, exit_code=None)
+    command = hpcwatch.command("run", "--name", "going", "--", "sleep", "60")
+    with subprocess.Popen(command, env=hpcwatch.environment, stderr=subprocess.DEVNULL) as going:
+        try:
+            wait_until(lambda: len(list(hpcwatch.runs.glob("*/run.json"))) == 2, "a recording")
+            listed = json.loads(hpcwatch("runs", "--format", "json").out)["runs"]
+            assert {one["name"]: one["how"] for one in listed} == {
+                "killed": "unfinished",
+                "going": "running",
+            }
+            assert " running " in hpcwatch("runs").out
+        finally:
+            going.terminate()
+
+
+KEEP = '[storage]\nkeep = "30d"\n'
+
+
+def test_what_is_older_than_configured_goes_when_a_run_ends(several: Hpcwatch) -> None:
+    several.configure(KEEP)
+    made(several, "old-unfinished", 40, ended_at_s=None)
+    thesis = made(several, "old-with-thesis", 40) / "thesis.tex"
+    thesis.touch()
+    ended = several("run", "--name", "new", "--", "true")
+    assert ended.code == 0
+    (line,) = [one for one in ended.err.splitlines() if "removed" in one]
+    assert line.startswith("hpcwatch: removed 1 run older than 30d (storage.keep), ")
+    assert "old" not in left(several)
+    # Its samples were written a moment ago: nobody knows when it was abandoned.
+    assert {"failed", "fine", "old-with-thesis", "old-unfinished"} <= left(several)
+    assert thesis.exists()
+
+
+def test_nothing_is_removed_unasked_or_twice_an_hour(several: Hpcwatch) -> None:
+    assert "removed" not in several("run", "--", "true").err
+    several.configure("[storage]\nkeep_days = 30\n")
+    assert "removed" not in several("run", "--", "true").err
+    several.configure(KEEP)
+    several("run", "--", "true")
+    made(several, "old", 40)
+    assert "removed" not in several("run", "--", "true").err
+    assert "old" in left(several)
+
+
+@pytest.mark.parametrize("age", ['"5"', '"1s"', "90", '"soon"', '""', "true"])
+def test_an_age_that_is_none_is_refused(several: Hpcwatch, age: str) -> None:
+    several.configure(f"[storage]\nkeep = {age}\n")
+    ended = several("config")
+    assert ended.code == 2
+    assert "give an age of an hour or more in quotes, such as 90d or 12w" in ended.err
+    assert several("run", "--", "true").code == 0
+    assert "old" in left(several)

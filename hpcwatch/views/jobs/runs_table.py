@@ -11,7 +11,7 @@ from typing import TextIO
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_bytes, format_clock
 from hpcwatch.recording.masking import masked_words
-from hpcwatch.recording.search import Found, how
+from hpcwatch.recording.search import Found
 from hpcwatch.sweep.recorded import Sweep, Task
 from hpcwatch.views.sweep.words import combination, many, value
 from hpcwatch.views.text import cut
@@ -51,7 +51,7 @@ def _row(one: Found | Sweep, size_bytes: int, longest: int) -> str:
     if isinstance(one, Sweep):
         facts = one.started_at_s, one.wall_s, one.how
     else:
-        facts = one.run.started_at_s, one.run.wall_s, how(one.run)
+        facts = one.run.started_at_s, one.run.wall_s, one.how
     started_at_s, wall_s, ended = facts
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(started_at_s))
     row = f"{started:17}{format_clock(wall_s):>9}  {ended:11}{format_bytes(size_bytes):>8}"

@@ -1,0 +1,74 @@
+"""``[storage] keep = "90d"``: recordings of that age are removed when a run ends."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hpcwatch import config
+from hpcwatch.base import config_files, files, owners
+from hpcwatch.base.units import format_bytes, parse_age
+from hpcwatch.recording.store import root
+
+if TYPE_CHECKING:
+    from hpcwatch.recording.search import Found
+    from hpcwatch.sweep.recorded import Sweep
+
+_STAMP = "tidied"
+"""Beside the recordings: its time is when they were looked through last."""
+_EVERY_S = 3600.0  # thousands of runs a day would each look through thousands
+
+
+def tidy(say: Callable[[str], None]) -> None:
+    """Remove what is older than the configuration says, once an hour; say what was removed.
+
+    What is being recorded, what lies elsewhere (--output), and a folder in which something is not
+    ours stay. Raises HpcwatchError or OSError.
+    """
+    if not config_files.paths() and "HPCWATCH_STORAGE_KEEP" not in os.environ:
+        return
+    keep = config.load_or_default().keep
+    age_s = parse_age(keep) if keep is not None else None
+    if age_s is None or not _is_due():
+        return
+    removed, freed_bytes = _remove(age_s)
+    if removed:
+        say(f"removed {removed} older than {keep} (storage.keep), {format_bytes(freed_bytes)}")
+
+
+def _is_due() -> bool:
+    home = os.path.dirname(root())
+    path = os.path.join(home, _STAMP)
+    try:
+        if 0 <= time.time() - os.stat(path).st_mtime < _EVERY_S:
+            return False
+    except FileNotFoundError:
+        pass
+    if not owners.is_ours(home):
+        return False
+    files.replace(path, "")  # before the work: others end in this moment, too
+    return True
+
+
+def _remove(age_s: float) -> tuple[str, int]:
+    """Remove; return what, in words, and how many bytes that gave back."""
+    from hpcwatch.recording.removal import obstacle, remove
+    from hpcwatch.recording.search import all_runs, older_than
+    from hpcwatch.sweep import recorded
+    from hpcwatch.views.jobs.runs_table import counted
+
+    gone: list[Found | Sweep] = []
+    freed_bytes = 0
+    for run in older_than(all_runs(), age_s):
+        if not run.is_link and obstacle(run.directory, run.run) is None:
+            freed_bytes += run.size_bytes
+            remove(run.directory)
+            gone.append(run)
+    for sweep in recorded.older_than(recorded.every(), age_s):
+        if sweep.obstacle() is None:
+            freed_bytes += sweep.size_bytes
+            sweep.remove()
+            gone.append(sweep)
+    return (counted(gone) if gone else ""), freed_bytes
