@@ -17,7 +17,6 @@ from hpcwatch.analysis.report import GpuSummary, Report
 from hpcwatch.base.units import format_bytes, format_clock
 from hpcwatch.events import EPOCH
 from hpcwatch.probe.schema import Node
-from hpcwatch.recording.search import how
 
 _ALWAYS_OTHER = re.compile(
     r"JOB_?ID|NODE_?FILE|NODE_?LIST|NODENAME|HOST|PID|TASK_?NUM|STEP|COOKIE|_TIME$|TMPDIR|SOCKET"
@@ -273,7 +272,7 @@ def _memory_total(node: Node) -> int | None:
 
 def ending(report: Report) -> str:
     """Say how a run ended."""
-    return how(report.run)
+    return report.run.how
 
 
 def _cores(report: Report) -> str | None:

@@ -18,7 +18,7 @@ from hpcwatch.base.errors import HpcwatchError, os_reason
 
 _FOLDER, _FILE = 0o700, 0o600
 _SHARED = 0o666  # before the umask
-_BESIDE = re.compile(r"\.(.+)\.[0-9a-f]{12}")
+_BESIDE = r"\.(.+)\.[0-9a-f]{12}"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -125,7 +125,7 @@ def beside(path: str) -> str:
 
 def is_left_over(name: str, of: Collection[str]) -> bool:
     """Tell whether a name is that of a begun file, of one of these names, whose writer died."""
-    match = _BESIDE.fullmatch(name)
+    match = re.fullmatch(_BESIDE, name)
     return match is not None and (match[1] in of or match[1] == "now")
 
 

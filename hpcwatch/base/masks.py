@@ -16,7 +16,8 @@ from typing import Any
 MASK = "***"
 
 _HINTS = (
-    *("pass", "pw", "secret", "token", "credential", "key", "auth", "cookie", "jwt", "pat"),
+    *("pass", "secret", "token", "credential", "key", "auth", "cookie", "jwt"),
+    *("pw=", "pw ", "pw:", "pat=", "pat ", "pat:"),  # not each pwd and each path
     *("://", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "hf_", "sk-", "glpat-", "xox", "akia", "eyj"),
 )
 """Without one of these, in small letters, there is nothing to mask: most texts have none."""
@@ -80,7 +81,7 @@ def _is_harmless(value: str) -> bool:
 
 def is_secret_name(name: str) -> bool:
     """Tell whether what has such a name is a secret: ``--api-key``, ``WANDB_API_KEY``."""
-    return _may_hold_secrets(name) and _compiled(rf"{_WORD}\Z").search(name) is not None
+    return _may_hold_secrets(f"{name}=") and _compiled(rf"{_WORD}\Z").search(name) is not None
 
 
 def masked_words(words: Sequence[str]) -> list[str]:

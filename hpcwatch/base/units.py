@@ -122,13 +122,13 @@ def iso(at_s: float | None) -> str | None:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_s)) + f".{thousandths:03}Z"
 
 
-_AGE = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)([smhdw])", re.ASCII)
+_AGE = r"([0-9]{1,6}(?:\.[0-9]{1,6})?)([smhdw])"
 _AGE_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
 
 def parse_age(text: str) -> float | None:
     """Read an age in seconds: ``30d``, ``12h``, ``2w``. None if it is none."""
-    match = _AGE.fullmatch(text)
+    match = re.fullmatch(_AGE, text)
     return None if match is None else float(match[1]) * _AGE_UNITS_S[match[2]]
 
 

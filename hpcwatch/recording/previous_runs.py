@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hpcwatch.recording.search import how
 from hpcwatch.recording.store import Run, RunDirectory, list_runs
 
 _MOST = 5
@@ -53,7 +52,7 @@ def _summed(directory: RunDirectory, run: Run) -> EarlierRun:
         id=run.id,
         started_at_s=run.started_at_s,
         wall_s=run.wall_s,
-        how=how(run),
+        how=run.how,
         cores_used_mean=_figure(summary, "cores_used_mean"),
         memory_peak_bytes=_figure(summary, "memory_peak_bytes"),
         gpu_util_mean_pct=sum(known) / len(known) if known else None,

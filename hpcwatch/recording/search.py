@@ -32,7 +32,7 @@ class Found:
     @property
     def how(self) -> str:
         """How it ended, or ``running`` while it is recorded."""
-        return "running" if is_being_made(self.directory, self.run) else how(self.run)
+        return "running" if is_being_made(self.directory, self.run) else self.run.how
 
     @property
     def is_link(self) -> bool:
@@ -88,12 +88,3 @@ def older_than(runs: Sequence[Found], seconds: float) -> list[Found]:
 def has_findings(directory: RunDirectory) -> bool:
     """Tell whether a run's report has findings; no if there is no readable report."""
     return bool(directory.report_part("findings"))
-
-
-def how(run: Run) -> str:
-    """Say how a run ended: ``ok``, ``exit 3``, ``signal 9``, ``unfinished``."""
-    if run.ended_at_s is None:
-        return "unfinished"
-    if run.signal is not None:
-        return f"signal {run.signal}"
-    return f"exit {run.exit_code}" if run.exit_code else "ok"

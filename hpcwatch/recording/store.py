@@ -78,6 +78,15 @@ class Run(NamedTuple):
     """Names of fields that were out of their range when this was read."""
     version: int = RUN_VERSION
 
+    @property
+    def how(self) -> str:
+        """How it ended: ``ok``, ``exit 3``, ``signal 9``, ``unfinished``."""
+        if self.ended_at_s is None:
+            return "unfinished"
+        if self.signal is not None:
+            return f"signal {self.signal}"
+        return f"exit {self.exit_code}" if self.exit_code else "ok"
+
 
 class Event(NamedTuple):
     """A mark in a run's time: a phase, an epoch, a signal, a node lost or found."""
