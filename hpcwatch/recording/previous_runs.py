@@ -65,5 +65,5 @@ def _list(value: object) -> list[dict[str, Any]]:
 
 def _figure(plain: dict[str, Any], name: str) -> float | None:
     value: Any = plain.get(name)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return float(value) if is_number and 0 <= value < _MOST_FIGURE else None

@@ -32,11 +32,12 @@ READERS = {
     "sweep/combinations.py": "a table that the user names: it may be a pipe",
     "cluster/transport/bundle.py": "hpcwatch's own modules",
     "cluster/transport/known_hosts.py": "the user's own file",
-    "cluster/transport/ssh_config_file.py": "the user's own file",
+    "cluster/transport/host_check.py": "the user's own file",
     "cluster/transport/ssh_identities.py": "the user's own file",
     "probe/procfs.py": "/proc, and trees of it in tests",
     "probe/gpu_use.py": "/proc, and trees of it in tests",
     "monitor/other_nodes.py": "a descriptor of a pipe",
+    "monitor/own_request.py": "a descriptor of a pipe",
 }
 """Modules that may open a file for reading that does not lie in /proc; each with its reason."""
 
