@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple, NoReturn
 
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
@@ -68,7 +68,7 @@ class Parser(argparse.ArgumentParser):
         what = "seconds between readings (default: 1)"
         self.add_argument("--interval", type=interval, metavar="S", help=what)
 
-    def add_scheduler(self, names: Sequence[str]) -> None:
+    def add_scheduler(self, names: Iterable[str]) -> None:
         """Add ``--scheduler``."""
         what = f"{', '.join(names)} (default: the one detected)"
         self.add_argument("--scheduler", metavar="NAME", help=what)

@@ -17,7 +17,7 @@ from hpcwatch.analysis.findings import Finding, evaluate
 from hpcwatch.analysis.findings.gpu_numbers import hides_all
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.units import GIB
-from hpcwatch.cluster.schedulers import Job, environment
+from hpcwatch.cluster.schedulers import Job, from_environment
 from hpcwatch.cluster.schedulers.job import JobNode
 from hpcwatch.probe.schema import Gpu, GpuProcess, Mig, Sample
 
@@ -70,7 +70,7 @@ def slurm(node: Node) -> Said:
         "SLURMD_NODENAME": HOST,
         "SLURM_JOB_NODELIST": HOST,
     }
-    found = environment.job(variables, lambda _path: None)
+    found = from_environment(variables, lambda _path: None)
     assert found is not None
     return Said(found)
 
@@ -78,7 +78,7 @@ def slurm(node: Node) -> Said:
 def pbs_gpu_file(number: int) -> Said:
     variables = {"PBS_JOBID": "7.srv", "PBS_NUM_PPN": "8", "PBS_NODEFILE": "n", "PBS_GPUFILE": "g"}
     files = {"n": f"{HOST}\n" * 8, "g": f"{HOST}-gpu{number}\n"}
-    found = environment.job(variables, files.get)
+    found = from_environment(variables, files.get)
     assert found is not None
     return Said(found)
 
@@ -236,7 +236,7 @@ def test_a_process_on_a_device_that_was_not_given_is_told_only_where_that_is_cer
 def test_the_case_of_a_small_and_a_large_device() -> None:
     """PBS gives CUDA's device 0: the A100, which NVML counts as 1; the T400 is idle."""
     variables = {"PBS_JOBID": "12.srv", "NCPUS": "1", "CUDA_VISIBLE_DEVICES": "0"}
-    found = environment.job(variables, lambda _path: None)
+    found = from_environment(variables, lambda _path: None)
     assert found is not None
     made = Timeline(INTERVAL_S, found)
     node = Node("mixed", "minor = index", 1)

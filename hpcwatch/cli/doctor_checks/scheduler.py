@@ -42,7 +42,7 @@ class Patient:
             self.detected = client.find(self._forced, self.recording)
         except HpcwatchError as error:
             purposes = [command for name in NAMES for command in dialect(name).purposes]
-            is_any = any(shutil.which(client) for command in purposes)
+            is_any = any(shutil.which(command) for command in purposes)
             level = Level.PROBLEM if is_any or self._forced else Level.WARNING
             yield Check("scheduler", level, error.message, error.hint)
             return
