@@ -65,7 +65,7 @@ def job_cpu(run: Run, host: HostTimeline) -> Cpu:
     rest = host.last.rest if host.last is not None else None
     if rest is not None and rest.seen_count:
         grown = _grown(host.first_rest, rest)
-        parts = zip(own[:3], grown[:3], strict=True)
+        parts = zip(own[:3], grown[:3])
         return Cpu(*(sum_if_known(part) for part in parts))
     return Cpu(reason=ELSEWHERE) if launches_elsewhere(run, host) else own
 

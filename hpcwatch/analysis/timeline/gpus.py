@@ -130,7 +130,7 @@ class GpuTimeline:
 def _rate(then: list[int | None], now: list[int | None], passed_s: float) -> float:
     """Return by how much counters grew a second, together; NaN if that is not known."""
     grown = 0
-    for before, after in zip(then, now, strict=True):
+    for before, after in zip(then, now):
         if before is None or after is None or after < before:  # it wrapped, or began anew
             return NAN
         grown += after - before

@@ -1,7 +1,7 @@
 """What the rest of hpcwatch may ask about a kind of scheduler: one record, made in its module.
 
-A new scheduler is one module with a DIALECT and one line in `schedulers.NAMES`. Nothing else compares
-a scheduler's name.
+A new scheduler is one module with a DIALECT and one line in `schedulers.NAMES`. Nothing else
+compares a scheduler's name.
 """
 
 from __future__ import annotations
