@@ -29,7 +29,10 @@ _WORD = (
     r"|(?<![a-z0-9])(?:pass|passwd|pw|auth|authorization|cookie|jwt|pat))"
 )
 _VALUE = r"""(?:"[^"]*"|'[^']*'|(?:bearer|basic|token)\s+[^\s,;&'"]+|[^\s,;&'"]+)"""
-_HARMLESS = r"[+-]?[0-9.]{1,6}|true|false|yes|no|on|off|none|null|auto|\$\{?\w+\}?|\*\*\*"
+_HARMLESS = (
+    r"[][{}()]*(?:[+-]?[0-9.]{1,6}|true|false|yes|no|on|off|none|null|auto|\$\{?\w+\}?|\*\*\*)?"
+    r"[][{}()]*"  # of JSON: a mask leaves it what it is
+)
 _SHAPES = (
     r"(?<![A-Za-z0-9])(?:gh[oprsu]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|hf_[A-Za-z0-9]{20,}"
     r"|sk-[\w-]{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}"

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from program import Hpcwatch
 
 from hpcwatch.base.masks import masked, masked_fields, masked_words
+from hpcwatch.cli.doctor_checks import recording
+from hpcwatch.cluster.schedulers.query import Answer
 
 SECRET = "Zk3x9QmB7vR2"
 
@@ -77,6 +79,28 @@ def test_a_token_of_a_known_form_is_masked_wherever_it_stands(text: str) -> None
 )
 def test_what_is_no_secret_stays(words: list[str]) -> None:
     assert masked_words(words) == words
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        {"token": None, "key": {"a": [1]}, "auth": [True], "password": 5, "x": [{"key": False}]},
+        {"key": "", "environment": [f"HF_TOKEN={SECRET}", "HOME=/home/alice"]},
+    ],
+)
+def test_masked_json_is_json(plain: dict[str, object]) -> None:
+    for indent in (None, 1):
+        made = json.loads(masked(json.dumps(plain, indent=indent)))
+        assert set(made) == set(plain)
+        assert SECRET not in str(made)
+
+
+def test_a_scheduler_s_recorded_answers_hold_no_secret(tmp_path: Path) -> None:
+    answer = Answer(f" Variable_List = HOME=/a,HF_TOKEN={SECRET},\n".encode() + b"\xff")
+    recording.write(str(tmp_path), "torque", [recording.Heard(("qstat", "-f"), answer, 5.0, 0.1)])
+    written = b"".join(one.read_bytes() for one in tmp_path.rglob("*") if one.is_file())
+    assert SECRET.encode() not in written
+    assert b"HF_TOKEN=***,\n\xff" in written
 
 
 def test_values_by_name() -> None:

@@ -16,6 +16,7 @@ from hpcwatch.cluster.client import Asker, Run
 from hpcwatch.cluster.schedulers import moab, qshow
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.schedulers.query import Answer, Query, Scheduler
+from hpcwatch.recording.masking import masked_text, masked_words
 
 LIST_FILE = "answers.json"
 _OF_HELPERS: dict[str, Callable[[str], Query[Any]]] = {
@@ -117,7 +118,7 @@ def write(folder: str, scheduler: str, heard: Sequence[Heard]) -> int:
 def _entry(one: Heard, name: str) -> dict[str, object]:
     return {
         "name": name if one.answer is not None else None,
-        "argv": list(one.argv),
+        "argv": masked_words(one.argv),
         "exit_code": one.answer.exit_code if one.answer is not None else None,
         "asked_at": iso(one.at_s),
         "took_s": round(one.took_s, 3),
@@ -133,7 +134,8 @@ def _write_answer(path: str, answer: Answer) -> None:
     if answer.exit_code:
         parts[".rc"] = b"%d\n" % answer.exit_code
     for ending, raw in parts.items():
-        files.append(path + ending, raw)
+        text = masked_text(raw.decode("utf-8", "surrogateescape"))
+        files.append(path + ending, text.encode("utf-8", "surrogateescape"))
 
 
 def _name(scheduler: str, one: Heard) -> str:
