@@ -26,7 +26,7 @@ STEP_S = 5.0
 _PAUSE_S = 2 * STEP_S  # a stretch goes on over so short a break: work comes in bursts
 _LATE_S = 180.0  # older readings of other tasks are not waited for
 _LONGEST_SPAN_S = 120.0  # a reading says nothing of a longer time before it
-_AT = re.compile(rb'"at_s":([0-9.]+)')
+_AT = re.compile(rb'"at_s":([0-9]{1,12}(?:\.[0-9]*)?)')
 _HEAD_BYTES = 512  # of a line: its time comes early
 
 
