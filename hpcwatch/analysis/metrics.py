@@ -117,7 +117,7 @@ METRICS = {
         " job; unknown where other people's processes are hidden (hidepid), or where it is not"
         " certain which are the job's."
     ),
-    "throttled_share": (
+    "cpu_throttled_pct": (
         "Share of the periods of a control group's CPU quota in which the quota made its threads"
         " wait (nr_throttled of nr_periods)."
     ),

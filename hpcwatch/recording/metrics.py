@@ -68,7 +68,7 @@ TABLE: tuple[Metric, ...] = (
     _derived("node", "charged_bytes", "What counts against the memory limit that binds."),
     _derived("node", "limit_bytes", "The memory limit that binds: see memory_limit_bytes."),
     _derived("job", "stranger_cores", "Cores of the busiest process that is not the job's."),
-    _derived("node", "throttled_share", "Share of the job's CPU quota periods that held it back."),
+    _derived("node", "cpu_throttled_pct", "Share of CPU quota periods that held the job back."),
     _gauge("job", "process_count", "Processes of the job that live at the reading."),
     _gauge("job", "thread_count", "Threads of the job's processes at the reading."),
     _gauge("job", "runnable_count", "Threads of the job that run or could run."),

@@ -206,6 +206,7 @@ def _cgroup(shape: Shape, time_s: float) -> Cgroup | None:
         cache_bytes=whole(at(shape.cache, time_s)),
         limit_bytes=shape.cgroup_limit,
         limit_path=shape.limit_path,
+        limit_used_bytes=whole(at(shape.used, time_s)) if shape.limit_path else None,
         oom_kill_count=whole(at(shape.oom_kills, time_s)),
     )
 

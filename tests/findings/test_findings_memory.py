@@ -329,10 +329,10 @@ def test_killed_at_a_step_s_own_limit_advises_the_step(
     lines = [(one.old, one.new) for one in finding.directives]
     if step is None:
         assert not any("srun" in (old or "") for old, _ in lines)
-        assert "The limit is that of step" not in finding.advice
+        assert "alone" not in finding.advice
     else:
-        assert ("srun --mem=100M", "srun --mem=1G") in lines
-        assert f"The limit is that of step {step}:" in finding.advice
+        assert ("srun --mem=100M", "srun --mem=150M") in lines
+        assert f"that of step {step} alone" in finding.advice
 
 
 def test_killed_never_asks_for_less_than_more_than_the_limit() -> None:

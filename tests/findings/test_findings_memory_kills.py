@@ -165,7 +165,9 @@ def test_a_step_s_limit_is_the_step_s_to_raise() -> None:
     finding = killed(made, signal=9)
     assert finding is not None
     assert "step 0 alone: give it at least 150 MiB with srun --mem" in finding.advice
-    assert finding.directives == ()
+    assert [tuple(one)[1:] for one in finding.directives] == [
+        ("srun --mem=100M", "srun --mem=150M")
+    ]
     assert finding.evidence["limit_group"] == path
 
 

@@ -246,8 +246,11 @@ def beside(doctor: Doctor, tmp_path: Path) -> Callable[[str, str], Found]:
         path = tmp_path / "site" / name
         path.parent.mkdir(parents=True)
         path.write_text(text)
-        site = f"{tmp_path / 'site'}:{doctor.hpcwatch.environment['PYTHONPATH']}"
-        return Found(doctor(PYTHONPATH=site))
+        # hpcwatch itself takes nothing from PYTHONPATH: the file has to be where it is installed.
+        code = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r});"
+        code += "from hpcwatch.cli import main; sys.exit(main(sys.argv[1:]))"
+        words = [sys.executable, "-c", code, "doctor"]
+        return Found(doctor.hpcwatch.shell(words, **doctor.environment))
 
     return found
 

@@ -49,12 +49,12 @@ def test_without_a_directory_nothing_is_kept_and_nothing_fails() -> None:
     assert not recording.is_whole
 
 
-def test_a_complaint_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_complaint_is_said_once(capfd: pytest.CaptureFixture[str]) -> None:
     complaints = Complaints(unseen)
     for _ in range(2):
         complaints.guarded("no live view", lambda: os.close(-1))
     complaints.say("slow disk: \x1b[2J")
-    first, second = capsys.readouterr().err.splitlines()
+    first, second = capfd.readouterr().err.splitlines()
     assert first == "hpcwatch: no live view: bad file descriptor"
     assert second.startswith("hpcwatch: slow disk")
     assert "\x1b" not in second

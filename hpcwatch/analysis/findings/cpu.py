@@ -184,9 +184,9 @@ def cpu_throttled(
     Override: [findings.cpu-throttled] info_share, warning_share, window_s.
     """
     for host in scope.timeline.hosts.values():
-        part = judged(scope, host, "throttled_share", window_s)
+        part = judged(scope, host, "cpu_throttled_pct", window_s)
         group = host.last.cgroup if host.last is not None else None
-        share = part.average() if part is not None else 0.0
+        share = part.average() / 100 if part is not None else 0.0
         if part is None or group is None or not share > info_share:
             continue
         quota = group.cpu_quota_cores

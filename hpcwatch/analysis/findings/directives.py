@@ -111,7 +111,8 @@ def limiting_step(scope: Scope, host: HostTimeline) -> str | None:
     whole = job.node_memory_bytes if job is not None else None
     if limit is None or (whole is not None and limit >= whole):
         return None
-    return host.limit.step
+    step = host.limit.step
+    return step if step is not None and step.isdigit() else None  # srun starts no batch script
 
 
 def more_memory_of_step(scope: Scope, host: HostTimeline, needed_bytes: int) -> Directives:

@@ -19,7 +19,7 @@ from hpcwatch.analysis.timeline.host_metrics import (
     gauge_columns,
     growth,
     rate_columns,
-    throttled_share,
+    throttled_pct,
 )
 from hpcwatch.analysis.timeline.marks import MemoryMarks
 from hpcwatch.analysis.timeline.processes import SeenProcesses
@@ -172,7 +172,7 @@ class HostTimeline:
             rate.column.add(per_s)
         self.columns["cpu_cores"].add(self._cores(sample, passed_s))
         then = before.cgroup if before is not None else None
-        self.columns["throttled_share"].add(throttled_share(sample.cgroup, then))
+        self.columns["cpu_throttled_pct"].add(throttled_pct(sample.cgroup, then))
 
     def _cores(self, sample: Sample, passed_s: float) -> float:
         """Return the cores in use since the sample before; NaN if that is not known.

@@ -76,8 +76,8 @@ def cpu_counter_s(sample: Sample) -> float | None:
     return sum_known(own_s, sum_known(rest.cpu_user_s, rest.cpu_system_s))
 
 
-def throttled_share(now: Cgroup | None, then: Cgroup | None) -> float:
-    """Return the share of the CPU quota's periods in which the group was made to wait, 0 to 1.
+def throttled_pct(now: Cgroup | None, then: Cgroup | None) -> float:
+    """Return the share of the CPU quota's periods in which the group was made to wait, 0 to 100.
 
     NaN where there is no quota, or the group did not want to run.
     """
@@ -85,7 +85,7 @@ def throttled_share(now: Cgroup | None, then: Cgroup | None) -> float:
         return NAN
     periods = _grown(then.cpu_period_count, now.cpu_period_count)
     throttled = _grown(then.cpu_throttled_count, now.cpu_throttled_count)
-    return throttled / periods if periods > 0 else NAN
+    return 100 * throttled / periods if periods > 0 else NAN
 
 
 def _grown(start: int | None, end: int | None) -> float:

@@ -30,7 +30,7 @@ from hpcwatch.recording.previous_runs import EarlierRun
 from hpcwatch.recording.store import Event
 from hpcwatch.views.gpu_health import health_facts
 from hpcwatch.views.report.program import PhaseRow, phase_rows, took_text
-from hpcwatch.views.report.used_rows import allowed_memory_bytes, limit_asked
+from hpcwatch.views.report.used_rows import limit_asked
 
 _MOST_EVENTS = 100
 FEW_GPUS = 8  # so many are told one by one, more are summed up
@@ -78,7 +78,7 @@ def _cores(count: int | None) -> str:
 
 def _memory(report: Report) -> tuple[str, ...]:
     summary = report.summary
-    limit = allowed_memory_bytes(report)
+    limit = limit_asked(report)
     means = [
         host.part("used_bytes", host.at_s[0] - 1, host.at_s[-1]).average()
         for host in report.timeline.hosts.values()
@@ -92,7 +92,7 @@ def _memory(report: Report) -> tuple[str, ...]:
     peak = sign + format_bytes(summary.memory_peak_bytes)
     return (
         "Memory" + (" of the fullest node" if len(means) > 1 else ""),
-        format_bytes(limit_asked(report)),
+        format_bytes(limit),
         used,
         peak,
     )

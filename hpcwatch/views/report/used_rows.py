@@ -45,12 +45,16 @@ def limit_words(summary: Summary) -> str:
 
 
 def limit_asked(report: Report) -> int | None:
-    """Return the memory that a job was given, or a program may use; a node's own is no request."""
-    summary = report.summary
-    if report.run.job is None:
+    """Return the memory requested, or allowed outside of a job; None if unknown.
+
+    A node's own memory is not a request: it never stands for one.
+    """
+    summary, job = report.summary, report.run.job
+    if job is None or summary.memory_limit_source in ("cgroup", "request"):
         return summary.memory_limit_bytes
-    of_job = summary.memory_limit_source in ("cgroup", "request")
-    return summary.memory_limit_bytes if of_job else summary.memory_requested_bytes
+    if summary.memory_requested_bytes is not None:
+        return summary.memory_requested_bytes
+    return job.memory_bytes if summary.memory_limit_source is None else None
 
 
 def used_rows(report: Report, width: int) -> list[Line]:
@@ -115,23 +119,10 @@ def _cpu_row(report: Report) -> Line:
     return _row("CPU", asked, used, format_cores(highest), spark)
 
 
-def allowed_memory_bytes(report: Report) -> int | None:
-    """Return what was requested of the memory, or allowed outside of a job; None if unknown.
-
-    A node's memory is nobody's request: it never stands for one.
-    """
-    summary, job = report.summary, report.run.job
-    if job is None or summary.memory_limit_source not in (None, "node"):
-        return summary.memory_limit_bytes
-    if job.node_memory_bytes is not None:
-        return job.node_memory_bytes
-    return job.memory_bytes if summary.memory_limit_source is None else None
-
-
 def _memory_row(report: Report) -> Line:
     """Of several nodes, the one that uses most: limits are each node's own."""
     summary = report.summary
-    limit = allowed_memory_bytes(report)
+    limit = limit_asked(report)
     hosts = list(report.timeline.hosts.values())
     means = [host.part("used_bytes", host.at_s[0] - 1, host.at_s[-1]).average() for host in hosts]
     mean = max((one for one in means if one == one), default=math.nan)
@@ -142,7 +133,7 @@ def _memory_row(report: Report) -> Line:
     sign = "" if summary.memory_peak_exact or summary.memory_peak_bytes is None else "≥ "
     spark = sparkline(values, max((v for v in values if v == v), default=0.0), _SPARK)
     peak = sign + format_bytes(summary.memory_peak_bytes)
-    return _row("Memory", format_bytes(limit_asked(report)), used, peak, spark)
+    return _row("Memory", format_bytes(limit), used, peak, spark)
 
 
 def cpu_seconds(value: float | None) -> str:
