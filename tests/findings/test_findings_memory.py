@@ -331,7 +331,7 @@ def test_killed_at_a_step_s_own_limit_advises_the_step(
         assert not any("srun" in (old or "") for old, _ in lines)
         assert "alone" not in finding.advice
     else:
-        assert ("srun --mem=100M", "srun --mem=150M") in lines
+        assert ("srun --mem=100M", "srun --mem=140M") in lines
         assert f"that of step {step} alone" in finding.advice
 
 
