@@ -31,7 +31,7 @@ def lay_out(folder: Path, addresses: Mapping[str, str], users: Sequence[User]) -
     known_hosts = _make_host_keys(folder / "ssh", tuple(addresses))
     for user in users:
         _make_home(Path(f"{folder}{user.home}"), user, known_hosts)
-    binds = {f"/etc/{name}": f"{folder}/{name}" for name in ("hosts", "passwd", "group")}
+    binds = {f"/etc/{name}": f"{folder}/{name}" for name in ("hosts", "passwd", "shadow", "group")}
     binds |= {user.home: f"{folder}{user.home}" for user in users}
     return binds | {"/etc/slurm": f"{folder}/etc", "/run/munge": f"{folder}/munge"}
 
@@ -39,7 +39,7 @@ def lay_out(folder: Path, addresses: Mapping[str, str], users: Sequence[User]) -
 def _write_names(folder: Path, addresses: Mapping[str, str], users: Sequence[User]) -> None:
     (folder / "hosts").write_text(files.hosts_file(addresses))
     numbers = {user.name: user.number for user in users}
-    for name, form in (("passwd", files.PASSWD), ("group", files.GROUP)):
+    for name, form in files.ACCOUNTS.items():
         (folder / name).write_text(files.accounts(Path("/etc", name), numbers, form))
 
 

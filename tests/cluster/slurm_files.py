@@ -137,7 +137,7 @@ Subsystem sftp internal-sftp
 
 
 def accounts(own: Path, names: Mapping[str, int], form: str) -> str:
-    """This machine's ``/etc/passwd`` or ``/etc/group`` and a line for each of the cluster's users.
+    """This machine's ``/etc/passwd``, ``shadow`` or ``group`` and a line for each of the cluster's users.
 
     An account of the machine's that has one of their names gives way.
     """
@@ -148,6 +148,10 @@ def accounts(own: Path, names: Mapping[str, int], form: str) -> str:
 
 PASSWD = "{name}:*:{number}:{number}::/home/{name}:/bin/bash"
 GROUP = "{name}:x:{number}:"
+# Without a line there a locked account of the same name on this machine keeps sshd from logging in.
+SHADOW = "{name}:*:19000:0:99999:7:::"
+ACCOUNTS = {"passwd": PASSWD, "shadow": SHADOW, "group": GROUP}
+"""File of ``/etc`` -> a user's line in it."""
 
 
 def hosts_file(addresses: Mapping[str, str]) -> str:
