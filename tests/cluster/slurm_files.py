@@ -137,7 +137,7 @@ Subsystem sftp internal-sftp
 
 
 def accounts(own: Path, names: Mapping[str, int], form: str) -> str:
-    """This machine's ``/etc/passwd``, ``shadow`` or ``group`` and a line for each of the cluster's users.
+    """This machine's ``/etc/passwd``, ``shadow`` or ``group``, with a line for each of ours.
 
     An account of the machine's that has one of their names gives way.
     """
