@@ -70,14 +70,14 @@ def _of_rule(name: str) -> str:
     ]
     text = _wrapped(inspect.getdoc(function) or "")
     if not thresholds:
-        return text
+        return f"{text}\n\n{name} has no thresholds."
     return f"{text}\n\nIn config.toml:\n\n[findings.{name}]\n" + "\n".join(thresholds)
 
 
 def _wrapped(docstring: str) -> str:
-    """Return a docstring for a terminal: its paragraphs, its source and its override, wrapped."""
-    # Both end a paragraph's sentences, wherever the line of the code had room.
-    apart = re.sub(r"(?<=[.:])\s+(?=(?:Source|Override):)", "\n\n", docstring.replace("``", ""))
+    """Return a docstring for a terminal: its paragraphs and its source, wrapped."""
+    # The source ends a paragraph in the code and is a paragraph of its own on the screen.
+    apart = re.sub(r"(?<=[.:])\s+(?=Source:)", "\n\n", docstring.replace("``", ""))
     width = _WIDTH - len(_INDENT)
     return "\n\n".join(
         textwrap.fill(" ".join(paragraph.split()), width, break_on_hyphens=False)

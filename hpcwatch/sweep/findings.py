@@ -44,8 +44,6 @@ def sweep_tail(
     end together.
 
     Source: our own.
-
-    Override: [findings.sweep-tail] tail_share, busy_share, least_s, least_tasks_count.
     """
     outcome = without_pauses(outcome)
     length_s = outcome.ran_s
@@ -88,9 +86,6 @@ def sweep_slow_host(
     them, or with the long ones on one host by chance, this may accuse a sound host.
 
     Source: our own.
-
-    Override: [findings.sweep-slow-host] slower, least_tasks_count, failures_ratio,
-    least_failures_count.
     """
     for host in dict.fromkeys(bar.host for bar in outcome.bars):
         own = [bar for bar in outcome.bars if bar.host == host]
@@ -130,8 +125,6 @@ def sweep_gpu_collision(outcome: Outcome, *, least_s: float = 60.0) -> Iterator[
     same device. ``--slots per-gpu`` gives each task one of its own.
 
     Source: measured on GNU parallel; the minute is our own.
-
-    Override: [findings.sweep-gpu-collision] least_s.
     """
     has_own = any(bar.device is not None for bar in outcome.bars)
     found: dict[str, Sharing] = {}
@@ -171,8 +164,6 @@ def sweep_one_per_node(
     file into one host, so that ``-j 1`` is one task a node however many cores it has.
 
     Source: measured on GNU parallel; the share is our own.
-
-    Override: [findings.sweep-one-per-node] most_share, least_s.
     """
     length_s = outcome.ran_s
     if length_s < least_s or any(place.slots_count > 1 for place in outcome.places):
@@ -213,8 +204,6 @@ def sweep_short_tasks(
     connection and the start of a monitor take a good part of a second together.
 
     Source: measured on GNU parallel.
-
-    Override: [findings.sweep-short-tasks] short_s, least_tasks_count.
     """
     walls = [row.wall_s for row in outcome.rows if row.wall_s is not None and row.is_good]
     if len(walls) < least_tasks_count or median(walls) >= short_s:

@@ -91,12 +91,9 @@ RULES = {
 
 def test_every_rule_explains_itself() -> None:
     assert set(rules()) == RULES
-    for name, entry in rules().items():
+    for entry in rules().values():
         text = " ".join((entry.function.__doc__ or "").split())
         assert "Source:" in text
-        assert f"[findings.{name}]" in text
-        for keyword in entry.defaults:
-            assert keyword in text.split("Override:")[1], f"{name}: {keyword}"
         assert set(entry.margins) <= set(entry.defaults)
         assert set(entry.silences) <= RULES
 

@@ -66,8 +66,6 @@ def serial_on_many_cores(
     with cores (memory_per_core_bytes, the site's share) and the job needs them for that, it says
     so instead. Judged are the cores a job asked for: without a job it never fires.
     Source: Princeton's jobstats and job_defense_shield.
-    Override: [findings.serial-on-many-cores] least_cores, most_cores, critical_after_s,
-    window_s, memory_per_core_bytes.
     """
     hosts = list(scope.timeline.hosts.values())
     if len(hosts) != 1 or (scope.job is not None and len(scope.job.nodes) > 1):
@@ -103,8 +101,7 @@ def cpu_low(
     A single core is as few as can be asked for. The cores to ask for are those of the busiest
     minute. Where memory comes with cores (memory_per_core_bytes, the site's share), what is needed
     for that is information at most. Without a job nobody asked for cores: it never fires.
-    Source: Princeton's jobstats. Override: [findings.cpu-low] warning_pct, info_pct, window_s,
-    memory_per_core_bytes.
+    Source: Princeton's jobstats.
     """
     for host in scope.timeline.hosts.values():
         use = _use(scope, host, window_s)
@@ -138,7 +135,6 @@ def cpu_oversubscribed(
     storage, too. Also critical where the job shares the node and its processes may run on cores
     it did not ask for: then it slows down other people's jobs.
     Source: ClusterCockpit, Boston University's process reaper.
-    Override: [findings.cpu-oversubscribed] warning_factor, critical_factor, held_share, window_s.
     """
     cores = cores_count(scope)
     if cores is None:
@@ -181,7 +177,6 @@ def cpu_throttled(
     mostly 100 ms, and whoever wants more waits for the next one. All threads of the group wait
     together, so that a program with more threads than the quota has cores stops and goes.
     Source: our own; the counters are the kernel's (nr_periods, nr_throttled).
-    Override: [findings.cpu-throttled] info_share, warning_share, window_s.
     """
     for host in scope.timeline.hosts.values():
         part = judged(scope, host, "cpu_throttled_pct", window_s)

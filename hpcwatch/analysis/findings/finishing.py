@@ -53,8 +53,7 @@ def will_not_finish(
 
     Where the job's start is not known, the run's own counts, which is later. Of late_share, a share
     of the walltime, it may be done later than that.
-    Source: our own. Override: [findings.will-not-finish] left_share, critical_left_s, late_share,
-    least_told_s, factor.
+    Source: our own.
     """
     job = scope.job
     if job is None or job.walltime_s is None or job.walltime_s <= 0:

@@ -52,7 +52,6 @@ def gpu_unused(
     process opens the device, so utilisation decides; but a device that draws over half its limit
     is at work whatever its utilisation says, and is not accused.
     Source: Princeton's jobstats and policy, Northeastern's and Boston University's idle watchers.
-    Override: [findings.gpu-unused] idle_pct, working_power_share, critical_after_s, window_s.
     """
     for host in scope.timeline.hosts.values():
         for gpu in allocated_gpus(scope, host) if host.gpus else ():
@@ -97,8 +96,6 @@ def gpu_memory_held(
     which are at work whatever their utilisation says. (Idle power is no test: holding memory alone
     raises it.)
     Source: the case that hpcwatch began with, 10.7 GiB held on an idle Tesla K40m.
-    Override: [findings.gpu-memory-held] idle_pct, held_bytes, held_share, working_power_share,
-    busy_pct, busy_share, critical_after_s, window_s.
     """
     for host in scope.timeline.hosts.values():
         for gpu in host.gpus.values():

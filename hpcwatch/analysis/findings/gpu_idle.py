@@ -38,7 +38,6 @@ def gpu_partly_unused(
     device only, or its ranks are mapped to the same one. Where memory is held on the idle device,
     gpu-memory-held speaks of it.
     Source: Princeton's jobstats, LLview.
-    Override: [findings.gpu-partly-unused] idle_pct, busy_pct, working_power_share, window_s.
     """
     for host in scope.timeline.hosts.values():
         gpus = allocated_gpus(scope, host) if len(host.gpus) > 1 else []
@@ -111,7 +110,6 @@ def gpu_went_idle(
     a phase on the CPU that may belong in a job of its own. After the run the longest such stretch
     counts.
     Source: Princeton's job_defense_shield.
-    Override: [findings.gpu-went-idle] idle_pct, busy_pct, cpu_cores, critical_after_s, window_s.
     """
     for host in scope.timeline.hosts.values():
         for gpu in allocated_gpus(scope, host) if host.gpus else ():

@@ -37,7 +37,6 @@ def gpu_foreign(
     a program's managed memory is not listed either. Display servers do not count. With MPS, and
     where the operating system manages the device's memory, it is silent.
     Source: Boston University's process reaper; the sizes are our own.
-    Override: [findings.gpu-foreign] foreign_bytes, unlisted_bytes, window_s.
     """
     for host in scope.timeline.hosts.values():
         gpus = known_allocation(scope, host) if host.gpus else None
@@ -88,7 +87,7 @@ def gpu_shared(
 
     A warning where every process of the job on the node is known; else, below `hpcwatch run`, it
     may be another part of the same job: information.
-    Source: our own. Override: [findings.gpu-shared] shared_bytes, window_s.
+    Source: our own.
     """
     for host in scope.timeline.hosts.values():
         use = host.last_use
@@ -119,8 +118,7 @@ def gpu_unassigned(scope: Scope) -> Iterator[Finding]:
 
     Only where the scheduler says which devices are the job's. Somebody else may have been given
     that device.
-    Source: Boston University's process reaper. Override: [findings.gpu-unassigned] has no
-    thresholds.
+    Source: Boston University's process reaper.
     """
     for host in scope.timeline.hosts.values():
         share = scope.job.on(host.name) if scope.job is not None and host.gpus else None

@@ -31,8 +31,6 @@ def gpu_oversized(
     Its device is under 15 % busy with less than 10 GB in use, the job asked for two cores at most
     and used less than 32 GB of the node's memory.
     Source: Princeton's jobstats and job_defense_shield.
-    Override: [findings.gpu-oversized] low_pct, device_bytes, host_bytes, most_cores, after_s,
-    window_s.
     """
     job = scope.job
     if job is None or job.gpus_count != 1 or scope.ran_s < after_s:
@@ -68,7 +66,7 @@ def gpu_spread(scope: Scope) -> Iterator[Finding]:
 
     Counted are the devices of the nodes as the driver lists them; where it lists only those that
     the job was given, nothing is said.
-    Source: Princeton's job_defense_shield. Override: [findings.gpu-spread] has no thresholds.
+    Source: Princeton's job_defense_shield.
     """
     job, hosts = scope.job, list(scope.timeline.hosts.values())
     if job is None or not job.gpus_count or nodes_count(job) < 2 or not hosts:
@@ -107,7 +105,6 @@ def gpu_cores_excess(
     The node's share is its cores over its devices as the driver lists them. The cores that are
     left without a GPU keep the other devices from being given to anybody.
     Source: Princeton's job_defense_shield.
-    Override: [findings.gpu-cores-excess] factor, busy_pct, window_s.
     """
     job = scope.job
     gpus = node_gpus_count(job) if job is not None else None

@@ -63,7 +63,7 @@ def gpu_lost(scope: Scope) -> Iterator[Finding]:
     """A device of the job stopped answering for good: the driver says that it is lost.
 
     Or the driver does not list it any more. A device that only answers late is not lost.
-    Source: our own. Override: [findings.gpu-lost] has no thresholds.
+    Source: our own.
     """
     for host, gpu, health in _sick(scope):
         if health.lost_at_s is None:
@@ -93,7 +93,7 @@ def gpu_xid(scope: Scope) -> Iterator[Finding]:
 
     48, 63, 64, 74, 79, 94, 95 and 119 are the hardware's; 13, 31 and 43 mostly the program's own.
     45 follows other errors and is left out. What happened before we watched is not known.
-    Source: NVIDIA's "Xid Errors". Override: [findings.gpu-xid] has no thresholds.
+    Source: NVIDIA's "Xid Errors".
     """
     for host, gpu, health in _sick(scope):
         told = {number: at_s for number, at_s in health.xids.items() if number not in _HARMLESS}
@@ -131,7 +131,7 @@ def gpu_ecc(scope: Scope, *, pages_count: int = 60) -> Iterator[Finding]:
     there were some since the driver was loaded, if rows or pages wait for a reset, or if 60 pages
     are out of use.
     Source: NVIDIA's "GPU Memory Error Management" and "Dynamic Page Retirement", which name 60
-    pages as the limit for an exchange. Override: [findings.gpu-ecc] pages_count.
+    pages as the limit for an exchange.
     """
     for host, gpu, health in _sick(scope):
         found = _memory_trouble(health, pages_count)
@@ -184,7 +184,7 @@ def gpu_links(scope: Scope, *, link_share: float = 0.75) -> Iterator[Finding]:
     NVLinks: fewer are up than at the start, than on another device of the same model in the node,
     or than all if 75 % are: fewer may be how the node is built. PCI Express: fewer lanes than
     device and slot can have, or a slower generation in all readings in which the device was busy.
-    Source: our own. Override: [findings.gpu-links] link_share.
+    Source: our own.
     """
     for host, gpu, health in _sick(scope):
         said = [*_nvlink_trouble(host, gpu, link_share), *_pcie_trouble(health)]

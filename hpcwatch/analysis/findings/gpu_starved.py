@@ -48,8 +48,7 @@ def gpu_starved(
     Or the program itself tells that it waited for data in over 20 % of its time (``data_wait_s``
     beside ``epoch_s`` or ``step_s``; hpcwatch's Keras callback does, with ``timed``), and the
     device, which did something, does not contradict that: its mean is under 80 %.
-    Source: our own. Override: [findings.gpu-starved] low_pct, high_pct, swing_share, iowait_share,
-    full_share, data_wait_share, window_s.
+    Source: our own.
     """
     waited = _waited_share(scope, window_s)
     for host, gpu, util in judged_devices(scope, window_s):

@@ -35,7 +35,6 @@ def gpu_throttled(
     A device at its power limit in over 25 % of them is information: that is how it is built or
     configured, and it works as hard as it may. Only the job's own devices.
     Source: LLview; the share for the power limit is our own.
-    Override: [findings.gpu-throttled] throttled_pct, capped_pct, window_s.
     """
     for host in scope.timeline.hosts.values():
         for gpu in own_gpus(scope, host):
@@ -97,8 +96,7 @@ def gpu_memory_full(
     it was flat and full when the watching began. The framework's own peak always counts, where
     the program tells it (``gpu_memory_peak_bytes``, as hpcwatch's Keras callback does): of the
     device that it fills most.
-    Source: our own. Override: [findings.gpu-memory-full] full_share, own_share, reserved_share,
-    reserved_within_s, window_s.
+    Source: our own.
     """
     for host in scope.timeline.hosts.values():
         gpus = own_gpus(scope, host)

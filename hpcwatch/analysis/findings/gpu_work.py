@@ -48,7 +48,6 @@ def gpu_low(
     in the first 2 min, in which programs read and compile, and not of a device that did nothing
     at all, of which gpu-unused speaks.
     Source: Princeton's jobstats.
-    Override: [findings.gpu-low] warning_pct, info_pct, full_share, window_s.
     """
     if scope.is_live and scope.end_s - window_s < scope.started_at_s + _WARM_UP_S:
         return
@@ -102,8 +101,7 @@ def gpu_busy_shallow(
     If it is over 98 % busy and reads or writes its memory in under 2 % of the time, its kernels are
     not small: they do nothing but wait, as those of a collective do until all ranks have come. That
     is a warning, for a rank may never come.
-    Source: our own. Override: [findings.gpu-busy-shallow] busy_pct, active_pct, power_share,
-    bandwidth_pct, waiting_pct, still_pct, window_s.
+    Source: our own.
     """
     for host, gpu, util in judged_devices(scope, window_s):
         mean = util.average()
@@ -172,7 +170,7 @@ def gpu_imbalance(
 
     Active is over 10 %: of the others gpu-unused and its kin speak. In a program that works in
     step all devices wait for the slowest.
-    Source: our own. Override: [findings.gpu-imbalance] points, active_pct, window_s.
+    Source: our own.
     """
     active = [one for one in judged_devices(scope, window_s) if one.util.average() > active_pct]
     if len(active) < 2:

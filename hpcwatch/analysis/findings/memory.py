@@ -36,7 +36,6 @@ def memory_near_limit(
     which the kernel gives back when it is needed. At the limit a process is killed without a word
     of its own. It is no accusation: it is said from the first minute on, in interactive jobs, too.
     Source: ClusterCockpit's job tagger (90 %); the window is our own.
-    Override: [findings.memory-near-limit] near_share, critical_share, window_s.
     """
     for host in scope.timeline.hosts.values():
         if is_guess(scope, host, "charged_bytes", scope.start_s):
@@ -83,8 +82,7 @@ def memory_will_run_out(
     that stopped growing is not accused of its past, one that has just begun to is seen, and one
     that let go of its memory, so that less is used than in the last 2 min on average, is left
     alone. Not in the first 2 min, in which most programs read their input.
-    Source: our own. Override: [findings.memory-will-run-out] warning_left_s, critical_left_s,
-    long_window_s, window_s.
+    Source: our own.
     """
     if not scope.is_live or scope.ran_s < window_s:
         return

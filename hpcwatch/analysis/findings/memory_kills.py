@@ -43,7 +43,6 @@ def memory_killed(
     least 1.2 times the limit, as the sampled peak is a lower bound. Where a step's own limit was
     reached, that is what has to be raised.
     Source: NeSI's and Princeton's advice to users.
-    Override: [findings.memory-killed] killed_share, mark_share, last_s, peak_factor, limit_factor.
     """
     hosts = list(scope.timeline.hosts.values())
     is_known = False

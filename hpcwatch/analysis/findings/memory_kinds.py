@@ -31,7 +31,6 @@ def memory_swapping(
     for itself or memory of its own in swap. Kernels count it for the whole node only; both ways
     are added, 1 MB/s each.
     Source: Ohio Supercomputer Center.
-    Override: [findings.memory-swapping] moved_bytes_per_s, swapped_bytes, window_s.
     """
     for host in scope.timeline.hosts.values():
         is_guessed = is_guess(scope, host, "swap_bytes", scope.start_s)
@@ -83,8 +82,7 @@ def memory_in_files(
 
     Information; a warning if memory is over 90 % of its limit at the time. /dev/shm and often
     /tmp are memory: what lies there is charged to the job until it is removed.
-    Source: NeSI. Override: [findings.memory-in-files] files_bytes, files_share, near_share,
-    window_s.
+    Source: NeSI.
     """
     for host in scope.timeline.hosts.values():
         files = judged(scope, host, "files_bytes", window_s)
@@ -125,7 +123,6 @@ def memory_cache_only(
     Only where the kernel tells how long tasks waited for memory, and that is under 1 % of the
     time.
     Source: Princeton's jobstats.
-    Override: [findings.memory-cache-only] full_share, used_share, pressure_share, window_s.
     """
     for host in scope.timeline.hosts.values():
         if host.limit.source != "cgroup" or not host.limit.limit_bytes:
@@ -187,7 +184,7 @@ def vmem_near_limit(scope: Scope, *, near_share: float = 0.9) -> Iterator[Findin
     Of vmem, by all of the job's processes together; of pvmem, by the largest. Critical: at the
     limit a program cannot get memory, however little it uses. CUDA, Java and Go reserve large
     ranges that they never touch.
-    Source: NRAO. Override: [findings.vmem-near-limit] near_share.
+    Source: NRAO.
     """
     job = scope.job
     if job is None:

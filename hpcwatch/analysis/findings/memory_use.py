@@ -41,7 +41,6 @@ def memory_over_share(
     LONI). A job with all of a node's cores has the node's memory. The cores to ask for are 1.1
     times the use over the share.
     Source: LSU's and LONI's user training.
-    Override: [findings.memory-over-share] memory_per_core_bytes, held_share, window_s.
     """
     if not memory_per_core_bytes:
         return
@@ -90,7 +89,6 @@ def memory_growing(
     Each block's growth is a Theil-Sen slope, which single jumps do not move. Not if it levels off:
     the last two blocks must still grow by a quarter of the mean. After the run all of it counts.
     Source: LLview; the growth in an hour is our own.
-    Override: [findings.memory-growing] rising_share, limit_share_per_h, level_share, window_s.
     """
     for host in scope.timeline.hosts.values():
         limit = host.limit.limit_bytes
@@ -148,8 +146,6 @@ def memory_over_asked(
     core), on under 85 % of a node's cores, and if nothing was killed. What to ask for is 1.2 times
     the peak.
     Source: Princeton's jobstats.
-    Override: [findings.memory-over-asked] info_share, warning_share, default_per_core_bytes,
-    node_cores_share, window_s.
     """
     job, hosts = scope.job, list(scope.timeline.hosts.values())
     asked, cores = (job.node_memory_bytes, job.node_cores_count) if job else (None, None)

@@ -30,7 +30,6 @@ def strangers(
     the job; the system's daemons are the node's own. Only where the job has all of the node's
     cores and all of its processes are known (by control group, shepherd or job id).
     Source: Boston University's process reaper.
-    Override: [findings.strangers] least_cores, window_s.
     """
     for host in scope.timeline.hosts.values():
         if not has_whole_node(host.job or scope.job, host) or not counts_the_whole_job(host):
@@ -86,7 +85,7 @@ def measurement_gap(
     """Over 20 % of a node's readings are missing in 5 min, after the run in all of it.
 
     What the rules would say of it is unknown.
-    Source: our own. Override: [findings.measurement-gap] missing_share, window_s.
+    Source: our own.
     """
     for host in scope.timeline.hosts.values():
         if not host.at_s or scope.end_s - scope.start_s < window_s:

@@ -69,7 +69,6 @@ def node_unused(
     The program does not know of the node. Not if the node's GPUs work, or if one of the job's
     nodes is not read: then nothing is known of it.
     Source: Princeton's jobstats and job_defense_shield.
-    Override: [findings.node-unused] idle_pct, busy_pct, window_s.
     """
     nodes = _nodes(scope, window_s)
     if nodes is None or not max(node.used_pct for node in nodes) > busy_pct:
@@ -109,7 +108,6 @@ def node_imbalance(
     In a program that works in step all wait for the slowest. Only of jobs without GPUs whose
     busiest node is over 20 % busy, with all nodes read; of a node under 1 % node-unused speaks.
     Source: our own.
-    Override: [findings.node-imbalance] difference_share, idle_pct, busy_pct, window_s.
     """
     nodes = _nodes(scope, window_s)
     if nodes is None or scope.job is None or scope.job.gpus_count:
@@ -149,7 +147,6 @@ def cores_fragmented(
     Fewer would do if its cores and 1.25 times its peak memory fit on them. Only of jobs without
     GPUs, with all nodes read.
     Source: Princeton's job_defense_shield.
-    Override: [findings.cores-fragmented] cores_share, memory_share.
     """
     job, hosts = scope.job, list(scope.timeline.hosts.values())
     if job is None or job.gpus_count or len(hosts) < 2 or len(hosts) < nodes_count(job):
@@ -201,7 +198,7 @@ def memory_hot_node(
     """One node uses over 1.5 times the memory of the middle one, and over 70 % of its limit.
 
     It will be the first to be killed while the others have room.
-    Source: LLview. Override: [findings.memory-hot-node] factor, limit_share, window_s.
+    Source: LLview.
     """
     rows = []
     for host in scope.timeline.hosts.values():

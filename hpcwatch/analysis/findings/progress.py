@@ -42,7 +42,6 @@ def looks_hung(
     Each third of that the job uses under 2 % of a core, reads and writes under 10 kB/s, and its
     GPUs are at 0. After the run the longest such stretch counts.
     Source: our own.
-    Override: [findings.looks-hung] cpu_cores, io_bytes_per_s, critical_after_s, window_s.
     """
     stretch = _still(scope, cpu_cores, io_bytes_per_s, window_s)
     if stretch is None:
@@ -130,8 +129,7 @@ def loader_workers(scope: Scope) -> Iterator[Finding]:
     Workers are the children of a process on a GPU that have its name, as PyTorch's DataLoader
     starts them. They take turns on the cores and fill memory, each with a copy of its own. Too few
     workers are gpu-starved's to say.
-    Source: PyTorch's own warning of the same. Override: [findings.loader-workers] has no
-    thresholds.
+    Source: PyTorch's own warning of the same.
     """
     for host in scope.timeline.hosts.values():
         cores = asked_cores(scope, host)

@@ -46,7 +46,7 @@ def step_slowdown(
     slowing a GPU down (5 % of the time), other processes (half a core of one, or 1 core in all),
     waiting for storage (threads for a tenth of the cores, or a tenth of the node's time); or that
     none of it did.
-    Source: our own. Override: [findings.step-slowdown] ratio, early_s, window_s.
+    Source: our own.
     """
     slow, unit = _slowest(scope, ratio, early_s, window_s)
     if slow is None:

@@ -36,7 +36,6 @@ def storage_wait(
     the cores' own time of waiting counts, too, from 15 % on. Under half of the job's cores are
     busy meanwhile: else the storage keeps up.
     Source: LLview; the shares are our own.
-    Override: [findings.storage-wait] blocked_share, iowait_share, busy_share, window_s.
     """
     for host in scope.timeline.hosts.values():
         cores, used = asked_cores(scope, host), judged(scope, host, "cpu_cores", window_s)
@@ -88,7 +87,7 @@ def home_io(
     Only where it is on servers, which all users share, and where the kernel tells the volumes:
     NFS, and Lustre if its counters may be read. They are the whole node's: on one shared with
     others, the job itself must have read and written as much meanwhile.
-    Source: our own. Override: [findings.home-io] moved_bytes_per_s, window_s.
+    Source: our own.
     """
     for host in scope.timeline.hosts.values():
         part = judged(scope, host, "home_bytes_per_s", window_s)

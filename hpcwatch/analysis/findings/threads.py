@@ -40,8 +40,6 @@ def threads_oversubscribed(
     times as many as there are cores, and OMP_NUM_THREADS and its kin are not set. The number to
     set is the cores over those processes. Where the job's environment is not known, it is silent.
     Source: Ohio Supercomputer Center.
-    Override: [findings.threads-oversubscribed] runnable_factor, threads_factor, held_share,
-    window_s.
     """
     if not scope.environment or any(name in scope.environment for name in _THREAD_VARIABLES):
         return
@@ -105,7 +103,7 @@ def pinned_too_tight(
 
     For 80 % of 5 min. The kernel knows which cores each process may run on; what all of them
     together may use is compared with what was asked for.
-    Source: LLview. Override: [findings.pinned-too-tight] held_share, window_s.
+    Source: LLview.
     """
     for host in scope.timeline.hosts.values():
         job = host.job or scope.job

@@ -27,7 +27,6 @@ def walltime_over_asked(
     A warning at 10 % or less. What to ask for is 1.2 times what it used: schedulers fit short
     jobs into gaps, so they start earlier. A task of GNU parallel is but a part of the job.
     Source: Princeton's jobstats.
-    Override: [findings.walltime-over-asked] info_share, warning_share, least_s, factor.
     """
     job = scope.job
     if scope.is_live or job is None or "PARALLEL_SEQ" in scope.environment:
@@ -68,7 +67,7 @@ def pending(scope: Scope) -> Iterator[Finding]:
     """The job waits in the queue: why, since when, and when it may start. Information.
 
     The reason and the estimate are the scheduler's own.
-    Source: squeue, checkjob and qstat. Override: [findings.pending] has no thresholds.
+    Source: squeue, checkjob and qstat.
     """
     job = scope.job
     if job is None or not job.state.is_waiting:
