@@ -1,4 +1,4 @@
-"""The command line: a table of commands, each imported only when it is asked for."""
+"""The command line: a table of commands, each imported only when it is used."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ else:
 COMMANDS = {
     "run": "run a program under the monitor",
     "job": "every node of a job, live",
-    "jobs": "my jobs: asked, used, flags, when they start or end",
+    "jobs": "my jobs: requested, used, flags, when they start or end",
     "top": "the same view of any hosts, without a job",
     "submit": "hand a script to the scheduler, then watch it",
     "cancel": "end a job, after showing what is lost",
     "sweep": "a command with many parameter combinations, on the job's nodes",
-    "report": "what a run asked for, what it used, what to change",
+    "report": "what a run requested, what it used, what to change",
     "replay": "the live view over a recording",
     "compare": "runs side by side, and what explains the difference",
     "runs": "list, find and remove the recorded runs",
-    "config": "what is in force, and where each value is from",
+    "config": "the settings in force, and where each value comes from",
     "completion": "make the shell complete commands, options, runs and jobs",
     "explain": "what a number or a finding means",
     "doctor": "check what hpcwatch needs here, and say what to do",
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     except HpcwatchError as error:
         complain(f"hpcwatch: {_harmless(str(error))}")
         return error.exit_code
-    except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
+    except BrokenPipeError:  # the reader of our output has gone: there is nobody to report to
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
 

@@ -15,7 +15,7 @@ def age_s(text: str) -> float:
     """Read an age in seconds."""
     found = parse_age(text)
     if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no age: give 30d, 12h or 2w")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an age: give 30d, 12h or 2w")
     return found
 
 
@@ -29,4 +29,6 @@ def since_s(text: str) -> float:
             return time.mktime(time.strptime(text, layout))
         except (ValueError, OverflowError):
             continue
-    raise argparse.ArgumentTypeError(f"{text!r} is no time: give 7d, 2026-11-01 or 2026-11-01T9:30")
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not a time: give 7d, 2026-11-01 or 2026-11-01T9:30"
+    )

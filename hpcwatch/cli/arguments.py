@@ -14,16 +14,16 @@ from typing import Any, NamedTuple, NoReturn
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 
 DESCRIBE = "--\0describe"
-"""A command that is given this alone describes its options, for completion and the manual."""
+"""A command that gets this as its only argument returns the description of its options."""
 
 
 class Argument(NamedTuple):
-    """An option or a word of a command, as its parser knows it."""
+    """An option or a positional argument of a command, as its parser describes it."""
 
     flags: tuple[str, ...]
-    """``-o``, ``--output``; none of a word."""
+    """``-o``, ``--output``; empty for a positional argument."""
     metavar: str
-    """What its value is called; empty if it takes none."""
+    """The name of its value, such as FILE; empty if it takes none."""
     choices: tuple[str, ...]
     many: str | int | None
     """argparse's ``nargs``."""
@@ -31,7 +31,7 @@ class Argument(NamedTuple):
 
 
 class DescribedError(Exception):
-    """Not an error: the description that was asked for."""
+    """Not an error: carries the description that was requested."""
 
     def __init__(self, description: str, usage: str, arguments: list[Argument]) -> None:
         super().__init__(description)
@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are HpcwatchErrors."""
 
     def __init__(self, prog: str, description: str, usage: str | None = None) -> None:
-        # A width given spares argparse from importing shutil to ask for it at every argument.
+        # With a given width, argparse does not import shutil to look it up for every argument.
         super().__init__(
             prog=prog,
             description=description,
@@ -74,14 +74,14 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--scheduler", metavar="NAME", help=what)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """See argparse, whose ``parse_args`` asks this. Raises DescribedError if told to."""
+        """Parse as argparse does. Raises DescribedError if the description is requested."""
         if args == [DESCRIBE]:
             told = [_told(action) for action in self._actions if action.help != argparse.SUPPRESS]
             raise DescribedError(self.description or "", self.usage or "", told)
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Raise what is wrong, and where to read on."""
+        """Raise an HpcwatchError that says what is wrong, and which help to read."""
         raise HpcwatchError(message, f"see: {self.prog} --help", EXIT_USAGE)
 
 
@@ -108,6 +108,6 @@ def interval(text: str) -> float:
         value = math.nan
     if not 0.05 <= value <= 3600:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no interval: give seconds between 0.05 and 3600, such as 1"
+            f"{text!r} is not an interval: give seconds between 0.05 and 3600, such as 1"
         )
     return value

@@ -23,13 +23,14 @@ from hpcwatch.views.jobs import loss
 
 
 def main(arguments: list[str]) -> int:
-    """Show a job, ask, cancel it and tell how it stands then."""
+    """Show a job, ask for confirmation, cancel it, and print its state afterwards."""
     parser = Parser(
         prog="hpcwatch cancel",
-        description="End a job: shows what would be lost, asks, and tells how the job stands then.",
+        description="End a job: show what would be lost, ask for confirmation, and report "
+        "the job's state afterwards.",
     )
     parser.add_argument("job", metavar="ID", help="the job's id: 305669, 5[1].qb3, 2_3, 4+0")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     parser.add_scheduler(NAMES)
     options = parser.parse_args(arguments)
     if not options.yes and not _is_terminal():
@@ -53,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
 
 class _Heard:
-    """Runs commands and remembers the first refusal's words."""
+    """Runs commands and keeps the message of the first one that is refused."""
 
     def __init__(self) -> None:
         self.words = ""
@@ -70,7 +71,7 @@ def _is_terminal() -> bool:
 
 
 def _still_there(job_id: str, asked: Inquiry, heard: _Heard) -> tuple[Job, ...]:
-    """Return the job's parts. Raises HpcwatchError if there is none that could be cancelled."""
+    """Return the job's parts. Raises HpcwatchError if no part can be cancelled."""
     parts: tuple[Job, ...] = asked.job(job_id).value
     if not parts:
         hint = f"{asked.scheduler.name} says: {heard.words}" if heard.words else "hpcwatch jobs"
@@ -84,7 +85,7 @@ def _still_there(job_id: str, asked: Inquiry, heard: _Heard) -> tuple[Job, ...]:
 def _meant(word: str, parts: tuple[Job, ...]) -> tuple[Job, ...]:
     """Return the parts that an id means: ``43_[3-4%2]`` the tasks 3 and 4, not the whole array.
 
-    Raises HpcwatchError if some of those tasks do not wait any more: what is shown and what is
+    Raises HpcwatchError if some of those tasks are no longer pending: what is shown and what is
     cancelled would differ.
     """
     array, mark, rest = word.partition("_[")
@@ -96,8 +97,11 @@ def _meant(word: str, parts: tuple[Job, ...]) -> tuple[Job, ...]:
     meant = [job for job in waiting if asked & task_indices(job.array_index or "")]
     found = [index for job in meant for index in task_indices(job.array_index or "")]
     if not asked or not asked <= set(found):
-        hint = f"see which tasks wait: hpcwatch jobs; all of it: hpcwatch cancel {array}"
-        raise HpcwatchError(f"not all tasks of {clean(word)} wait", hint)
+        hint = (
+            f"see which tasks are pending: hpcwatch jobs; to cancel the whole array: "
+            f"hpcwatch cancel {array}"
+        )
+        raise HpcwatchError(f"not all tasks of {clean(word)} are pending", hint)
     return (meant[0]._replace(id=word, array_index=indices),) if meant[1:] == [] else tuple(meant)
 
 
@@ -105,7 +109,7 @@ def _is_wanted(parts: tuple[Job, ...]) -> bool:
     what = "it" if len(parts) == 1 else "them"
     print(f"Cancel {what}? [y/N] ", end="", flush=True)
     answer = sys.stdin.readline()
-    if not answer.endswith("\n"):  # nobody pressed Enter to end the line
+    if not answer.endswith("\n"):  # the user did not end the line with Enter
         print()
     return answer.strip().lower() in ("y", "yes")
 
@@ -114,19 +118,19 @@ def _cancel(word: str, asked: Inquiry, ask: Asker) -> str:
     try:
         said: str = ask(asked.scheduler.cancel(word)).value
     except NoAnswerError as error:
-        hint = "it may or may not be cancelled: see hpcwatch jobs"
+        hint = "it is unknown whether it is cancelled: see hpcwatch jobs"
         raise HpcwatchError(error.message, hint) from None
     return " ".join(said.split())
 
 
 def _afterwards(word: str, job_id: str, asked: Inquiry, ask: Asker) -> str:
-    """Ask anew, once, and say how the job stands."""
+    """Query the scheduler once more, and print the job's state."""
     ask.forget()
     try:
         now: tuple[Job, ...] = asked.job(job_id).value
     except HpcwatchError as error:
         complain(f"hpcwatch: {clean(str(error))}")
-        return f"{asked.scheduler.name} took the request; how {word} stands is not known."
+        return f"{asked.scheduler.name} accepted the request; the state of {word} is not known."
     if word != job_id:
         asked_for = task_indices(word.partition("_[")[2].rstrip("]"))
         now = tuple(job for job in now if asked_for & task_indices(job.array_index or ""))

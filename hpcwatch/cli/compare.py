@@ -18,10 +18,10 @@ _MOST = len(string.ascii_uppercase)
 
 
 def main(arguments: list[str]) -> int:
-    """Print the runs' figures beside each other; changes are from the first run."""
+    """Print the runs' figures side by side; changes are relative to the first run."""
     parser = Parser(
         prog="hpcwatch compare",
-        description="Runs side by side: what changed from the first, and what explains it.",
+        description="Show runs side by side: what changed since the first, and what explains it.",
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="as for `hpcwatch report`")
     parser.add_format("text", "json")

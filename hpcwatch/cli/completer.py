@@ -1,4 +1,4 @@
-"""What may stand next in a command line of hpcwatch: one completer for all shells."""
+"""The possible next words of a command line of hpcwatch: one completer for all shells."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WORDS = {
     "RULE": "names",
     "NAME": "names",
 }
-"""Name of a value -> which of our words may stand for it."""
+"""Name of a value -> the kind of our words that complete it."""
 _SHELLS = {
     "FILE": ":files",
     "SCRIPT": ":files",
@@ -28,25 +28,25 @@ _SHELLS = {
     "HOST": ":hosts",
     "HOSTS": ":hosts",
 }
-"""Name of a value -> what the shell itself offers for it."""
+"""Name of a value -> what the shell itself completes it with."""
 _REPORT = "FORMAT[:FILE]"
 _FORMATS = ("text", "html:", "markdown:", "json:", "csv:")
 _PROGRAMS = ("run", "sweep")
 """Commands that take a command line of another program."""
 
 Find = Callable[[str], Iterable[str]]
-"""Returns our words of a kind: ``runs``, ``jobs`` or ``names``."""
+"""Returns our words of a kind, which is ``runs``, ``jobs`` or ``names``."""
 
 
 class Offer(NamedTuple):
-    """A word that may stand next; one that begins with a colon is the shell's to replace."""
+    """A possible next word; the shell replaces one that begins with a colon by its own offers."""
 
     word: str
     what: str = ""
 
 
 def offers(words: Sequence[str], find: Find) -> list[Offer]:
-    """Return what may stand for the last of the words after ``hpcwatch``.
+    """Return the completions of the last of the words after ``hpcwatch``.
 
     bash gives ``--view=p`` as three words, other shells as one.
     """
@@ -101,14 +101,14 @@ def _values(command: Command, flag: str, find: Find) -> list[Offer]:
 
 
 def _of(command: Command, argument: Argument, find: Find) -> list[Offer]:
-    """Return what may stand for a value."""
+    """Return the completions of a value."""
     if argument.metavar == _REPORT:
         return [Offer(word) for word in _FORMATS]
     if argument.choices:
         return [Offer(word) for word in argument.choices]
     if argument.metavar in _SHELLS:
         return [Offer(_SHELLS[argument.metavar])]
-    # Only the NAME of explain is one of ours; others are the user's own.
+    # Only explain has a NAME of ours; in other commands the user chooses it.
     is_made_up = argument.metavar == "NAME" and (argument.flags or command.name != "explain")
     kind = "" if is_made_up else _WORDS.get(argument.metavar, "")
     return [Offer(word) for word in find(kind)] if kind else []

@@ -1,4 +1,4 @@
-"""`hpcwatch completion SHELL`: a script that makes the shell complete what hpcwatch takes."""
+"""`hpcwatch completion SHELL`: a script that makes the shell complete hpcwatch's arguments."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hpcwatch.cli.shells import STUBS, stub
 from hpcwatch.recording.store import RUN_FILE, root
 
 _MOST = 500
-"""The latest runs are offered, up to this many: a person waits for the answer."""
-# Shells expand what they are offered: nothing that could mean anything to one.
+"""At most this many of the latest runs are offered: a person waits for the answer."""
+# Shells expand what they are offered, so no character with a meaning to a shell may be in it.
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _JOB = re.compile(r"[0-9][A-Za-z0-9._+\[\]-]*")
 
 
 def main(arguments: list[str]) -> int:
-    """Print the script, or answer one of its questions."""
+    """Print the script, or the completions that it requests."""
     if arguments[:2] == ["--complete", "--"]:
         _answer(arguments[2:])
         return 0

@@ -1,4 +1,4 @@
-"""`hpcwatch config`: what is in force and where each value is from, as TOML."""
+"""`hpcwatch config`: the settings in force and where each value comes from, as TOML."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def main(arguments: list[str]) -> int:
-    """Print the configuration; it can be written to a file and used as one.
+    """Print the configuration; the output is itself a valid configuration file.
 
-    Returns 0, or 2 if something of it is wrong, which a line says.
+    Returns 0, or 2 if a value is wrong; a line then says which.
     """
     parser = Parser(
         prog="hpcwatch config",
-        description="Print what is in force and where each value is from, as TOML.",
+        description="Print the settings in force and where each value comes from, as TOML.",
     )
     parser.parse_args(arguments)
     wrong: list[HpcwatchError] = []
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _lines(values: Values) -> Iterator[str]:
-    yield "# Variables go over the user's file, and that over the site's."
+    yield "# Variables override the user's file, and it overrides the site's."
     for owner, path in (("user", config_files.user_file()), ("site", config_files.SITE_FILE)):
         yield f"# {owner}: {clean(path)}{'' if os.path.exists(path) else ' (not there)'}"
     table = ""
@@ -51,11 +51,11 @@ def _lines(values: Values) -> Iterator[str]:
 
 
 def _unset(key: Key) -> str:
-    return f"# {key.path[-1]} is not set"  # TOML has no word for nothing
+    return f"# {key.path[-1]} is not set"  # TOML has no null
 
 
 def _others(values: Values) -> Iterator[str]:
-    """Yield the tables whose names are not known beforehand: queues and rules."""
+    """Yield the tables that users name: queues and rules."""
     known = {key.path for key in KEYS}
     table: tuple[str, ...] = ()
     for path in sorted(path for path in values if path not in known):
@@ -75,5 +75,5 @@ def _name(name: str) -> str:
 
 
 def _text(value: Scalar) -> str:
-    # JSON's strings and finite numbers are TOML's, too.
+    # JSON's strings and finite numbers are valid TOML.
     return clean(json.dumps(value, ensure_ascii=False))

@@ -11,7 +11,7 @@ from hpcwatch.cli.arguments import Parser
 
 
 class _Demo(NamedTuple):
-    """A recording, and from where on and how fast it is shown."""
+    """A recording, with the time and the speed at which its replay starts."""
 
     what: str
     at: str
@@ -19,7 +19,7 @@ class _Demo(NamedTuple):
 
 
 DEMOS = {
-    "idle-gpu": _Demo("a training that holds a second GPU and does nothing on it", "9:00", "20"),
+    "idle-gpu": _Demo("a training that holds a second GPU and leaves it idle", "9:00", "20"),
     "memory": _Demo("a GPU whose memory fills up until little is left", "5:00", "20"),
     "throttling": _Demo("a GPU that gets too hot and slows down", "5:00", "20"),
 }
@@ -53,17 +53,22 @@ def main(arguments: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="hpcwatch demo",
-        description="See the live view and the report of a job on GPUs, without having any.",
+        description="Show the live view and the report of a recorded job on GPUs; needs no GPU.",
     )
     parser.add_argument(
-        "name", nargs="?", default="idle-gpu", help="which (default idle-gpu); see --list"
+        "name",
+        nargs="?",
+        default="idle-gpu",
+        help="the demo to show (default idle-gpu); see --list",
     )
-    parser.add_argument("--list", action="store_true", help="say which there are")
-    parser.add_argument("--report", action="store_true", help="print its report instead")
+    parser.add_argument("--list", action="store_true", help="list the demos")
+    parser.add_argument(
+        "--report", action="store_true", help="print its report instead of the live view"
+    )
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write its report to FILE, such as report.html"
     )
-    parser.add_argument("--once", action="store_true", help="print one picture and leave")
+    parser.add_argument("--once", action="store_true", help="print one picture and exit")
     parser.add_colour()
     return parser
 

@@ -1,4 +1,4 @@
-"""All commands with their options, asked of the commands' own parsers."""
+"""All commands with their options, taken from the commands' own parsers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Command(NamedTuple):
     """As in `hpcwatch --help`."""
     description: str
     usage: str
-    """How it is written, if its parser says so itself."""
+    """Its usage line, if its parser sets one."""
     options: tuple[Argument, ...]
     words: tuple[Argument, ...]
 
     @property
     def synopsis(self) -> str:
-        """How it is written."""
+        """Its usage line."""
         if self.usage:
             return self.usage
         return " ".join(["hpcwatch", self.name, "[options]", *map(_written, self.words)])

@@ -1,4 +1,4 @@
-"""The live view of `hpcwatch run`: the panel, a line an interval, or nothing."""
+"""The live view of `hpcwatch run`: the panel, a line per interval, or nothing."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from hpcwatch.monitor.run import Opening
     from hpcwatch.views.run.panel import Panel
 
-_QUIET_S = 0.5  # a program shorter than this is over before anybody could read a panel
+_QUIET_S = 0.5  # a program shorter than this ends before a person could read a panel
 _REPAINT_S = 0.95
 
 
 class Display:
     """Shows the latest sample.
 
-    ``update`` is called on the session's thread, all else on the monitor's.
+    ``update`` is called on the session's thread, everything else on the monitor's.
     """
 
     def __init__(self, kind: str, colour: str, opening: Opening) -> None:
@@ -43,9 +43,9 @@ class Display:
         self._whole = WholeJob(timeline, opening.lock, thresholds)
         self._panel: Panel | None = None
         self.step: str | None = None
-        """What the program says it is at: set before ``update``."""
+        """The phase that the program reports: set before ``update``."""
         self.events: tuple[Event, ...] = ()
-        """What it told of its steps: set before ``update``."""
+        """The steps that the program reported: set before ``update``."""
         self._note: str | None = None
         self._notes: list[str] = []
         self._shown_s = 0.0
@@ -109,7 +109,7 @@ class Display:
         self._panel.show(state)
 
     def note(self, message: str) -> bool:
-        """Show a line of the monitor's own in the view. False if there is no view to show it."""
+        """Show one of the monitor's own messages in the view; return False if there is no view."""
         if self._panel is None or self._is_closed:
             return False
         self._note = message.strip()
@@ -122,17 +122,17 @@ class Display:
             self._panel.resized()
 
     def suspend(self) -> None:
-        """Clear the view before we are stopped."""
+        """Clear the view before this process is stopped (SIGTSTP)."""
         if self._panel is not None:
             self._panel.suspend()
 
     def resume(self) -> None:
-        """Show the view again after we were stopped."""
+        """Show the view again when this process continues."""
         if self._panel is not None:
             self._panel.resume()
 
     def close(self) -> None:
-        """Clear the view for good; what was noted in it is said again where it stays."""
+        """Clear the view for good; its notes are printed again, below, where they stay."""
         self._is_closed = True
         if self._panel is not None:
             self._panel.close()

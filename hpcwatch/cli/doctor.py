@@ -41,19 +41,21 @@ _INDENT = 11
 
 
 def main(arguments: list[str]) -> int:
-    """Print a line a check; exit code 1 if there is a problem."""
+    """Print a line per check; return exit code 1 if there is a problem."""
     parser = Parser(
         prog="hpcwatch doctor",
-        description="Check Python, terminal, scheduler, nodes, GPUs, cgroups and storage, and say"
-        " what to do where something is wrong.",
+        description="Check Python, terminal, scheduler, nodes, GPUs, cgroups and storage, and say "
+        "how to fix what is wrong.",
     )
-    parser.add_argument("job", metavar="JOBID", nargs="?", help="look at this job and a node of it")
     parser.add_argument(
-        "--host", metavar="NODE", help="a node to reach (default: of a job of mine)"
+        "job", metavar="JOBID", nargs="?", help="check this job and one of its nodes"
+    )
+    parser.add_argument(
+        "--host", metavar="NODE", help="the node to connect to (default: a node of one of my jobs)"
     )
     parser.add_scheduler(NAMES)
     parser.add_argument(
-        "--record", metavar="DIR", help="keep the scheduler's answers there, as parser tests"
+        "--record", metavar="DIR", help="write the scheduler's answers to DIR, as parser tests"
     )
     parser.add_colour()
     options = parser.parse_args(arguments)
@@ -94,7 +96,7 @@ def _checks(
 
 def _one_job(patient: Patient, job_id: str, found: list[Job]) -> Iterator[Check]:
     if patient.inquiry is None:
-        yield Check("job", Level.PROBLEM, f"{job_id} cannot be asked for without a scheduler")
+        yield Check("job", Level.PROBLEM, f"{job_id} cannot be looked up without a scheduler")
         return
     found += patient.inquiry.job(patient.inquiry.scheduler.clean_id(job_id)).value
     if not found:
@@ -108,11 +110,11 @@ def _one_job(patient: Patient, job_id: str, found: list[Job]) -> Iterator[Check]
 
 def _node(host: str | None, job: Job | None) -> Iterable[Check]:
     if job is not None and host is not None and job.on(host) is None:
-        job = None  # a node that was named need not be one of the job's
+        job = None  # a node that the user named may not belong to the job
     if host is None and job is not None and job.nodes:
         host = job.nodes[0]
     if host is None:
-        found = "none tried: no job of mine runs"
+        found = "none tried: none of my jobs is running"
         return [Check("node", Level.NOTE, found, "name one: hpcwatch doctor --host NODE")]
     host = clean_host(host)
     return node.checks(host, job, spec_of([] if job is None else [job], node.INTERVAL_S))
@@ -126,8 +128,8 @@ def _recorded(patient: Patient, folder: str, jobs: list[Job]) -> Iterator[Check]
         recording.ask_all(patient.inquiry.scheduler, helpers, Asker(patient.recording), chosen)
     count = recording.write(folder, name, patient.recording.all)
     advice = (
-        "they are as they came, with names of people, projects, paths and variables: read them"
-        " before you give them away"
+        "they are unchanged, with names of people, projects, paths and variables: read them "
+        "before you share them"
     )
     yield Check("record", Level.OK, f"{count} answers in {folder}", advice)
 
@@ -141,7 +143,7 @@ class _Printer:
         self.counts = dict.fromkeys(Level, 0)
 
     def show(self, check: Check) -> None:
-        """Print a check: sign and word, subject, what was found, what to do."""
+        """Print a check: its sign and level, subject, result, and what to do."""
         self.counts[check.level] += 1
         sign, style = _LOOKS[check.level]
         subject = f"{clean(check.subject):{_SUBJECT}} "
@@ -158,7 +160,7 @@ class _Printer:
         )
 
     def summary(self) -> str:
-        """Say what it comes to."""
+        """Return the closing line: how many problems and warnings there are."""
         problems, warnings = self.counts[Level.PROBLEM], self.counts[Level.WARNING]
         if not problems and not warnings:
             return "All is well."

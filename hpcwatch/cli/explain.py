@@ -15,15 +15,15 @@ from hpcwatch.sweep.findings import RULES as SWEEP_RULES
 
 _WIDTH = 80
 _INDENT = "  "
-_MISTYPED = 0.8  # of difflib's ratio: a letter or two of a name
-_WORD = r"\b[a-z]{3,6}"  # a longer one may end otherwise: throttling, throttled
+_MISTYPED = 0.8  # of difflib's ratio: one or two wrong letters in a name
+_WORD = r"\b[a-z]{3,6}"  # longer words vary in their endings: throttling, throttled
 _MOST_NEAR = 4
 
 
 def main(arguments: list[str]) -> int:
     """Print the definition of a metric or finding, or the names of all."""
     parser = Parser(prog="hpcwatch explain", description="Say what a number or a finding means.")
-    parser.add_argument("name", nargs="?", help="as in the report; without it, all names")
+    parser.add_argument("name", nargs="?", help="a name as in the report (default: list all names)")
     name = parser.parse_args(arguments).name
     if name is None:
         print("Numbers:\n" + _indented(", ".join(METRICS)))
@@ -40,12 +40,12 @@ def main(arguments: list[str]) -> int:
 
 
 def names() -> list[str]:
-    """Return all that can be explained."""
+    """Return the names that can be explained."""
     return [*METRICS, *rules(), *SWEEP_RULES]
 
 
 def _nearest(wrong: str, known: list[str]) -> list[str]:
-    """Return the one name that was mistyped, else those that share its rarest words."""
+    """Return the one name that is a likely typing error, else those that share its rarest words."""
     mistyped = get_close_matches(wrong.lower(), known, 1, _MISTYPED)
     if mistyped:
         return mistyped
@@ -62,7 +62,7 @@ def _of_rule(name: str) -> str:
     """Return a rule's docstring and its thresholds as they can be written in a configuration."""
     function = SWEEP_RULES[name] if name in SWEEP_RULES else rules()[name].function
     thresholds = [
-        f"# {parameter.name} is not set"  # TOML has no word for nothing
+        f"# {parameter.name} is not set"  # TOML has no null
         if parameter.default is None
         else f"{parameter.name} = {parameter.default}"
         for parameter in inspect.signature(function).parameters.values()

@@ -1,4 +1,4 @@
-"""What `hpcwatch job` says of a job that is over: history and our recordings, as a report."""
+"""The report that `hpcwatch job` prints for a finished job, from accounting and recordings."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from hpcwatch.recording.store import RunDirectory, runs_of_job
 
 
 def report(job: Job, options: argparse.Namespace, own: RunDirectory | None = None) -> None:
-    """Print the report of a job that is over; ``own`` is the recording of who watched it to here.
+    """Print the report of a finished job; ``own`` is the recording that this command made of it.
 
-    Another may have watched it, too, and seen other parts of it.
+    Other commands may have recorded other parts of the job.
     """
     directory = own or _recording(job)
     if directory is not None:
@@ -34,9 +34,9 @@ def report(job: Job, options: argparse.Namespace, own: RunDirectory | None = Non
 
 
 def _keep_end(directory: RunDirectory, job: Job) -> None:
-    """Write how the job ended into its recording, if that does not say so: `report` reads it too.
+    """Write how the job ended into its recording if it is missing there: `report` reads it too.
 
-    Best effort: a recording that is not ours, or still being made, is left alone.
+    Best effort: another user's recording, or one that is still being written, is left alone.
     """
     try:
         run = directory.read_run()
@@ -64,16 +64,16 @@ def recorded(inquiry: Inquiry, job_id: str, options: argparse.Namespace) -> int:
 
 
 def _recording(job: Job) -> RunDirectory | None:
-    """Return the latest recording of the job that watched it; else one made inside of it."""
+    """Return the latest recording of the job from outside; else one made inside it."""
     runs = runs_of_job(job.id)
     return runs[-1] if runs else None
 
 
 def _accounted(job: Job, settings: config.Settings) -> reports.Report:
-    """Return a report of nothing but what the scheduler accounts for."""
+    """Return a report that holds only the scheduler's accounting."""
     run = ended(describe(job.id, job, job.nodes, settings), job)
     usage = job.usage
-    # A job that never started has no start: its end stands for it, and no time was used.
+    # A job that never started has no start time: its end takes its place, and it used no time.
     ended_s = job.ended_at_s or job.started_at_s or job.submitted_at_s or run.started_at_s
     is_whole = usage is not None and (usage.covers is Coverage.JOB or len(job.nodes) <= 1)
     run = run._replace(

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from hpcwatch.monitor.picture import Picture
 
 _RATE_S = 0.9
-"""Rates over less time say little."""
+"""Rates over a shorter time say little."""
 ONCE_S = 20.0
-"""How long one picture waits for nodes: a connection and two readings take a second or two."""
+"""How long one picture waits for nodes: a connection and two readings take one to two seconds."""
 _PROGRAM_S = 5.0
-"""How long one picture waits, after the nodes, for what the program tells."""
+"""How long one picture waits, after the nodes, for the program's events."""
 _LOOK_S = 1.0
 _NODES_PER_S = 100.0
-"""So many readings a second at most, if no interval is asked for."""
+"""The most readings a second of all nodes together, if the user requests no interval."""
 
 
 def main(arguments: list[str]) -> int:
@@ -52,10 +52,12 @@ def main(arguments: list[str]) -> int:
 
 
 def add_options(parser: Parser) -> None:
-    """Add what `job` and `submit` take."""
+    """Add the options of `job` and `submit`."""
     add_view_options(parser)
     parser.add_scheduler(NAMES)
-    parser.add_argument("--user", help="whose processes to look for (default: the job's owner's)")
+    parser.add_argument(
+        "--user", help="the user whose processes are counted (default: the job's owner)"
+    )
     parser.add_argument(
         "--report",
         action="append",
@@ -64,22 +66,26 @@ def add_options(parser: Parser) -> None:
         default=[],
         help=reporting.HELP,
     )
-    parser.add_argument("--no-record", action="store_true", help="keep nothing for `report`")
+    parser.add_argument(
+        "--no-record",
+        action="store_true",
+        help="do not record, so that `report` has nothing to show",
+    )
 
 
 def add_view_options(parser: Parser) -> None:
-    """Add what all live views take."""
-    parser.add_argument("--once", action="store_true", help="print one picture and leave")
+    """Add the options of all live views."""
+    parser.add_argument("--once", action="store_true", help="print one picture and exit")
     parser.add_format("text", "json", "qshow")
     parser.add_interval()
-    parser.add_argument("--transport", choices=WAYS, help="how to reach nodes (default: auto)")
+    parser.add_argument("--transport", choices=WAYS, help="how to connect to nodes (default: auto)")
     parser.add_colour()
 
 
 def watch_job(
     inquiry: Inquiry, job_id: str, options: argparse.Namespace, until_over: bool = False
 ) -> int:
-    """Watch a job until the user leaves, or, if asked so, until it is over."""
+    """Watch a job until the user leaves, or, if requested, until it is over."""
     while True:
         known = known_from(inquiry.job(job_id))
         if not known.parts:
@@ -96,7 +102,7 @@ def watch_job(
 
 
 class Watching:
-    """One job on the screen, from the first reading to what is said at the end."""
+    """One job on the screen, from the first reading to the closing message."""
 
     def __init__(
         self,
@@ -149,9 +155,9 @@ class Watching:
         return left.chosen
 
     def follow(self, told: Callable[[Known], None]) -> Job | None:
-        """Record without a screen until the job is over; return it as it was last.
+        """Record without a screen until the job is over; return its last state.
 
-        ``told`` is handed what the scheduler said last, again and again.
+        ``told`` is called with each answer of the scheduler.
         """
         watch = self._watch
         watch.start()
@@ -168,7 +174,7 @@ class Watching:
         return known.job
 
     def _report(self) -> None:
-        """Make the reports that were asked for of what was seen so far: the job runs on."""
+        """Write the requested reports on what was seen so far, while the job runs on."""
         asked, run_id = self._options.report, self._watch.run_id
         if asked:
             made = report.load(find(run_id)) if run_id is not None else self._watch.report()
@@ -177,7 +183,7 @@ class Watching:
             reporting.write_all(made, asked)
 
     def _say_goodbye(self) -> None:
-        """The screen is gone: leave the report of a job that is over, or where it will be."""
+        """Print, after the screen is closed, the report of a finished job, or where it will be."""
         job, run_id = self._watch.known.job, self._watch.run_id
         if job is not None and job.has_ended:
             finished.report(job, self._options, find(run_id) if run_id is not None else None)
@@ -188,7 +194,7 @@ class Watching:
 
 
 def settings_for(options: argparse.Namespace, hosts_count: int) -> config.Settings:
-    """Return the settings with the interval asked for, longer by itself for many nodes."""
+    """Return the settings with the requested interval; many nodes have a longer default."""
     settings = config.load()
     least_s = max(settings.interval_s, hosts_count / _NODES_PER_S)
     return settings._replace(interval_s=options.interval or least_s)
@@ -205,14 +211,14 @@ def ways_to(
 
 
 def is_one_picture(options: argparse.Namespace) -> bool:
-    """True if nobody could use keys, or one picture is asked for."""
+    """Return True if one picture is requested or there is no terminal for a live view."""
     if options.once or options.format != "text":
         return True
     return not is_interactive()
 
 
 def once(watch: Watch, options: argparse.Namespace) -> int:
-    """Print one picture when every node was read for a second, or cannot be.
+    """Print one picture as soon as every node was read for a second or has failed.
 
     Return the exit code: 1 if there are nodes and none of them could be read.
     """
@@ -226,7 +232,7 @@ def once(watch: Watch, options: argparse.Namespace) -> int:
 
 
 def _is_complete(watch: Watch) -> bool:
-    """True if no more is to be had: rates need two readings."""
+    """Return True if waiting would add nothing: rates need two readings."""
     with watch.lock:
         hosts = watch.timeline.hosts
         read = {name for name, host in hosts.items() if host.at_s[-1] - host.at_s[0] > _RATE_S}
@@ -269,27 +275,27 @@ def _array_json(picture: Picture) -> str:
 
 
 class _Over(Exception):  # noqa: N818 - not an error: the job has ended
-    """The job is over, and that is what the view was open for."""
+    """Raised to close the view when the job that it shows is over."""
 
 
 class _Actions:
-    """What keys of the view ask for."""
+    """The actions of the view's keys."""
 
     def __init__(self, watch: Watch) -> None:
         self.refresh = watch.refresh
         self.chosen: str | None = None
 
     def open_job(self, job_id: str) -> None:
-        """Remember which task the user opened."""
+        """Keep the id of the task that the user opened."""
         self.chosen = job_id
 
 
 class Left(NamedTuple):
-    """How the view was left."""
+    """Why the view was closed."""
 
     code: int
     chosen: str | None
-    """The job that was opened in it."""
+    """The id of the job that the user opened in it."""
 
 
 def live(watch: Watch, options: argparse.Namespace, until_over: bool = False) -> Left:

@@ -24,17 +24,18 @@ from hpcwatch.views.jobs.jobs_table import Row, ordered
 from hpcwatch.views.text import columns_of, render, wants_colour
 
 _MOST_ASKED = 4
-"""Of so many running and so many waiting jobs is asked one by one what the list lacks."""
-_ASK_FOR_S = 5.0  # and no longer than this: the table is waited for
-_FRESH_S = 300.0  # a recording that old is no longer being made
+"""The most running and the most waiting jobs that are queried singly for what the list lacks."""
+_ASK_FOR_S = 5.0  # and for no longer than this: the user waits for the table
+_FRESH_S = 300.0  # an older recording is no longer being written
 
 
 def main(arguments: list[str]) -> int:
-    """Print a line a job and what there is to say of it."""
+    """Print a line per job, with its flags."""
     parser = Parser(
         prog="hpcwatch jobs",
-        description="All my jobs: what they asked for and use, when they start or end, and why"
-        " they wait. What they use is the scheduler's own accounting; see more with: hpcwatch job.",
+        description="All my jobs: what they requested and use, when they start or end, and why "
+        "they "
+        "wait. The use comes from the scheduler's own accounting; for more, run: hpcwatch job.",
     )
     parser.add_argument("-u", "--user", help="whose jobs (default: mine)")
     parser.add_scheduler(NAMES)
@@ -69,21 +70,21 @@ def _notes(asked: Inquiry, left_count: int) -> list[str]:
     if left_count:
         noun = "job" if left_count == 1 else "jobs"
         more = f"why {left_count} more {noun} wait{'s' * (left_count == 1)}"
-        notes.append(f"Not asked for {more}, or when: hpcwatch job ID tells.")
+        notes.append(f"Not queried for {more}, or when: see hpcwatch job ID.")
     if asked.trouble:
-        notes.append(f"Why jobs wait is not known: {clean(asked.trouble)}")
+        notes.append(f"It is unknown why jobs wait: {clean(asked.trouble)}")
     return ["", *notes] if notes else []
 
 
 def _nothing(user: str, scheduler: str, is_mine: bool) -> str:
-    said = f"{user} has no jobs on {scheduler}: none runs, none waits"
-    return f"{said}." if is_mine else f"{said}, or {scheduler} does not tell you of them."
+    said = f"{user} has no running or pending jobs on {scheduler}"
+    return f"{said}." if is_mine else f"{said}, or {scheduler} does not show them to you."
 
 
 def _enriched(asked: Inquiry, jobs: Sequence[Job]) -> tuple[list[Job], int]:
-    """Add what costs a call of its own, to the first few jobs and while that is quick.
+    """Add what needs one call per job, for the first few jobs and for a limited time.
 
-    Returns them, and of how many waiting jobs it was not asked why they wait.
+    Returns the jobs, and the number of waiting jobs whose reason was not queried.
     """
     end_s = time.monotonic() + _ASK_FOR_S
     left = {True: _MOST_ASKED, False: _MOST_ASKED}
@@ -117,14 +118,14 @@ def _rows(jobs: Sequence[Job], now_s: float, settings: config.Settings) -> list[
 
 
 def _merged(seen: Sequence[Flag], accounted: Sequence[Flag]) -> tuple[Flag, ...]:
-    """Return both, worst first; a finding counts more than the same from the accounting."""
+    """Return both, worst first; a finding replaces the same flag from the accounting."""
     known = {flag.rule for flag in seen}
     both = [*seen, *(flag for flag in accounted if flag.rule not in known)]
     return tuple(sorted(both, key=lambda flag: -flag.severity))
 
 
 def _being_made(now_s: float) -> list[tuple[RunDirectory, Run]]:
-    """Return the recordings of jobs that somebody makes right now, the latest first."""
+    """Return the recordings of jobs that are being written now, the latest first."""
     found = []
     for directory, run in reversed(list_runs()):
         if run.job is None or run.ended_at_s is not None:
@@ -153,4 +154,4 @@ def _findings(directory: RunDirectory) -> tuple[Flag, ...]:
             for one in directory.report_part("findings")
         )
     except (KeyError, TypeError, AttributeError):
-        return ()  # another version's, or in the middle of being written
+        return ()  # from another version, or only partly written

@@ -13,26 +13,29 @@ _EXIT_CODES = (
     ("0", "Success."),
     ("1", "A failure, with its reason on standard error."),
     ("2", "Wrong use, or a mistake in the configuration."),
-    ("3", "run --fail-on: the program succeeded, and a finding is that severe."),
+    ("3", "run --fail-on: the program succeeded, and a finding is at least that severe."),
     (
         "other",
-        "run: the program's own; 128 and the signal's number if one ended it; 126 or 127 if it"
-        " could not be started.",
+        "run: the program's own; 128 plus the signal's number if a signal ended it; 126 "
+        "or 127 if it could not be started.",
     ),
 )
 _EXAMPLES = (
     ("hpcwatch run -- python train.py", "Run a program; read afterwards what to change."),
     ("hpcwatch job 305669", "Watch every node of a job."),
     ("hpcwatch report 305669 --format html -o report.html", "Keep its report as one file."),
-    ("hpcwatch replay --at 1:30:00 --speed 20", "See the latest recording again, from there on."),
-    ("hpcwatch compare before after", "Put two runs beside each other."),
-    ("hpcwatch run --fail-on critical -- ./solver", "Fail a pipeline in which hardware lay idle."),
+    ("hpcwatch replay --at 1:30:00 --speed 20", "Replay the latest recording from a given time."),
+    ("hpcwatch compare before after", "Compare two runs side by side."),
+    ("hpcwatch run --fail-on critical -- ./solver", "Fail a pipeline in which hardware was idle."),
 )
 _ENVIRONMENT = (
     ("NO_COLOR", "No colour, unless --color always."),
-    ("COLUMNS", "The width of what is printed where there is no terminal."),
-    ("XDG_CONFIG_HOME", "Where the user's configuration is; else ~/.config."),
-    ("XDG_STATE_HOME", "Where recordings are, if nothing else says so; else ~/.local/state."),
+    ("COLUMNS", "The width of the output where there is no terminal."),
+    ("XDG_CONFIG_HOME", "The folder of the user's configuration (default ~/.config)."),
+    (
+        "XDG_STATE_HOME",
+        "The folder of recordings, if nothing else sets it (default ~/.local/state).",
+    ),
 )
 
 
@@ -62,23 +65,23 @@ def lines(known: Sequence[Command]) -> Iterator[str]:
     for command in known:
         yield from _command(command)
     yield ".SH CONFIGURATION"
-    yield _text("Keys of config.toml, each optional; hpcwatch config prints what is in force.")
+    yield _text("Keys of config.toml, each optional; hpcwatch config prints the values in force.")
     for key in KEYS:
         given = "" if key.default is None else f" (default {_value(key.default)})"
         yield from _item(key.name, f"{key.what}{given}")
-    yield from _item("queues.NAME.memory_per_core_gb", "the same as memory.per_core_gb, of a queue")
+    yield from _item("queues.NAME.memory_per_core_gb", "memory.per_core_gb for one queue")
     yield from _item(
         "findings.RULE.NAME", "a threshold of a rule; hpcwatch explain RULE names them"
     )
     yield ".SH ENVIRONMENT"
     for key in KEYS:
-        yield from _item(key.variable, f"goes over {key.name}")
+        yield from _item(key.variable, f"overrides {key.name}")
     for name, what in _ENVIRONMENT:
         yield from _item(name, what)
     yield ".SH FILES"
     yield from _item("~/.config/hpcwatch/config.toml", "The user's configuration.")
     yield from _item(SITE_FILE, "The site's configuration.")
-    yield from _item("~/.local/state/hpcwatch/runs", "Recordings, a folder each.")
+    yield from _item("~/.local/state/hpcwatch/runs", "Recordings, a folder per run.")
     yield ".SH EXIT STATUS"
     for code, what in _EXIT_CODES:
         yield from _item(code, what)
@@ -119,7 +122,7 @@ def _item(name: str, what: str) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """Return a text as roff takes it: nothing in it is a request or an escape."""
+    """Return a text escaped for roff: nothing in it is a request or an escape sequence."""
     plain = " ".join(text.split()).replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{plain}" if plain[:1] in (".", "'") else plain
 

@@ -60,7 +60,7 @@ def defaults(function: Rule) -> dict[str, object]:
 
 
 def paragraphs(function: Rule) -> list[str]:
-    """Return what a rule's docstring says; its source is a paragraph of its own."""
+    """Return the paragraphs of a rule's docstring; its source is a paragraph of its own."""
     apart = re.sub(r"(?<=[.:])\s+(?=Source:)", "\n\n", inspect.getdoc(function) or "")
     return [" ".join(paragraph.split()) for paragraph in apart.split("\n\n")]
 

@@ -66,7 +66,7 @@ class Reporter(Observer):
 
 
 def _view_wanted(choice: str) -> str:
-    """Return what --view asks for: by default the panel on a terminal, else nothing."""
+    """Return the view that --view requests: by default the panel on a terminal, else none."""
     if sys.stderr is None:
         return "none"
     if choice != "auto":

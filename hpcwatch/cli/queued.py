@@ -1,4 +1,4 @@
-"""Ids of my jobs for completion: a person presses Tab often, the scheduler is asked seldom."""
+"""Ids of my jobs for completion: a person presses Tab often, the scheduler is queried seldom."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from hpcwatch.recording.store import root
 
 _PATIENCE_S = 3.0  # a person waits for each of the two commands
 _FILE = "queued"
-"""Beside the recordings: the last answer, an id a line."""
+"""In the folder of recordings: the last answer, an id per line."""
 
 
 def my_jobs() -> list[str]:
-    """Return the ids of my jobs, as the scheduler said in the last 30 s; none if it does not."""
+    """Return the ids of my jobs, from an answer of the last 30 s; none without an answer."""
     path = os.path.join(os.path.dirname(root()), _FILE)
     try:
         if 0 <= time.time() - os.stat(path).st_mtime < client.EVERY_S:
@@ -52,6 +52,6 @@ def _keep(path: str, text: str) -> None:
     """Write the file in one step: another shell may be reading it. Raises OSError."""
     folder = os.path.dirname(path)
     files.make_private(folder)
-    if not owners.is_ours(folder):  # whoever looks into another's recordings changes nothing there
+    if not owners.is_ours(folder):  # another user's recordings are only read
         return
     files.replace(path, text)

@@ -1,4 +1,4 @@
-"""Removing runs and sweeps: shows what goes and what stays, asks, removes."""
+"""Removal of runs and sweeps: shows what goes and what stays, asks for confirmation, removes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from hpcwatch.views.jobs import runs_table
 
 
 def remove(chosen: Sequence[Found | Sweep], is_sure: bool, is_named: bool) -> int:
-    """Remove runs after asking; those that stay are named with the reason.
+    """Remove runs after confirmation; those that stay are listed with the reason.
 
-    Returns 0, or 1 if one that was named (``is_named``) stays or nothing is wanted to go.
+    Returns 0, or 1 if a run that the user named (``is_named``) stays or the user declines.
     """
     going: list[Found | Sweep] = []
     kept_count = 0
@@ -59,22 +59,22 @@ def _say_links(going: Sequence[Found | Sweep]) -> None:
     links = sum(isinstance(one, Found) and one.is_link for one in going)
     if links:
         word = "1 lies" if links == 1 else f"{links} lie"
-        print(f"{word} elsewhere (--output): only the list forgets, the files stay.")
+        print(f"{word} elsewhere (--output): only the list entries go, the files stay.")
 
 
 def _is_wanted(count: int) -> bool:
-    """Ask. Raises HpcwatchError where there is nobody to answer."""
+    """Ask for confirmation. Raises HpcwatchError where there is no terminal."""
     if sys.stdin is None or not sys.stdin.isatty():
         raise HpcwatchError("there is no terminal to ask on", "say --yes to remove", EXIT_USAGE)
     print(f"Remove {'it' if count == 1 else 'them'}? [y/N] ", end="", flush=True)
     answer = sys.stdin.readline()
-    if not answer.endswith("\n"):  # nobody pressed Enter to end the line
+    if not answer.endswith("\n"):  # the user did not end the line with Enter
         print()
     return answer.strip().lower() in ("y", "yes")
 
 
 def _remove(going: Sequence[Found | Sweep]) -> int:
-    """Remove them and say so; return how many could not be removed."""
+    """Remove them and print the result; return how many could not be removed."""
     freed_bytes, gone = 0, []
     for one in going:
         size_bytes = 0 if isinstance(one, Found) and one.is_link else one.size_bytes

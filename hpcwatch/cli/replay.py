@@ -17,11 +17,11 @@ from hpcwatch.recording.playback import SPEEDS, Clock, Recording
 from hpcwatch.recording.store import find
 from hpcwatch.views.text import columns_of, wants_colour
 
-_SHARE = 0.5  # of a core: nothing else runs meanwhile, and samples come as fast as one likes
+_SHARE = 0.5  # of a core: nothing else runs meanwhile, and samples come at any speed
 
 
 def main(arguments: list[str]) -> int:
-    """Show a recording as it was seen; without a terminal, one picture of it."""
+    """Replay a recording; without a terminal, print one picture of it."""
     options = _parser().parse_args(arguments)
     directory = find(options.run)
     run = directory.read_run()
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="hpcwatch replay",
-        description="Show the live view over a recording: pause, seek, faster and slower by keys.",
+        description="Replay a recording in the live view; keys pause, seek and change the speed.",
     )
     parser.add_argument(
         "run",
@@ -62,15 +62,18 @@ def _parser() -> Parser:
         type=_speed,
         default=1.0,
         metavar="N",
-        help="play N times as fast as it happened (default 1)",
+        help="play at N times the original speed (default 1)",
     )
     parser.add_argument(
-        "--at", type=_time, metavar="T", help="begin T after the beginning, such as 90, 3:12, 2:0:0"
+        "--at",
+        type=_time,
+        metavar="T",
+        help="start at time T of the recording, such as 90, 3:12, 2:0:0",
     )
     parser.add_argument(
         "--once",
         action="store_true",
-        help="print one picture and leave: the end, or what --at says",
+        help="print one picture and exit: of the end, or of --at",
     )
     parser.add_colour()
     return parser
@@ -83,19 +86,21 @@ def _speed(text: str) -> float:
         speed = math.nan
     if not SPEEDS[0] <= speed <= SPEEDS[-1]:
         wanted = f"give a number between {SPEEDS[0]:g} and {SPEEDS[-1]:g}"
-        raise argparse.ArgumentTypeError(f"{text!r} is no speed: {wanted}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a speed: {wanted}")
     return speed
 
 
 def _time(text: str) -> int:
     at_s = parse_clock(text)
     if at_s is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: give seconds, or 3:12, or 2:41:07")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a time: give seconds, or 3:12, or 2:41:07"
+        )
     return at_s
 
 
 def _begin_s(asked_s: int | None, length_s: float) -> float | None:
-    """Return where to begin. Raises HpcwatchError if the recording is not that long."""
+    """Return the time to start at, in s. Raises HpcwatchError if the recording is shorter."""
     if asked_s is not None and asked_s > length_s:
         message = f"--at {format_clock(asked_s)} is beyond the end"
         hint = f"the recording is {format_clock(length_s)} long"

@@ -42,7 +42,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="hpcwatch report", description="Print what a run used, or write it down.")
+    parser = Parser(
+        prog="hpcwatch report", description="Print the report of a run, or write it to a file."
+    )
     parser.add_argument(
         "run",
         nargs="?",
@@ -81,7 +83,7 @@ def _checked(path: str | None) -> str | None:
 
 
 def _check_rules(names: Sequence[str]) -> None:
-    """Raise HpcwatchError at the first name that no rule has."""
+    """Raise HpcwatchError for the first name that is not a rule."""
     for name in names:
         if name not in rules():
             from difflib import get_close_matches
@@ -100,5 +102,5 @@ def _write(report: Report, name: str, path: str) -> None:
     from hpcwatch.base.files import write
 
     write(path, formats.pieces(report, name, earlier_runs(report.run)))
-    if os.path.isfile(path):  # a pipe's reader wants the report alone
+    if os.path.isfile(path):  # the reader of a pipe expects only the report
         print(f"Report written to {clean(path)}")

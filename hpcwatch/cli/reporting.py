@@ -10,30 +10,30 @@ if TYPE_CHECKING:
     from hpcwatch.analysis.report import Report
 
 FORMATS = ("text", "html", "markdown", "json", "csv")
-"""Those of views.report.formats, whose import would delay the program that `run` starts."""
+"""The names in views.report.formats; importing it would delay the program that `run` starts."""
 NONE = "none"
 """Nothing is printed."""
 HELP = (
-    f"the report's format: {', '.join(FORMATS)}, or none; with a FILE it is written there besides;"
-    " may be given several times"
+    f"the report's format: {', '.join(FORMATS)}, or none; with a FILE the report is also "
+    f"written there; may be given several times"
 )
 
 
 class Wanted(NamedTuple):
-    """A report that was asked for."""
+    """A requested report."""
 
     format: str
     path: str | None
-    """None where the text would be."""
+    """None: print it in place of the text."""
 
 
 def wanted(text: str) -> Wanted:
-    """Read FORMAT[:FILE]; that the file cannot be written should not show after three days."""
+    """Read FORMAT[:FILE]; a file that cannot be written is an error now, not after three days."""
     name, _, path = text.partition(":")
     if text == NONE:
         return Wanted(NONE, None)
     if name not in FORMATS:
-        raise _refused(f"{name!r} is no format: give {', '.join(FORMATS)}, or none")
+        raise _refused(f"{name!r} is not a format: give {', '.join(FORMATS)}, or none")
     if not path:
         if name == "html":
             hint = "HTML is for a browser, not for a terminal: say html:report.html"
@@ -52,10 +52,10 @@ def _refused(why: str) -> Exception:
 
 
 def unwritable(path: str) -> str | None:
-    """Say why a file cannot be written; None if nothing speaks against it."""
+    """Return why a file cannot be written; None if it can."""
     folder = os.path.dirname(path) or "."
     if not path:
-        return "an empty name is no file's"
+        return "the file's name is empty"
     if os.path.isdir(path):
         return f"{path!r} is a folder: name a file in it"
     if not os.path.isdir(folder):
@@ -66,7 +66,7 @@ def unwritable(path: str) -> str | None:
 
 
 def printed(report: Report, asked: Sequence[Wanted], stream: TextIO | None, colour: str) -> str:
-    """Return what goes to a stream: the formats without a file, else the text."""
+    """Return the formats that go to a stream: those without a file, else the text."""
     from hpcwatch.recording.previous_runs import earlier_runs
     from hpcwatch.views.report import formats, terminal
     from hpcwatch.views.text import columns_of, wants_colour
@@ -93,9 +93,9 @@ def write_all(report: Report, asked: Sequence[Wanted]) -> None:
 
 
 def write(report: Report, asked: Sequence[Wanted], say: Callable[[str], None]) -> None:
-    """Write the formats with a file; that one cannot be written is a line, and the next is tried.
+    """Write the formats with a file; a failure is one message, and the next one is tried.
 
-    ``say`` takes what went wrong.
+    ``say`` is called with each message.
     """
     for one in asked:
         if one.path is None:

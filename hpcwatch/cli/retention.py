@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from hpcwatch.sweep.recorded import Sweep
 
 _STAMP = "tidied"
-"""Beside the recordings: its time is when they were looked through last."""
-_EVERY_S = 3600.0  # thousands of runs a day would each look through thousands
+"""A file in the folder of recordings; its time is the time of the last clean-up."""
+_EVERY_S = 3600.0  # otherwise each of thousands of runs a day would search thousands of recordings
 
 
 def tidy(say: Callable[[str], None]) -> None:
-    """Remove what is older than the configuration says, once an hour; say what was removed.
+    """Remove recordings older than the configured age, at most once an hour, and report it.
 
-    What is being recorded, what lies elsewhere (--output), and a folder in which something is not
-    ours stay. Raises HpcwatchError or OSError.
+    Runs in progress, runs written elsewhere (--output), and folders that hold another user's files
+    stay. Raises HpcwatchError or OSError.
     """
     if not config_files.paths() and "HPCWATCH_STORAGE_KEEP" not in os.environ:
         return
@@ -48,12 +48,12 @@ def _is_due() -> bool:
         pass
     if not owners.is_ours(home):
         return False
-    files.replace(path, "")  # before the work: others end in this moment, too
+    files.replace(path, "")  # before the work: other runs may end at the same moment
     return True
 
 
 def _remove(age_s: float) -> tuple[str, int]:
-    """Remove; return what, in words, and how many bytes that gave back."""
+    """Remove them; return what was removed, in words, and how many bytes were freed."""
     from hpcwatch.recording.removal import obstacle, remove
     from hpcwatch.recording.search import all_runs, older_than
     from hpcwatch.sweep import recorded

@@ -9,7 +9,7 @@ from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.monitor.run_options import RunOptions
 
 _UNWATCHED_S = 0.02
-"""A program that ends within it has its end looked at, without all that watching needs."""
+"""A program that ends within this time is only waited for: what watching needs is not imported."""
 _EXIT_FOUND = 3
 
 TYPE_CHECKING = False
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Options(RunOptions):
-    """What `hpcwatch run` is asked to do."""
+    """The options of `hpcwatch run`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,15 +50,15 @@ def _parser() -> Parser:
         "--view",
         choices=("auto", "panel", "line", "none"),
         default="auto",
-        help="what to show meanwhile: a panel in the terminal's bottom rows, a line an interval,"
-        " or nothing (auto: the panel on a terminal, else nothing)",
+        help="what to show meanwhile: a panel in the terminal's bottom rows, a line per "
+        "interval, or nothing (auto: the panel on a terminal, else nothing)",
     )
     parser.add_colour()
     parser.add_argument(
         "--nodes",
         choices=("all", "local"),
         default="all",
-        help="in a job of several nodes: watch all of them, or this one only",
+        help="in a job of several nodes: watch all of them, or only this one",
     )
     parser.add_argument(
         "--report", action="append", type=wanted, metavar="FORMAT[:FILE]", default=[], help=HELP
@@ -66,13 +66,14 @@ def _parser() -> Parser:
     parser.add_argument(
         "--fail-on",
         choices=("warning", "critical"),
-        help=f"exit with {_EXIT_FOUND} if the program succeeds and a finding is that severe",
+        help=f"exit with {_EXIT_FOUND} if the program succeeds and a finding is at least "
+        f"that severe",
     )
     parser.add_argument(
         "-q",
         "--quiet",
         action="store_true",
-        help="no live view, and no report on standard error; the run is recorded as ever",
+        help="no live view, and no report on standard error; the run is still recorded",
     )
     parser.add_argument("command", nargs="...", metavar="COMMAND", help="the program to run")
     return parser
@@ -95,9 +96,9 @@ def parse(arguments: list[str]) -> Options:
 def main(arguments: list[str]) -> int:
     """Run the program and return its exit code.
 
-    Whatever fails beside the program, it is run, waited for, and its exit code returned.
+    Whatever else fails, the program is run and waited for, and its exit code is returned.
     """
-    gc.disable()  # collecting what imports leave takes a tenth of the time of a short run
+    gc.disable()  # garbage collection after the imports takes a tenth of a short run's time
     options = parse(arguments)
     from hpcwatch.launch.spawn import CannotStartError
 
@@ -120,7 +121,7 @@ def _exit_code(program: Program) -> int:
 
 
 def _watched(options: Options, program: Program) -> int:
-    """Wait for the program, watched if that works; return our exit code."""
+    """Wait for the program, and watch it if possible; return our exit code."""
     program.settle()
     watched: list[Observer] = []
     guard = _guard(options, program, watched)
@@ -135,7 +136,7 @@ def _watched(options: Options, program: Program) -> int:
 
 
 def _started(command: list[str]) -> Program:
-    """Start the program; where it can have no process beside us, become it.
+    """Start the program; if no child process can be created, replace this process by it.
 
     Raises CannotStartError.
     """
@@ -156,9 +157,9 @@ def _started(command: list[str]) -> Program:
 
 
 def _guard(options: Options, program: Program, watched: list[Observer]) -> Guard | None:
-    """Have the program watched; None if not even that can be tried.
+    """Start watching the program; return None if that fails.
 
-    What watches it is put into ``watched``.
+    The monitor is put into ``watched``.
     """
     try:
         from hpcwatch.monitor import guard
@@ -184,7 +185,7 @@ def _reported(
     watched: list[Observer],
     exit_code: int,
 ) -> int:
-    """End the monitor; return the exit code, which findings change if they are asked to."""
+    """End the monitor; return the exit code, which --fail-on may change."""
     trouble = guard.finish() if guard is not None else "no monitor"
     if trouble is not None:
         wall_s = program.ended_uptime_s - program.started_uptime_s
@@ -195,7 +196,7 @@ def _reported(
 
 
 def _judged(observer: Observer | None, severity: str) -> int:
-    """Return the exit code of a program that succeeded, which findings may change."""
+    """Return the exit code of a program that succeeded; --fail-on may change it."""
     count = observer.count_findings(severity) if observer is not None else None
     if count is None:
         _say("--fail-on cannot be judged: there is no report")
@@ -211,7 +212,7 @@ def _nothing() -> None:
 
 
 def _say(message: str) -> None:
-    """Say a line on standard error, without waiting for it long; any thread."""
+    """Print a line on standard error, without waiting long for it. Any thread may call it."""
     try:
         from hpcwatch.monitor.standard_error import say
 

@@ -29,7 +29,7 @@ _MOST_ODD = 5
 
 
 def main(arguments: list[str]) -> int:
-    """List the runs that are asked for, or remove them."""
+    """List the requested runs, or remove them."""
     options = _parser().parse_args(arguments)
     is_reading = options.delete is None and options.prune is None
     settings = config.load_to_read() if is_reading else config.load()
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _named(which: str) -> Found | Sweep:
-    """Return the run or sweep that is meant. Raises HpcwatchError."""
+    """Return the run or sweep of that name. Raises HpcwatchError."""
     try:
         directory = find(which)
     except HpcwatchError:
@@ -66,7 +66,7 @@ def _named(which: str) -> Found | Sweep:
 
 
 def _task_at(path: str, sweep_id: str) -> Found:
-    """Return a task of a sweep; a run like others if its sweep is gone."""
+    """Return a task of a sweep; as a plain run if its sweep is gone."""
     sweep = recorded.called(sweep_id)
     tasks = sweep.tasks() if sweep is not None else []
     same = [one for one in tasks if os.path.realpath(one.directory.path) == os.path.realpath(path)]
@@ -74,7 +74,7 @@ def _task_at(path: str, sweep_id: str) -> Found:
 
 
 def _found(options: argparse.Namespace) -> list[Found | Sweep]:
-    """Return the runs and sweeps that are asked for, the latest last; of a sweep its tasks."""
+    """Return the requested runs and sweeps, or the tasks of a sweep, the latest last."""
     wanted = _wanted(options)
     if options.sweep is not None:
         sweep = recorded.called(options.sweep)
@@ -92,7 +92,7 @@ def _found(options: argparse.Namespace) -> list[Found | Sweep]:
 
 
 def _say_odd(lines: Sequence[str]) -> None:
-    """Say what is not in the list: damaged, another version's, or another user's."""
+    """Report what the list leaves out: damaged recordings, other versions' and other users'."""
     for line in lines[:_MOST_ODD]:
         complain(f"hpcwatch: {clean(line)}")
     if len(lines) > _MOST_ODD:
@@ -116,8 +116,9 @@ def _say_unrecorded(which: str, shown_count: int) -> None:
     sweep = recorded.called(which)
     if sweep is not None and shown_count < sweep.plan.tasks_count:
         print(
-            f"{shown_count} of {sweep.plan.tasks_count} tasks; the others have no recording or are"
-            f" not asked for. The table: hpcwatch sweep --resume --name {clean(sweep.plan.id)}"
+            f"{shown_count} of {sweep.plan.tasks_count} tasks; the others have no "
+            f"recording or do not match. The table: hpcwatch sweep --resume --name "
+            f"{clean(sweep.plan.id)}"
         )
 
 
@@ -126,17 +127,17 @@ def _parser() -> Parser:
         prog="hpcwatch runs",
         description="List the recorded runs and sweeps, the latest last, or remove some.",
     )
-    parser.add_argument("--name", metavar="GLOB", help="only runs of such a name: 'train*'")
-    parser.add_argument("--job", metavar="ID", help="only recordings of a job")
     parser.add_argument(
-        "--since", type=since_s, metavar="T", help="only runs begun since then: 7d, 2026-11-01"
+        "--name", metavar="GLOB", help="only runs whose name matches, such as 'train*'"
     )
-    parser.add_argument("--failed", action="store_true", help="only runs that ended badly")
+    parser.add_argument("--job", metavar="ID", help="only recordings of this job")
     parser.add_argument(
-        "--with-findings", action="store_true", help="only runs in which something was found"
+        "--since", type=since_s, metavar="T", help="only runs started since then: 7d, 2026-11-01"
     )
+    parser.add_argument("--failed", action="store_true", help="only runs that failed")
+    parser.add_argument("--with-findings", action="store_true", help="only runs with findings")
     parser.add_argument("--kind", choices=_KINDS, help="only runs of one kind")
-    parser.add_argument("--sweep", metavar="SWEEP", help="the tasks of a sweep, a line each")
+    parser.add_argument("--sweep", metavar="SWEEP", help="the tasks of a sweep, a line per task")
     parser.add_format("text", "json")
     parser.add_argument("--delete", nargs="+", metavar="RUN", help="remove these runs or sweeps")
     parser.add_argument(
@@ -163,7 +164,7 @@ def _wanted(options: argparse.Namespace) -> Wanted:
 
 
 def _prune_s(text: str, keep_days: float | None) -> float:
-    """Return the age from which runs go. Raises HpcwatchError if none is known."""
+    """Return the age from which runs are removed, in s. Raises HpcwatchError if none is given."""
     if text == _CONFIGURED:
         if keep_days is None:
             hint = "say --prune 30d, or set storage.keep_days"
@@ -178,7 +179,7 @@ def _prune_s(text: str, keep_days: float | None) -> float:
 def _print(found: Sequence[Found | Sweep], keep_days: float | None) -> None:
     if not found:
         if all_runs() or recorded.every():
-            print("No such runs; all of them: hpcwatch runs")
+            print("No run matches; list all with: hpcwatch runs")
         else:
             print(f"No runs in {clean(root())} yet; record one with: hpcwatch run -- COMMAND")
         return

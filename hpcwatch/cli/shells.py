@@ -1,7 +1,7 @@
-"""The stubs that make a shell ask `hpcwatch completion --complete`. Pure.
+"""The stubs through which a shell calls `hpcwatch completion --complete`. Pure.
 
-The answer is a line per offer, with a tab before its description; a line that begins with a
-colon lets the shell offer something of its own.
+The answer is a line per offer, with a tab before its description; a line that begins with a colon
+makes the shell add offers of its own.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ STUBS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 
 def stub(shell: str) -> str:
-    """Return the text to put where a shell looks for completions."""
+    """Return the text of a shell's completion file."""
     head = f"# Completion for {shell}, made by: hpcwatch completion {shell}\n"
     # zsh looks for its mark in the first line.
     return ("#compdef hpcwatch\n" if shell == "zsh" else "") + head + STUBS[shell]

@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         usage="hpcwatch submit [options] SCRIPT [OPTION OF qsub OR sbatch ...]",
     )
     add_options(parser)
-    parser.add_argument("--no-watch", action="store_true", help="print the job's id and leave")
+    parser.add_argument("--no-watch", action="store_true", help="print the job's id and exit")
     parser.add_argument("script", metavar="SCRIPT", help="the job script, read by the scheduler")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="for qsub or sbatch")
     options = parser.parse_args(arguments)
@@ -49,21 +49,21 @@ def main(arguments: list[str]) -> int:
 
 
 def _check(script: str) -> None:
-    """See that there is something to submit; the scheduler reads it itself."""
+    """Check that there is a script to submit; the scheduler reads it itself."""
     if not os.path.isfile(script):
         hint = "name the job script"
         raise HpcwatchError(f"no file {clean(script)}", hint, EXIT_USAGE)
 
 
 class _Said:
-    """Says each change of a job's state once, on standard error."""
+    """Prints each change of a job's state once, on standard error."""
 
     def __init__(self) -> None:
         self._last = ""
         self._trouble = ""
 
     def __call__(self, known: Known) -> None:
-        """Say what is new."""
+        """Print what changed."""
         if known.trouble and known.trouble != self._trouble:
             complain(f"hpcwatch: {clean(known.trouble)}")
         self._trouble = known.trouble
@@ -92,7 +92,7 @@ def _followed(inquiry: Inquiry, job_id: str, options: argparse.Namespace) -> tup
 
 
 def _listed(inquiry: Inquiry, job_id: str, said: _Said) -> tuple[Job, ...]:
-    """Return the job as soon as the server lists it, which may be a moment after it took it."""
+    """Return the job as soon as the server lists it, which may be a moment after it accepts it."""
     parts: tuple[Job, ...] = (Job(job_id, inquiry.scheduler.name),)
     while True:
         known = _asked(inquiry, job_id, parts)
@@ -118,7 +118,7 @@ def _asked(inquiry: Inquiry, job_id: str, before: tuple[Job, ...]) -> Known:
         known = known_from(inquiry.job(job_id, last))
     except HpcwatchError as error:
         return Known(before, time.monotonic(), str(error))
-    # An array that is gone as a whole is over; how, nobody says.
+    # An array that is gone as a whole is over; its result is unknown.
     return known if known.parts else known._replace(parts=tuple(map(gone, before)))
 
 

@@ -39,7 +39,7 @@ _MOST_LISTED = 10
 
 
 def main(arguments: list[str]) -> int:
-    """Run a sweep, go on with one, or show what a joblog holds."""
+    """Run a sweep, resume one, or show a joblog."""
     options = sweep_options.parse(arguments)
     thresholds = config.load().thresholds
     if options.from_joblog is not None:
@@ -64,7 +64,7 @@ def _created(options: argparse.Namespace) -> folders.Found:
 
 
 def _resumed(options: argparse.Namespace) -> folders.Found:
-    """Return the sweep to go on with. Raises HpcwatchError if it is not the one described."""
+    """Return the sweep to resume. Raises HpcwatchError if the options describe another one."""
     name = options.name
     if name is None and options.command:
         name = sweep_options.wanted(options, 0).plan.name
@@ -74,16 +74,16 @@ def _resumed(options: argparse.Namespace) -> folders.Found:
         tasks = plan.read_tasks(found.folder)
         differs = plan.differences(found.plan, tasks, wanted.plan, wanted.tasks)
         if differs:
-            hint = "say the same, or start a new sweep without --resume"
+            hint = "give the same options, or start a new sweep without --resume"
             raise HpcwatchError(f"sweep {found.plan.id} differs: {differs}", hint, EXIT_USAGE)
     elif options.parameter or options.table or options.random:
-        hint = "give the command, too, or --resume alone"
+        hint = "give the command as well, or only --resume"
         raise HpcwatchError("parameters without a command", hint, EXIT_USAGE)
     return found
 
 
 def _drive(found: folders.Found, options: argparse.Namespace, thresholds: config.Thresholds) -> int:
-    """Run what is missing, with a view of it; then print what came out."""
+    """Run the missing tasks with a live view; then print the results."""
     folder = found.folder
     if options.resume or options.resume_failed or options.rerun_unknown:
         _clear_up(found, options)
@@ -106,7 +106,7 @@ def _drive(found: folders.Found, options: argparse.Namespace, thresholds: config
 
 
 def _clear_up(found: folders.Found, options: argparse.Namespace) -> None:
-    """End what a driver that died left behind, so that nothing runs twice."""
+    """End what a dead driver left running, so that nothing runs twice."""
     silent = []
     if os.path.exists(os.path.join(found.folder, node.HOSTS_FILE)):
         node.write_environment(found.folder, os.environ)
@@ -123,7 +123,7 @@ def _clear_up(found: folders.Found, options: argparse.Namespace) -> None:
 def _begin_unknown_anew(found: folders.Found, silent: list[str]) -> None:
     if silent:
         wait = f"up to {format_seconds(found.plan.lease_s)}"
-        complain(f"hpcwatch: waiting {wait} for the end of what may still run there")
+        complain(f"hpcwatch: waiting {wait} for tasks that may still run there")
     try:
         resume.begin_unknown_anew(found.folder, found.plan.lease_s, silent)
     except OSError as error:
@@ -133,7 +133,7 @@ def _begin_unknown_anew(found: folders.Found, silent: list[str]) -> None:
 def _places(
     found: folders.Found, options: argparse.Namespace
 ) -> tuple[Mapping[str, slots.Host], dict[str, int]]:
-    """Ask the hosts, say which are left out, and count their slots. Raises HpcwatchError."""
+    """Query the hosts, report those left out, and count the slots. Raises HpcwatchError."""
     folder = found.folder
     job = own_job()
     spec = slots.parse(found.plan.slots)
@@ -155,7 +155,7 @@ def _places(
 
 
 class _Stopper:
-    """Ends the sweep at the first signal, without waiting at the second."""
+    """Ends the sweep at the first signal; at the second it no longer waits for the tasks."""
 
     def __init__(self, driver: Driver) -> None:
         self.number = 0
@@ -168,7 +168,7 @@ class _Stopper:
         self._driver.stop()
 
     def restore(self) -> None:
-        """Let signals do what they did before."""
+        """Restore the previous signal handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -185,12 +185,12 @@ def _say_end(picture: Picture, number: int) -> None:
     left = len(picture.tasks) - done - len(unknown)
     if left:
         why = f"ended by {signal.Signals(number).name}" if number else "not all could run"
-        complain(f"hpcwatch: {why}; {left} of {len(picture.tasks)} tasks are still to be done")
+        complain(f"hpcwatch: {why}; {left} of {len(picture.tasks)} tasks are not done yet")
         complain(f"Go on with: hpcwatch sweep --resume --name {clean(picture.plan.id)}")
     if unknown:
         complain(
-            f"hpcwatch: nobody knows how {_listed(unknown)} ended: --resume leaves that alone,"
-            " --rerun-unknown runs it again"
+            f"hpcwatch: {_listed(unknown)} ended in an unknown way: --resume does not "
+            f"run that again, --rerun-unknown does"
         )
     complain(f"Kept in {clean(picture.folder)}")
 

@@ -1,4 +1,4 @@
-"""What `hpcwatch sweep` was asked to do, checked."""
+"""The options of `hpcwatch sweep`, checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_RETRIES = 100
 
 
 class Wanted(NamedTuple):
-    """A plan and its tasks, not yet on disk."""
+    """A new plan and its tasks, not yet on disk."""
 
     plan: Plan
     tasks: list[Task]
@@ -47,7 +47,7 @@ def parser() -> Parser:
         "-o", "--output", metavar="FILE", help="write to FILE instead of standard output"
     )
     made.add_argument("--sort", metavar="NAME", help="order the table by a result or parameter")
-    made.add_argument("--best", metavar="NAME", help="the result to rank by: min:loss, max:f1")
+    made.add_argument("--best", metavar="NAME", help="result to rank by: min:loss, max:f1")
     made.add_colour()
     made.add_argument(
         "--from-joblog", metavar="FILE", help="show a plain GNU parallel run from its --joblog"
@@ -66,15 +66,21 @@ def _add_what(made: Parser) -> None:
         metavar="NAME=VALUES",
         help="1,2,3 or 1..9:2 or lin:0..1:5 or log:1e-4..1e-1:4",
     )
-    add("--table", metavar="FILE", help="CSV with a combination a row; - is standard input")
-    add("--random", type=int, metavar="N", help="N combinations drawn at random")
-    add("--seed", type=int, metavar="S", help="of --random, to draw the same again")
+    add("--table", metavar="FILE", help="CSV with a row per combination; - is standard input")
+    add("--random", type=int, metavar="N", help="draw N combinations at random")
+    add(
+        "--seed",
+        type=int,
+        metavar="S",
+        help="seed of --random, to draw the same combinations again",
+    )
     add("--name", help="a name for the sweep (default: the program's)")
     add(
         "--order",
         choices=("given", "longest-first"),
         default="given",
-        help="longest-first: by what the latest sweep of the command took, else by its numbers",
+        help="longest-first: by the durations in the latest sweep of the command, else by "
+        "the numbers in its parameters",
     )
 
 
@@ -84,8 +90,8 @@ def _add_where(made: Parser) -> None:
         "--slots",
         default="1",
         metavar="1|per-gpu|per-core:N",
-        help="tasks at a time on each host (default 1); per-gpu gives each a GPU of its own,"
-        " per-core:N so many cores",
+        help="tasks at a time on each host (default 1); per-gpu gives each task a GPU of its "
+        "own, per-core:N gives it N cores",
     )
     add(
         "--hosts",
@@ -94,19 +100,26 @@ def _add_where(made: Parser) -> None:
         metavar="HOSTS",
         help="qb[001-003] (default: the job's)",
     )
-    add("--retries", type=int, default=0, metavar="N", help="tries of a failed task, elsewhere")
-    add("--timeout", type=_seconds, metavar="S", help="end a task after so many seconds")
+    add(
+        "--retries",
+        type=int,
+        default=0,
+        metavar="N",
+        help="retry failed tasks up to N times, on another host",
+    )
+    add("--timeout", type=_seconds, metavar="S", help="end a task after that many seconds")
     made.add_interval()
-    add("--resume", action="store_true", help="run what is missing of the latest sweep")
+    add("--resume", action="store_true", help="run the missing tasks of the latest sweep")
     add(
         "--resume-failed",
         action="store_true",
-        help="as --resume, and what failed once more",
+        help="like --resume, and rerun failed tasks",
     )
     add(
         "--rerun-unknown",
         action="store_true",
-        help="as --resume, and what was begun and nobody knows the end of (a host that died)",
+        help="like --resume, and rerun tasks that were started but whose end is unknown "
+        "(their host died)",
     )
 
 
@@ -116,7 +129,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return value
 
 
@@ -139,9 +152,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def wanted(options: argparse.Namespace, seed: int | None = None) -> Wanted:
-    """Return the plan that the options describe. Raises HpcwatchError.
+    """Return the plan and tasks that the options describe. Raises HpcwatchError.
 
-    ``seed`` is that of the sweep to go on with, where --seed does not say.
+    ``seed`` is the seed of the sweep to resume, used unless --seed is given.
     """
     parameters = [values.parse(text) for text in options.parameter]
     seed = options.seed if options.seed is not None else seed
@@ -189,7 +202,7 @@ def _combinations(
 
 
 def _earlier(command: list[str]) -> estimate.Durations:
-    """Learn durations from the latest sweep of the same command."""
+    """Return the durations of the latest sweep of the same command."""
     for found in reversed(folders.every()):
         if found.plan.command != command:
             continue

@@ -24,7 +24,7 @@ from hpcwatch.views.sweep import live as sweep_live
 from hpcwatch.views.text import columns_of, render, wants_colour
 
 _REPAINT_S = 1.0
-_LOOK_S = 10.0  # at recordings: what they are looked through for takes a minute
+_LOOK_S = 10.0  # looking through the recordings takes about that long
 _LAST_BYTES = 4096
 
 
@@ -54,14 +54,14 @@ class Show:
         self._last_lines: dict[int, str] = {}
 
     def begin(self, picture: Picture) -> None:
-        """Take what was done before for known: only what ends from now on is told."""
+        """Mark the finished tasks as known: only tasks that end from now on are reported."""
         for some in picture.attempts.values():
             for one in some:
                 if one.ended is not None:
                     self._told.add((one.started.task, one.started.attempt))
 
     def changed(self, picture: Picture) -> None:
-        """Show what is known now."""
+        """Show the current state."""
         news = self._news(picture)
         before_count = len(picture.counting()) - len(news) if news else 0
         for done_count, attempt in enumerate(news, before_count + 1):
@@ -80,20 +80,20 @@ class Show:
         self._looked_s = picture.now_s
 
     def lateness(self, picture: Picture) -> list[Finding]:
-        """Return the finding that the job's walltime is too short, if it is."""
+        """Return a finding if the job's walltime is too short for the sweep."""
         needs_s = sweep_live.end_estimate_s(picture, sweep_live.durations_of(picture))
         found = walltime.will_not_finish(picture, self._limit, needs_s)
         return [found] if found is not None else []
 
     def _say_late(self, picture: Picture) -> None:
-        """Say once, where there is no live view, that the job will end before the sweep."""
+        """Warn once, without a live view, that the job will end before the sweep."""
         found = [] if self._is_live or self._is_late else self.lateness(picture)
         for one in found:
             self._is_late = True
             complain(f"hpcwatch: {one.title}. {one.advice}")
 
     def outcome(self, picture: Picture) -> outcome.Outcome:
-        """Return what came out, once all is over."""
+        """Return the outcome of the sweep after its end."""
         self._look(picture)
         return outcome.of_picture(picture, self._sharings)
 
@@ -134,7 +134,7 @@ class Show:
         return f"\x1b[{self._painted_count}F" if self._painted_count else ""
 
     def close(self) -> None:
-        """Take the picture away: the results come in its place."""
+        """Clear the live view: the results take its place."""
         if self._painted_count:
             write_error(self._home() + "\x1b[J")
             self._painted_count = 0
@@ -169,9 +169,9 @@ def print_outcome(
     thresholds: Thresholds,
     more: Sequence[Finding] = (),
 ) -> None:
-    """Print the results as asked for, or write them into a file. Raises HpcwatchError.
+    """Print the results in the requested format, or write them to a file. Raises HpcwatchError.
 
-    ``more`` are findings besides those on the outcome.
+    ``more`` holds further findings.
     """
     good = [row.results for row in made.rows if row.is_good]
     goal = best.parse(options.best) if options.best is not None else best.chosen(good)
@@ -204,7 +204,7 @@ def print_outcome(
 
 
 def _sort(made: outcome.Outcome, sort: str | None, goal: best.Goal | None) -> str | None:
-    """Return what to sort by; tell of a wrong name, which must not cost the results."""
+    """Return the key to sort by; report a wrong name, which must not cost the results."""
     try:
         sweep_table.ordered(made, sort, goal)
     except HpcwatchError as error:

@@ -13,12 +13,14 @@ from hpcwatch.monitor.watch import Known, Watch
 
 def main(arguments: list[str]) -> int:
     """Watch hosts."""
-    parser = Parser(prog="hpcwatch top", description="Watch any hosts, live: all that runs there.")
+    parser = Parser(
+        prog="hpcwatch top", description="Watch any hosts, live: everything that runs there."
+    )
     parser.add_argument("hosts", nargs="*", metavar="HOST", help="qb001 or qb[001-004,010]")
     add_view_options(parser)
     options = parser.parse_args(arguments)
     if options.format == "qshow":
-        raise HpcwatchError("qshow is a job's", "see: hpcwatch job --help", EXIT_USAGE)
+        raise HpcwatchError("the format qshow needs a job", "see: hpcwatch job --help", EXIT_USAGE)
     hosts = _hosts(options.hosts)
     settings = settings_for(options, len(hosts))
     watch = Watch(
@@ -40,12 +42,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _hosts(words: list[str]) -> tuple[str, ...]:
-    """Read the names; this host without any. Raises HpcwatchError."""
+    """Return the hosts that were named, or this host. Raises HpcwatchError."""
     found: list[str] = []
     for word in words:
         names = expand_hosts(word)
         if not names:
             hint = "write qb001 or qb[001-004,010]"
-            raise HpcwatchError(f"{word!r} names no hosts", hint, EXIT_USAGE)
+            raise HpcwatchError(f"{word!r} is not a list of hosts", hint, EXIT_USAGE)
         found += names
     return tuple(dict.fromkeys(found)) or (os.uname().nodename,)

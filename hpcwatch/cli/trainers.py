@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _copy_digits(target: str) -> bool:
-    """See that the digits are beside the programs; False if they are not installed."""
+    """Copy the digits to the programs if needed; return False if they are not installed."""
     if os.path.exists(target):
         return True
     try:
@@ -68,7 +68,7 @@ def _copy_digits(target: str) -> bool:
 
 
 def _source() -> str:
-    """Return where the programs are: inside an installed package, else beside it (a checkout)."""
+    """Return the programs' folder: inside an installed package, or next to it in a checkout."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for folder in (
         os.path.join(package, "_trainers"),

@@ -172,7 +172,7 @@ def test_a_job_that_nobody_remembers_has_left_the_queue(cancel: Cancel) -> None:
     ("job_id", "words"),
     [
         ("15", "qdel: Unauthorized Request"),
-        ("10", "it may or may not be cancelled: see hpcwatch jobs"),
+        ("10", "it is unknown whether it is cancelled: see hpcwatch jobs"),
     ],
 )
 def test_a_refusal_is_told_in_the_scheduler_s_words(

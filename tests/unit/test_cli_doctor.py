@@ -117,7 +117,7 @@ def test_all_is_well(doctor: Doctor) -> None:
     assert found.of("job here")[0] == "note"
     assert found.of("node") == (
         "note",
-        "none tried: no job of mine runs",
+        "none tried: none of my jobs is running",
         "name one: hpcwatch doctor --host NODE",
     )
 
@@ -420,7 +420,7 @@ def test_a_node_of_a_running_job(doctor: Doctor, here: str, arguments: tuple[str
         process.communicate(b"\n")
     assert said[0][0] == "ok"
     assert re.fullmatch(
-        r"reached by local in \d+\.\d s; Python 3\.\d+\.\d+: our own interpreter is there",
+        r"reached by local in \d+\.\d s; Python 3\.\d+\.\d+: our own interpreter exists there",
         said[0][1],
     )
     assert ("ok", "1 process of the job, found by environment") in said
@@ -551,7 +551,7 @@ def test_answers_go_to_a_new_folder_only(doctor: Doctor, tmp_path: Path) -> None
     (tmp_path / "full" / "x").write_text("")
     ended = doctor("--record", str(tmp_path / "full"))
     assert (ended.code, ended.out) == (2, "")
-    assert "it holds files: name a new one" in ended.complaint
+    assert "it holds files: name a new folder" in ended.complaint
     ended = doctor("--record", str(tmp_path / "full" / "x"))
     assert ended.code == 2
     assert "cannot write to" in ended.complaint

@@ -51,7 +51,7 @@ def test_several_reports_and_one_in_place_of_the_text(hpcwatch: Hpcwatch, tmp_pa
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        ("pdf", "'pdf' is no format: give text, html"),
+        ("pdf", "'pdf' is not a format: give text, html"),
         ("html", "say html:report.html"),
         ("json:nowhere/r.json", "no folder 'nowhere' to write"),
         ("json:.", "is a folder"),

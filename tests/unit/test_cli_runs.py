@@ -104,7 +104,9 @@ def test_the_table_has_sizes_and_their_sum(several: Hpcwatch) -> None:
     assert "KiB" in rows[1]
     assert rows[-1].startswith("2 runs, 1")
     assert "job 77.qb3" not in "".join(rows)
-    assert several("runs", "--name", "none*").out == "No such runs; all of them: hpcwatch runs\n"
+    assert (
+        several("runs", "--name", "none*").out == "No run matches; list all with: hpcwatch runs\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_the_table_has_sizes_and_their_sum(several: Hpcwatch) -> None:
     [
         (["--since", "yesterday"], "'yesterday' is no time"),
         (["--kind", "jobs"], "--kind"),
-        (["--prune", "soon"], "argument --prune: 'soon' is no age: give 30d"),
+        (["--prune", "soon"], "argument --prune: 'soon' is not an age: give 30d"),
         (["--prune"], "--prune lacks an age"),
         (["--delete", "nothing"], "no run nothing"),
     ],

@@ -78,7 +78,7 @@ def test_it_ends_in_examples_and_keys_name_their_defaults() -> None:
     text = PAGE.read_text("utf-8").replace("\\-", "-")
     assert ".B run.interval_s\nseconds between two readings of a node (default 1)\n" in text
     examples = text.partition(".SH EXAMPLES\n")[2]
-    assert ".B hpcwatch replay --at 1:30:00 --speed 20\nSee the latest recording again" in examples
+    assert ".B hpcwatch replay --at 1:30:00 --speed 20\nReplay the latest recording" in examples
 
 
 def test_the_examples_are_commands_that_are_understood(hpcwatch: Hpcwatch) -> None:

@@ -1,4 +1,4 @@
-"""Checks of what hpcwatch needs: here, of the scheduler, and on a node. Each stands alone."""
+"""Checks of what hpcwatch needs: here, of the scheduler, and on a node. None needs another."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hpcwatch.base.errors import HpcwatchError, os_reason
 
 
 class Level(Enum):
-    """How a check came out."""
+    """The result of a check."""
 
     OK = "ok"
     NOTE = "note"
-    """Not looked at, or of no matter here."""
+    """Not checked, or irrelevant here."""
     WARNING = "warning"
     """Something will be missing."""
     PROBLEM = "problem"
@@ -22,7 +22,7 @@ class Level(Enum):
 
 
 class Check(NamedTuple):
-    """What was looked at, what was found, and what to do about it."""
+    """The subject of a check, what was found, and what to do about it."""
 
     subject: str
     level: Level
@@ -31,16 +31,16 @@ class Check(NamedTuple):
 
 
 def ok(subject: str, found: str) -> Check:
-    """Return a check that went well."""
+    """Return a check without a problem."""
     return Check(subject, Level.OK, found)
 
 
 def guarded(subject: str, checks: Callable[[], Iterable[Check]]) -> Iterator[Check]:
-    """Yield a check's outcomes; whatever goes wrong in it is one more, and stops no other."""
+    """Yield a check's results; an exception in it becomes one more, and stops no other check."""
     try:
         yield from checks()
     except HpcwatchError as error:
         yield Check(subject, Level.PROBLEM, error.message, error.hint)
-    except Exception as error:  # what we did not think of is what doctor is for
+    except Exception as error:  # unexpected errors are what doctor is for
         found = f"the check itself failed: {type(error).__name__}: {os_reason(error)}"
         yield Check(subject, Level.PROBLEM, found, "please report it, with this line")

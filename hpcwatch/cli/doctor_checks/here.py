@@ -1,4 +1,4 @@
-"""The machine we are on: GPUs, control groups, the job it is in."""
+"""Checks of this machine: GPUs, control groups, and the job that we run in."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOOK_S = 0.05
 
 
 def gpus() -> Iterator[Check]:
-    """Check what NVML says here."""
+    """Check what the GPU drivers report here."""
     reader, end_s = GpuReader(), time.monotonic() + _GPU_DEADLINE_S
     errors: dict[str, str] = {}
     found = reader.read(errors)
@@ -36,7 +36,7 @@ def gpus() -> Iterator[Check]:
         yield ok("GPUs here", f"{len(found)}: {names}")
         yield from _driver_age(reader.driver_version)
     elif found is not None:
-        yield Check("GPUs here", Level.NOTE, "no driver of NVIDIA's or AMD's: nothing to read")
+        yield Check("GPUs here", Level.NOTE, "no NVIDIA or AMD driver: nothing to read")
     elif not errors:
         yield Check("GPUs here", Level.PROBLEM, "the driver does not answer", advice)
 
@@ -46,36 +46,36 @@ _OLD, _VERY_OLD = 450, 418
 
 
 def _driver_age(version: Sequence[int]) -> Iterator[Check]:
-    """Say what an old driver of NVIDIA's does not tell."""
+    """Return a warning about what an old NVIDIA driver does not report."""
     if not version or version[0] >= _OLD:
         return
     said = ".".join(str(part) for part in version)
     lacks = "energy counters and shares of time" if version[0] < _VERY_OLD else "memory remapping"
-    found = f"NVIDIA's driver {said} is old: it does not tell of {lacks}"
-    yield Check("GPU driver here", Level.NOTE, found, "what it does not tell is shown as unknown")
+    found = f"NVIDIA's driver {said} is old: it does not report {lacks}"
+    yield Check("GPU driver here", Level.NOTE, found, "what it does not report is shown as unknown")
 
 
 def cgroups() -> Iterator[Check]:
-    """Check which version of control groups there is, and whether ours can be read."""
+    """Check the version of control groups, and whether ours can be read."""
     version = "version 2" if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else "version 1"
     group = CgroupReader(os.getpid()).read()
     if group is None:
         found = f"{version}, without a memory controller that can be read"
-        advice = "memory is added up over processes instead (PSS)"
+        advice = "memory is summed over processes instead (PSS)"
         yield Check("cgroups here", Level.NOTE, found, advice)
         return
-    whose = "this job's" if group.is_job else "ours, of no job"
+    whose = "this job's" if group.is_job else "ours, not a job's"
     limit = format_bytes(group.limit_bytes) if group.limit_bytes is not None else "none"
     yield ok("cgroups here", f"{version}, {group.path} ({whose}), limit {limit}")
 
 
 def job() -> Iterator[Check]:
-    """Check what the environment says of the job we are in."""
+    """Check what the environment says about the job we run in."""
     found = own_job()
     if found is None:
-        yield Check("job here", Level.NOTE, "this is no job: a login node, or a shell by ssh")
+        yield Check("job here", Level.NOTE, "not inside a job: a login node, or a shell by ssh")
         return
-    nodes = ", ".join(found.nodes) or "nodes not said"
+    nodes = ", ".join(found.nodes) or "nodes unknown"
     words = f"{found.scheduler} {found.id}: {nodes}, {found.cores_count or '–'} cores"
     if not found.nodes:
         variable = dialect(found.scheduler).node_list_variable

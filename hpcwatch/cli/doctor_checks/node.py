@@ -1,4 +1,4 @@
-"""A node: whether it can be reached, whether the probe runs there, and what it sees."""
+"""Checks of a node: whether it can be reached, whether the probe runs there, and what it reads."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _MOST_SAMPLES = 4
 
 
 class Seen(NamedTuple):
-    """What the probe said within a while: the last sample, and all errors."""
+    """The output of the probe over a few samples: the last sample, and all errors."""
 
     sample: Sample | None
     errors: dict[str, str]
 
 
 def checks(host: str, job: Job | None, spec: Spec) -> Iterator[Check]:
-    """Check one node, on which ``job`` runs if it is not None."""
+    """Check one node; ``job``, if it is not None, runs there."""
     from hpcwatch.cluster.transport.ways import slurm_steps, ways
 
     subject = f"node {host}"
@@ -57,14 +57,14 @@ def checks(host: str, job: Job | None, spec: Spec) -> Iterator[Check]:
 
 def _python(opened: Opened) -> str:
     where = {
-        "package": "our own interpreter is there",
-        "bundle": "our interpreter is not there, the probe was sent along",
+        "package": "our own interpreter exists there",
+        "bundle": "our interpreter does not exist there, the probe was sent along",
     }
     return f"Python {opened.python_version}: {where.get(opened.kind, opened.kind)}"
 
 
 def _seen(link: Link, rest: bytes) -> Seen:
-    """Read a few samples, until one tells of everything."""
+    """Read a few samples, until one is complete."""
     from hpcwatch.cluster.transport.bundle import LineReader
 
     reader, sample, errors = LineReader(), None, dict[str, str]()
@@ -79,7 +79,7 @@ def _seen(link: Link, rest: bytes) -> Seen:
             break
         try:
             received = link.receive(max(end_s - time.monotonic(), 0.1))
-        except TimeoutError:  # what came so far is what there is to tell
+        except TimeoutError:  # report what came so far
             break
         if not received:
             break
@@ -90,7 +90,7 @@ def _seen(link: Link, rest: bytes) -> Seen:
 def _sight(subject: str, seen: Seen, job: Job | None) -> Iterator[Check]:
     sample = seen.sample
     if sample is None:
-        yield Check(subject, Level.PROBLEM, "the probe ended without a word", "try again")
+        yield Check(subject, Level.PROBLEM, "the probe ended without a message", "try again")
         return
     for what, reason in seen.errors.items():
         yield Check(subject, Level.WARNING, f"{what} cannot be read: {reason}")
@@ -111,7 +111,7 @@ def _processes(subject: str, sample: Sample) -> Check:
     count = sample.job.process_count
     many = f"{count} process{'es' if count > 1 else ''}"
     if sample.job.found_by == "user":
-        found = f"{many} of the job's owner: nothing marks the job's own there"
+        found = f"{many} of the job's owner: the job's own cannot be told apart there"
         advice = "two jobs of one owner on a node are counted together"
         return Check(subject, Level.WARNING, found, advice)
     return ok(subject, f"{many} of the job, found by {sample.job.found_by}")
@@ -120,6 +120,6 @@ def _processes(subject: str, sample: Sample) -> Check:
 def _group(subject: str, sample: Sample) -> Check:
     group = sample.cgroup
     if group is None or not group.is_job:
-        advice = "memory is added up over processes (PSS), its peak is a lower bound"
+        advice = "memory is summed over processes (PSS), its peak is a lower bound"
         return Check(subject, Level.NOTE, "no control group of the job can be read", advice)
     return ok(subject, f"the job's control group: {group.path}")

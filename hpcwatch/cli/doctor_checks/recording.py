@@ -1,4 +1,4 @@
-"""The scheduler's answers as they came, kept as parser tests (tests/parse/data/README.md)."""
+"""The scheduler's answers, written unchanged as parser tests (tests/parse/data/README.md)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LONGEST_WORD, _LONGEST_NAME = 24, 60
 
 
 class Heard(NamedTuple):
-    """One command and its answer; None if there was none."""
+    """One command and its answer, None if it gave none."""
 
     argv: tuple[str, ...]
     answer: Answer | None
@@ -66,7 +66,7 @@ class Recording:
 def ask_all(
     scheduler: Scheduler, helpers: Collection[str], ask: Asker, jobs: Sequence[Job]
 ) -> None:
-    """Put every question that hpcwatch may ever put of these jobs; failures are answers, too."""
+    """Run every query that hpcwatch ever makes about these jobs; failures are kept as answers."""
     queries: list[Query[Any] | None] = [scheduler.nodes()]
     for job in jobs:
         job_id = job.raw_id or job.id
@@ -81,7 +81,7 @@ def ask_all(
 
 
 def one_of_each_state(jobs: Sequence[Job]) -> list[Job]:
-    """Return a job of each state: the answers to others look the same."""
+    """Return one job per state: answers about jobs in the same state look alike."""
     return list({job.state: job for job in reversed(jobs)}.values())
 
 
@@ -93,7 +93,9 @@ def new_folder(path: str) -> str:
     except OSError as error:
         raise HpcwatchError(f"cannot write to {path}", os_reason(error), EXIT_USAGE) from None
     if is_used:
-        raise HpcwatchError(f"cannot write to {path}", "it holds files: name a new one", EXIT_USAGE)
+        raise HpcwatchError(
+            f"cannot write to {path}", "it holds files: name a new folder", EXIT_USAGE
+        )
     return path
 
 
@@ -139,7 +141,7 @@ def _write_answer(path: str, answer: Answer) -> None:
 
 
 def _name(scheduler: str, one: Heard) -> str:
-    """Return ``torque/qstat-x-305669_recorded``: what tests/parse tells the parser by."""
+    """Return a name such as ``torque/qstat-x-305669_recorded``: it tells tests/parse the parser."""
     words = [re.sub(r"[^A-Za-z0-9]+", "-", word).strip("-") for word in one.argv]
     short = [word for word in words if 0 < len(word) <= _LONGEST_WORD]
     folder = "moab" if one.argv[0] in _OF_HELPERS else scheduler

@@ -1,4 +1,4 @@
-"""The scheduler: its commands, which one it is, and whether it answers."""
+"""Checks of the scheduler: which one it is, its commands, and whether it answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SLOW_S = 5.0
 
 
 class Patient:
-    """A scheduler under examination: what one check learns the next ones use."""
+    """The scheduler under examination: later checks use what earlier ones learnt."""
 
     def __init__(self, recording: Recording, forced: str | None, user: str) -> None:
         self.recording = recording
@@ -37,7 +37,7 @@ class Patient:
         self.jobs: tuple[Job, ...] = ()
 
     def found(self) -> Iterator[Check]:
-        """Check which scheduler there is, of which version, with which commands."""
+        """Check which scheduler there is, its version and its commands."""
         try:
             self.detected = client.find(self._forced, self.recording)
         except HpcwatchError as error:
@@ -62,7 +62,7 @@ class Patient:
         return lines[0].strip()[:100]
 
     def answers(self) -> Iterator[Check]:
-        """Ask for the user's jobs and look how long that takes."""
+        """Query the user's jobs and measure how long the answer takes."""
         if self.inquiry is None:
             return
         begin_s = time.monotonic()
@@ -73,7 +73,7 @@ class Patient:
             f"{len(self.jobs)} jobs of {self.user}, {running} running; answered in {took_s:.2f} s"
         )
         if took_s > _SLOW_S:
-            advice = "hpcwatch asks every 30 s at most and shows how old its answer is"
+            advice = "hpcwatch queries at most every 30 s and shows the age of the answer"
             yield Check("jobs", Level.WARNING, found, advice)
         else:
             yield ok("jobs", found)
@@ -89,7 +89,7 @@ def _commands(scheduler: str, purposes: Mapping[str, str]) -> Iterator[Check]:
     folders = dict.fromkeys(os.path.dirname(path) for path in paths.values() if path is not None)
     if missing:
         lost = ", ".join(f"{name} ({purposes[name]})" for name in missing)
-        advice = f"is this a login node? Some sites ask for: module load {scheduler}"
+        advice = f"is this a login node? Some sites require: module load {scheduler}"
         yield Check("commands", Level.WARNING, f"not on PATH: {lost}", advice)
     else:
         yield ok("commands", f"{', '.join(paths)} in {', '.join(folders)}")
@@ -97,7 +97,7 @@ def _commands(scheduler: str, purposes: Mapping[str, str]) -> Iterator[Check]:
 
 def _helpers(there: frozenset[str]) -> Check:
     if not there:
-        found = "no checkjob, showstart, qshow: why a job waits is what qstat says"
+        found = "no checkjob, showstart, qshow: the reason for a wait comes from qstat"
         return Check("helpers", Level.NOTE, found)
     named = [f"{name} ({what})" for name, what in _HELPERS.items() if name in there]
     return ok("helpers", ", ".join(named))

@@ -1,4 +1,4 @@
-"""Python, the packages hpcwatch stands on, and the terminal."""
+"""Checks of Python, the packages that hpcwatch needs, and the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEAST_COLUMNS, _LEAST_LINES = 80, 24
 
 
 class _Package(NamedTuple):
-    """A package as pip calls it, its module, the least version, and what it is for."""
+    """A package by its name for pip, its module, the least version, and its purpose."""
 
     name: str
     module: str
@@ -33,7 +33,7 @@ _PACKAGES = (
     _Package("paramiko", "paramiko", (3, 0), "ssh to the nodes"),
 )
 _OLD_NVML = "pynvml"
-"""A package of its own that brings the same module, older, in place of nvidia-ml-py's."""
+"""Another package that installs an older copy of nvidia-ml-py's module over it."""
 
 
 def checks() -> Iterator[Check]:
@@ -51,7 +51,7 @@ def _package(package: _Package) -> Check:
     try:
         import_module(package.module)
         version = metadata.version(package.name)
-    except ImportError as error:  # PackageNotFoundError is one, too
+    except ImportError as error:  # PackageNotFoundError is an ImportError
         found = f"cannot be imported: {error}; {package.purpose} will be missing"
         return Check(package.name, Level.PROBLEM, found, advice)
     if _numbers(version) < package.least:
@@ -71,7 +71,7 @@ def _old_nvml() -> Iterator[Check]:
         version = metadata.version(_OLD_NVML)
     except metadata.PackageNotFoundError:
         return
-    if _numbers(version) < (12, 0):  # newer ones only point to nvidia-ml-py
+    if _numbers(version) < (12, 0):  # newer versions only depend on nvidia-ml-py
         found = f"the package {_OLD_NVML} {version} is installed: it may hide nvidia-ml-py's module"
         pip = f"{sys.executable} -m pip"
         advice = f"{pip} uninstall {_OLD_NVML}; {pip} install --force-reinstall nvidia-ml-py"
@@ -81,7 +81,7 @@ def _old_nvml() -> Iterator[Check]:
 def _terminal() -> Iterator[Check]:
     encoding = getattr(sys.stdout, "encoding", None) or locale.getpreferredencoding(False)
     if encoding.lower().replace("-", "") != "utf8":
-        found = f"text is written as {encoding}: signs and bars are drawn in it"
+        found = f"text is written as {encoding}: signs and bars are drawn with its characters"
         yield Check("terminal", Level.WARNING, found, "export LC_ALL=C.UTF-8")
     if sys.stdout is None or not sys.stdout.isatty():
         yield Check("terminal", Level.NOTE, "none: the output goes to a file or a pipe")
@@ -93,7 +93,9 @@ def _terminal() -> Iterator[Check]:
     if name in ("", "dumb"):
         yield Check("terminal", Level.WARNING, found, "export TERM=xterm-256color")
     elif columns < _LEAST_COLUMNS or lines < _LEAST_LINES:
-        advice = f"make it {_LEAST_COLUMNS} × {_LEAST_LINES} or larger: what does not fit is cut"
+        advice = (
+            f"enlarge it to at least {_LEAST_COLUMNS} × {_LEAST_LINES}: what does not fit is cut"
+        )
         yield Check("terminal", Level.WARNING, found, advice)
     else:
         yield ok("terminal", found)

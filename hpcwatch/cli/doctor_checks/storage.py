@@ -1,4 +1,4 @@
-"""Where runs are kept, and the configuration."""
+"""Checks of the folder where runs are kept, and of the configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NETWORK = re.compile(
     r"9p|afs|autofs|beegfs|ceph|cifs|fuse\.(ceph|glusterfs|sshfs)|glusterfs|gpfs|lustre|nfs4?"
     r"|ocfs2|orangefs|panfs|pvfs2|smb3|smbfs|virtiofs|wekafs"
 )
-_TRIED_BYTES = 64 << 10  # what a quota would refuse
+_TRIED_BYTES = 64 << 10  # a quota would refuse this
 _FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -32,13 +32,13 @@ class Mount(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Say what it is: ``nfs4 (network) at /home``."""
+        """Return its description, such as ``nfs4 (network) at /home``."""
         where = "network" if _NETWORK.fullmatch(self.kind) else "local"
         return f"{self.kind} ({where}) at {self.folder}"
 
 
 def runs() -> Iterator[Check]:
-    """Check that a run can be written: room, quota and permission."""
+    """Check that a run can be written: space, quota and permission."""
     folder = store.root()
     there = _existing(folder)
     mount = mount_of(os.path.realpath(there), _mounts())
@@ -50,12 +50,15 @@ def runs() -> Iterator[Check]:
     if trouble is not None:
         advice = "set HPCWATCH_HOME to a folder that can be written"
         if trouble.errno in _FULL_ERRORS:
-            advice = "remove what is not needed (see your quota), or set HPCWATCH_HOME elsewhere"
+            advice = (
+                "remove files you do not need (see your quota), or set HPCWATCH_HOME to "
+                "another folder"
+            )
         yield Check("storage", Level.PROBLEM, f"{found}: {os_reason(trouble)}", advice)
         return
     budget_bytes = config.load_or_default().budget_bytes
     if free_bytes < budget_bytes:
-        advice = f"a long run takes up to {format_bytes(budget_bytes)} a node: set HPCWATCH_HOME"
+        advice = f"a long run takes up to {format_bytes(budget_bytes)} per node: set HPCWATCH_HOME"
         yield Check("storage", Level.WARNING, found, advice)
     elif room.f_files and not room.f_favail:
         yield Check("storage", Level.PROBLEM, f"{found}, no inode", "remove files there")
@@ -75,14 +78,14 @@ def _try_to_write(folder: str) -> OSError | None:
         with tempfile.TemporaryFile(prefix=".hpcwatch-", dir=folder) as stream:
             stream.write(b"\0" * _TRIED_BYTES)
             stream.flush()
-            os.fsync(stream.fileno())  # network file systems tell of a quota only then
+            os.fsync(stream.fileno())  # network file systems report an exceeded quota only then
     except OSError as error:
         return error
     return None
 
 
 def _mounts() -> list[Mount]:
-    """Return what is mounted (proc(5), mountinfo)."""
+    """Return the mounted file systems (proc(5), mountinfo)."""
     found = []
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
         for line in stream:
@@ -95,7 +98,7 @@ def _mounts() -> list[Mount]:
 
 
 def mount_of(path: str, mounts: list[Mount]) -> Mount | None:
-    """Return the file system that a path lies in: the last mounted of the longest that fit."""
+    """Return a path's file system: the longest mount point above it, of equals the last mounted."""
     best: Mount | None = None
     for mount in mounts:
         folder = mount.folder.rstrip("/") + "/"
@@ -108,7 +111,7 @@ def mount_of(path: str, mounts: list[Mount]) -> Mount | None:
 
 def configuration() -> Iterator[Check]:
     """Check both configuration files."""
-    config.load()  # raises what is wrong
+    config.load()  # raises HpcwatchError
     files = config_files.paths()
     yield ok(
         "configuration", ", ".join(files) or f"none, which is fine ({config_files.user_file()})"
