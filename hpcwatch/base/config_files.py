@@ -1,4 +1,4 @@
-"""Where the configuration's files are, what stands in them, and in which line."""
+"""The configuration files: where they are, what they contain, and in which line."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class Document(NamedTuple):
     plain: dict[str, Any]
 
     def where(self, name: tuple[str, ...]) -> str:
-        """Return the file, and the line in which a key or a table stands if that can be told."""
+        """Return the file, with the line of a key or a table if that is known."""
         line = line_of(self.text, name)
         return self.path if line is None else f"{self.path}, line {line}"
 
 
 def user_file() -> str:
-    """Return where the user's configuration is looked for."""
+    """Return the path of the user's configuration."""
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.join("~", ".config")
     return os.path.join(os.path.expanduser(base), "hpcwatch", "config.toml")
 
 
 def paths() -> list[str]:
-    """Return the files that are there: the site's, then the user's, which goes over it."""
+    """Return the files that exist: the site's, then the user's, which overrides it."""
     return [path for path in (SITE_FILE, user_file()) if os.path.exists(path)]
 
 
@@ -60,11 +60,11 @@ def read(path: str) -> Document:
         message = f"{path}, line {number}: cannot read byte {data[error.start]:#x}"
         raise HpcwatchError(message, "write it in UTF-8", EXIT_USAGE) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise HpcwatchError(f"{path} is no TOML", str(error), EXIT_USAGE) from None
+        raise HpcwatchError(f"{path} is not TOML", str(error), EXIT_USAGE) from None
 
 
 def line_of(text: str, name: tuple[str, ...]) -> int | None:
-    """Return the number of the first line that gives a key, or something in a table."""
+    """Return the number of the first line that sets a key, or a key of a table."""
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
         header, key = _HEADER.fullmatch(line), _KEY.match(line)
@@ -100,13 +100,13 @@ def has_masks() -> bool:
 
 
 FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-"""What a variable may say for true and false."""
+"""The words for true and false in a variable."""
 
 
 def _values(table: str, name: str) -> Iterator[object]:
     """Yield a key's values, the one in force first.
 
-    A file that cannot be read has none: whoever reads all of it complains.
+    A file that cannot be read has none: the reader of the whole file reports that.
     """
     for path in reversed(paths()):
         try:

@@ -7,7 +7,7 @@ EXIT_USAGE = 2
 
 
 class HpcwatchError(Exception):
-    """What went wrong, what to do about it, and the exit code that says so."""
+    """What went wrong, what to do about it, and the exit code."""
 
     def __init__(self, message: str, hint: str = "", exit_code: int = EXIT_FAILURE) -> None:
         super().__init__(message)

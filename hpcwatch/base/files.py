@@ -1,8 +1,8 @@
-"""Every file and folder that hpcwatch makes. No other module creates, renames or truncates one.
+"""Creates, renames and truncates every file and folder of hpcwatch; no other module does.
 
-What is ours is private: folders are 0700 from the top, files are 0600 whatever the umask. A new
-file has a random name, is opened exclusively and follows no link, so that nothing planted beside
-it is ever written to; it is then renamed, so that a reader sees the old file or the new one.
+Our files are private: folders have mode 0700 from the top, files 0600 whatever the umask. A new
+file gets a random name, is opened exclusively and follows no link, so that hpcwatch never writes to
+a planted file; it is then renamed, so that a reader sees the old file or the new one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 def make_private(path: str) -> None:
     """Make a folder and the missing ones above it, each readable by its owner only.
 
-    ``os.makedirs`` gives its mode to the last folder alone. Raises OSError.
+    ``os.makedirs`` sets its mode on the last folder only. Raises OSError.
     """
     if os.path.isdir(path):
         return
@@ -59,7 +59,8 @@ def replace(path: str, text: str) -> None:
 def claim(path: str, text: str) -> bool:
     """Write a private file where there is none; False if there is one. Raises OSError.
 
-    It is linked into place: a claim is there whole or not at all, on network file systems too.
+    The file is linked into place: a claim appears whole or not at all, also on network file
+    systems.
     """
     made = beside(path)
     try:
@@ -80,7 +81,7 @@ def create(path: str) -> int:
 def append_to(path: str) -> int:
     """Return the descriptor of a private file to append to, made if it is missing.
 
-    Raises OSError; of a link, and of what is no regular file, too.
+    Raises OSError, also for a link or a file that is not regular.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     descriptor = os.open(path, flags, _FILE)
@@ -107,7 +108,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def move(old: str, new: str) -> None:
-    """Rename a file or a folder of ours; a file takes the place of another. Raises OSError."""
+    """Rename a file or a folder of ours; an existing file is replaced. Raises OSError."""
     os.rename(old, new)
 
 
@@ -124,13 +125,13 @@ def beside(path: str) -> str:
 
 
 def is_left_over(name: str, of: Collection[str]) -> bool:
-    """Tell whether a name is that of a begun file, of one of these names, whose writer died."""
+    """Return True for the temporary name of one of the files ``of`` whose writer died."""
     match = re.fullmatch(_BESIDE, name)
     return match is not None and (match[1] in of or match[1] == "now")
 
 
 def server_now_s(folder: str) -> float:
-    """Return the time as a folder's file server has it: the clocks of two hosts differ.
+    """Return the time of a folder's file server in s since the epoch: clocks of two hosts differ.
 
     Raises OSError.
     """
@@ -146,7 +147,7 @@ def server_now_s(folder: str) -> float:
 def write(path: str, pieces: Iterable[str]) -> None:
     """Write a file that a user named, with the user's umask, as a whole or not at all.
 
-    A pipe or a device is written to as it is, a link of the user's own stays one.
+    A pipe or a device is written to directly; the user's own link is followed and kept.
     Raises HpcwatchError.
     """
     try:
@@ -169,12 +170,12 @@ def write(path: str, pieces: Iterable[str]) -> None:
 def refuse_foreign_link(path: str) -> None:
     """Raise OSError if a path is a symbolic link that neither this user nor root made.
 
-    The kernel does so in sticky folders (proc(5), protected_symlinks), we do in all.
+    The kernel does so in sticky folders (proc(5), protected_symlinks), we do so in all folders.
     """
     try:
         status = os.lstat(path)
     except OSError:
-        return  # who opens it is told why
+        return  # opening it will raise the reason
     if stat.S_ISLNK(status.st_mode) and status.st_uid not in (os.geteuid(), 0):
         raise OSError(errno.ELOOP, "a link of another user", path)
 

@@ -1,9 +1,9 @@
 """Secrets in text that is written down: passwords, tokens and keys become ``***``. Pure.
 
-A mask is for what people mail to each other: arguments, variables, comments, names of events. It
-knows secrets by the names beside them (``--password=x``, ``--token x``, ``API_KEY=x``), by their
-place in a URL, and by the forms that well-known services give them. What a program prints is its
-own affair, and a secret that nothing marks as one is not recognised.
+Masks protect what people mail to each other: arguments, variables, comments, names of events. A
+secret is recognised by the name next to it (``--password=x``, ``--token x``, ``API_KEY=x``), by its
+place in a URL, and by the known formats of services. A program's output is not masked, and a secret
+that nothing marks as one is not recognised.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ MASK = "***"
 
 _HINTS = (
     *("pass", "secret", "token", "credential", "key", "auth", "cookie", "jwt"),
-    *("pw=", "pw ", "pw:", "pat=", "pat ", "pat:"),  # not each pwd and each path
+    *("pw=", "pw ", "pw:", "pat=", "pat ", "pat:"),  # does not match every pwd and every path
     *("://", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "hf_", "sk-", "glpat-", "xox", "akia", "eyj"),
 )
-"""Without one of these, in small letters, there is nothing to mask: most texts have none."""
+"""A text without one of these, in lower case, has nothing to mask: most texts have none."""
 
 _WORD = (
     r"(?:pass(?:word|wd|phrase|code)|secret|credentials?|api[-_.]?key|access[-_.]?key[-_.]?id"
@@ -31,7 +31,7 @@ _WORD = (
 _VALUE = r"""(?:"[^"]*"|'[^']*'|(?:bearer|basic|token)\s+[^\s,;&'"]+|[^\s,;&'"]+)"""
 _HARMLESS = (
     r"[][{}()]*(?:[+-]?[0-9.]{1,6}|true|false|yes|no|on|off|none|null|auto|\$\{?\w+\}?|\*\*\*)?"
-    r"[][{}()]*"  # of JSON: a mask leaves it what it is
+    r"[][{}()]*"  # of JSON: a masked value stays valid JSON
 )
 _SHAPES = (
     r"(?<![A-Za-z0-9])(?:gh[oprsu]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|hf_[A-Za-z0-9]{20,}"
@@ -42,7 +42,9 @@ _SHAPES = (
 
 @functools.lru_cache(maxsize=16)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE)  # when it is needed: a program waits for our start
+    return re.compile(
+        pattern, re.IGNORECASE
+    )  # imported on first use: a program waits for our start
 
 
 def _pair() -> re.Pattern[str]:
@@ -83,12 +85,12 @@ def _is_harmless(value: str) -> bool:
 
 
 def is_secret_name(name: str) -> bool:
-    """Tell whether what has such a name is a secret: ``--api-key``, ``WANDB_API_KEY``."""
+    """Return True if the value of such a name is a secret: ``--api-key``, ``WANDB_API_KEY``."""
     return _may_hold_secrets(f"{name}=") and _compiled(rf"{_WORD}\Z").search(name) is not None
 
 
 def masked_words(words: Sequence[str]) -> list[str]:
-    """Return a command line with its secrets masked: also a word after ``--token``."""
+    """Return a command line with its secrets masked, including the word after ``--token``."""
     made = []
     before = ""
     for word in words:

@@ -1,4 +1,4 @@
-"""Writing to streams that may be closed, full, or know few letters."""
+"""Writing to streams that may be closed, full, or limited to few characters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hpcwatch.base import to_ascii
 
 
 def prepare() -> None:
-    """Let letters that a stream cannot show become such as it can, rather than an error."""
+    """Make a stream replace characters that it cannot encode by similar ones, not raise."""
     to_ascii.register()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
@@ -16,18 +16,18 @@ def prepare() -> None:
 
 
 def is_interactive() -> bool:
-    """True if a full screen can be shown, and keys be pressed."""
+    """Return True if both the screen and the keyboard are a terminal."""
     streams = (sys.stdin, sys.stdout)
     return all(stream is not None and stream.isatty() for stream in streams)
 
 
 def complain(text: str) -> None:
-    """Write a text and a newline to standard error if that can take it."""
+    """Write a text and a newline to standard error if it can be written to."""
     write_error(text + "\n")
 
 
 def write_error(text: str) -> None:
-    """Write to standard error; nobody is left to tell if it is closed, full, or hung up."""
+    """Write to standard error; do nothing if it is closed, full, or hung up."""
     if sys.stderr is None:  # print would choose standard output, which is the program's
         return
     try:
@@ -38,7 +38,7 @@ def write_error(text: str) -> None:
 
 
 def flush() -> bool:
-    """Flush both streams; False if something of standard output was lost."""
+    """Flush both streams; return False if output on standard output was lost."""
     is_whole = True
     for stream in (sys.stderr, sys.stdout):
         try:

@@ -1,7 +1,7 @@
-"""Every file of a recording, a sweep or the user's that hpcwatch reads: regular ones, bounded.
+"""Reads every file of a recording, a sweep or the user: regular files only, bounded in size.
 
-A named pipe or a device in a file's place is refused before it is opened. A file that is larger
-than it can reasonably be is refused before it is read.
+A named pipe or a device in place of a file is refused before it is opened. A file that is larger
+than its limit is refused before it is read.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _check_regular(status: os.stat_result, path: str) -> None:
 
 
 def data(path: str, most_bytes: int = MOST_BYTES) -> bytes:
-    """Return what a file holds. Raises OSError, also if that is more than ``most_bytes``."""
+    """Return a file's content. Raises OSError, also if it is larger than ``most_bytes``."""
     with opened(path) as stream:
         found = stream.read(most_bytes + 1)
     if len(found) > most_bytes:
@@ -55,7 +55,7 @@ def text(path: str, errors: str = "strict", most_bytes: int = MOST_BYTES) -> str
 
 
 def plain(path: str, most_bytes: int = MOST_BYTES) -> Any:
-    """Return the JSON that a file holds. Raises OSError, and ValueError if it is none."""
+    """Return a file's JSON, parsed. Raises OSError, and ValueError if it is not JSON."""
     try:
         return json.loads(data(path, most_bytes))
     except RecursionError:
@@ -63,9 +63,9 @@ def plain(path: str, most_bytes: int = MOST_BYTES) -> Any:
 
 
 def part(path: str, *names: str) -> Any:
-    """Return what stands in a file's JSON under a key, or under a key of that.
+    """Return the value of a key in a file's JSON, or of a key of that value.
 
-    None if the file cannot be read or nothing stands there.
+    None if the file cannot be read or has no such key.
     """
     try:
         found = plain(path)
@@ -77,7 +77,7 @@ def part(path: str, *names: str) -> Any:
 
 
 def lines(path: str) -> Iterator[bytes]:
-    """Yield a file's lines with their ends; of one that is far too long nothing but a blank.
+    """Yield a file's lines with their ends; a line that is far too long becomes a blank one.
 
     Raises OSError.
     """
@@ -106,20 +106,20 @@ def tail(path: str, most_bytes: int) -> str:
 
 
 class Look(NamedTuple):
-    """What came to a growing file since the last look."""
+    """What was appended to a growing file since the last look."""
 
     lines: list[bytes]
-    """Whole ones, without their ends."""
+    """The whole new lines, without their ends."""
     is_another: bool
-    """The file is not the one of the last look: it was replaced, or cut."""
+    """The file is not the one of the last look: it was replaced or truncated."""
     is_all: bool
-    """Nothing more is there yet."""
+    """The end of the file was reached."""
 
 
 class Growing:
-    """A file of lines, read as it grows; a line is given when it is whole.
+    """A file of lines, read as it grows; a line is returned once it is whole.
 
-    The file is opened anew for each look: then a network file system tells how long it is now.
+    The file is reopened for each look: then a network file system reports its current length.
     """
 
     def __init__(
@@ -129,9 +129,9 @@ class Growing:
         line_bytes: int = LINE_BYTES,
         behind_bytes: int | None = None,
     ) -> None:
-        """Begin at ``offset``. Longer lines are left out.
+        """Start at ``offset``. Lines longer than the limit are left out.
 
-        With ``behind_bytes`` no more than that of the file's end is read at the first looks.
+        With ``behind_bytes`` the first look reads at most that much from the file's end.
         """
         self._path = path
         self._offset = offset
@@ -141,7 +141,7 @@ class Growing:
         self._rest = b""
 
     def look(self) -> Look:
-        """Return what is new, a bounded part of it. Raises OSError."""
+        """Return the new lines, a bounded number of bytes. Raises OSError."""
         with opened(self._path) as stream:
             status = os.fstat(stream.fileno())
             is_another = self._is_another(status)
@@ -151,7 +151,7 @@ class Growing:
             found = os.pread(stream.fileno(), _LOOK_BYTES, self._offset)
         self._offset += len(found)
         *whole, rest = (self._rest + found).split(b"\n")
-        self._rest = rest[: self._line_bytes + 1]  # so much shows that it is too long
+        self._rest = rest[: self._line_bytes + 1]  # enough to see that it is too long
         kept = [line for line in whole if len(line) <= self._line_bytes]
         return Look(kept, is_another, len(found) < _LOOK_BYTES)
 

@@ -1,4 +1,4 @@
-"""Room on disk, taken early, for a file that has to be written when the disk may be full."""
+"""Disk space, reserved early, for a file that must be written when the disk may be full."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from hpcwatch.base import files
 
 
 class Reserve:
-    """A file of known size that becomes another one. Not thread-safe."""
+    """A file of a given size that later becomes the real file. Not thread-safe."""
 
     def __init__(self, path: str, size_bytes: int) -> None:
-        """Take the room for ``path``; where there is none, or none can be taken, go without."""
+        """Reserve the space for ``path``; if that fails, go on without."""
         self._path = path
         self._made = files.beside(path)
         self._descriptor: int | None = None
@@ -22,7 +22,7 @@ class Reserve:
             self.drop()
 
     def fill(self, text: str) -> None:
-        """Write the file, in the room taken for it as far as that goes. Raises OSError."""
+        """Write the file into the reserved space, as far as it goes. Raises OSError."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is None:
             files.replace(self._path, text)
@@ -39,7 +39,7 @@ class Reserve:
             os.close(descriptor)
 
     def drop(self) -> None:
-        """Give the room back."""
+        """Free the space."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

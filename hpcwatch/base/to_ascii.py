@@ -1,11 +1,11 @@
-"""Letters for a stream or a terminal that knows few: lines and signs become ASCII like them."""
+"""ASCII replacements for streams and terminals without Unicode: similar letters and signs."""
 
 from __future__ import annotations
 
 import codecs
 
 NEAREST = "hpcwatch.nearest"
-"""How errors of encoding are handled once ``register`` was called: ``errors=NEAREST``."""
+"""The name of the encoding error handler after ``register``: ``errors=NEAREST``."""
 
 _LIKE = str.maketrans(
     {
@@ -16,11 +16,11 @@ _LIKE = str.maketrans(
         **dict(zip("▲●✓✗×≥≤…→←↑↓›░▒°", "!*+xx><~><^v>:%o")),
     }
 )
-"""Each takes one column, as what it stands for."""
+"""Each replacement takes one column, as the original does."""
 
 
 def register() -> None:
-    """Let NEAREST be known to every encoder."""
+    """Register NEAREST with all encoders."""
     codecs.register_error(NEAREST, _nearest)
 
 

@@ -1,4 +1,4 @@
-"""The unit of a field from its name, and quantities as text: format and parse."""
+"""The unit in a field's name, and quantities as text: format and parse."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNITS = {
 }
 """Suffix of a numeric field's name -> its unit; the first that fits. Counts of things have none."""
 
-UNKNOWN = "–"  # what a person sees where a value could not be read; never 0
+UNKNOWN = "–"  # shown where a value could not be read; never 0
 
 
 def unit_of(name: str) -> str | None:
@@ -60,7 +60,7 @@ def format_of_bytes(used: float | None, total: float | None) -> str:
     text = format_bytes(total)
     number, unit = text.rsplit(" ", 1)
     size = {"TiB": TIB, "GiB": GIB, "MiB": MIB, "KiB": KIB}.get(unit, 1)
-    if 0 < used < 0.01 * size:  # would read "0 of": say it in a unit of its own
+    if 0 < used < 0.01 * size:  # it would read "0 of": format it in its own unit
         return f"{format_bytes(used)} of {text}"
     return f"{three_digits(used / size)} of {number} {unit}"
 
@@ -91,7 +91,7 @@ def format_seconds(seconds: float | None) -> str:
 
 
 def format_energy(joules: float | None) -> str:
-    """Format energy: ``0.28 kWh``, of little ``5.1 Wh``."""
+    """Format energy: ``0.28 kWh``, small amounts ``5.1 Wh``."""
     if joules is None:
         return UNKNOWN
     kwh = joules / 3.6e6
@@ -99,7 +99,7 @@ def format_energy(joules: float | None) -> str:
 
 
 def format_pct(value: float | None) -> str:
-    """Format a percentage: ``77 %``, below ten ``7.4 %``; 0 is nothing at all. None is unknown."""
+    """Format a percentage: ``77 %``, below ten ``7.4 %``; ``0 %`` is exactly 0. None is unknown."""
     if value is None or math.isnan(value):
         return UNKNOWN
     if 0 < abs(value) < 0.05:
@@ -127,7 +127,7 @@ _AGE_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0
 
 
 def parse_age(text: str) -> float | None:
-    """Read an age in seconds: ``30d``, ``12h``, ``2w``. None if it is none."""
+    """Parse an age such as ``30d``, ``12h`` or ``2w``; return seconds, None if it is not an age."""
     match = re.fullmatch(_AGE, text)
     return None if match is None else float(match[1]) * _AGE_UNITS_S[match[2]]
 
@@ -138,7 +138,7 @@ _MEMORY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([kmgtp]?)i?b?", re.IGNORECASE)
 def parse_bytes(text: str) -> int | None:
     """Read a scheduler's memory: ``1300m``, ``12gb``, ``318247.50K``. Multiples are binary.
 
-    None if it is no quantity of memory.
+    None if the text is not a quantity of memory.
     """
     match = _MEMORY.fullmatch(text.strip())
     if match is None or len(match[1]) > 30:  # no memory has that many digits
@@ -154,7 +154,7 @@ def parse_clock(text: str) -> int | None:
     """Read a scheduler's duration in seconds: ``973:29:15``, ``1-02:03:00``, ``1:06:00:00``.
 
     Two fields are hours and minutes with a day before them, else minutes and seconds; one field
-    is seconds. None if it is no duration.
+    is seconds. None if the text is not a duration.
     """
     days_text, dash, rest = text.strip().rpartition("-")
     fields = rest.split(":")
@@ -167,6 +167,6 @@ def parse_clock(text: str) -> int | None:
     if len(numbers) > 3:
         return None
     padding = [0] * (3 - len(numbers))
-    # Slurm's days-hours[:minutes[:seconds]] fills from the left, all else from the right.
+    # Slurm's days-hours[:minutes[:seconds]] fills from the left, all others from the right.
     hours, minutes, seconds = numbers + padding if dash else padding + numbers
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

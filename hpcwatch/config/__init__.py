@@ -16,35 +16,35 @@ from hpcwatch.config.schema import Scalar
 from hpcwatch.config.values import Values, collect
 
 PER_CORE = "memory_per_core_bytes"
-"""The threshold of every rule that knows the site's memory per core."""
+"""The threshold, in every rule that has it, for the site's memory per core."""
 
 Thresholds = Mapping[str, Mapping[str, Scalar]]
 
 
 class Settings(NamedTuple):
-    """What is in force."""
+    """The values in force."""
 
     interval_s: float = 1.0
     budget_bytes: int = 32 * MIB
     thresholds: Thresholds = MappingProxyType({})
-    """Rule -> keyword -> value, in every queue."""
+    """Rule -> keyword -> value, for all queues."""
     keep_days: float | None = None
     keep: str | None = None
-    """The age, such as ``90d``, at which recordings are removed unasked; None if none is."""
+    """The age, such as ``90d``, at which recordings are removed automatically; None: never."""
     ssh: Bounds = Bounds()
     transport: str = "auto"
     scheduler: str | None = None
-    """None if it is to be found."""
+    """None: detect it."""
     rates: Rates = Rates()
     memory_per_core_bytes: int | None = None
     queues: Mapping[str, int] = MappingProxyType({})
-    """Queue -> bytes of memory that come with a core there."""
+    """Queue -> bytes of memory per core."""
 
     def thresholds_for(self, queue: str | None) -> Thresholds:
-        """Return the thresholds for jobs of a queue; None is no job's.
+        """Return the thresholds for jobs of a queue; the queue is None outside of a job.
 
-        A rule's own ``memory_per_core_bytes`` counts more than the queue's, and that more than
-        the one for all queues.
+        A rule's own ``memory_per_core_bytes`` overrides the queue's, which overrides the value for
+        all queues.
         """
         share = self.queues.get(queue or "", self.memory_per_core_bytes)
         if share is None:
@@ -64,9 +64,9 @@ def load() -> Settings:
 
 
 def load_to_read() -> Settings:
-    """Return what is in force, for a command that only reads: a mistake must not keep it from that.
+    """Return the settings for a command that only reads: a mistake in them must not stop it.
 
-    What is wrong is left out, and a line on standard error says so.
+    Wrong values are left out, and one line on standard error says so.
     """
     return settings_of(collect_to_read())
 
@@ -91,7 +91,7 @@ def _say_once(line: str) -> None:
 
 
 def load_or_default() -> Settings:
-    """Return what is in force, or the defaults where that is told to be wrong elsewhere."""
+    """Return the settings, or the defaults if they are wrong, which is reported elsewhere."""
     try:
         return load()
     except HpcwatchError:

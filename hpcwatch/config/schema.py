@@ -1,4 +1,4 @@
-"""The keys of the configuration: their names, types, bounds, defaults and what they are for."""
+"""The keys of the configuration: their names, types, bounds, defaults and purposes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hpcwatch.base.units import parse_age
 Scalar = Union[float, str]
 
 
-_LEAST_AGE_S = 3600.0  # what ends now is looked at by a person first
+_LEAST_AGE_S = 3600.0  # a person looks first at what has just ended
 _ANY = 1e18
-"""A bound that none is."""
+"""A value without an upper bound."""
 
 
 class Key(NamedTuple):
-    """One key: a flag, a text (also if it has choices), else a number."""
+    """One key: a flag, a text (with or without choices) or a number."""
 
     name: str
     what: str
@@ -28,23 +28,23 @@ class Key(NamedTuple):
     choices: tuple[str, ...] = ()
     is_flag: bool = False
     is_age: bool = False
-    """A text such as ``90d``."""
+    """The value is an age such as ``90d``."""
 
     @property
     def path(self) -> tuple[str, ...]:
-        """The tables it is in, and itself."""
+        """The names of its tables, then its own."""
         return tuple(self.name.split("."))
 
     @property
     def variable(self) -> str:
-        """The environment variable that goes over the files."""
+        """The environment variable that overrides the files."""
         if self.name == "storage.root":
             return "HPCWATCH_HOME"
         return "HPCWATCH_" + self.name.upper().replace(".", "_")
 
     @property
     def wanted(self) -> str:
-        """What a value has to be, in words."""
+        """The hint that says which values are valid."""
         if self.is_flag:
             return "give true or false"
         if self.is_age:
@@ -72,42 +72,54 @@ class Key(NamedTuple):
         return is_number and self.least <= value <= self.most  # type: ignore[operator]
 
 
-_SHARE = "GiB of memory that come with a core"
+_SHARE = "GiB of memory per core"
 
 KEYS = (
     Key("run.interval_s", "seconds between two readings of a node", 1.0, 0.05, 3600),
     Key("storage.root", "the folder of all recordings; ~ and $NAME are filled in", is_text=True),
-    Key("storage.budget_mb", "MiB that the recording of a node may take", 32.0, 1, 1e6),
-    Key("storage.keep_days", "days after which `hpcwatch runs --prune` removes", None, 1, 36500),
+    Key("storage.budget_mb", "the most MiB of one node's recording", 32.0, 1, 1e6),
+    Key(
+        "storage.keep_days",
+        "age in days from which `hpcwatch runs --prune` removes runs",
+        None,
+        1,
+        36500,
+    ),
     Key(
         "storage.keep",
-        "the age at which runs and sweeps are removed when a run ends; unset, none is",
+        "the age at which runs and sweeps are removed, whenever a run ends; unset: never",
         is_text=True,
         is_age=True,
     ),
-    Key("ssh.connect_timeout_s", "patience with each step of a connection", 10.0, 1, 600),
-    Key("ssh.keepalive_s", "a connection silent for three times this is dead", 15.0, 1, 3600),
+    Key("ssh.connect_timeout_s", "timeout in seconds of each step of a connection", 10.0, 1, 600),
+    Key(
+        "ssh.keepalive_s",
+        "seconds between keep-alives; a connection silent for three times that is dead",
+        15.0,
+        1,
+        3600,
+    ),
     Key("ssh.most_at_once", "nodes logged in to at the same time", 32.0, 1, 1024),
     Key(
         "ssh.transport",
-        "how nodes are reached",
+        "how to connect to nodes",
         "auto",
         is_text=True,
         choices=("auto", "ssh", "ssh-program", "srun", "pbs_attach"),
     ),
     Key(
         "scheduler.name",
-        "the scheduler, where it is not found by itself",
+        "the scheduler, where it is not detected",
         is_text=True,
         choices=("torque", "pbspro", "slurm"),
     ),
-    Key("memory.per_core_gb", f"{_SHARE}, in queues that have no value of their own", None, 0.01),
-    Key("costs.core_hour", "price of a core for an hour", None, 0, 1e9),
-    Key("costs.gpu_hour", "price of a GPU for an hour", None, 0, 1e9),
-    Key("costs.unit", "what prices are in, such as EUR or SU", is_text=True),
+    Key("memory.per_core_gb", f"{_SHARE}, in queues without a value of their own", None, 0.01),
+    Key("costs.core_hour", "price of a core-hour", None, 0, 1e9),
+    Key("costs.gpu_hour", "price of a GPU-hour", None, 0, 1e9),
+    Key("costs.unit", "the unit of prices, such as EUR or SU", is_text=True),
     Key(
         "privacy.mask",
-        "mask passwords, tokens and keys in all that is written",
+        "mask passwords, tokens and keys in everything that is written",
         True,
         is_flag=True,
     ),
@@ -121,7 +133,7 @@ Tree = Mapping[str, "Tree | Key"]
 
 
 class AnyName(dict[str, "Tree | Key"]):
-    """A table whose keys are names that only a site knows: each holds the same."""
+    """A table whose keys are the site's own names; all hold the same keys."""
 
     def __init__(self, of: Tree) -> None:
         super().__init__()
@@ -129,7 +141,7 @@ class AnyName(dict[str, "Tree | Key"]):
 
 
 def tree(with_findings: bool) -> Tree:
-    """Return all that may be written. The rules are imported only if they are asked for."""
+    """Return all valid keys. The rules are imported only if they are needed."""
     made: dict[str, dict[str, Tree | Key] | Tree] = {}
     for key in KEYS:
         table, name = key.path
@@ -143,7 +155,7 @@ def tree(with_findings: bool) -> Tree:
 
 
 def _thresholds() -> dict[str, Tree | Key]:
-    """Return a table a rule, of a run or of a sweep: its keyword defaults."""
+    """Return a table per rule, of runs and of sweeps, from its keyword defaults."""
     from hpcwatch.analysis.findings import SWEEP_RULES_MODULE, rules
 
     defaults = import_module(SWEEP_RULES_MODULE).defaults

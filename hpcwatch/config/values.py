@@ -1,4 +1,4 @@
-"""What is written in the files and the environment, checked, and where each value is from."""
+"""The values in the files and the environment, checked, and where each comes from."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class Value(NamedTuple):
 
 
 Values = dict[tuple[str, ...], Value]
-"""Path of a key -> its value, of all that have one."""
+"""Path of a key -> its value, for all keys that have one."""
 
 
 def collect(
     environment: Mapping[str, str] | None = None, wrong: list[HpcwatchError] | None = None
 ) -> Values:
-    """Return what is in force: environment over user over site over defaults.
+    """Return the values in force: environment over user over site over defaults.
 
     Raises HpcwatchError that names the file, the line and the nearest known key. With ``wrong``
-    such errors are added to it instead, and what they are about is left out.
+    such errors are appended to it instead, and the wrong values are left out.
     """
     refuse = _raise if wrong is None else wrong.append
     values = {key.path: Value(key.default, DEFAULT) for key in KEYS if key.default is not None}
@@ -65,7 +65,7 @@ def _of_table(
     if not isinstance(plain, dict):
         name = ".".join(path)
         hint = f"write [{name}.NAME]" if isinstance(known, AnyName) else f"write [{name}]"
-        refuse(HpcwatchError(f"{document.where(path)}: {name} is no table", hint, EXIT_USAGE))
+        refuse(HpcwatchError(f"{document.where(path)}: {name} is not a table", hint, EXIT_USAGE))
         return
     for name, value in plain.items():
         inner = known.of if isinstance(known, AnyName) else known.get(name)

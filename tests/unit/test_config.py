@@ -158,7 +158,7 @@ def test_without_xdg_the_file_is_below_the_home(monkeypatch: pytest.MonkeyPatch)
         ('[storage]\n# budget_mb = 1\n"budget_mb" = "big"\n', "line 3: storage.budget_mb = 'big'"),
         ("[queues.a]\nmemory_per_core_gb = 2\n[queues.b]\nmemory = 2\n", "line 4: no key queues.b"),
         ("[ssh]\nx = { a = 1 }\n", "line 2: no key ssh.x"),
-        ('[queues]\n"a b" = 3\n', "line 2: queues.a b is no table"),
+        ('[queues]\n"a b" = 3\n', "line 2: queues.a b is not a table"),
     ],
 )
 def test_a_mistake_names_its_line(files: Files, text: str, said: str) -> None:
