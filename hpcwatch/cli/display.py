@@ -6,12 +6,11 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from hpcwatch.analysis.findings import Finding, Scope, settled
-from hpcwatch.analysis.findings.live import LiveFindings
+from hpcwatch.analysis.findings import Finding
 from hpcwatch.analysis.report import cores_allowed
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.monitor import standard_error
-from hpcwatch.monitor.live_findings_job import WholeJob
+from hpcwatch.monitor.live_findings import About, Looking
 from hpcwatch.probe.schema import Sample
 from hpcwatch.recording.store import Event
 from hpcwatch.views.run.state import LiveState, live_state
@@ -37,10 +36,8 @@ class Display:
         self._colour = colour
         self._timeline = timeline
         self._program = opening.program
-        job = timeline.job
-        thresholds = opening.settings.thresholds_for(job.queue if job is not None else None)
-        self._live = LiveFindings(thresholds)
-        self._whole = WholeJob(timeline, opening.lock, thresholds)
+        self._lock = opening.lock
+        self._looking = Looking(opening.settings)
         self._panel: Panel | None = None
         self.step: str | None = None
         """The phase that the program reports: set before ``update``."""
@@ -67,30 +64,21 @@ class Display:
 
     def _state(self, host: HostTimeline, sample: Sample, elapsed_s: float) -> LiveState:
         job = self._timeline.job
-        cores = cores_allowed(job, host)
         return live_state(
             host=host,
             elapsed_s=elapsed_s,
-            cores=cores,
+            cores=cores_allowed(job, host),
             walltime_s=job.walltime_s if job is not None else None,
-            findings=self._findings(sample, cores),
+            findings=self._findings(sample),
             note=self._note,
             step=self.step,
         )
 
-    def _findings(self, sample: Sample, cores: int | None) -> list[Finding]:
-        started_s = self._program.started_s
-        scope = Scope(
-            timeline=self._timeline.only(sample.host),
-            is_live=True,
-            started_at_s=started_s,
-            start_s=started_s,
-            end_s=sample.at_s,
-            cores_allowed=cores,
-            environment=dict(os.environ),
-            events=self.events,
-        )
-        return settled([*self._live.update(scope), *self._whole.found(scope)])
+    def _findings(self, sample: Sample) -> list[Finding]:
+        about = About(self.events, dict(os.environ), self._program.started_s, is_program=True)
+        with self._lock:  # other nodes' samples come on another thread
+            self._looking.look(self._timeline, sample.host, about)
+        return self._looking.found()
 
     def _print_line(self, state: LiveState) -> None:
         from hpcwatch.views.run.line import line

@@ -1,28 +1,47 @@
-"""What the rules say of a watched job: of each node, and of all nodes together."""
+"""What the rules say while a program or a job is watched: of each node, and of all together."""
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 from hpcwatch.analysis.findings import Finding, Scope, settled
-from hpcwatch.analysis.findings.live import LiveFindings
+from hpcwatch.analysis.findings.live import EVERY_S, LiveFindings
 from hpcwatch.analysis.report import cores_allowed
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.config import Settings
 from hpcwatch.recording.store import Event
 
-EVERY_S = 5.0
 _LOOKS_PER_S = 25.0
-"""So many hosts' rules are asked a second at most."""
+"""Hosts whose rules are asked in a second, at most: for 64 hosts that takes 70 ms."""
 _WHOLE_JOB = ""
 """The host that a finding on several nodes together names."""
 
 
-class Looking:
-    """Asks the rules when samples arrive, and remembers what they found."""
+class About(NamedTuple):
+    """What is known of a run besides its readings."""
 
-    def __init__(self, settings: Settings) -> None:
+    events: tuple[Event, ...] = ()
+    """What the program told of its steps."""
+    environment: Mapping[str, str] = MappingProxyType({})
+    start_s: float | None = None
+    """When watching began; None: at the first reading, by the clock of the node."""
+    is_program: bool = False
+    """The run is a program's, which began at ``start_s``; else it is its job's."""
+
+
+class Looking:
+    """Asks the rules when samples arrive, and remembers what they found.
+
+    Its caller sees to it that nothing is added to the timeline meanwhile.
+    """
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
+        self._clock = clock
         self._live: dict[str, LiveFindings] = {}
         self._found: dict[str, list[Finding]] = {}
         self._looked_s: dict[str, float] = {}
@@ -35,40 +54,68 @@ class Looking:
         """Let go of a host's findings: nothing is known of it any more."""
         self._found.pop(host, None)
 
-    def look(self, timeline: Timeline, name: str, events: tuple[Event, ...] = ()) -> None:
-        """Ask about a host, and about all together, unless that was just done.
-
-        ``events`` are what the job's program told of its steps.
-        """
+    def look(self, timeline: Timeline, name: str, about: About) -> None:
+        """Ask about a host, and about all hosts of a job together, unless that was just done."""
         every_s = max(EVERY_S, len(timeline.hosts) / _LOOKS_PER_S)
-        host = timeline.hosts[name]
         if self._is_due(name, every_s):
-            alone = timeline.only(name)
-            cores = cores_allowed(timeline.job, host)
-            scope = _scope(alone, host.first_at_s, host.at_s[-1], cores)
-            self._ask(name, scope._replace(events=events))
+            self._ask(timeline, name, about)
         if _is_spread(timeline) and self._is_due(_WHOLE_JOB, every_s):
-            starts = [one.first_at_s for one in timeline.hosts.values()]
-            scope = _scope(timeline, min(starts), host.at_s[-1])
-            self._ask(_WHOLE_JOB, scope._replace(events=events))
+            self._ask_together(timeline, about, timeline.hosts[name].at_s[-1])
+
+    def look_around(
+        self, timeline: Timeline, lost: Collection[str], about: About, most_s: float
+    ) -> None:
+        """Ask about every host and the job, those first that waited longest, until time is up.
+
+        Those that are left out are asked about the next time. ``lost`` hosts are forgotten.
+        """
+        end_s = time.monotonic() + most_s
+        for name in lost:
+            self.forget(name)
+        names = [name for name in timeline.hosts if name not in lost]
+        if timeline.hosts and _is_spread(timeline):
+            names.append(_WHOLE_JOB)
+        for name in sorted(names, key=lambda one: self._looked_s.get(one, -math.inf)):
+            if not self._is_due(name, EVERY_S):
+                break
+            if name == _WHOLE_JOB:
+                latest_s = max(host.at_s[-1] for host in timeline.hosts.values())
+                self._ask_together(timeline, about, latest_s)
+            else:
+                self._ask(timeline, name, about)
+            if time.monotonic() > end_s:
+                break
 
     def wait(self, timeline: Timeline, now_s: float) -> None:
         """Ask about a job that has no nodes yet."""
         if self._is_due(_WHOLE_JOB, EVERY_S):
-            self._ask(_WHOLE_JOB, _scope(timeline, now_s, now_s))
+            self._ask_together(timeline, About(start_s=now_s), now_s)
 
     def _is_due(self, name: str, every_s: float) -> bool:
-        now_s = time.monotonic()
-        if now_s - self._looked_s.get(name, -every_s) < every_s:
+        now_s = self._clock()
+        if now_s - self._looked_s.get(name, -math.inf) < every_s:
             return False
         self._looked_s[name] = now_s
         return True
 
-    def _ask(self, name: str, scope: Scope) -> None:
+    def _ask(self, timeline: Timeline, name: str, about: About) -> None:
+        host = timeline.hosts[name]
+        start_s = host.first_at_s if about.start_s is None else about.start_s
+        scope = _scope(timeline.only(name), about, start_s, host.at_s[-1])
+        scope = scope._replace(cores_allowed=cores_allowed(timeline.job, host))
+        self._update(name, scope)
+
+    def _ask_together(self, timeline: Timeline, about: About, end_s: float) -> None:
+        start_s = about.start_s
+        if start_s is None:
+            start_s = min(host.first_at_s for host in timeline.hosts.values())
+        self._update(_WHOLE_JOB, _scope(timeline, about, start_s, end_s))
+
+    def _update(self, name: str, scope: Scope) -> None:
         if name not in self._live:
             queue = scope.job.queue if scope.job is not None else None
             thresholds = self._settings.thresholds_for(queue)
-            self._live[name] = LiveFindings(thresholds, is_of_job=True if not name else None)
+            self._live[name] = LiveFindings(thresholds, True if name == _WHOLE_JOB else None)
         self._found[name] = self._live[name].update(scope)
 
 
@@ -76,15 +123,16 @@ def _is_spread(timeline: Timeline) -> bool:
     return timeline.job is not None and len(timeline.job.nodes) > 1
 
 
-def _scope(timeline: Timeline, start_s: float, end_s: float, cores: int | None = None) -> Scope:
+def _scope(timeline: Timeline, about: About, start_s: float, end_s: float) -> Scope:
     """Return what the rules may see; times are the node's: its clock may differ from ours."""
     job = timeline.job
-    began_s = job.started_at_s if job is not None else None
+    began_s = job.started_at_s if job is not None and not about.is_program else None
     return Scope(
         timeline=timeline,
         is_live=True,
         started_at_s=min(began_s or start_s, start_s),
         start_s=start_s,
         end_s=end_s,
-        cores_allowed=cores,
+        environment=about.environment,
+        events=about.events,
     )

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hpcwatch.analysis.findings import Finding, Scope, settled
-from hpcwatch.analysis.findings.live import EVERY_S, LiveFindings
-from hpcwatch.analysis.report import cores_allowed
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.cluster.schedulers.job import JobState
 from hpcwatch.config import Settings
+from hpcwatch.monitor.live_findings import About, Looking
 from hpcwatch.monitor.local import NodeState, NodeStatus
 from hpcwatch.monitor.picture import Picture
 from hpcwatch.monitor.recent_events import RecentEvents
@@ -24,10 +22,8 @@ _FEWEST_SAMPLES, _MOST_SAMPLES = 600, 3600  # the longest window of a live findi
 _LEAP = 30_000
 """So many samples are read after a leap: two seconds' work. Of many nodes that is minutes each."""
 _LOOKING_S = 0.03
-"""So long rules are asked for a picture; the other hosts' are asked for the next one."""
+"""How long the rules are asked for one picture, in seconds; the rest is asked for the next one."""
 _LATE = 3.0
-_WHOLE_JOB = ""
-"""The host that a finding on several nodes together names."""
 STEP_S, LONG_STEP_S = 10.0, 60.0
 _PARTS = 10
 
@@ -75,6 +71,7 @@ class Replayer:
             state=JobState.RUNNING, raw_state="", ended_at_s=None, exit=None, usage=None
         )
         self._statuses: dict[str, NodeStatus] = {}
+        self._now_s = recording.start_s
         self._begin(0)
 
     def _begin(self, first: int) -> None:
@@ -82,16 +79,14 @@ class Replayer:
         self._next = first
         self._recent, self._next_event = RecentEvents(), 0
         self._timeline = Timeline(self._run.interval_s, self._running, self._most)
-        self._live: dict[str, LiveFindings] = {}
-        self._found: dict[str, list[Finding]] = {}
-        self._looked_s: dict[str, float] = {}
+        self._looking = Looking(self._settings, lambda: self._now_s)
 
     def picture(self, is_patient: bool = False) -> Picture:
         """Return everything a view may show of this moment.
 
         With ``is_patient`` all hosts' rules are asked, however long that takes.
         """
-        now_s = self._recording.start_s + self._clock.at_s
+        now_s = self._now_s = self._recording.start_s + self._clock.at_s
         self._go_to(now_s, self._history_count if is_patient else _LEAP)
         self._look(now_s, is_patient)
         job = self._job if self._clock.is_at_end else self._running
@@ -102,7 +97,7 @@ class Replayer:
             sources=(),
             statuses=self._all_statuses(now_s),
             timeline=self._timeline,
-            findings=settled(one for found in self._found.values() for one in found),
+            findings=self._looking.found(),
             at_s=now_s,
             monotonic_s=now_s,
             interval_s=self._run.interval_s,
@@ -122,52 +117,12 @@ class Replayer:
             self._next_event += 1
 
     def _look(self, now_s: float, is_patient: bool) -> None:
-        """Ask the rules about each host and the job, those first that were not asked for longest.
-
-        As the live view of a job does: rules about all nodes together are asked where it has
-        several.
-        """
-        end_s = time.monotonic() + _LOOKING_S
-        names = [*self._timeline.hosts, *([_WHOLE_JOB] if self._is_spread else [])]
-        for name in sorted(names, key=lambda one: self._looked_s.get(one, 0.0)):
-            if now_s - self._looked_s.get(name, 0.0) < EVERY_S:
-                break
-            self._looked_s[name] = now_s
-            self._ask(name, now_s)
-            if time.monotonic() > end_s and not is_patient:
-                break
-
-    @property
-    def _is_spread(self) -> bool:
-        return self._job is not None and len(self._job.nodes) > 1 and bool(self._timeline.hosts)
-
-    def _ask(self, name: str, now_s: float) -> None:
-        """Ask the rules about a host, or about all of them together."""
-        if self._is_lost(name, now_s):
-            self._found.pop(name, None)  # nothing is known of it then
-            return
-        if name not in self._live:
-            thresholds = self._settings.thresholds_for(self._job.queue if self._job else None)
-            is_of_job = True if name == _WHOLE_JOB else None
-            self._live[name] = LiveFindings(thresholds, is_of_job)
-        self._found[name] = self._live[name].update(self._scope(name, now_s))
-
-    def _scope(self, name: str, now_s: float) -> Scope:
-        """Return what the rules may see at a moment, as the live view showed it to them."""
-        run, hosts = self._run, self._timeline.hosts
-        host = hosts.get(name)
-        seen = [host] if host is not None else list(hosts.values())
-        began_s = self._job.started_at_s if self._job is not None and run.kind == "job" else None
-        return Scope(
-            timeline=self._timeline if host is None else self._timeline.only(name),
-            is_live=True,
-            started_at_s=min(began_s or run.started_at_s, run.started_at_s),
-            start_s=run.started_at_s,
-            end_s=min(max(one.at_s[-1] for one in seen), now_s),
-            cores_allowed=None if host is None else cores_allowed(self._running, host),
-            environment=run.environment,
-            events=self._recent.all(),
-        )
+        """Ask the rules, as the live view of a job does."""
+        run, events = self._run, self._recent.all()
+        about = About(events, run.environment, run.started_at_s, is_program=run.kind != "job")
+        lost = [name for name in self._timeline.hosts if self._is_lost(name, now_s)]
+        most_s = math.inf if is_patient else _LOOKING_S
+        self._looking.look_around(self._timeline, lost, about, most_s)
 
     def _all_statuses(self, now_s: float) -> tuple[NodeStatus, ...]:
         names = dict.fromkeys([*self._run.hosts, *self._timeline.hosts])

@@ -21,7 +21,7 @@ from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.config import Settings
 from hpcwatch.monitor.job_program import Inside
-from hpcwatch.monitor.live_findings import Looking
+from hpcwatch.monitor.live_findings import About, Looking
 from hpcwatch.monitor.local import NodeState, NodeStatus
 from hpcwatch.monitor.picture import Picture, Source
 from hpcwatch.monitor.remote import JobSession, Opener, spec_of
@@ -292,7 +292,7 @@ class Watch:
             self._timeline.add(sample)
             if self._questions is not None:  # nobody asked for hosts: nothing there is wasted
                 events = self._inside.recent if self._inside is not None else ()
-                self._looking.look(self._timeline, sample.host, events)
+                self._looking.look(self._timeline, sample.host, About(events))
         self._keeping.append(sample)
 
     def _changed(self, status: NodeStatus) -> None:

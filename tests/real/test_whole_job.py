@@ -6,16 +6,21 @@ import os
 import re
 import sys
 import threading
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from harness import DEADLINE_S, Terminal
 from program import Hpcwatch
 from unit_parts import START_S, job, sample
 
-from hpcwatch.analysis.findings import Scope
 from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.cli.display import Display
 from hpcwatch.cluster.schedulers.job import Job, JobState
-from hpcwatch.monitor.live_findings_job import WholeJob
+from hpcwatch.config import Settings
+from hpcwatch.launch.program import Program
+from hpcwatch.monitor.live_findings import About, Looking
+from hpcwatch.monitor.run import Opening
 
 GETS_SLOW = """
 import os, time, hpcwatch
@@ -55,28 +60,25 @@ def spread(*nodes: str) -> Timeline:
     return timeline
 
 
-def of_own_node(timeline: Timeline, end_s: float) -> Scope:
-    return Scope(timeline.only("n1"), True, START_S, START_S, end_s, cores_allowed=4)
-
-
-def asked(whole: WholeJob, timeline: Timeline, end_s: float = START_S + 3590) -> list[str]:
-    return [one.rule for one in whole.found(of_own_node(timeline, end_s))]
+def asked(looking: Looking, timeline: Timeline) -> list[str]:
+    looking.look(timeline, "n1", About(start_s=START_S, is_program=True))
+    return [one.rule for one in looking.found() if not one.host]
 
 
 def test_only_a_job_on_several_nodes_is_asked_about_as_a_whole() -> None:
-    for nodes, wanted in ((("n1", "n2"), ["looks-hung"]), (("n1",), [])):
-        timeline = spread(*nodes)
-        assert asked(WholeJob(timeline, threading.Lock(), {}), timeline) == wanted
+    for nodes, expected in ((("n1", "n2"), ["looks-hung"]), (("n1",), [])):
+        assert asked(Looking(Settings()), spread(*nodes)) == expected
 
 
 def test_rules_wait_for_samples_that_are_added_meanwhile() -> None:
     timeline, lock = spread("n1", "n2"), threading.Lock()
-    whole = WholeJob(timeline, lock, {})
+    program = cast("Program", SimpleNamespace(started_s=START_S, started_uptime_s=0.0))
+    display = Display("line", "never", Opening(timeline, program, Settings(), lock))
+    last = sample(3600.0, host="n1", job=job(cpu_s=1.0))._replace(uptime_s=3600.0)
     with lock:
-        asking = threading.Thread(target=asked, args=(whole, timeline), daemon=True)
+        asking = threading.Thread(target=display.update, args=(last,), daemon=True)
         asking.start()
         asking.join(0.5)
         assert asking.is_alive()
     asking.join(DEADLINE_S)
     assert not asking.is_alive()
-    assert asked(whole, timeline) == ["looks-hung"]

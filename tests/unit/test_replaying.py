@@ -13,7 +13,7 @@ from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.config import Settings
-from hpcwatch.monitor.live_findings import Looking
+from hpcwatch.monitor.live_findings import About, Looking
 from hpcwatch.monitor.local import NodeState
 from hpcwatch.monitor.replay import Replayer
 from hpcwatch.probe.schema import Sample, to_line
@@ -297,7 +297,7 @@ def test_a_job_s_replay_finds_what_its_live_view_found(
     _, until_then = one_node_idle(at_s + 1, job._replace(state=JobState.RUNNING, ended_at_s=None))
     live = Looking(Settings())
     for host in ("a", "b"):
-        live.look(until_then, host)
+        live.look(until_then, host, About())
     samples, _ = one_node_idle(600, job)
     directory = recorded(
         tmp_path, samples, hosts=["a", "b"], kind="job", job=job, argv=[], interval_s=5.0
