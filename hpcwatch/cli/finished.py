@@ -9,13 +9,12 @@ import sys
 from hpcwatch import config
 from hpcwatch.analysis import report as reports
 from hpcwatch.analysis.report.to_json import to_json
-from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cli import reporting
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
-from hpcwatch.cluster.schedulers.job import Coverage, Job
+from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.monitor import report as reading
-from hpcwatch.monitor.watch_recording import describe, ended
+from hpcwatch.monitor.run_record import job_ended
 from hpcwatch.recording.removal import is_monitored
 from hpcwatch.recording.store import RunDirectory, runs_of_job
 
@@ -30,7 +29,7 @@ def report(job: Job, options: argparse.Namespace, own: RunDirectory | None = Non
         _keep_end(directory, job)
         _print(reading.load(directory, job), options)
     else:
-        _print(_accounted(job, config.load()), options)
+        _print(reading.accounted(job, config.load()), options)
 
 
 def _keep_end(directory: RunDirectory, job: Job) -> None:
@@ -47,7 +46,7 @@ def _keep_end(directory: RunDirectory, job: Job) -> None:
             return
         if os.stat(directory.path).st_uid != os.getuid():
             return
-        directory.write_run(ended(run, job))
+        directory.write_run(job_ended(run, job))
         directory.write_report(to_json(reading.load(directory)))
     except (HpcwatchError, OSError):
         return
@@ -67,21 +66,6 @@ def _recording(job: Job) -> RunDirectory | None:
     """Return the latest recording of the job from outside; else one made inside it."""
     runs = runs_of_job(job.id)
     return runs[-1] if runs else None
-
-
-def _accounted(job: Job, settings: config.Settings) -> reports.Report:
-    """Return a report that holds only the scheduler's accounting."""
-    run = ended(describe(job.id, job, job.nodes, settings), job)
-    usage = job.usage
-    # A job that never started has no start time: its end takes its place, and it used no time.
-    ended_s = job.ended_at_s or job.started_at_s or job.submitted_at_s or run.started_at_s
-    is_whole = usage is not None and (usage.covers is Coverage.JOB or len(job.nodes) <= 1)
-    run = run._replace(
-        started_at_s=job.started_at_s or ended_s,
-        ended_at_s=ended_s,
-        memory_peak_bytes=usage.memory_bytes if usage is not None and is_whole else None,
-    )
-    return reports.build(run, Timeline(settings.interval_s, job), rates=settings.rates)
 
 
 def _print(made: reports.Report, options: argparse.Namespace) -> None:

@@ -28,11 +28,19 @@ class Complaints:
 
     def guarded(self, what: str, step: Callable[[], None]) -> None:
         """Take a step; its failure is one line, and the program's run goes on."""
-        try:
-            step()
-        except HpcwatchError as error:
-            self.say(f"{what}: {error}")
-        except OSError as error:
-            self.say(f"{what}: {os_reason(error)}")
-        except Exception as error:  # a mistake of ours must not end somebody's run of three days
-            self.say(f"{what}: {type(error).__name__}: {error}")
+        attempt(self.say, what, step)
+
+
+def attempt(say: Callable[[str], None], what: str, step: Callable[[], None]) -> bool:
+    """Take a step; True if it went well. Its failure is said in one line, and all else goes on."""
+    try:
+        step()
+    except HpcwatchError as error:
+        say(f"{what}: {error}")
+    except OSError as error:
+        say(f"{what}: {os_reason(error)}")
+    except Exception as error:  # a mistake of ours must not end somebody's run of three days
+        say(f"{what}: {type(error).__name__}: {error}")
+    else:
+        return True
+    return False

@@ -1,17 +1,51 @@
-"""From a recording on disk to its report."""
+"""The reports of what was watched, of what is recorded, and of what only a scheduler knows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from hpcwatch import config
 from hpcwatch.analysis import report
-from hpcwatch.analysis.needs import Observed
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.cluster.schedulers.job import Job
-from hpcwatch.probe.decode import build
-from hpcwatch.recording.previous_runs import before
-from hpcwatch.recording.removal import is_monitored
-from hpcwatch.recording.store import Run, RunDirectory
+from hpcwatch.monitor import run_record
+from hpcwatch.recording.store import Event, Run, RunDirectory
+
+if TYPE_CHECKING:
+    from hpcwatch.analysis.needs import Observed
+    from hpcwatch.cluster.schedulers.job import Job
+
+
+def of_program(
+    run: Run, timeline: Timeline, events: Sequence[Event], settings: config.Settings
+) -> report.Report:
+    """Return the report of a program that has ended."""
+    return _built(run, timeline, events, settings, earlier=observed_before(run))
+
+
+def of_job(
+    run: Run, timeline: Timeline, events: Sequence[Event], settings: config.Settings
+) -> report.Report:
+    """Return the report of what was seen so far of a job, or of hosts."""
+    return _built(run, timeline, events, settings, is_running=True)
+
+
+def accounted(job: Job, settings: config.Settings) -> report.Report:
+    """Return a report that holds only the scheduler's accounting."""
+    from hpcwatch.cluster.schedulers.job import Coverage
+
+    run = run_record.job_ended(run_record.of_job(job.id, job, job.nodes, settings), job)
+    usage = job.usage
+    # A job that never started has no start: its end stands for it, and no time was used.
+    ended_s = job.ended_at_s or job.started_at_s or job.submitted_at_s or run.started_at_s
+    is_whole = usage is not None and (usage.covers is Coverage.JOB or len(job.nodes) <= 1)
+    run = run._replace(
+        started_at_s=job.started_at_s or ended_s,
+        ended_at_s=ended_s,
+        memory_peak_bytes=usage.memory_bytes if usage is not None and is_whole else None,
+    )
+    return report.build(run, Timeline(settings.interval_s, job), rates=settings.rates)
 
 
 def load(directory: RunDirectory, job: Job | None = None) -> report.Report:
@@ -19,6 +53,8 @@ def load(directory: RunDirectory, job: Job | None = None) -> report.Report:
 
     ``job`` is what its scheduler says by now.
     """
+    from hpcwatch.recording.removal import is_monitored
+
     run = directory.read_run()
     if job is not None:
         run = run._replace(job=job)
@@ -32,28 +68,39 @@ def load(directory: RunDirectory, job: Job | None = None) -> report.Report:
     if not timeline.hosts and odd_lines > 1:  # one line may be torn, all of them are not ours
         hint = f"none of its {odd_lines} lines is a sample"
         raise HpcwatchError(f"{directory.path}: not a recording of hpcwatch", hint, EXIT_USAGE)
-    settings = config.load_to_read()
-    return report.build(
-        run,
-        timeline,
-        directory.read_events(),
-        odd_lines,
-        settings.thresholds_for(run.job.queue if run.job is not None else None),
-        is_running=is_monitored(run),
-        earlier=observed_before(run),
-        rates=settings.rates,
-    )
+    events, settings = directory.read_events(), config.load_to_read()
+    is_running, earlier = is_monitored(run), observed_before(run)
+    return _built(run, timeline, events, settings, odd_lines, is_running, earlier)
+
+
+def _built(
+    run: Run,
+    timeline: Timeline,
+    events: Sequence[Event],
+    settings: config.Settings,
+    odd_lines: int = 0,
+    is_running: bool | None = None,
+    earlier: Sequence[Observed] = (),
+) -> report.Report:
+    thresholds = settings.thresholds_for(run.job.queue if run.job is not None else None)
+    rates = settings.rates
+    return report.build(run, timeline, events, odd_lines, thresholds, is_running, earlier, rates)
 
 
 def observed_before(run: Run) -> list[Observed]:
     """Return what earlier runs of the same name showed, the latest last, from their reports."""
     if run.job is None:
         return []
+    from hpcwatch.recording.previous_runs import before
+
     seen = [_observed(directory) for directory in before(run)]
     return [one for one in seen if one is not None]
 
 
 def _observed(directory: RunDirectory) -> Observed | None:
+    from hpcwatch.analysis.needs import Observed
+    from hpcwatch.probe.decode import build
+
     try:
         observed: Observed = build(Observed, directory.report_part("observed"))
     except (ValueError, KeyError, TypeError):

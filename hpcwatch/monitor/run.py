@@ -12,18 +12,19 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from hpcwatch import config
-from hpcwatch.analysis import report
 from hpcwatch.analysis.findings import Severity
+from hpcwatch.analysis.report import Report
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.signals import numbered_signal_name
 from hpcwatch.cluster.current_job import is_one_of_many, names_here, own_job
 from hpcwatch.launch import leftovers
 from hpcwatch.launch.program import Program
+from hpcwatch.monitor import report as reports
 from hpcwatch.monitor import run_record
 from hpcwatch.monitor.local import LocalSession
 from hpcwatch.monitor.notes import Complaints
 from hpcwatch.monitor.program_events import ProgramEvents
-from hpcwatch.monitor.run_recording import Recording
+from hpcwatch.monitor.recording import ProgramRecording
 from hpcwatch.probe.probe import Probe, Target
 from hpcwatch.probe.schema import Sample
 from hpcwatch.recording import store
@@ -100,7 +101,7 @@ class Observer:
         self._lock = threading.Lock()
         """Held for each sample: this node's and the others' come on different threads."""
         self._events = ProgramEvents(program.events_descriptor, program.started_s)
-        self._recording = Recording(self._events, self._complaints)
+        self._recording = ProgramRecording(self._events, self.say)
         self._session: LocalSession | None = None
         self._hurried_at_s = 0.0
         self._neighbours: Neighbours | None = None
@@ -109,7 +110,7 @@ class Observer:
         self._settings = config.Settings()
         self._run: store.Run | None = None
         self._timeline = Timeline(1.0)
-        self.made: report.Report | None = None
+        self.made: Report | None = None
         """The report, once ``finish`` has made one."""
         self.saved: store.RunDirectory | None = None
         """Where the run can be read again."""
@@ -127,7 +128,7 @@ class Observer:
         if not is_over:
             self.guarded("no readings", lambda: self._read(interval_s))
         program = self._program
-        self._run = run_record.describe(program, self._options, interval_s, job)
+        self._run = run_record.of_program(program, self._options, interval_s, job)
         self.guarded("not recorded", self._record)
         with self._lock:
             self._recording.begin()
@@ -266,10 +267,9 @@ class Observer:
     def _report(self) -> None:
         assert self._run is not None
         host = self._timeline.hosts.get(os.uname().nodename)
-        run = run_record.ended(self._run, self._program, host)
-        from hpcwatch.monitor.run_report import build
-
-        made = build(run, self._timeline, self._recording, self._settings)
+        run = run_record.program_ended(self._run, self._program, host)
+        timeline = self._recording.whole(self._timeline)
+        made = reports.of_program(run, timeline, self._recording.events(), self._settings)
         trouble = self._request.trouble if self._request is not None else None
         if trouble is not None:
             errors = {**made.quality.probe_errors, "scheduler": trouble}

@@ -1,4 +1,4 @@
-"""A program's run as it is recorded: what is known at its start, and what its end adds."""
+"""Runs as they are recorded: what is known at the start, and what the end adds."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from hpcwatch.recording import environment, store
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
+    from hpcwatch.config import Settings
     from hpcwatch.monitor.run_options import RunOptions
 
 
-def describe(
+def of_program(
     program: Program, options: RunOptions, interval_s: float, job: Job | None
 ) -> store.Run:
     """Return the run that a program has begun, in a job or outside of any."""
@@ -41,7 +42,7 @@ def describe(
     )
 
 
-def ended(run: store.Run, program: Program, host: HostTimeline | None) -> store.Run:
+def program_ended(run: store.Run, program: Program, host: HostTimeline | None) -> store.Run:
     """Return the run with how its program ended. ``host`` is the program's own, as it was read."""
     assert program.exit_status is not None
     code = os.waitstatus_to_exitcode(program.exit_status)
@@ -61,6 +62,38 @@ def ended(run: store.Run, program: Program, host: HostTimeline | None) -> store.
         memory_peak_bytes=reaped.peak_bytes,
         monitor_cpu_s=time.process_time() + program.helpers_cpu_s,
         monitor_memory_bytes=own_cost.memory_bytes(),
+    )
+
+
+def of_job(title: str, job: Job | None, hosts: tuple[str, ...], settings: Settings) -> store.Run:
+    """Return the run that watching a job, or hosts, from now on is."""
+    now_s = time.time()
+    name = (job.name if job is not None else None) or title
+    return store.Run(
+        id=store.new_id(name, now_s),
+        name=name,
+        kind="job",
+        argv=[],
+        cwd=(job.working_directory if job is not None else None) or "",
+        user=(job.owner if job is not None else None) or own_cost.user(),
+        hosts=list(hosts),
+        started_at_s=now_s,
+        interval_s=settings.interval_s,
+        hpcwatch_version=__version__,
+        monitor_pid=os.getpid(),
+        monitor_host=os.uname().nodename,
+        environment={},
+        job=job,
+    )
+
+
+def job_ended(run: store.Run, job: Job | None) -> store.Run:
+    """Return the run with what its job's scheduler says of the end."""
+    ending = job.exit if job is not None else None
+    return run._replace(
+        job=job,
+        exit_code=ending.code if ending is not None else None,
+        signal=ending.signal if ending is not None else None,
     )
 
 

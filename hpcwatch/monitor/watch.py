@@ -20,12 +20,13 @@ from hpcwatch.cluster.job_script import with_script
 from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.config import Settings
+from hpcwatch.monitor import run_record
 from hpcwatch.monitor.job_program import Inside
 from hpcwatch.monitor.live_findings import About, Looking
 from hpcwatch.monitor.local import NodeState, NodeStatus
 from hpcwatch.monitor.picture import Picture, Source
+from hpcwatch.monitor.recording import WatchRecording
 from hpcwatch.monitor.remote import JobSession, Opener, spec_of
-from hpcwatch.monitor.watch_recording import Keeping, describe
 from hpcwatch.probe.schema import Sample
 
 POLL_S = 5.0
@@ -90,7 +91,7 @@ class Watch:
         self._make_opener = opener
         self._settings = settings
         self._user = user
-        self._keeping = Keeping(settings, self._say, is_recorded)
+        self._recording = WatchRecording(settings, self._say, is_recorded)
         self._interval_s = settings.interval_s
         self._timeline = Timeline(self._interval_s, known.job, _MOST_SAMPLES)
         self._looking = Looking(settings)
@@ -115,7 +116,7 @@ class Watch:
     @property
     def run_id(self) -> str | None:
         """The recording's id; None if nothing is recorded."""
-        return self._keeping.run_id
+        return self._recording.run_id
 
     @property
     def timeline(self) -> Timeline:
@@ -136,7 +137,7 @@ class Watch:
         if session is not None:
             session.stop()
         self._stop_inside()
-        self._keeping.close(self._known.job, self._whole or self._timeline)
+        self._recording.close(self._known.job, self._whole or self._timeline)
 
     def await_program(self, patience_s: float) -> None:
         """Wait until it was looked what the job's program tells, if it may."""
@@ -146,10 +147,10 @@ class Watch:
     def report(self) -> Report:
         """Return the report of what was seen so far."""
         if self._inside is not None:
-            self._keeping.take(self._inside.events)
+            self._recording.take(self._inside.events)
         nodes = self._known.nodes or self._hosts
-        run = describe(self._title, self._known.job, nodes, self._settings)
-        return self._keeping.report(run, self._whole or self._timeline)
+        run = run_record.of_job(self._title, self._known.job, nodes, self._settings)
+        return self._recording.report(run, self._whole or self._timeline)
 
     def refresh(self) -> None:
         """Try lost nodes and ask the scheduler again, if that was not just done."""
@@ -228,7 +229,7 @@ class Watch:
             if known.job is not None:
                 self._timeline.job = known.job
         if known.job != before.job:
-            self._keeping.job_changed(known.job)
+            self._recording.job_changed(known.job)
         self._find_place(questions)
         if known.job is not None and known.job.state.is_waiting:
             self._looking.wait(self._timeline, time.time())
@@ -252,7 +253,7 @@ class Watch:
             return
         most = min(max(_SAMPLES // len(hosts), _FEWEST_SAMPLES), _MOST_SAMPLES)
         self._timeline = Timeline(self._interval_s, job, most)
-        self._keeping.open(self._title, job, hosts)
+        self._recording.open(self._title, job, hosts)
         # Not an array's tasks: of those one is watched at a time.
         parts = self._known.parts if job is not None else ()
         spec = spec_of(parts, self._interval_s, self._user)
@@ -268,7 +269,7 @@ class Watch:
         """Take what the program told last; nothing comes after that."""
         if self._inside is not None:
             self._inside.stop()
-            self._keeping.take(self._inside.events)
+            self._recording.take(self._inside.events)
 
     def _end(self) -> None:
         """The job is over: its nodes are other people's now. Their last state stays.
@@ -279,9 +280,9 @@ class Watch:
         if session is None:
             return
         session.stop()
-        self._keeping.end(self._known.job)
+        self._recording.end(self._known.job)
         self._stop_inside()
-        self._whole = self._keeping.whole(self._timeline)
+        self._whole = self._recording.whole(self._timeline)
         found = self.report().findings
         with self.lock:
             self._found_at_end = found
@@ -293,14 +294,14 @@ class Watch:
             if self._questions is not None:  # nobody asked for hosts: nothing there is wasted
                 events = self._inside.recent if self._inside is not None else ()
                 self._looking.look(self._timeline, sample.host, About(events))
-        self._keeping.append(sample)
+        self._recording.append(sample)
 
     def _changed(self, status: NodeStatus) -> None:
         """Take a change of a node's state, on that node's thread."""
         if status.state is NodeState.LOST:
             with self.lock:
                 self._looking.forget(status.host)
-        self._keeping.mark(status)
+        self._recording.mark(status)
 
 
 def known_from(reply: Reply, last: Job | None = None) -> Known:

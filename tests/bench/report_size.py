@@ -26,7 +26,7 @@ from tables import markdown, options, progress, save
 
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.config import Settings
-from hpcwatch.monitor.watch_recording import describe
+from hpcwatch.monitor.run_record import of_job
 from hpcwatch.probe.schema import Sample
 from hpcwatch.recording.recorder import Recorder
 from hpcwatch.recording.store import SAMPLES_FILE, Run, RunDirectory
@@ -89,7 +89,7 @@ def job_recording(path: str, hours: float, bound: int) -> RunDirectory:
         started_at_s=START_S,
         ended_at_s=START_S + 3600 * hours,
     )
-    directory = made(path, describe("train-large", job, tuple(names), Settings()), hours)
+    directory = made(path, of_job("train-large", job, tuple(names), Settings()), hours)
     seconds = map(float, range(int(3600 * hours)))
     record(directory, (varied(1, second) for second in seconds), bound, JOB_STRIDE)
     spread(Path(directory.file(SAMPLES_FILE)), names)
@@ -108,7 +108,7 @@ def spread(file: Path, names: list[str]) -> None:
 
 def host_recording(path: str, hours: float) -> RunDirectory:
     """What `hpcwatch top` keeps of one host with one process, if it is told to keep all."""
-    directory = made(path, describe("train", None, ("gpu001",), Settings()), hours)
+    directory = made(path, of_job("train", None, ("gpu001",), Settings()), hours)
 
     def plain(second: float) -> Sample:
         one = sample(1, second, "gpu001", START_S + second)

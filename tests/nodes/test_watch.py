@@ -26,7 +26,7 @@ from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.cluster.transport.ways import ways
 from hpcwatch.config import Settings
-from hpcwatch.monitor import job_program, watch_recording
+from hpcwatch.monitor import job_program, recording
 from hpcwatch.monitor import watch as watching
 from hpcwatch.monitor.local import NodeState
 from hpcwatch.monitor.report import load
@@ -232,7 +232,7 @@ def test_a_failure_at_the_end_is_a_note_and_the_last_state_stays(
     fake = cluster("running")
     watch = watched()
     wait_until(lambda: HOST in watch.timeline.hosts, "the first sample")
-    monkeypatch.setattr(watch_recording.Keeping, "report", fails)
+    monkeypatch.setattr(recording.WatchRecording, "report", fails)
     fake.becomes("over")
     wait_until(lambda: watch.picture().note == "RuntimeError: odd", "the note")
     assert HOST in watch.timeline.hosts

@@ -14,7 +14,7 @@ from unit_parts import run, sample
 
 from hpcwatch.monitor.notes import Complaints
 from hpcwatch.monitor.program_events import ProgramEvents
-from hpcwatch.monitor.run_recording import Recording
+from hpcwatch.monitor.recording import ProgramRecording
 from hpcwatch.recording.recorder import BUDGET_BYTES
 from hpcwatch.recording.store import Event, RunDirectory
 
@@ -25,7 +25,7 @@ def unseen(_line: str) -> bool:
 
 
 def test_what_comes_before_the_directory_is_kept(tmp_path: Path) -> None:
-    recording = Recording(ProgramEvents(None, 0.0), Complaints(unseen))
+    recording = ProgramRecording(ProgramEvents(None, 0.0), Complaints(unseen).say)
     mark = Event(1.0, "signal", {"signal": "SIGUSR1 (10)"})
     recording.take(sample(0))
     recording.mark(mark)
@@ -41,7 +41,7 @@ def test_what_comes_before_the_directory_is_kept(tmp_path: Path) -> None:
 
 
 def test_without_a_directory_nothing_is_kept_and_nothing_fails() -> None:
-    recording = Recording(ProgramEvents(None, 0.0), Complaints(unseen))
+    recording = ProgramRecording(ProgramEvents(None, 0.0), Complaints(unseen).say)
     recording.begin()
     recording.take(sample(0))
     recording.close()

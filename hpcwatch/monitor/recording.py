@@ -1,0 +1,271 @@
+"""Recordings in the making: of a program under `run`, of what `job` and `top` see.
+
+The failure of a recording stops nothing: it is one line, and the watching goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from hpcwatch.analysis.report import Report
+from hpcwatch.analysis.report.to_json import to_json
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.config import Settings
+from hpcwatch.monitor import own_cost, report, run_record
+from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.notes import attempt
+from hpcwatch.monitor.program_events import ProgramEvents
+from hpcwatch.probe.schema import Sample
+from hpcwatch.recording import store
+from hpcwatch.recording.recorder import Recorder
+
+_NODES_IN_FULL = 16
+"""Of more nodes than that, several readings of each go into one line."""
+_BUDGETS = 8
+"""How many times the space of one node a recording of many nodes takes at most."""
+
+
+class Recording:
+    """A run's directory; without one (none could be made) it keeps nothing."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """``say`` takes a line about what went wrong."""
+        self._say = say
+        self._directory: store.RunDirectory | None = None
+        self._recorder: Recorder | None = None
+
+    def _create(self, path: str, run: store.Run, budget_bytes: int, stride_count: int = 1) -> None:
+        directory = store.RunDirectory.create(path)
+        directory.write_run(run)
+        directory.reserve()
+        self._recorder = Recorder(directory, self._say, budget_bytes, stride_count)
+        self._directory = directory
+
+    def append(self, sample: Sample) -> None:
+        """Keep a sample. Any thread."""
+        if self._recorder is not None:
+            self._recorder.append(sample)
+
+    def events(self) -> list[store.Event]:
+        """Return those that it holds."""
+        return self._directory.read_events() if self._directory is not None else []
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield those that it holds. Raises HpcwatchError."""
+        if self._directory is not None:
+            yield from (one for one in self._directory.read_samples() if one is not None)
+
+    @property
+    def is_whole(self) -> bool:
+        """True if it holds all samples."""
+        return self._recorder is not None and not self._recorder.has_failed
+
+    def whole(self, timeline: Timeline) -> Timeline:
+        """Return all that was read: ``timeline`` if it forgot nothing, else the recording's.
+
+        Nothing more is recorded after it.
+        """
+        forgot = any(host.reading_count != len(host.at_s) for host in timeline.hosts.values())
+        if not forgot or self._recorder is None:
+            return timeline
+        self._recorder.close()
+        if not self.is_whole:
+            return timeline
+        recorded = Timeline(timeline.interval_s, timeline.job)
+        recorded.add_all(self.samples())
+        return recorded
+
+
+class ProgramRecording(Recording):
+    """The recording of `hpcwatch run`: samples and events of one program.
+
+    One caller at a time, but for ``mark``.
+    """
+
+    def __init__(self, events: ProgramEvents, say: Callable[[str], None]) -> None:
+        super().__init__(say)
+        self._events = events
+        self._early: list[Sample] = []
+        self._marks: list[store.Event] = []
+        self._is_begun = False
+
+    def place(self, run: store.Run, output: str | None, budget_bytes: int) -> None:
+        """Make the run's directory: where --output says, else, or if that fails, at home.
+
+        Raises HpcwatchError, OSError.
+        """
+        if output is not None:
+            try:
+                self._create(output, run, budget_bytes)
+                if run.sweep_id is None and self._directory is not None:
+                    store.link(self._directory, run.id)  # a sweep lists its tasks itself
+                return
+            except (HpcwatchError, OSError) as error:
+                self._say(f"{error}; recording in {store.root()} instead")
+        self._create(os.path.join(store.root(), run.id), run, budget_bytes)
+
+    def begin(self) -> None:
+        """Keep what came until now, and what comes from now on."""
+        self._is_begun = True
+        for sample in self._early:
+            self.keep(sample)
+        self._early = []
+
+    def take(self, sample: Sample) -> None:
+        """Keep a sample and the program's events until then; before ``begin`` they wait."""
+        if not self._is_begun:
+            self._early.append(sample)
+            return
+        attempt(self._say, "events not read", self._read_events)
+        self.keep(sample)
+
+    def keep(self, sample: Sample) -> None:
+        """Keep a sample and what was marked until then."""
+        self.append(sample)
+        attempt(self._say, "event not recorded", self._write_marks)
+
+    def mark(self, event: store.Event) -> None:
+        """Note an event, to be kept with the next sample. Any thread."""
+        self._marks.append(event)
+
+    def keep_now(self, event: store.Event) -> None:
+        """Keep an event, and what was marked and merged until now."""
+        self._marks.append(event)
+        if self._is_begun:
+            attempt(self._say, "event not recorded", self._write_marks)
+
+    def _read_events(self) -> None:
+        self._marks += self._events.read()
+
+    def _write_marks(self) -> None:
+        marks, self._marks = self._marks, []
+        if marks and self._directory is not None:
+            self._directory.append_events(marks)
+
+    def close(self) -> None:
+        """Keep the last events and what is still pending; a failure is said."""
+        attempt(self._say, "event not recorded", self._close_events)
+        if self._recorder is not None:
+            attempt(self._say, "recording not closed", self._recorder.close)
+
+    def _close_events(self) -> None:
+        self._marks += self._events.close()
+        self._write_marks()
+
+    def save(self, run: store.Run, made: Report) -> store.RunDirectory | None:
+        """Write how the run ended, and its report; return where if both are kept."""
+        directory = self._directory
+        if directory is None:
+            return None
+        is_saved = attempt(
+            self._say, "how it ended is not recorded", lambda: directory.write_run(run)
+        ) and attempt(self._say, "report not saved", lambda: directory.write_report(to_json(made)))
+        return directory if is_saved else None
+
+
+class WatchRecording(Recording):
+    """The recording of what `hpcwatch job` sees, made when the first node is about to be read."""
+
+    def __init__(
+        self, settings: Settings, say: Callable[[str], None], is_recorded: bool = True
+    ) -> None:
+        """Without ``is_recorded`` it only describes what is seen."""
+        super().__init__(say)
+        self._settings = settings
+        self._is_recorded = is_recorded
+        self._run: store.Run | None = None
+        self._lost: set[str] = set()
+        self._told: Sequence[store.Event] = ()
+        self._is_told_kept = False
+        self._lock = threading.Lock()
+
+    @property
+    def run_id(self) -> str | None:
+        """The run's id; None if nothing is recorded."""
+        return self._run.id if self._run is not None and self._directory is not None else None
+
+    def open(self, title: str, job: Job | None, hosts: tuple[str, ...]) -> None:
+        """Begin a recording."""
+        run = self._run = run_record.of_job(title, job, hosts, self._settings)
+        if self._is_recorded:
+            path = os.path.join(store.root(), run.id)
+            budget_bytes = self._settings.budget_bytes * min(len(hosts), _BUDGETS)
+            stride_count = -(-len(hosts) // _NODES_IN_FULL)
+            self._guarded(lambda: self._create(path, run, budget_bytes, stride_count))
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        attempt(self._say, "not recorded", step)
+
+    def mark(self, status: NodeStatus) -> None:
+        """Note that a node was lost, or found again. Any thread."""
+        is_lost = status.state is NodeState.LOST
+        with self._lock:
+            if is_lost == (status.host in self._lost) or status.state is NodeState.CONNECTING:
+                return
+            (self._lost.add if is_lost else self._lost.discard)(status.host)
+            why = {"reason": status.reason} if is_lost else {"way": status.way}
+            fields = {"host": status.host, **why}
+            event = store.Event(time.time(), "node lost" if is_lost else "node found", fields)
+            directory = self._directory
+            if directory is not None:
+                self._guarded(lambda: directory.append_event(event))
+
+    def job_changed(self, job: Job | None) -> None:
+        """Note what the scheduler says now, so that it is known should we be killed."""
+        if self._run is not None:
+            self._run = self._run._replace(job=job)
+            self._guarded(self._write_run)
+
+    def _write_run(self) -> None:
+        if self._directory is not None and self._run is not None:
+            self._directory.write_run(self._run)
+
+    def end(self, job: Job | None) -> None:
+        """Note that there is nothing more to see. The first time counts."""
+        if self._run is None or self._run.ended_at_s is not None:
+            return
+        now_s = time.time()
+        self._run = run_record.job_ended(self._run, job)._replace(
+            ended_at_s=now_s, wall_s=now_s - self._run.started_at_s
+        )
+
+    def take(self, told: Sequence[store.Event]) -> None:
+        """Take what the job's program told so far, all of it: recorded when this closes.
+
+        Not before: a recording holds the events of one program, and that may yet be another.
+        """
+        if not self._is_told_kept:
+            self._told = told
+
+    def close(self, job: Job | None, timeline: Timeline) -> None:
+        """End the recording and write its report. ``timeline`` is what was read lately."""
+        self.end(job)
+        if self._run is None:
+            return
+        if self._recorder is not None:
+            self._recorder.close()
+        self._run = self._run._replace(
+            monitor_cpu_s=time.process_time(), monitor_memory_bytes=own_cost.memory_bytes()
+        )
+        self._guarded(self._write_told)
+        self._guarded(lambda: self._finish(timeline))
+
+    def _write_told(self) -> None:
+        if self._directory is not None and not self._is_told_kept:
+            told, self._told, self._is_told_kept = list(self._told), (), True
+            self._directory.append_events(told)
+
+    def _finish(self, timeline: Timeline) -> None:
+        self._write_run()
+        if self._directory is not None and self._run is not None:
+            self._directory.write_report(to_json(self.report(self._run, timeline)))
+
+    def report(self, run: store.Run, timeline: Timeline) -> Report:
+        """Return the report of what was seen. ``run`` is what is recorded, or describes it."""
+        events = [*self.events(), *self._told]
+        return report.of_job(self._run or run, timeline, events, self._settings)
