@@ -266,10 +266,10 @@ def _array_json(picture: Picture) -> str:
     """Return an array's tasks as `hpcwatch jobs --format json` does: it has no report."""
     from hpcwatch.cluster.schedulers.arrays import tasks_of
     from hpcwatch.views.jobs import to_json as jobs_json
-    from hpcwatch.views.jobs.jobs_table import Row
+    from hpcwatch.views.jobs.jobs_table import JobRow
 
     tasks = tasks_of(picture.parts)
-    rows = [Row(job, ()) for job in tasks]
+    rows = [JobRow(job, ()) for job in tasks]
     first = tasks[0]
     return jobs_json.to_json(first.owner or "", first.scheduler, rows, picture.at_s) + "\n"
 

@@ -20,7 +20,7 @@ from hpcwatch.monitor import own_cost
 from hpcwatch.recording.store import SAMPLES_FILE, Run, RunDirectory, list_runs
 from hpcwatch.views.jobs import jobs_table, to_json
 from hpcwatch.views.jobs.flags import Flag, flags_of
-from hpcwatch.views.jobs.jobs_table import Row, ordered
+from hpcwatch.views.jobs.jobs_table import JobRow, ordered
 from hpcwatch.views.text import columns_of, render, wants_colour
 
 _MOST_ASKED = 4
@@ -102,11 +102,11 @@ def _enriched(asked: Inquiry, jobs: Sequence[Job]) -> tuple[list[Job], int]:
     return made, left_count
 
 
-def _rows(jobs: Sequence[Job], now_s: float, settings: config.Settings) -> list[Row]:
+def _rows(jobs: Sequence[Job], now_s: float, settings: config.Settings) -> list[JobRow]:
     is_any_running = any(job.state is JobState.RUNNING for job in jobs)
     recordings = _being_made(now_s) if is_any_running else []
     return [
-        Row(
+        JobRow(
             job,
             _merged(
                 _seen(job, recordings),

@@ -201,7 +201,7 @@ class Driver:
             if row.exit_code and not self._is_stopping:
                 self._judge(row)
 
-    def _judge(self, row: joblog.Row) -> None:
+    def _judge(self, row: joblog.JoblogRow) -> None:
         if row.host not in self._strikes:
             return
         name = self._hosts[row.host].name
@@ -223,6 +223,6 @@ def _key(attempt: Attempt) -> tuple[int, int]:
     return attempt.started.task, attempt.started.attempt
 
 
-def _rows(text: str) -> list[joblog.Row]:
+def _rows(text: str) -> list[joblog.JoblogRow]:
     found = [joblog.parse_line(line) for line in text.splitlines()]
     return [row for row in found if row is not None]

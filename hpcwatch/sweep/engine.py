@@ -20,7 +20,7 @@ from hpcwatch.base.errors import HpcwatchError, os_reason
 from hpcwatch.launch import prctl
 from hpcwatch.sweep.attempts import Attempt
 from hpcwatch.sweep.ending import descendants
-from hpcwatch.sweep.joblog import HEAD, Row
+from hpcwatch.sweep.joblog import HEAD, JoblogRow
 
 JOBLOG_FILE, LOGINS_FILE, LOG_FILE, LAUNCHER_FILE = "joblog", "hosts", "engine.log", "task.py"
 PATIENT_FILE = "patient.sh"
@@ -115,16 +115,16 @@ def write_logins(folder: str, slots: Mapping[str, int]) -> None:
     files.replace(os.path.join(folder, LOGINS_FILE), text)
 
 
-def write_joblog(folder: str, rows: Sequence[Row]) -> None:
+def write_joblog(folder: str, rows: Sequence[JoblogRow]) -> None:
     """Write the joblog with the rows of what is done, so that --resume leaves that alone."""
     lines = [HEAD, *(row.line() for row in rows)]
     files.replace(os.path.join(folder, JOBLOG_FILE), "\n".join(lines) + "\n")
 
 
-def row_of(folder: str, attempt: Attempt, login: str) -> Row:
+def row_of(folder: str, attempt: Attempt, login: str) -> JoblogRow:
     """Return the joblog's row of an attempt; of one that was lost, as ssh tells of its end."""
     started, ended = attempt
-    return Row(
+    return JoblogRow(
         seq=started.task,
         host=login,
         started_at_s=started.at_s,

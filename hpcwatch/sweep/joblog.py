@@ -18,7 +18,7 @@ HEAD = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tComman
 _MOST_SEQ = 10**9
 
 
-class Row(NamedTuple):
+class JoblogRow(NamedTuple):
     """One row. ``host`` is ``:`` for the machine on which parallel itself runs."""
 
     seq: int
@@ -36,13 +36,13 @@ class Row(NamedTuple):
         return f"{self.seq}\t{self.host}\t{times}\t{ends}\t{self.command}"
 
 
-def parse_line(line: str) -> Row | None:
+def parse_line(line: str) -> JoblogRow | None:
     """Read one row; None for the head and for what is torn or foreign."""
     fields = line.rstrip("\n").split("\t", 8)
     if len(fields) < 9:
         return None
     try:
-        row = Row(
+        row = JoblogRow(
             seq=int(fields[0]),
             host=fields[1].strip(),
             started_at_s=float(fields[2]),
@@ -63,13 +63,13 @@ def parse_line(line: str) -> Row | None:
     return row if is_sound else None
 
 
-def parse(text: str) -> list[Row]:
+def parse(text: str) -> list[JoblogRow]:
     """Return the last row of each task, by Seq. Raises HpcwatchError if it is no joblog."""
     lines = text.split("\n")
     if lines[0].split("\t")[:4] != HEAD.split("\t")[:4]:
         hint = "give the file named with parallel --joblog"
         raise HpcwatchError("this is no joblog of GNU parallel", hint, EXIT_USAGE)
-    rows: dict[int, Row] = {}
+    rows: dict[int, JoblogRow] = {}
     for line in lines[1:]:
         row = parse_line(line)
         if row is not None:

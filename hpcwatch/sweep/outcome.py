@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from hpcwatch.recording.masking import masked_fields, masked_text
 from hpcwatch.sweep import gpus
 from hpcwatch.sweep.attempts import Attempt, Attempts, verdict
-from hpcwatch.sweep.joblog import Row as JoblogRow
+from hpcwatch.sweep.joblog import JoblogRow
 from hpcwatch.sweep.picture import Picture, Place
 from hpcwatch.sweep.sharing import Sharing
 
@@ -18,7 +18,7 @@ UNKNOWN_END = "unknown end"
 _PAUSE_S = 60.0  # handing a task out takes seconds at most
 
 
-class Row(NamedTuple):
+class TaskRow(NamedTuple):
     """A task and how it went. Unknown is None."""
 
     number: int
@@ -81,7 +81,7 @@ class Outcome(NamedTuple):
 
     name: str
     parameters: list[str]
-    rows: list[Row]
+    rows: list[TaskRow]
     bars: list[Bar]
     places: list[Place]
     start_s: float
@@ -115,7 +115,7 @@ def of_picture(picture: Picture, sharings: Sequence[Sharing] = ()) -> Outcome:
     rows = []
     for task in picture.tasks:
         some = picture.attempts.get(task.number, [])
-        row = Row(task.number, task.parameters, "not run", False, attempts_count=len(some))
+        row = TaskRow(task.number, task.parameters, "not run", False, attempts_count=len(some))
         last = verdict(some)
         rows.append(row if last is None else _filled(row, last, files, picture.is_over))
     bars = [_bar(one, picture.now_s) for some in picture.attempts.values() for one in some]
@@ -123,7 +123,7 @@ def of_picture(picture: Picture, sharings: Sequence[Sharing] = ()) -> Outcome:
     return made._replace(sharings=sharings)
 
 
-def _filled(row: Row, attempt: Attempt, files: Attempts, is_over: bool) -> Row:
+def _filled(row: TaskRow, attempt: Attempt, files: Attempts, is_over: bool) -> TaskRow:
     started, ended = attempt
     row = row._replace(
         host=started.host,
@@ -181,7 +181,7 @@ def of_joblog(name: str, rows: Sequence[JoblogRow], here: str) -> Outcome:
         word = f"signal {one.signal}" if one.signal else f"exit {one.exit_code}"
         device = gpus.in_command(one.command)
         found.append(
-            Row(
+            TaskRow(
                 one.seq,
                 {},
                 "ok" if is_good else word,
@@ -200,7 +200,7 @@ def of_joblog(name: str, rows: Sequence[JoblogRow], here: str) -> Outcome:
 
 
 def _outcome(
-    name: str, parameters: list[str], rows: list[Row], bars: list[Bar], places: Sequence[Place]
+    name: str, parameters: list[str], rows: list[TaskRow], bars: list[Bar], places: Sequence[Place]
 ) -> Outcome:
     rows = [_masked(row) for row in rows]
     bars = _in_lanes(bars)
@@ -235,7 +235,7 @@ def _outcome(
     )
 
 
-def _masked(row: Row) -> Row:
+def _masked(row: TaskRow) -> TaskRow:
     """Return a row as it may be mailed to others."""
     return row._replace(
         parameters=masked_fields(row.parameters),

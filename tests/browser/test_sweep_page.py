@@ -12,8 +12,8 @@ from chromium import Chromium
 from hpcwatch.analysis.findings import Finding, Severity
 from hpcwatch.sweep import outcome
 from hpcwatch.sweep.best import Goal
-from hpcwatch.sweep.joblog import Row as JoblogRow
-from hpcwatch.sweep.outcome import Outcome, Row
+from hpcwatch.sweep.joblog import JoblogRow
+from hpcwatch.sweep.outcome import Outcome, TaskRow
 from hpcwatch.views.sweep import page as sweep_html
 
 pytest_plugins = ("browser_fixtures",)
@@ -29,20 +29,20 @@ def accuracy(layers: int, rate: int) -> float:
     return round(0.9 + 0.02 * layers - 0.005 * abs(rate - 2), 4)
 
 
-def of_rows(rows: list[Row], parameters: list[str], name: str = "mnist_hparam") -> Outcome:
+def of_rows(rows: list[TaskRow], parameters: list[str], name: str = "mnist_hparam") -> Outcome:
     bars = [JoblogRow(row.number, row.host or "a", 0.0, 60.0, 0, 0, "t") for row in rows]
     return outcome.of_joblog(name, bars, "a")._replace(rows=rows, parameters=parameters)
 
 
 def course() -> Outcome:
     """Twelve tasks; the last one of each number of layers failed."""
-    rows: list[Row] = []
+    rows: list[TaskRow] = []
     for layers in (1, 2, 3):
         for place, rate in enumerate(RATES):
             good = place < 3
             values = {"layers": str(layers), "rate": rate, "kind": "ab"[place % 2], "same": "1"}
             results = {"test_accuracy": accuracy(layers, place)} if good else {}
-            row = Row(
+            row = TaskRow(
                 len(rows) + 1, values, "ok" if good else "exit 1", good, host="qb001",
                 wall_s=30.0 * (len(rows) + 1), cpu_s=600.0, results=results, attempts_count=1,
                 memory_peak_bytes=(20 - len(rows)) << 28,
@@ -214,11 +214,11 @@ def test_the_table_is_sorted_by_click_and_by_key(chromium: Chromium, page: Path)
 
 def test_foreign_names_and_values_do_nothing(chromium: Chromium, tmp_path: Path) -> None:
     rows = [
-        Row(number, {"p": EVIL + str(number), EVIL: "x" * number}, "ok", True, host=EVIL,
+        TaskRow(number, {"p": EVIL + str(number), EVIL: "x" * number}, "ok", True, host=EVIL,
             wall_s=1.0, results={EVIL: float(number), "words": EVIL}, attempts_count=1)
         for number in (1, 2, 3)
     ]  # fmt: skip
-    rows.append(Row(4, {"p": EVIL, EVIL: "1"}, EVIL, False, host=EVIL, device=EVIL))
+    rows.append(TaskRow(4, {"p": EVIL, EVIL: "1"}, EVIL, False, host=EVIL, device=EVIL))
     told = Finding("r", Severity.WARNING, EVIL, "sweep", 0.0, 1.0, EVIL, {}, EVIL)
     made = of_rows(rows, ["p", EVIL], EVIL)
     path = write(tmp_path / "evil.html", made, Goal(EVIL, False), told, last_lines={4: [EVIL]})
@@ -272,12 +272,12 @@ def test_of_many_tasks_some_lines_are_drawn_the_best_among_them(
     chromium: Chromium, tmp_path: Path
 ) -> None:
     rows = [
-        Row(
+        TaskRow(
             number, {"n": str(number)}, "ok", True, host="a", wall_s=1.0, results={"f1": number / 7}
         )
         for number in range(1, 6001)
     ]
-    rows += [Row(number, {"n": str(number)}, "exit 1", False) for number in range(6001, 7001)]
+    rows += [TaskRow(number, {"n": str(number)}, "exit 1", False) for number in range(6001, 7001)]
     chromium.open(write(tmp_path / "many.html", of_rows(rows, ["n"]), Goal("f1", False)))
     assert chromium.complaints() == []
     tasks = chromium.run(

@@ -13,7 +13,7 @@ from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.sweep import estimate, findings, joblog, outcome
 from hpcwatch.sweep.attempts import Attempt, Ended, Started
 from hpcwatch.sweep.best import Goal
-from hpcwatch.sweep.joblog import Row
+from hpcwatch.sweep.joblog import JoblogRow
 from hpcwatch.sweep.picture import Picture, Place
 from hpcwatch.sweep.plan import Plan, Task
 from hpcwatch.sweep.vitals import Vitals
@@ -29,7 +29,7 @@ GOAL = Goal("acc", False)
 def from_rows(*rows: tuple[str, float, float, int]) -> outcome.Outcome:
     """An outcome of rows (host, start, length, exit code)."""
     made = [
-        Row(seq, host, start, length, code, 0, f"train {seq}")
+        JoblogRow(seq, host, start, length, code, 0, f"train {seq}")
         for seq, (host, start, length, code) in enumerate(rows, 1)
     ]
     return outcome.of_joblog("j", made, "here")
@@ -366,7 +366,7 @@ def test_the_results_in_every_form() -> None:
 
 def test_foreign_text_stays_text() -> None:
     evil = "<script>=x\x1b]0;t\x07"
-    rows = [Row(1, evil, 0.0, 100.0, 0, 0, "=cmd()" + evil)]
+    rows = [JoblogRow(1, evil, 0.0, 100.0, 0, 0, "=cmd()" + evil)]
     made = outcome.of_joblog(evil, rows, "here")
     page = sweep_html.page(made, [], None)
     assert "<script>=x" not in page

@@ -16,7 +16,7 @@ from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.sweep import combinations, gpus, slots, template, values
 from hpcwatch.sweep.best import Goal, best, chosen
 from hpcwatch.sweep.best import parse as parse_goal
-from hpcwatch.sweep.outcome import Row
+from hpcwatch.sweep.outcome import TaskRow
 
 
 def taken(text: str) -> tuple[str, ...]:
@@ -207,7 +207,7 @@ def test_what_wins() -> None:
         {"loss": 0.1, "accuracy": 0.9},
         {"accuracy": 0.9},
     ]
-    rows = [Row(number, {}, "ok", True, results=one) for number, one in enumerate(told, 1)]
+    rows = [TaskRow(number, {}, "ok", True, results=one) for number, one in enumerate(told, 1)]
 
     def winner(goal: Goal | None) -> int | None:
         top = best(rows, goal)

@@ -9,7 +9,7 @@ import pytest
 from program import Hpcwatch
 
 from hpcwatch.sweep import findings, joblog, outcome
-from hpcwatch.sweep.joblog import Row
+from hpcwatch.sweep.joblog import JoblogRow
 from hpcwatch.sweep.outcome import Outcome
 from hpcwatch.sweep.sharing import Sharing
 
@@ -17,7 +17,7 @@ from hpcwatch.sweep.sharing import Sharing
 def ran(*rows: tuple[str, float, float, int]) -> Outcome:
     """An outcome of tasks (host, start, length, exit code)."""
     made = [
-        Row(seq, host, start, length, code, 0, "t")
+        JoblogRow(seq, host, start, length, code, 0, "t")
         for seq, (host, start, length, code) in enumerate(rows, 1)
     ]
     return outcome.of_joblog("j", made, "here")
@@ -129,7 +129,7 @@ def test_all_thresholds_are_tried_above() -> None:
 def write_joblog(path: Path) -> None:
     """A run with a tail: one of two slots is idle for the last half."""
     rows = [(1, 0.0, 50.0), (2, 0.0, 50.0), (3, 50.0, 50.0), (4, 50.0, 1.0)]
-    lines = [Row(seq, ":", start, wall, 0, 0, "t").line() for seq, start, wall in rows]
+    lines = [JoblogRow(seq, ":", start, wall, 0, 0, "t").line() for seq, start, wall in rows]
     path.write_text("\n".join([joblog.HEAD, *lines, ""]))
 
 

@@ -16,7 +16,7 @@ from hpcwatch.cluster.schedulers.query import Answer
 from hpcwatch.cluster.schedulers.slurm_json import jobs_from_squeue
 from hpcwatch.views.jobs import cells, jobs_table, loss
 from hpcwatch.views.jobs.flags import Flag, flags_of, used
-from hpcwatch.views.jobs.jobs_table import Row
+from hpcwatch.views.jobs.jobs_table import JobRow
 from hpcwatch.views.jobs.reasons import plain
 from hpcwatch.views.text import render, width_of
 
@@ -56,7 +56,7 @@ def texts(one: Job) -> list[str]:
 
 
 def table(*jobs: Job, width: int = 120) -> list[str]:
-    rows = [Row(one, flags_of(one, NOW_S)) for one in jobs]
+    rows = [JobRow(one, flags_of(one, NOW_S)) for one in jobs]
     return [render(line, False).rstrip() for line in jobs_table.lines("t", rows, NOW_S, width)]
 
 

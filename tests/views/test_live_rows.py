@@ -27,11 +27,12 @@ from hpcwatch.base.units import GIB
 from hpcwatch.cluster.schedulers.job import JobNode
 from hpcwatch.monitor.local import NodeState
 from hpcwatch.views.live.board import Figures, natural, trouble
-from hpcwatch.views.live.layout import Column, Row, bar, cell, flow, table
+from hpcwatch.views.live.layout import bar, flow
 from hpcwatch.views.live.listing import Listing, Scroll
 from hpcwatch.views.live.node_page import core_shares
 from hpcwatch.views.live.screen import _patiently
 from hpcwatch.views.live.totals import Totals, node_series
+from hpcwatch.views.table import Column, ListRow, cell, page_table
 from hpcwatch.views.text import Span, line_width
 
 
@@ -301,12 +302,12 @@ def test_columns_give_way_by_rank_and_the_open_one_takes_the_rest() -> None:
         Column("cheap", rank=2),
         Column("what", is_left=True, least=4, is_open=True),
     ]
-    rows = [Row([cell("a"), cell("1"), cell("22222222"), cell("a long command line")])]
-    shown = ["".join(span.text for span in line) for line in table(columns, rows, 40)]
+    rows = [ListRow([cell("a"), cell("1"), cell("22222222"), cell("a long command line")])]
+    shown = ["".join(span.text for span in line) for line in page_table(columns, rows, 40)]
     assert shown[1] == " a       1 22222222 a long command line "
-    shown = ["".join(span.text for span in line) for line in table(columns, rows, 20)]
+    shown = ["".join(span.text for span in line) for line in page_table(columns, rows, 20)]
     assert shown == [" name dear what     ", " a       1 a long c…"]
-    shown = ["".join(span.text for span in line) for line in table(columns, rows, 12)]
+    shown = ["".join(span.text for span in line) for line in page_table(columns, rows, 12)]
     assert shown == [" name what  ", " a    a lon…"]
 
 

@@ -34,7 +34,7 @@ HISTORY_FIELDS = (*OLD_HISTORY_FIELDS[:1], "SubmitLine", *OLD_HISTORY_FIELDS[1:]
 USAGE_FIELDS = ("JobID", "NTasks", "AveCPU", "MaxRSS", "MaxVMSize", "TRESUsageInTot")
 
 
-class Row:
+class SacctRow:
     """One row's cells by their column. What is absent or empty is None."""
 
     def __init__(self, cells: Mapping[str, str]) -> None:
@@ -45,7 +45,7 @@ class Row:
         return word(self._cells.get(name))
 
 
-def rows(answer: Answer, command: str) -> Iterator[Row]:
+def rows(answer: Answer, command: str) -> Iterator[SacctRow]:
     """Yield a table's rows; one of another length, cut or with a separator inside, is left out.
 
     A name or comment with newlines goes over several lines, which are put together again.
@@ -65,7 +65,7 @@ def rows(answer: Answer, command: str) -> Iterator[Row]:
         # Only a line with a separator begins a row: the free text is never its first cell.
         begun = whole if 1 < len(cells) < len(names) else ""
         if len(cells) == len(names):
-            yield Row(dict(zip(names, cells)))
+            yield SacctRow(dict(zip(names, cells)))
 
 
 def jobs_from_sacct(answer: Answer) -> tuple[Job, ...]:
@@ -74,8 +74,8 @@ def jobs_from_sacct(answer: Answer) -> tuple[Job, ...]:
         raise SchedulerError(f"sacct: {answer.words.removeprefix('sacct: ')}")
     if is_unknown(answer):
         return ()
-    jobs: dict[str, Row] = {}
-    steps: dict[str, list[Row]] = {}
+    jobs: dict[str, SacctRow] = {}
+    steps: dict[str, list[SacctRow]] = {}
     for row in rows(answer, "sacct"):
         job_id, _, step = (row.text("JobID") or "").partition(".")
         if step:
@@ -85,7 +85,7 @@ def jobs_from_sacct(answer: Answer) -> tuple[Job, ...]:
     return tuple(_job(job_id, row, steps.get(job_id, [])) for job_id, row in jobs.items())
 
 
-def _job(job_id: str, row: Row, steps: list[Row]) -> Job:
+def _job(job_id: str, row: SacctRow, steps: list[SacctRow]) -> Job:
     raw_state = row.text("State") or ""
     reason = row.text("Reason")
     state = state_of(raw_state, reason)
@@ -128,7 +128,7 @@ def _job(job_id: str, row: Row, steps: list[Row]) -> Job:
     )
 
 
-def _with_steps(ending: JobExit | None, steps: list[Row]) -> JobExit | None:
+def _with_steps(ending: JobExit | None, steps: list[SacctRow]) -> JobExit | None:
     """Add to a job's end that a step of it was killed over its memory limit."""
     if ending is None or ending.cause is Cause.MEMORY:
         return ending
@@ -138,7 +138,7 @@ def _with_steps(ending: JobExit | None, steps: list[Row]) -> JobExit | None:
     return ending._replace(is_step_out_of_memory=True, step=killed[0].text("JobID"))
 
 
-def _exit_pair(row: Row, steps: list[Row]) -> tuple[int | None, int | None]:
+def _exit_pair(row: SacctRow, steps: list[SacctRow]) -> tuple[int | None, int | None]:
     """Return the job's exit; of one that was killed the signal stands in its batch step."""
     code, signal = exit_pair(row.text("ExitCode"))
     batch = next((s for s in steps if (s.text("JobID") or "").endswith(".batch")), None)
@@ -147,7 +147,7 @@ def _exit_pair(row: Row, steps: list[Row]) -> tuple[int | None, int | None]:
     return code, signal
 
 
-def _usage(row: Row, steps: list[Row]) -> Usage | None:
+def _usage(row: SacctRow, steps: list[SacctRow]) -> Usage | None:
     """Return what was accounted: CPU of the whole job, memory of its largest step.
 
     Steps may have run one after the other, so their sum would be no peak.
@@ -167,7 +167,7 @@ def _usage(row: Row, steps: list[Row]) -> Usage | None:
     )
 
 
-def _total(step: Row, name: str, largest_task: str) -> int | None:
+def _total(step: SacctRow, name: str, largest_task: str) -> int | None:
     """Return a step's memory over all its tasks; MaxRSS is that of one task alone."""
     total = tres(step.text("TRESUsageInTot")).get(name)
     return memory_bytes(total or step.text(largest_task))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from hpcwatch.analysis.compare import Change, Comparison, Difference, Figure, Finding, ending
 from hpcwatch.analysis.compare_why import time_text
@@ -13,7 +13,8 @@ from hpcwatch.analysis.findings import Severity
 from hpcwatch.analysis.phases import value_text
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import UNKNOWN, format_bytes, format_pct, three_digits
-from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width, wrapped
+from hpcwatch.views.table import Column, table
+from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, wrapped
 
 _TITLES = {
     "wall_s": "time",
@@ -86,7 +87,8 @@ def _figures(compared: Comparison, rates: Rates) -> list[Line]:
         *((_name(one.name), one, value_text) for one in compared.results),
     ]
     rows += [_row(title, figure, text, is_pair) for title, figure, text in named]
-    return _laid(rows)
+    lefts = [place == 0 or (place > 1 and place % 2 == 1) for place in range(len(rows[0]))]
+    return table([Column("", is_left) for is_left in lefts], rows)
 
 
 def _name(told: str) -> str:
@@ -155,30 +157,6 @@ def _word(is_time: bool, is_better: bool) -> str:
     if is_time:
         return "faster" if is_better else "slower"
     return "better" if is_better else "worse"
-
-
-def _laid(rows: Sequence[Sequence[Line]]) -> list[Line]:
-    """Return rows in columns: names and changes at the left, figures at the right."""
-    count = max(len(row) for row in rows)
-    widths = [max(line_width(row[place]) for row in rows) for place in range(count)]
-    made: list[Line] = []
-    for row in rows:
-        line: list[Span] = []
-        for place, (cell, width) in enumerate(zip(row, widths)):
-            padding = Span(" " * (width - line_width(cell)))
-            is_left = place == 0 or (place > 1 and place % 2 == 1)
-            line += [*cell, padding] if is_left else [padding, *cell]
-            line.append(Span(_GAP))
-        made.append(_trimmed(line))
-    return made
-
-
-def _trimmed(line: Line) -> list[Span]:
-    """Return a line without blanks at its end, which would be cut as if they said something."""
-    kept = list(line)
-    while kept and not kept[-1].text.rstrip():
-        kept.pop()
-    return [*kept[:-1], kept[-1]._replace(text=kept[-1].text.rstrip())] if kept else kept
 
 
 def _differences(compared: Comparison, width: int) -> list[Line]:

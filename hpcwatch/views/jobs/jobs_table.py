@@ -14,9 +14,10 @@ from hpcwatch.cluster.schedulers.arrays import counted
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.views.jobs import cells
 from hpcwatch.views.jobs.flags import Flag, Used, used
-from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width, width_of
+from hpcwatch.views.table import GAP, Words, width_of_words, word_cells, word_titles
+from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width
 
-_GAP = "  "
+_GAP = " " * GAP
 _INDENT = 3
 _LONGEST_NAME, _SHORT_NAME, _SHORTEST_NAME = 40, 12, 8
 _LONGEST_QUEUE = 12
@@ -32,24 +33,11 @@ _GIVE_WAY = ("queue", "nodes", "GPUs")
 """Columns that are left out where the width does not do, the first of them first."""
 
 
-class Row(NamedTuple):
+class JobRow(NamedTuple):
     """A job and what there is to say of it."""
 
     job: Job
     flags: tuple[Flag, ...]
-
-
-class _Column(NamedTuple):
-    title: str
-    cells: list[str]
-
-    @property
-    def width(self) -> int:
-        return max(map(width_of, [self.title, *self.cells]))
-
-    def padded(self, text: str) -> str:
-        blanks = " " * (self.width - width_of(text))
-        return blanks + text if self.title in _RIGHT else text + blanks
 
 
 def ordered(jobs: Sequence[Job]) -> list[Job]:
@@ -71,17 +59,17 @@ def _since_s(job: Job) -> float:
     return job.ended_at_s or job.started_at_s or job.submitted_at_s or 0.0
 
 
-def lines(title: str, rows: Sequence[Row], now_s: float, width: int) -> list[Line]:
+def lines(title: str, rows: Sequence[JobRow], now_s: float, width: int) -> list[Line]:
     """Return the table's lines, none wider than ``width``. There is at least one row."""
     columns = _fitting(rows, now_s, width)
     made: list[Line] = [
         [Span(clean(title), "head"), Span(f": {_counts([row.job for row in rows])}")],
         [],
-        [Span(_GAP.join(column.padded(column.title) for column in columns), "dim")],
+        [Span(word_titles(columns), "dim")],
     ]
     state = [column.title for column in columns].index("state")
     for index, row in enumerate(rows):
-        texts = [column.padded(column.cells[index]) for column in columns]
+        texts = word_cells(columns, index)
         line = [
             Span(_GAP.join(texts[:state]) + _GAP),
             Span(texts[state], _STYLES.get(row.job.state, "")),
@@ -161,38 +149,34 @@ def _notes(uses: Sequence[Used]) -> list[Line]:
     ]
 
 
-def _fitting(rows: Sequence[Row], now_s: float, width: int) -> list[_Column]:
+def _fitting(rows: Sequence[JobRow], now_s: float, width: int) -> list[Words]:
     """Return as many columns as fit: names and times get short, then the right ones go."""
     columns = _columns(rows, now_s)
-    if _total(columns) <= width:
+    if width_of_words(columns) <= width:
         return columns
     columns = _narrower(columns, width, _SHORT_NAME)
-    if _total(columns) <= width:
+    if width_of_words(columns) <= width:
         return columns
     columns = _replaced(columns, "time", [cells.time(row.job, now_s) for row in rows])
     for title in (None, *_GIVE_WAY):
         columns = [column for column in columns if column.title != title]
-        if _total(columns) <= width:
+        if width_of_words(columns) <= width:
             return columns
     return _narrower(columns, width, _SHORTEST_NAME)
 
 
-def _total(columns: Sequence[_Column]) -> int:
-    return sum(column.width for column in columns) + len(_GAP) * (len(columns) - 1)
-
-
-def _narrower(columns: Sequence[_Column], width: int, least: int) -> list[_Column]:
+def _narrower(columns: Sequence[Words], width: int, least: int) -> list[Words]:
     """Cut the names as far as it takes, but to no less than so many columns."""
     names = next(column for column in columns if column.title == "name")
-    most = max(names.width - (_total(columns) - width), least)
-    return _replaced(columns, "name", [cut(name, most) for name in names.cells])
+    most = max(names.width - (width_of_words(columns) - width), least)
+    return _replaced(columns, "name", [cut(name, most) for name in names.words])
 
 
-def _replaced(columns: Sequence[_Column], title: str, texts: list[str]) -> list[_Column]:
-    return [_Column(title, texts) if one.title == title else one for one in columns]
+def _replaced(columns: Sequence[Words], title: str, texts: list[str]) -> list[Words]:
+    return [Words(title, texts) if one.title == title else one for one in columns]
 
 
-def _columns(rows: Sequence[Row], now_s: float) -> list[_Column]:
+def _columns(rows: Sequence[JobRow], now_s: float) -> list[Words]:
     jobs = [row.job for row in rows]
     makers: list[tuple[str, Callable[[Job], str]]] = [
         ("id", lambda job: clean(job.id)),
@@ -207,4 +191,4 @@ def _columns(rows: Sequence[Row], now_s: float) -> list[_Column]:
     ]
     if not any(job.gpus_count for job in jobs):
         makers = [maker for maker in makers if maker[0] != "GPUs"]
-    return [_Column(title, [cell(job) for job in jobs]) for title, cell in makers]
+    return [Words(title, [cell(job) for job in jobs], title in _RIGHT) for title, cell in makers]

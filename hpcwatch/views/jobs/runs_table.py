@@ -14,7 +14,8 @@ from hpcwatch.recording.masking import masked_words
 from hpcwatch.recording.search import Found
 from hpcwatch.sweep.recorded import Sweep, Task
 from hpcwatch.views.sweep.words import combination, many, value
-from hpcwatch.views.text import cut
+from hpcwatch.views.table import Column, cell, table
+from hpcwatch.views.text import cut, render
 
 _NO_TERMINAL = 200
 
@@ -25,16 +26,22 @@ def width_of_terminal(stream: TextIO | None) -> int:
     return shutil.get_terminal_size().columns if is_terminal else _NO_TERMINAL
 
 
+_COLUMNS = (
+    Column("started", is_left=True, least=16),
+    Column("took", least=8),
+    Column("ended", is_left=True, least=9),
+    Column("size", least=8),
+    Column("run", is_left=True),
+    Column("command", is_left=True),
+)
+
+
 def lines(found: Sequence[Found | Sweep], width: int) -> list[str]:
     """Return titles, a line a run or sweep, and what they take together."""
-    longest = max(len(clean(_id(one))) for one in found)
-    made = [f"{'started':17}{'took':>9}  {'ended':11}{'size':>8}  {'run':{longest}}  command"]
-    total_bytes = 0
-    for one in found:
-        size_bytes = one.size_bytes
-        total_bytes += size_bytes
-        made.append(_row(one, size_bytes, longest))
-    made.append(f"{counted(found)}, {format_bytes(total_bytes)}")
+    sizes = [one.size_bytes for one in found]
+    rows = [[cell(word) for word in _row(one, size)] for one, size in zip(found, sizes)]
+    made = [render(line, False) for line in table(_COLUMNS, rows)]
+    made.append(f"{counted(found)}, {format_bytes(sum(sizes))}")
     return [cut(row, width) for row in made]
 
 
@@ -46,7 +53,7 @@ def counted(found: Sequence[Found | Sweep]) -> str:
     return " and ".join(words + ([many(sweeps_count, "sweep")] if sweeps_count else []))
 
 
-def _row(one: Found | Sweep, size_bytes: int, longest: int) -> str:
+def _row(one: Found | Sweep, size_bytes: int) -> tuple[str, ...]:
     facts: tuple[float, float | None, str]
     if isinstance(one, Sweep):
         facts = one.started_at_s, one.wall_s, one.how
@@ -54,8 +61,8 @@ def _row(one: Found | Sweep, size_bytes: int, longest: int) -> str:
         facts = one.run.started_at_s, one.run.wall_s, one.how
     started_at_s, wall_s, ended = facts
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(started_at_s))
-    row = f"{started:17}{format_clock(wall_s):>9}  {ended:11}{format_bytes(size_bytes):>8}"
-    return f"{row}  {clean(_id(one)):{longest}}  {clean(_command(one))}"
+    words = started, format_clock(wall_s), ended, format_bytes(size_bytes)
+    return (*words, clean(_id(one)), clean(_command(one)))
 
 
 def _id(one: Found | Sweep) -> str:

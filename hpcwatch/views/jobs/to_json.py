@@ -9,12 +9,12 @@ from typing import Any
 from hpcwatch.base.units import iso
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.views.jobs.flags import elapsed_s, used
-from hpcwatch.views.jobs.jobs_table import Row
+from hpcwatch.views.jobs.jobs_table import JobRow
 
 SCHEMA_VERSION = 1
 
 
-def to_json(user: str, scheduler: str, rows: Sequence[Row], now_s: float) -> str:
+def to_json(user: str, scheduler: str, rows: Sequence[JobRow], now_s: float) -> str:
     """Return a user's jobs as JSON."""
     plain = {
         "schema_version": SCHEMA_VERSION,
@@ -26,7 +26,7 @@ def to_json(user: str, scheduler: str, rows: Sequence[Row], now_s: float) -> str
     return json.dumps(plain, indent=1, ensure_ascii=True)
 
 
-def _row(row: Row, now_s: float) -> dict[str, Any]:
+def _row(row: JobRow, now_s: float) -> dict[str, Any]:
     job = row.job
     return {
         "id": job.id,

@@ -9,11 +9,11 @@ from hpcwatch.analysis.findings import Finding
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_seconds
 from hpcwatch.views.live.board import Board
-from hpcwatch.views.live.layout import Column, Row, cell
 from hpcwatch.views.live.page import Kind, ListPage, Target
 from hpcwatch.views.live.words import moment
 from hpcwatch.views.report.evidence import label, value
 from hpcwatch.views.run.line import style_of
+from hpcwatch.views.table import Column, ListRow, cell
 from hpcwatch.views.text import SIGNS, Line, Span, cut
 
 
@@ -46,7 +46,7 @@ class FindingsPage(ListPage[Finding]):
 
     def table(
         self, _board: Board, items: Sequence[Finding], _width: int
-    ) -> tuple[list[Column], list[Row]]:
+    ) -> tuple[list[Column], list[ListRow]]:
         """Return a row a finding."""
         host = min(max((len(one.host) for one in items), default=4), 20)
         columns = [
@@ -57,7 +57,7 @@ class FindingsPage(ListPage[Finding]):
         ]
         return columns, [self._row(one) for one in items]
 
-    def _row(self, one: Finding) -> Row:
+    def _row(self, one: Finding) -> ListRow:
         word, style = one.severity.name.lower(), style_of(one.severity)
         cells: list[Line] = [
             [Span(f"{SIGNS[word]} {word}", style)],
@@ -65,7 +65,7 @@ class FindingsPage(ListPage[Finding]):
             cell(cut(clean(one.host), 20)),
             cell(clean(one.title), "bold" if style else ""),
         ]
-        return Row(cells)
+        return ListRow(cells)
 
 
 def finding_lines(board: Board, one: Finding, width: int) -> list[Line]:

@@ -20,10 +20,10 @@ from hpcwatch.views.live.gpu_text import (
     power_text,
     temperature_text,
 )
-from hpcwatch.views.live.layout import Column, Row, cell
 from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
 from hpcwatch.views.live.rows import GpuFigures, NodeFigures
 from hpcwatch.views.run.line import device_memory_text, style_of
+from hpcwatch.views.table import Column, ListRow, cell
 from hpcwatch.views.text import Line, Span, cut, sparkline
 
 _SPARK_S = 600.0
@@ -33,7 +33,7 @@ _NOT_ALL_TELL = ("SM", "energy", "clock", "held down by", "NVLink/s", "PCIe/s")
 
 def gpu_table(
     board: Board, gpus: Sequence[GpuFigures], width: int, has_host: bool = True
-) -> tuple[list[Column], list[Row]]:
+) -> tuple[list[Column], list[ListRow]]:
     """Return a row a device."""
     spark = min(max((width - 88) // 2, 10), 60)
     host = max((len(gpu.host) for gpu in gpus), default=4)
@@ -69,12 +69,12 @@ def gpu_table(
     )
 
 
-def _is_known(rows: Sequence[Row], place: int) -> bool:
+def _is_known(rows: Sequence[ListRow], place: int) -> bool:
     """True if a column says anything of any device."""
     return any(row.cells[place][0].text != UNKNOWN for row in rows)
 
 
-def _gpu_row(board: Board, gpu: GpuFigures, spark: int) -> Row:
+def _gpu_row(board: Board, gpu: GpuFigures, spark: int) -> ListRow:
     device, node = gpu.gpu, board.by_host.get(gpu.host)
     finding = gpu_finding(board, gpu)
     holders = holders_text(board, gpu)
@@ -103,7 +103,7 @@ def _gpu_row(board: Board, gpu: GpuFigures, spark: int) -> Row:
     ]
     if node is not None and node.status.state is not NodeState.LIVE:
         cells = [[Span(span.text, "dim") for span in one] for one in cells]
-    return Row(cells)
+    return ListRow(cells)
 
 
 def _last(node: NodeFigures | None, gpu: Gpu, metric: str) -> float | None:
@@ -195,6 +195,6 @@ class GpusPage(ListPage[GpuFigures]):
 
     def table(
         self, board: Board, items: Sequence[GpuFigures], width: int
-    ) -> tuple[list[Column], list[Row]]:
+    ) -> tuple[list[Column], list[ListRow]]:
         """Return a row a device."""
         return gpu_table(board, items, width)

@@ -19,11 +19,12 @@ from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.figures_text import cores_style, memory_style, rate
 from hpcwatch.views.live.gpus import all_gpus, gpu_table
 from hpcwatch.views.live.head import title_span
-from hpcwatch.views.live.layout import bar, flow, table
+from hpcwatch.views.live.layout import bar, flow
 from hpcwatch.views.live.processes import process_table, processes_of
 from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.live.words import FOUND_BY, last_values_text, status_text
 from hpcwatch.views.report.used_rows import LIMITS
+from hpcwatch.views.table import page_table
 from hpcwatch.views.text import Line, Span, cut, fit, sparkline
 
 _RECENT_S = 600.0
@@ -42,7 +43,7 @@ def node_lines(board: Board, node: NodeFigures, width: int) -> list[Line]:
     lines += [[], *_cores(node, width), *_memory(node, width), *_groups(node, width)]
     gpus = all_gpus(node)
     if gpus:
-        lines += [[], *table(*gpu_table(board, gpus, width, has_host=False), width)]
+        lines += [[], *page_table(*gpu_table(board, gpus, width, has_host=False), width)]
     lines += [[], *_processes(node, width)]
     lines += [[], *_recent(node, width)]
     lines += [
@@ -231,7 +232,7 @@ def _processes(node: NodeFigures, width: int) -> list[Line]:
     if not processes:
         return [[Span(" no process of the job is running here", "dim")]]
     job = node.sample.job if node.sample is not None else None
-    lines = table(*process_table(processes, width, has_host=False), width)
+    lines = page_table(*process_table(processes, width, has_host=False), width)
     if job is not None and job.process_count > len(processes):
         said = f" the largest of {job.process_count} processes"
         threads = "" if job.thread_count is None else f" with {job.thread_count} threads"

@@ -18,12 +18,12 @@ from hpcwatch.views.live.figures_text import (
     process_text,
     rate,
 )
-from hpcwatch.views.live.layout import Column, Row, cell
 from hpcwatch.views.live.lost import message, reasons
 from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
 from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.live.timelines import total_lines
 from hpcwatch.views.live.words import age, status_text
+from hpcwatch.views.table import Column, ListRow, cell
 from hpcwatch.views.text import Line, Span, cut
 
 _SUMMED = 3  # more nodes than this are summed up
@@ -144,7 +144,7 @@ class NodesPage(ListPage[NodeFigures]):
 
     def foot(
         self, board: Board, items: Sequence[NodeFigures], width: int, height: int
-    ) -> list[Row]:
+    ) -> list[ListRow]:
         """Sum up the nodes that answer: mean, min and max."""
         self._shape = _shape(board.nodes, width)
         known = [node for node in items if node.is_current]
@@ -154,7 +154,7 @@ class NodesPage(ListPage[NodeFigures]):
 
     def table(
         self, board: Board, items: Sequence[NodeFigures], width: int
-    ) -> tuple[list[Column], list[Row]]:
+    ) -> tuple[list[Column], list[ListRow]]:
         """Return a row a node; one without figures has a message."""
         shape = self._shape
         host = _host_width(board)
@@ -177,10 +177,10 @@ class NodesPage(ListPage[NodeFigures]):
         room = max(width - 60, 16)
         return columns, [self._row(board, node, room, len(columns)) for node in items]
 
-    def _row(self, board: Board, node: NodeFigures, room: int, count: int) -> Row:
+    def _row(self, board: Board, node: NodeFigures, room: int, count: int) -> ListRow:
         name: Line = cell(cut(clean(node.host), _LONG_HOST))
         if not node.is_current:
-            return Row([name] + [cell("")] * (count - 1), _message(board, node))
+            return ListRow([name] + [cell("")] * (count - 1), _message(board, node))
         shape = self._shape
         last = cell(process_text(node))
         is_old = node.status.state is not NodeState.LIVE
@@ -203,7 +203,7 @@ class NodesPage(ListPage[NodeFigures]):
         ]
         if is_old:
             cells[2:-1] = [[Span(span.text, "dim") for span in one] for one in cells[2:-1]]
-        return Row(cells)
+        return ListRow(cells)
 
 
 def _host_width(board: Board) -> int:
@@ -245,7 +245,7 @@ def _spread(nodes: Sequence[NodeFigures], value: Value) -> _Spread:
     return _Spread((mean, low, high), ("", clean(lowest), clean(highest)))
 
 
-def _summaries(nodes: Sequence[NodeFigures], shape: _Shape) -> list[Row]:
+def _summaries(nodes: Sequence[NodeFigures], shape: _Shape) -> list[ListRow]:
     """Return the mean, the smallest, the largest, and whose those are."""
     cores = _spread(nodes, lambda node: node.used_cores)
     load = _spread(nodes, lambda node: node.load_count)
@@ -272,5 +272,5 @@ def _summaries(nodes: Sequence[NodeFigures], shape: _Shape) -> list[Row]:
             cell(rate(net.values[place])),
             cell(""),
         ]
-        rows.append(Row(cells))
+        rows.append(ListRow(cells))
     return rows

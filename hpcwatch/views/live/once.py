@@ -11,11 +11,11 @@ from hpcwatch.monitor.picture import Picture
 from hpcwatch.views.live.board import Board, Figures
 from hpcwatch.views.live.gpus import GpusPage, gpu_table, unknown_because
 from hpcwatch.views.live.head import head, title_span
-from hpcwatch.views.live.layout import table
 from hpcwatch.views.live.nodes import NodesPage
 from hpcwatch.views.live.processes import ProcessesPage, process_table
 from hpcwatch.views.live.tasks import TasksPage
 from hpcwatch.views.live.waiting import waiting_lines
+from hpcwatch.views.table import page_table
 from hpcwatch.views.text import Line, Span, fit, render
 
 _PROCESSES = 10
@@ -56,7 +56,7 @@ def _lines(board: Board, width: int) -> list[Line]:
         lines += [[], *NodesPage().whole(board, width)]
     gpus = GpusPage().items(board)
     if gpus:
-        lines += [[], *table(*gpu_table(board, gpus, width), width)]
+        lines += [[], *page_table(*gpu_table(board, gpus, width), width)]
     trouble = unknown_because(board)
     if trouble is not None:
         lines += [[], [Span(f" {trouble}", "warning")]]
@@ -64,7 +64,7 @@ def _lines(board: Board, width: int) -> list[Line]:
     processes = sorted(ProcessesPage().items(board), key=lambda one: -(one.cores or 0.0))
     if processes:
         shown = processes[:_PROCESSES]
-        lines += [[], *table(*process_table(shown, width), width)]
+        lines += [[], *page_table(*process_table(shown, width), width)]
         if len(processes) > len(shown):
             lines.append([Span(f" … {len(processes) - len(shown)} more processes", "dim")])
     return lines

@@ -9,8 +9,8 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from hpcwatch.base.clean import clean
 from hpcwatch.views.live.board import Board
-from hpcwatch.views.live.layout import Column, Row, table
 from hpcwatch.views.live.listing import Listing
+from hpcwatch.views.table import Column, ListRow, page_table
 from hpcwatch.views.text import Line, Span
 
 Item = TypeVar("Item")
@@ -87,7 +87,7 @@ class ListPage(ABC, Generic[Item]):
     @abstractmethod
     def table(
         self, board: Board, items: Sequence[Item], width: int
-    ) -> tuple[list[Column], list[Row]]:
+    ) -> tuple[list[Column], list[ListRow]]:
         """Return columns, and a row for each of the items that are seen."""
 
     @abstractmethod
@@ -98,7 +98,9 @@ class ListPage(ABC, Generic[Item]):
         """Say that there is nothing to list."""
         return f"no {self.noun[1]}"
 
-    def foot(self, _board: Board, _items: Sequence[Item], _width: int, _height: int) -> list[Row]:
+    def foot(
+        self, _board: Board, _items: Sequence[Item], _width: int, _height: int
+    ) -> list[ListRow]:
         """Return the rows that sum up all items, below those that are seen."""
         return []
 
@@ -134,11 +136,16 @@ class ListPage(ABC, Generic[Item]):
         return items, len(everything)
 
     def _table(
-        self, board: Board, items: Sequence[Item], foot: list[Row], width: int, chosen: int | None
+        self,
+        board: Board,
+        items: Sequence[Item],
+        foot: list[ListRow],
+        width: int,
+        chosen: int | None,
     ) -> list[Line]:
         columns, rows = self.table(board, items, width)
         rows = [row._replace(is_selected=place == chosen) for place, row in enumerate(rows)]
-        made = table(columns, [*rows, *foot], width)
+        made = page_table(columns, [*rows, *foot], width)
         if foot:
             made.insert(1 + len(rows), [Span(" ──", "dim")])
         return made

@@ -9,9 +9,9 @@ from hpcwatch.base.clean import clean
 from hpcwatch.base.units import UNKNOWN, format_bytes, format_clock
 from hpcwatch.probe.schema import Process, Sample
 from hpcwatch.views.live.board import Board, natural
-from hpcwatch.views.live.layout import Column, Row, cell
 from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
 from hpcwatch.views.live.rows import NodeFigures
+from hpcwatch.views.table import Column, ListRow, cell
 from hpcwatch.views.text import Line, cut
 
 _LONG_ARGV = 500  # characters of a command line that anybody might see
@@ -52,7 +52,7 @@ def cpu_s(process: Process) -> float | None:
 
 def process_table(
     processes: Sequence[ProcessFigures], width: int, has_host: bool = True
-) -> tuple[list[Column], list[Row]]:
+) -> tuple[list[Column], list[ListRow]]:
     """Return a row a process."""
     columns = [
         Column("user", is_left=True, least=6, rank=2),
@@ -76,7 +76,7 @@ def process_table(
     return [first, *columns], rows
 
 
-def _row(one: ProcessFigures, width: int) -> Row:
+def _row(one: ProcessFigures, width: int) -> ListRow:
     process = one.process
     used = UNKNOWN if one.cores is None else f"{100 * one.cores:.0f}"
     threads = process.thread_count
@@ -92,7 +92,7 @@ def _row(one: ProcessFigures, width: int) -> Row:
         cell(format_clock(cpu_s(process))),
         cell(cut(command(one), width)),
     ]
-    return Row(cells)
+    return ListRow(cells)
 
 
 def command(one: ProcessFigures) -> str:
@@ -166,6 +166,6 @@ class ProcessesPage(ListPage[ProcessFigures]):
 
     def table(
         self, _board: Board, items: Sequence[ProcessFigures], width: int
-    ) -> tuple[list[Column], list[Row]]:
+    ) -> tuple[list[Column], list[ListRow]]:
         """Return a row a process."""
         return process_table(items, width)

@@ -10,9 +10,9 @@ from hpcwatch.cluster.schedulers.arrays import tasks_of
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.views.jobs.reasons import explained
 from hpcwatch.views.live.board import Board, natural
-from hpcwatch.views.live.layout import Column, Row, cell
 from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
 from hpcwatch.views.live.words import state_style, state_text
+from hpcwatch.views.table import Column, ListRow, cell
 from hpcwatch.views.text import Line, Span, cut
 
 _ORDER = list(JobState)
@@ -54,7 +54,7 @@ class TasksPage(ListPage[Job]):
 
     def table(
         self, board: Board, items: Sequence[Job], _width: int
-    ) -> tuple[list[Column], list[Row]]:
+    ) -> tuple[list[Column], list[ListRow]]:
         """Return a row a task."""
         columns = [
             Column("task", is_left=True, least=8),
@@ -68,7 +68,7 @@ class TasksPage(ListPage[Job]):
         return columns, [_row(job, board.picture.at_s) for job in items]
 
 
-def _row(job: Job, now_s: float) -> Row:
+def _row(job: Job, now_s: float) -> ListRow:
     memory = job.usage.memory_bytes if job.usage is not None else None
     nodes = ",".join(map(clean, job.nodes))
     cells: list[Line] = [
@@ -80,7 +80,7 @@ def _row(job: Job, now_s: float) -> Row:
         cell(cut(nodes, 20) or UNKNOWN),
         cell(_stands(job)),
     ]
-    return Row(cells)
+    return ListRow(cells)
 
 
 def _stands(job: Job) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from hpcwatch.analysis.findings import Finding
 from hpcwatch.base.clean import clean
 from hpcwatch.sweep.best import Goal, best
-from hpcwatch.sweep.outcome import Outcome, Row
+from hpcwatch.sweep.outcome import Outcome, TaskRow
 
 SCHEMA_VERSION = 1
 
@@ -47,7 +47,7 @@ def to_json(outcome: Outcome, findings: Sequence[Finding], goal: Goal | None) ->
     return json.dumps(plain, indent=1) + "\n"
 
 
-def _task(row: Row) -> dict[str, Any]:
+def _task(row: TaskRow) -> dict[str, Any]:
     plain = row._asdict()
     plain["started_at"] = _iso(plain.pop("started_at_s"))
     return plain
@@ -80,7 +80,7 @@ _FIGURES = (
 )
 
 
-def to_csv(outcome: Outcome, rows: Sequence[Row]) -> str:
+def to_csv(outcome: Outcome, rows: Sequence[TaskRow]) -> str:
     """Return a row a task: its number, parameters, results, then what it cost."""
     results = list(dict.fromkeys(name for row in outcome.rows for name in row.results))
     buffer = io.StringIO()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hpcwatch.base.clean import clean
-from hpcwatch.sweep.outcome import Outcome, Row
+from hpcwatch.sweep.outcome import Outcome, TaskRow
 from hpcwatch.views.report.html.markup import Markup, escaped, joined, tag
 from hpcwatch.views.sweep import sweep_table
 from hpcwatch.views.sweep.words import combination, many
@@ -28,7 +28,7 @@ def elements(outcome: Outcome, last_lines: Mapping[int, Sequence[str]]) -> list[
     return made
 
 
-def _task(row: Row, lines: Sequence[str], is_open: bool) -> Markup:
+def _task(row: TaskRow, lines: Sequence[str], is_open: bool) -> Markup:
     what = combination(row.parameters) or clean(row.command)
     where = f" on {row.host}" if row.host is not None else ""
     head = f"task {row.number} {what}: {sweep_table.how(row)}{where}"

@@ -11,7 +11,7 @@ from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_clock, format_cores, format_pct, format_seconds
 from hpcwatch.sweep import best, estimate
 from hpcwatch.sweep.attempts import Attempt, Started
-from hpcwatch.sweep.outcome import Row, how
+from hpcwatch.sweep.outcome import TaskRow, how
 from hpcwatch.sweep.picture import Picture, Place
 from hpcwatch.sweep.vitals import Vitals
 from hpcwatch.views.sweep.words import combination, device, many, winner
@@ -124,7 +124,7 @@ def _progress(live: Live, width: int) -> Line:
         Span(f"  {100 * done // total} %    "),
     ]
     rows = [
-        Row(number, _parameters(picture, number), "ok", True, results=one.ended.results)
+        TaskRow(number, _parameters(picture, number), "ok", True, results=one.ended.results)
         for number, one in picture.counting().items()
         if one.ended is not None and one.ended.is_good
     ]

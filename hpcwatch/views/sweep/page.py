@@ -15,7 +15,7 @@ from importlib.resources import files
 from hpcwatch.analysis.findings import Finding
 from hpcwatch.base.units import UNKNOWN
 from hpcwatch.sweep.best import Goal, best
-from hpcwatch.sweep.outcome import Outcome, Row
+from hpcwatch.sweep.outcome import Outcome, TaskRow
 from hpcwatch.views.report.html.markup import Markup, escaped, joined, section, tag
 from hpcwatch.views.sweep import failures, parallel, pictures, sweep_table
 from hpcwatch.views.sweep.words import many, share, time_taken, winner
@@ -129,7 +129,7 @@ def _head(columns: Sequence[sweep_table.Column]) -> Markup:
     )
 
 
-def _rows(rows: Sequence[Row], columns: Sequence[sweep_table.Column]) -> list[Markup]:
+def _rows(rows: Sequence[TaskRow], columns: Sequence[sweep_table.Column]) -> list[Markup]:
     return [
         tag(
             "tr",

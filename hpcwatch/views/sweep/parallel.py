@@ -10,7 +10,7 @@ from statistics import median
 from typing import NamedTuple
 
 from hpcwatch.sweep.best import Goal
-from hpcwatch.sweep.outcome import Outcome, Row
+from hpcwatch.sweep.outcome import Outcome, TaskRow
 from hpcwatch.views.report.html.markup import Markup, joined, table, tag
 from hpcwatch.views.report.tables import Table
 from hpcwatch.views.sweep import svg
@@ -36,7 +36,7 @@ class _Axis(NamedTuple):
         return _HEIGHT - _BOTTOM - self.scale.places[word] * (_HEIGHT - _TOP - _BOTTOM)
 
 
-def picture(outcome: Outcome, goal: Goal | None, top: Row | None) -> list[Markup]:
+def picture(outcome: Outcome, goal: Goal | None, top: TaskRow | None) -> list[Markup]:
     """Return the picture, what it means and the same in words; nothing without results.
 
     Tasks that failed run to a place of their own below the result's axis.
@@ -83,7 +83,7 @@ def picture(outcome: Outcome, goal: Goal | None, top: Row | None) -> list[Markup
 
 
 def _axes(
-    rows: Sequence[Row], good: Sequence[Row], names: Sequence[str], goal: Goal
+    rows: Sequence[TaskRow], good: Sequence[TaskRow], names: Sequence[str], goal: Goal
 ) -> list[_Axis]:
     gap = max(_GAP, (_LEAST_WIDTH - 2 * _SIDE) / len(names))
     made = [
@@ -94,7 +94,7 @@ def _axes(
     return [*made, _Axis(goal.name, _SIDE + gap * len(names), results, is_result=True)]
 
 
-def _word(row: Row, name: str) -> str:
+def _word(row: TaskRow, name: str) -> str:
     return row.parameters.get(name, "")
 
 
@@ -110,7 +110,7 @@ def _words(axis: _Axis) -> list[Markup]:
     return parts
 
 
-def _line(row: Row, axes: Sequence[_Axis], kind: str, goal: Goal) -> Markup:
+def _line(row: TaskRow, axes: Sequence[_Axis], kind: str, goal: Goal) -> Markup:
     points = [(axis.x, axis.y(_word(row, axis.title))) for axis in axes[:-1]]
     if row.is_good:
         told = f"task {row.number}: {combination(row.parameters)} → {value(row.results[goal.name])}"
@@ -142,7 +142,9 @@ def _legend() -> Markup:
     return tag("span", "worst ", joined(swatches), " best", class_="legend")
 
 
-def _by_value(good: Sequence[Row], bad: Sequence[Row], names: Sequence[str], goal: Goal) -> Table:
+def _by_value(
+    good: Sequence[TaskRow], bad: Sequence[TaskRow], names: Sequence[str], goal: Goal
+) -> Table:
     rows = []
     for name in names:
         everyone = sorted([*good, *bad], key=lambda row: row.number)

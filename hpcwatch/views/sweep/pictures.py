@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hpcwatch.base.clean import clean
 from hpcwatch.sweep.best import Goal
-from hpcwatch.sweep.outcome import Outcome, Row
+from hpcwatch.sweep.outcome import Outcome, TaskRow
 from hpcwatch.views.report.html.markup import Markup, tag
 from hpcwatch.views.sweep import svg
 from hpcwatch.views.sweep.words import combination, duration, value
@@ -19,7 +19,7 @@ _TICK_GAP = 0.08
 _LONGEST_HOST = 11  # what stands in the margin
 
 
-def scatters(outcome: Outcome, goal: Goal | None, top: Row | None) -> list[Markup]:
+def scatters(outcome: Outcome, goal: Goal | None, top: TaskRow | None) -> list[Markup]:
     """Return a picture for each parameter that has several values; none without results."""
     if goal is None:
         return []
@@ -31,7 +31,7 @@ def scatters(outcome: Outcome, goal: Goal | None, top: Row | None) -> list[Marku
     ]
 
 
-def _scatter(rows: Sequence[Row], name: str, goal: Goal, top: Row | None) -> Markup:
+def _scatter(rows: Sequence[TaskRow], name: str, goal: Goal, top: TaskRow | None) -> Markup:
     in_order = sorted(rows, key=lambda row: row.number)
     across = svg.scale([row.parameters.get(name, "") for row in in_order])
     up = svg.scale([svg.result_text(row, goal) for row in rows])

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hpcwatch.base.clean import clean
 from hpcwatch.sweep.best import Goal, is_number
-from hpcwatch.sweep.outcome import Outcome, Row
+from hpcwatch.sweep.outcome import Outcome, TaskRow
 from hpcwatch.views.report.html.markup import Markup, escaped, joined, tag
 from hpcwatch.views.sweep.words import value
 from hpcwatch.views.text import cut
@@ -71,7 +71,7 @@ def _number(word: str) -> float:
         return math.nan
 
 
-def with_result(outcome: Outcome, goal: Goal) -> list[Row]:
+def with_result(outcome: Outcome, goal: Goal) -> list[TaskRow]:
     """Return the tasks that ended well with a finite result, the worst first."""
     rows = [
         row
@@ -83,7 +83,7 @@ def with_result(outcome: Outcome, goal: Goal) -> list[Row]:
     return sorted(rows, key=lambda row: goal.sign * row.results[goal.name])
 
 
-def drawn(rows: Sequence[Row], most: int = MOST_DRAWN) -> list[Row]:
+def drawn(rows: Sequence[TaskRow], most: int = MOST_DRAWN) -> list[TaskRow]:
     """Return so many at most: the last half of that, which are the best, and a spread of others."""
     if len(rows) <= most:
         return list(rows)
@@ -93,7 +93,7 @@ def drawn(rows: Sequence[Row], most: int = MOST_DRAWN) -> list[Row]:
     return [*(others[int(step * index)] for index in range(most - best_count)), *rows[-best_count:]]
 
 
-def result_text(row: Row, goal: Goal) -> str:
+def result_text(row: TaskRow, goal: Goal) -> str:
     """Return a result as it is placed: exact, so that near ones are told apart."""
     return repr(float(row.results[goal.name]))
 

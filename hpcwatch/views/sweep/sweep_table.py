@@ -12,18 +12,19 @@ from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.units import UNKNOWN, format_bytes, format_pct, format_seconds
 from hpcwatch.sweep.best import Goal, best, is_number
-from hpcwatch.sweep.outcome import Outcome, Row
+from hpcwatch.sweep.outcome import Outcome, TaskRow
 from hpcwatch.views.sweep import chart as sweep_chart
 from hpcwatch.views.sweep.words import device, duration, many, share, time_taken, value, winner
-from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width, width_of
+from hpcwatch.views.table import Words, width_of_words, word_cells, word_titles
+from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width
 
 _MOST_ROWS = 200
 MOST_FAILURES = 5
 _LONGEST, _LONGEST_COMMAND = 40, 100
 
 
-class Column:
-    """A column of words; numbers stand at the right."""
+class Column(Words):
+    """A column of words with the figures behind them."""
 
     def __init__(
         self,
@@ -34,18 +35,12 @@ class Column:
         longest: int = _LONGEST,
     ) -> None:
         """Take the ``figures`` behind the words where they are not the words themselves."""
-        self.title = cut(clean(title), _LONGEST)
-        self.words = [cut(word, longest) for word in words]
-        self.is_number = is_number
+        super().__init__(
+            cut(clean(title), _LONGEST), [cut(word, longest) for word in words], is_number
+        )
         if figures is None:
             figures = [_figure_of(word) if is_number else None for word in words]
         self.figures = figures
-        self.width = max(map(width_of, [self.title, *self.words]))
-
-    def padded(self, word: str) -> str:
-        """Return a word as wide as the column."""
-        blanks = " " * (self.width - width_of(word))
-        return blanks + word if self.is_number else word + blanks
 
 
 def lines(
@@ -78,7 +73,7 @@ def lines(
     return made
 
 
-def ordered(outcome: Outcome, sort: str | None, goal: Goal | None) -> list[Row]:
+def ordered(outcome: Outcome, sort: str | None, goal: Goal | None) -> list[TaskRow]:
     """Return the rows by a result (best first), a parameter, or a figure. Raises HpcwatchError."""
     if sort is None:
         return outcome.rows
@@ -86,7 +81,7 @@ def ordered(outcome: Outcome, sort: str | None, goal: Goal | None) -> list[Row]:
     if sort in named:
         sign = -1 if goal is None or goal.name != sort or not goal.is_less_better else 1
 
-        def key(row: Row) -> tuple[bool, float, str]:
+        def key(row: TaskRow) -> tuple[bool, float, str]:
             found: Any = row.results.get(sort)
             if is_number(found):
                 return False, sign * float(found), ""
@@ -104,7 +99,7 @@ def ordered(outcome: Outcome, sort: str | None, goal: Goal | None) -> list[Row]:
 _FIGURES = {"time": "wall_s", "cpu": "cpu_s", "memory": "memory_peak_bytes"}
 
 
-def _figure(row: Row, name: str) -> float | None:
+def _figure(row: TaskRow, name: str) -> float | None:
     figure: float | None = getattr(row, _FIGURES[name])
     return figure
 
@@ -144,13 +139,13 @@ def _best(outcome: Outcome, goal: Goal | None) -> list[Line]:
 
 
 def _table(
-    outcome: Outcome, rows: Sequence[Row], goal: Goal | None, most_width: float
+    outcome: Outcome, rows: Sequence[TaskRow], goal: Goal | None, most_width: float
 ) -> list[Line]:
     every = columns(outcome, rows)
     shown = _fitting(every, outcome, goal, most_width)
-    made: list[Line] = [[Span("  ".join(one.padded(one.title) for one in shown).rstrip(), "dim")]]
+    made: list[Line] = [[Span(word_titles(shown).rstrip(), "dim")]]
     for index, row in enumerate(rows):
-        text = "  ".join(one.padded(one.words[index]) for one in shown).rstrip()
+        text = "  ".join(word_cells(shown, index)).rstrip()
         undone = "dim" if row.how in UNDONE else "critical"
         made.append([Span(text, "" if row.is_good else undone)])
     left_out = ", ".join(one.title for one in every if one not in shown)
@@ -170,13 +165,13 @@ def _fitting(
     least = ["host"] if len(outcome.places) == 1 else []
     least += ["cores", "memory", *reversed([one.title for one in every if one.title in results])]
     for title in least:
-        if sum(one.width + 2 for one in shown) - 2 <= most_width:
+        if width_of_words(shown) <= most_width:
             break
         shown = [one for one in shown if one.title != title]
     return shown
 
 
-def columns(outcome: Outcome, rows: Sequence[Row]) -> list[Column]:
+def columns(outcome: Outcome, rows: Sequence[TaskRow]) -> list[Column]:
     """Return the columns that have something to show, words for each of these rows."""
     made = [Column("task", [str(row.number) for row in rows], True)]
     for name in outcome.parameters:
@@ -208,7 +203,7 @@ def columns(outcome: Outcome, rows: Sequence[Row]) -> list[Column]:
     return made
 
 
-def how(row: Row) -> str:
+def how(row: TaskRow) -> str:
     """Return how a task ended: ``exit 1``, ``ok (try 2)``."""
     return row.how + (f" (try {row.attempts_count})" if row.attempts_count > 1 else "")
 
@@ -221,7 +216,7 @@ def _is_numeric(word: str) -> bool:
     return True
 
 
-def _cores(row: Row) -> float | None:
+def _cores(row: TaskRow) -> float | None:
     return row.cpu_s / row.wall_s if row.cpu_s is not None and row.wall_s else None
 
 
@@ -229,7 +224,7 @@ def _figure_of(word: str) -> float | None:
     return None if word == UNKNOWN else float(word)
 
 
-def failures(outcome: Outcome) -> list[Row]:
+def failures(outcome: Outcome) -> list[TaskRow]:
     """Return the tasks that came to an end of their own, a bad one."""
     return [row for row in outcome.rows if not row.is_good and row.how not in UNDONE]
 
