@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from hpcwatch.analysis.findings import Finding, Severity
+from hpcwatch.analysis.findings.shared import Told, between
 from hpcwatch.base.units import format_pct, format_seconds
 from hpcwatch.sweep.assigned import given_twice
 from hpcwatch.sweep.outcome import Bar, Outcome, without_pauses
@@ -56,18 +57,17 @@ def sweep_tail(
     if share >= busy_share:
         return
     saved_s = max(length_s - outcome.balance.longest_first_s, 0.0) if outcome.balance else 0.0
-    yield _finding(
-        "sweep-tail",
-        Severity.INFO,
-        "",
-        from_s,
-        outcome.end_s - from_s,
-        f"In its last {format_seconds(outcome.end_s - from_s)} the sweep used "
+    told = Told(
+        rule="sweep-tail",
+        severity=Severity.INFO,
+        title=f"In its last {format_seconds(outcome.end_s - from_s)} the sweep used "
         f"{format_pct(100 * share)} of its slots",
-        {"busy_pct": 100 * share, "saved_s": saved_s, "idle_slot_s": outcome.tail_slot_s},
-        "Start the longest tasks first (--order longest-first): "
+        evidence={"busy_pct": 100 * share, "saved_s": saved_s, "idle_slot_s": outcome.tail_slot_s},
+        advice="Start the longest tasks first (--order longest-first): "
         f"{format_seconds(saved_s)} sooner with these tasks.",
+        entity="sweep",
     )
+    yield between(from_s, outcome.end_s - from_s, "", told)
 
 
 def sweep_slow_host(
@@ -102,17 +102,16 @@ def sweep_slow_host(
             title = f"Tasks on {host} took {ratio:.1f} times as long as elsewhere"
         else:
             continue
-        yield _finding(
-            "sweep-slow-host",
-            Severity.WARNING,
-            host,
-            own[0].start_s,
-            own[-1].end_s - own[0].start_s,
-            title,
-            {"slower": ratio, "failures_count": failures, "tasks_count": len(own)},
-            "Leave the host out (--hosts) and try its tasks elsewhere (--retries 1); ask the help"
-            " desk to look at it.",
+        told = Told(
+            rule="sweep-slow-host",
+            severity=Severity.WARNING,
+            title=title,
+            evidence={"slower": ratio, "failures_count": failures, "tasks_count": len(own)},
+            advice="Leave the host out (--hosts) and try its tasks elsewhere (--retries 1); ask the "
+            "help desk to look at it.",
+            entity="sweep",
         )
+        yield between(own[0].start_s, own[-1].end_s - own[0].start_s, host, told)
 
 
 def sweep_gpu_collision(outcome: Outcome, *, least_s: float = 60.0) -> Iterator[Finding]:
@@ -141,17 +140,16 @@ def sweep_gpu_collision(outcome: Outcome, *, least_s: float = 60.0) -> Iterator[
         tasks = " and ".join(map(str, one.tasks[:2]))
         if len(one.tasks) > 2:
             tasks = f"{one.tasks[0]}, {one.tasks[1]} and {len(one.tasks) - 2} more"
-        yield _finding(
-            "sweep-gpu-collision",
-            Severity.CRITICAL,
-            host,
-            one.start_s,
-            one.shared_s,
-            f"Tasks {tasks} shared {one.device} of {host} for {format_seconds(one.shared_s)},"
+        told = Told(
+            rule="sweep-gpu-collision",
+            severity=Severity.CRITICAL,
+            title=f"Tasks {tasks} shared {one.device} of {host} for {format_seconds(one.shared_s)},"
             f" {one.idle} had nothing to do",
-            {"shared_s": one.shared_s, "device": one.device, "idle": one.idle},
-            advice,
+            evidence={"shared_s": one.shared_s, "device": one.device, "idle": one.idle},
+            advice=advice,
+            entity="sweep",
         )
+        yield between(one.start_s, one.shared_s, host, told)
 
 
 def sweep_one_per_node(
@@ -183,16 +181,15 @@ def sweep_one_per_node(
     least_cores = min(count for count in cores.values() if count)
     wanted = max(round(median(shares) * least_cores), 1)
     advice = "--slots per-gpu" if several else f"--slots per-core:{wanted}"
-    yield _finding(
-        "sweep-one-per-node",
-        Severity.WARNING,
-        "",
-        outcome.start_s,
-        length_s,
-        f"One task a host, and it used {format_pct(100 * median(shares))} of the cores",
-        {"used_pct": 100 * median(shares), "cores_count": least_cores},
-        f"Run several tasks on each host at a time: {advice}.",
+    told = Told(
+        rule="sweep-one-per-node",
+        severity=Severity.WARNING,
+        title=f"One task a host, and it used {format_pct(100 * median(shares))} of the cores",
+        evidence={"used_pct": 100 * median(shares), "cores_count": least_cores},
+        advice=f"Run several tasks on each host at a time: {advice}.",
+        entity="sweep",
     )
+    yield between(outcome.start_s, length_s, "", told)
 
 
 def sweep_short_tasks(
@@ -208,16 +205,15 @@ def sweep_short_tasks(
     walls = [row.wall_s for row in outcome.rows if row.wall_s is not None and row.is_good]
     if len(walls) < least_tasks_count or median(walls) >= short_s:
         return
-    yield _finding(
-        "sweep-short-tasks",
-        Severity.INFO,
-        "",
-        outcome.start_s,
-        outcome.end_s - outcome.start_s,
-        f"Half of the tasks took less than {format_seconds(median(walls))}",
-        {"median_s": median(walls), "tasks_count": len(walls)},
-        "Let one task do several combinations, in a loop of the program's own.",
+    told = Told(
+        rule="sweep-short-tasks",
+        severity=Severity.INFO,
+        title=f"Half of the tasks took less than {format_seconds(median(walls))}",
+        evidence={"median_s": median(walls), "tasks_count": len(walls)},
+        advice="Let one task do several combinations, in a loop of the program's own.",
+        entity="sweep",
     )
+    yield between(outcome.start_s, outcome.end_s - outcome.start_s, "", told)
 
 
 RULES: dict[str, Rule] = {
@@ -233,19 +229,6 @@ RULES: dict[str, Rule] = {
 def defaults() -> dict[str, Mapping[str, Any]]:
     """Return the thresholds of each rule: keyword -> default."""
     return {name: dict(getattr(rule, "__kwdefaults__", None) or {}) for name, rule in RULES.items()}
-
-
-def _finding(
-    rule: str,
-    severity: Severity,
-    host: str,
-    start_s: float,
-    duration_s: float,
-    title: str,
-    evidence: dict[str, float | int | str],
-    advice: str,
-) -> Finding:
-    return Finding(rule, severity, host, "sweep", start_s, duration_s, title, evidence, advice)
 
 
 def _busy_s(bars: Iterable[Bar], start_s: float, end_s: float) -> float:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from hpcwatch.analysis.findings import Finding, Severity
 from hpcwatch.analysis.findings.directives import rounded_up_s
+from hpcwatch.analysis.findings.shared import Told, between
 from hpcwatch.base.units import format_clock, format_seconds
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.sweep.picture import Picture
@@ -53,16 +54,14 @@ def will_not_finish(
         return None
     whole_s = rounded_up_s(factor * (picture.now_s - limit.start_s + needs_s))
     clock = time.strftime("%H:%M", time.localtime(limit.end_s))
-    return Finding(
-        "will-not-finish",
-        Severity.CRITICAL if left_s < critical_left_s else Severity.WARNING,
-        "",
-        "sweep",
-        picture.now_s,
-        0.0,
-        f"The sweep needs about {format_seconds(needs_s)} more, its job ends in "
+    told = Told(
+        rule="will-not-finish",
+        severity=Severity.CRITICAL if left_s < critical_left_s else Severity.WARNING,
+        title=f"The sweep needs about {format_seconds(needs_s)} more, its job ends in "
         f"{format_seconds(left_s)}, at {clock}",
-        {"needs_s": needs_s, "left_s": left_s, "left_tasks_count": left_count},
-        "What has not run by then: hpcwatch sweep --resume in another job. For all in one ask for "
-        f"{format_clock(whole_s)}.",
+        evidence={"needs_s": needs_s, "left_s": left_s, "left_tasks_count": left_count},
+        advice="What has not run by then: hpcwatch sweep --resume in another job. For all in one "
+        f"ask for {format_clock(whole_s)}.",
+        entity="sweep",
     )
+    return between(picture.now_s, 0.0, "", told)

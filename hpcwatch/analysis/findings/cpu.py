@@ -144,19 +144,16 @@ def cpu_oversubscribed(
         if part is None or not is_oversubscribed(part, warning_factor * cores, held_share):
             continue
         runnable = part.average()
-        yield Finding(
+        told = Told(
             rule="cpu-oversubscribed",
             severity=others_share_severity(scope, host, cores, part, held_share, critical_factor),
-            host=host.name,
-            entity="job",
-            started_at_s=part.at_s[0] - part.span_s[0],
-            duration_s=part.asked_s,
             title=f"{three_digits(runnable)} threads want to run on {cores} cores",
             evidence={"runnable_mean_count": runnable, "cores_count": cores},
             advice="They take turns, which is slower than one thread a core. Start fewer "
             f"processes or threads: processes times threads should be {cores}, set "
             "OMP_NUM_THREADS to match.",
         )
+        yield over(part, host.name, told)
 
 
 @rule(
@@ -304,13 +301,9 @@ def _finding(
             advice=f"Memory comes with cores here, {format_bytes(memory_per_core_bytes)} each, and "
             f"its peak was {format_bytes(peak)}.",
         )
-    return Finding(
+    told = Told(
         rule=name,
         severity=words.severity,
-        host=use.host.name,
-        entity="job",
-        started_at_s=use.part.at_s[0] - use.part.span_s[0],
-        duration_s=use.part.asked_s,
         title=words.title,
         evidence={
             "used_mean_cores": use.used_cores,
@@ -321,6 +314,7 @@ def _finding(
         directives=fewer_cores(scope, needed),
         waste=Waste(core_hours=(use.cores_count - use.used_cores) * use.part.asked_s / HOUR_S),
     )
+    return over(use.part, use.host.name, told)
 
 
 def _busy(use: _Use) -> str:

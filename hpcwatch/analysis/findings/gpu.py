@@ -20,6 +20,7 @@ from hpcwatch.analysis.findings.gpu_attribution import MAY_BE_OTHERS, is_opened,
 from hpcwatch.analysis.findings.gpu_numbers import hides_all
 from hpcwatch.analysis.findings.idle import (
     Idle,
+    evidence_on_device,
     holds,
     idle_of,
     is_working,
@@ -28,7 +29,7 @@ from hpcwatch.analysis.findings.idle import (
     severity_of,
     zero,
 )
-from hpcwatch.analysis.findings.shared import HOUR_S
+from hpcwatch.analysis.findings.shared import HOUR_S, Told
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.gpus import GpuTimeline
 from hpcwatch.base.units import format_bytes
@@ -61,14 +62,15 @@ def gpu_unused(
             if holds(scope, host, gpu):
                 continue
             why, advice = _unused_because(host, gpu)
-            finding = on_device(scope, host, gpu, idle, window_s)
-            yield finding._replace(
+            told = Told(
                 rule="gpu-unused",
                 severity=severity_of(idle, critical_after_s),
                 title=f"{gpu.label} unused {lasting(scope, idle)}: {why}",
+                evidence=evidence_on_device(scope, host, gpu, window_s),
                 advice=f"{advice} Some centres mail after 15 min and cancel after an hour or two.",
                 directives=fewer_gpus(scope, used_gpus_count(scope)),
             )
+            yield on_device(host, gpu, idle, told)
 
 
 @rule(
@@ -105,16 +107,16 @@ def gpu_memory_held(
                 continue
             held = host.part("held_bytes", scope.start_s, scope.end_s, gpu.uuid)
             size = held.last() if scope.is_live else held.highest()
-            finding = on_device(scope, host, gpu, idle, window_s)
-            yield finding._replace(
+            told = Told(
                 rule="gpu-memory-held",
                 severity=severity_of(idle, critical_after_s),
                 title=f"{gpu.label} idle {lasting(scope, idle)}, "
                 f"{'holds' if scope.is_live else 'held'} {format_bytes(size)}",
-                evidence=finding.evidence | {"held_bytes": size},
+                evidence=evidence_on_device(scope, host, gpu, window_s) | {"held_bytes": size},
                 advice=_held_advice(scope, host, gpu, busy_pct, window_s),
                 directives=fewer_gpus(scope, max(used_gpus_count(scope), 1)),
             )
+            yield on_device(host, gpu, idle, told)
 
 
 def _held_idle(

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from hpcwatch.analysis.findings import Finding, Scope, Severity, Waste, judged, rule
 from hpcwatch.analysis.findings.devices import allocated_gpus, used_gpus_count
 from hpcwatch.analysis.findings.directives import fewer_gpus
-from hpcwatch.analysis.findings.idle import Idle, holds, is_working, lasting, on_device, zero
+from hpcwatch.analysis.findings.idle import (
+    Idle,
+    evidence_on_device,
+    holds,
+    is_working,
+    lasting,
+    on_device,
+    zero,
+)
 from hpcwatch.analysis.findings.shared import HOUR_S, Told, between, mean_over
 from hpcwatch.analysis.findings.windows import Stretch, busiest, stretch_of
 from hpcwatch.analysis.timeline import HostTimeline
@@ -59,27 +67,23 @@ def _partly(scope: Scope, host: HostTimeline, count: int, unused: dict[int, Idle
     shortest = min(unused.values(), key=lambda one: one.length_s)
     indices = ", ".join(str(index) for index in unused)
     waste_s = sum(one.length_s for one in unused.values())
-    return between(
-        shortest.start_s,
-        shortest.length_s,
-        host.name,
-        Told(
-            rule="gpu-partly-unused",
-            severity=Severity.WARNING if scope.is_live else Severity.CRITICAL,
-            title=f"{len(unused)} of {count} GPUs unused {lasting(scope, shortest)}: "
-            f"{indices if len(unused) <= 8 else 'see evidence'}",
-            evidence={
-                "unused_count": len(unused),
-                "gpus_count": count,
-                "unused_indices": indices,
-            },
-            advice="The program works on one device only, or its ranks are mapped to the same "
-            f"ones. Ask for {count - len(unused)}, or spread the work: a distribution strategy, "
-            "torchrun, or one rank a device.",
-            directives=fewer_gpus(scope, used_gpus_count(scope)),
-            waste=Waste(gpu_hours=waste_s / HOUR_S),
-        ),
+    told = Told(
+        rule="gpu-partly-unused",
+        severity=Severity.WARNING if scope.is_live else Severity.CRITICAL,
+        title=f"{len(unused)} of {count} GPUs unused {lasting(scope, shortest)}: "
+        f"{indices if len(unused) <= 8 else 'see evidence'}",
+        evidence={
+            "unused_count": len(unused),
+            "gpus_count": count,
+            "unused_indices": indices,
+        },
+        advice="The program works on one device only, or its ranks are mapped to the same "
+        f"ones. Ask for {count - len(unused)}, or spread the work: a distribution strategy, "
+        "torchrun, or one rank a device.",
+        directives=fewer_gpus(scope, used_gpus_count(scope)),
+        waste=Waste(gpu_hours=waste_s / HOUR_S),
     )
+    return between(shortest.start_s, shortest.length_s, host.name, told)
 
 
 def _is_busy(
@@ -147,17 +151,18 @@ def _went_idle(
         is_long = stretch.length_s >= critical_after_s
         severity = Severity.CRITICAL if is_long else Severity.WARNING
     idle = Idle(stretch.start_s, stretch.length_s)
-    finding = on_device(scope, host, gpu, idle, window_s)
+    evidence = evidence_on_device(scope, host, gpu, window_s)
     why = "nothing runs" if is_waiting else "the work goes on without it"
     advice = (
         "Nothing of the job works any more: end it, or look what it waits for."
         if is_waiting
         else "If the rest is a phase on the CPU, put it in a job of its own without GPUs."
     )
-    return finding._replace(
+    told = Told(
         rule="gpu-went-idle",
         severity=severity,
         title=f"{gpu.label} was busy, then idle for {format_seconds(idle.length_s)}: {why}",
-        evidence=finding.evidence | ({} if cores is None else {"cpu_mean_cores": cores}),
+        evidence=evidence | ({} if cores is None else {"cpu_mean_cores": cores}),
         advice=advice,
     )
+    return on_device(host, gpu, idle, told)

@@ -12,7 +12,7 @@ from hpcwatch.analysis.findings.devices import (
     held_threshold_bytes,
 )
 from hpcwatch.analysis.findings.gpu_attribution import attributed
-from hpcwatch.analysis.findings.shared import HOUR_S
+from hpcwatch.analysis.findings.shared import HOUR_S, Told, between
 from hpcwatch.analysis.findings.windows import State, stretch_of, total_s
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.gpus import GpuTimeline
@@ -86,25 +86,14 @@ def lasting(scope: Scope, idle: Idle) -> str:
     return f"for {format_clock(idle_s)} of {format_clock(scope.ran_s)}"
 
 
-def on_device(
-    scope: Scope, host: HostTimeline, gpu: GpuTimeline, idle: Idle, window_s: float
-) -> Finding:
-    """Return what the findings on a device have in common, for information."""
-    return Finding(
-        rule="",
-        severity=Severity.INFO,
-        host=host.name,
-        entity=gpu.label,
-        started_at_s=idle.start_s,
-        duration_s=idle.length_s,
-        title="",
-        evidence=_evidence(scope, host, gpu, window_s),
-        advice="",
-        waste=Waste(gpu_hours=idle.length_s / HOUR_S),
-    )
+def on_device(host: HostTimeline, gpu: GpuTimeline, idle: Idle, told: Told) -> Finding:
+    """Return a finding about an idle device."""
+    waste = Waste(gpu_hours=idle.length_s / HOUR_S)
+    about = told._replace(entity=gpu.label, waste=waste)
+    return between(idle.start_s, idle.length_s, host.name, about)
 
 
-def _evidence(
+def evidence_on_device(
     scope: Scope, host: HostTimeline, gpu: GpuTimeline, window_s: float
 ) -> dict[str, float | int | str]:
     """The numbers that are known, and a word on what was not."""

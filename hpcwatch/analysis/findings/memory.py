@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hpcwatch.analysis.findings import ENOUGH, Finding, Scope, Severity, is_guess, rule
+from hpcwatch.analysis.findings.shared import Told, between
 from hpcwatch.analysis.findings.slope import slope_per_s
 from hpcwatch.analysis.findings.windows import State, Stretch, stretch_of
 from hpcwatch.analysis.timeline import HostTimeline
@@ -52,18 +53,15 @@ def memory_near_limit(
         of_stretch = usage_of(host, start_s, stretch.end_s)
         used = of_stretch.used_last_bytes if scope.is_live else of_stretch.used_high_bytes
         lasting = "" if scope.is_live else f" for {format_seconds(stretch.length_s)}"
-        yield Finding(
+        told = Told(
             rule="memory-near-limit",
             severity=Severity.CRITICAL if worst else Severity.WARNING,
-            host=host.name,
-            entity="job",
-            started_at_s=stretch.start_s,
-            duration_s=stretch.length_s,
             title=f"memory {_full(used, of_stretch.limit_bytes)} full{lasting}: "
             f"{of_limit(host, used, of_stretch.limit_bytes)}",
             evidence=evidence_of(host, of_stretch) | {"window_s": window_s},
             advice=_near_advice(host, stretch),
         )
+        yield between(stretch.start_s, stretch.length_s, host.name, told)
 
 
 @rule("memory-will-run-out", margins={"warning_left_s": 600.0, "critical_left_s": 60.0})
@@ -104,13 +102,9 @@ def memory_will_run_out(
             continue
         left_s = max(left_s, 0.0)
         clock = time.strftime("%H:%M", time.localtime(scope.end_s + left_s))
-        yield Finding(
+        told = Told(
             rule="memory-will-run-out",
             severity=Severity.CRITICAL if left_s < critical_left_s else Severity.WARNING,
-            host=host.name,
-            entity="job",
-            started_at_s=scope.end_s - window_s,
-            duration_s=window_s,
             title=f"memory full at about {clock}: "
             f"{of_limit(host, usage.used_last_bytes, usage.limit_bytes)}",
             evidence=evidence_of(host, usage) | {"growth_bytes_per_s": growth, "left_s": left_s},
@@ -118,6 +112,7 @@ def memory_will_run_out(
             f"limit in {format_seconds(left_s)}. Save what you need now, or stop it and ask for "
             "more memory.",
         )
+        yield between(scope.end_s - window_s, window_s, host.name, told)
 
 
 class Usage(NamedTuple):
