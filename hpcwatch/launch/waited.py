@@ -51,7 +51,6 @@ class Account:
         self._own_peak_bytes = own_peak_bytes
         self._user_s = self._system_s = 0.0
         self._read_bytes = self._written_bytes = 0
-        self._minor_fault_count = self._major_fault_count = 0
         self._peak_bytes: int | None = None
 
     def add(self, usage: resource.struct_rusage) -> None:
@@ -60,8 +59,6 @@ class Account:
         self._system_s += usage.ru_stime
         self._read_bytes += usage.ru_inblock * 512
         self._written_bytes += usage.ru_oublock * 512
-        self._minor_fault_count += usage.ru_minflt
-        self._major_fault_count += usage.ru_majflt
         # Until it executes the program, a child shares our memory and inherits our high-water
         # mark; a mark no higher than that says nothing of the program.
         peak_bytes = usage.ru_maxrss * 1024
@@ -75,7 +72,5 @@ class Account:
             "system_s": self._system_s,
             "read_bytes": self._read_bytes,
             "written_bytes": self._written_bytes,
-            "minor_fault_count": self._minor_fault_count,
-            "major_fault_count": self._major_fault_count,
             "peak_bytes": self._peak_bytes,
         }

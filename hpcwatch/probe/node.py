@@ -1,7 +1,7 @@
-"""CPU, memory, swap, pressure, load, disk and network of the whole node (/proc, psutil)."""
+"""CPU, memory, swap, pressure, load and network of the whole node (/proc, psutil)."""
 
 import os
-from typing import Any, Dict, FrozenSet, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from .fabric import FabricReader
 from .procfs import PAGE_BYTES, TICK_S, KeptFile, parse_table
@@ -18,7 +18,6 @@ class NodeReader:
         self._files: Dict[str, KeptFile] = {}
         self._has_swap = True
         self._ports = FabricReader(root + "/sys/class/infiniband")
-        self._disks = _whole_disks(root + "/sys/block")
         self._has_pressure = os.path.isdir(self._proc + "/pressure")
 
     def read(self, errors: Dict[str, str]) -> Node:
@@ -29,7 +28,6 @@ class NodeReader:
             ("memory", self._memory),
             ("swap", self._swap),
             ("pressure", self._pressure),
-            ("disk", self._disk),
             ("network", self._network),
             ("fabric", self._fabric),
         )
@@ -65,7 +63,6 @@ class NodeReader:
             "memory_cached_bytes": table[b"Cached"]
             + table[b"Buffers"]
             + table.get(b"SReclaimable", 0),
-            "swap_total_bytes": table.get(b"SwapTotal"),
             "swap_used_bytes": table[b"SwapTotal"] - table[b"SwapFree"],
         }
 
@@ -82,16 +79,8 @@ class NodeReader:
         if not self._has_pressure:
             return {}  # kernels before 4.20, or not compiled in: absent, not failed
         return {
-            "pressure_cpu_s": parse_pressure(self._text("/pressure/cpu")),
             "pressure_memory_s": parse_pressure(self._text("/pressure/memory")),
-            "pressure_io_s": parse_pressure(self._text("/pressure/io")),
         }
-
-    def _disk(self) -> Values:
-        disks = parse_disks(self._text("/diskstats"), self._disks)
-        if disks is None:
-            return {}  # a diskless node
-        return {"disk_read_bytes": disks[0], "disk_written_bytes": disks[1]}
 
     def _fabric(self) -> Values:
         sent, received, errors = self._ports.read()
@@ -129,13 +118,11 @@ def parse_cpu(raw: bytes) -> Values:
         words = line.split()
         if line.startswith(b"cpu"):
             ticks = [int(word) for word in words[1:]] + [0] * 10
-            user, nice, system, idle, iowait, irq, softirq, steal = ticks[:8]
+            user, nice, system, _idle, iowait, irq, softirq = ticks[:7]
             if words[0] == b"cpu":
                 values["cpu_user_s"] = (user + nice) * TICK_S
                 values["cpu_system_s"] = (system + irq + softirq) * TICK_S
-                values["cpu_idle_s"] = idle * TICK_S
                 values["cpu_iowait_s"] = iowait * TICK_S
-                values["cpu_steal_s"] = steal * TICK_S
             else:
                 cores.append(round((user + nice + system + irq + softirq) * TICK_S, 2))
         elif line.startswith(b"procs_running"):
@@ -168,32 +155,6 @@ def _estimated_available(proc: str) -> int:
         warnings.simplefilter("ignore")  # of other figures that such a kernel lacks, too
         available: int = psutil.virtual_memory().available
     return available
-
-
-_SECTOR_BYTES = 512  # what /proc/diskstats counts in, whatever the device's own sectors are
-
-
-def parse_disks(raw: bytes, disks: FrozenSet[bytes]) -> Optional[Tuple[int, int]]:
-    """Sum up bytes read and written over these disks; None if there are none of them."""
-    read = written = 0
-    found = False
-    for line in raw.splitlines():
-        words = line.split()
-        if len(words) > 9 and words[2] in disks:
-            found = True
-            read += int(words[5]) * _SECTOR_BYTES
-            written += int(words[9]) * _SECTOR_BYTES
-    return (read, written) if found else None
-
-
-def _whole_disks(folder: str) -> FrozenSet[bytes]:
-    """Name the disks. What is built on them (dm, md) or is no disk would count twice or wrongly."""
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return frozenset()
-    virtual = ("dm-", "md", "loop", "ram", "zram", "drbd", "sr", "fd")
-    return frozenset(os.fsencode(name) for name in names if not name.startswith(virtual))
 
 
 def _vmstat_bytes(raw: bytes, name: bytes) -> Optional[int]:

@@ -18,9 +18,7 @@ class Stat(NamedTuple):
     reaped_user_ticks: int
     reaped_system_ticks: int
     own_fault_count: int
-    """Minor faults of the process itself; the others include children waited for."""
-    minor_fault_count: int
-    major_fault_count: int
+    """Minor faults of the process itself, not of children it waited for."""
     thread_count: int
     started_ticks: int
     virtual_bytes: int
@@ -53,8 +51,6 @@ def parse_stat(raw: bytes) -> Stat:
         reaped_user_ticks=int(fields[13]),
         reaped_system_ticks=int(fields[14]),
         own_fault_count=int(fields[7]),
-        minor_fault_count=int(fields[7]) + int(fields[8]),
-        major_fault_count=int(fields[9]) + int(fields[10]),
         thread_count=int(fields[17]),
         started_ticks=int(fields[19]),
         virtual_bytes=int(fields[20]),

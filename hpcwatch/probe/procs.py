@@ -259,8 +259,6 @@ class ProcessTable:
         return Share(
             user_ticks=stat.user_ticks + stat.reaped_user_ticks,
             system_ticks=stat.system_ticks + stat.reaped_system_ticks,
-            minor_fault_count=stat.minor_fault_count,
-            major_fault_count=stat.major_fault_count,
             read_bytes=io.get(b"read_bytes", 0) if io else 0,
             written_bytes=io.get(b"write_bytes", 0) if io else 0,
             unknown_io_count=int(io is None and tracked.details_s > 0),
@@ -288,8 +286,6 @@ def _counters(share: Share) -> Share:
     return Share(
         user_ticks=share.user_ticks,
         system_ticks=share.system_ticks,
-        minor_fault_count=share.minor_fault_count,
-        major_fault_count=share.major_fault_count,
         read_bytes=share.read_bytes,
         written_bytes=share.written_bytes,
     )

@@ -21,8 +21,6 @@ class Node(NamedTuple):
     cpu_user_s: Optional[float] = None
     cpu_system_s: Optional[float] = None
     cpu_iowait_s: Optional[float] = None
-    cpu_steal_s: Optional[float] = None
-    cpu_idle_s: Optional[float] = None
     core_busy_s: Optional[List[float]] = None
     """Busy time of each core, in the kernel's order."""
     runnable_count: Optional[int] = None
@@ -31,16 +29,11 @@ class Node(NamedTuple):
     memory_total_bytes: Optional[int] = None
     memory_available_bytes: Optional[int] = None
     memory_cached_bytes: Optional[int] = None
-    swap_total_bytes: Optional[int] = None
     swap_used_bytes: Optional[int] = None
     swap_in_bytes: Optional[int] = None
     swap_out_bytes: Optional[int] = None
-    pressure_cpu_s: Optional[float] = None
-    """Time in which some task waited for the resource (pressure stall information)."""
     pressure_memory_s: Optional[float] = None
-    pressure_io_s: Optional[float] = None
-    disk_read_bytes: Optional[int] = None
-    disk_written_bytes: Optional[int] = None
+    """Time in which some task waited for memory (pressure stall information)."""
     net_received_bytes: Optional[int] = None
     net_sent_bytes: Optional[int] = None
     fabric_sent_bytes: Optional[int] = None
@@ -129,8 +122,6 @@ class JobUse(NamedTuple):
     read_bytes: Optional[int] = None
     """Counter: read from storage (not the page cache) by processes seen."""
     written_bytes: Optional[int] = None
-    minor_fault_count: Optional[int] = None
-    major_fault_count: Optional[int] = None
     allowed_cores: Optional[int] = None
     """CPUs that any of the processes may run on."""
     visible_devices: Optional[List[str]] = None
@@ -178,10 +169,6 @@ class Process(NamedTuple):
     peak_bytes: Optional[int] = None
     virtual_bytes: Optional[int] = None
     swap_bytes: Optional[int] = None
-    minor_fault_count: Optional[int] = None
-    major_fault_count: Optional[int] = None
-    voluntary_switch_count: Optional[int] = None
-    involuntary_switch_count: Optional[int] = None
     read_bytes: Optional[int] = None
     written_bytes: Optional[int] = None
     allowed_cores: Optional[int] = None

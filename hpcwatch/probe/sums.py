@@ -35,8 +35,6 @@ def use_of(table: ProcessTable, memory: Used, ended: Reaped) -> JobUse:
         process_peak_bytes=peak or None,
         read_bytes=ended.read_bytes + living.read_bytes if io_known else None,
         written_bytes=ended.written_bytes + living.written_bytes if io_known else None,
-        minor_fault_count=ended.minor_fault_count + living.minor_fault_count,
-        major_fault_count=ended.major_fault_count + living.major_fault_count,
         mapped_file_bytes=memory.mapped_bytes if alive else None,
         other_files_bytes=memory.other_files_bytes,
     )

@@ -8,8 +8,6 @@ class Share(NamedTuple):
 
     user_ticks: int = 0
     system_ticks: int = 0
-    minor_fault_count: int = 0
-    major_fault_count: int = 0
     read_bytes: int = 0
     written_bytes: int = 0
     unknown_io_count: int = 0
@@ -28,8 +26,6 @@ class Reaped(NamedTuple):
     system_s: float = 0.0
     read_bytes: int = 0
     written_bytes: int = 0
-    minor_fault_count: int = 0
-    major_fault_count: int = 0
     peak_bytes: Optional[int] = None
 
 

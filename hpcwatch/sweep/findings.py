@@ -107,8 +107,8 @@ def sweep_slow_host(
             severity=Severity.WARNING,
             title=title,
             evidence={"slower": ratio, "failures_count": failures, "tasks_count": len(own)},
-            advice="Leave the host out (--hosts) and try its tasks elsewhere (--retries 1); ask the "
-            "help desk to look at it.",
+            advice="Leave the host out (--hosts) and try its tasks elsewhere (--retries 1); ask "
+            "the help desk to look at it.",
             entity="sweep",
         )
         yield between(own[0].start_s, own[-1].end_s - own[0].start_s, host, told)

@@ -14,16 +14,13 @@ from hpcwatch.recording.store import RUN_FILE, SAMPLES_FILE
 
 _COUNTERS = {
     "node": (
-        *("cpu_user_s", "cpu_system_s", "cpu_iowait_s", "cpu_steal_s", "cpu_idle_s"),
-        *("core_busy_s", "pressure_cpu_s", "pressure_memory_s", "pressure_io_s"),
-        *("swap_in_bytes", "swap_out_bytes", "disk_read_bytes", "disk_written_bytes"),
+        *("cpu_user_s", "cpu_system_s", "cpu_iowait_s"),
+        *("core_busy_s", "pressure_memory_s"),
+        *("swap_in_bytes", "swap_out_bytes"),
         *("net_received_bytes", "net_sent_bytes"),
     ),
     "cgroup": ("cpu_s", "cpu_throttled_s"),
-    "job": (
-        *("cpu_user_s", "cpu_system_s", "read_bytes", "written_bytes"),
-        *("minor_fault_count", "major_fault_count"),
-    ),
+    "job": (*("cpu_user_s", "cpu_system_s", "read_bytes", "written_bytes"),),
     "processes": ("cpu_user_s", "cpu_system_s", "read_bytes", "written_bytes"),
     "gpus": ("energy_j", "nvlink_sent_bytes", "nvlink_received_bytes"),
 }

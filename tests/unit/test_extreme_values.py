@@ -50,7 +50,7 @@ def rich_sample(second: int) -> Sample:
     plain = full_sample(second)
     process = Process(
         7, 1, "python", "R", ["python", "train.py"], "alice", START_S, 3.0 * second, 0.1, 20,
-        1 << 30, 1 << 30, 1 << 30, 1 << 31, 0, 5, 5, 5, 5, 100, 100, 16,
+        1 << 30, 1 << 30, 1 << 30, 1 << 31, 0, 100, 100, 16,
     )  # fmt: skip
     gpu = Gpu(
         0, "GPU-1", "Tesla K40m", util_pct=77.0, util_max_pct=80.0, util_zero_pct=5.0,

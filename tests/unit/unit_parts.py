@@ -49,7 +49,6 @@ def full_sample(second: int, used_bytes: int = GIB) -> Sample:
         cpu_count=16,
         cpu_user_s=4.0 * second,
         cpu_system_s=0.25 * second,
-        cpu_idle_s=11.0 * second,
         core_busy_s=[0.3 * second + core for core in range(16)],
         runnable_count=4,
         load_1min_count=3.25,
