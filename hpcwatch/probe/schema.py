@@ -246,7 +246,7 @@ class Gpu(NamedTuple):
     sm_clock_mhz: Optional[float] = None
     sm_clock_max_mhz: Optional[float] = None
     clocks_held_by: Optional[List[str]] = None
-    """Every reason for lower clocks seen since the last sample, in words (clock_reasons.py)."""
+    """Every reason for lower clocks seen since the last sample, in words."""
     throttled_pct: Optional[float] = None
     """Share of those readings in which heat or failing power supply held the clocks down."""
     power_capped_pct: Optional[float] = None

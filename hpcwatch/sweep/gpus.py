@@ -226,7 +226,7 @@ def listed() -> list[Device] | None:
 def _ask_driver() -> list[Device]:
     import pynvml
 
-    from hpcwatch.probe.nvidia.binding import Binding
+    from hpcwatch.probe.nvidia.calls import Binding
 
     nvml = Binding(pynvml)
     nvml.start()

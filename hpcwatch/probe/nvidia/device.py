@@ -5,15 +5,37 @@ from typing import Any, List, NamedTuple, Optional
 from ..procfs import text
 from ..schema import Gpu
 from ..tally import Tally
+from .activity import Gpm, UtilReader, read_memory
 from .calls import Calls, reason, scaled, watts
-from .clock_reasons import POWER_CAPPED, THROTTLED, in_words
-from .events import XidReader
-from .gpm import Gpm
-from .health import read_health, read_limits, read_nvlinks, read_traffic
-from .memory import read_memory
+from .health import XidReader, read_health, read_limits, read_nvlinks, read_traffic
 from .mig import Instance, find_instances
 from .processes import ProcessReader
-from .utilisation import UtilReader
+
+_CLOCK_REASONS = (
+    (0x1, "idle"),
+    (0x2, "application clocks"),
+    (0x4, "power limit"),
+    (0x8, "hardware slow-down"),
+    (0x10, "sync boost"),
+    (0x20, "heat"),
+    (0x40, "heat, by hardware"),
+    (0x80, "power brake"),
+    (0x100, "display clocks"),
+    (0x200, "board limit"),
+    (0x400, "reliability voltage"),
+)
+"""Bits of nvmlClocksEventReasons (NVML 12 and later), of nvmlClocksThrottleReasons before."""
+_THROTTLED = 0x8 | 0x20 | 0x40 | 0x80
+"""Heat or a power supply that fails: somebody should look at the node."""
+_POWER_CAPPED = 0x4
+
+
+def _in_words(mask: int) -> List[str]:
+    """Return the reasons in a mask; bits that newer drivers may add are given as numbers."""
+    words = [word for bit, word in _CLOCK_REASONS if mask & bit]
+    rest = mask & ~sum(bit for bit, _ in _CLOCK_REASONS)
+    return words + (["0x%x" % rest] if rest else [])
+
 
 _TEMPERATURE = 0  # NVML_TEMPERATURE_GPU
 _SM_CLOCK = 1  # nvmlClockType_t
@@ -126,8 +148,8 @@ class NvmlDevice:
             mask = self._calls("nvmlDeviceGetCurrentClocksThrottleReasons")
         if mask is not None:
             self._fresh_mask = (self._fresh_mask or 0) | mask
-            self._throttled.add(100.0 if mask & THROTTLED else 0.0)
-            self._capped.add(100.0 if mask & POWER_CAPPED else 0.0)
+            self._throttled.add(100.0 if mask & _THROTTLED else 0.0)
+            self._capped.add(100.0 if mask & _POWER_CAPPED else 0.0)
 
     def fail(self, reason: str) -> None:
         """Say that the poll broke off, and why."""
@@ -166,7 +188,7 @@ class NvmlDevice:
         stands = self.failure is None
         util = self._util.take(stands)
         if self._mask is not None or not stands:
-            self._held_by = None if self._mask is None else in_words(self._mask)
+            self._held_by = None if self._mask is None else _in_words(self._mask)
             self._mask = None
         gpu = self._gpu._replace(
             util_pct=util.mean,

@@ -8,9 +8,8 @@ from typing import Any, List, Optional
 
 from ..procfs import text
 from ..schema import Gpu, Mig
+from .activity import Gpm, read_memory
 from .calls import Calls
-from .gpm import Gpm
-from .memory import read_memory
 from .processes import ProcessReader
 
 _NO_INSTANCE = (2, 6)  # NVML_ERROR_INVALID_ARGUMENT, NVML_ERROR_NOT_FOUND

@@ -4,8 +4,7 @@ import os
 from typing import Any, Dict, List, Tuple
 
 from ..gpu_presence import has_nvidia_device
-from .binding import Binding
-from .calls import Calls
+from .calls import Binding, Calls
 from .device import Identity, NvmlDevice
 
 _KERNELS_LIST = "/proc/driver/nvidia/gpus"
