@@ -17,7 +17,7 @@ from zlib import crc32
 
 from hpcwatch.base import config_files, files, owners, reading
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
-from hpcwatch.base.reserve import Reserve
+from hpcwatch.base.files import Reserve
 from hpcwatch.events import fitting
 from hpcwatch.probe.decode import build
 from hpcwatch.probe.ranges import fits, has_unit

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import sys
 import threading
 import time
 from typing import NamedTuple
 
 from hpcwatch.base.errors import HpcwatchError, os_reason
-from hpcwatch.sweep import accounts, ending, task_watch
+from hpcwatch.monitor.guard import Guard
+from hpcwatch.sweep import accounts, ending
 from hpcwatch.sweep.attempts import Attempts, Ended, Started
 from hpcwatch.sweep.ending import Ending
 from hpcwatch.sweep.keeper import STOPS, Keeper
@@ -20,9 +23,13 @@ from hpcwatch.sweep.slots import Slot
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.launch.program import Program
+    from hpcwatch.monitor.guard import Monitor
     from hpcwatch.monitor.run_options import RunOptions
+    from hpcwatch.recording.store import Event
 
 EXIT_NOT_STARTED = 125
+_UNWATCHED_S = 0.25
+"""Of a shorter task nothing can be measured but what the kernel accounts."""
 
 
 class Work(NamedTuple):
@@ -57,7 +64,7 @@ def run(
     guard(work, end, started._replace(at_s=program.started_s), lease)
     if keeper.is_told:
         end.begin("stopped")
-    watch = task_watch.watch(_options(work, started), program)
+    watch = _watched(_options(work, started), program)
     for number in program.wait(_nothing, _nothing):
         if number in STOPS:
             end.begin("stopped", is_told=number == signal.SIGTERM)
@@ -73,7 +80,7 @@ def run(
     if watch.is_begun:  # its end takes a while: how the program ended is written down before
         work.attempts.end(accounts.of_program(work.attempts, started, program, end.reason, []))
     watch.finish()
-    unrecorded = [] if watch.monitor is not None else task_watch.events_of(program)
+    unrecorded = [] if watch.monitor is not None else _events_of(program)
     return accounts.of_program(work.attempts, started, program, end.reason, unrecorded)
 
 
@@ -129,3 +136,29 @@ def _options(work: Work, started: Started) -> RunOptions:
 
 def _nothing() -> None:
     """Do nothing."""
+
+
+def _events_of(program: Program) -> list[Event]:
+    """Return the events of a program that nobody watched."""
+    descriptor = program.events_descriptor
+    if descriptor is None or not os.fstat(descriptor).st_size:
+        return []
+    from hpcwatch.monitor.event_file import Marks
+
+    return Marks(descriptor, program.started_s).close(time.time())
+
+
+def _watched(options: RunOptions, program: Program) -> Guard:
+    """Have a task's program watched."""
+
+    def make() -> Monitor:
+        gc.enable()
+        from hpcwatch.monitor.run import Observer
+
+        return Observer(options, program)
+
+    return Guard(make, _say, _UNWATCHED_S, is_late_too=False)
+
+
+def _say(message: str) -> None:
+    print(f"hpcwatch: {message}", file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ import pytest
 
 from hpcwatch.base import files, owners, reading
 from hpcwatch.base.errors import HpcwatchError
-from hpcwatch.base.reserve import Reserve
+from hpcwatch.base.files import Reserve
 
 
 def mode(path: str | os.PathLike[str]) -> int:

@@ -14,7 +14,6 @@ ROOM = Path(hpcwatch.__file__).parent
 
 WRITERS = {
     "base/files.py": "the writer itself",
-    "base/reserve.py": "uses its new files",
     "events.py": "runs inside of the user's program and appends to the file it is told",
     "launch/spawn.py": "the events file is shared with the program, before anything is imported",
     "launch/program.py": "/dev/null",

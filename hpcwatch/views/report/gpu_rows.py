@@ -13,7 +13,7 @@ from hpcwatch.base.units import (
     format_pct,
     format_seconds,
 )
-from hpcwatch.views.gpu_health import health_facts
+from hpcwatch.views.report.gpu_health import health_facts
 from hpcwatch.views.report.tables import FEW_GPUS, all_gpus
 from hpcwatch.views.text import Line, Span, cut, sparkline, width_of
 

@@ -15,7 +15,7 @@ from hpcwatch.base.units import (
     format_seconds,
 )
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
-from hpcwatch.views.ending import after, ending
+from hpcwatch.views.report.ending import after, ending
 from hpcwatch.views.report.next_script import next_script
 from hpcwatch.views.report.tables import NO_USE
 

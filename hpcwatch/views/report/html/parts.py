@@ -10,8 +10,8 @@ from hpcwatch.analysis.report import Report
 from hpcwatch.analysis.resample import Grid
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
 from hpcwatch.recording.previous_runs import EarlierRun
-from hpcwatch.views.ending import ending
 from hpcwatch.views.report import curves, facts, lanes, plots, tables
+from hpcwatch.views.report.ending import ending
 from hpcwatch.views.report.html.data import events_step, value_plot_name
 from hpcwatch.views.report.html.markup import Markup, joined, section, table, tag
 from hpcwatch.views.report.next_script import next_script, own_changes, saves_sentence
