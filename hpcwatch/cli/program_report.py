@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hpcwatch.analysis import report
 from hpcwatch.cli import reporting, retention
@@ -15,26 +15,36 @@ from hpcwatch.recording import store
 from hpcwatch.views.text import columns_of, fresh_line
 
 if TYPE_CHECKING:
-    from hpcwatch.cli.run import Options
     from hpcwatch.launch.program import Program
     from hpcwatch.monitor.run import LiveView, Opening
+    from hpcwatch.monitor.run_options import RunOptions
+
+
+class Shown(NamedTuple):
+    """What is requested to be shown and written, as the options of `hpcwatch run` give it."""
+
+    view: str
+    color: str
+    report: list[reporting.Wanted]
+    quiet: bool
 
 
 class Reporter(Observer):
     """The monitor of `hpcwatch run`: its live view, and the report when the program has ended."""
 
-    def __init__(self, options: Options, program: Program) -> None:
+    def __init__(self, options: RunOptions, program: Program, shown: Shown) -> None:
         super().__init__(options, program, self._open_view)
-        self._asked = options
+        self._output = options.output
+        self._shown = shown
 
     def _open_view(self, opening: Opening) -> LiveView | None:
         """Open the live view that ``--view`` and ``--color`` choose; it may be none."""
-        kind = "none" if self._asked.quiet else _view_wanted(self._asked.view)
+        kind = "none" if self._shown.quiet else _view_wanted(self._shown.view)
         if kind == "none":
             return None
         from hpcwatch.cli.display import Display
 
-        return Display(kind, self._asked.color, opening)
+        return Display(kind, self._shown.color, opening)
 
     def finish(self) -> None:
         """Record the program's end, print the report and write the files that were requested."""
@@ -45,22 +55,22 @@ class Reporter(Observer):
         self.guarded("old recordings not removed", lambda: retention.tidy(self.say))
 
     def _tell(self, made: report.Report) -> None:
-        asked = self._asked
-        text = "" if asked.quiet else self._text(made)
+        shown = self._shown
+        text = "" if shown.quiet else self._text(made)
         if text:
             standard_error.write(text)
-        reporting.write(made, asked.report, self.say)
+        reporting.write(made, shown.report, self.say)
 
     def _text(self, made: report.Report) -> str:
-        asked = self._asked
-        text = reporting.printed(made, asked.report, sys.stderr, asked.color)
+        shown = self._shown
+        text = reporting.printed(made, shown.report, sys.stderr, shown.color)
         if not text:
             return ""
         if sys.stderr is not None and sys.stderr.isatty():
             text = fresh_line(columns_of(sys.stderr)) + text
         if self.saved is not None:
             is_at_home = self.saved.path.startswith(store.root() + os.sep)
-            named = made.run.id if is_at_home else shlex.quote(asked.output or "")
+            named = made.run.id if is_at_home else shlex.quote(self._output or "")
             text += f"Again: hpcwatch report {named}\n"
         return text
 

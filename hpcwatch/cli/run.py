@@ -167,9 +167,10 @@ def _guard(options: Options, program: Program, watched: list[Observer]) -> Guard
         def make() -> Observer:
             if program.exit_status is None:
                 gc.enable()
-            from hpcwatch.cli.program_report import Reporter
+            from hpcwatch.cli.program_report import Reporter, Shown
 
-            watched.append(Reporter(options, program))
+            shown = Shown(options.view, options.color, options.report, options.quiet)
+            watched.append(Reporter(options, program, shown))
             return watched[0]
 
         return guard.Guard(make, _say, _UNWATCHED_S)

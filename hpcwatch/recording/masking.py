@@ -5,13 +5,10 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hpcwatch.base import config_files, masks
 from hpcwatch.probe.schema import Process, Sample
-
-if TYPE_CHECKING:
-    from hpcwatch.recording.store import Event, Run
 
 
 def is_on() -> bool:
@@ -40,30 +37,6 @@ def masked_text(text: str) -> str:
 def masked_fields(fields: dict[str, Any]) -> dict[str, Any]:
     """Return values by name as they may be written."""
     return masks.masked_fields(fields) if is_on() else fields
-
-
-def masked_run(run: Run) -> Run:
-    """Return a run as it may be written."""
-    if not is_on():
-        return run
-    job = run.job
-    if job is not None:
-        fields: dict[str, Any] = job._asdict()
-        texts = {name: masks.masked(one) for name, one in fields.items() if type(one) is str}
-        job = job._replace(**{**fields, **texts})
-    return run._replace(
-        argv=masks.masked_words(run.argv),
-        environment=masks.masked_fields(run.environment),
-        parameters=None if run.parameters is None else masks.masked_fields(run.parameters),
-        job=job,
-    )
-
-
-def masked_event(event: Event) -> Event:
-    """Return an event as it may be written."""
-    if not is_on():
-        return event
-    return event._replace(name=masks.masked(event.name), fields=masks.masked_fields(event.fields))
 
 
 def masked_sample(sample: Sample) -> Sample:

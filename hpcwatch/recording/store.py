@@ -87,6 +87,24 @@ class Run(NamedTuple):
             return f"signal {self.signal}"
         return f"exit {self.exit_code}" if self.exit_code else "ok"
 
+    def masked(self) -> Run:
+        """Return the run as it may be written."""
+        if not masking.is_on():
+            return self
+        job = self.job
+        if job is not None:
+            fields: dict[str, Any] = job._asdict()
+            texts = {
+                name: masking.masked_text(one) for name, one in fields.items() if type(one) is str
+            }
+            job = job._replace(**{**fields, **texts})
+        return self._replace(
+            argv=masking.masked_words(self.argv),
+            environment=masking.masked_fields(self.environment),
+            parameters=None if self.parameters is None else masking.masked_fields(self.parameters),
+            job=job,
+        )
+
 
 class Event(NamedTuple):
     """A mark in a run's time: a phase, an epoch, a signal, a node lost or found."""
@@ -94,6 +112,11 @@ class Event(NamedTuple):
     at_s: float
     name: str
     fields: dict[str, Any]
+
+    def masked(self) -> Event:
+        """Return the event as it may be written."""
+        name, fields = masking.masked_text(self.name), masking.masked_fields(self.fields)
+        return self._replace(name=name, fields=fields)
 
 
 def event_from(line: str | bytes) -> Event | None:
@@ -178,7 +201,7 @@ class RunDirectory:
 
     def write_run(self, run: Run) -> None:
         """Replace run.json. Raises OSError."""
-        text = json.dumps(to_plain(masking.masked_run(run)), indent=1) + "\n"
+        text = json.dumps(to_plain(run.masked()), indent=1) + "\n"
         if run.ended_at_s is None:
             files.replace(self.file(RUN_FILE), text)
         else:
@@ -201,7 +224,7 @@ class RunDirectory:
 
     def append_events(self, events: list[Event]) -> None:
         """Append events in one go. Raises OSError."""
-        masked = map(masking.masked_event, events)
+        masked = [event.masked() for event in events]
         text = "".join(json.dumps(event._asdict()) + "\n" for event in masked)
         files.append(self.file(EVENTS_FILE), text.encode())
 

@@ -15,7 +15,6 @@ from hpcwatch.analysis.report.records import GpuSummary, ProcessSummary, Quality
 from hpcwatch.analysis.report.scopes import advice_of, findings_of, observed_of
 from hpcwatch.analysis.report.summary import summary_of
 from hpcwatch.analysis.timeline import HostTimeline, Timeline
-from hpcwatch.recording.masking import masked_event, masked_run
 from hpcwatch.recording.store import Event, Run
 
 if TYPE_CHECKING:
@@ -47,10 +46,10 @@ def build(
     ``earlier`` is what runs of the same program showed before, the latest last. Without ``rates``
     it tells no costs.
     """
-    run = masked_run(run)
+    run = run.masked()
     hosts = _in_order(run, timeline)
     _end(run, hosts)
-    told = [masked_event(event) for event in _steadied(run, timeline, events)]
+    told = [event.masked() for event in _steadied(run, timeline, events)]
     wall_s = _wall_s(run, hosts)
     summary = summary_of(run, hosts, wall_s)
     quality = quality_of(run, hosts, summary, odd_lines)

@@ -37,7 +37,7 @@ from hpcwatch.cluster.schedulers.slurm_json import jobs_from_squeue
 from hpcwatch.cluster.schedulers.slurm_list import FORMAT, jobs_from_list
 from hpcwatch.cluster.schedulers.slurm_text import jobs_from_scontrol, nodes_from_scontrol
 
-_EXACT = {
+_REASON_WORDS = {
     "priority": "jobs with a higher priority are ahead of it",
     "resources": "it is its turn, but what it asks for is not free yet",
     "dependency": "it waits for another job that it depends on",
@@ -66,7 +66,7 @@ _EXACT = {
     "none": "the scheduler has not looked at it yet",
 }
 
-_PATTERNS = (
+_REASON_PATTERNS = (
     # Slurm's limits, of which there are about a hundred
     (r"reqnodenotavail\b", "a node it asks for is down, drained or reserved"),
     (r"^(qos|assoc)?max(submit)?jobs?|^qosmax(submit)?job", "more jobs at once are not allowed"),
@@ -79,7 +79,8 @@ _PATTERNS = (
     (r"launch failed requeued held", "it failed to start and is held: scontrol release ID"),
 )
 
-REASONS = Reasons(_EXACT, _PATTERNS)
+REASONS = Reasons(_REASON_WORDS, _REASON_PATTERNS)
+"""Why a job waits, in plain English. Source: squeue(1), JOB REASON CODES."""
 
 
 __all__ = ["COMMANDS", "DIALECT", "Slurm", "expand_hosts", "from_environment"]

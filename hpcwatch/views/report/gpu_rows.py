@@ -7,6 +7,7 @@ import textwrap
 from hpcwatch.analysis.report import GpuSummary, Report
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import (
+    UNKNOWN,
     format_bytes,
     format_energy,
     format_of_bytes,
@@ -14,9 +15,9 @@ from hpcwatch.base.units import (
     format_seconds,
 )
 from hpcwatch.views.report.gpu_health import health_facts
-from hpcwatch.views.report.tables import FEW_GPUS, all_gpus
 from hpcwatch.views.text import Line, Span, cut, sparkline, width_of
 
+FEW_GPUS = 8  # so many are told one by one, more are summed up
 HARMLESS = ("idle", "application clocks", "display clocks", "sync boost")
 """Reasons for lower clocks that tell of no trouble."""
 
@@ -54,6 +55,16 @@ def _gpu_row(report: Report, gpu: GpuSummary, width: int, label_width: int) -> l
     row = [Span(f"{first}{used:19}{peak:12}"), Span(sparkline(values, 100.0, _SPARK), "ok")]
     facts = textwrap.wrap(gpu_facts(gpu), max(width - label_width, 10))
     return [row, *([Span(" " * label_width + said, "dim")] for said in facts)]
+
+
+def all_gpus(gpus: list[GpuSummary]) -> tuple[str, ...]:
+    """Sum up more devices than anybody reads one by one: a label, names, how busy, how full."""
+    means = [gpu.util_mean_pct for gpu in gpus if gpu.util_mean_pct is not None]
+    peaks = [gpu.memory_peak_bytes for gpu in gpus if gpu.memory_peak_bytes is not None]
+    mean = sum(means) / len(means) if means else None
+    used = format_pct(mean) + (f", {min(means):.0f} to {max(means):.0f} % each" if means else "")
+    fullest = f"{format_bytes(max(peaks))} on the fullest" if peaks else UNKNOWN
+    return f"{len(gpus)} GPUs", ", ".join(dict.fromkeys(gpu.name for gpu in gpus)), used, fullest
 
 
 def gpu_facts(gpu: GpuSummary) -> str:

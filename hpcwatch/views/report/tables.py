@@ -29,11 +29,11 @@ from hpcwatch.events import PHASE_BEGIN, PHASE_END
 from hpcwatch.recording.previous_runs import EarlierRun
 from hpcwatch.recording.store import Event
 from hpcwatch.views.report.gpu_health import health_facts
+from hpcwatch.views.report.gpu_rows import FEW_GPUS, all_gpus
 from hpcwatch.views.report.program import PhaseRow, phase_rows, took_text
 from hpcwatch.views.report.used_rows import limit_asked
 
 _MOST_EVENTS = 100
-FEW_GPUS = 8  # so many are told one by one, more are summed up
 NO_USE = ("did nothing", "was never opened")
 """What became of a device that lay idle all the time."""
 
@@ -114,16 +114,6 @@ def busy(gpu: GpuSummary) -> str:
         return f"{UNKNOWN}; multiprocessors {format_pct(gpu.sm_active_mean_pct)}"
     said = format_pct(gpu.util_mean_pct)
     return f"{said}, {gpu.use}" if gpu.use in NO_USE else said
-
-
-def all_gpus(gpus: list[GpuSummary]) -> tuple[str, ...]:
-    """Sum up more devices than anybody reads one by one: a label, names, how busy, how full."""
-    means = [gpu.util_mean_pct for gpu in gpus if gpu.util_mean_pct is not None]
-    peaks = [gpu.memory_peak_bytes for gpu in gpus if gpu.memory_peak_bytes is not None]
-    mean = sum(means) / len(means) if means else None
-    used = format_pct(mean) + (f", {min(means):.0f} to {max(means):.0f} % each" if means else "")
-    fullest = f"{format_bytes(max(peaks))} on the fullest" if peaks else UNKNOWN
-    return f"{len(gpus)} GPUs", ", ".join(dict.fromkeys(gpu.name for gpu in gpus)), used, fullest
 
 
 def gpus(report: Report) -> Table:

@@ -12,6 +12,7 @@ from hpcwatch.cluster.schedulers.hosts import fold_hosts
 from hpcwatch.recording.previous_runs import EarlierRun
 from hpcwatch.views.report import curves, facts, lanes, plots, tables
 from hpcwatch.views.report.ending import ending
+from hpcwatch.views.report.gpu_rows import FEW_GPUS
 from hpcwatch.views.report.html.data import events_step, value_plot_name
 from hpcwatch.views.report.html.markup import Markup, joined, section, table, tag
 from hpcwatch.views.report.next_script import next_script, own_changes, saves_sentence
@@ -213,7 +214,7 @@ def _steps(report: Report) -> list[Markup]:
 
 def _gpus(report: Report) -> Markup:
     """A table of the devices, where they are few enough to be read one by one."""
-    if not 0 < len(report.summary.gpus) <= tables.FEW_GPUS:
+    if not 0 < len(report.summary.gpus) <= FEW_GPUS:
         return _NOTHING
     return section("GPUs", table(tables.gpus(report)))
 
@@ -262,7 +263,7 @@ def _heatmaps(report: Report) -> Markup:
     folded = []
     if len(report.nodes) > 1:
         folded.append(_folded("Nodes in numbers", table(tables.nodes(report), "Nodes")))
-    if gpus_count > tables.FEW_GPUS:
+    if gpus_count > FEW_GPUS:
         folded.append(_folded("GPUs in numbers", table(tables.gpus(report), "GPUs")))
     return section("Nodes and GPUs", *made, *folded, name="heatmaps")
 
