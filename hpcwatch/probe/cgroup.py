@@ -21,7 +21,7 @@ from .cgroup_files import (
     words_of,
 )
 from .cgroup_limits import Limits, Quota
-from .cgroup_paths import Place, find_place, job_id_in, parse_groups
+from .cgroup_paths import Place, find_place, hides_groups, job_id_in, parse_groups
 from .procfs import parse_mounts, read, read_all
 from .schema import Cgroup
 
@@ -50,12 +50,17 @@ class CgroupReader:
         self._before = before
         self._last: Optional[Cgroup] = None
         self._read_s = 0.0
+        self._events: List[str] = []
         self._kills: Dict[str, int] = {}
         self._kills_before: Optional[Dict[str, int]] = None
         self._unified = find_place(mounts, groups, "", root)
         self._memory = find_place(mounts, groups, "memory", root)
         self._cpuacct = find_place(mounts, groups, "cpuacct", root)
         self._cpu = find_place(mounts, groups, "cpu", root)
+        self.reason = ""
+        """Why nothing is known of the group, if that is so."""
+        if self._memory is None and self._unified is None and hides_groups(mounts):
+            self.reason = "what is mounted at /sys/fs/cgroup does not show our own control group"
         self._limits: Optional[Limits] = None
         self._quota: Optional[Quota] = None
         if self._cpu is not None:
@@ -82,14 +87,37 @@ class CgroupReader:
     def read(self) -> Optional[Cgroup]:
         """Return the group's figures, or None if no controller that counts is mounted.
 
-        Those of a group that is not the job's and limits nothing are of no use, and not asked for
-        at every tick.
+        Those of a group that is not the job's and limits nothing are of little use, and not read
+        at every tick, unless a process in it has been killed.
         """
-        last = self._last
-        idle = last is not None and not last.is_job and last.limit_bytes is None
-        if not idle or time.monotonic() - self._read_s >= _SELDOM_S:
-            self._last, self._read_s = self._read(), time.monotonic()
+        if self._is_idle() and time.monotonic() - self._read_s < _SELDOM_S:
+            events = self._count_events()
+            if events == self._events:
+                return self._last
+        self._last, self._read_s = self._read(), time.monotonic()
+        self._events = self._count_events() if self._is_idle() else []
         return self._last
+
+    def finish(self) -> None:
+        """Let everything be read at the next reading, which is the last one."""
+        self._last = None
+
+    def _is_idle(self) -> bool:
+        """True if what was read last is not the job's own, and nothing is limited in it."""
+        last = self._last
+        return (
+            last is not None
+            and not last.is_job
+            and last.limit_bytes is None
+            and last.cpu_quota_cores is None
+        )
+
+    def _count_events(self) -> List[str]:
+        """Return the words of the small file in which kills are counted."""
+        place, name = self._memory, _KILLS_V1
+        if place is None:
+            place, name = self._unified, _KILLS_V2
+        return [] if place is None else words_of(place.folder, name)
 
     def _read(self) -> Optional[Cgroup]:
         if self._memory is not None:

@@ -92,6 +92,8 @@ def find_place(
     for mount in mounts:
         if mount.kind != kind or (controller and controller not in mount.options.split(",")):
             continue
+        if _is_above(mount.root) and not _is_below(path, mount.root):
+            continue
         job_path = job_group_of(path)
         top = root + mount.point
         folder = _folder(top, mount.root, job_path or path)
@@ -102,11 +104,28 @@ def find_place(
     return None
 
 
+def hides_groups(mounts: List[Mount]) -> bool:
+    """True if a hierarchy is mounted that begins above the top of our own namespace.
+
+    So it is below ``unshare --cgroup`` without a new mount: our group is named from the
+    namespace's top, and how the groups between that and the mount are called is hidden.
+    """
+    return any(mount.kind in ("cgroup", "cgroup2") and _is_above(mount.root) for mount in mounts)
+
+
+def _is_above(root: str) -> bool:
+    return root == "/.." or root.startswith("/../")
+
+
+def _is_below(path: str, root: str) -> bool:
+    return (path + "/").startswith(root.rstrip("/") + "/")
+
+
 def _folder(top: str, mounted: str, path: str) -> str:
     """Return a group's folder; the top of what is mounted if that does not show it."""
     inside = path
     # In a container the mount shows only a part of the hierarchy, from its root down.
-    if (path + "/").startswith(mounted.rstrip("/") + "/"):
+    if _is_below(path, mounted):
         inside = path[len(mounted.rstrip("/")) :]
     folder = os.path.normpath(top + "/" + inside)
     return folder if os.path.isdir(folder) else top

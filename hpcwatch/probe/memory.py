@@ -34,6 +34,8 @@ class Used(NamedTuple):
     """Files of the same user in memory that no process of these was seen to use."""
     mapped_bytes: int
     """Pages of files that the processes map, once: part of ``used_bytes``."""
+    huge_bytes: Optional[int] = None
+    """Pages of hugetlbfs: part of ``used_bytes``. None if there are none."""
 
 
 class MemoryReader:
@@ -47,7 +49,7 @@ class MemoryReader:
         self._population = (0, 0)
         self._behind = False
         self._settled_s = time.monotonic()
-        self._rss = self._used = self._mapped = 0
+        self._rss = self._used = self._mapped = self._huge = 0
         self._pages = 0
         self._pss: Optional[int] = None
 
@@ -57,7 +59,7 @@ class MemoryReader:
         Files that processes ``beside`` these use count, too.
         """
         population = (table.seen_count, len(table.tracked))
-        if table.changed or population != self._population or self._behind:
+        if table.changed or table.detailed or population != self._population or self._behind:
             alive = [tracked for tracked in table.tracked.values() if tracked.is_alive]
             self._update(alive, table, population)
             files = self._read_files(table, beside)
@@ -73,6 +75,7 @@ class MemoryReader:
             files_where=files.where,
             other_files_bytes=files.others_bytes,
             mapped_bytes=self._pages,
+            huge_bytes=self._huge or None,
         )
 
     def _read_files(self, table: ProcessTable, beside: Optional[ProcessTable]) -> Files:
@@ -146,7 +149,8 @@ class MemoryReader:
         pages = sum(tracked.pss_file_bytes for tracked in alive)
         self._pages = max(pages, mapped)
         self._used = sum(tracked.estimate_bytes for tracked in alive) + self._pages
-        self._used += _huge_bytes(alive)
+        self._huge = _huge_bytes(alive)
+        self._used += self._huge
         known = [tracked.pss_bytes for tracked in alive if tracked.pss_bytes is not None]
         self._pss = sum(known) if alive and len(known) == len(alive) else None
 

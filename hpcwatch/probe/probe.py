@@ -236,7 +236,10 @@ class Probe:
 
     def _read_cgroup(self, errors: Dict[str, str]) -> Optional[Cgroup]:
         try:
-            return self._read_jobs_cgroup()
+            group = self._read_jobs_cgroup()
+            if self._cgroup is not None and self._cgroup.reason:
+                errors["cgroup"] = self._cgroup.reason
+            return group
         except Exception as error:
             errors["cgroup"] = "%s: %s" % (type(error).__name__, error)
             return None
@@ -320,6 +323,8 @@ class Probe:
         """Let what is read seldom be read once more: the next sample is the last one."""
         if self._gpu is not None:
             self._gpu.finish()
+        if self._cgroup is not None:
+            self._cgroup.finish()
 
     def close(self) -> None:
         """End the GPU thread and give descriptors back."""

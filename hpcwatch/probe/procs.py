@@ -35,6 +35,8 @@ class ProcessTable:
         self.changed: List[Tracked] = []
         """Those that did anything since the last refresh, new ones included."""
         self.gone: List[Tracked] = []
+        self.detailed: List[Tracked] = []
+        """Those whose status was read at the last refresh, which may not have changed since."""
         self.seen_count = 0
         self.totals = Totals()
         """Of the living, and what the ended used that nobody we see was told of."""
@@ -47,7 +49,6 @@ class ProcessTable:
         self._details = Ration(share=share, most_s=0.02, first_s=0.01)
         self._threads = Ration(share=share, most_s=0.02, first_s=0.003)
         self._unread: List[Tracked] = []
-        self._detailed: List[Tracked] = []
 
     def refresh(self) -> None:
         """Read every process once."""
@@ -199,12 +200,13 @@ class ProcessTable:
     def _read_details(self) -> None:
         """Read status and io of those that changed, the longest unread first.
 
-        One that was never read stays in line, though it may not do anything any more.
+        One that could not be read for want of time stays in line, though it may not do anything
+        any more: what it did last is not read yet.
         """
         waiting = {tracked.pid: tracked for tracked in self._unread + self.changed}
         alive = [tracked for pid, tracked in waiting.items() if pid in self.tracked]
         alive.sort(key=lambda one: one.details_s)
-        self._detailed = []
+        self.detailed = []
         for tracked in alive:
             if not self._details.allows(_DETAIL_S):
                 break
@@ -220,9 +222,9 @@ class ProcessTable:
                 pass  # not ours to read: unknown
             tracked.allowed = allowed(tracked.pid) or tracked.allowed
             tracked.details_s = time.monotonic()
-            self._detailed.append(tracked)
+            self.detailed.append(tracked)
             self._details.spend(time.perf_counter() - before_s)
-        self._unread = [tracked for tracked in alive if not tracked.details_s]
+        self._unread = alive[len(self.detailed) :]
 
     def _count(self, quiet: List[Tracked]) -> None:
         """Bring the sums up to date; ``quiet`` changed at the last refresh and may rest now."""
@@ -236,7 +238,7 @@ class ProcessTable:
                 self._count_one(tracked)
         for tracked in self.changed:
             self._count_one(tracked)
-        for tracked in self._detailed:
+        for tracked in self.detailed:
             if tracked.pid not in active:
                 self._count_one(tracked)
         if self._before is not None:

@@ -139,6 +139,8 @@ class JobUse(NamedTuple):
     other_files_bytes: Optional[int] = None
     """Files of the same user in memory-backed file systems that no process of the job was seen to
     use: they are nobody's, as far as we know, and not part of ``used_bytes``."""
+    huge_bytes: Optional[int] = None
+    """Pages of hugetlbfs, part of ``used_bytes``. A control group does not count them as memory."""
     is_whole_job: Optional[bool] = None
     """Of a program that we started: True if it stands for its job, so that what else the job does
     on the node counts, too; False if it is one of several tasks."""

@@ -37,4 +37,5 @@ def use_of(table: ProcessTable, memory: Used, ended: Reaped) -> JobUse:
         written_bytes=ended.written_bytes + living.written_bytes if io_known else None,
         mapped_file_bytes=memory.mapped_bytes if alive else None,
         other_files_bytes=memory.other_files_bytes,
+        huge_bytes=memory.huge_bytes if alive else None,
     )

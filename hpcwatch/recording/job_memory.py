@@ -8,12 +8,15 @@ from hpcwatch.probe.schema import Sample
 def job_used_bytes(sample: Sample) -> int | None:
     """Return the job's memory: its control group's, else PSS and files of its processes.
 
+    A group does not count pages of hugetlbfs, which its processes tell.
+
     Of a program that is one of several tasks of its job, its own processes' alone. Where others'
     processes are hidden, those of a whole node are the node's own figure.
     """
     use = sample.job
     if counts_by_group(sample):
-        return sample.cgroup.used_bytes if sample.cgroup is not None else None
+        used = sample.cgroup.used_bytes if sample.cgroup is not None else None
+        return used if used is None else used + huge_bytes(sample)
     if use is None:
         return None
     if use.found_by == "visible":
@@ -29,6 +32,12 @@ def counts_by_group(sample: Sample) -> bool:
     use, group = sample.job, sample.cgroup
     is_task = use is not None and use.found_by == "tree" and use.is_whole_job is False
     return group is not None and group.is_job and not is_task
+
+
+def huge_bytes(sample: Sample) -> int:
+    """Return the pages of hugetlbfs that the job's processes are seen to hold, in bytes."""
+    parts = (sample.job, sample.rest)
+    return sum(part.huge_bytes or 0 for part in parts if part is not None)
 
 
 def node_used_bytes(sample: Sample) -> int | None:

@@ -190,7 +190,7 @@ TABLE: tuple[Metric, ...] = (
 _KEPT = {
     "node": ("blocked_count", "memory_cached_bytes", "swap_used_bytes"),
     "cgroup": ("used_bytes", "limit_used_bytes"),
-    "job": ("pss_bytes", "used_bytes", "mapped_file_bytes"),
+    "job": ("pss_bytes", "used_bytes", "mapped_file_bytes", "huge_bytes"),
     "gpu": ("util_pct", "util_max_pct", "sm_clock_mhz"),
 }
 """Part -> fields from which others are derived: a recording keeps their extremes, too."""

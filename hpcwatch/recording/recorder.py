@@ -21,7 +21,7 @@ from hpcwatch.base import files, reading
 from hpcwatch.base.errors import os_reason
 from hpcwatch.probe.schema import Gpu, Process, Sample, Window, from_line, to_line
 from hpcwatch.recording import metrics
-from hpcwatch.recording.job_memory import job_used_bytes
+from hpcwatch.recording.job_memory import huge_bytes, job_used_bytes
 from hpcwatch.recording.masking import masked_sample
 from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory
 
@@ -312,7 +312,8 @@ def _instant(sample: Sample) -> dict[str, Extremes]:
             value = metrics.value_of(record, name)
             if value is not None:
                 found[f"{prefix}.{name}"] = (value, value, value)
-    if sample.rest is not None:  # two maxima do not add up: the sum has extremes of its own
+    if sample.rest is not None or huge_bytes(sample):
+        # Two maxima do not add up: the sum has extremes of its own.
         used = job_used_bytes(sample)
         if used is not None:
             found["whole.used_bytes"] = (used, used, used)

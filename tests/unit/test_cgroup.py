@@ -296,6 +296,70 @@ def test_a_name_that_only_begins_like_the_container_s_is_another(tree: Tree) -> 
     assert tree.known().limit_bytes == 16 * MIB
 
 
+@pytest.mark.parametrize("above", ["/..", "/../../.."])
+def test_a_group_that_the_mount_does_not_show_is_unknown_and_never_the_whole_machine(
+    tree: Tree, above: str
+) -> None:
+    """Below ``unshare --cgroup`` without a new mount our group is called ``/``."""
+    tree.v2("/", root=above)
+    tree.group(V1, v2_files(str(16 * MIB)))
+    reader = CgroupReader(PID, str(tree.root))
+    assert reader.read() is None
+    assert "does not show" in reader.reason
+
+
+def test_a_group_beside_our_namespace_is_shown_by_a_mount_from_above_it(tree: Tree) -> None:
+    tree.v2("/../beside", root="/..")
+    tree.group(V1 + "beside", v2_files(str(16 * MIB)))
+    reader = CgroupReader(PID, str(tree.root))
+    group = reader.read()
+    assert group is not None
+    assert (group.limit_bytes, group.limit_path) == (16 * MIB, "/beside")
+    assert reader.reason == ""
+
+
+def idle_files(**changed: str) -> dict[str, str]:
+    """A group that is no job's and limits nothing: it is read in full once in a while."""
+    return v2_files() | {"cpu.max": "max 100000\n"} | changed
+
+
+def test_the_last_reading_of_an_idle_group_is_new(tree: Tree) -> None:
+    tree.v2("/box")
+    tree.group(V1 + "box", idle_files())
+    reader = CgroupReader(PID, str(tree.root))
+    assert reader.read() is not None
+    tree.group(V1 + "box", idle_files(**{"memory.peak": "123456789\n"}))
+    seldom = reader.read()
+    reader.finish()
+    last = reader.read()
+    assert seldom is not None
+    assert last is not None
+    assert (seldom.peak_bytes, last.peak_bytes) == (9999999, 123456789)
+
+
+def test_a_kill_in_an_idle_group_is_seen_at_the_next_reading(tree: Tree) -> None:
+    tree.v2("/box")
+    tree.group(V1 + "box", idle_files())
+    reader = CgroupReader(PID, str(tree.root))
+    assert reader.read() is not None
+    tree.group(V1 + "box", idle_files(**{"memory.events": "oom 3\noom_kill 2\n"}))
+    group = reader.read()
+    assert group is not None
+    assert group.oom_kill_count == 2
+
+
+def test_a_group_with_a_quota_of_cpu_time_is_read_at_every_reading(tree: Tree) -> None:
+    tree.v2("/box")
+    tree.group(V1 + "box", v2_files())
+    reader = CgroupReader(PID, str(tree.root))
+    assert reader.read() is not None
+    stat = "usage_usec 1\nnr_periods 90\nnr_throttled 60\nthrottled_usec 900000\n"
+    tree.group(V1 + "box", v2_files() | {"cpu.stat": stat})
+    group = reader.read()
+    assert group is not None
+    assert (group.cpu_throttled_count, group.cpu_period_count) == (60, 90)
+
+
 def test_a_cpu_group_that_is_not_the_job_s_does_not_count_for_it(tree: Tree) -> None:
     tree.v1(memory="/slurm/uid_1/job_5/step_0", cpuacct="/")
     tree.group(V1 + "memory/slurm/uid_1/job_5", v1_files())

@@ -331,6 +331,28 @@ class FewAtATime:
         self.left -= 1
 
 
+def test_a_process_that_comes_to_rest_unread_is_read_later(proc: FakeProc) -> None:
+    """Each has swapped something out, and does nothing from then on."""
+    pids = range(11, 18)
+    for pid in pids:
+        proc.put(pid, 10)
+    table = proc.table(10)
+    table.refresh()
+    assert len(table.detailed) == len(pids)
+    for pid in pids:
+        proc.put(pid, 10, cpu_ticks=1)
+        (proc.root / str(pid) / "status").write_text("VmSwap:\t       1 kB\n")
+    ration = FewAtATime()
+    table._details = ration  # type: ignore[assignment]
+    swapped = []
+    for _ in range(5):
+        table.refresh()
+        swapped.append(table.totals.sum().swap_bytes)
+        ration.left = 2
+    assert swapped == [2048, 4096, 6144, 7168, 7168]
+    table.close()
+
+
 def test_idle_processes_are_read_in_full_though_not_all_at_once(proc: FakeProc) -> None:
     for pid in range(11, 18):
         proc.put(pid, 10)

@@ -245,6 +245,19 @@ def test_a_mark_is_never_above_its_group_s() -> None:
     assert made(of_job, run(memory_peak_bytes=None)).summary.memory_upper_bound_bytes == 4 << 20
 
 
+@pytest.mark.parametrize("is_job", [False, True])
+def test_huge_pages_are_not_in_the_mark_of_the_group_and_count(is_job: bool) -> None:
+    """64 MiB of hugetlbfs: the group's own mark is 13 MiB, as it does not count them."""
+    mib = 1 << 20
+    group = Cgroup("/slice", is_job, used_bytes=10 * mib, peak_bytes=13 * mib)
+    use = job(1.0, 74 * mib, huge_bytes=64 * mib)
+    held = [sample(t, job=use, cgroup=group) for t in range(3)]
+    assert made(held, run(memory_peak_bytes=None)).summary.memory_peak_bytes == 74 * mib
+    more = [one._replace(job=use._replace(used_bytes=90 * mib)) for one in held]
+    bounded = made(more, run(memory_peak_bytes=None)).summary.memory_peak_bytes
+    assert bounded == (74 if is_job else 13 + 64) * mib
+
+
 def test_a_peak_of_mapped_pages_is_not_exact_and_they_are_told() -> None:
     use = job(1.0, GIB, mapped_file_bytes=GIB // 2)
     summary = made([sample(t, job=use) for t in range(3)]).summary

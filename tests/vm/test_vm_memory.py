@@ -60,6 +60,17 @@ def test_the_peak_of_a_program_is_what_it_held(anonymous: Facts) -> None:
     assert 150 * MIB < peak <= anonymous["kernel"]["memory.peak"]
 
 
+def test_memory_that_was_given_back_is_in_the_marks_and_not_in_the_use(machine: Machine) -> None:
+    told = machine.ask("memory.released", 150)
+    group, kernel = told["sample"]["cgroup"], told["kernel"]
+    assert kernel["memory.peak"] > 150 * MIB
+    assert near(group["peak_bytes"], kernel["memory.peak"])
+    assert near(group["used_bytes"], used_bytes(kernel))
+    assert used_bytes(kernel) < 100 * MIB
+    assert told["sample"]["job"]["process_peak_bytes"] > 150 * MIB
+    assert 150 * MIB < told["summary"]["memory_peak_bytes"] <= kernel["memory.peak"]
+
+
 def test_page_cache_is_told_apart_and_is_not_use(machine: Machine) -> None:
     told = machine.ask("memory.cached", 200)
     group, kernel = told["sample"]["cgroup"], told["kernel"]

@@ -126,7 +126,7 @@ _FILES_SHARE = 0.1
 
 def _bounded(mark: int | None, hosts: list[HostTimeline]) -> int | None:
     """Return a process's mark, at most that of its host's control group."""
-    most = hosts[0].marks.group.size_bytes if hosts else None
+    most = hosts[0].marks.most_bytes if hosts else None
     return mark if mark is None or most is None else min(mark, most)
 
 
@@ -136,7 +136,7 @@ def _memory_most(hosts: list[HostTimeline]) -> int | None:
     None if one of them has no group for the job, or its kernel keeps no mark.
     """
     most = [
-        host.marks.group.size_bytes
+        host.marks.most_bytes
         if host.last is not None and host.last.cgroup is not None and host.last.cgroup.is_job
         else None
         for host in hosts

@@ -26,7 +26,7 @@ from hpcwatch.analysis.timeline.processes import SeenProcesses
 from hpcwatch.analysis.timeline.steady import SteadyClock
 from hpcwatch.analysis.timeline.strangers import SeenStranger, count_strangers
 from hpcwatch.probe.schema import JobUse, Node, Process, Sample
-from hpcwatch.recording.job_memory import counts_by_group, job_used_bytes
+from hpcwatch.recording.job_memory import counts_by_group, huge_bytes, job_used_bytes
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
@@ -147,8 +147,10 @@ class HostTimeline:
         for part, columns in self._gauges:
             columns.append(getattr(sample, part), gauges)
         used = job_used_bytes(sample)
-        own = "job.used_bytes" if sample.rest is None else "whole.used_bytes"
-        known = gauges.get("cgroup.used_bytes" if counts_by_group(sample) else own)
+        name = "cgroup.used_bytes" if counts_by_group(sample) else "job.used_bytes"
+        if huge_bytes(sample) or (sample.rest is not None and not counts_by_group(sample)):
+            name = "whole.used_bytes"
+        known = gauges.get(name)
         low, mean, high = known or same(used)
         self.columns["used_bytes"].append(low, mean, high)
         limit = binding_limit(sample, self.job)
@@ -159,7 +161,7 @@ class HostTimeline:
         self.columns["charged_bytes"].append(low, mean, high)
         high = self.columns["used_bytes"].high[-1]
         if high == high:
-            most = self.marks.group.size_bytes
+            most = self.marks.most_bytes
             size = round(high) if most is None else min(round(high), most)
             self.used_peak_bytes = max(self.used_peak_bytes or 0, size)
 
@@ -267,7 +269,7 @@ class HostTimeline:
     def _peak_before(self, end_s: float) -> int | None:
         """Return the most memory that was read until then, as ``used_peak_bytes`` does."""
         part = self.part("used_bytes", self.at_s[0] - 1.0, end_s)
-        most, known = self.marks.group.size_bytes, part.highest()
+        most, known = self.marks.most_bytes, part.highest()
         if known != known:
             return None
         return round(known) if most is None else min(round(known), most)

@@ -79,13 +79,15 @@ def cpu_counter_s(sample: Sample) -> float | None:
 def throttled_pct(now: Cgroup | None, then: Cgroup | None) -> float:
     """Return the share of the CPU quota's periods in which the group was made to wait, 0 to 100.
 
-    NaN where there is no quota, or the group did not want to run.
+    NaN where there is no quota. A group that did not want to run was not made to wait: 0.
     """
     if now is None or then is None or now.path != then.path:
         return NAN
     periods = _grown(then.cpu_period_count, now.cpu_period_count)
     throttled = _grown(then.cpu_throttled_count, now.cpu_throttled_count)
-    return 100 * throttled / periods if periods > 0 else NAN
+    if periods == 0:
+        return NAN if now.cpu_quota_cores is None else 0.0
+    return 100 * throttled / periods
 
 
 def _grown(start: int | None, end: int | None) -> float:

@@ -32,6 +32,8 @@ class MemoryMarks:
         """Of the control group, page cache included: never less than what the job used."""
         self.limited = Mark()
         """Of the group that the binding limit is of, page cache included."""
+        self.huge = Mark()
+        """Pages of hugetlbfs, which no control group counts as memory."""
         self._kills: dict[str, tuple[int, int]] = {}
         """Group -> kills that are not the job's, and the most that were counted."""
 
@@ -40,6 +42,9 @@ class MemoryMarks:
         use, group = sample.job, sample.cgroup
         if use is not None:
             self.process.add(use.process_peak_bytes, sample.at_s)
+            gauges = sample.window.gauges if sample.window is not None else {}
+            highest = gauges.get("job.huge_bytes")
+            self.huge.add(round(highest[2]) if highest else use.huge_bytes, sample.at_s)
         if group is None:
             return
         self.group.add(group.peak_bytes, sample.at_s)
@@ -64,6 +69,12 @@ class MemoryMarks:
         if group.oom_kill_before_count is not None:
             base = group.oom_kill_before_count
         self._kills[group.path] = base, max(most, count)
+
+    @property
+    def most_bytes(self) -> int | None:
+        """What the job used at most; None if its group's kernel keeps no mark."""
+        group = self.group.size_bytes
+        return None if group is None else group + (self.huge.size_bytes or 0)
 
     @property
     def kill_count(self) -> int:

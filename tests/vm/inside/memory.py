@@ -20,6 +20,11 @@ def anonymous(mib: int) -> dict[str, Any]:
     return _held("anonymous", mib)
 
 
+def released(mib: int) -> dict[str, Any]:
+    """A program has held private memory for a moment, before it is looked at."""
+    return _held("released", mib)
+
+
 def in_shm(mib: int, others_mib: int) -> dict[str, Any]:
     """A program holds a file in /dev/shm, and one that is not the job's holds another."""
     with Group("/lab.slice/stranger").make().holding("in_shm", others_mib):

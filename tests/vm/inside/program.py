@@ -30,6 +30,12 @@ def anonymous(mib: str) -> object:
     return bytearray(b"x") * (int(mib) * MIB)
 
 
+def released(mib: str) -> object:
+    """Have held private memory and hold it no more."""
+    kept = bytearray(b"x") * (int(mib) * MIB)
+    return len(kept)
+
+
 def cached(path: str) -> object:
     """Read a file and keep nothing of it: its pages stay in the page cache."""
     with open(path, "rb", buffering=0) as stream:
@@ -105,6 +111,7 @@ def taking(mib: str) -> None:
 
 _KINDS: dict[str, Callable[..., object]] = {
     "anonymous": anonymous,
+    "released": released,
     "cached": cached,
     "mapped": mapped,
     "in_shm": in_shm,
