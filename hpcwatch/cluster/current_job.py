@@ -38,17 +38,25 @@ def is_one_of_many(environment: Mapping[str, str]) -> bool:
         return True
     if not known and any(name in environment for name in _RANKS):
         return True
-    step = _number(environment.get("SLURM_STEP_ID"))
-    # Of a batch script and of an allocation's shell it is -5 or so, before 26.05 without its sign.
-    if step is None or not 0 <= step < _FIRST_SPECIAL_STEP:
-        return False
+    if not is_in_step(environment):
+        return "PMIX_RANK" in environment
     here, whole = environment.get("SLURM_CPUS_ON_NODE"), environment.get("SLURM_JOB_CPUS_PER_NODE")
     tasks = _number(environment.get("SLURM_STEP_NUM_TASKS")) or 1
     return tasks > 1 or (whole is not None and here != whole.partition("(")[0].partition(",")[0])
 
 
+def is_in_step(environment: Mapping[str, str]) -> bool:
+    """True below srun: in a step that may be one of several at once in the job.
+
+    A batch script and an allocation's shell are none: their number is -5 or so, before 26.05
+    without its sign.
+    """
+    step = _number(environment.get("SLURM_STEP_ID"))
+    return step is not None and 0 <= step < _FIRST_SPECIAL_STEP
+
+
 _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
-_RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK")
+_RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "MPI_LOCALRANKID")
 _FIRST_SPECIAL_STEP = 0xFFFFFFF0  # slurm.h: SLURM_BATCH_SCRIPT is 0xfffffffb
 
 

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Mapping
 
 from hpcwatch import config
+from hpcwatch.cluster.current_job import is_in_step, is_one_of_many
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.transport.ways import own_hosts, slurm_steps, suitable, ways
 from hpcwatch.launch import own_python
@@ -24,16 +25,13 @@ from hpcwatch.recording.store import Event
 
 ARGV = own_python.argv("hpcwatch.monitor.other_nodes_process")
 
-_RANKS = ("SLURM_STEP_ID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "MPI_LOCALRANKID")
-"""Set where a launcher starts many tasks: each would watch all the nodes of all the others.
-
-Slurm 26.05 sets SLURM_STEP_ID=-5 in a batch script: a negative number is no rank.
-"""
-
 
 def wanted(job: Job | None, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the job's other nodes, none if we are one of many tasks on them."""
-    if job is None or any(not environment.get(name, "-").startswith("-") for name in _RANKS):
+    """Return the job's other nodes, none if we are one of many tasks or steps on them.
+
+    Each of them would watch all the nodes of all the others.
+    """
+    if job is None or is_one_of_many(environment) or is_in_step(environment):
         return ()
     ours = own_hosts()
     return tuple(

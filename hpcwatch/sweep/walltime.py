@@ -28,7 +28,8 @@ def limit_of(job: Job | None, now_s: float) -> Limit | None:
     """
     if job is None or job.walltime_s is None or job.walltime_s <= 0:
         return None
-    start_s = job.started_at_s if job.started_at_s is not None else now_s
+    counted_s = job.counted_start_s(now_s)
+    start_s = now_s if counted_s is None else counted_s
     return Limit(start_s, start_s + job.walltime_s)
 
 

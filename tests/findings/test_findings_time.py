@@ -42,6 +42,21 @@ def test_time_left_counts_from_the_job_s_start() -> None:
     assert found(live(Shape(length_s=20, job=early)))[LEFT].severity == Severity.WARNING
 
 
+def test_time_left_counts_what_the_scheduler_counts() -> None:
+    """Started 9000 s before us, and suspended for all but 100 s of them."""
+    resumed = limited(10_000, started_at_s=START_S - 9000.0, elapsed_s=100.0, elapsed_at_s=START_S)
+    assert LEFT not in found(live(Shape(length_s=20, job=resumed)))
+
+
+def test_of_the_walltime_is_used_what_the_scheduler_counts() -> None:
+    """Slurm's RunTime leaves a suspension of 9000 s out."""
+    over = limited(
+        10_000, started_at_s=START_S - 9000.0, ended_at_s=START_S + 1000.0, elapsed_s=1000.0
+    )
+    finding = found(ended(Shape(length_s=1000, job=over), exit_code=0))[ASKED]
+    assert finding.evidence["used_s"] == 1000.0
+
+
 def test_killed_at_its_walltime() -> None:
     over = limited(3600, state=JobState.TIMEOUT, started_at_s=START_S)
     finding = found(ended(Shape(length_s=3600, interval_s=100, job=over), signal=15))[LEFT]

@@ -14,6 +14,7 @@ from sweep_parts import Sweeps, finish, needs_parallel, shown
 
 from hpcwatch.analysis.findings import Severity
 from hpcwatch.cli.sweep_show import Show
+from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.sweep import walltime
 from hpcwatch.sweep.attempts import Attempt, Ended, Started
 from hpcwatch.sweep.picture import Picture, Place
@@ -50,6 +51,11 @@ def foretold(
     picture = Picture(plan, [task], [], attempts, "/none", 0.0, 3600.0, False)
     found = walltime.will_not_finish(picture, Limit(0.0, 3600.0 + left_s), needs_s)
     return None if found is None else (found.severity, found.advice.rpartition(" ")[2])
+
+
+def test_a_job_that_was_suspended_ends_later() -> None:
+    job = Job("1", "slurm", started_at_s=0.0, walltime_s=3600, elapsed_s=600.0, elapsed_at_s=5000.0)
+    assert walltime.limit_of(job, 5000.0) == Limit(4400.0, 8000.0)
 
 
 def test_the_foretold_end_is_held_against_the_jobs() -> None:

@@ -227,6 +227,14 @@ def test_a_figure_that_the_kernel_did_not_tell_at_the_end_is_not_exact() -> None
     assert (outside.memory_peak_bytes, outside.memory_peak_exact) == (GIB, False)
 
 
+def test_the_time_of_a_watched_job_is_its_scheduler_s_count() -> None:
+    """Started 5000 s before it was watched, and suspended for all but 40 s of them."""
+    first = sample(0).at_s
+    suspended = Job("1", "slurm", started_at_s=first - 5000, elapsed_s=40.0, elapsed_at_s=first)
+    report = made([sample(t) for t in range(3)], run(kind="job", job=suspended, wall_s=None))
+    assert report.summary.wall_s == pytest.approx(42.0)
+
+
 def test_nothing_read_is_an_unknown_peak() -> None:
     report = made([sample(t, job=job(0.0, 0)) for t in range(2)], run(memory_peak_bytes=None))
     assert report.summary.memory_peak_bytes is None

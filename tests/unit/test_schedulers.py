@@ -242,8 +242,11 @@ def test_the_lines_of_a_gpu_file_are_grouped_by_host() -> None:
     [
         ({}, False),
         ({"SLURM_STEP_ID": "-5"}, False),  # Slurm 26.05, in a batch script
+        ({"SLURM_STEP_ID": "4294967291"}, False),  # before it
         ({"SLURM_STEP_ID": "0"}, True),
         ({"PMI_RANK": "3"}, True),
+        ({"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "1"}, False),
+        ({"PMIX_RANK": "1"}, True),
     ],
 )
 def test_only_a_rank_leaves_the_other_nodes_to_others(

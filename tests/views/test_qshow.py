@@ -171,3 +171,11 @@ def test_hostile_names_stay_one_word() -> None:
     assert found.nodes[0].processes[0].command == r"a_b_c_d\n\x1b[31m\u202e"
     assert (found.job_id, found.user, found.queue) == ("305669.qb3", "x_y_1", r"q\nPBS_job_0")
     assert found.allocation is None
+
+
+def test_wall_hours_are_what_the_scheduler_counts() -> None:
+    timeline = Timeline(1.0, JOB)
+    timeline.add(sample(7200.0, [python(1.0)]))
+    suspended = JOB._replace(elapsed_s=3600.0, elapsed_at_s=STARTED_S + 7200.0)
+    assert "wall_hours=1.00" in qshow_text(suspended, timeline)
+    assert "wall_hours=2.00" in qshow_text(JOB, timeline)

@@ -51,14 +51,16 @@ def will_not_finish(
     programs: under 10 % of the walltime are left. After the run: it was ended at its walltime, by
     the scheduler's word, or by its signal at that time.
 
-    Where the job's start is not known, the run's own counts, which is later. Of late_share, a share
-    of the walltime, it may be done later than that.
+    While a job is suspended its walltime stands still. Where the job's start is not known, the
+    run's own counts, which is later. Of late_share, a share of the walltime, it may be done later
+    than that.
     Source: our own.
     """
     job = scope.job
     if job is None or job.walltime_s is None or job.walltime_s <= 0:
         return
-    started_s = job.started_at_s or scope.started_at_s
+    counted_s = job.counted_start_s(scope.end_s)
+    started_s = scope.started_at_s if counted_s is None else counted_s
     projected = _projection(scope, least_told_s)
     if not scope.is_live:
         if job.state is JobState.TIMEOUT or _was_ended_at(scope, started_s + job.walltime_s):

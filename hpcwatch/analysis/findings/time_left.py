@@ -55,11 +55,12 @@ def walltime_over_asked(
 
 
 def job_used_s(scope: Scope) -> float:
-    """Return how long the job had run when the run ended; the run's own time if that is more."""
-    job = scope.job
-    started_s = job.started_at_s if job is not None else None
-    ended_s = (job.ended_at_s if job is not None else None) or scope.end_s
-    return max(scope.ran_s, ended_s - (ended_s if started_s is None else started_s))
+    """Return how long the job had run when the run ended, as its scheduler counts it.
+
+    Where that is not known, the run's own time, which is less.
+    """
+    elapsed_s = scope.job.elapsed_at(scope.end_s) if scope.job is not None else None
+    return scope.ran_s if elapsed_s is None else elapsed_s
 
 
 @rule("pending", is_of_job=True)

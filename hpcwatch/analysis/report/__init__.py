@@ -103,12 +103,16 @@ def _end(run: Run, hosts: list[HostTimeline]) -> None:
 
 
 def _wall_s(run: Run, hosts: list[HostTimeline]) -> float:
-    """Return how long the program ran; of a watched job, how long the job has."""
+    """Return how long the program ran; of a watched job, how long the job has.
+
+    A job's time is its scheduler's count, which leaves out suspension.
+    """
     job = run.job if run.kind == "job" else None
     ends = [host.last.at_s for host in hosts if host.last is not None]
     last_s = max(ends, default=run.ended_at_s or run.started_at_s)
-    if job is not None and job.started_at_s is not None:
-        return max((job.ended_at_s or last_s) - job.started_at_s, 0.0)
+    elapsed_s = job.elapsed_at(last_s) if job is not None else None
+    if elapsed_s is not None:
+        return elapsed_s
     if run.wall_s is not None:
         return run.wall_s
     return max(last_s - run.started_at_s, 0.0)

@@ -280,6 +280,16 @@ class Job(NamedTuple):
         late_s = 0.0 if self.state is JobState.SUSPENDED else _COUNT_AGE_S
         return float(counted_s) if since_s - counted_s > late_s else since_s
 
+    def counted_start_s(self, now_s: float) -> float | None:
+        """Return when it would have started had it never been suspended or requeued.
+
+        From then on its walltime counts. None if it has not run, or is an array.
+        """
+        elapsed_s = self.elapsed_at(now_s)
+        if elapsed_s is None:
+            return None
+        return (self.ended_at_s if self.ended_at_s is not None else now_s) - elapsed_s
+
     def is_called(self, word: str) -> bool:
         """True if a user may mean this job: ``305669`` for ``305669.qb3``, ``18`` for ``2_1``."""
         if word in (self.id, self.id.partition(".")[0], self.raw_id):

@@ -10,7 +10,7 @@ its fields to be, and why:
   users are named. Ours counts the job's.
 - ``User:Process:VirtualMemory:Memory:Hours``: the largest processes, those of one user and name
   together; memory is resident (top's 1.6g), hours are CPU time and left out where they round to 0.
-- ``cpu_hours``, ``wall_hours``: CPU time over all nodes, and time since the start.
+- ``cpu_hours``, ``wall_hours``: CPU time over all nodes, and for how long the job has run.
 - ``unused_nodes``: nodes on which the job uses less than 1 % of its cores.
 - ``avg_cpu``, ``avg_mem``, ``avg_vmem``: the job's use a node, memory in MiB (1647 is 1.6G + 1M).
 - ``top_proc``: the process that uses most CPU: user, name, host, memory, hours, CPU.
@@ -196,8 +196,8 @@ def _used_s(job: Job, nodes: list[_NodeUse]) -> float | None:
 
 def _wall_s(job: Job, timeline: Timeline) -> float | None:
     seen = [host.last.at_s for host in timeline.hosts.values() if host.last is not None]
-    if job.started_at_s is not None and seen:
-        return max(max(seen) - job.started_at_s, 0.0)
+    if seen:
+        return job.elapsed_at(max(seen))
     return job.usage.walltime_s if job.usage else None
 
 
