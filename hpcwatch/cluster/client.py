@@ -239,6 +239,12 @@ class Asker:
                 self._renamed.add(query.argv)
         return value
 
+    def hurry(self) -> None:
+        """Ask anew next time, and keep the answers in case that there is none."""
+        long_ago_s = self._clock() - self._every_s
+        for argv, known in self._known.items():
+            self._known[argv] = known._replace(tried_at_s=min(known.tried_at_s, long_ago_s))
+
     def forget(self) -> None:
         """Ask anew next time: a job was just submitted or cancelled."""
         self._known.clear()

@@ -91,6 +91,11 @@ class Looking:
         if self._is_due(_WHOLE_JOB, EVERY_S):
             self._ask_together(timeline, About(start_s=now_s), now_s)
 
+    def begin(self) -> None:
+        """Let go of what stood while the job waited: it waits no more."""
+        for known in (self._found, self._live, self._looked_s):
+            known.pop(_WHOLE_JOB, None)
+
     def _is_due(self, name: str, every_s: float) -> bool:
         now_s = self._clock()
         if now_s - self._looked_s.get(name, -math.inf) < every_s:

@@ -25,12 +25,15 @@ from hpcwatch.monitor.job_program import Inside
 from hpcwatch.monitor.live_findings import About, Looking
 from hpcwatch.monitor.local import NodeState, NodeStatus
 from hpcwatch.monitor.picture import Picture, Source
+from hpcwatch.monitor.presence import Presence
 from hpcwatch.monitor.recording import WatchRecording
 from hpcwatch.monitor.remote import JobSession, Opener, spec_of
 from hpcwatch.probe.schema import Sample
 
 POLL_S = 5.0
 """How often we look whether an answer is due; the asker itself asks every 30 s at most."""
+_HURRY_S = 30.0
+"""For so long the scheduler is asked at each look when nothing of the job runs any more."""
 _PLACE_S = 300.0
 _SAMPLES = 200_000
 _FEWEST_SAMPLES, _MOST_SAMPLES = 600, 3600
@@ -95,6 +98,8 @@ class Watch:
         self._interval_s = settings.interval_s
         self._timeline = Timeline(self._interval_s, known.job, _MOST_SAMPLES)
         self._looking = Looking(settings)
+        self._presence = Presence()
+        self._hurried_until_s = 0.0
         self._found_at_end: list[Finding] | None = None
         self._whole: Timeline | None = None
         self._inside: Inside | None = None
@@ -201,6 +206,8 @@ class Watch:
             self._wake.clear()
             if self._is_stopping:
                 return
+            if self._presence.is_gone and time.monotonic() < self._hurried_until_s:
+                questions.inquiry.hurry()
             self._guarded(partial(self._ask, questions))
             job = self._known.job
             if job is not None and job.has_ended:
@@ -233,6 +240,9 @@ class Watch:
         self._find_place(questions)
         if known.job is not None and known.job.state.is_waiting:
             self._looking.wait(self._timeline, time.time())
+        elif before.job is not None and before.job.state.is_waiting:
+            with self.lock:
+                self._looking.begin()
         self._follow()
 
     def _find_place(self, questions: Questions) -> None:
@@ -294,13 +304,22 @@ class Watch:
             if self._questions is not None:  # nobody asked for hosts: nothing there is wasted
                 events = self._inside.recent if self._inside is not None else ()
                 self._looking.look(self._timeline, sample.host, About(events))
+            if self._presence.saw(sample):
+                self._hurry()
         self._recording.append(sample)
+
+    def _hurry(self) -> None:
+        """Ask the scheduler at once: the job's processes are gone."""
+        self._hurried_until_s = time.monotonic() + _HURRY_S
+        self._wake.set()
 
     def _changed(self, status: NodeStatus) -> None:
         """Take a change of a node's state, on that node's thread."""
         if status.state is NodeState.LOST:
             with self.lock:
                 self._looking.forget(status.host)
+                if self._presence.lost(status.host):
+                    self._hurry()
         self._recording.mark(status)
 
 

@@ -115,8 +115,8 @@ def inner(tmp_path: Path) -> Iterator[Callable[..., InnerRun]]:
 def watched() -> Iterator[Callable[..., Watch]]:
     open_ones: list[Watch] = []
 
-    def made(**settings: Any) -> Watch:
-        inquiry = Inquiry(client.find(), Asker(every_s=0.1))
+    def made(every_s: float = 0.1, **settings: Any) -> Watch:
+        inquiry = Inquiry(client.find(), Asker(every_s=every_s))
         watch = Watch(
             title=JOB_ID,
             questions=Questions(inquiry, JOB_ID),
@@ -169,6 +169,32 @@ def test_from_queue_to_end(
     assert report["run"]["job"]["id"] == JOB_ID
     assert report["summary"]["memory_peak_bytes"] > 50e6
     assert 0 < report["quality"]["coverage_pct"] < 60
+
+
+def test_the_scheduler_is_asked_at_once_when_nothing_of_the_job_is_left(
+    cluster: Made, program: subprocess.Popen[bytes], watched: Callable[..., Watch]
+) -> None:
+    """Else it would be asked again in 10 min."""
+    fake = cluster("running")
+    watch = watched(every_s=600.0)
+    wait_until(lambda: HOST in watch.timeline.hosts, "the first sample")
+    wait_until(lambda: (watch.timeline.hosts[HOST].process_count_max or 0) > 0, "the program")
+    fake.becomes("over")
+    assert not is_over(watch)
+    program.kill()
+    program.wait()
+    wait_until(lambda: is_over(watch), "the end")
+
+
+def test_that_a_job_waits_is_no_longer_said_when_it_runs(
+    cluster: Made, program: subprocess.Popen[bytes], watched: Callable[..., Watch]
+) -> None:
+    fake = cluster("queued")
+    watch = watched()
+    wait_until(lambda: "pending" in rules_shown(watch), "that it waits")
+    fake.becomes("running")
+    wait_until(lambda: HOST in watch.timeline.hosts, "the first sample")
+    assert "pending" not in rules_shown(watch)
 
 
 def test_a_submitted_job_is_recorded_without_a_terminal(

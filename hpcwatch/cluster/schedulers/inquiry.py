@@ -40,6 +40,9 @@ class Ask(Protocol):
     def forget(self) -> None:
         """Ask everything anew."""
 
+    def hurry(self) -> None:
+        """Ask everything anew; the last good answers stand if there are none."""
+
 
 class Inquiry:
     """Questions to one scheduler and its helpers."""
@@ -64,6 +67,10 @@ class Inquiry:
     def trouble(self) -> str:
         """Why an answer lacks what Moab, Maui or qshow would add; empty if they answer."""
         return self._helper_trouble
+
+    def hurry(self) -> None:
+        """Let the next questions be put though they were put a moment ago."""
+        self._ask.hurry()
 
     def jobs(self, user: str) -> Reply:
         """Return a user's jobs: one call, whatever their number. Raises HpcwatchError."""
