@@ -28,16 +28,19 @@ from live_scenes import (
     waiting,
 )
 
-from hpcwatch.analysis.findings import Severity
+from hpcwatch.analysis.findings import Directive, Severity
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.units import GIB
 from hpcwatch.cluster.schedulers.job import Cause, Job, JobExit, JobState
 from hpcwatch.monitor.local import NodeState
 from hpcwatch.monitor.picture import Picture, Source, Telling
 from hpcwatch.probe.schema import GpuProcess, JobUse, Node, Sample
+from hpcwatch.views.live.board import Figures
 from hpcwatch.views.live.browser import Browser
 from hpcwatch.views.live.figures_text import rate
+from hpcwatch.views.live.findings import finding_lines
 from hpcwatch.views.live.head import asked_text, left_style
+from hpcwatch.views.live.once import text_of
 from hpcwatch.views.text import Line, line_width
 
 WIDTHS = (40, 80, 100, 200)
@@ -511,3 +514,22 @@ def test_a_thousand_nodes_scroll() -> None:
 )
 def test_rates_are_short(value: float | None, wanted: str) -> None:
     assert rate(value) == wanted
+
+
+def test_changes_of_one_line_are_one_new_line_in_the_live_views_too() -> None:
+    old = "#PBS -l nodes=3:ppn=20:gpus=2"
+    changes = ("#PBS -l nodes=3:ppn=4:gpus=2", "#PBS -l nodes=3:ppn=20:gpus=1")
+    found = [
+        finding(title=f"finding {number}")._replace(
+            rule=f"rule-{number}", directives=(Directive("torque", old, new),)
+        )
+        for number, new in enumerate(changes)
+    ]
+    shown = picture(findings=found)
+    once = text_of(shown, 100, None, coloured=False)
+    wanted = "+ #PBS -l nodes=3:ppn=4:gpus=1"
+    assert [line.strip() for line in once.split("\n") if "+ #PBS" in line] == [wanted]
+    board = Figures().board(shown)
+    for one in found:
+        lines = ["".join(span.text for span in line) for line in finding_lines(board, one, 100)]
+        assert [line.strip() for line in lines if "+ #PBS" in line] == [wanted]

@@ -170,11 +170,21 @@ def merged(changes: Iterable[Directive]) -> tuple[Directive, ...]:
     """
     by_line: dict[tuple[str, str], Directive] = {}
     for change in changes:
-        # An added line is known by what it asks for: of two walltimes one is enough.
-        key = (change.scheduler, change.old or f"+{(change.new or '').partition('=')[0]}")
+        key = _line_of(change)
         before = by_line.get(key)
         by_line[key] = change if before is None else _both(before, change)
     return tuple(by_line.values())
+
+
+def agreed(own: Iterable[Directive], every: Iterable[Directive]) -> tuple[Directive, ...]:
+    """Return what the lines of some changes become when every change is made."""
+    lines = {_line_of(change) for change in own}
+    return tuple(change for change in merged(every) if _line_of(change) in lines)
+
+
+def _line_of(change: Directive) -> tuple[str, str]:
+    """Return what tells the line of a script. An added one is known by what it requests."""
+    return change.scheduler, change.old or f"+{(change.new or '').partition('=')[0]}"
 
 
 def _both(one: Directive, other: Directive) -> Directive:

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Hashable, Sequence
 
 from hpcwatch.analysis.findings import Finding
+from hpcwatch.analysis.findings.directives import agreed
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_seconds
 from hpcwatch.views.live.board import Board
@@ -82,9 +83,11 @@ def finding_lines(board: Board, one: Finding, width: int) -> list[Line]:
     lines.append([])
     rows = textwrap.wrap(clean(" ".join(one.advice.split())), max(min(width - 5, 96), 20))
     lines += [[Span(f"   {row}")] for row in rows]
-    if one.directives:
+    every = [change for finding in board.picture.findings for change in finding.directives]
+    changes = agreed(one.directives, [*one.directives, *every])
+    if changes:
         lines += [[], [Span("   In the job script", "head")]]
-        for change in one.directives:
+        for change in changes:
             if change.old:
                 lines.append([Span(f"   - {clean(change.old)}", "dim")])
             if change.new:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from hpcwatch.analysis.findings import Finding
+from hpcwatch.analysis.findings.directives import merged
 from hpcwatch.analysis.findings.together import told
 from hpcwatch.base.clean import clean
 from hpcwatch.monitor.picture import Picture
@@ -71,14 +72,17 @@ def _lines(board: Board, width: int) -> list[Line]:
 
 
 def _findings(findings: list[Finding], width: int) -> list[Line]:
-    """Return each finding with what to do about it."""
+    """Return each finding with what to do about it, and what all of them make of the script."""
     lines: list[Line] = []
     for finding in findings:
         lines += [[], [Span(" "), title_span(finding, width - 1)]]
         advice = clean(" ".join(finding.advice.split()))
         rows = textwrap.wrap(advice, max(min(width, 100) - 4, 20))
         lines += [[Span(f"   {row}")] for row in rows]
-        for change in finding.directives:
-            lines += [[Span(f"   - {clean(change.old)}", "dim")]] if change.old else []
-            lines += [[Span(f"   + {clean(change.new)}", "ok")]] if change.new else []
+    changes = merged(change for finding in findings for change in finding.directives)
+    if changes:
+        lines += [[], [Span(" In the job script", "head")]]
+    for change in changes:
+        lines += [[Span(f"   - {clean(change.old)}", "dim")]] if change.old else []
+        lines += [[Span(f"   + {clean(change.new)}", "ok")]] if change.new else []
     return lines
