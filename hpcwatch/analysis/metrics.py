@@ -74,7 +74,8 @@ METRICS = {
     ),
     "memory_upper_bound_bytes": (
         "What the peak was at most: the high-water mark that the kernel keeps of the job's control"
-        " group, page cache included. Unknown outside of such a group."
+        " group, page cache included; without one the peak that the scheduler accounts to a job of"
+        " one node, if that is more than what was read."
     ),
     "memory_mapped_bytes": (
         "The most that lay in pages of files that the processes map: libraries, memory-mapped"

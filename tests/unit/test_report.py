@@ -20,6 +20,7 @@ from hpcwatch.analysis.rightsize import Advice, Savings
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.units import iso
 from hpcwatch.cluster.schedulers import Job
+from hpcwatch.cluster.schedulers.job import Coverage, Usage
 from hpcwatch.monitor.report import load
 from hpcwatch.probe.schema import Cgroup, Gpu, GpuProcess, Node, Process, Sample
 from hpcwatch.recording.store import Event, Run, RunDirectory
@@ -225,6 +226,20 @@ def test_a_figure_that_the_kernel_did_not_tell_at_the_end_is_not_exact() -> None
     assert made(samples).summary.memory_peak_exact is True
     outside = made(samples, run(memory_peak_bytes=None)).summary
     assert (outside.memory_peak_bytes, outside.memory_peak_exact) == (GIB, False)
+
+
+def test_the_scheduler_s_peak_bounds_that_of_a_watched_job() -> None:
+    """Slurm's MaxRSS; where it is less than what was read, it looked too seldom."""
+    read = [sample(t, job=job(1.0, GIB)) for t in range(3)]
+
+    def most(accounted: int, nodes: tuple[str, ...] = ("n1",)) -> int | None:
+        usage = Usage(Coverage.LARGEST_STEP, memory_bytes=accounted)
+        of = Job("1", "slurm", nodes=nodes, usage=usage)
+        return made(read, run(kind="job", job=of)).summary.memory_upper_bound_bytes
+
+    assert most(2 * GIB) == 2 * GIB
+    assert most(GIB // 2) is None
+    assert most(2 * GIB, ("n1", "n2")) is None
 
 
 def test_the_time_of_a_watched_job_is_its_scheduler_s_count() -> None:

@@ -121,7 +121,8 @@ class Summary(NamedTuple):
     memory_requested_bytes: int | None = None
     """What the job asked for on a node; None if it asked for none, or nobody knows."""
     memory_upper_bound_bytes: int | None = None
-    """What the peak was at most: the job's control group's own mark, page cache included."""
+    """What the peak was at most: the job's control group's own mark, page cache included, else the
+    peak that the scheduler accounts to a job of one node."""
     memory_mapped_bytes: int | None = None
     """The most that lay in pages of mapped files: part of the memory used."""
 

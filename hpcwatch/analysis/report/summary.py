@@ -9,6 +9,7 @@ from hpcwatch.analysis.report.figures import if_known, sum_if_known, whole
 from hpcwatch.analysis.report.records import GpuSummary, Summary
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.gpus import GpuTimeline
+from hpcwatch.cluster.schedulers.job import Coverage
 from hpcwatch.recording.store import Run
 
 
@@ -54,7 +55,7 @@ def summary_of(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
         program_peak_bytes=_program_peak(run, hosts),
         memory_limit_group=limit.path,
         memory_requested_bytes=job.node_memory_bytes or None if job is not None else None,
-        memory_upper_bound_bytes=_memory_most(hosts),
+        memory_upper_bound_bytes=_memory_most(hosts) or _accounted_most(run, peak),
         memory_files_others_bytes=max(
             (use.other_files_bytes for use in jobs if use.other_files_bytes), default=None
         ),
@@ -143,6 +144,19 @@ def _memory_most(hosts: list[HostTimeline]) -> int | None:
     ]
     known = [one for one in most if one is not None]
     return max(known) if known and len(known) == len(hosts) else None
+
+
+def _accounted_most(run: Run, peak: int | None) -> int | None:
+    """Return the peak that the scheduler accounts to a watched job of one node.
+
+    None if it accounts none, or less than was read: then it looked more seldom than we did.
+    """
+    job = run.job if run.kind == "job" else None
+    usage = job.usage if job is not None else None
+    if job is None or usage is None or usage.memory_bytes is None or peak is None:
+        return None
+    is_of_all = len(job.nodes) <= 1 and usage.covers is not Coverage.RUNNING_STEPS
+    return usage.memory_bytes if is_of_all and usage.memory_bytes >= peak else None
 
 
 def _limit(run: Run, hosts: list[HostTimeline]) -> Limit:
