@@ -1,4 +1,4 @@
-"""What our control groups have counted before a program starts: kills and CPU time.
+"""What our control groups have counted before a program starts: kills, CPU time, waits for a quota.
 
 A kill can come before the monitor's first reading, which then could not tell it from an older one.
 Read in well under a millisecond, on the way to the program's start: nothing is parsed or imported.
@@ -11,6 +11,7 @@ import os
 _FILES = {
     "": ("memory.events", "cpu.stat"),
     "memory": ("memory.oom_control",),
+    "cpu": ("cpu.stat",),
     "cpuacct": ("cpuacct.usage",),
 }
 """Controller, ``""`` for version 2 -> the files that count."""

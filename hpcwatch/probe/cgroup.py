@@ -136,6 +136,7 @@ class CgroupReader:
         limited, quota = self._quota.find()
         waits = cpu if limited == place.folder else table_of(limited, "cpu.stat")
         cpu_before = self._table_before(place.folder, "cpu.stat")
+        waits_before = self._table_before(limited, "cpu.stat")
         return Cgroup(
             path=place.path,
             is_job=place.is_job,
@@ -157,6 +158,9 @@ class CgroupReader:
             cpu_throttled_s=scaled(waits.get("throttled_usec"), 1e-6),
             cpu_period_count=waits.get("nr_periods"),
             cpu_throttled_count=waits.get("nr_throttled"),
+            cpu_throttled_before_s=scaled(waits_before.get("throttled_usec"), 1e-6),
+            cpu_period_before_count=waits_before.get("nr_periods"),
+            cpu_throttled_before_count=waits_before.get("nr_throttled"),
             cpu_quota_cores=quota,
         )
 
@@ -193,11 +197,14 @@ class CgroupReader:
         """Add what the CPU's own hierarchies tell."""
         if self._quota is not None and self._cpu is not None:
             folder, quota = self._quota.find()
-            cpu = table_of(folder, "cpu.stat")
+            cpu, before = table_of(folder, "cpu.stat"), self._table_before(folder, "cpu.stat")
             group = group._replace(
                 cpu_throttled_s=scaled(cpu.get("throttled_time"), 1e-9),
                 cpu_period_count=cpu.get("nr_periods"),
                 cpu_throttled_count=cpu.get("nr_throttled"),
+                cpu_throttled_before_s=scaled(before.get("throttled_time"), 1e-9),
+                cpu_period_before_count=before.get("nr_periods"),
+                cpu_throttled_before_count=before.get("nr_throttled"),
                 cpu_quota_cores=quota,
             )
         # A job's CPU counts as its own only where that hierarchy, too, has a group for the job.
@@ -205,10 +212,10 @@ class CgroupReader:
         if place is None or place.is_job != group.is_job:
             return group
         words = self._words_before(place.folder, "cpuacct.usage")
-        before = int(words[0]) if words and words[0].isdigit() else None
+        used_before = int(words[0]) if words and words[0].isdigit() else None
         return group._replace(
             cpu_s=scaled(number_of(place.folder, "cpuacct.usage"), 1e-9),
-            cpu_before_s=scaled(before, 1e-9),
+            cpu_before_s=scaled(used_before, 1e-9),
         )
 
     def _killed_v1(self, place: Place) -> Optional[int]:

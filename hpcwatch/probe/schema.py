@@ -90,6 +90,10 @@ class Cgroup(NamedTuple):
     """Counter: periods of the CPU quota in which the group wanted to run."""
     cpu_throttled_count: Optional[int] = None
     """Counter: those in which the quota made it wait."""
+    cpu_throttled_before_s: Optional[float] = None
+    """What the three counters of the quota said before the program began; None if nobody looked."""
+    cpu_period_before_count: Optional[int] = None
+    cpu_throttled_before_count: Optional[int] = None
 
 
 class JobUse(NamedTuple):

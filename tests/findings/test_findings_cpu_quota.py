@@ -86,3 +86,25 @@ def test_a_job_that_rested_for_half_of_the_time_was_held_back_in_the_other_half(
         made.add(sample._replace(cgroup=group))
     finding = found(scope(made, Shape(length_s=100), is_live=False))[THROTTLED]
     assert finding.evidence["throttled_share"] == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("before", [100, None])
+def test_where_the_quota_kept_us_from_reading_the_kernel_s_counts_do(before: int | None) -> None:
+    """Seen: 155 of 278 periods in 25 s, and the first reading after 23 s."""
+    made = Timeline(1.0, job())
+    for sample in list(samples(Shape(length_s=100.0, interval_s=1.0, job=job())))[-3:]:
+        group = Cgroup(
+            "/lab",
+            is_job=False,
+            cpu_quota_cores=1.0,
+            cpu_period_count=378,
+            cpu_throttled_count=255,
+            cpu_period_before_count=before,
+            cpu_throttled_before_count=before,
+        )
+        made.add(sample._replace(cgroup=group))
+    told = found(scope(made, Shape(length_s=100), is_live=False))
+    assert (THROTTLED in told) == (before is not None)
+    if before is not None:
+        assert told[THROTTLED].evidence["throttled_share"] == pytest.approx(155 / 278)
+        assert told[THROTTLED].evidence["periods_count"] == 278

@@ -53,7 +53,7 @@ def test_from_outside_a_limit_goes_with_the_use_of_its_group(told: Facts) -> Non
 
 
 def test_the_peak_is_never_more_than_the_kernel_s(told: Facts) -> None:
-    assert told["summary"]["memory_peak_bytes"] <= told["kernel"]["job"]["memory.peak"]
+    assert told["summary"]["memory_peak_bytes"] <= told["peak_at_end"]
 
 
 def test_a_kill_before_the_first_look_is_counted(machine: Machine) -> None:

@@ -14,6 +14,7 @@ from hpcwatch.analysis.findings.shared import (
     HOUR_S,
     MINUTE_S,
     Told,
+    between,
     counts_the_whole_job,
     known_evidence,
     over,
@@ -172,14 +173,16 @@ def cpu_throttled(
 
     A control group may have a quota (cpu.max, cpu.cfs_quota_us): so much CPU time in each period,
     mostly 100 ms, and whoever wants more waits for the next one. All threads of the group wait
-    together, so that a program with more threads than the quota has cores stops and goes.
+    together, so that a program with more threads than the quota has cores stops and goes. After the
+    run its own counts do where the readings were too few: a quota holds us back, too.
     Source: our own; the counters are the kernel's (nr_periods, nr_throttled).
     """
     for host in scope.timeline.hosts.values():
         part = judged(scope, host, "cpu_throttled_pct", window_s)
         group = host.last.cgroup if host.last is not None else None
-        share = part.average() / 100 if part is not None else 0.0
-        if part is None or group is None or not share > info_share:
+        counted = _counted_share(scope, host, window_s)
+        share = part.average() / 100 if part is not None else counted
+        if group is None or not share > info_share:
             continue
         quota = group.cpu_quota_cores
         cores = "" if quota is None else f" of {format_cores(quota)} cores"
@@ -199,14 +202,39 @@ def cpu_throttled(
             "for more cores (Torque ppn, PBS ncpus, Slurm --cpus-per-task). If you were given "
             "fewer than you asked for, tell the help desk.",
         )
-        yield over(part, host.name, told)
+        if part is not None:
+            yield over(part, host.name, told)
+        else:
+            yield between(scope.started_at_s, scope.ran_s, host.name, told)
+
+
+def _counted_share(scope: Scope, host: HostTimeline, window_s: float) -> float:
+    """Return the share of the whole run's periods, 0 if nobody looked before it began."""
+    group = host.last.cgroup if host.last is not None else None
+    is_counted = group is not None and group.cpu_period_before_count is not None
+    if scope.is_live or scope.ran_s < window_s or not is_counted:
+        return 0.0
+    periods = _grown(host, "cpu_period_count")
+    return (_grown(host, "cpu_throttled_count") or 0.0) / periods if periods else 0.0
+
+
+_BEFORE = {
+    "cpu_throttled_s": "cpu_throttled_before_s",
+    "cpu_period_count": "cpu_period_before_count",
+    "cpu_throttled_count": "cpu_throttled_before_count",
+}
 
 
 def _grown(host: HostTimeline, counter: str) -> float | None:
-    """Return how far a counter of the control group went while we watched."""
+    """Return how far a counter of the control group went since the program began.
+
+    Where nobody looked then, since we watched.
+    """
     first = host.first.cgroup if host.first is not None else None
     last = host.last.cgroup if host.last is not None else None
-    start, end = getattr(first, counter, None), getattr(last, counter, None)
+    start, end = getattr(last, _BEFORE[counter], None), getattr(last, counter, None)
+    if start is None:
+        start = getattr(first, counter, None)
     return None if start is None or end is None or end < start else end - start
 
 

@@ -51,7 +51,10 @@ def seen(naming: str, job_mib: int, step_mib: int, held_mib: int, others_mib: in
         inside = watched.hold()
         outside = _probed()
         facts = {"job": own.facts(), "step": step.facts()}
-        return {"inside": inside, "outside": outside, "kernel": facts} | watched.end()
+        ended = watched.end()
+        # The last reading of a run comes after what the kernel says at the sample.
+        peaks = {"peak_at_end": own.number("memory.peak")}
+        return {"inside": inside, "outside": outside, "kernel": facts} | ended | peaks
 
 
 def seen_after_kill(naming: str) -> Any:

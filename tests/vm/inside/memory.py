@@ -86,7 +86,9 @@ def _of(watched: Watched, group: Group, shown: tuple[str, int] | None = None) ->
     """Return a sample, what the kernel counts in the group then, and the report."""
     name, mib = shown or ("process_count", 0)
     sample = watched.hold(lambda sample: sample["job"].get(name, 0) >= mib * MIB)
-    return {"sample": sample, "kernel": group.facts()} | watched.end()
+    kernel, told = group.facts(), watched.end()
+    # The last reading of a run comes after what the kernel says at the sample.
+    return {"sample": sample, "kernel": kernel, "peak_at_end": group.number("memory.peak")} | told
 
 
 def _file(mib: int) -> str:
