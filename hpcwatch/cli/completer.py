@@ -8,6 +8,7 @@ from typing import NamedTuple
 from hpcwatch.cli import COMMANDS
 from hpcwatch.cli.arguments import Argument
 from hpcwatch.cli.described import Command, described
+from hpcwatch.views.report.formats import FORMATS
 
 _WORDS = {
     "RUN": "runs",
@@ -30,7 +31,6 @@ _SHELLS = {
 }
 """Name of a value -> what the shell itself completes it with."""
 _REPORT = "FORMAT[:FILE]"
-_FORMATS = ("text", "html:", "markdown:", "json:", "csv:")
 _PROGRAMS = ("run", "sweep")
 """Commands that take a command line of another program."""
 
@@ -103,7 +103,7 @@ def _values(command: Command, flag: str, find: Find) -> list[Offer]:
 def _of(command: Command, argument: Argument, find: Find) -> list[Offer]:
     """Return the completions of a value."""
     if argument.metavar == _REPORT:
-        return [Offer(word) for word in _FORMATS]
+        return [Offer(name if name == "text" else f"{name}:") for name in FORMATS]
     if argument.choices:
         return [Offer(word) for word in argument.choices]
     if argument.metavar in _SHELLS:

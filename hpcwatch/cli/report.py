@@ -1,4 +1,4 @@
-"""`hpcwatch report [RUN]`: a run's report, in one of five formats."""
+"""`hpcwatch report [RUN]`: a run's report, in one of its formats."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--format",
-        choices=formats.FORMATS,
+        choices=tuple(formats.FORMATS),
         help="the output format; csv is the time series (default: by FILE's ending, else text)",
     )
     parser.add_argument(

@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
+from hpcwatch.views.report.formats import FORMATS
+
 if TYPE_CHECKING:
     from hpcwatch.analysis.report import Report
 
-FORMATS = ("text", "html", "markdown", "json", "csv")
-"""The names in views.report.formats; importing it would delay the program that `run` starts."""
 NONE = "none"
 """Nothing is printed."""
 HELP = (
@@ -35,8 +35,8 @@ def wanted(text: str) -> Wanted:
     if name not in FORMATS:
         raise _refused(f"{name!r} is not a format: give {', '.join(FORMATS)}, or none")
     if not path:
-        if name == "html":
-            hint = "HTML is for a browser, not for a terminal: say html:report.html"
+        if FORMATS[name].needs_file:
+            hint = f"{name.upper()} is for a browser, not for a terminal: say {name}:report.{name}"
             raise _refused(hint)
         return Wanted(name, None)
     refused = unwritable(path)

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from hpcwatch.cluster.schedulers import NAMES
+from hpcwatch.cluster.schedulers import known
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
-    from hpcwatch.cluster.schedulers.request import Dialect
 
 MOST_BYTES = 64 << 10
 _MOST_LINES = 200
@@ -34,15 +32,15 @@ def with_script(job: Job, last: Job | None = None) -> Job:
             submit_arguments=job.submit_arguments or last.submit_arguments,
             script_lines=job.script_lines if job.script_lines is not None else last.script_lines,
         )
-    if job.script_lines is not None or job.scheduler not in NAMES:
+    scheduler = known(job.scheduler)
+    if job.script_lines is not None or scheduler is None:
         return job
-    dialect: Dialect = import_module(f"hpcwatch.cluster.schedulers.request_{job.scheduler}")
-    name = dialect.script_name(job)
+    name = scheduler.requests.script_name(job)
     if not name:
         return job
     path = os.path.join(job.working_directory or "", name)
     text = _own_text(path, job.submitted_at_s) if os.path.isabs(path) else None
-    lines = None if text is None else directives(text, dialect.PREFIX)
+    lines = None if text is None else directives(text, scheduler.requests.PREFIX)
     return job._replace(script_lines=lines)
 
 

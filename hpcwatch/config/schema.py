@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import NamedTuple, Union
 
 from hpcwatch.base.units import parse_age
+from hpcwatch.cluster import schedulers
 
 Scalar = Union[float, str]
 
@@ -111,7 +112,7 @@ KEYS = (
         "scheduler.name",
         "the scheduler, where it is not detected",
         is_text=True,
-        choices=("torque", "pbspro", "slurm"),
+        choices=tuple(schedulers.NAMES),
     ),
     Key("memory.per_core_gb", f"{_SHARE}, in queues without a value of their own", None, 0.01),
     Key("costs.core_hour", "price of a core-hour", None, 0, 1e9),

@@ -65,11 +65,11 @@ def spec_of(jobs: Sequence[Job], interval_s: float, user: str | None = None) -> 
 def names_on_nodes(job: Job) -> tuple[str, ...]:
     """Return what the job is called on its nodes.
 
-    Slurm's task of an array has a number of its own there: the array's is another task's.
+    A task of an array may have a number of its own there (Slurm): the array's is another task's.
+    PBS names a job with its server or without.
     """
-    if job.scheduler == "slurm":
-        return (job.raw_id or job.id,)
-    return (job.id, job.id.partition(".")[0])
+    name = job.raw_id or job.id
+    return tuple(dict.fromkeys((name, name.partition(".")[0])))
 
 
 class JobSession:

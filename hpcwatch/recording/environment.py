@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from hpcwatch.cluster.schedulers import variable_prefixes
+
 _PREFIXES = (
-    "PBS_",
-    "SLURM_",
     "OMP_",
     "MKL_",
     "KMP_",
@@ -57,10 +57,11 @@ _MOST_CHARACTERS = 4096
 
 def kept(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables worth keeping, by name."""
+    prefixes = (*variable_prefixes(), *_PREFIXES)
     return {
         name: value[:_MOST_CHARACTERS]
         for name, value in sorted(environment.items())
-        if (name in _NAMES or name.startswith(_PREFIXES))
+        if (name in _NAMES or name.startswith(prefixes))
         and not _SECRET_NAME.search(name)
         and (name in _DEVICES or not _SECRET_VALUE.fullmatch(value.strip()))
     }

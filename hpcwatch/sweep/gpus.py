@@ -28,6 +28,7 @@ from hpcwatch.analysis.findings.gpu_numbers import (
     by_visible,
 )
 from hpcwatch.base import files, reading
+from hpcwatch.cluster.schedulers import inside_of
 
 TOLD_FILE = "gpus.json"
 _PATIENCE_S = 20.0  # a sick driver may never answer
@@ -75,7 +76,8 @@ class Numbering(NamedTuple):
 def numbering(environment: Mapping[str, str]) -> Numbering:
     """Return what numbers mean in a job with this environment."""
     is_pci_order = environment.get("CUDA_DEVICE_ORDER") == PCI_ORDER
-    return Numbering(is_pci_order, are_minors="SLURM_JOB_ID" in environment)
+    are_minors = any(one.are_gpus_minors for one in inside_of(environment))
+    return Numbering(is_pci_order, are_minors)
 
 
 class GpuFile(NamedTuple):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from hpcwatch.analysis.findings.gpu_numbers import hides_all
 from hpcwatch.base import reading
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
+from hpcwatch.cluster import schedulers
 from hpcwatch.cluster.schedulers.hosts import expand_hosts
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.transport.hosts import valid_host
@@ -88,16 +89,17 @@ def _told(
 ) -> tuple[dict[str, list[str]], list[str]]:
     """Return the job's GPUs on each host as its scheduler counts them, and what was odd.
 
-    Torque lists those of all hosts in a file that only the first one has. Of the others Slurm is
-    asked: the environment tells of one host only.
+    A scheduler (Torque) may list those of all hosts in a file that only the first one has. Else
+    the environment tells of one host only, and a scheduler that numbers devices is asked.
     """
-    if job is None:
+    if job is None or job.scheduler not in schedulers.NAMES:
         return {}, []
-    path = os.environ.get("PBS_GPUFILE")
+    inside = schedulers.inside(job.scheduler)
+    path = os.environ.get(inside.gpu_file_variable)
     if path is not None:
-        return _of_gpu_file(path, job)
+        return _of_gpu_file(f"${inside.gpu_file_variable}", path, job)
     untold = [one for one in names if one != node.HERE and job.on(one) is None]
-    if wants_devices and untold and job.scheduler == "slurm":
+    if wants_devices and untold and inside.are_gpus_minors:
         job = _asked(job)
     if not any(one.gpu_indices for one in job.allocation):
         return {}, []
@@ -105,11 +107,11 @@ def _told(
     return {gpus.short(one.host): [str(index) for index in one.gpu_indices] for one in known}, []
 
 
-def _of_gpu_file(path: str, job: Job) -> tuple[dict[str, list[str]], list[str]]:
+def _of_gpu_file(variable: str, path: str, job: Job) -> tuple[dict[str, list[str]], list[str]]:
     try:
         found = gpus.read_gpu_file(reading.text(path, "replace"))
     except OSError as error:
-        return {}, [f"cannot read $PBS_GPUFILE, {path}: {os_reason(error)}"]
+        return {}, [f"cannot read {variable}, {path}: {os_reason(error)}"]
     told = {gpus.short(one): found.told.get(gpus.short(one), []) for one in job.nodes}
     notes = []
     if found.wrong:

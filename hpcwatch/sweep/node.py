@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from hpcwatch.base import files, reading
 from hpcwatch.base.errors import HpcwatchError, os_reason
+from hpcwatch.cluster.schedulers import inside_of
 from hpcwatch.sweep.slots import Host
 
 HERE = ":"
@@ -27,17 +28,8 @@ _OF_THE_HOST = (
     "SHLVL",
     "TMUX",
     "PARALLEL",
-    "SLURMD_",
-    "SLURM_NODEID",
-    "SLURM_PROCID",
-    "SLURM_LOCALID",
-    "SLURM_TASK_PID",
-    "SLURM_TOPOLOGY",
-    "PBS_NODENUM",
-    "PBS_TASKNUM",
-    "PBS_VNODENUM",
 )
-"""Beginnings of names whose values are true on one host only."""
+"""Beginnings of names whose values are true on one host only, whatever the scheduler."""
 
 
 def write_environment(folder: str, environment: Mapping[str, str]) -> None:
@@ -58,8 +50,10 @@ def environment(folder: str, own: Mapping[str, str]) -> dict[str, str]:
             raise ValueError("it is damaged")
     except (OSError, ValueError) as error:
         raise HpcwatchError(f"cannot read {path}", os_reason(error)) from None
-    brought = {name: value for name, value in plain.items() if not name.startswith(_OF_THE_HOST)}
-    kept = {name: value for name, value in own.items() if name.startswith(_OF_THE_HOST)}
+    of_jobs = [name for one in inside_of({**own, **plain}) for name in one.host_variables]
+    of_the_host = (*_OF_THE_HOST, *of_jobs)
+    brought = {name: value for name, value in plain.items() if not name.startswith(of_the_host)}
+    kept = {name: value for name, value in own.items() if name.startswith(of_the_host)}
     if not os.path.isdir(brought.get("TMPDIR", "/")):
         del brought["TMPDIR"]
     return {**brought, **kept}

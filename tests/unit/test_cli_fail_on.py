@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 from program import Hpcwatch
 
-from hpcwatch.cli.reporting import FORMATS
-from hpcwatch.views.report import formats
+from hpcwatch.cli.completer import offers
+from hpcwatch.views.report.formats import FORMATS
 
 SHORT = [sys.executable, "-c", "pass"]
 
 
-def test_the_formats_are_those_of_the_report() -> None:
-    assert FORMATS == formats.FORMATS
+def test_the_formats_that_are_completed_are_those_of_the_report() -> None:
+    offered = offers(["run", "--report", ""], lambda _kind: [])
+    assert [one.word.rstrip(":") for one in offered] == list(FORMATS)
 
 
 @pytest.mark.parametrize("name", ["markdown", "json", "csv", "html", "text"])

@@ -1,116 +1,95 @@
-"""A scheduler is one module and one line: a toy one, added here, is found, asked and explained."""
+"""What the record of each scheduler holds, and that nothing else names a scheduler."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from types import ModuleType
+import ast
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from program import ROOT
 
-from hpcwatch.cluster import client, schedulers
-from hpcwatch.cluster.schedulers import NAMES, dialect, from_environment
-from hpcwatch.cluster.schedulers.detection import commands, detect, probes
-from hpcwatch.cluster.schedulers.dialects import Dialect, Reasons
-from hpcwatch.cluster.schedulers.inquiry import Inquiry
-from hpcwatch.cluster.schedulers.job import Job, JobState, ReadText
-from hpcwatch.cluster.schedulers.query import Answer, Query
-from hpcwatch.probe.cgroup import job_id_in
-from hpcwatch.views.jobs import reasons
-
-
-class Toy:
-    """A scheduler with one command: `toyq` prints an id and an owner a line."""
-
-    name = "toy"
-
-    def clean_id(self, text: str) -> str:
-        return text
-
-    def job(self, *job_ids: str) -> Query[tuple[Job, ...]]:
-        return Query(["toyq", *job_ids], self._parse)
-
-    def jobs(self, user: str) -> Query[tuple[Job, ...]]:
-        return Query(["toyq", "-u", user], self._parse)
-
-    def _parse(self, answer: Answer) -> tuple[Job, ...]:
-        rows = [line.split() for line in answer.text.splitlines()]
-        return tuple(Job(one, "toy", owner=who, state=JobState.RUNNING) for one, who in rows)
-
-    def array_id(self, job_id: str) -> None: ...
-
-    def history(self, job_id: str) -> None: ...
-
-    def usage(self, job_id: str) -> None: ...
-
-    def estimate(self, job_id: str) -> None: ...
-
-    def nodes(self, names: Sequence[str] = ()) -> Query[tuple[object, ...]]:
-        return Query(["toynodes"], lambda _: ())
-
-    def cancel(self, job_id: str) -> Query[str]:
-        return Query(["toykill", job_id], lambda answer: answer.text)
-
-    def submit(self, script: str, arguments: Sequence[str] = ()) -> Query[str]:
-        return Query(["toysub", script], lambda answer: answer.text)
-
-
-def toy_job(environment: Mapping[str, str], _: ReadText) -> Job | None:
-    return Job(environment["TOY_JOB"], "toy")
-
-
-DIALECT = Dialect(
-    name="toy",
-    commands=Toy(),  # type: ignore[arg-type]
-    from_environment=toy_job,
-    required=("toyq",),
-    probe=("toyq", "--version"),
-    is_told_by=lambda answer: answer.text.startswith("toy"),
-    purposes={"toyq": "jobs"},
-    directive_prefix="#TOY",
-    node_list_variable="TOY_NODES",
-    job_groups=(),
-    reasons=Reasons({"toyheld": "it is held by a child"}),
-    formatting=("TOYQ_",),
-    settings={"TOY_PLAIN": "1"},
+from hpcwatch.cluster.schedulers import (
+    NAMES,
+    dialect,
+    inside,
+    inside_of,
+    known,
+    variable_prefixes,
 )
+from hpcwatch.cluster.transport import ways
+from hpcwatch.config import schema
+from hpcwatch.probe.cgroup import job_id_in
+
+PACKAGE = ROOT / "hpcwatch"
+OWN_ROOM = PACKAGE / "cluster" / "schedulers"
+LAUNCHERS = {
+    "cluster/current_job.py": "srun starts several tasks, as mpirun does",
+    "monitor/other_nodes_process.py": "the same",
+    "monitor/own_request.py": "the same",
+}
+"""Files that ask what a launcher sets -> why that is no matter of the scheduler's record."""
 
 
-@pytest.fixture
-def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    module = ModuleType("hpcwatch.cluster.schedulers.toy")
-    vars(module)["DIALECT"] = DIALECT
-    monkeypatch.setitem(sys.modules, "hpcwatch.cluster.schedulers.toy", module)
-    monkeypatch.setitem(schedulers.NAMES, "toy", "TOY_JOB")
-    reasons._known.cache_clear()
-    yield
-    reasons._known.cache_clear()
+def strings(path: Path) -> Iterator[tuple[int, str]]:
+    """All strings in a module but its docstrings: line and text."""
+    tree = ast.parse(path.read_text())
+    told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+            yield node.lineno, node.value
 
 
-@pytest.mark.usefixtures("toy")
-def test_a_toy_scheduler_is_one_module_and_one_line() -> None:
-    assert "toyq" in commands()
-    assert probes({"toyq"}) == (("toyq", "--version"),)
-    found = detect({"toyq"}, {("toyq", "--version"): Answer(b"toy 1.0\n")})
-    assert (found.scheduler, found.helpers) == ("toy", frozenset())
-    asked = Inquiry(found, client.Asker(lambda argv: Answer(b"7 alice\n")))
-    (job,) = asked.jobs("alice").value
-    assert (job.id, job.owner) == ("7", "alice")
-    assert from_environment({"TOY_JOB": "7"}, lambda _: None) == Job("7", "toy")
-    assert reasons.plain("ToyHeld") == "it is held by a child"
-    environment = client.environment({"TOYQ_FORMAT": "%i", "HOME": "/"})
-    assert environment["TOY_PLAIN"] == "1"
-    assert "TOYQ_FORMAT" not in environment
+OTHERS = [path for path in sorted(PACKAGE.rglob("*.py")) if OWN_ROOM not in path.parents]
+
+
+def test_no_other_module_compares_a_scheduler_s_name() -> None:
+    named = [
+        f"{path.relative_to(PACKAGE)}:{line}: {text}"
+        for path in OTHERS
+        for line, text in strings(path)
+        if text in NAMES
+    ]
+    assert named == []
+
+
+def test_no_other_module_reads_a_scheduler_s_variables() -> None:
+    read = {
+        str(path.relative_to(PACKAGE))
+        for path in OTHERS
+        for _, text in strings(path)
+        if text.startswith(variable_prefixes()) and text.replace("_", "").isalnum()
+    }
+    assert read == set(LAUNCHERS)
+
+
+@pytest.mark.parametrize("name", ["", "job", "request", "__init__", "../x", "hpcwatch", None])
+def test_a_foreign_name_is_no_scheduler_and_nothing_is_imported(name: str | None) -> None:
+    assert known(name) is None
+
+
+def test_the_record_names_ways_that_there_are() -> None:
+    for name in NAMES:
+        assert set(dialect(name).transports) <= set(ways.NAMES)
+    [key] = [key for key in schema.KEYS if key.name == "ssh.transport"]
+    assert key.choices == ways.NAMES
+
+
+def test_what_is_known_of_a_job_from_inside_is_the_record_s() -> None:
+    for name, variable in NAMES.items():
+        assert inside(name) is dialect(name).inside
+        assert inside(name) in inside_of({variable: "1"})
+    assert inside_of({"HOME": "/"}) == []
 
 
 @pytest.mark.parametrize("name", list(NAMES))
 def test_every_dialect_is_whole(name: str) -> None:
-    known = dialect(name)
-    assert (known.name, known.commands.name) == (name, name)
-    assert set(known.required) <= set(known.purposes)
-    assert known.probe[0] in known.required
-    assert known.directive_prefix.startswith("#")
-    assert known.from_environment({}, lambda _: None) is None
+    record = dialect(name)
+    assert (record.name, record.commands.name) == (name, name)
+    assert set(record.required) <= set(record.purposes)
+    assert record.probe[0] in record.required
+    assert record.requests.PREFIX.startswith("#")
+    assert record.inside.job({}, lambda _: None) is None
 
 
 @pytest.mark.parametrize("name", list(NAMES))

@@ -127,6 +127,13 @@ class Scope(NamedTuple):
 Rule = Callable[..., Iterable[Finding]]
 
 
+CPU_PLOTS = ("cpu",)
+MEMORY_PLOTS = ("memory",)
+GPU_PLOTS = ("gpu-util", "gpu-active", "gpu-memory", "gpu-power")
+EVERY_PLOT = ("*",)
+NO_PLOT: tuple[str, ...] = ()
+
+
 class RuleEntry(NamedTuple):
     """A rule as it is listed."""
 
@@ -141,6 +148,8 @@ class RuleEntry(NamedTuple):
     """Threshold -> its default."""
     is_of_job: bool = False
     """It looks at all nodes together: asked once, not of one of several hosts."""
+    plots: tuple[str, ...] = CPU_PLOTS
+    """Names of the report's plots on which its findings are marked."""
 
 
 SWEEP_RULES_MODULE = "hpcwatch.sweep.findings"
@@ -178,8 +187,9 @@ def rule(
     accuses: bool = False,
     margins: Mapping[str, float] | None = None,
     is_of_job: bool = False,
+    plots: tuple[str, ...] = CPU_PLOTS,
 ) -> Callable[[Rule], Rule]:
-    """Register a rule.
+    """Register a rule. Its findings are marked on ``plots``, named as in ``recording.metrics``.
 
     A finding of it silences the named rules on the same host and entity, one about the ``job``
     on all of the host, one without a host everywhere.
@@ -188,7 +198,9 @@ def rule(
     def register(function: Rule) -> Rule:
         defaults = dict(getattr(function, "__kwdefaults__", None) or {})
         eased = dict(margins or {})
-        _RULES[name] = RuleEntry(name, function, silences, accuses, eased, defaults, is_of_job)
+        _RULES[name] = RuleEntry(
+            name, function, silences, accuses, eased, defaults, is_of_job, plots
+        )
         return function
 
     return register

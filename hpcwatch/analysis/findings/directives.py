@@ -11,7 +11,7 @@ from hpcwatch.analysis.findings import Directive, Scope
 from hpcwatch.analysis.findings.header import Directives, difference, node_gpus_count, nodes_count
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.base.units import GIB, parse_bytes, parse_clock
-from hpcwatch.cluster.schedulers import Job
+from hpcwatch.cluster.schedulers import Job, known
 from hpcwatch.cluster.schedulers.request import size
 
 
@@ -117,11 +117,13 @@ def limiting_step(scope: Scope, host: HostTimeline) -> str | None:
 
 def more_memory_of_step(scope: Scope, host: HostTimeline, needed_bytes: int) -> Directives:
     """Ask for ``needed_bytes`` a node where the step is started, and for the job if it has less."""
-    limit = host.limit.limit_bytes
-    if limit is None:
+    job, limit = host.job or scope.job, host.limit.limit_bytes
+    scheduler = known(job.scheduler) if job is not None else None
+    if limit is None or scheduler is None or not scheduler.step_memory:
         return ()
-    old, new = (f"srun --mem={size(given, 'M', 'G')}" for given in (limit, needed_bytes))
-    return (Directive("slurm", old, new), *more_memory(scope, needed_bytes))
+    option = scheduler.step_memory
+    old, new = (f"{option}={size(given, 'M', 'G')}" for given in (limit, needed_bytes))
+    return (Directive(scheduler.name, old, new), *more_memory(scope, needed_bytes))
 
 
 def less_memory(scope: Scope, needed_bytes: int) -> Directives:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hpcwatch.analysis.findings import Finding, Scope, Severity, rule
+from hpcwatch.analysis.findings import EVERY_PLOT, Finding, Scope, Severity, rule
 from hpcwatch.analysis.findings.directives import rounded_up_s, walltime
 from hpcwatch.analysis.findings.header import clock
 from hpcwatch.analysis.findings.shared import HOUR_S, Told, between
@@ -32,7 +32,12 @@ class _Projection(NamedTuple):
     words: str
 
 
-@rule("will-not-finish", margins={"left_share": 0.02, "late_share": -0.05}, is_of_job=True)
+@rule(
+    "will-not-finish",
+    margins={"left_share": 0.02, "late_share": -0.05},
+    is_of_job=True,
+    plots=EVERY_PLOT,
+)
 def will_not_finish(
     scope: Scope,
     *,

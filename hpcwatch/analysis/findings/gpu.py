@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hpcwatch.analysis.findings import Finding, Scope, judged, rule
+from hpcwatch.analysis.findings import GPU_PLOTS, Finding, Scope, judged, rule
 from hpcwatch.analysis.findings.devices import (
     HELD_BYTES,
     HELD_SHARE,
@@ -35,7 +35,7 @@ from hpcwatch.analysis.timeline.gpus import GpuTimeline
 from hpcwatch.base.units import format_bytes
 
 
-@rule("gpu-unused", silences=("gpu-low",), accuses=True, margins={"idle_pct": 2.0})
+@rule("gpu-unused", silences=("gpu-low",), accuses=True, margins={"idle_pct": 2.0}, plots=GPU_PLOTS)
 def gpu_unused(
     scope: Scope,
     *,
@@ -74,7 +74,11 @@ def gpu_unused(
 
 
 @rule(
-    "gpu-memory-held", silences=("gpu-unused", "gpu-low"), accuses=True, margins={"idle_pct": 2.0}
+    "gpu-memory-held",
+    silences=("gpu-unused", "gpu-low"),
+    accuses=True,
+    margins={"idle_pct": 2.0},
+    plots=GPU_PLOTS,
 )
 def gpu_memory_held(
     scope: Scope,

@@ -22,7 +22,7 @@ from hpcwatch.analysis.findings.gpu_numbers import (
 from hpcwatch.analysis.findings.header import node_gpus_count
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.gpus import GpuTimeline
-from hpcwatch.cluster.schedulers import Job
+from hpcwatch.cluster.schedulers import NAMES, Job, inside
 from hpcwatch.probe.schema import JobUse
 
 MAY_BE_OTHERS = ("user", "all")
@@ -119,7 +119,8 @@ def _of_scheduler(job: Job | None, host: HostTimeline, names: list[Names]) -> Me
     share = job.on(host.name) if job is not None else None
     if job is None or share is None:
         return None
-    return by_scheduler(share.gpu_indices, names, are_minors=job.scheduler == "slurm")
+    are_minors = job.scheduler in NAMES and inside(job.scheduler).are_gpus_minors
+    return by_scheduler(share.gpu_indices, names, are_minors=are_minors)
 
 
 def _allowed(files: list[str], names: list[Names]) -> Meant:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hpcwatch.analysis.findings import Finding, Scope, Severity, Waste, judged, rule
+from hpcwatch.analysis.findings import GPU_PLOTS, Finding, Scope, Severity, Waste, judged, rule
 from hpcwatch.analysis.findings.devices import allocated_gpus, used_gpus_count
 from hpcwatch.analysis.findings.directives import fewer_gpus
 from hpcwatch.analysis.findings.idle import (
@@ -30,6 +30,7 @@ _MINUTES_S = 300.0
     silences=("gpu-unused", "gpu-low"),
     accuses=True,
     margins={"idle_pct": 2.0, "busy_pct": -2.0},
+    plots=GPU_PLOTS,
 )
 def gpu_partly_unused(
     scope: Scope,
@@ -98,6 +99,7 @@ def _is_busy(
     silences=("gpu-unused", "gpu-memory-held", "gpu-low"),
     accuses=True,
     margins={"idle_pct": 2.0},
+    plots=GPU_PLOTS,
 )
 def gpu_went_idle(
     scope: Scope,

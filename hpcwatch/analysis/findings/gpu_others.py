@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hpcwatch.analysis.findings import Finding, Scope, Severity, rule
+from hpcwatch.analysis.findings import GPU_PLOTS, Finding, Scope, Severity, rule
 from hpcwatch.analysis.findings.devices import help_desk, known_allocation, own_gpus
 from hpcwatch.analysis.findings.gpu_attribution import MAY_BE_OTHERS, is_opened
 from hpcwatch.analysis.findings.shared import (
@@ -21,7 +21,7 @@ from hpcwatch.analysis.timeline.gpus import GpuTimeline
 from hpcwatch.base.units import GIB, MIB, format_bytes, format_seconds
 
 
-@rule("gpu-foreign")
+@rule("gpu-foreign", plots=GPU_PLOTS)
 def gpu_foreign(
     scope: Scope,
     *,
@@ -79,7 +79,7 @@ def _foreign(host: HostTimeline, gpu: GpuTimeline, part: Part, who: str) -> Find
     return over(part, host.name, told)
 
 
-@rule("gpu-shared")
+@rule("gpu-shared", plots=GPU_PLOTS)
 def gpu_shared(
     scope: Scope, *, shared_bytes: float = 100.0 * MIB, window_s: float = 120.0
 ) -> Iterator[Finding]:
@@ -112,7 +112,7 @@ def gpu_shared(
             yield over(part, host.name, told)
 
 
-@rule("gpu-unassigned")
+@rule("gpu-unassigned", plots=GPU_PLOTS)
 def gpu_unassigned(scope: Scope) -> Iterator[Finding]:
     """A process of the job opened a device outside of the job's allocation.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from hpcwatch.analysis.findings import Finding, Scope, Severity, Waste, judged, rule
+from hpcwatch.analysis.findings import GPU_PLOTS, Finding, Scope, Severity, Waste, judged, rule
 from hpcwatch.analysis.findings.devices import allocated_gpus
 from hpcwatch.analysis.findings.directives import fewer_cores, gathered
 from hpcwatch.analysis.findings.header import node_gpus_count, nodes_count
@@ -15,7 +15,7 @@ from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.base.units import format_bytes, format_cores, format_pct
 
 
-@rule("gpu-oversized", silences=("gpu-low",), accuses=True)
+@rule("gpu-oversized", silences=("gpu-low",), accuses=True, plots=GPU_PLOTS)
 def gpu_oversized(
     scope: Scope,
     *,
@@ -60,7 +60,7 @@ def gpu_oversized(
             yield over(util, host.name, told)
 
 
-@rule("gpu-spread", accuses=True, is_of_job=True)
+@rule("gpu-spread", accuses=True, is_of_job=True, plots=GPU_PLOTS)
 def gpu_spread(scope: Scope) -> Iterator[Finding]:
     """The job's GPUs lie on more nodes than they need: information.
 
@@ -92,7 +92,7 @@ def gpu_spread(scope: Scope) -> Iterator[Finding]:
     yield throughout(scope, scope.whole_host, told)
 
 
-@rule("gpu-cores-excess", accuses=True, margins={"busy_pct": 5.0})
+@rule("gpu-cores-excess", accuses=True, margins={"busy_pct": 5.0}, plots=GPU_PLOTS)
 def gpu_cores_excess(
     scope: Scope,
     *,

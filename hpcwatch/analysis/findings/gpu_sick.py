@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hpcwatch.analysis.findings import Finding, Scope, Severity, rule
+from hpcwatch.analysis.findings import GPU_PLOTS, Finding, Scope, Severity, rule
 from hpcwatch.analysis.findings.devices import help_desk, own_gpus
 from hpcwatch.analysis.findings.shared import Told, between, gpu_entity, known_evidence, throughout
 from hpcwatch.analysis.timeline import HostTimeline
@@ -58,6 +58,7 @@ def _sick(scope: Scope) -> Iterator[tuple[HostTimeline, GpuTimeline, GpuHealth]]
         *("gpu-xid", "gpu-links", "gpu-unused", "gpu-low", "gpu-went-idle", "gpu-memory-held"),
         *("gpu-starved", "gpu-busy-shallow"),
     ),
+    plots=GPU_PLOTS,
 )
 def gpu_lost(scope: Scope) -> Iterator[Finding]:
     """A device of the job stopped answering for good: the driver says that it is lost.
@@ -87,7 +88,7 @@ def gpu_lost(scope: Scope) -> Iterator[Finding]:
         yield between(health.lost_at_s, scope.end_s - health.lost_at_s, host.name, told)
 
 
-@rule("gpu-xid")
+@rule("gpu-xid", plots=GPU_PLOTS)
 def gpu_xid(scope: Scope) -> Iterator[Finding]:
     """The driver reported an error (Xid) of the job's device while we watched.
 
@@ -123,7 +124,7 @@ def gpu_xid(scope: Scope) -> Iterator[Finding]:
         yield between(first_s, scope.end_s - first_s, host.name, said)
 
 
-@rule("gpu-ecc")
+@rule("gpu-ecc", plots=GPU_PLOTS)
 def gpu_ecc(scope: Scope, *, pages_count: int = 60) -> Iterator[Finding]:
     """The device's memory has errors that could not be corrected, or is worn out.
 
@@ -177,7 +178,7 @@ def _memory_trouble(health: GpuHealth, pages_count: int) -> tuple[Severity, str]
     return None
 
 
-@rule("gpu-links")
+@rule("gpu-links", plots=GPU_PLOTS)
 def gpu_links(scope: Scope, *, link_share: float = 0.75) -> Iterator[Finding]:
     """Links of the device are down or slower than they could be, so that data moves slowly.
 

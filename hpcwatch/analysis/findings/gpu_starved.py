@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hpcwatch.analysis.findings import ENOUGH, Finding, Scope, Severity, Waste, judged, rule
+from hpcwatch.analysis.findings import (
+    ENOUGH,
+    GPU_PLOTS,
+    Finding,
+    Scope,
+    Severity,
+    Waste,
+    judged,
+    rule,
+)
 from hpcwatch.analysis.findings.devices import column_mean
 from hpcwatch.analysis.findings.gpu_work import judged_devices
 from hpcwatch.analysis.findings.shared import (
@@ -26,6 +35,7 @@ from hpcwatch.base.units import format_cores, format_pct
     silences=("gpu-low",),
     accuses=True,
     margins={"swing_share": -0.05, "data_wait_share": -0.05},
+    plots=GPU_PLOTS,
 )
 def gpu_starved(
     scope: Scope,

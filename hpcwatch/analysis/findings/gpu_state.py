@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hpcwatch.analysis.findings import Finding, Scope, Severity, judged, rule
+from hpcwatch.analysis.findings import GPU_PLOTS, Finding, Scope, Severity, judged, rule
 from hpcwatch.analysis.findings.devices import column_mean, help_desk, own_gpus
 from hpcwatch.analysis.findings.shared import (
     Told,
@@ -22,7 +22,7 @@ from hpcwatch.analysis.timeline.gpus import GpuTimeline
 from hpcwatch.base.units import format_bytes, format_pct
 
 
-@rule("gpu-throttled", margins={"throttled_pct": -2.0, "capped_pct": -5.0})
+@rule("gpu-throttled", margins={"throttled_pct": -2.0, "capped_pct": -5.0}, plots=GPU_PLOTS)
 def gpu_throttled(
     scope: Scope,
     *,
@@ -79,7 +79,7 @@ def _capped(host: HostTimeline, gpu: GpuTimeline, part: Part) -> Finding:
     return over(part, host.name, told)
 
 
-@rule("gpu-memory-full", margins={"full_share": -0.02, "own_share": -0.02})
+@rule("gpu-memory-full", margins={"full_share": -0.02, "own_share": -0.02}, plots=GPU_PLOTS)
 def gpu_memory_full(
     scope: Scope,
     *,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hpcwatch.analysis.findings import Finding, Scope, Severity, Waste, judged, rule
+from hpcwatch.analysis.findings import GPU_PLOTS, Finding, Scope, Severity, Waste, judged, rule
 from hpcwatch.analysis.findings.devices import allocated_gpus, column_mean
 from hpcwatch.analysis.findings.shared import HOUR_S, Told, gpu_entity, known_evidence, over
 from hpcwatch.analysis.timeline import HostTimeline
@@ -33,7 +33,7 @@ def judged_devices(scope: Scope, window_s: float) -> Iterator[_Device]:
                 yield _Device(host, gpu, util)
 
 
-@rule("gpu-low", accuses=True, margins={"warning_pct": 2.0, "info_pct": 2.0})
+@rule("gpu-low", accuses=True, margins={"warning_pct": 2.0, "info_pct": 2.0}, plots=GPU_PLOTS)
 def gpu_low(
     scope: Scope,
     *,
@@ -79,7 +79,9 @@ def gpu_low(
         yield over(util, host.name, told)
 
 
-@rule("gpu-busy-shallow", accuses=True, margins={"busy_pct": -5.0, "active_pct": 5.0})
+@rule(
+    "gpu-busy-shallow", accuses=True, margins={"busy_pct": -5.0, "active_pct": 5.0}, plots=GPU_PLOTS
+)
 def gpu_busy_shallow(
     scope: Scope,
     *,
@@ -158,7 +160,7 @@ def _power_share(
     return None if power is None or not limit else power / limit
 
 
-@rule("gpu-imbalance", accuses=True, margins={"points": -5.0}, is_of_job=True)
+@rule("gpu-imbalance", accuses=True, margins={"points": -5.0}, is_of_job=True, plots=GPU_PLOTS)
 def gpu_imbalance(
     scope: Scope,
     *,

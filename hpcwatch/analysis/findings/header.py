@@ -1,18 +1,16 @@
 """What a job asked for as the lines of its script, and how they change. Pure.
 
-Each scheduler's own module reads and edits the lines (see ``hpcwatch.cluster.schedulers.request``).
+Each scheduler's record reads and edits the lines (see ``hpcwatch.cluster.schedulers.request``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from types import MappingProxyType
 
 from hpcwatch.analysis.findings import Directive
-from hpcwatch.cluster.schedulers import NAMES, Job
+from hpcwatch.cluster.schedulers import Job, known
 from hpcwatch.cluster.schedulers.request import (
-    Dialect,
     Edited,
     Request,
     clock,
@@ -36,26 +34,19 @@ Directives = tuple[Directive, ...]
 _NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 
 
-def _dialect(scheduler: str) -> Dialect | None:
-    if scheduler not in NAMES:
-        return None
-    dialect: Dialect = import_module(f"hpcwatch.cluster.schedulers.request_{scheduler}")
-    return dialect
-
-
 def request(job: Job, environment: Mapping[str, str] = _NO_ENVIRONMENT) -> Request:
     """Return what was requested, in the user's words if they are known; no lines if nothing is."""
-    dialect = _dialect(job.scheduler)
-    return Request() if dialect is None else dialect.read(job, environment)
+    scheduler = known(job.scheduler)
+    return Request() if scheduler is None else scheduler.requests.read(job, environment)
 
 
 def edited(old: Job, new: Job, environment: Mapping[str, str] = _NO_ENVIRONMENT) -> Edited:
     """Return a job's lines with the numbers of another."""
-    dialect = _dialect(old.scheduler)
-    if dialect is None:
+    scheduler = known(old.scheduler)
+    if scheduler is None:
         return Edited((), ())
-    lines = dialect.read(old, environment).lines
-    return dialect.edit(lines, needs_of(old), needs_of(new))
+    lines = scheduler.requests.read(old, environment).lines
+    return scheduler.requests.edit(lines, needs_of(old), needs_of(new))
 
 
 def difference(old: Job, new: Job, environment: Mapping[str, str]) -> Directives:

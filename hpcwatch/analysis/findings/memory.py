@@ -7,13 +7,22 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hpcwatch.analysis.findings import ENOUGH, Finding, Scope, Severity, is_guess, rule
+from hpcwatch.analysis.findings import (
+    ENOUGH,
+    MEMORY_PLOTS,
+    Finding,
+    Scope,
+    Severity,
+    is_guess,
+    rule,
+)
 from hpcwatch.analysis.findings.shared import Told, between
 from hpcwatch.analysis.findings.slope import slope_per_s
 from hpcwatch.analysis.findings.windows import State, Stretch, stretch_of
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.columns import NAN, Part
 from hpcwatch.base.units import format_bytes, format_of_bytes, format_seconds
+from hpcwatch.cluster.schedulers import known
 
 _LIMITS = {
     "cgroup": "of its cgroup",
@@ -23,7 +32,9 @@ _LIMITS = {
 """Where the binding limit comes from -> the words that end ``3.7 of 4 GiB …``."""
 
 
-@rule("memory-near-limit", margins={"near_share": -0.05, "critical_share": -0.02})
+@rule(
+    "memory-near-limit", margins={"near_share": -0.05, "critical_share": -0.02}, plots=MEMORY_PLOTS
+)
 def memory_near_limit(
     scope: Scope,
     *,
@@ -64,7 +75,11 @@ def memory_near_limit(
         yield between(stretch.start_s, stretch.length_s, host.name, told)
 
 
-@rule("memory-will-run-out", margins={"warning_left_s": 600.0, "critical_left_s": 60.0})
+@rule(
+    "memory-will-run-out",
+    margins={"warning_left_s": 600.0, "critical_left_s": 60.0},
+    plots=MEMORY_PLOTS,
+)
 def memory_will_run_out(
     scope: Scope,
     *,
@@ -190,6 +205,12 @@ def _in_plain_letters(path: str) -> str:
     return re.sub(r"[^A-Za-z0-9._/@:+\[\]-]", "?", path[-80:])
 
 
+def _how_for_steps(host: HostTimeline) -> str:
+    """Return how a step gets more memory: `` with srun --mem``; nothing if that is not known."""
+    scheduler = known(host.job.scheduler) if host.job is not None else None
+    return f" with {scheduler.step_memory}" if scheduler and scheduler.step_memory else ""
+
+
 def _near_advice(host: HostTimeline, stretch: Stretch) -> str:
     if host.limit.source == "node":
         own, charged = (
@@ -210,8 +231,8 @@ def _near_advice(host: HostTimeline, stretch: Stretch) -> str:
     if host.limit.step is not None:
         return (
             f"The limit that binds is that of step {host.limit.step} alone, not the job's. A "
-            "process that goes beyond it is killed: give the step more with srun --mem, or keep "
-            "less in memory at once."
+            f"process that goes beyond it is killed: give the step more{_how_for_steps(host)}, or "
+            "keep less in memory at once."
         )
     return (
         f"The limit that binds is {what}; page cache is not counted. A process that goes beyond "

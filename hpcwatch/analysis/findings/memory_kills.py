@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hpcwatch.analysis.findings import Finding, Scope, Severity, is_guess, rule
+from hpcwatch.analysis.findings import MEMORY_PLOTS, Finding, Scope, Severity, is_guess, rule
 from hpcwatch.analysis.findings.directives import (
     limiting_step,
     more_memory,
@@ -23,7 +23,12 @@ _SIGKILL = 9
 _KILLED_EXIT_CODES = (-_SIGKILL, 128 + _SIGKILL)  # 137: how a shell reports it of its last child
 
 
-@rule("memory-killed", silences=("memory-near-limit", "memory-will-run-out"), is_of_job=True)
+@rule(
+    "memory-killed",
+    silences=("memory-near-limit", "memory-will-run-out"),
+    is_of_job=True,
+    plots=MEMORY_PLOTS,
+)
 def memory_killed(
     scope: Scope,
     *,

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hpcwatch.analysis.findings import Finding, Scope, Severity, is_guess, judged, rule
+from hpcwatch.analysis.findings import (
+    MEMORY_PLOTS,
+    Finding,
+    Scope,
+    Severity,
+    is_guess,
+    judged,
+    rule,
+)
 from hpcwatch.analysis.findings.devices import gpu_signs
 from hpcwatch.analysis.findings.directives import rounded_up
 from hpcwatch.analysis.findings.gpu_attribution import has_whole_node, is_opened
@@ -17,7 +25,11 @@ from hpcwatch.base.units import MIB, format_bytes, format_of_bytes, format_pct
 from hpcwatch.cluster.schedulers import Job
 
 
-@rule("memory-swapping", margins={"moved_bytes_per_s": -0.5e6, "swapped_bytes": -32.0 * MIB})
+@rule(
+    "memory-swapping",
+    margins={"moved_bytes_per_s": -0.5e6, "swapped_bytes": -32.0 * MIB},
+    plots=MEMORY_PLOTS,
+)
 def memory_swapping(
     scope: Scope,
     *,
@@ -69,7 +81,7 @@ def _most_of_a_window(
     return part.average() if scope.is_live else busiest(part, window_s)
 
 
-@rule("memory-in-files", margins={"files_share": -0.02})
+@rule("memory-in-files", margins={"files_share": -0.02}, plots=MEMORY_PLOTS)
 def memory_in_files(
     scope: Scope,
     *,
@@ -109,7 +121,12 @@ def memory_in_files(
         yield over(files, host.name, told)
 
 
-@rule("memory-cache-only", silences=("memory-near-limit",), margins={"full_share": -0.03})
+@rule(
+    "memory-cache-only",
+    silences=("memory-near-limit",),
+    margins={"full_share": -0.03},
+    plots=MEMORY_PLOTS,
+)
 def memory_cache_only(
     scope: Scope,
     *,
@@ -177,7 +194,7 @@ class _Reserved(NamedTuple):
         return self.size_bytes / self.limit_bytes
 
 
-@rule("vmem-near-limit", margins={"near_share": -0.03})
+@rule("vmem-near-limit", margins={"near_share": -0.03}, plots=MEMORY_PLOTS)
 def vmem_near_limit(scope: Scope, *, near_share: float = 0.9) -> Iterator[Finding]:
     """The job asked for a limit of virtual memory, and over 90 % of it is reserved.
 

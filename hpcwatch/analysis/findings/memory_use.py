@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from hpcwatch.analysis.findings import ENOUGH, Finding, Scope, Severity, is_guess, judged, rule
+from hpcwatch.analysis.findings import (
+    ENOUGH,
+    MEMORY_PLOTS,
+    Finding,
+    Scope,
+    Severity,
+    is_guess,
+    judged,
+    rule,
+)
 from hpcwatch.analysis.findings.directives import less_memory, more_cores, rounded_up
 from hpcwatch.analysis.findings.gpu_attribution import has_whole_node
 from hpcwatch.analysis.findings.header import nodes_count
@@ -27,7 +36,7 @@ from hpcwatch.base.units import GIB, format_bytes, format_of_bytes, format_pct, 
 _BLOCK_S = 600.0
 
 
-@rule("memory-over-share", margins={"held_share": -0.2})
+@rule("memory-over-share", margins={"held_share": -0.2}, plots=MEMORY_PLOTS)
 def memory_over_share(
     scope: Scope,
     *,
@@ -75,6 +84,7 @@ def _share_over(part: Part, most: float) -> float:
     "memory-growing",
     accuses=True,
     margins={"rising_share": -0.1, "limit_share_per_h": -0.02},
+    plots=MEMORY_PLOTS,
 )
 def memory_growing(
     scope: Scope,
@@ -130,7 +140,7 @@ def _block_slopes(host: HostTimeline, start_s: float, end_s: float) -> list[floa
     return slopes
 
 
-@rule("memory-over-asked", accuses=True, is_of_job=True)
+@rule("memory-over-asked", accuses=True, is_of_job=True, plots=MEMORY_PLOTS)
 def memory_over_asked(
     scope: Scope,
     *,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hpcwatch.analysis.findings import ENOUGH, Finding, Scope, Severity, judged, rule
+from hpcwatch.analysis.findings import ENOUGH, EVERY_PLOT, Finding, Scope, Severity, judged, rule
 from hpcwatch.analysis.findings.gpu_attribution import has_whole_node
 from hpcwatch.analysis.findings.progress import plain
 from hpcwatch.analysis.findings.shared import (
@@ -20,7 +20,7 @@ from hpcwatch.base.units import format_cores, format_pct, format_seconds
 from hpcwatch.probe.schema import Stranger
 
 
-@rule("strangers", margins={"least_cores": -0.1})
+@rule("strangers", margins={"least_cores": -0.1}, plots=EVERY_PLOT)
 def strangers(
     scope: Scope, *, least_cores: float = 0.5, window_s: float = 300.0
 ) -> Iterator[Finding]:
@@ -78,7 +78,7 @@ def _about_own(scope: Scope, host: HostTimeline, one: Stranger) -> str:
 _CLOCKS_S = 60.0  # by which the clocks of node and server may differ
 
 
-@rule("measurement-gap", margins={"missing_share": -0.05})
+@rule("measurement-gap", margins={"missing_share": -0.05}, plots=EVERY_PLOT)
 def measurement_gap(
     scope: Scope, *, missing_share: float = 0.2, window_s: float = 300.0
 ) -> Iterator[Finding]:

@@ -6,7 +6,16 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hpcwatch.analysis.findings import Finding, Scope, Severity, Waste, is_guess, judged, rule
+from hpcwatch.analysis.findings import (
+    MEMORY_PLOTS,
+    Finding,
+    Scope,
+    Severity,
+    Waste,
+    is_guess,
+    judged,
+    rule,
+)
 from hpcwatch.analysis.findings.devices import highest_util_pct
 from hpcwatch.analysis.findings.directives import fewer_nodes, gathered
 from hpcwatch.analysis.findings.header import nodes_count
@@ -14,6 +23,7 @@ from hpcwatch.analysis.findings.shared import HOUR_S, Told, asked_cores, over, t
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.columns import Part
 from hpcwatch.base.units import format_bytes, format_pct
+from hpcwatch.cluster.schedulers import Job, known
 
 _BOUND_PCT = 1.0  # findings.md, node-unused
 
@@ -80,13 +90,18 @@ def node_unused(
             severity=Severity.CRITICAL,
             title=f"node unused: {format_pct(node.used_pct)} of its {node.cores_count} cores",
             evidence={"used_pct": node.used_pct, "cores_count": node.cores_count},
-            advice="The program runs on other nodes only: give its launcher the job's host file "
-            "(mpirun -machinefile $PBS_NODEFILE, parallel --slf $PBS_NODEFILE, srun), or ask for "
-            f"{len(nodes) - len(idle)} of {len(nodes)} nodes.",
+            advice="The program runs on other nodes only: start it on all of them"
+            f"{_launchers(scope.job)}, or ask for {len(nodes) - len(idle)} of {len(nodes)} nodes.",
             directives=fewer_nodes(scope, len(nodes) - len(idle)),
             waste=Waste(core_hours=node.cores_count * node.part.asked_s / HOUR_S),
         )
         yield over(node.part, node.host.name, told)
+
+
+def _launchers(job: Job | None) -> str:
+    """Return how the job's scheduler starts a program on all nodes, in brackets."""
+    scheduler = known(job.scheduler) if job is not None else None
+    return f" ({scheduler.launchers})" if scheduler is not None and scheduler.launchers else ""
 
 
 def _gpus_work(host: HostTimeline) -> bool:
@@ -187,7 +202,12 @@ def cores_fragmented(
     yield throughout(scope, scope.whole_host, told)
 
 
-@rule("memory-hot-node", margins={"limit_share": -0.05, "factor": -0.1}, is_of_job=True)
+@rule(
+    "memory-hot-node",
+    margins={"limit_share": -0.05, "factor": -0.1},
+    is_of_job=True,
+    plots=MEMORY_PLOTS,
+)
 def memory_hot_node(
     scope: Scope,
     *,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hpcwatch.analysis.findings import ENOUGH, Finding, Scope, Severity, Waste, rule
+from hpcwatch.analysis.findings import ENOUGH, EVERY_PLOT, Finding, Scope, Severity, Waste, rule
 from hpcwatch.analysis.findings.gpu_attribution import is_opened
 from hpcwatch.analysis.findings.shared import HOUR_S, Told, asked_cores, between, throughout
 from hpcwatch.analysis.findings.windows import Stretch
@@ -28,6 +28,7 @@ _STATES = {
     accuses=True,
     margins={"cpu_cores": 0.02, "io_bytes_per_s": 5e3},
     is_of_job=True,
+    plots=EVERY_PLOT,
 )
 def looks_hung(
     scope: Scope,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from hpcwatch.analysis.findings import Finding, Scope, Severity, rule
+from hpcwatch.analysis.findings import EVERY_PLOT, Finding, Scope, Severity, rule
 from hpcwatch.analysis.findings.shared import Told, between
 from hpcwatch.analysis.findings.slow_causes import most_risen
 from hpcwatch.analysis.findings.windows import Stretch
@@ -28,7 +28,7 @@ class _Slow(NamedTuple):
     early_step_s: float
 
 
-@rule("step-slowdown", margins={"ratio": -0.1}, is_of_job=True)
+@rule("step-slowdown", margins={"ratio": -0.1}, is_of_job=True, plots=EVERY_PLOT)
 def step_slowdown(
     scope: Scope, *, ratio: float = 1.3, early_s: float = 300.0, window_s: float = 300.0
 ) -> Iterator[Finding]:

@@ -21,7 +21,11 @@ from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.base.units import format_bytes, format_cores, format_pct
 
 
-@rule("storage-wait", margins={"blocked_share": -0.02, "iowait_share": -0.03, "busy_share": 0.05})
+@rule(
+    "storage-wait",
+    margins={"blocked_share": -0.02, "iowait_share": -0.03, "busy_share": 0.05},
+    plots=("read", "written"),
+)
 def storage_wait(
     scope: Scope,
     *,
@@ -78,7 +82,7 @@ def _iowait_share(scope: Scope, host: HostTimeline, window_s: float) -> float | 
     return part.average() / node.cpu_count if has_whole_node(host.job or scope.job, host) else None
 
 
-@rule("home-io", silences=("storage-wait",), margins={"moved_bytes_per_s": -10e6})
+@rule("home-io", silences=("storage-wait",), margins={"moved_bytes_per_s": -10e6}, plots=("home",))
 def home_io(
     scope: Scope, *, moved_bytes_per_s: float = 50e6, window_s: float = 120.0
 ) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from hpcwatch.analysis.findings.cpu import cores_count, is_oversubscribed, other
 from hpcwatch.analysis.findings.shared import Told, over
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.base.units import three_digits
+from hpcwatch.cluster.schedulers import Job, known
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -124,11 +125,18 @@ def pinned_too_tight(
                 "allowed_cores": allowed,
                 "cores_count": asked,
             },
-            advice="The program was started on a part of the job's cores. With Slurm: srun "
-            "--cpus-per-task or export SRUN_CPUS_PER_TASK; with MPI: --bind-to none, or as many "
-            "slots as cores.",
+            advice=f"The program was started on a part of the job's cores. {_whole_cores(job)}With "
+            "MPI: --bind-to none, or as many slots as cores.",
         )
         yield over(part, host.name, told)
+
+
+def _whole_cores(job: Job | None) -> str:
+    """Return the sentence on how the scheduler's own launcher gives a program all cores."""
+    scheduler = known(job.scheduler) if job is not None else None
+    if scheduler is None or not scheduler.whole_cores:
+        return ""
+    return f"Use {scheduler.whole_cores}. "
 
 
 def _allowed_count(host: HostTimeline) -> int | None:

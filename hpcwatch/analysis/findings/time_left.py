@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from hpcwatch.analysis.findings import Finding, Scope, Severity, rule
+from hpcwatch.analysis.findings import NO_PLOT, Finding, Scope, Severity, rule
 from hpcwatch.analysis.findings.directives import rounded_up_s, walltime
 from hpcwatch.analysis.findings.header import clock
 from hpcwatch.analysis.findings.shared import Told, between
@@ -13,7 +13,7 @@ from hpcwatch.base.units import format_clock, format_pct
 from hpcwatch.cluster.schedulers import JobState
 
 
-@rule("walltime-over-asked", accuses=True, is_of_job=True)
+@rule("walltime-over-asked", accuses=True, is_of_job=True, plots=NO_PLOT)
 def walltime_over_asked(
     scope: Scope,
     *,
@@ -63,7 +63,7 @@ def job_used_s(scope: Scope) -> float:
     return scope.ran_s if elapsed_s is None else elapsed_s
 
 
-@rule("pending", is_of_job=True)
+@rule("pending", is_of_job=True, plots=NO_PLOT)
 def pending(scope: Scope) -> Iterator[Finding]:
     """The job waits in the queue: why, since when, and when it may start. Information.
 

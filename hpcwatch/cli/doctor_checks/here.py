@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from hpcwatch.base.units import format_bytes
 from hpcwatch.cli.doctor_checks import Check, Level, ok
 from hpcwatch.cluster.current_job import own_job
-from hpcwatch.cluster.schedulers import dialect
+from hpcwatch.cluster.schedulers import inside
 from hpcwatch.probe.cgroup import CgroupReader
 from hpcwatch.probe.gpu import GpuReader
 from hpcwatch.probe.gpu_presence import has_amd, has_nvidia_device
@@ -78,7 +78,7 @@ def job() -> Iterator[Check]:
     nodes = ", ".join(found.nodes) or "nodes unknown"
     words = f"{found.scheduler} {found.id}: {nodes}, {found.cores_count or '–'} cores"
     if not found.nodes:
-        variable = dialect(found.scheduler).node_list_variable
+        variable = inside(found.scheduler).node_list_variable
         advice = f"{variable} is missing or cannot be read: only this node will be watched"
         yield Check("job here", Level.WARNING, words, advice)
     else:

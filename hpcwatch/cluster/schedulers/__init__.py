@@ -7,12 +7,13 @@ pairs of a command and its parser (``query``). ``environment`` tells which job t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.dialects import Dialect
+    from hpcwatch.cluster.schedulers.environment import Inside
     from hpcwatch.cluster.schedulers.job import Job, JobNode, JobState, ReadText
     from hpcwatch.cluster.schedulers.query import Scheduler
 
@@ -24,7 +25,11 @@ __all__ = [
     "ReadText",
     "dialect",
     "from_environment",
+    "inside",
+    "inside_of",
+    "known",
     "scheduler",
+    "variable_prefixes",
 ]
 
 NAMES = {"slurm": "SLURM_JOB_ID", "torque": "PBS_JOBID", "pbspro": "PBS_JOBID"}
@@ -43,8 +48,13 @@ def __getattr__(name: str) -> Any:
 
 def dialect(name: str) -> Dialect:
     """Return all that is known of a kind of scheduler. ``name`` is one of NAMES."""
-    known: Dialect = import_module(f"{__name__}.{name}").DIALECT
-    return known
+    found: Dialect = import_module(f"{__name__}.{name}").DIALECT
+    return found
+
+
+def known(name: str | None) -> Dialect | None:
+    """Return a scheduler's record; None for a name of none. ``name`` may be foreign text."""
+    return dialect(name) if name in NAMES else None
 
 
 def scheduler(name: str) -> Scheduler:
@@ -57,12 +67,26 @@ def from_environment(environment: Mapping[str, str], read_text: ReadText) -> Job
     found = None
     for name, variable in NAMES.items():
         if variable in environment and found is None:
-            found = _reader(name)(environment, read_text)
+            found = inside(name).job(environment, read_text)
     return found
 
 
-def _reader(name: str) -> Callable[[Mapping[str, str], ReadText], Job | None]:
-    """Return what reads a job's environment, from the module that costs least to load."""
+def inside(name: str) -> Inside:
+    """Return how a scheduler's job looks from inside, from the module that costs least to load.
+
+    ``name`` is one of NAMES.
+    """
     from hpcwatch.cluster.schedulers import environment
 
-    return getattr(environment, name, None) or dialect(name).from_environment
+    return environment.INSIDE.get(name) or dialect(name).inside
+
+
+def inside_of(environment: Mapping[str, str]) -> list[Inside]:
+    """Return how jobs look from inside under each scheduler that this environment may be of."""
+    return [inside(name) for name, variable in NAMES.items() if variable in environment]
+
+
+def variable_prefixes() -> tuple[str, ...]:
+    """Return the beginnings of the variables that schedulers set: ``SLURM_``, ``PBS_``."""
+    begins = (variable.partition("_")[0] for variable in NAMES.values())
+    return tuple(dict.fromkeys(f"{begin}_" for begin in begins))

@@ -1,7 +1,7 @@
 """What the rest of hpcwatch may ask about a kind of scheduler: one record, made in its module.
 
 A new scheduler is one module with a DIALECT and one line in `schedulers.NAMES`. Nothing else
-compares a scheduler's name.
+compares a scheduler's name; docs/adding.md shows a whole one.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from hpcwatch.cluster.schedulers.job import Job, ReadText
+from hpcwatch.cluster.schedulers.environment import Inside
 from hpcwatch.cluster.schedulers.query import Answer, Scheduler
+from hpcwatch.cluster.schedulers.request import Requests
 
 
 class Reasons(NamedTuple):
@@ -28,8 +29,10 @@ class Dialect(NamedTuple):
     name: str
     commands: Scheduler
     """Pairs of a command and a parser."""
-    from_environment: Callable[[Mapping[str, str], ReadText], Job | None]
-    """Reads the job that a process runs in from its environment; None if it is in none."""
+    inside: Inside
+    """How its job looks to a process in it."""
+    requests: Requests
+    """Reads and edits the lines of a script that request something."""
     required: tuple[str, ...]
     """Commands that are on PATH where this scheduler may be."""
     probe: tuple[str, ...]
@@ -38,13 +41,17 @@ class Dialect(NamedTuple):
     """Whether the probe's answer is this scheduler's."""
     purposes: Mapping[str, str]
     """For `hpcwatch doctor`: its commands -> what hpcwatch does with them."""
-    directive_prefix: str
-    """What begins a line of options in a job script."""
-    node_list_variable: str
-    """The environment variable that tells a job's nodes, or the file of them."""
     job_groups: tuple[str, ...]
     """Paths of a job's control group, of job 5, as the probe has to know them."""
     reasons: Reasons = Reasons()
+    transports: tuple[str, ...] = ()
+    """Ways to a node of its jobs that exist besides ssh, by name (`ssh.transport`)."""
+    step_memory: str = ""
+    """How a step of a job gets more memory, without the amount: ``srun --mem``. Empty: no steps."""
+    whole_cores: str = ""
+    """How a program gets all cores of its job where its launcher gives it fewer."""
+    launchers: str = ""
+    """How a program is started on all nodes of its job."""
     has_helpers: bool = False
     """Moab, Maui or qshow may stand beside it."""
     is_end_in_reason: bool = False

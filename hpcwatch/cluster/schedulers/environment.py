@@ -8,7 +8,8 @@ VARIABLES".
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from hpcwatch.cluster.schedulers.hosts import expand_hosts
 from hpcwatch.cluster.schedulers.job import Job, JobNode, ReadText
@@ -17,6 +18,21 @@ from hpcwatch.cluster.schedulers.text import count, devices_count, first_seen, l
 _MIB = 1 << 20
 _GPU = re.compile(r"(?P<host>.+)-gpu(?P<index>\d{1,3})", re.ASCII)
 _PER_NODE = re.compile(r"(\d{1,9})(?:\(x(\d{1,9})\))?", re.ASCII)
+
+
+class Inside(NamedTuple):
+    """How a job of a scheduler looks to a process in it."""
+
+    job: Callable[[Mapping[str, str], ReadText], Job | None]
+    """Reads the job from the environment; returns None if the process is in none."""
+    node_list_variable: str
+    """The environment variable with a job's nodes, or with the file that lists them."""
+    gpu_file_variable: str = ""
+    """The environment variable with the file that lists the devices of all the job's nodes."""
+    host_variables: tuple[str, ...] = ()
+    """Beginnings of variables whose values are true on one host only."""
+    are_gpus_minors: bool = False
+    """The scheduler's numbers of devices are the driver's minor numbers."""
 
 
 def torque(environment: Mapping[str, str], read_text: ReadText) -> Job | None:
@@ -139,3 +155,20 @@ def _sum_per_node(text: str | None) -> int | None:
     if not all(parts):
         return None
     return sum(int(part[1]) * int(part[2] or 1) for part in parts if part)
+
+
+_PBS_HOST = ("PBS_NODENUM", "PBS_TASKNUM", "PBS_VNODENUM")
+_SLURM_HOST = (
+    "SLURMD_",
+    "SLURM_NODEID",
+    "SLURM_PROCID",
+    "SLURM_LOCALID",
+    "SLURM_TASK_PID",
+    "SLURM_TOPOLOGY",
+)
+INSIDE: Mapping[str, Inside] = {
+    "slurm": Inside(slurm, "SLURM_JOB_NODELIST", host_variables=_SLURM_HOST, are_gpus_minors=True),
+    "torque": Inside(torque, "PBS_NODEFILE", "PBS_GPUFILE", _PBS_HOST),
+    "pbspro": Inside(pbspro, "PBS_NODEFILE", host_variables=_PBS_HOST),
+}
+"""Of the schedulers that are loaded last: any other has its own in its module's record."""

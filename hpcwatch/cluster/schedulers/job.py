@@ -294,7 +294,7 @@ class Job(NamedTuple):
         """True if a user may mean this job: ``305669`` for ``305669.qb3``, ``18`` for ``2_1``."""
         if word in (self.id, self.id.partition(".")[0], self.raw_id):
             return True
-        return self.scheduler == "slurm" and word == f"{self.array_id}_{self.array_index}"
+        return self.array_id is not None and word == f"{self.array_id}_{self.array_index}"
 
     def is_task_of(self, word: str) -> bool:
         """True if the word names this job's array: ``900`` for ``900_1``, ``6`` for ``6[1]``."""

@@ -278,6 +278,8 @@ REASONS = Reasons(
 )
 """qhold(1B), and comments of the servers and schedulers of PBS Pro and Torque."""
 
+LAUNCHERS = "mpirun -machinefile $PBS_NODEFILE, parallel --slf $PBS_NODEFILE"
+"""How a program is started on all nodes of a job."""
 GROUPS = ("/pbs_jobs.service/jobid/5.qb3",)
 PURPOSES = {"qstat": "jobs", "qdel": "cancel", "qsub": "submit", "pbsnodes": "nodes"}
 PROBE = ("qstat", "--version")

@@ -9,9 +9,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 from hpcwatch.base.units import parse_bytes
-from hpcwatch.cluster.schedulers import pbs
+from hpcwatch.cluster.schedulers import pbs, request_pbspro
 from hpcwatch.cluster.schedulers.attributes import Attributes, from_json, from_text, nodes_in_text
 from hpcwatch.cluster.schedulers.dialects import Dialect
+from hpcwatch.cluster.schedulers.environment import INSIDE
 from hpcwatch.cluster.schedulers.environment import pbspro as from_environment
 from hpcwatch.cluster.schedulers.hosts import exec_host
 from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobNode, Usage
@@ -227,14 +228,15 @@ COMMANDS = PbsPro()
 DIALECT = Dialect(
     name="pbspro",
     commands=COMMANDS,
-    from_environment=from_environment,
+    inside=INSIDE["pbspro"],
+    requests=request_pbspro,
     required=("qstat",),
     probe=pbs.PROBE,
     is_told_by=_is_pbspro,
     purposes=pbs.PURPOSES,
-    directive_prefix="#PBS",
-    node_list_variable="PBS_NODEFILE",
     job_groups=pbs.GROUPS,
     reasons=pbs.REASONS,
+    transports=("pbs_attach",),
+    launchers=pbs.LAUNCHERS,
     has_helpers=True,
 )

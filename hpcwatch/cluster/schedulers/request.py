@@ -1,9 +1,9 @@
 """A job's request as lines of a script in its user's own words, and other numbers in them. Pure.
 
-A scheduler's module (``request_torque``, ``request_pbspro``, ``request_slurm``) has two functions:
-``read(job, environment)`` returns the lines, ``edit(lines, old, new)`` the same lines with other
-numbers. No line is made anew from numbers where the user's words are known: what an edit does not
-understand stays as it is.
+A scheduler's record (``dialects.Dialect``) names what does so (``Requests``), such as the module
+``request_slurm``: ``read(job, environment)`` returns the lines, ``edit(lines, old, new)`` the same
+lines with other numbers. No line is made anew from numbers where the user's words are known: what
+an edit does not understand stays as it is.
 """
 
 from __future__ import annotations
@@ -61,11 +61,12 @@ class Edited(NamedTuple):
     kept: tuple[Kept, ...] = ()
 
 
-class Dialect(Protocol):
-    """A scheduler's module."""
+class Requests(Protocol):
+    """How a scheduler's requests are read and edited: a module, or an object."""
 
-    PREFIX: str
-    """What a line of a script begins with that the scheduler reads: ``#PBS``."""
+    @property
+    def PREFIX(self) -> str:  # noqa: N802 (a module's constant)
+        """What a line of a script begins with that the scheduler reads: ``#PBS``."""
 
     def script_name(self, job: Job) -> str | None:
         """Return the script's path, relative to where the job was submitted; None without one."""

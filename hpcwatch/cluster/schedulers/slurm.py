@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable, Sequence
 
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.cluster.schedulers import request_slurm
 from hpcwatch.cluster.schedulers.dialects import Dialect, Reasons
+from hpcwatch.cluster.schedulers.environment import INSIDE
 from hpcwatch.cluster.schedulers.environment import slurm as from_environment
 from hpcwatch.cluster.schedulers.hosts import expand_hosts
 from hpcwatch.cluster.schedulers.job import Job, Usage
@@ -218,7 +220,8 @@ COMMANDS = Slurm()
 DIALECT = Dialect(
     name="slurm",
     commands=COMMANDS,
-    from_environment=from_environment,
+    inside=INSIDE["slurm"],
+    requests=request_slurm,
     required=("squeue", "scontrol"),
     probe=("squeue", "--version"),
     is_told_by=_is_slurm,
@@ -230,10 +233,12 @@ DIALECT = Dialect(
         "scancel": "cancel",
         "sbatch": "submit",
     },
-    directive_prefix="#SBATCH",
-    node_list_variable="SLURM_JOB_NODELIST",
     job_groups=("/slurm/uid_1000/job_5", "/system.slice/slurmstepd.scope/job_5"),
     reasons=REASONS,
+    transports=("srun",),
+    step_memory="srun --mem",
+    whole_cores="srun --cpus-per-task or export SRUN_CPUS_PER_TASK",
+    launchers="srun",
     is_end_in_reason=True,
     formatting=("SQUEUE_", "SACCT_", "SINFO_", "SSTAT_", "SCONTROL_", "SLURM_TIME_FORMAT"),
     settings={"SLURM_TIME_FORMAT": "standard"},

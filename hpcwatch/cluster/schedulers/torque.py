@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from hpcwatch.cluster.schedulers import pbs, slurm_wrapper
+from hpcwatch.cluster.schedulers import pbs, request_torque, slurm_wrapper
 from hpcwatch.cluster.schedulers.attributes import Attributes, from_text, from_xml, nodes_in_text
 from hpcwatch.cluster.schedulers.dialects import Dialect
+from hpcwatch.cluster.schedulers.environment import INSIDE
 from hpcwatch.cluster.schedulers.environment import torque as from_environment
 from hpcwatch.cluster.schedulers.hosts import exec_gpus, exec_host, per_host
 from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobNode
@@ -215,14 +216,15 @@ COMMANDS = Torque()
 DIALECT = Dialect(
     name="torque",
     commands=COMMANDS,
-    from_environment=from_environment,
+    inside=INSIDE["torque"],
+    requests=request_torque,
     required=("qstat",),
     probe=pbs.PROBE,
     is_told_by=_is_torque,
     purposes=pbs.PURPOSES,
-    directive_prefix="#PBS",
-    node_list_variable="PBS_NODEFILE",
     job_groups=("/torque/5.qb3",),
     reasons=pbs.REASONS,
+    transports=("pbs_attach",),
+    launchers=pbs.LAUNCHERS,
     has_helpers=True,
 )

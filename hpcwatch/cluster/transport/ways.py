@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hpcwatch import __version__
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.cluster import schedulers
 from hpcwatch.cluster.transport import (
     PLAIN_STEPS,
     Bounds,
@@ -37,14 +38,19 @@ _SAME_EVERYWHERE = (Trouble.KEY_CHANGED, Trouble.NO_PYTHON, Trouble.PROBE)
 NAMES = ("auto", "ssh", "ssh-program", "srun", "pbs_attach")
 """What --transport takes."""
 
-
-_OF_JOBS = {"srun": ("slurm",), "pbs_attach": ("pbspro", "torque")}
-"""Transport -> the schedulers whose jobs it reaches."""
+_OF_JOBS = ("srun", "pbs_attach")
+"""Those that reach the jobs of some schedulers only; which, their records say."""
 
 
 def suitable(configured: str, scheduler: str | None) -> str:
     """Return the configured transport, or ``auto`` for jobs or hosts that it cannot reach."""
-    return configured if scheduler in _OF_JOBS.get(configured, (scheduler,)) else "auto"
+    is_reached = configured not in _OF_JOBS or configured in _transports(scheduler)
+    return configured if is_reached else "auto"
+
+
+def _transports(scheduler: str | None) -> tuple[str, ...]:
+    record = schedulers.known(scheduler)
+    return () if record is None else record.transports
 
 
 class Opened(NamedTuple):
@@ -172,10 +178,12 @@ def ways(
             None, within.connect_timeout_s, within.keepalive_s
         ),
     }
-    if scheduler in _OF_JOBS["srun"] and job_id is not None:
-        by_name["srun"] = lambda: process.srun(job_id, steps)
-    if scheduler in _OF_JOBS["pbs_attach"] and job_id is not None:
-        by_name["pbs_attach"] = lambda: process.pbs_attach(job_id, within)
+    if job_id is not None:
+        of_jobs: dict[str, Callable[[], Transport]] = {
+            "srun": lambda: process.srun(job_id, steps),
+            "pbs_attach": lambda: process.pbs_attach(job_id, within),
+        }
+        by_name.update((name, of_jobs[name]) for name in _transports(scheduler))
     if forced == "auto":
         # pbs_attach is used on request only: the job's processes are found without it.
         chosen = [name for name in by_name if name != "pbs_attach"]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from hpcwatch.analysis.findings import EVERY_PLOT, rules
 from hpcwatch.analysis.report import Report
 from hpcwatch.analysis.resample import over
 from hpcwatch.analysis.timeline import HostTimeline
@@ -84,17 +85,10 @@ def _is_worth(plot: Plot, line: Line) -> bool:
 
 def marked(rule: str) -> tuple[str, ...]:
     """Return the names of the plots on which a rule's finding is to be marked; mostly one."""
-    if rule.startswith("gpu-"):
-        return "gpu-util", "gpu-active", "gpu-memory", "gpu-power"
-    if rule.startswith(("memory-", "vmem-")):
-        return ("memory",)
-    if rule == "home-io":
-        return ("home",)
-    if rule == "storage-wait":
-        return "read", "written"
-    if rule in ("looks-hung", "measurement-gap", "step-slowdown", "strangers", "will-not-finish"):
-        return tuple(plot.name for plot in PLOTS)
-    return () if rule.startswith(("walltime-", "pending")) else ("cpu",)
+    entry = rules().get(rule)
+    if entry is None:  # a finding of a recording, of a rule that there is no more
+        return ()
+    return tuple(plot.name for plot in PLOTS) if entry.plots == EVERY_PLOT else entry.plots
 
 
 class Figures(NamedTuple):
