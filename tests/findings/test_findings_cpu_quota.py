@@ -81,8 +81,13 @@ def test_a_job_that_rested_for_half_of_the_time_was_held_back_in_the_other_half(
     made = Timeline(1.0, job())
     for second, sample in enumerate(samples(Shape(length_s=100.0, interval_s=1.0, job=job()))):
         periods = 10 * min(second, 50)
-        counts = {"cpu_period_count": periods, "cpu_throttled_count": periods}
-        group = Cgroup("/job", is_job=True, cpu_quota_cores=0.5, **counts)
+        group = Cgroup(
+            "/job",
+            is_job=True,
+            cpu_quota_cores=0.5,
+            cpu_period_count=periods,
+            cpu_throttled_count=periods,
+        )
         made.add(sample._replace(cgroup=group))
     finding = found(scope(made, Shape(length_s=100), is_live=False))[THROTTLED]
     assert finding.evidence["throttled_share"] == pytest.approx(0.5, abs=0.05)

@@ -200,6 +200,6 @@ def test_the_page_s_modules_pass_the_type_checker(tmp_path: Path) -> None:
         pytest.skip("no mypy here")
     made = section("A scheduler")
     made.apply(tmp_path)
-    command = [mypy, "--strict", "--follow-imports=silent", *made.new]
+    command = [str(mypy), "--strict", "--follow-imports=silent", *map(str, made.new)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
