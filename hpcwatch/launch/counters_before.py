@@ -1,7 +1,7 @@
 """What our control groups have counted before a program starts: kills, CPU time, waits for a quota.
 
-A kill can come before the monitor's first reading, which then could not tell it from an older one.
-Read in well under a millisecond, on the way to the program's start: nothing is parsed or imported.
+A kill can come before the monitor's first reading, which could then not tell it from an older one.
+This delays the program's start, so it parses and imports nothing and takes well under 1 ms.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ _FILES = {
     "cpu": ("cpu.stat",),
     "cpuacct": ("cpuacct.usage",),
 }
-"""Controller, ``""`` for version 2 -> the files that count."""
+"""Controller (``""`` for version 2) -> its files with counters."""
 _MOUNTED = "/sys/fs/cgroup"
 _MOST_LEVELS = 16
 _MOST_BYTES = 4096
 
 
 def counters_before() -> dict[str, bytes]:
-    """Return path -> content of these files, in our groups and those above them.
+    """Return path -> content of the counter files of our groups and the groups above them.
 
-    What cannot be read is left out. Nothing is raised.
+    Unreadable files are left out. Never raises.
     """
     found: dict[str, bytes] = {}
     for line in _read("/proc/self/cgroup").splitlines():

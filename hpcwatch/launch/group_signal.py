@@ -1,4 +1,4 @@
-"""Tells whether a signal was sent to our whole process group or to us alone."""
+"""Detects whether a signal was sent to our whole process group or only to us."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BROADCAST_S = 0.015  # a scheduler that signals processes one by one needs abou
 
 
 class Witness:
-    """A process of our group that only tells whether a signal was sent to the whole group."""
+    """A process of our group that only serves to detect signals to the whole group."""
 
     def __init__(self) -> None:
         self.pid = -1
@@ -38,17 +38,17 @@ class Witness:
                 setsigmask=signal.valid_signals(),
             )
         except OSError:
-            self.pid = -1  # without a witness every signal is taken for ours alone
+            self.pid = -1  # without a witness every signal counts as sent to us alone
         finally:
             os.close(read_end)
 
     def saw(self, number: int, wait: bool) -> bool:
-        """True if the signal came to the witness as well or, with ``wait``, does so soon."""
+        """Return True if the signal also reached the witness or, with ``wait``, soon does."""
         deadline = time.monotonic() + (_BROADCAST_S if wait else 0.0)
         while True:
             if self._is_pending(number):
                 self.close()
-                self._start()  # a fresh one: a pending signal cannot be told from the next one
+                self._start()  # a new witness: a pending signal looks like the next one
                 return True
             if self.pid < 0 or time.monotonic() >= deadline:
                 return False
@@ -70,6 +70,6 @@ class Witness:
         """End it."""
         os.close(self._write_end)
         if self.pid > 0:
-            os.kill(self.pid, signal.SIGKILL)  # it is our child: its number is not reused yet
+            os.kill(self.pid, signal.SIGKILL)  # it is our child, so its pid is not reused yet
             os.waitpid(self.pid, 0)
             self.pid = -1

@@ -1,7 +1,7 @@
-"""Remove what killed monitors have left in /tmp: the folders of their programs' events.
+"""Removal of what killed monitors left in /tmp: the folders of their programs' events.
 
-A monitor that ends removes its own. After a killed one the program may live on and still write
-there: while a process has the folder's file in its environment, the folder stays.
+A monitor removes its own folder at its end. After a killed monitor the program may go on and still
+write there: the folder stays while any process has its file in the environment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MOST_PROCESSES = 5_000
 
 
 def remove() -> None:
-    """Remove some, each only if it is ours, private, and its monitor was on this node."""
+    """Remove a few of them, each only if it is ours, private, and its monitor was on this node."""
     for parent in EVENTS_FOLDERS:
         stale = list(islice(_stale(parent), _MOST_REMOVED))
         if stale:
@@ -42,7 +42,7 @@ def _stale(parent: str) -> Iterator[str]:
 
 
 def _monitor(name: str) -> int | None:
-    """Return the monitor's pid from a folder's name; None if it is none of this node's."""
+    """Return the monitor's pid from a folder's name; None for another node's monitor."""
     if not name.startswith("hpcwatch-"):
         return None
     _, pid, _, where = (*name.split("-", 3), "", "", "")[:4]
@@ -56,7 +56,7 @@ def _is_ours(entry: os.DirEntry[str]) -> bool:
 
 
 def _lives(pid: int) -> bool:
-    """True if the number is a monitor's, or that cannot be told."""
+    """Return True if the pid is a monitor's, or if that is unknown."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as stream:
             return b"hpcwatch" in stream.read(65536)
@@ -67,7 +67,7 @@ def _lives(pid: int) -> bool:
 
 
 def _named_by_processes() -> set[bytes]:
-    """Return the folders that living processes of ours have in their environment."""
+    """Return the folders that our running processes have in their environment."""
     named = set()
     for name in islice(filter(str.isdigit, os.listdir("/proc")), _MOST_PROCESSES):
         try:
@@ -90,6 +90,6 @@ def _remove(path: str) -> None:
         os.unlink(EVENTS_FILE, dir_fd=folder)
         os.rmdir(path)
     except OSError:
-        pass  # it holds something else, or another of us was first
+        pass  # it holds something else, or another hpcwatch was first
     finally:
         os.close(folder)

@@ -1,4 +1,4 @@
-"""Start modules of ours by the Python that we run, apart from what the environment says of it."""
+"""Starts our modules with the current Python, whatever the environment says about Python."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 
 
 def argv(module: str) -> tuple[str, ...]:
-    """Return the command line that calls a module's ``main``, which finds what we find.
+    """Return the command line that calls a module's ``main`` with our module search path.
 
-    PYTHONHOME and PYTHONPATH are the program's.
+    PYTHONHOME and PYTHONPATH are set for the program, not for us.
     """
     code = f"import sys; sys.path[:] = {sys.path!r}; from {module} import main; main()"
     return (sys.executable, "-I", "-S", "-c", code)

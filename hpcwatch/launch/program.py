@@ -1,9 +1,9 @@
-"""A program that runs: hand it every signal once, reap and account everything below it.
+"""A running program: passes each signal to it once, reaps and accounts all its descendants.
 
-The program keeps our process group, terminal and streams, so what a terminal or ``kill -- -PGID``
-sends reaches it without us. What is sent to our process alone is forwarded. To tell the two apart
-a witness, a process of the same group with all signals blocked, is asked whether the signal is
-pending on it, too.
+The program keeps our process group, terminal and streams, so a signal from a terminal or ``kill --
+-PGID`` reaches it without us. A signal to our process alone is forwarded. To distinguish the two, a
+witness (a process of the same group with all signals blocked) shows whether the signal is pending
+there as well.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ __all__ = ["CannotStartError", "Program"]
 _SI_USER, _SI_QUEUE, _SI_TKILL = 0, -1, -6  # sigaction(2): si_code of kill, sigqueue, tgkill
 _JOB_CONTROL = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 _LAST_REAPING_S = 1.0  # the exit code waits for it; thousands of zombies take some 10 ms
-_LATE_S = 0.3  # what comes this soon after the end was meant for the program
+_LATE_S = 0.3  # a signal this soon after the end was meant for the program
 _LOCK_S = 0.2
 _FAILURES_MOST = 3
 _AGAIN_S = 0.05
-_LOST_STATUS = 0xFF << 8  # somebody else has waited for our child: it cannot be told how it ended
+_LOST_STATUS = 0xFF << 8  # another thread has waited for our child: how it ended is unknown
 
-# Faults are ours alone; the rest of these the kernel sends for what we ourselves do.
+# Faults are our own; the kernel sends the others because of our own actions.
 _OWN = {"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS", "SIGABRT"}
 _OWN |= {"SIGPIPE", "SIGXFSZ", "SIGTTIN", "SIGTTOU", "SIGKILL", "SIGSTOP", "SIGPROF", "SIGVTALRM"}
 
@@ -56,30 +56,30 @@ def _watched() -> set[int]:
 
 
 class Program:
-    """A running program and all that descends from it.
+    """A running program and all its descendants.
 
-    From the moment it runs no method raises: what fails costs a figure or a signal's journey,
-    never the program's exit status.
+    Once it runs, no method raises: a failure may lose a figure or a signal, never the program's
+    exit status.
     """
 
     def __init__(self, argv: list[str]) -> None:
-        """Start it. Raises CannotStartError, with the signal mask as it was."""
+        """Start it. Raises CannotStartError and restores the signal mask then."""
         self.argv = argv
         self.exit_status: int | None = None
-        """As wait(2) gives it, once the program has ended."""
+        """The status as of wait(2), once the program has ended."""
         self.events_descriptor: int | None = None
-        """Of the file that the program's own events go to; None if there is none."""
+        """The descriptor of the file of the program's own events; None if there is none."""
         self.helpers_cpu_s = 0.0
-        """What processes of the monitor's own used."""
+        """The use of the monitor's own processes."""
         self.counters_before: dict[str, bytes] = {}
-        """What our control groups had counted when the program began."""
+        """The counters of our control groups at the program's start."""
         self._watched = _watched()
         self._lock = _thread.allocate_lock()  # threading: another two milliseconds
         self._witness: Witness | None = None
         self._helpers: set[int] = set()
         self._account = Account(None)
         prctl.adopt_orphans()
-        # Ignored by whoever started us, it would keep the kernel from telling how children end.
+        # If our parent ignored SIGCHLD, the kernel would not report how children end.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._watched)
         self.started_s, self.started_uptime_s = time.time(), time.monotonic()
@@ -93,18 +93,18 @@ class Program:
             self._events_file.remove()
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             raise
-        # Nothing follows here: what fails in a constructor looks as if nothing were running.
+        # Nothing may follow: a failing constructor would look as if nothing were running.
 
     def _note_counters(self) -> None:
         self.counters_before = counters_before()
 
     def settle(self) -> None:
-        """Prepare what accompanies the program. It runs by now."""
+        """Prepare the witness and the counters. The program is already running."""
         for step in (self._note_own_peak, self._occupy, self._open_events, self._call_witness):
             _attempt(step)
 
     def _note_own_peak(self) -> None:
-        # Not before the start: no child began with more than that.
+        # Not before the start: no child started with a larger one.
         self._account = Account(_own_peak_bytes())
 
     def _occupy(self) -> None:
@@ -120,13 +120,13 @@ class Program:
         """Yield each signal that arrives until the program has ended.
 
         ``suspend`` is called before we stop with the program (job control), ``resume`` when a
-        shell wakes us.
+        shell continues us.
         """
         failure_count = 0
         while self.exit_status is None:
             try:
                 number = self._next_signal(suspend, resume)
-            except (Exception, SystemExit):  # no memory, say: the program goes first
+            except (Exception, SystemExit):  # for example no memory: the program goes first
                 failure_count += 1
                 if failure_count < _FAILURES_MOST:
                     time.sleep(_AGAIN_S)
@@ -169,9 +169,9 @@ class Program:
     def _reap(self) -> bool:
         """Wait for all that ended. Return True if job control has stopped the program.
 
-        Not if it was SIGSTOP: who sends that to the program alone wakes the program alone, and
-        would leave us stopped. When the program itself has ended we go on: the children that it
-        never waited for come to us with its end, and only who waits for them is told their use.
+        False for SIGSTOP: a sender that stops only the program continues only the program, and
+        would leave us stopped. After the program's own end we go on waiting: we inherit the
+        children that it never waited for, and only their reaper learns their use.
         """
         stopped = False
         while True:
@@ -199,20 +199,20 @@ class Program:
                 return False
 
     def _is_over_for(self, duration_s: float) -> bool:
-        """True if the program has ended so long ago: what it left behind may go on for ever."""
+        """Return True if the program ended at least that long ago: its orphans may run for ever."""
         return self.exit_status is not None and time.monotonic() - self.ended_uptime_s > duration_s
 
     def _reap_program(self) -> None:
-        """Wait for the program alone: a helper's start hangs, from a file system say."""
+        """Wait only for the program: starting a helper hangs, for example on a file system."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if pid:
             self.exit_status = status
             self._note_end()
 
     def _book(self, pid: int, usage: resource.struct_rusage | None) -> None:
-        """Account what an ended child used, unless it was one of ours."""
+        """Add the use of an ended child, unless the child is one of our helpers."""
         if self._witness is not None and pid == self._witness.pid:
-            self._witness.pid = -1  # somebody killed it
+            self._witness.pid = -1  # another process killed it
         elif pid in self._helpers:
             self._helpers.discard(pid)
             if usage is not None:
@@ -221,9 +221,9 @@ class Program:
             self._account.add(usage)
 
     def reaped(self) -> Reaped:
-        """Return what everything waited for so far has used.
+        """Return the use of all children waited for so far.
 
-        Nobody else waits once the program has ended, and some that it left behind may end later.
+        After the program's end no other thread waits, and its orphans may end later.
         """
         from hpcwatch.probe.totals import Reaped  # not under the lock: a file system may hang
 
@@ -234,15 +234,15 @@ class Program:
         return Reaped(**figures)
 
     def own_children(self) -> tuple[int, ...]:
-        """Return the children that are ours and not the program's."""
+        """Return the pids of our own helpers, which are not the program's."""
         witness = () if self._witness is None else (self._witness.pid,)
         return (*witness, *self._helpers)
 
     def start_helper(self, argv: Sequence[str]) -> tuple[int, int]:
         """Start a process of the monitor's own; return its input's and its output's descriptor.
 
-        It is not the program's: neither what it uses nor how it ends. In a process group of its
-        own, it does not hear the terminal's signals. Raises OSError.
+        Neither its use nor its end counts as the program's. It has its own process group, so that
+        it gets no signals from the terminal. Raises OSError.
         """
         null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         source, to_helper = os.pipe()
@@ -253,7 +253,7 @@ class Program:
             (os.POSIX_SPAWN_DUP2, null, 2),
         ]
         try:
-            with self._lock:  # it must be known as ours before anybody waits for it
+            with self._lock:  # it must be registered before another thread waits for it
                 self._helpers.add(
                     os.posix_spawn(
                         argv[0],
@@ -280,21 +280,21 @@ class Program:
             if self._witness is not None and self._witness.saw(info.si_signo, is_from_process):
                 return
         except Exception:
-            self._witness = None  # without one every signal is taken for ours alone
+            self._witness = None  # without one every signal counts as sent to us alone
         if not is_from_process:
-            return  # the kernel's own (a terminal's): it goes to the whole foreground group
+            return  # sent by the kernel (a terminal): it reaches the whole foreground group
         try:
             os.kill(self.pid, info.si_signo)
         except ProcessLookupError:
             pass  # it has just ended
         except PermissionError:
-            pass  # it has changed its user; without us the sender could not have reached it
+            pass  # it runs as another user; the sender could not have signalled it directly either
 
     def end(self, leave: Callable[[], None]) -> None:
         """Stop passing signals on. The program has ended.
 
-        A signal from now on means us: ``leave`` is called on a thread of its own, so that a
-        report that cannot be written (a hung file system) can be given up.
+        From now on a signal is for us: ``leave`` is called on its own thread, so that a report that
+        cannot be written (a hung file system) can be abandoned.
         """
         if self._witness is not None:
             _attempt(self._witness.close)
@@ -311,7 +311,7 @@ class Program:
 
 
 def _attempt(step: Callable[[], object]) -> None:
-    """Take a step that the program's run can do without, whatever fails in it."""
+    """Run a step whose failure must not affect the program."""
     try:  # noqa: SIM105 # contextlib takes milliseconds to import
         step()
     except (Exception, SystemExit):  # noqa: S110 # nobody is to be told: the program goes first
@@ -319,7 +319,7 @@ def _attempt(step: Callable[[], object]) -> None:
 
 
 def _from_process(info: signal.struct_siginfo) -> bool:
-    """True if a process sent the signal, not the kernel."""
+    """Return True if a process sent the signal, not the kernel."""
     return info.si_code in (_SI_USER, _SI_QUEUE, _SI_TKILL)
 
 
@@ -330,7 +330,7 @@ def _own_peak_bytes() -> int:
 
 
 def _has_terminal() -> bool:
-    """True if a shell may be waiting for us to stop: some stream of ours is a terminal."""
+    """Return True if a standard stream is a terminal, so that a shell may wait for us to stop."""
     for descriptor in (0, 1, 2):
         try:
             if os.isatty(descriptor):

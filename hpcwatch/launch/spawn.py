@@ -1,6 +1,6 @@
 """Start a program in our place: as a shell would, with a file for its events.
 
-Nothing is imported here that is not there anyway: the program waits for it.
+Imports only modules that are loaded anyway: the program's start waits for it.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class CannotStartError(Exception):
 
 
 class NoProcessError(CannotStartError):
-    """There may be no further process (ulimit -u, pids.max, memory): ``replace_us`` needs none."""
+    """No further process can be created (ulimit -u, pids.max, memory): use ``replace_us``."""
 
 
 def spawn(argv: list[str], mask: Iterable[int]) -> int:
-    """Start a program by PATH with the given signal mask and what Python ignores set back.
+    """Start a program by PATH, with the given signal mask and without Python's ignored signals.
 
     Raises CannotStartError.
     """
@@ -46,11 +46,11 @@ def spawn(argv: list[str], mask: Iterable[int]) -> int:
 
 
 def give_back_environment() -> None:
-    """Take out of the environment what Python has put there: the locale where none was given."""
+    """Remove the locale that Python adds to an environment without one."""
     if os.environ.get("LC_CTYPE") not in ("C.UTF-8", "C.utf8", "UTF-8"):
         return
     try:
-        with open("/proc/self/environ", "rb") as stream:  # as it was given to us
+        with open("/proc/self/environ", "rb") as stream:  # as we got it
             if b"\0LC_CTYPE=" not in b"\0" + stream.read():
                 del os.environ["LC_CTYPE"]
     except OSError:
@@ -64,7 +64,7 @@ def _spawn(argv: list[str], mask: Iterable[int]) -> int:
     except OSError as error:
         if error.errno != errno.ENOEXEC:
             raise
-    # A text without "#!" is run by the shell, as shells, env and nohup do it.
+    # A script without "#!" is run by sh, as shells, env and nohup do.
     from shutil import which
 
     path = which(argv[0]) or argv[0]
@@ -73,11 +73,11 @@ def _spawn(argv: list[str], mask: Iterable[int]) -> int:
 
 
 def replace_us(argv: list[str]) -> NoReturn:
-    """Become the program, as if we had never been. Raises CannotStartError.
+    """Replace this process by the program. Raises CannotStartError.
 
-    For where no process can be started beside us, or nothing of us works.
+    Used where no child process can be started, or hpcwatch does not work at all.
     """
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # what Python ignores
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # the signals that Python ignores
         signal.signal(number, signal.SIG_DFL)
     try:
         _replace_us(argv)
@@ -98,7 +98,7 @@ def _replace_us(argv: list[str]) -> NoReturn:
 
 def _reason(name: str, error: OSError) -> CannotStartError:
     if isinstance(error, BlockingIOError) or error.errno == errno.ENOMEM:
-        return NoProcessError("no further process may be started (see: ulimit -u)", 126)
+        return NoProcessError("no further process can be started (see: ulimit -u)", 126)
     if isinstance(error, FileNotFoundError):
         if "/" in name and os.path.lexists(name):
             return CannotStartError("its interpreter (the line after #!) was not found", 127)
@@ -112,7 +112,7 @@ def _reason(name: str, error: OSError) -> CannotStartError:
 
 
 def occupy_standard_descriptors() -> None:
-    """Keep 0, 1 and 2 from being given to files of ours if they were closed when we started."""
+    """Reserve the descriptors 0, 1 and 2 if they were closed at our start, so no file gets them."""
     while True:
         descriptor = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         if descriptor > 2:
@@ -121,7 +121,7 @@ def occupy_standard_descriptors() -> None:
 
 
 def where_we_run() -> str:
-    """Return what tells where our process number means us: the node and the pid namespace."""
+    """Return a name for the scope of our pid: the node and the pid namespace."""
     try:
         namespace = os.readlink("/proc/self/ns/pid").strip("pid:[]")
     except OSError:
@@ -130,13 +130,13 @@ def where_we_run() -> str:
 
 
 class EventsFile:
-    """A private file that is named to the program, which may write to it at once.
+    """A private file for the program's events; the program learns its name by the environment.
 
-    Not in the run's directory, whose file system may be slow: the program would wait for it.
+    It is not in the run's directory: that file system may be slow, and the program would wait.
     """
 
     def __init__(self, at_s: float) -> None:
-        """Make it, or do without. ``at_s``, since the epoch, tells it from others of ours."""
+        """Create it, or go on without. ``at_s``, since the epoch, makes its name unique."""
         self._path: str | None = None
         self._outer = os.environ.get(_VARIABLE)
         for folder in EVENTS_FOLDERS:
@@ -144,14 +144,14 @@ class EventsFile:
             path = f"{private}/{EVENTS_FILE}"
             try:
                 os.mkdir(private, 0o700)
-                os.mknod(path, 0o600)  # no descriptor that could be taken for a standard one
+                os.mknod(path, 0o600)  # not a descriptor that could be taken for a standard stream
             except OSError:
                 continue
             os.environ[_VARIABLE] = self._path = path
             return
 
     def open(self) -> int | None:
-        """Open it for reading, and for giving back what was read; None if there is none."""
+        """Open it for reading and for freeing what was read; return None if there is no file."""
         path = self._path
         try:
             return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW) if path else None
@@ -159,7 +159,7 @@ class EventsFile:
             return None
 
     def remove(self) -> None:
-        """Take away its name: nothing is left behind even if we are killed over the report."""
+        """Unlink it: nothing is left behind even if we are killed during the report."""
         if self._path is not None:
             if self._outer is None:
                 os.environ.pop(_VARIABLE, None)
@@ -169,4 +169,4 @@ class EventsFile:
                 os.unlink(self._path)
                 os.rmdir(os.path.dirname(self._path))
             except OSError:
-                pass  # the program's own doing
+                pass  # the program did that itself

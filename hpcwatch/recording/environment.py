@@ -1,4 +1,4 @@
-"""Which environment variables a run keeps: those that explain how it ran, never a secret. Pure."""
+"""The environment variables that a run records: those that explain how it ran, no secret. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PREFIXES = (
     "NCCL_",
     "ROCR_",
     "HIP_",
-    "TF_CPP_",  # not all of TF_: Terraform and others begin so, too
+    "TF_CPP_",  # not all of TF_: Terraform and others use this prefix
     "TF_CUDNN_",
     "TF_DETERMINISTIC_",
     "TF_ENABLE_",
@@ -44,13 +44,13 @@ _NAMES = {
 }
 _SECRET_NAME = re.compile(r"COOKIE|TOKEN|SECRET|PASS|CRED|AUTH|JWT|KEY", re.IGNORECASE)
 _SECRET_VALUE = re.compile(
-    r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+_=-]{24,}"  # a key: no path, no list, no host name
+    r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+_=-]{24,}"  # a key, not a path, a list or a host name
     r"|(?=.*[0-9])(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9+_=.-]{24,}"  # a token of several parts
     r"|.*://[^/@\s]*:[^/@\s]*@.*",  # a URL with a password
     re.DOTALL,
 )
 _DEVICES = {"CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"}
-"""Their UUIDs look like keys and are none."""
+"""Their UUIDs look like keys but are not secret."""
 
 _MOST_CHARACTERS = 4096
 

@@ -1,4 +1,4 @@
-"""What a sample says of the memory that its job uses. Pure."""
+"""The memory that a sample's job uses. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hpcwatch.probe.schema import Sample
 
 
 def job_used_bytes(sample: Sample) -> int | None:
-    """Return the job's memory: its control group's, else PSS and files of its processes.
+    """Return the job's memory in bytes: its control group's, else its processes' PSS and files.
 
     A group does not count pages of hugetlbfs, which its processes tell.
 
@@ -28,7 +28,7 @@ def job_used_bytes(sample: Sample) -> int | None:
 
 
 def counts_by_group(sample: Sample) -> bool:
-    """True if a control group that a scheduler made for the job tells what the job uses."""
+    """Return True if the job's use comes from a control group that a scheduler made for it."""
     use, group = sample.job, sample.cgroup
     is_task = use is not None and use.found_by == "tree" and use.is_whole_job is False
     return group is not None and group.is_job and not is_task
@@ -41,7 +41,7 @@ def huge_bytes(sample: Sample) -> int:
 
 
 def node_used_bytes(sample: Sample) -> int | None:
-    """Return what all processes of the node use: its memory less what is available."""
+    """Return what all processes of the node use, in bytes: total less available memory."""
     node = sample.node
     if node is None or node.memory_total_bytes is None or node.memory_available_bytes is None:
         return None

@@ -1,4 +1,4 @@
-"""Secrets taken out of records before they are written, unless ``[privacy] mask = false``."""
+"""Masks secrets in records before they are written, unless ``[privacy] mask = false``."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ def is_on() -> bool:
 
 @functools.lru_cache(maxsize=4)
 def _is_on(*_: str | None) -> bool:
-    """Look once: the files do not change under a process."""
+    """Return the setting, read once per process."""
     return config_files.has_masks()
 
 
 def masked_words(words: Sequence[str]) -> list[str]:
-    """Return a command line as it may be written."""
+    """Return a command line, masked."""
     return masks.masked_words(words) if is_on() else list(words)
 
 
 def masked_text(text: str) -> str:
-    """Return a text as it may be written."""
+    """Return a text, masked."""
     return masks.masked(text) if is_on() else text
 
 
 def masked_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return values by name as they may be written."""
+    """Return values by name, masked."""
     return masks.masked_fields(fields) if is_on() else fields
 
 
 def masked_sample(sample: Sample) -> Sample:
-    """Return a sample as it may be written: a process's arguments are given once."""
+    """Return a sample, masked: a process's arguments are in one sample only."""
     processes = sample.processes
     if not processes or all(one.argv is None for one in processes) or not is_on():
         return sample

@@ -1,7 +1,7 @@
-"""The table of metrics: recorder, timeline, plots, CSV and `explain` derive theirs from it.
+"""The table of metrics, which recorder, timeline, plots, CSV and `explain` all read.
 
-A new metric is a line here and a line in its reader. The reader's value is the field of the same
-name in a part of the sample, or, without a field of its own, an entry of the part's ``more``.
+A new metric is a line here and a line in its reader. The value is the field of the same name in a
+part of the sample, or an entry of the part's ``more`` if there is no such field.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _MIB = 1 << 20
 
 
 class Plot(NamedTuple):
-    """One timeline of the HTML report. ``size`` is how much of the metric's own unit is one."""
+    """One timeline of the HTML report. ``size`` is the plot's unit in units of the metric."""
 
     name: str
     title: str
@@ -27,14 +27,14 @@ class Metric(NamedTuple):
 
     name: str
     part: str
-    """Where in a sample it is read: ``node``, ``cgroup``, ``job`` or ``gpu``."""
+    """The part of a sample that holds it: ``node``, ``cgroup``, ``job`` or ``gpu``."""
     what: str
-    """What `hpcwatch explain` says of it."""
+    """Its definition in `hpcwatch explain`."""
     fields: tuple[str, ...] = ()
-    """Fields of the part. Several are counters that are added up; none: the timeline derives it."""
+    """Fields of the part. Several are counters to be summed; without any the timeline derives it."""
     is_rate: bool = False
     """The fields are counters: the metric is their growth per second. Of other fields a recording
-    keeps minimum, mean and maximum where it sums up readings."""
+    keeps minimum, mean and maximum where it merges readings."""
     plot: Plot | None = None
 
 
@@ -65,58 +65,69 @@ TABLE: tuple[Metric, ...] = (
         "Memory in use by the job: see memory_used.",
         Plot("memory", "Memory in use", "GiB", _GIB),
     ),
-    _derived("node", "charged_bytes", "What counts against the memory limit that binds."),
+    _derived("node", "charged_bytes", "Memory that counts against the memory limit that binds."),
     _derived("node", "limit_bytes", "The memory limit that binds: see memory_limit_bytes."),
     _derived("job", "stranger_cores", "Cores of the busiest process that is not the job's."),
     _derived("node", "cpu_throttled_pct", "Share of CPU quota periods that held the job back."),
     _gauge("job", "process_count", "Processes of the job that live at the reading."),
     _gauge("job", "thread_count", "Threads of the job's processes at the reading."),
-    _gauge("job", "runnable_count", "Threads of the job that run or could run."),
+    _gauge("job", "runnable_count", "Threads of the job that are running or ready to run."),
     _gauge("job", "blocked_count", "Threads of the job that wait for storage (state D)."),
     _gauge("job", "files_bytes", "Files of the job in memory-backed file systems."),
-    _gauge("job", "swap_bytes", "Memory of the job that is swapped out."),
-    _gauge("job", "rss_bytes", "Sum of the processes' RSS: a page that n share counts n times."),
-    _gauge("cgroup", "cache_bytes", "Page cache that the job's control group is charged for."),
-    _gauge("node", "node_runnable_count", "Threads on the node that run.", "runnable_count"),
-    _gauge("node", "node_load_count", "The node's load average of a minute.", "load_1min_count"),
+    _gauge("job", "swap_bytes", "Memory of the job that is in swap."),
+    _gauge(
+        "job",
+        "rss_bytes",
+        "Sum of the processes' RSS: a page shared by n processes counts n times.",
+    ),
+    _gauge("cgroup", "cache_bytes", "Page cache charged to the job's control group."),
+    _gauge(
+        "node", "node_runnable_count", "Threads on the node that are running.", "runnable_count"
+    ),
+    _gauge("node", "node_load_count", "The node's one-minute load average.", "load_1min_count"),
     _gauge(
         "node",
         "node_available_bytes",
-        "Memory that the kernel could give to a program now.",
+        "Memory that the kernel can give to programs now.",
         "memory_available_bytes",
     ),
     _rate(
         "node",
         "node_busy_cores",
-        "Busy cores of the node, whoever keeps them busy.",
+        "Busy cores of the node, of all users.",
         ("cpu_user_s", "cpu_system_s"),
     ),
-    _rate("node", "node_iowait_cores", "Cores idle while storage is awaited.", ("cpu_iowait_s",)),
+    _rate(
+        "node",
+        "node_iowait_cores",
+        "Cores that are idle while a thread waits for storage.",
+        ("cpu_iowait_s",),
+    ),
     _rate(
         "job",
         "read_bytes_per_s",
-        "What the job reads from storage.",
+        "Bytes that the job reads from storage.",
         ("read_bytes",),
         Plot("read", "Read from storage", "MiB/s", _MIB),
     ),
     _rate(
         "job",
         "written_bytes_per_s",
-        "What the job writes to storage.",
+        "Bytes that the job writes to storage.",
         ("written_bytes",),
         Plot("written", "Written to storage", "MiB/s", _MIB),
     ),
     _rate(
         "node",
         "net_bytes_per_s",
-        "What the node's network interfaces send and receive.",
+        "Bytes that the node's network interfaces send and receive.",
         ("net_received_bytes", "net_sent_bytes"),
         Plot("net", "Network of the node", "MiB/s", _MIB),
     ),
     _rate(
         "node",
         "fabric_bytes_per_s",
-        "What the node's InfiniBand or Slingshot ports send and receive, of everybody on it.",
+        "Bytes that the node's InfiniBand or Slingshot ports send and receive, for all users.",
         ("fabric_received_bytes", "fabric_sent_bytes"),
         Plot("fabric", "InfiniBand of the node", "MiB/s", _MIB),
     ),
@@ -129,13 +140,13 @@ TABLE: tuple[Metric, ...] = (
     _rate(
         "node",
         "swap_moved_bytes_per_s",
-        "What the node swaps in and out.",
+        "Bytes that the node swaps in and out.",
         ("swap_in_bytes", "swap_out_bytes"),
     ),
     _rate(
         "node",
         "home_bytes_per_s",
-        "Traffic of the home file system, of everybody on the node.",
+        "Traffic of the home file system, of all users of the node.",
         ("home_read_bytes", "home_written_bytes"),
         Plot("home", "Home file system, whole node", "MiB/s", _MIB),
     ),
@@ -149,16 +160,16 @@ TABLE: tuple[Metric, ...] = (
     _gauge(
         "gpu",
         "memory_used_bytes",
-        "GPU memory in use, whoever holds it.",
+        "GPU memory in use, by all users.",
         plot=Plot("gpu-memory", "GPU memory in use", "GiB", _GIB),
     ),
     _gauge(
         "gpu",
         "power_w",
-        "The GPU's power draw as its driver tells it.",
+        "The GPU's power draw as its driver reports it.",
         plot=Plot("gpu-power", "GPU power", "W"),
     ),
-    _gauge("gpu", "temperature_celsius", "The GPU's temperature as its driver tells it."),
+    _gauge("gpu", "temperature_celsius", "The GPU's temperature as its driver reports it."),
     _gauge("gpu", "memory_util_pct", "Share of time in which GPU memory was read or written."),
     _gauge(
         "gpu",
@@ -167,21 +178,25 @@ TABLE: tuple[Metric, ...] = (
         plot=Plot("gpu-active", "GPU multiprocessors at work", "%"),
     ),
     _gauge("gpu", "tensor_active_pct", "Share of time in which tensor cores worked."),
-    _gauge("gpu", "dram_active_pct", "Bandwidth of GPU memory in use, of what it can do."),
-    _gauge("gpu", "throttled_pct", "Share of readings with clocks held down by heat or supply."),
-    _gauge("gpu", "power_capped_pct", "Share of readings with clocks held down by a power limit."),
+    _gauge("gpu", "dram_active_pct", "Share of the GPU memory's bandwidth in use."),
+    _gauge(
+        "gpu", "throttled_pct", "Share of readings in which heat or power supply lowers the clocks."
+    ),
+    _gauge(
+        "gpu", "power_capped_pct", "Share of readings in which a power limit lowers the clocks."
+    ),
     _derived("gpu", "held_bytes", "GPU memory that the job's own processes hold."),
     _rate(
         "gpu",
         "nvlink_bytes_per_s",
-        "What the GPU sends and receives over NVLink.",
+        "Bytes that the GPU sends and receives over NVLink.",
         ("nvlink_sent_bytes", "nvlink_received_bytes"),
         Plot("gpu-nvlink", "GPU NVLink traffic", "MiB/s", _MIB),
     ),
     _rate(
         "gpu",
         "pcie_bytes_per_s",
-        "What the GPU sends and receives over PCI Express.",
+        "Bytes that the GPU sends and receives over PCI Express.",
         ("pcie_sent_bytes", "pcie_received_bytes"),
         Plot("gpu-pcie", "GPU PCIe traffic", "MiB/s", _MIB),
     ),
@@ -193,7 +208,7 @@ _KEPT = {
     "job": ("pss_bytes", "used_bytes", "mapped_file_bytes", "huge_bytes"),
     "gpu": ("util_pct", "util_max_pct", "sm_clock_mhz"),
 }
-"""Part -> fields from which others are derived: a recording keeps their extremes, too."""
+"""Part -> fields from which metrics are derived: a recording keeps their extremes as well."""
 
 _PLOTS = [
     "cpu",
@@ -207,21 +222,21 @@ _PLOTS = [
     "net",
     "home",
 ]
-"""The order of the plots that have a place of their own; new ones come after these."""
+"""The plots with a fixed order; other plots come after them."""
 
 
 def of_host() -> list[Metric]:
-    """Return the metrics that each host has one column of."""
+    """Return the metrics with one column per host."""
     return [metric for metric in TABLE if metric.part != "gpu"]
 
 
 def of_gpu() -> list[Metric]:
-    """Return the metrics that each GPU has one column of."""
+    """Return the metrics with one column per GPU."""
     return [metric for metric in TABLE if metric.part == "gpu"]
 
 
 def gauges(part: str) -> tuple[str, ...]:
-    """Return the fields of a part that rise and fall. All other numbers only grow."""
+    """Return a part's gauges, which rise and fall. All its other numbers are counters."""
     own = [one.fields[0] for one in TABLE if one.part == part and one.fields and not one.is_rate]
     return (*own, *(field for field in _KEPT.get(part, ()) if field not in own))
 
@@ -243,7 +258,7 @@ def value_of(record: Any, field: str) -> Any:
 
 
 def places(record: Any, fields: Sequence[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Return where fields stand in a record, and those that stand in its ``more``."""
+    """Return the places of fields in a record, and the fields that are in its ``more``."""
     known: list[str] = list(record._fields)
     own = tuple(known.index(field) for field in fields if field in known)
     return own, tuple(field for field in fields if field not in known)

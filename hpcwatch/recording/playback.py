@@ -21,17 +21,17 @@ _HEAD = re.compile(
     rb'"at_s":(?P<at>[0-9.e+]{1,32}),"uptime_s":(?P<up>[0-9.e+]{1,32})[,}]'
 )
 _HEAD_BYTES = 4096
-_STEP_S = 1.0  # as where a report's times are made
+_STEP_S = 1.0  # as for the times of a report
 
 
 class Recording:
     """The samples of a run in the order of their times.
 
-    Only times and places of the lines are kept: a recording of many nodes has hundreds of MB.
+    Only the lines' times and offsets are kept: a recording of many nodes has hundreds of MB.
     """
 
     def __init__(self, directory: RunDirectory) -> None:
-        """Look through the file. Raises HpcwatchError if there is nothing to be shown."""
+        """Index the file. Raises HpcwatchError if it holds no readings."""
         try:
             self._file = reading.opened(directory.file(SAMPLES_FILE))
         except OSError as error:
@@ -45,9 +45,10 @@ class Recording:
         self._offset = array("Q", (line[1] for line in lines))
 
     def _lines(self) -> Iterator[tuple[float, int]]:
-        """Yield time and place of each line; one that has no time is left out.
+        """Yield time and offset of each line; a line without a time is left out.
 
-        A clock that was set meanwhile is seen by the other one: its jump is left out.
+        A clock that was set meanwhile shows in its difference to the other clock: the jump is
+        removed.
         """
         offset = 0
         began: dict[bytes, float] = {}
@@ -71,11 +72,11 @@ class Recording:
         return self.at_s[-1] - self.at_s[0]
 
     def count_until(self, at_s: float) -> int:
-        """Return how many samples are not later than a time."""
+        """Return how many samples are at or before a time."""
         return bisect_right(self.at_s, at_s)
 
     def samples(self, first: int, last: int) -> Iterator[Sample]:
-        """Yield the samples of these places, ``last`` excluded; a torn line is left out."""
+        """Yield the samples from ``first`` to before ``last``; torn lines are left out."""
         for place in range(first, last):
             self._file.seek(self._offset[place])
             try:
@@ -90,7 +91,7 @@ class Recording:
 
 
 def _times(head: re.Match[bytes]) -> tuple[float, float] | None:
-    """Return a line's two times without reading all of it; None if they are none."""
+    """Return a line's two times without parsing all of it; None if it has none."""
     try:
         at_s, uptime_s = float(head["at"]), float(head["up"])
     except ValueError:
@@ -99,7 +100,7 @@ def _times(head: re.Match[bytes]) -> tuple[float, float] | None:
 
 
 class Clock:
-    """Where a replay is, in seconds from the recording's beginning."""
+    """The position of a replay, in seconds from the start of the recording."""
 
     def __init__(
         self,
@@ -108,7 +109,7 @@ class Clock:
         now: Callable[[], float] = time.monotonic,
         is_paused: bool = False,
     ) -> None:
-        """``now`` is the clock on the wall, in seconds."""
+        """``now`` returns the real time in seconds."""
         self._length_s = length_s
         self._speed = speed
         self._now = now
@@ -118,7 +119,7 @@ class Clock:
 
     @property
     def at_s(self) -> float:
-        """Where it is now; at its end it stays."""
+        """The position now, in seconds; it stops at the end."""
         if self._is_paused:
             return self._then_s
         passed_s = (self._now() - self._since_s) * self._speed
@@ -126,12 +127,12 @@ class Clock:
 
     @property
     def is_at_end(self) -> bool:
-        """True if nothing is left to be shown."""
+        """True if the position is the end."""
         return self.at_s >= self._length_s
 
     @property
     def words(self) -> str:
-        """Say it: ``replay 3:12 of 10:00, ×10``."""
+        """Return the position in words: ``replay 3:12 of 10:00, ×10``."""
         how = f"×{three_digits(self._speed)}"
         if self._is_paused:
             how = f"paused at {how}"
@@ -140,12 +141,12 @@ class Clock:
         return f"replay {format_clock(self.at_s)} of {format_clock(self._length_s)}, {how}"
 
     def seek(self, at_s: float) -> None:
-        """Go to a time, or as near as there is one."""
+        """Move to a time, clipped to the recording."""
         self._then_s = min(max(at_s, 0.0), self._length_s)
         self._since_s = self._now()
 
     def pause(self) -> None:
-        """Stand still, or go on; at the end begin anew."""
+        """Pause, or continue; at the end start again."""
         if self.is_at_end and not self._is_paused:
             self.seek(0.0)
             return
@@ -153,7 +154,7 @@ class Clock:
         self._is_paused = not self._is_paused
 
     def change_speed(self, step: int) -> None:
-        """Take the next higher (1) or lower (-1) speed; there is a highest and a lowest."""
+        """Take the next higher (1) or lower (-1) speed, within the list of speeds."""
         self._then_s, self._since_s = self.at_s, self._now()
         if step > 0:
             self._speed = next((one for one in SPEEDS if one > self._speed), self._speed)

@@ -1,4 +1,4 @@
-"""Earlier runs of the same program, in the few figures a report compares."""
+"""Earlier runs of the same program: the few figures that a report compares."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 from hpcwatch.recording.store import Run, RunDirectory, list_runs
 
 _MOST = 5
-_MOST_FIGURE = 1e18  # no figure of a run is so large
+_MOST_FIGURE = 1e18  # no real figure of a run is as large
 
 
 class EarlierRun(NamedTuple):
-    """A run that ended before another of its name. None is unknown."""
+    """The figures of an earlier run of the same name. None is unknown."""
 
     id: str
     started_at_s: float
@@ -29,7 +29,7 @@ def earlier_runs(run: Run) -> list[EarlierRun]:
 
 
 def before(run: Run) -> list[RunDirectory]:
-    """Return the directories of those runs, the latest last."""
+    """Return the directories of the earlier runs of the same name, the latest last."""
     return [directory for directory, _ in _before(run)]
 
 

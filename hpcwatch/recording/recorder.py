@@ -1,11 +1,11 @@
-"""Appends samples to a run, within a budget of bytes however long the run is.
+"""Appends samples to a run, within a budget of bytes, however long the run lasts.
 
 When the budget is used up, neighbouring samples are merged in pairs, which halves the file, and
-from then on twice as many go into one line. A merged line keeps counters at its end and the
-minimum, mean and maximum of every gauge inside it, so that no spike is lost. The rate at which
-the node is looked at does not change.
+from then on twice as many samples go into one line. A merged line keeps the last values of counters
+and the minimum, mean and maximum of gauges, so that no spike is lost. The sampling rate does not
+change.
 
-A full disk stops nothing: what cannot be written waits, merged into one line, until there is room.
+A full disk stops nothing: pending samples wait, merged into one line, until there is space.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ BUDGET_BYTES = 32 << 20
 MOST_PROCESSES = 24
 
 GAUGES = {part: metrics.gauges(part) for part in ("node", "cgroup", "job", "gpu")}
-"""Part of a sample -> its fields that rise and fall. All other numbers only grow."""
+"""Part of a sample -> its gauges, which rise and fall. All other numbers are counters."""
 
 Extremes = tuple[float, float, float]
 
 
 class Size(NamedTuple):
-    """Of a recording that was thinned."""
+    """The size of a recording that was thinned."""
 
     used_bytes: int
     line_count: int
@@ -43,13 +43,13 @@ class Size(NamedTuple):
 
 
 _GONE = (errno.EBADF, errno.EIO, errno.ENOENT, errno.ENOTCONN, errno.ESTALE)
-"""A descriptor that failed so is of no use any more, though the file may come back."""
+"""After such an error the descriptor is useless, although the file may come back."""
 _MOST_BUDGETS = 4
-"""How far a file grows that cannot be thinned, in budgets; then recording stops."""
+"""The most budgets that a file which cannot be thinned may use; then recording stops."""
 
 
 class Recorder:
-    """Writes one run's samples. Its failure is told once and stops nothing else."""
+    """Writes one run's samples. Its failure is reported once and stops nothing else."""
 
     def __init__(
         self,
@@ -65,9 +65,9 @@ class Recorder:
         self._descriptor: int | None = files.append_to(self._path)
         self._has_stopped = self._is_closed = False
         self._trouble = ""
-        """Why the latest write failed; empty if it did not."""
+        """Why the latest write failed; empty if it succeeded."""
         self._is_torn = False
-        """The file ends within a line."""
+        """The file ends in a partial line."""
         self._most_bytes = _MOST_BUDGETS * budget_bytes
         self._used_bytes = 0
         self._stride = stride_count
@@ -78,7 +78,7 @@ class Recorder:
 
     @property
     def has_failed(self) -> bool:
-        """True while what came is not on disk, and for good once recording has stopped."""
+        """True while samples are not on disk yet, and permanently once recording has stopped."""
         return self._has_stopped or bool(self._trouble)
 
     def append(self, sample: Sample) -> None:
@@ -98,7 +98,7 @@ class Recorder:
         return not self.has_failed and self._used_bytes > self._budget_bytes
 
     def _store(self, sample: Sample) -> None:
-        """Write a sample, or keep it until it stands for as many readings as others do."""
+        """Write a sample, or keep it until it holds as many readings as other lines."""
         pending = self._pending.pop(sample.host, None)
         merged = sample if pending is None else merge(pending, sample)
         if count(merged) < self._stride:
@@ -123,7 +123,7 @@ class Recorder:
             self._failed("recording goes on")
 
     def _append(self, descriptor: int, line: bytes) -> int:
-        """Append a line and return its length; a part that a full disk took is taken back."""
+        """Append a line and return its length; if the disk is full, remove what was written of it."""
         line = b"\n" + line if self._is_torn else line
         written = os.write(descriptor, line)
         if written != len(line):
@@ -155,7 +155,7 @@ class Recorder:
             self._failed(f"recording stopped: {reason}")
 
     def _thin(self) -> None:
-        """Halve the file until it and what came meanwhile fit the budget. On its own thread."""
+        """Halve the file until it and new samples fit the budget. Runs on its own thread."""
         while True:
             reason, is_for_now = "", False
             size = Size(0, 0, 0)
@@ -163,7 +163,7 @@ class Recorder:
                 size = self._write_thinned()
             except OSError as error:
                 reason, is_for_now = os_reason(error), True
-            except Exception as error:  # a mistake of ours: what is recorded stays as it is
+            except Exception as error:  # a bug of ours: the recording stays as it is
                 reason = f"{type(error).__name__}: {error}"
             with self._lock:
                 if not reason:
@@ -202,12 +202,13 @@ class Recorder:
         return Size(used_bytes, line_count, len(hosts))
 
     def _reopen(self, size: Size) -> None:
-        """Go on in the file that took the old one's place."""
-        self._close_file()  # the next line opens it anew
+        """Continue in the file that replaced the old one."""
+        self._close_file()  # the next line reopens it
         self._used_bytes = size.used_bytes
         self._stride *= 2
         if size.line_count <= 2 * size.host_count:
-            # So few lines cannot be merged further: a larger file beats an endless try.
+            # This few lines cannot be merged further: a larger file is better than endless
+            # attempts.
             self._budget_bytes = max(self._budget_bytes, 4 * size.used_bytes)
 
     def _merged_pairs(self) -> Iterator[Sample]:
@@ -242,12 +243,12 @@ def _line(sample: Sample) -> bytes:
 
 
 def count(sample: Sample) -> int:
-    """Return how many readings a sample stands for."""
+    """Return how many readings a sample holds."""
     return sample.window.sample_count if sample.window else 1
 
 
 def merge(first: Sample, second: Sample) -> Sample:
-    """Merge two samples of one host, in order, into one that stands for both."""
+    """Merge two consecutive samples of one host into one."""
     counts = count(first), count(second)
     before, after = _extremes(first), _extremes(second)
     gauges = dict(before)
@@ -272,7 +273,7 @@ def merge(first: Sample, second: Sample) -> Sample:
 
 
 def _merge_gpus(first: list[Gpu] | None, second: list[Gpu] | None) -> list[Gpu] | None:
-    """Keep the devices as they were last, with every reason for lower clocks that either tells."""
+    """Keep each device's last state, with the reasons for lower clocks of both samples."""
     if first is None or second is None:
         return second if second is not None else first
     before = {gpu.uuid: gpu.clocks_held_by for gpu in first}
@@ -323,7 +324,7 @@ def _instant(sample: Sample) -> dict[str, Extremes]:
 def _merge_processes(
     first: list[Process] | None, second: list[Process] | None
 ) -> list[Process] | None:
-    """Keep every process of both, with its latest counters and the argv that was given once."""
+    """Keep all processes of both, each with its latest counters and the argv that came once."""
     if first is None or second is None:
         return second or first
     known = {process.pid: process for process in first}

@@ -1,4 +1,4 @@
-"""What recordings take on disk, whether they are still being made, and removing them."""
+"""Recordings on disk: their size, whether they are still being written, and their removal."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from hpcwatch.recording.store import (
 
 _FILES = (SAMPLES_FILE, EVENTS_FILE, REPORT_FILE, RUN_FILE)
 _OURS = re.compile(
-    "|".join(rf"\.?{re.escape(name)}(\.\d+)?" for name in _FILES)  # begun ones have a number
+    "|".join(rf"\.?{re.escape(name)}(\.\d+)?" for name in _FILES)  # temporary files have a number
 )
 _FRESH_S = 300.0
-"""A recording of another host's monitor that is so old is no longer being made."""
+"""A recording of another host without a write for this long is no longer being written."""
 
 
 def is_monitored(run: Run) -> bool | None:
-    """Tell whether a run's monitor still lives; None if it ran on another host."""
+    """Return whether a run's monitor still lives; None if it ran on another host."""
     if os.uname().nodename != (run.monitor_host or ",".join(run.hosts)):
         return None
     try:
@@ -40,7 +40,7 @@ def is_monitored(run: Run) -> bool | None:
 
 
 def last_written_s(directory: RunDirectory, run: Run) -> float:
-    """Return when a recording was last added to, as far as can be told."""
+    """Return the time of a recording's last known write, in s since the epoch."""
     written = [run.started_at_s, run.ended_at_s or 0.0]
     if run.ended_at_s is None:
         with contextlib.suppress(OSError):
@@ -49,7 +49,7 @@ def last_written_s(directory: RunDirectory, run: Run) -> float:
 
 
 def size_bytes(directory: RunDirectory) -> int:
-    """Return what a recording's files hold, those of a linked one, too."""
+    """Return the size of a recording's files in bytes, also of a linked one."""
     total = 0
     with contextlib.suppress(OSError):
         for entry in os.scandir(directory.path):
@@ -59,12 +59,12 @@ def size_bytes(directory: RunDirectory) -> int:
 
 
 def is_link(directory: RunDirectory) -> bool:
-    """Tell whether a run lies elsewhere (--output) and is only known to the store."""
+    """Return True if a run lies elsewhere (--output) and the store only links to it."""
     return os.path.islink(directory.path.rstrip(os.sep))
 
 
 def obstacle(directory: RunDirectory, run: Run) -> str | None:
-    """Return why a run is not to be removed; None if it may be."""
+    """Return why a run must not be removed; None if it may be."""
     folder = os.path.dirname(os.path.abspath(directory.path))
     if os.path.realpath(folder) != os.path.realpath(root()):
         return f"it does not lie in {root()}: remove it yourself"
@@ -73,22 +73,22 @@ def obstacle(directory: RunDirectory, run: Run) -> str | None:
     if is_link(directory):
         return None
     foreign = _foreign(directory)
-    return f"it holds something that is not hpcwatch's: {foreign}" if foreign else None
+    return f"it holds a file that is not hpcwatch's: {foreign}" if foreign else None
 
 
 def is_being_made(directory: RunDirectory, run: Run) -> bool:
-    """Tell whether a recording is still being made, as far as can be told from here."""
+    """Return True if a recording is still being written, as far as this host can see."""
     if run.ended_at_s is not None:
         return False
     lives = is_monitored(run)
-    if lives is None:  # nobody here knows: a recording that grows is one that is made
+    if lives is None:  # unknown here: a recording that grows is being written
         silent_s = time.time() - last_written_s(directory, run)
         return -_FRESH_S < silent_s < max(_FRESH_S, 3 * run.interval_s)
     return lives
 
 
 def _foreign(directory: RunDirectory) -> str | None:
-    """Return the name of a file that we did not make."""
+    """Return the name of a file that hpcwatch did not create; None if there is none."""
     try:
         entries = sorted(os.scandir(directory.path), key=lambda entry: entry.name)
     except OSError as error:
@@ -101,7 +101,7 @@ def _foreign(directory: RunDirectory) -> str | None:
 
 
 def remove(directory: RunDirectory) -> None:
-    """Remove a run without an obstacle; of a linked one the link alone. Raises OSError."""
+    """Remove a run without an obstacle; for a linked one only the link. Raises OSError."""
     path = directory.path.rstrip(os.sep)
     if is_link(directory):
         os.unlink(path)

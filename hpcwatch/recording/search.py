@@ -1,4 +1,4 @@
-"""The recorded runs that somebody looks for."""
+"""A search among the recorded runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpcwatch.recording.store import Run, RunDirectory, Say, list_runs
 
 
 class Found:
-    """A run and where it lies; equal to another of the same place."""
+    """A run and its directory; two with the same directory are equal."""
 
     def __init__(self, directory: RunDirectory, run: Run) -> None:
         self.directory = directory
@@ -26,7 +26,7 @@ class Found:
 
     @property
     def size_bytes(self) -> int:
-        """What its files hold."""
+        """The size of its files."""
         return size_bytes(self.directory)
 
     @property
@@ -36,15 +36,15 @@ class Found:
 
     @property
     def is_link(self) -> bool:
-        """True if it lies elsewhere."""
+        """True if it lies outside of the store."""
         return is_link(self.directory)
 
 
 class Wanted(NamedTuple):
-    """What is looked for: all of it has to hold."""
+    """The conditions of a search; a run must meet all of them."""
 
     name: str | None = None
-    """Like a file's name in a shell."""
+    """A shell pattern such as ``train*``."""
     job: str | None = None
     since_s: float | None = None
     is_failed: bool = False
@@ -53,7 +53,7 @@ class Wanted(NamedTuple):
 
 
 def all_runs(say: Say | None = None) -> list[Found]:
-    """Return all readable runs, the latest last; ``say`` takes a line for each other one."""
+    """Return all readable runs, the latest last; call ``say`` with a line for each other."""
     return [Found(directory, run) for directory, run in list_runs(say)]
 
 
@@ -63,7 +63,7 @@ def found_at(directory: RunDirectory) -> Found:
 
 
 def select(runs: Iterable[Found], wanted: Wanted) -> list[Found]:
-    """Return the runs that are wanted."""
+    """Return the runs that meet all conditions."""
     return [one for one in runs if _is_wanted(one, wanted)]
 
 
@@ -80,11 +80,11 @@ def _is_wanted(one: Found, wanted: Wanted) -> bool:
 
 
 def older_than(runs: Sequence[Found], seconds: float) -> list[Found]:
-    """Return the runs to which nothing was added for so long."""
+    """Return the runs whose last write is at least ``age_s`` ago."""
     limit_s = time.time() - seconds
     return [one for one in runs if last_written_s(one.directory, one.run) < limit_s]
 
 
 def has_findings(directory: RunDirectory) -> bool:
-    """Tell whether a run's report has findings; no if there is no readable report."""
+    """Return True if a run's report has findings; False without a readable report."""
     return bool(directory.report_part("findings"))

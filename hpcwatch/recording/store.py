@@ -55,32 +55,32 @@ class Run(NamedTuple):
     hpcwatch_version: str
     monitor_pid: int
     environment: dict[str, str]
-    """Names on the allow-list only, never what looks like a secret."""
+    """Only names on the allow-list, never what looks like a secret."""
     job: Job | None = None
     ended_at_s: float | None = None
-    """None while it runs, and for ever if the monitor was killed."""
+    """None while it runs, and permanently if the monitor was killed."""
     wall_s: float | None = None
     exit_code: int | None = None
     signal: int | None = None
     cpu_user_s: float | None = None
-    """The kernel's account of everything waited for, plus what still lived at the end."""
+    """The kernel's accounting of all children waited for, plus the processes alive at the end."""
     cpu_system_s: float | None = None
     memory_peak_bytes: int | None = None
-    """The largest resident set of any one process ever waited for."""
+    """The largest resident set of any single process that was waited for."""
     monitor_cpu_s: float | None = None
     monitor_memory_bytes: int | None = None
     monitor_host: str | None = None
-    """Where the monitor runs, if that is not the one host it watches."""
+    """The monitor's host, if it is not the one host it watches."""
     sweep_id: str | None = None
     parameters: dict[str, str] | None = None
-    """Of a sweep's task: the combination it tries."""
+    """For a sweep's task: its combination of parameters."""
     unclear: str | None = None
-    """Names of fields that were out of their range when this was read."""
+    """Names of fields whose stored values were out of range."""
     version: int = RUN_VERSION
 
     @property
     def how(self) -> str:
-        """How it ended: ``ok``, ``exit 3``, ``signal 9``, ``unfinished``."""
+        """How it ended: ``ok``, ``exit 3``, ``signal 9`` or ``unfinished``."""
         if self.ended_at_s is None:
             return "unfinished"
         if self.signal is not None:
@@ -120,7 +120,7 @@ class Event(NamedTuple):
 
 
 def event_from(line: str | bytes) -> Event | None:
-    """Return the event that a line of a recording tells of; None if it is torn or foreign."""
+    """Return the event in a line of a recording; None if the line is torn or foreign."""
     try:
         event: Event = build(Event, json.loads(line))
     except (ValueError, TypeError, RecursionError):
@@ -129,7 +129,7 @@ def event_from(line: str | bytes) -> Event | None:
 
 
 def _fitting(name: str, value: Any) -> Any:
-    """Return an event's value; a number that cannot be is a text, and so is what is nested."""
+    """Return an event's value; impossible numbers and nested values become text."""
     if isinstance(value, bool) or not isinstance(value, (int, float, list, dict)):
         return value
     if isinstance(value, (list, dict)):
@@ -139,7 +139,7 @@ def _fitting(name: str, value: Any) -> Any:
 
 
 class Samples(NamedTuple):
-    """What a recording holds, and how many of its lines could not be read."""
+    """The samples of a recording, and the number of unreadable lines."""
 
     samples: list[Sample]
     odd_count: int
@@ -155,9 +155,9 @@ def root() -> str:
 
 
 def new_id(name: str, at_s: float) -> str:
-    """Return an id that sorts by time and reads well: ``20261123-141502-python-71a3c0``.
+    """Return a readable id that sorts by time: ``20261123-141502-python-71a3c0``.
 
-    Its end tells apart runs that start in one second, on one node or on several.
+    Its end distinguishes runs that start in the same second, on one node or on several.
     """
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(at_s))
     letters = "".join(c if c.isalnum() and c.isascii() else "-" for c in name)[:24].strip("-")
@@ -193,7 +193,7 @@ class RunDirectory:
         return cls(path)
 
     def reserve(self) -> None:
-        """Take the room on disk that the run's end needs: by then the disk may be full."""
+        """Reserve the disk space that the run's end needs: by then the disk may be full."""
         self._reserves = {
             RUN_FILE: Reserve(self.file(RUN_FILE), _RUN_RESERVE_BYTES),
             REPORT_FILE: Reserve(self.file(REPORT_FILE), _REPORT_RESERVE_BYTES),
@@ -229,7 +229,7 @@ class RunDirectory:
         files.append(self.file(EVENTS_FILE), text.encode())
 
     def read_run(self) -> Run:
-        """Read run.json. Raises HpcwatchError if there is none or it is not one of ours."""
+        """Read run.json. Raises HpcwatchError if it is missing or not hpcwatch's."""
         path = self.file(RUN_FILE)
         try:
             plain = reading.plain(path, _RUN_MOST_BYTES)
@@ -267,7 +267,7 @@ class RunDirectory:
         return events
 
     def report_part(self, *names: str) -> Any:
-        """Return what stands under a key of report.json, or under a key of that; None if nothing.
+        """Return the value of a key in report.json, or of a key of that value; None if it is missing.
 
         None as well if the report is missing or damaged.
         """
@@ -275,7 +275,7 @@ class RunDirectory:
 
 
 def _run_from(plain: dict[str, Any], written_at_s: float) -> Run:
-    """Build a run; what has to be known and is out of its range is replaced by what may be true."""
+    """Build a run; required values that are out of range are replaced by valid ones."""
     from hpcwatch.cluster.schedulers.job import Job
 
     odd: list[str] = []
@@ -289,13 +289,13 @@ def _run_from(plain: dict[str, Any], written_at_s: float) -> Run:
     if run.interval_s <= 0:
         raise ValueError("no interval")
     return run._replace(
-        argv=masking.masked_words(run.argv),  # of a version that masked nothing
+        argv=masking.masked_words(run.argv),  # from a version without masking
         unclear=names_of(odd) if odd else run.unclear,
     )
 
 
 def link(directory: RunDirectory, run_id: str) -> None:
-    """Make a run recorded elsewhere (--output) known to the list of runs."""
+    """Add a run recorded elsewhere (--output) to the list of runs."""
     with contextlib.suppress(OSError):
         folder = root()
         files.make_private(folder)
@@ -303,11 +303,11 @@ def link(directory: RunDirectory, run_id: str) -> None:
 
 
 Say = Callable[[str], None]
-"""Takes a line about something that is left out."""
+"""Called with a line about each thing that is left out."""
 
 
 def list_runs(say: Say | None = None) -> list[tuple[RunDirectory, Run]]:
-    """Return all readable runs, the latest last; ``say`` takes a line for each other one."""
+    """Return all readable runs, the latest last; call ``say`` with a line for each other."""
     paths: list[str] = []
     with contextlib.suppress(OSError):
         paths = [entry.path for entry in os.scandir(root())]
@@ -337,11 +337,11 @@ def _readable(paths: Iterable[str], say: Say | None) -> list[tuple[RunDirectory,
 
 
 def _require_trusted(path: str, keeper: int | None) -> None:
-    """Raise HpcwatchError for a run that another user put among these.
+    """Raise HpcwatchError for a run that another user put into the folder of runs.
 
-    A link is a run's that --output names: it has to be ours, and so does the run; its folder is
-    the user's own and may be a group's. ``keeper`` is the user to whom the folder of all runs
-    belongs: whoever reads another's runs reads those of that one.
+    A link leads to a run that --output names: link and run must be ours; the run's folder is the
+    user's choice and may be a group's. ``keeper`` is the owner of the folder of all runs: in
+    another user's folder, runs of that user are trusted.
     """
     try:
         files.refuse_foreign_link(path)
@@ -353,9 +353,9 @@ def _require_trusted(path: str, keeper: int | None) -> None:
 
 
 def runs_of_job(job_id: str) -> list[RunDirectory]:
-    """Return the recordings of a job, the latest last; those that watched all of it behind.
+    """Return the recordings of a job, the latest last; those of the whole job come last.
 
-    If the id is an array's, they are those of its tasks.
+    The id of an array selects the recordings of its tasks.
     """
     of_jobs = [pair for pair in list_runs() if pair[1].job]
     runs = [pair for pair in of_jobs if pair[1].job and pair[1].job.is_called(job_id)]
@@ -367,14 +367,14 @@ def runs_of_job(job_id: str) -> list[RunDirectory]:
 def find(which: str | None) -> RunDirectory:
     """Find a run by directory, id, start of an id, or job id; None or ``latest`` is the latest.
 
-    Where no run is meant, a task of a sweep may be. Raises HpcwatchError with what to do.
+    If no run matches, tasks of sweeps are searched. Raises HpcwatchError with what to do.
     """
     if which and (os.sep in which or os.path.exists(os.path.join(which, RUN_FILE))):
         folder, name = os.path.split(which)
         is_file = name in (RUN_FILE, SAMPLES_FILE, EVENTS_FILE, REPORT_FILE)
         return RunDirectory(folder if is_file else which)
     if which == "":
-        raise HpcwatchError("an empty name is no run's", "see: hpcwatch runs", EXIT_USAGE)
+        raise HpcwatchError("the run's name is empty", "see: hpcwatch runs", EXIT_USAGE)
     runs = list_runs()
     if which is not None and which != "latest":
         found = _called(runs, which) or _called(list_sweep_tasks(), which)
@@ -389,7 +389,7 @@ def find(which: str | None) -> RunDirectory:
 
 
 def _called(runs: list[tuple[RunDirectory, Run]], which: str) -> RunDirectory | None:
-    """Return the one that is meant, None if none is. Raises HpcwatchError if several may be."""
+    """Return the run that matches, None if none does. Raises HpcwatchError if several match."""
     exact = [pair for pair in runs if pair[1].id == which]
     of_job = [pair for pair in runs if pair[1].job and pair[1].job.is_called(which)]
     starting = [pair for pair in runs if pair[1].id.startswith(which)]
@@ -401,5 +401,7 @@ def _called(runs: list[tuple[RunDirectory, Run]], which: str) -> RunDirectory | 
     if len(starting) == 1:
         return starting[0][0]
     if starting:
-        raise HpcwatchError(f"{len(starting)} runs begin with {which}", "say more", EXIT_USAGE)
+        raise HpcwatchError(
+            f"{len(starting)} runs begin with {which}", "give more characters of the id", EXIT_USAGE
+        )
     return None

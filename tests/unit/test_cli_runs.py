@@ -207,7 +207,7 @@ def test_a_run_with_something_foreign_in_it_stays(several: Hpcwatch, name: str) 
         path.write_text("mine")
     ended = several("runs", "--prune", "30d", "--yes")
     assert ended.code == 0
-    assert f"stays: it holds something that is not hpcwatch's: {path.name}" in ended.complaint
+    assert f"stays: it holds a file that is not hpcwatch's: {path.name}" in ended.complaint
     assert (several.runs / "old-id" / "run.json").exists()
     assert outside.read_text() == "mine"
 
