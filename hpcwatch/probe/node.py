@@ -79,7 +79,9 @@ class NodeReader:
         if not self._has_pressure:
             return {}  # kernels before 4.20, or not compiled in: absent, not failed
         return {
+            "pressure_cpu_s": parse_pressure(self._text("/pressure/cpu")),
             "pressure_memory_s": parse_pressure(self._text("/pressure/memory")),
+            "pressure_io_s": parse_pressure(self._text("/pressure/io")),
         }
 
     def _fabric(self) -> Values:

@@ -32,8 +32,10 @@ class Node(NamedTuple):
     swap_used_bytes: Optional[int] = None
     swap_in_bytes: Optional[int] = None
     swap_out_bytes: Optional[int] = None
+    pressure_cpu_s: Optional[float] = None
+    """Time in which some task waited for the resource (pressure stall information)."""
     pressure_memory_s: Optional[float] = None
-    """Time in which some task waited for memory (pressure stall information)."""
+    pressure_io_s: Optional[float] = None
     net_received_bytes: Optional[int] = None
     net_sent_bytes: Optional[int] = None
     fabric_sent_bytes: Optional[int] = None

@@ -15,7 +15,7 @@ from hpcwatch.recording.store import RUN_FILE, SAMPLES_FILE
 _COUNTERS = {
     "node": (
         *("cpu_user_s", "cpu_system_s", "cpu_iowait_s"),
-        *("core_busy_s", "pressure_memory_s"),
+        *("core_busy_s", "pressure_cpu_s", "pressure_memory_s", "pressure_io_s"),
         *("swap_in_bytes", "swap_out_bytes"),
         *("net_received_bytes", "net_sent_bytes"),
     ),

@@ -110,7 +110,9 @@ def sample(host: str, step_s: float, **changes: Any) -> Sample:
         memory_available_bytes=110 * GIB,
         memory_cached_bytes=12 * GIB,
         swap_used_bytes=0,
+        pressure_cpu_s=0.02 * step_s,
         pressure_memory_s=0.0,
+        pressure_io_s=0.0,
         net_received_bytes=round(0.5 * MIB * step_s),
         net_sent_bytes=round(0.5 * MIB * step_s),
     )

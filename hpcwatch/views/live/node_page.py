@@ -187,6 +187,9 @@ def _groups(node: NodeFigures, width: int) -> list[Line]:
     return lines
 
 
+_PRESSURES = {"CPU": "pressure_cpu_s", "memory": "pressure_memory_s", "I/O": "pressure_io_s"}
+
+
 def _pressure(node: NodeFigures) -> str:
     """Return the share of time in which something on the node waited for CPU, memory, I/O."""
     sample, before = node.sample, node.before
@@ -194,9 +197,8 @@ def _pressure(node: NodeFigures) -> str:
         return ""
     passed_s = sample.uptime_s - before.uptime_s
     said = []
-    for word, field in (("CPU", "cpu"), ("memory", "memory"), ("I/O", "io")):
-        now = getattr(sample.node, f"pressure_{field}_s")
-        then = getattr(before.node, f"pressure_{field}_s")
+    for word, field in _PRESSURES.items():
+        now, then = getattr(sample.node, field), getattr(before.node, field)
         if now is not None and then is not None and now >= then and passed_s > 0:
             said.append(f"for {word} {format_pct(min(100 * (now - then) / passed_s, 100.0))}")
     return ", ".join(said) + " of the time" if said else ""
