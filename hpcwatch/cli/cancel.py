@@ -11,6 +11,7 @@ from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import complain
 from hpcwatch.cli.arguments import Parser
+from hpcwatch.cli.asking import is_confirmed
 from hpcwatch.cluster import client
 from hpcwatch.cluster.client import Asker
 from hpcwatch.cluster.schedulers import NAMES
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> int:
     parts = _meant(word, _still_there(job_id, asked, heard))
     for line in loss.lines(parts, time.time(), own_cost.user()):
         print(line)
-    if not options.yes and not _is_wanted(parts):
+    if not options.yes and not is_confirmed(f"Cancel {'it' if len(parts) == 1 else 'them'}?"):
         print("Nothing was cancelled.")
         return EXIT_FAILURE
     said = _cancel(word, asked, ask)
@@ -103,15 +104,6 @@ def _meant(word: str, parts: tuple[Job, ...]) -> tuple[Job, ...]:
         )
         raise HpcwatchError(f"not all tasks of {clean(word)} are pending", hint)
     return (meant[0]._replace(id=word, array_index=indices),) if meant[1:] == [] else tuple(meant)
-
-
-def _is_wanted(parts: tuple[Job, ...]) -> bool:
-    what = "it" if len(parts) == 1 else "them"
-    print(f"Cancel {what}? [y/N] ", end="", flush=True)
-    answer = sys.stdin.readline()
-    if not answer.endswith("\n"):  # the user did not end the line with Enter
-        print()
-    return answer.strip().lower() in ("y", "yes")
 
 
 def _cancel(word: str, asked: Inquiry, ask: Asker) -> str:

@@ -9,6 +9,7 @@ from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.base.output import complain
 from hpcwatch.base.units import format_bytes
+from hpcwatch.cli.asking import is_confirmed
 from hpcwatch.recording.removal import obstacle
 from hpcwatch.recording.removal import remove as remove_run
 from hpcwatch.recording.search import Found
@@ -66,11 +67,7 @@ def _is_wanted(count: int) -> bool:
     """Ask for confirmation. Raises HpcwatchError where there is no terminal."""
     if sys.stdin is None or not sys.stdin.isatty():
         raise HpcwatchError("there is no terminal to ask on", "say --yes to remove", EXIT_USAGE)
-    print(f"Remove {'it' if count == 1 else 'them'}? [y/N] ", end="", flush=True)
-    answer = sys.stdin.readline()
-    if not answer.endswith("\n"):  # the user did not end the line with Enter
-        print()
-    return answer.strip().lower() in ("y", "yes")
+    return is_confirmed(f"Remove {'it' if count == 1 else 'them'}?")
 
 
 def _remove(going: Sequence[Found | Sweep]) -> int:

@@ -66,7 +66,7 @@ def _remove(age_s: float) -> tuple[str, int]:
             freed_bytes += run.size_bytes
             remove(run.directory)
             gone.append(run)
-    for sweep in recorded.older_than(recorded.every(), age_s):
+    for sweep in older_than(recorded.every(), age_s):
         if sweep.obstacle() is None:
             freed_bytes += sweep.size_bytes
             sweep.remove()

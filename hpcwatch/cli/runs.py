@@ -17,7 +17,7 @@ from hpcwatch.cli import removal
 from hpcwatch.cli.ages import DAY_S, age_s, since_s
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.recording.masking import masked_words
-from hpcwatch.recording.search import Found, Wanted, all_runs, found_at, older_than, select
+from hpcwatch.recording.search import Found, Wanted, all_runs, found_at, older_than
 from hpcwatch.recording.store import RunDirectory, find, root
 from hpcwatch.sweep import recorded
 from hpcwatch.sweep.recorded import Sweep, Task
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
         if options.sweep is not None or options.kind == "sweep-task":
             hint = "say --kind sweep, or: hpcwatch runs --delete SWEEP"
             raise HpcwatchError("a sweep's tasks are removed with their sweep", hint, EXIT_USAGE)
-        old = _older_than(found, _prune_s(options.prune, settings.keep_days))
+        old = older_than(found, _prune_s(options.prune, settings.keep_days))
         return removal.remove(old, options.yes, is_named=False)
     if options.format == "json":
         print(json.dumps(_plain(found), indent=1, ensure_ascii=True))
@@ -80,15 +80,15 @@ def _found(options: argparse.Namespace) -> list[Found | Sweep]:
         sweep = recorded.called(options.sweep)
         if sweep is None:
             raise HpcwatchError(f"no sweep {options.sweep}", "see: hpcwatch runs --kind sweep")
-        return [*select(sweep.tasks(), wanted)]
+        return [one for one in sweep.tasks() if one.fits(wanted)]
     odd: list[str] = []
     every = recorded.every(odd.append)
     runs = all_runs(odd.append)
     _say_odd(odd)
-    found: list[Found | Sweep] = [*select(runs, wanted), *recorded.select(every, wanted)]
+    found: list[Found | Sweep] = [*runs, *every]
     if options.kind == "sweep-task":
-        found += select((task for sweep in every for task in sweep.tasks()), wanted)
-    return sorted(found, key=_started_at_s)
+        found += [task for sweep in every for task in sweep.tasks()]
+    return sorted((one for one in found if one.fits(wanted)), key=_started_at_s)
 
 
 def _say_odd(lines: Sequence[str]) -> None:
@@ -101,11 +101,6 @@ def _say_odd(lines: Sequence[str]) -> None:
 
 def _started_at_s(one: Found | Sweep) -> float:
     return one.started_at_s if isinstance(one, Sweep) else one.run.started_at_s
-
-
-def _older_than(found: Sequence[Found | Sweep], seconds: float) -> list[Found | Sweep]:
-    sweeps = recorded.older_than([one for one in found if isinstance(one, Sweep)], seconds)
-    return [*older_than([one for one in found if isinstance(one, Found)], seconds), *sweeps]
 
 
 def _tasks(found: Sequence[Found | Sweep]) -> list[Task]:
@@ -185,7 +180,7 @@ def _print(found: Sequence[Found | Sweep], keep_days: float | None) -> None:
         return
     for line in runs_table.lines(found, runs_table.width_of_terminal(sys.stdout)):
         print(line)
-    old = _older_than(found, keep_days * DAY_S) if keep_days is not None else []
+    old = older_than(found, keep_days * DAY_S) if keep_days is not None else []
     if old:
         named = "1 is" if len(old) == 1 else f"{len(old)} are"
         print(f"{named} older than {keep_days:g} days; remove with: hpcwatch runs --prune")

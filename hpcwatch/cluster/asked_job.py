@@ -19,6 +19,8 @@ from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cluster import client, job_script
 from hpcwatch.cluster.schedulers import scheduler
 from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.probe.decode import build
+from hpcwatch.probe.schema import to_plain
 
 TIMEOUT_S = 20.0
 
@@ -77,11 +79,11 @@ def main() -> None:
     """Answer one request."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        job = Job.from_plain(json.loads(sys.stdin.buffer.readline()))
+        job = build(Job, json.loads(sys.stdin.buffer.readline()), odd=[])
         threading.Thread(target=_end_with_input, daemon=True).start()
         plain: dict[str, Any]
         try:
-            plain = {"job": asked(job).to_plain()}
+            plain = {"job": to_plain(asked(job))}
         except HpcwatchError as error:
             plain = {"trouble": str(error)}
         os.write(1, json.dumps(plain).encode())

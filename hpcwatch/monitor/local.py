@@ -16,6 +16,21 @@ from hpcwatch.probe.schema import Sample
 
 EARLY_S = 2.0  # short runs count: a closer look at the beginning
 EARLY_INTERVAL_S = 0.1
+LATE_INTERVALS = 3.0
+"""A sample that is this many intervals old is late."""
+_SAMPLES = 200_000
+_FEWEST_SAMPLES, _MOST_SAMPLES = 600, 3600
+"""Of a host; the longest window of a live finding is an hour, at one sample a second."""
+
+
+def late_after_s(interval_s: float) -> float:
+    """Return from which age on a host's last sample is stale, in seconds."""
+    return max(LATE_INTERVALS * interval_s, interval_s + 2.0)
+
+
+def most_samples(hosts_count: int) -> int:
+    """Return how many samples of each host a view keeps: of many hosts fewer."""
+    return min(max(_SAMPLES // max(hosts_count, 1), _FEWEST_SAMPLES), _MOST_SAMPLES)
 
 
 class LocalSession:

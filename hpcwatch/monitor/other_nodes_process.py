@@ -20,7 +20,8 @@ from hpcwatch.cluster.transport.ways import own_hosts, slurm_steps, suitable, wa
 from hpcwatch.launch import own_python
 from hpcwatch.monitor.local import NodeState, NodeStatus
 from hpcwatch.monitor.remote import JobSession, spec_of
-from hpcwatch.probe.schema import Sample, to_line
+from hpcwatch.probe.decode import build
+from hpcwatch.probe.schema import Sample, to_line, to_plain
 from hpcwatch.recording.store import Event
 
 ARGV = own_python.argv("hpcwatch.monitor.other_nodes_process")
@@ -41,7 +42,7 @@ def wanted(job: Job | None, environment: Mapping[str, str]) -> tuple[str, ...]:
 
 def request(job: Job, interval_s: float) -> bytes:
     """Return what the process has to read first."""
-    return json.dumps({"job": job.to_plain(), "interval_s": interval_s}).encode() + b"\n"
+    return json.dumps({"job": to_plain(job), "interval_s": interval_s}).encode() + b"\n"
 
 
 def event_of(line: bytes) -> Event | None:
@@ -87,7 +88,7 @@ class _Output:
 def main() -> None:
     """Read nodes until standard input ends."""
     plain = json.loads(sys.stdin.buffer.readline())
-    job = Job.from_plain(plain["job"])
+    job = build(Job, plain["job"], odd=[])
     output = _Output()
     spec = spec_of([job], plain["interval_s"])
     settings = config.load_or_default()

@@ -13,6 +13,8 @@ from hpcwatch.base.errors import HpcwatchError, os_reason
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.launch import own_python
 from hpcwatch.launch.program import Program
+from hpcwatch.probe.decode import build
+from hpcwatch.probe.schema import to_plain
 
 ARGV = own_python.argv("hpcwatch.cluster.asked_job")
 ASK_AFTER_S = 1.0
@@ -41,7 +43,8 @@ def answer_from(text: bytes) -> Job:
     try:
         plain = json.loads(text)
         if "trouble" not in plain:
-            return Job.from_plain(plain["job"])
+            job: Job = build(Job, plain["job"], odd=[])
+            return job
         trouble = str(plain["trouble"])[:300]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         trouble = "no answer"
@@ -75,7 +78,7 @@ class OwnRequest:
                     return
                 self._asked_s = time.monotonic()
                 self._to_helper, source = self._program.start_helper(ARGV)
-                os.write(self._to_helper, json.dumps(self._job.to_plain()).encode() + b"\n")
+                os.write(self._to_helper, json.dumps(to_plain(self._job)).encode() + b"\n")
             with open(source, "rb") as stream:
                 answer = stream.read(_MOST_BYTES)
             job = answer_from(answer)

@@ -15,7 +15,7 @@ from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.transport import ConnectError, Link, Trouble
 from hpcwatch.cluster.transport.intake import Intake, Names
 from hpcwatch.cluster.transport.ways import Opened
-from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.local import LATE_INTERVALS, NodeState, NodeStatus, late_after_s
 from hpcwatch.probe.schema import Sample
 from hpcwatch.probe.spec import SILENCE_S, Spec
 
@@ -25,8 +25,6 @@ SILENT_S = 60.0
 """A probe without a reading for this time is given up, whatever else it writes."""
 _FIRST_RETRY_S = 2.0
 _LAST_RETRY_S = 60.0
-_LATE = 3.0
-"""A sample that is this many intervals old is stale."""
 
 
 class Opener(Protocol):
@@ -157,7 +155,7 @@ class _Node:
         if status.state is not NodeState.LIVE or status.last_at_s is None:
             return status
         age_s = now_s - status.last_at_s
-        if age_s <= max(_LATE * self._spec.interval_s, self._spec.interval_s + 2.0):
+        if age_s <= late_after_s(self._spec.interval_s):
             return status
         return status._replace(
             state=NodeState.STALE, since_s=status.last_at_s, reason="its readings are late"
@@ -217,7 +215,7 @@ class _Node:
             now_s = time.monotonic()
             if samples:
                 read_s = now_s
-            elif now_s - read_s > max(SILENT_S, _LATE * self._spec.interval_s):
+            elif now_s - read_s > max(SILENT_S, LATE_INTERVALS * self._spec.interval_s):
                 reason = f"no reading for {now_s - read_s:.0f} s"
                 raise ConnectError(Trouble.BROKEN, reason)
             if now_s - told_s >= ALIVE_S:

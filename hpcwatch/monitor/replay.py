@@ -11,19 +11,16 @@ from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.cluster.schedulers.job import JobState
 from hpcwatch.config import Settings
 from hpcwatch.monitor.live_findings import About, Looking
-from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.local import LATE_INTERVALS, NodeState, NodeStatus, late_after_s, most_samples
 from hpcwatch.monitor.picture import Picture
 from hpcwatch.monitor.recent_events import RecentEvents
 from hpcwatch.recording.playback import Clock, Recording
 from hpcwatch.recording.store import Event, Run
 
-_SAMPLES = 200_000
-_FEWEST_SAMPLES, _MOST_SAMPLES = 600, 3600  # the longest window of a live finding is an hour
 _LEAP = 30_000
 """So many samples are read after a leap: two seconds' work. Of many nodes that is minutes each."""
 _LOOKING_S = 0.03
 """How long the rules are asked for one picture, in seconds; the rest is asked for the next one."""
-_LATE = 3.0
 STEP_S, LONG_STEP_S = 10.0, 60.0
 _PARTS = 10
 
@@ -64,7 +61,7 @@ class Replayer:
         self._marks = _marks(events)
         self._events = sorted(events, key=lambda event: event.at_s)
         hosts_count = max(len(run.hosts), 1)
-        self._most = min(max(_SAMPLES // hosts_count, _FEWEST_SAMPLES), _MOST_SAMPLES)
+        self._most = most_samples(hosts_count)
         self._history_count = self._most * hosts_count
         self._job = run.job
         self._running = run.job and run.job._replace(
@@ -141,8 +138,8 @@ class Replayer:
         way = mark.why if mark is not None else ""
         if host is None or last_s is None:
             return NodeStatus(name, NodeState.CONNECTING, self._recording.start_s, "", way)
-        late_s = max(_LATE * self._run.interval_s, self._run.interval_s + 2.0)
-        if now_s - last_s <= max(late_s, _LATE * host.span_s[-1]):
+        late_s = late_after_s(self._run.interval_s)
+        if now_s - last_s <= max(late_s, LATE_INTERVALS * host.span_s[-1]):
             return NodeStatus(name, NodeState.LIVE, host.at_s[0], "", way, last_s)
         return NodeStatus(name, NodeState.STALE, last_s, "its readings are late", way, last_s)
 

@@ -21,7 +21,7 @@ from hpcwatch.launch import leftovers
 from hpcwatch.launch.program import Program
 from hpcwatch.monitor import report as reports
 from hpcwatch.monitor import run_record
-from hpcwatch.monitor.local import LocalSession
+from hpcwatch.monitor.local import LocalSession, most_samples
 from hpcwatch.monitor.notes import Complaints
 from hpcwatch.monitor.program_events import ProgramEvents
 from hpcwatch.monitor.recording import ProgramRecording
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from hpcwatch.monitor.other_nodes import Neighbours
     from hpcwatch.monitor.own_request import OwnRequest
     from hpcwatch.monitor.run_options import RunOptions
-
-LIVE_SAMPLES = 3600  # what the longest window of a live finding needs, at one a second
-
 
 _ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU}
 
@@ -124,7 +121,7 @@ class Observer:
         self.guarded("configuration ignored", self._configure)
         interval_s = self._options.interval or self._settings.interval_s
         job = own_job()
-        self._timeline = Timeline(interval_s, job, LIVE_SAMPLES)
+        self._timeline = Timeline(interval_s, job, most_samples(1))
         if not is_over:
             self.guarded("no readings", lambda: self._read(interval_s))
         program = self._program

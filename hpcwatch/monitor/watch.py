@@ -23,7 +23,7 @@ from hpcwatch.config import Settings
 from hpcwatch.monitor import run_record
 from hpcwatch.monitor.job_program import Inside
 from hpcwatch.monitor.live_findings import About, Looking
-from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.local import NodeState, NodeStatus, most_samples
 from hpcwatch.monitor.picture import Picture, Source
 from hpcwatch.monitor.presence import Presence
 from hpcwatch.monitor.recording import WatchRecording
@@ -35,8 +35,6 @@ POLL_S = 5.0
 _HURRY_S = 30.0
 """For so long the scheduler is asked at each look when nothing of the job runs any more."""
 _PLACE_S = 300.0
-_SAMPLES = 200_000
-_FEWEST_SAMPLES, _MOST_SAMPLES = 600, 3600
 
 
 class Known(NamedTuple):
@@ -96,7 +94,7 @@ class Watch:
         self._user = user
         self._recording = WatchRecording(settings, self._say, is_recorded)
         self._interval_s = settings.interval_s
-        self._timeline = Timeline(self._interval_s, known.job, _MOST_SAMPLES)
+        self._timeline = Timeline(self._interval_s, known.job, most_samples(1))
         self._looking = Looking(settings)
         self._presence = Presence()
         self._hurried_until_s = 0.0
@@ -261,8 +259,7 @@ class Watch:
         is_due = job is None or not (job.state.is_waiting or job.has_ended)
         if not hosts or not is_due or self._session is not None or self._is_stopping:
             return
-        most = min(max(_SAMPLES // len(hosts), _FEWEST_SAMPLES), _MOST_SAMPLES)
-        self._timeline = Timeline(self._interval_s, job, most)
+        self._timeline = Timeline(self._interval_s, job, most_samples(len(hosts)))
         self._recording.open(self._title, job, hosts)
         # Not an array's tasks: of those one is watched at a time.
         parts = self._known.parts if job is not None else ()

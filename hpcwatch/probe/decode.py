@@ -230,7 +230,7 @@ def _checker(hint: Any, name: str) -> Check:
     if hasattr(hint, "_fields"):
         return _plan(hint).build
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
-        return hint
+        return _enum_checker(hint)
     # Python 3.6 has ``List`` for the origin of ``List[int]``, and the type itself beside it.
     origin: Any = getattr(hint, "__extra__", None) or getattr(hint, "__origin__", None)
     if origin in _CONTAINERS:
@@ -240,6 +240,15 @@ def _checker(hint: Any, name: str) -> Check:
         inner = _checker(optional, name)
         return lambda value: None if value is None else inner(value)
     raise TypeError("no checker for %r" % (hint,))
+
+
+def _enum_checker(kind: Any) -> Check:
+    """Return what finds a member; a word of another version is UNKNOWN, where there is that."""
+    unknown = kind.__members__.get("UNKNOWN")
+    if unknown is None:
+        return kind  # type: ignore[no-any-return]
+    members = {member.value: member for member in kind}
+    return lambda value: members.get(value, unknown) if isinstance(value, str) else kind(value)
 
 
 def _list_checker(arguments: Tuple[Any, ...], name: str) -> Check:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from hpcwatch.recording.removal import is_being_made, is_link, last_written_s, size_bytes
 from hpcwatch.recording.store import Run, RunDirectory, Say, list_runs
+
+
+class _Dated(Protocol):
+    @property
+    def last_s(self) -> float:
+        """When something happened in it for the last time."""
+
+
+Dated = TypeVar("Dated", bound=_Dated)
 
 
 class Found:
@@ -39,6 +48,23 @@ class Found:
         """True if it lies outside of the store."""
         return is_link(self.directory)
 
+    @property
+    def last_s(self) -> float:
+        """When something was added to it for the last time."""
+        return last_written_s(self.directory, self.run)
+
+    def fits(self, wanted: Wanted) -> bool:
+        """Return whether it is one of those that are looked for."""
+        run = self.run
+        return (
+            (wanted.name is None or fnmatchcase(run.name, wanted.name))
+            and (wanted.job is None or (run.job is not None and run.job.is_called(wanted.job)))
+            and (wanted.since_s is None or run.started_at_s >= wanted.since_s)
+            and (wanted.kind is None or run.kind == wanted.kind)
+            and (not wanted.is_failed or bool(run.exit_code or run.signal))
+            and (not wanted.has_findings or has_findings(self.directory))
+        )
+
 
 class Wanted(NamedTuple):
     """The conditions of a search; a run must meet all of them."""
@@ -62,27 +88,10 @@ def found_at(directory: RunDirectory) -> Found:
     return Found(directory, directory.read_run())
 
 
-def select(runs: Iterable[Found], wanted: Wanted) -> list[Found]:
-    """Return the runs that meet all conditions."""
-    return [one for one in runs if _is_wanted(one, wanted)]
-
-
-def _is_wanted(one: Found, wanted: Wanted) -> bool:
-    run = one.run
-    return (
-        (wanted.name is None or fnmatchcase(run.name, wanted.name))
-        and (wanted.job is None or (run.job is not None and run.job.is_called(wanted.job)))
-        and (wanted.since_s is None or run.started_at_s >= wanted.since_s)
-        and (wanted.kind is None or run.kind == wanted.kind)
-        and (not wanted.is_failed or bool(run.exit_code or run.signal))
-        and (not wanted.has_findings or has_findings(one.directory))
-    )
-
-
-def older_than(runs: Sequence[Found], seconds: float) -> list[Found]:
-    """Return the runs whose last write is at least ``age_s`` ago."""
+def older_than(found: Sequence[Dated], seconds: float) -> list[Dated]:
+    """Return the runs or sweeps whose last write is at least ``seconds`` ago."""
     limit_s = time.time() - seconds
-    return [one for one in runs if last_written_s(one.directory, one.run) < limit_s]
+    return [one for one in found if one.last_s < limit_s]
 
 
 def has_findings(directory: RunDirectory) -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import time
-from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from hpcwatch.base import files
@@ -104,6 +102,23 @@ class Sweep:
         """What its files hold."""
         return self._summary.size_bytes
 
+    def fits(self, wanted: Wanted) -> bool:
+        """Return whether it is one of those that are looked for."""
+        names = (self.plan.name, self.plan.id)
+        return (
+            (wanted.kind in (None, KIND))
+            and (wanted.name is None or any(fnmatchcase(name, wanted.name) for name in names))
+            and (wanted.job is None or _is_of_job(self.plan.job_id, wanted.job))
+            and (wanted.since_s is None or self.started_at_s >= wanted.since_s)
+            and (not wanted.is_failed or self.failed_count > 0)
+            and (
+                not wanted.has_findings or any(has_findings(one.directory) for one in self.tasks())
+            )
+        )
+
+    def _has_findings(self) -> bool:
+        return any(has_findings(task.directory) for task in self.tasks())
+
     def tasks(self) -> list[Task]:
         """Return the tasks' attempts that were recorded, in the order in which they started."""
         found = []
@@ -171,28 +186,5 @@ def summarize(found: folders.Found) -> None:
     Sweep(found)
 
 
-def select(sweeps: Iterable[Sweep], wanted: Wanted) -> list[Sweep]:
-    """Return the sweeps that are wanted."""
-    return [one for one in sweeps if _is_wanted(one, wanted)]
-
-
-def _is_wanted(one: Sweep, wanted: Wanted) -> bool:
-    names = (one.plan.name, one.plan.id)
-    return (
-        (wanted.kind in (None, KIND))
-        and (wanted.name is None or any(fnmatchcase(name, wanted.name) for name in names))
-        and (wanted.job is None or _is_of_job(one.plan.job_id, wanted.job))
-        and (wanted.since_s is None or one.started_at_s >= wanted.since_s)
-        and (not wanted.is_failed or one.failed_count > 0)
-        and (not wanted.has_findings or any(has_findings(task.directory) for task in one.tasks()))
-    )
-
-
 def _is_of_job(job_id: str | None, wanted: str) -> bool:
     return job_id is not None and wanted in (job_id, job_id.partition(".")[0])
-
-
-def older_than(sweeps: Sequence[Sweep], seconds: float) -> list[Sweep]:
-    """Return the sweeps in which nothing happened for so long."""
-    limit_s = time.time() - seconds
-    return [one for one in sweeps if one.last_s < limit_s]

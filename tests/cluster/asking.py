@@ -14,12 +14,13 @@ from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cluster.client import Asker, inquiry
 from hpcwatch.cluster.schedulers import Job
 from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
+from hpcwatch.probe.schema import to_plain
 
 
 def plain(value: Any) -> Any:
     """Records as what JSON knows."""
     if isinstance(value, Job):
-        return value.to_plain()
+        return to_plain(value)
     if hasattr(value, "_asdict"):
         return value._asdict()
     return [plain(item) for item in value] if isinstance(value, tuple) else value
@@ -33,7 +34,7 @@ def answer(asked: Inquiry, ask: Asker, question: list[Any]) -> dict[str, Any]:
             return {"value": asked.scheduler.name}
         if name in ("job", "jobs", "watched"):
             reply: Reply = getattr(asked, name)(*words)
-            return {**reply._asdict(), "value": [job.to_plain() for job in reply.value]}
+            return {**reply._asdict(), "value": [to_plain(job) for job in reply.value]}
         query = getattr(asked.scheduler, name)(*words)
         return {"value": plain(ask(query).value) if query is not None else None}
     except HpcwatchError as error:

@@ -13,6 +13,7 @@ from cluster.cluster import Cluster
 from cluster.daemon import wait_for
 from cluster.layout import ASKING
 from hpcwatch.cluster.schedulers import Job
+from hpcwatch.probe.decode import build
 
 
 class Questions:
@@ -39,7 +40,7 @@ class Questions:
         """Put a question whose answer is jobs."""
         answer = self(*question)
         assert "value" in answer, answer
-        return [Job.from_plain(plain) for plain in answer["value"]]
+        return [build(Job, plain) for plain in answer["value"]]
 
     def job(self, job_id: str) -> Job:
         """Ask for a job that is one."""

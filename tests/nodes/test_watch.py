@@ -486,8 +486,7 @@ def test_what_is_shown_at_the_end_is_what_the_report_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The view forgets what is older than an hour; here, than a second."""
-    monkeypatch.setattr(watching, "_FEWEST_SAMPLES", 5)
-    monkeypatch.setattr(watching, "_MOST_SAMPLES", 5)
+    monkeypatch.setattr(watching, "most_samples", lambda _: 5)
     fake = cluster("running")
     watch = watched()
     wait_until(lambda: HOST in watch.timeline.hosts, "the first sample")

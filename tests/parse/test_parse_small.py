@@ -28,6 +28,8 @@ from hpcwatch.cluster.schedulers.slurm_json import jobs_from_squeue
 from hpcwatch.cluster.schedulers.slurm_list import jobs_from_list
 from hpcwatch.cluster.schedulers.slurm_states import memory_bytes, state_of
 from hpcwatch.cluster.schedulers.text import seconds, when, when_before
+from hpcwatch.probe.decode import build
+from hpcwatch.probe.schema import to_plain
 
 NOV_23 = 1795437446.0
 
@@ -263,17 +265,17 @@ def test_a_job_survives_json() -> None:
     assert len(jobs) > 100
     assert {job.scheduler for job in jobs} == {"torque", "pbspro", "slurm"}
     for job in jobs:
-        again = Job.from_plain(json.loads(json.dumps(job.to_plain())))
+        again = build(Job, json.loads(json.dumps(to_plain(job))))
         assert again == job
         assert again.state is job.state
 
 
 def test_a_job_of_another_version_can_be_read() -> None:
-    job = Job.from_plain({"id": "1", "scheduler": "torque", "state": "new", "colour": "red"})
+    job = build(Job, {"id": "1", "scheduler": "torque", "state": "new", "colour": "red"})
     assert job == Job("1", "torque")
     old = Job("1.qb3", "torque", nodes=("a",))._asdict()
     del old["allocation"], old["state"]
-    assert Job.from_plain(json.loads(json.dumps(old))).nodes == ("a",)
+    assert build(Job, json.loads(json.dumps(old))).nodes == ("a",)
 
 
 def test_a_job_tells_its_names_and_shares() -> None:
@@ -321,7 +323,7 @@ def test_bytes_that_are_no_utf_8_survive_in_every_format() -> None:
     assert job.name == "caf\udce9"
     raw = (DATA / "torque" / "qstat-f-0_running-2nodes.txt").read_bytes()
     (job,) = torque.jobs_from_text(Answer(raw.replace(b"= two_nodes", b"= " + LATIN)))
-    assert json.loads(json.dumps(job.to_plain()))["name"] == "caf\udce9"
+    assert json.loads(json.dumps(to_plain(job)))["name"] == "caf\udce9"
 
 
 def test_a_bare_number_for_a_name_sends_us_to_the_text() -> None:

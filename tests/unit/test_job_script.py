@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 from hpcwatch.cluster.job_script import MOST_BYTES, directives, with_script
 from hpcwatch.cluster.schedulers import Job
+from hpcwatch.probe.decode import build
+from hpcwatch.probe.schema import to_plain
 
 TEXT = """#!/bin/bash
 # my job
@@ -92,5 +95,5 @@ def test_what_an_answer_lacks_is_taken_from_the_last() -> None:
 
 def test_words_of_a_request_survive_a_recording() -> None:
     told = Job("1", "slurm", requested=("NumTasks=1",), script_lines=("#SBATCH -c4",))
-    assert Job.from_plain(told.to_plain()) == told
-    assert Job.from_plain({"id": "1", "scheduler": "slurm"}) == Job("1", "slurm")
+    assert build(Job, json.loads(json.dumps(to_plain(told)))) == told
+    assert build(Job, {"id": "1", "scheduler": "slurm"}) == Job("1", "slurm")

@@ -225,7 +225,7 @@ def test_a_late_reading_makes_a_node_stale() -> None:
 def test_a_silent_node_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "SILENT_S", 0.3)
     monkeypatch.setattr(remote, "ALIVE_S", 0.1)
-    monkeypatch.setattr(remote, "_LATE", 1.0)
+    monkeypatch.setattr(remote, "LATE_INTERVALS", 1.0)
     nodes = Nodes({"qb001": SocketLink})
     watched = Watched(nodes, interval_s=0.1)
     watched.session.start()

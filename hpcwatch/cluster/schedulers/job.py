@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hpcwatch.base.signals import signal_name
 
@@ -316,53 +316,6 @@ class Job(NamedTuple):
             node_cores_count=share.cores_count or self.node_cores_count,
             node_memory_bytes=share.memory_bytes or self.node_memory_bytes,
         )
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return the job as what JSON knows."""
-        plain = self._asdict()
-        plain["allocation"] = [node._asdict() for node in self.allocation]
-        for name in ("usage", "exit", "tasks"):
-            plain[name] = plain[name] and plain[name]._asdict()
-        return plain
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Job:
-        """Rebuild a job from ``to_plain``, of this or another version of hpcwatch.
-
-        Raises ValueError, KeyError, TypeError or AttributeError if it is none.
-        """
-        known = _known(cls, plain)
-        known["nodes"] = tuple(known.get("nodes") or ())
-        known["requested"] = tuple(map(str, known.get("requested") or ()))
-        script = known.get("script_lines")
-        known["script_lines"] = None if script is None else tuple(map(str, script))
-        known["state"] = _member(JobState, known.get("state"), JobState.UNKNOWN)
-        nodes = [_known(JobNode, node) for node in known.get("allocation") or ()]
-        for node in nodes:
-            node["gpu_indices"] = tuple(node.get("gpu_indices") or ())
-        known["allocation"] = tuple(JobNode(**node) for node in nodes)
-        if known.get("usage"):
-            usage = _known(Usage, known["usage"])
-            usage["covers"] = Coverage(usage["covers"])
-            known["usage"] = Usage(**usage)
-        if known.get("exit"):
-            ending = _known(JobExit, known["exit"])
-            ending["cause"] = Cause(ending["cause"])
-            known["exit"] = JobExit(**ending)
-        if known.get("tasks"):
-            known["tasks"] = TaskCounts(**_known(TaskCounts, known["tasks"]))
-        return cls(**known)
-
-
-def _known(record: Any, plain: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: plain[name] for name in record._fields if name in plain}
-
-
-def _member(states: type[JobState], value: object, default: JobState) -> JobState:
-    try:
-        return states(value)
-    except ValueError:
-        return default
 
 
 def exit_of_status(status: int, causes: Mapping[int, Cause], raw: str) -> JobExit:
