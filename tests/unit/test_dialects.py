@@ -58,7 +58,7 @@ def test_no_other_module_reads_a_scheduler_s_variables() -> None:
         str(path.relative_to(PACKAGE))
         for path in OTHERS
         for _, text in strings(path)
-        if text.startswith(variable_prefixes()) and text.replace("_", "").isalnum()
+        if text.startswith(variable_prefixes()) and text.isupper()
     }
     assert read == set(LAUNCHERS)
 
