@@ -10,7 +10,7 @@ from hpcwatch import config
 from hpcwatch.analysis import report as reports
 from hpcwatch.analysis.report.to_json import to_json
 from hpcwatch.base.errors import HpcwatchError
-from hpcwatch.cli import reporting
+from hpcwatch.cli import array_answer, reporting
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.monitor import report as reading
@@ -54,6 +54,10 @@ def _keep_end(directory: RunDirectory, job: Job) -> None:
 
 def recorded(inquiry: Inquiry, job_id: str, options: argparse.Namespace) -> int:
     """Print the report of a job that its scheduler has forgotten. Raises HpcwatchError."""
+    array = array_answer.of_recordings(job_id) if options.format == "text" else None
+    if array is not None and not options.report:
+        print(array, end="")
+        return 0
     runs = runs_of_job(job_id)
     if not runs:
         name = inquiry.scheduler.name

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hpcwatch import config
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import is_interactive
-from hpcwatch.cli import finished, reporting
+from hpcwatch.cli import array_answer, finished, reporting
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers import NAMES
@@ -94,11 +94,19 @@ def watch_job(
         if job is not None and job.state.is_over:
             finished.report(job, options)
             return 0
+        if job is None and _is_over(known) and options.format == "text" and not options.report:
+            print(array_answer.of_parts(job_id, known.parts), end="")
+            return 0
         watching = Watching(Questions(inquiry, job_id), known, options, until_over)
         chosen = watching.show()
         if chosen is None:
             return watching.code
         job_id = inquiry.scheduler.clean_id(chosen)
+
+
+def _is_over(known: Known) -> bool:
+    """True of an array of which nothing waits or runs any more."""
+    return all(part.state.is_over for part in known.parts)
 
 
 class Watching:

@@ -10,6 +10,7 @@ from hpcwatch.analysis.findings import rules
 from hpcwatch.analysis.report import Report
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.cli import array_answer
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.reporting import unwritable
 from hpcwatch.monitor import report as reading
@@ -29,6 +30,10 @@ def main(arguments: list[str]) -> int:
         hint = "say: hpcwatch report -o report.html"
         raise HpcwatchError("HTML is for a browser, not for a terminal", hint, EXIT_USAGE)
     _check_rules(options.silence)
+    array = array_answer.of_recordings(options.run) if options.run and name == "text" else None
+    if array is not None and path is None:
+        print(array, end="")
+        return 0
     report = _without(reading.load(find(options.run)), options.silence)
     if path is not None:
         _write(report, name, path)

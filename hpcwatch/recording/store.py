@@ -364,6 +364,22 @@ def runs_of_job(job_id: str) -> list[RunDirectory]:
     return [directory for directory, run in sorted(runs, key=lambda pair: pair[1].kind == "job")]
 
 
+def runs_of_array(word: str) -> list[tuple[RunDirectory, Run]]:
+    """Return the latest recording of each task of an array, in the order of their ids.
+
+    One that watched the whole task is preferred. None if the word is a job's own id.
+    """
+    from hpcwatch.cluster.schedulers.arrays import task_order
+
+    of_jobs = [pair for pair in list_runs() if pair[1].job]
+    if any(run.job and run.job.is_called(word) for _, run in of_jobs):
+        return []
+    tasks = [pair for pair in of_jobs if pair[1].job and pair[1].job.is_task_of(word)]
+    tasks.sort(key=lambda pair: pair[1].kind == "job")
+    latest = {run.job.id: (directory, run) for directory, run in tasks if run.job}
+    return [latest[job_id] for job_id in sorted(latest, key=task_order)]
+
+
 def find(which: str | None) -> RunDirectory:
     """Find a run by directory, id, start of an id, or job id; None or ``latest`` is the latest.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -32,6 +33,12 @@ def is_whole(job: Job) -> bool:
 def tasks_of(parts: Sequence[Job]) -> list[Job]:
     """Return the tasks of an array or heterogeneous job; the array itself if none is listed."""
     return [job for job in parts if not is_whole(job)] or list(parts)
+
+
+def task_order(job_id: str) -> tuple[object, ...]:
+    """Return what sorts ids as people count: ``2_9`` before ``2_10``."""
+    words = re.split(r"(\d{1,18})", job_id)
+    return tuple((int(word), "") if word.isdecimal() else (-1, word) for word in words)
 
 
 def counted(parts: Sequence[Job]) -> Counter[JobState]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import textwrap
 
+from hpcwatch.analysis.array_tasks import summary_of, task_of
 from hpcwatch.analysis.findings import Finding
 from hpcwatch.analysis.findings.directives import merged
 from hpcwatch.analysis.findings.together import told
 from hpcwatch.base.clean import clean
+from hpcwatch.cluster.schedulers.arrays import tasks_of
 from hpcwatch.monitor.picture import Picture
+from hpcwatch.views.jobs.array_text import summary_lines
 from hpcwatch.views.live.board import Board, Figures
 from hpcwatch.views.live.gpus import GpusPage, gpu_table, unknown_because
 from hpcwatch.views.live.head import head, title_span
@@ -53,6 +56,8 @@ def _lines(board: Board, width: int) -> list[Line]:
         lines += waiting_lines(board, job, width)[:-2]
     if len(board.picture.parts) > 1:
         lines += [[], *TasksPage().whole(board, width)]
+        if board.picture.parts[0].het_id is None:
+            lines += _summed(board)
     if board.nodes:
         lines += [[], *NodesPage().whole(board, width)]
     gpus = GpusPage().items(board)
@@ -69,6 +74,13 @@ def _lines(board: Board, width: int) -> list[Line]:
         if len(processes) > len(shown):
             lines.append([Span(f" … {len(processes) - len(shown)} more processes", "dim")])
     return lines
+
+
+def _summed(board: Board) -> list[Line]:
+    """Return what an array's tasks have in common."""
+    tasks = [task_of(job, board.picture.at_s) for job in tasks_of(board.picture.parts)]
+    said = summary_lines(summary_of(tasks), len(tasks))
+    return [[], *([Span(f" {line}")] for line in said)] if said else []
 
 
 def _findings(findings: list[Finding], width: int) -> list[Line]:
