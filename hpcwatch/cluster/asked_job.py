@@ -19,6 +19,7 @@ from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cluster import client, job_script
 from hpcwatch.cluster.schedulers import scheduler
 from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.cluster.schedulers.query import Query
 from hpcwatch.probe.decode import build
 from hpcwatch.probe.schema import to_plain
 
@@ -66,7 +67,20 @@ def asked(job: Job) -> Job:
     told = next((one for one in answer if one.id == job.id or one.is_called(job.id)), None)
     if told is None:
         raise HpcwatchError(f"{job.scheduler} knows no job {job.id}")
+    told = _with_line(told, ask, dialect.submit_line(told))
     return merged(job, job_script.with_script(told), os.uname().nodename)
+
+
+def _with_line(told: Job, ask: client.Asker, query: Query[tuple[Job, ...]] | None) -> Job:
+    """Add how the job was submitted, where another command tells that."""
+    if query is None:
+        return told
+    try:
+        known = ask(query).value
+    except HpcwatchError:
+        return told
+    lines = [one.submit_arguments for one in known if one.id == told.id and one.submit_arguments]
+    return told._replace(submit_arguments=lines[0]) if lines else told
 
 
 def _end_with_input() -> None:

@@ -267,7 +267,7 @@ class RunDirectory:
         return events
 
     def report_part(self, *names: str) -> Any:
-        """Return the value of a key in report.json, or of a key of that value; None if it is missing.
+        """Return the value of a key in report.json, or of a key in that value; None if missing.
 
         None as well if the report is missing or damaged.
         """

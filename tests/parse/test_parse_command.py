@@ -437,6 +437,33 @@ def test_a_slurm_job_with_its_accounting(stand_in: Made) -> None:
     assert "Unable to contact slurm controller" in reply.trouble
 
 
+def test_the_accounting_is_asked_once_for_what_22_05_does_not_tell(stand_in: Made) -> None:
+    """Its scontrol shows the path of the script alone, and none of the options given to sbatch."""
+    table = (DATA / "slurm" / "sacct-P-j-32_26-completed-cpu.txt").read_text()
+    header, row, *_ = table.splitlines()
+    submitted = row.replace("32\x1f", "1\x1f")
+    scenario = {
+        "*": {
+            **SLURM_JOB["*"],
+            **SLURM_JOB["start"],
+            "sacct*": {"stdout": f"{header}\n{submitted}\n"},
+        }
+    }
+    fake = stand_in((*SLURM, "qstat"), scenario)
+    inquiry = client.inquiry(ask=Asker(every_s=0.0))
+    for _ in range(2):
+        (job,) = inquiry.job("1").value
+        assert job.submit_arguments.startswith("sbatch -n1 -t 10 -J cpu -w qb001")
+    assert sum(call.startswith("sacct") for call in fake.calls) == 1
+
+
+def test_what_the_accounting_does_not_tell_either_stays_the_path(stand_in: Made) -> None:
+    scenario = {"*": {**SLURM_JOB["*"], **SLURM_JOB["start"], "sacct*": {"exit_code": 1}}}
+    stand_in((*SLURM, "qstat"), scenario)
+    (job,) = client.inquiry(ask=Asker()).job("1").value
+    assert job.submit_arguments == "/home/alice/run.sh"
+
+
 def test_an_array_s_tasks_are_not_asked_for_one_by_one(stand_in: Made) -> None:
     whole = (DATA / "slurm" / "scontrol-show-job-d-batch2-all_mixed.txt").read_text()
     records = [one for one in whole.split("\n\n") if " ArrayJobId=11 " in one]

@@ -55,6 +55,7 @@ class Inquiry:
         self._ask = ask
         self._absences: dict[str, int] = {}
         self._arrays: dict[str, str] = {}
+        self._lines: dict[str, str | None] = {}
         self._helper_trouble = ""
         self._helper_failed_s = -_HELPER_REST_S
 
@@ -177,7 +178,7 @@ class Inquiry:
                 if estimate is not None:
                     job = job._replace(estimated_start_at_s=estimate.start_at_s)
         elif job.state is JobState.RUNNING:
-            job = self._with_use(job)
+            job = self._with_line(self._with_use(job))
         elif job.state.is_over and job.usage is None:
             job = self._accounted(job)
         return job
@@ -189,6 +190,15 @@ class Inquiry:
             job = job._replace(usage=self._try(usage))
         known = self.health(job.id) if not _is_told(job) else None
         return job if known is None else qshow.merged(job, known)
+
+    def _with_line(self, job: Job) -> Job:
+        """Add how a job was submitted, asked for once: it does not change."""
+        if job.id not in self._lines:
+            query = self.scheduler.submit_line(job)
+            known = (self._try(query) or ()) if query is not None else ()
+            lines = [one.submit_arguments for one in known if one.id == job.id]
+            self._lines[job.id] = next((line for line in lines if line), None)
+        return job._replace(submit_arguments=self._lines[job.id] or job.submit_arguments)
 
     def _accounted(self, job: Job) -> Job:
         """Add to a job that is over, but still in the queue's memory, what its accounting knows."""

@@ -190,6 +190,9 @@ class PbsPro:
     def usage(self, job_id: str) -> None:
         """The job's own answer holds it."""
 
+    def submit_line(self, job: Job) -> None:
+        """The job's own answer holds it."""
+
     def estimate(self, job_id: str) -> None:
         """The job's own answer holds it, where the site lets the server estimate."""
 

@@ -143,6 +143,9 @@ class Scheduler(Protocol):
     def usage(self, job_id: str) -> Query[Usage | None] | None:
         """Ask for the use so far where the job's own answer lacks it."""
 
+    def submit_line(self, job: Job) -> Query[tuple[Job, ...]] | None:
+        """Ask for how a job was submitted where its own answer lacks it."""
+
     def estimate(self, job_id: str) -> Query[Estimate | None] | None:
         """Ask when a waiting job may start where the job's own answer lacks it."""
 

@@ -148,6 +148,11 @@ class Slurm:
         argv = ["sstat", "-a", "-P", "-j", self.clean_id(job_id), "-o", fields]
         return Query(argv, usage_from_sstat)
 
+    def submit_line(self, job: Job) -> Query[tuple[Job, ...]] | None:
+        """Ask the accounting: scontrol of Slurm 22.05 tells the script's path alone."""
+        line = job.submit_arguments or ""
+        return None if line and not line.startswith("/") else self.history(job.id)
+
     def estimate(self, job_id: str) -> None:
         """The job's own answer holds it."""
 

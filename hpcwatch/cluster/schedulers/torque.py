@@ -176,6 +176,9 @@ class Torque:
     def usage(self, job_id: str) -> None:
         """The job's own answer holds it."""
 
+    def submit_line(self, job: Job) -> None:
+        """The job's own answer holds it."""
+
     def estimate(self, job_id: str) -> None:
         """Moab and Maui know, where they are."""
 

@@ -22,7 +22,7 @@ def anonymous(mib: int) -> dict[str, Any]:
 
 def released(mib: int) -> dict[str, Any]:
     """A program has held private memory for a moment, before it is looked at."""
-    return _held("released", mib)
+    return _held("released", mib, shown=("process_peak_bytes", mib))
 
 
 def in_shm(mib: int, others_mib: int) -> dict[str, Any]:
