@@ -73,6 +73,8 @@ class Program:
         """The use of the monitor's own processes."""
         self.counters_before: dict[str, bytes] = {}
         """The counters of our control groups at the program's start."""
+        self.early_files: set[tuple[int, int]] = set()
+        """Files in memory that it held open before there was a monitor: device and inode."""
         self._watched = _watched()
         self._lock = _thread.allocate_lock()  # threading: another two milliseconds
         self._witness: Witness | None = None

@@ -39,6 +39,7 @@ PATIENCE_S = 60.0
 """The end of the monitor is given up after so long in any case."""
 _SUSPEND_S = 0.3
 _STEP_S = 0.25
+_PEEK_S = 0.04
 
 
 class Guard:
@@ -50,18 +51,19 @@ class Guard:
         say: Callable[[str], None],
         unwatched_s: float,
         is_late_too: bool = True,
+        peek: Callable[[], object] | None = None,
     ) -> None:
         """``make`` makes the monitor once the program has run for ``unwatched_s``.
 
         Of a shorter program nothing can be measured but what the kernel accounts: its monitor
         is made when it has ended, or not at all unless ``is_late_too``. ``say`` takes what went
-        wrong.
+        wrong. ``peek`` is called again and again until the monitor is made.
         """
         self._make = make
         self._say = say
         self._unwatched_s = unwatched_s
         self._is_late_too = is_late_too
-        self._is_late_too = is_late_too
+        self._peek = peek
         self._steps: list[Callable[[Monitor], None]] = []
         self._has_step = threading.Event()
         self._is_over = threading.Event()
@@ -85,7 +87,7 @@ class Guard:
     def _run(self) -> None:
         try:
             self._clock = time.pthread_getcpuclockid(threading.get_ident())
-            if self._is_over.wait(self._unwatched_s) and not self._is_late_too:
+            if self._is_over_early() and not self._is_late_too:
                 return
             self.is_begun = True
             self.monitor = monitor = self._make()
@@ -100,6 +102,16 @@ class Guard:
             self._complain("the program is not watched", error)
         finally:
             self._is_done.set()
+
+    def _is_over_early(self) -> bool:
+        """Wait as long as nothing can be measured; True if the program ends meanwhile."""
+        left_s = self._unwatched_s
+        while self._peek is not None and left_s > _PEEK_S:
+            if self._is_over.wait(_PEEK_S):
+                return True
+            self._peek()
+            left_s -= _PEEK_S
+        return self._is_over.wait(left_s)
 
     def _take_steps(self, monitor: Monitor) -> None:
         while self._steps:

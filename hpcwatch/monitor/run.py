@@ -138,11 +138,14 @@ class Observer:
 
     def _target(self, job: Job | None) -> Target:
         """Say what is looked at: the program, and its whole job unless it is one of many tasks."""
-        started = os.getpid(), self._program.started_s, self._program.counters_before
+        program = self._program
+        target = Target(
+            os.getpid(), program.started_s, program.counters_before, early_files=program.early_files
+        )
         if job is None:
-            return Target(*started)
+            return target
         is_task = self._options.sweep_id is not None or is_one_of_many(os.environ)
-        return Target(*started, job_ids=() if is_task else names_here(job), is_task=is_task)
+        return target._replace(job_ids=() if is_task else names_here(job), is_task=is_task)
 
     def _session_of(self, interval_s: float) -> LocalSession:
         program = self._program

@@ -5,7 +5,7 @@ last PSS, scaled by how its RSS has changed since.
 """
 
 import time
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from .memory_files import Files, MemoryFiles
 from .procfs import PAGE_BYTES, parse_table, read, read_all
@@ -41,11 +41,21 @@ class Used(NamedTuple):
 class MemoryReader:
     """Sums the memory of a process table."""
 
-    def __init__(self, started_s: Optional[float], proc: str = "/proc") -> None:
-        """Files in memory made since ``started_s`` count; None: somebody else counts them."""
+    def __init__(
+        self,
+        started_s: Optional[float],
+        proc: str = "/proc",
+        early_files: Iterable[Tuple[int, int]] = (),
+    ) -> None:
+        """Files in memory made since ``started_s`` count; None: somebody else counts them.
+
+        ``early_files`` were seen in use by the program before anything was read here.
+        """
         self._proc = proc
         self._ration = Ration(share=0.01, most_s=1.0, first_s=0.1)
-        self._files = None if started_s is None else MemoryFiles(started_s, proc)
+        self._files: Optional[MemoryFiles] = None
+        if started_s is not None:
+            self._files = MemoryFiles(started_s, proc, early_files)
         self._population = (0, 0)
         self._behind = False
         self._settled_s = time.monotonic()

@@ -33,14 +33,15 @@ class Files(NamedTuple):
 class MemoryFiles:
     """Files made since ``started_s`` by our user in memory-backed file systems we can write."""
 
-    def __init__(self, started_s: float, proc: str = "/proc") -> None:
+    def __init__(self, started_s: float, proc: str = "/proc", claimed: Iterable[_Key] = ()) -> None:
+        """``claimed`` are files that the job is known to have used."""
         self._started_s = started_s
         self._proc = proc
         self._mounts = _memory_mounts(proc)
         self._free: Dict[str, Tuple[int, int]] = {}
         self._found: Dict[str, Dict[_Key, int]] = {}
         """Mount -> each file on it, and its size in bytes."""
-        self._claimed: Set[_Key] = set()
+        self._claimed: Set[_Key] = set(claimed)
         self._ration = Ration(share=0.01, most_s=0.05, first_s=0.01)
         self._cost_s = 0.0005
         self._looks = Ration(share=_LOOK_SHARE, most_s=0.02, first_s=0.02)

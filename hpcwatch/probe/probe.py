@@ -56,6 +56,8 @@ class Target(NamedTuple):
     or one of several tasks of one."""
     is_task: bool = False
     """True if it is one of several tasks of a job."""
+    early_files: Iterable[Tuple[int, int]] = ()
+    """Files in memory that the program was seen to hold open before: device and inode."""
 
 
 def _nothing_reaped() -> Reaped:
@@ -90,7 +92,7 @@ class Probe:
                 self._is_whole_job = not target.is_task
                 self._job_ids = target.job_ids
             self._members: Members = Tree(target.root_pid)
-            self._memory = MemoryReader(target.started_s)
+            self._memory = MemoryReader(target.started_s, early_files=target.early_files)
         else:
             from .job_members import members_of
 

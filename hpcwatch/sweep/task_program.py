@@ -11,6 +11,7 @@ import time
 from typing import NamedTuple
 
 from hpcwatch.base.errors import HpcwatchError, os_reason
+from hpcwatch.launch.early_files import open_in_memory
 from hpcwatch.monitor.guard import Guard
 from hpcwatch.sweep import accounts, ending
 from hpcwatch.sweep.attempts import Attempts, Ended, Started
@@ -157,7 +158,10 @@ def _watched(options: RunOptions, program: Program) -> Guard:
 
         return Observer(options, program)
 
-    return Guard(make, _say, _UNWATCHED_S, is_late_too=False)
+    def peek() -> None:
+        program.early_files |= open_in_memory(program.pid)
+
+    return Guard(make, _say, _UNWATCHED_S, is_late_too=False, peek=peek)
 
 
 def _say(message: str) -> None:
