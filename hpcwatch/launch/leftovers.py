@@ -31,22 +31,23 @@ def remove() -> None:
 
 def _stale(parent: str) -> Iterator[str]:
     """Yield the folders whose monitors are gone."""
+    here = where_we_run()
     try:
         with os.scandir(parent) as entries:
             for entry in islice(entries, _MOST_ENTRIES):
-                pid = _monitor(entry.name)
+                pid = _monitor(entry.name, here)
                 if pid is not None and _is_ours(entry) and not _lives(pid):
                     yield entry.path
     except OSError:
         return
 
 
-def _monitor(name: str) -> int | None:
+def _monitor(name: str, here: str) -> int | None:
     """Return the monitor's pid from a folder's name; None for another node's monitor."""
     if not name.startswith("hpcwatch-"):
         return None
     _, pid, _, where = (*name.split("-", 3), "", "", "")[:4]
-    return int(pid) if where == where_we_run() and pid.isascii() and pid.isdigit() else None
+    return int(pid) if where == here and pid.isascii() and pid.isdigit() else None
 
 
 def _is_ours(entry: os.DirEntry[str]) -> bool:
