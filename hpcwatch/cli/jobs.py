@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -17,7 +16,8 @@ from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.cluster.schedulers.query import clean_user
 from hpcwatch.monitor import own_cost
-from hpcwatch.recording.store import SAMPLES_FILE, Run, RunDirectory, list_runs
+from hpcwatch.recording.removal import is_being_made
+from hpcwatch.recording.store import Run, RunDirectory, list_runs
 from hpcwatch.views.jobs import jobs_table, to_json
 from hpcwatch.views.jobs.flags import Flag, flags_of
 from hpcwatch.views.jobs.jobs_table import JobRow, ordered
@@ -26,7 +26,6 @@ from hpcwatch.views.text import columns_of, render, wants_colour
 _MOST_ASKED = 4
 """The most running and the most waiting jobs that are queried singly for what the list lacks."""
 _ASK_FOR_S = 5.0  # and for no longer than this: the user waits for the table
-_FRESH_S = 300.0  # an older recording is no longer being written
 
 
 def main(arguments: list[str]) -> int:
@@ -104,7 +103,7 @@ def _enriched(asked: Inquiry, jobs: Sequence[Job]) -> tuple[list[Job], int]:
 
 def _rows(jobs: Sequence[Job], now_s: float, settings: config.Settings) -> list[JobRow]:
     is_any_running = any(job.state is JobState.RUNNING for job in jobs)
-    recordings = _being_made(now_s) if is_any_running else []
+    recordings = _being_made() if is_any_running else []
     return [
         JobRow(
             job,
@@ -124,19 +123,10 @@ def _merged(seen: Sequence[Flag], accounted: Sequence[Flag]) -> tuple[Flag, ...]
     return tuple(sorted(both, key=lambda flag: -flag.severity))
 
 
-def _being_made(now_s: float) -> list[tuple[RunDirectory, Run]]:
-    """Return the recordings of jobs that are being written now, the latest first."""
-    found = []
-    for directory, run in reversed(list_runs()):
-        if run.job is None or run.ended_at_s is not None:
-            continue
-        try:
-            written_s = os.stat(directory.file(SAMPLES_FILE)).st_mtime
-        except OSError:
-            continue
-        if now_s - written_s < max(_FRESH_S, 3 * run.interval_s):
-            found.append((directory, run))
-    return found
+def _being_made() -> list[tuple[RunDirectory, Run]]:
+    """Return the recordings of jobs that are being made now, the latest first."""
+    runs = reversed(list_runs())
+    return [(folder, run) for folder, run in runs if run.job and is_being_made(folder, run)]
 
 
 def _seen(job: Job, recordings: Sequence[tuple[RunDirectory, Run]]) -> tuple[Flag, ...]:
