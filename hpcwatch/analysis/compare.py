@@ -270,18 +270,13 @@ def _memory_total(node: Node) -> int | None:
     return node.memory_total_bytes
 
 
-def ending(report: Report) -> str:
-    """Say how a run ended."""
-    return report.run.how
-
-
 def _cores(report: Report) -> str | None:
     cores = report.summary.cores_allocated
     return None if cores is None else str(cores)
 
 
 _FACTS: tuple[tuple[str, Callable[[Report], str | None]], ...] = (
-    ("ended", ending),
+    ("ended", lambda one: one.run.how),
     ("hosts", lambda one: " ".join(one.run.hosts) or None),
     ("cores", _cores),
     ("a node's cores", lambda one: _of_nodes(one, lambda node: node.cpu_count, str)),

@@ -17,3 +17,10 @@ def numbered_signal_name(number: int) -> str:
     """Return a signal's name with its number: ``SIGKILL (9)``, ``signal 99``."""
     name = signal_name(number)
     return f"{name} ({number})" if name.startswith("SIG") else name
+
+
+def how_ended(exit_code: int | None, signal_number: int | None) -> str:
+    """Return how a process ended, in a word or two: ``ok``, ``exit 3``, ``signal 9``."""
+    if signal_number:
+        return f"signal {signal_number}"
+    return f"exit {exit_code}" if exit_code else "ok"

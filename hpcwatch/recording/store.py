@@ -18,6 +18,7 @@ from zlib import crc32
 from hpcwatch.base import config_files, files, owners, reading
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.base.files import Reserve
+from hpcwatch.base.signals import how_ended
 from hpcwatch.events import fitting
 from hpcwatch.probe.decode import build
 from hpcwatch.probe.ranges import fits, has_unit
@@ -83,9 +84,7 @@ class Run(NamedTuple):
         """How it ended: ``ok``, ``exit 3``, ``signal 9`` or ``unfinished``."""
         if self.ended_at_s is None:
             return "unfinished"
-        if self.signal is not None:
-            return f"signal {self.signal}"
-        return f"exit {self.exit_code}" if self.exit_code else "ok"
+        return how_ended(self.exit_code, self.signal)
 
     def masked(self) -> Run:
         """Return the run as it may be written."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from hpcwatch.base.signals import how_ended
 from hpcwatch.recording.masking import masked_fields, masked_text
 from hpcwatch.sweep import gpus
 from hpcwatch.sweep.attempts import Attempt, Attempts, verdict
@@ -159,9 +160,7 @@ def how(attempt: Attempt) -> str:
         return "timed out"
     if ended.trouble:
         return "not started"
-    if ended.signal is not None:
-        return f"signal {ended.signal}"
-    return "ok" if ended.exit_code == 0 else f"exit {ended.exit_code}"
+    return how_ended(ended.exit_code, ended.signal)
 
 
 def _bar(attempt: Attempt, now_s: float) -> Bar:
@@ -178,13 +177,12 @@ def of_joblog(name: str, rows: Sequence[JoblogRow], here: str) -> Outcome:
     for one in rows:
         host = here if one.host == ":" else one.host.rpartition("/")[2]
         is_good = one.exit_code == 0 and one.signal == 0
-        word = f"signal {one.signal}" if one.signal else f"exit {one.exit_code}"
         device = gpus.in_command(one.command)
         found.append(
             TaskRow(
                 one.seq,
                 {},
-                "ok" if is_good else word,
+                how_ended(one.exit_code, one.signal),
                 is_good,
                 host=host,
                 device=device,

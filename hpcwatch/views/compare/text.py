@@ -6,7 +6,7 @@ import string
 import time
 from collections.abc import Callable
 
-from hpcwatch.analysis.compare import Change, Comparison, Difference, Figure, Finding, ending
+from hpcwatch.analysis.compare import Change, Comparison, Difference, Figure, Finding
 from hpcwatch.analysis.compare_why import time_text
 from hpcwatch.analysis.costs import Rates
 from hpcwatch.analysis.findings import Severity
@@ -63,7 +63,7 @@ def _runs(compared: Comparison) -> list[Line]:
     for letter, report in zip(_letters(compared), compared.reports):
         run = report.run
         at = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started_at_s))
-        how = ending(report)
+        how = run.how
         spans = [Span(f"{letter}  ", "bold"), Span(f"{at}  "), Span(f"{how:10}", _of_how(how))]
         made.append([*spans, Span(f"{_GAP}{clean(run.id)}")])
     return made

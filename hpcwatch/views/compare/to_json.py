@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hpcwatch.analysis.compare import Change, Comparison, Figure, Finding, ending
+from hpcwatch.analysis.compare import Change, Comparison, Figure, Finding
 from hpcwatch.base.units import iso
 
 SCHEMA_VERSION = 1
@@ -20,7 +20,7 @@ def to_json(compared: Comparison, cost_unit: str = "") -> str:
                 "id": one.run.id,
                 "name": one.run.name,
                 "started_at": iso(one.run.started_at_s),
-                "how": ending(one),
+                "how": one.run.how,
                 "argv": one.run.argv,
                 "hosts": one.run.hosts,
             }
