@@ -16,7 +16,7 @@ demo: $(VENV)/.train
 
 # Those that need no other machine, terminal or browser run side by side; the others start
 # clusters and measure times, one at a time.
-FAST = tests/unit tests/findings tests/views tests/parse
+FAST = tests/unit tests/findings tests/views tests/parse tests/fuzz
 SIDE_BY_SIDE = -n 2 --dist loadfile
 
 test: $(VENV)/.dev $(VENV)/.train

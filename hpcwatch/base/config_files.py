@@ -59,7 +59,7 @@ def read(path: str) -> Document:
         number = data.count(b"\n", 0, error.start) + 1
         message = f"{path}, line {number}: cannot read byte {data[error.start]:#x}"
         raise HpcwatchError(message, "write it in UTF-8", EXIT_USAGE) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: a number too long
         raise HpcwatchError(f"{path} is not TOML", str(error), EXIT_USAGE) from None
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hpcwatch.recording.store import Event
 
 EXIT_NOT_STARTED = 125
-_UNWATCHED_S = 0.25
+UNWATCHED_S = 0.25
 """Of a shorter task nothing can be measured but what the kernel accounts."""
 
 
@@ -161,7 +161,7 @@ def _watched(options: RunOptions, program: Program) -> Guard:
     def peek() -> None:
         program.early_files |= open_in_memory(program.pid)
 
-    return Guard(make, _say, _UNWATCHED_S, is_late_too=False, peek=peek)
+    return Guard(make, _say, UNWATCHED_S, is_late_too=False, peek=peek)
 
 
 def _say(message: str) -> None:

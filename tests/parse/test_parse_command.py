@@ -437,15 +437,18 @@ def test_a_slurm_job_with_its_accounting(stand_in: Made) -> None:
     assert "Unable to contact slurm controller" in reply.trouble
 
 
+slurm_job: dict[str, Any] = {**SLURM_JOB}
+
+
 def test_the_accounting_is_asked_once_for_what_22_05_does_not_tell(stand_in: Made) -> None:
     """Its scontrol shows the path of the script alone, and none of the options given to sbatch."""
     table = (DATA / "slurm" / "sacct-P-j-32_26-completed-cpu.txt").read_text()
     header, row, *_ = table.splitlines()
     submitted = row.replace("32\x1f", "1\x1f")
-    scenario = {
+    scenario: dict[str, Any] = {
         "*": {
-            **SLURM_JOB["*"],
-            **SLURM_JOB["start"],
+            **slurm_job["*"],
+            **slurm_job["start"],
             "sacct*": {"stdout": f"{header}\n{submitted}\n"},
         }
     }
@@ -458,7 +461,9 @@ def test_the_accounting_is_asked_once_for_what_22_05_does_not_tell(stand_in: Mad
 
 
 def test_what_the_accounting_does_not_tell_either_stays_the_path(stand_in: Made) -> None:
-    scenario = {"*": {**SLURM_JOB["*"], **SLURM_JOB["start"], "sacct*": {"exit_code": 1}}}
+    scenario: dict[str, Any] = {
+        "*": {**slurm_job["*"], **slurm_job["start"], "sacct*": {"exit_code": 1}}
+    }
     stand_in((*SLURM, "qstat"), scenario)
     (job,) = client.inquiry(ask=Asker()).job("1").value
     assert job.submit_arguments == "/home/alice/run.sh"

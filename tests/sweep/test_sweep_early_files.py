@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hpcwatch.sweep.task_watch import UNWATCHED_S
+from hpcwatch.sweep.task_program import UNWATCHED_S
 from sweep_parts import Sweeps, needs_parallel
 
 from hpcwatch.launch.early_files import open_in_memory

@@ -178,7 +178,7 @@ def test_a_site_s_mistake_names_the_site_s_file(files: Files) -> None:
         ("[ssh]\ntransport = 1\n", "give one of auto"),
         ("[ssh]\nconnect_timeout_s = 0\n", "give a number between 1 and 600"),
         ("[ssh]\nkeepalive_s = false\n", "give a number between 1 and 3600"),
-        ('[scheduler]\nname = "slrm"\n', "give one of torque, pbspro, slurm"),
+        ('[scheduler]\nname = "slrm"\n', "give one of slurm, torque, pbspro"),
         ("[storage]\nroot = 3\n", "give a text in quotes"),
         ('[storage]\nroot = ""\n', "give a text in quotes"),
         ("[storage]\nkeep_days = 0\n", "give a number between 1 and"),

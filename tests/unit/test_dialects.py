@@ -17,6 +17,7 @@ from hpcwatch.cluster.schedulers import (
     known,
     variable_prefixes,
 )
+from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.transport import ways
 from hpcwatch.config import schema
 from hpcwatch.probe.cgroup import job_id_in
@@ -96,3 +97,20 @@ def test_every_dialect_is_whole(name: str) -> None:
 def test_the_probe_knows_every_scheduler_s_control_groups(name: str) -> None:
     for group in dialect(name).job_groups:
         assert job_id_in(f"{group}/step_0") in ("5", "5.qb3"), group
+
+
+ODD_WORDS = ["a\nrm -rf x", "a\x1b[2J", "a\x9b31m", "a\u202e", "a\udcff"]
+
+
+@pytest.mark.parametrize("word", ODD_WORDS)
+@pytest.mark.parametrize("name", list(NAMES))
+def test_no_line_to_paste_holds_what_ends_a_line_or_moves_a_cursor(name: str, word: str) -> None:
+    of = Job("1", name, node_cores_count=4, name=word, queue=word, account=word)
+    asked = of._replace(
+        submit_arguments=f'-N 1 -l nodes=1 -p {word} -q "{word}" job.sh',
+        requested=(f"nodes={word}", f"Partition={word}", f"select={word}"),
+    )
+    script = of._replace(script_lines=(f"{dialect(name).requests.PREFIX} -N 1 -q {word}",))
+    for job in (asked, script, asked._replace(script_lines=())):
+        for line in dialect(name).requests.read(job, {}).lines:
+            assert line.isprintable(), line

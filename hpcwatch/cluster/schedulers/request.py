@@ -154,6 +154,15 @@ class Script:
         return Edited((*changes, *added), self.lines, tuple(kept))
 
 
+def has_plain_words(job: Job) -> bool:
+    """True if what the user wrote can be shown and pasted: no control character, no line break.
+
+    The scheduler, or a recording, tells it: a line break in it would end a comment in a script.
+    """
+    words = (job.submit_arguments or "", *(job.script_lines or ()))
+    return all(line.replace("\t", " ").isprintable() for line in words)
+
+
 def nodes_count(job: Job) -> int:
     """Return on how many nodes the job runs."""
     return max(len(job.nodes) or job.nodes_count or 1, 1)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from hpcwatch.base.units import parse_bytes, parse_clock
-from hpcwatch.cluster.schedulers.request import Request, Script, Spot, Spots
+from hpcwatch.cluster.schedulers.request import Request, Script, Spot, Spots, has_plain_words
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
@@ -128,6 +128,8 @@ def resources_of(job: Job) -> dict[str, str]:
 
 def own_lines(job: Job, flags: str) -> Request | None:
     """Return what the user wrote; None if it cannot be read, or is not what the job asked for."""
+    if not has_plain_words(job):
+        return None
     command = f"{PREFIX} {job.submit_arguments or ''}"
     operands = _operands(command, flags)
     script = job.script_lines

@@ -10,7 +10,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from hpcwatch.cluster.schedulers.request import Request, Script, clock, needs_of, size
+from hpcwatch.cluster.schedulers.request import (
+    Request,
+    Script,
+    clock,
+    has_plain_words,
+    needs_of,
+    size,
+)
 from hpcwatch.cluster.schedulers.slurm_edit import (
     edit,
     gpus_of,
@@ -78,6 +85,8 @@ def read(job: Job, environment: Mapping[str, str]) -> Request:
 
 
 def _own(job: Job) -> Request | None:
+    if not has_plain_words(job):
+        return None
     given, _ = _submitted(job)
     line = job.submit_arguments or ""
     is_wrapped = bool(re.search(r"\s--wrap(=|\s)", line))

@@ -22,6 +22,9 @@ _TOKEN = re.compile(r"%(.)|%$", re.DOTALL)
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _USERS_HOME = re.compile(r"~([^/]*)(/.*)?", re.DOTALL)
 _OFF = ("no", "false", "off")
+_HIGHEST_PORT = 65535
+_LONGEST_S = 86400
+"""For a connection to come about; more is as good as for ever."""
 
 
 class HostOptions(NamedTuple):
@@ -78,7 +81,7 @@ def host_options(answer: Answer) -> HostOptions:
     )
     strict = answer.value("stricthostkeychecking", "ask").lower()
     families = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
-    timeout = answer.given("connecttimeout")
+    timeout_s = _number(answer.given("connecttimeout"))
     revoked = answer.given("revokedhostkeys")
     command = answer.given("proxycommand")
     return HostOptions(
@@ -102,7 +105,7 @@ def host_options(answer: Answer) -> HostOptions:
         skips_loopback=_flag(answer, "nohostauthenticationforlocalhost", False),
         hashes_known_hosts=_flag(answer, "hashknownhosts", False),
         agent_path=fill.agent_path(answer.value("identityagent", "SSH_AUTH_SOCK")),
-        connect_timeout_s=float(timeout) if timeout.isdecimal() and timeout != "0" else None,
+        connect_timeout_s=None if timeout_s is None else float(min(timeout_s, _LONGEST_S)),
         family=families.get(answer.value("addressfamily"), socket.AF_UNSPEC),
         algorithms=algorithms(answer),
     )
@@ -125,6 +128,12 @@ def _flag(answer: Answer, keyword: str, default: bool) -> bool:
     return answer.value(keyword, "yes" if default else "no").lower() not in _OFF
 
 
+def _number(text: str) -> int | None:
+    """Return a number of nine digits at most; None for 0 and for any other text."""
+    is_short = text.isascii() and text.isdecimal() and len(text) <= 9
+    return (int(text) or None) if is_short else None
+
+
 class _Filling:
     """Fills in what ``ssh -G`` leaves as written: ``~``, ``%`` tokens and ``${VARIABLES}``."""
 
@@ -134,7 +143,8 @@ class _Filling:
         hostname = answer.value("hostname", subject.name)
         self.user = answer.value("user") or subject.user or getpass.getuser()
         port = answer.value("port") or subject.port or "22"
-        self.port = int(port) if port.isdecimal() else 22
+        number = _number(port)
+        self.port = number if number is not None and number <= _HIGHEST_PORT else 22
         jump = ",".join(answer.jumps)
         identity = f"{node}{hostname}{self.port}{self.user}".encode("utf-8", "surrogateescape")
         self._name = subject.name

@@ -1,0 +1,341 @@
+"""What is fuzzed: functions of bytes that raise nothing, whatever the bytes are.
+
+Each reads the bytes as hpcwatch does and shows what it found as hpcwatch does. The errors that a
+reader documents are what it is to raise; their words are text that is printed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from program import ROOT
+
+from hpcwatch import config
+from hpcwatch.analysis.costs import Rates
+from hpcwatch.base.clean import clean
+from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.cluster.job_script import directives
+from hpcwatch.cluster.schedulers import NAMES, dialect
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.cluster.schedulers.query import Answer
+from hpcwatch.cluster.schedulers.request import needs_of
+from hpcwatch.cluster.transport.intake import Intake, Names
+from hpcwatch.cluster.transport.ssh_answer import Subject, parsed
+from hpcwatch.cluster.transport.ssh_config import host_options
+from hpcwatch.monitor import event_file
+from hpcwatch.monitor import report as reading
+from hpcwatch.probe.schema import Sample, from_line
+from hpcwatch.recording.previous_runs import earlier_runs
+from hpcwatch.recording.store import RunDirectory, event_from
+from hpcwatch.sweep import joblog, outcome
+from hpcwatch.views.jobs import jobs_table, loss, to_json
+from hpcwatch.views.jobs.flags import flags_of
+from hpcwatch.views.report import formats
+from hpcwatch.views.text import render
+
+sys.path.insert(0, str(ROOT / "tests" / "parse"))
+from parse_parts import AT_S, PARSERS, Parse
+
+DATA = ROOT / "tests" / "parse" / "data"
+NOW_S = AT_S + 60.0
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class Target(NamedTuple):
+    """Something to feed."""
+
+    feed: Callable[[bytes], None]
+    seeds: Callable[[], Sequence[bytes]]
+    """Sound inputs, or such as were recorded."""
+
+
+def shown(text: str) -> None:
+    """Fail if printing this would do more to a terminal than write letters."""
+    found = _CONTROL.search(text)
+    assert found is None, f"{found[0]!r} is printed: {text[max(found.start() - 60, 0) :][:120]!r}"
+
+
+def _complained(error: HpcwatchError) -> None:
+    """What the command line prints of an error goes through ``clean``; it says something."""
+    assert error.message
+    shown(clean(str(error)))
+
+
+def _files(pattern: str) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(DATA.glob(pattern))]
+
+
+def _answers(parsers: Sequence[Parse], data: bytes) -> None:
+    """Feed every parser of a scheduler, with exit code 0 and 1."""
+    for parse in parsers:
+        for code in (0, 1):
+            try:
+                found = parse(Answer(data, b"", code, AT_S, "qstat"))
+            except HpcwatchError as error:
+                _complained(error)
+                continue
+            if isinstance(found, tuple) and found and isinstance(found[0], Job):
+                _jobs_shown(found)
+
+
+def _jobs_shown(jobs: tuple[Job, ...]) -> None:
+    rows = [
+        jobs_table.Row(job, flags_of(job, NOW_S)) for job in jobs_table.ordered(list(jobs))[:100]
+    ]
+    for line in jobs_table.lines("jobs", rows, NOW_S, 100):
+        shown(render(line, False))
+    json.loads(to_json.to_json("alice", "slurm", rows, NOW_S))
+    for line in loss.lines(jobs[:100], NOW_S, "alice"):
+        shown(line)
+    for job in jobs[:20]:
+        assert Job.from_plain(json.loads(json.dumps(job.to_plain()))) == job
+        if job.scheduler in NAMES:
+            requests = dialect(job.scheduler).requests
+            asked = requests.read(job, {})
+            needs = needs_of(job)
+            more = needs._replace(nodes_count=2, node_cores_count=4, node_memory_bytes=1 << 30)
+            requests.edit(asked.lines, needs, more)
+            for line in asked.lines:
+                shown(line)
+
+
+def _scheduler(folder: str) -> Target:
+    parsers = list(dict.fromkeys(parse for _, parse in PARSERS[folder]))
+    return Target(lambda data: _answers(parsers, data), lambda: _files(f"{folder}/*.txt"))
+
+
+def _script(data: bytes) -> None:
+    """Feed the reader of a job's script, and each scheduler's reader and editor of its lines."""
+    text = data.decode("utf-8", "replace")
+    for name in NAMES:
+        requests = dialect(name).requests
+        lines = directives(text, requests.PREFIX)
+        for line in lines or ():
+            shown(line.replace("\t", " "))
+        job = Job("1", name, script_lines=lines, node_cores_count=8, walltime_s=3600)
+        asked = requests.read(job, {}).lines
+        needs = needs_of(job)
+        requests.edit(asked, needs, needs._replace(node_cores_count=2, walltime_s=60))
+
+
+_DEMO = ROOT / "hpcwatch" / "demos" / "memory"
+
+
+class Recording:
+    """A recording of which one file is fed."""
+
+    def __init__(self, folder: Path) -> None:
+        """``folder`` is private to us and empty."""
+        self._folder = folder / "runs" / "fed"
+        self._folder.mkdir(parents=True, mode=0o700)
+        samples = (_DEMO / "samples.jsonl").read_bytes().splitlines(keepends=True)
+        told = [
+            {"at_s": json.loads(samples[1])["at_s"], "name": name, "fields": fields}
+            for name, fields in (
+                ("phase begin", {"phase": "train", "pid": 7}),
+                ("epoch", {"epoch": 1, "accuracy": 0.9, "duration_s": 4.0}),
+                ("signal", {"signal": "SIGTERM (15)"}),
+            )
+        ]
+        self.sound = {
+            "run.json": (_DEMO / "run.json").read_bytes(),
+            "samples.jsonl": b"".join(samples[:12]),
+            "events.jsonl": "".join(json.dumps(one) + "\n" for one in told).encode(),
+        }
+        self._write("", b"")
+        made = reading.load(RunDirectory(str(self._folder)))
+        self.sound["report.json"] = "".join(formats.pieces(made, "json")).encode()
+
+    def _write(self, name: str, data: bytes) -> None:
+        for one, sound in self.sound.items():
+            (self._folder / one).write_bytes(data if one == name else sound)
+
+    def feed(self, name: str, data: bytes) -> None:
+        """Put the bytes in the place of a file, and take every way to look at the recording."""
+        self._write(name, data)
+        try:
+            made = reading.load(RunDirectory(str(self._folder)))
+        except HpcwatchError as error:
+            _complained(error)
+            return
+        earlier = earlier_runs(made.run)
+        for form in ("text", "markdown", "csv"):
+            shown("".join(formats.pieces(made, form, earlier)))
+        json.loads("".join(formats.pieces(made, "json", earlier)))
+        assert "<script>x" not in "".join(formats.pieces(made, "html", earlier))
+
+    def target(self, name: str) -> Target:
+        """Return a file as a target."""
+        return Target(lambda data: self.feed(name, data), lambda: [self.sound[name]])
+
+
+def _event_lines(data: bytes) -> None:
+    """Feed both readers of events: of a recording, and of what a program writes."""
+    for line in data.split(b"\n"):
+        event_from(line)
+        told = event_file.parse(line, NOW_S - 60, NOW_S)
+        if told is not None:
+            assert told.name.isprintable()
+            assert NOW_S - 120 <= told.at_s <= NOW_S + 60
+            json.dumps(told._asdict())
+
+
+_EVENTS = (
+    b'{"name": "epoch", "at": 1795437827.5, "fields": {"epoch": 3, "loss": 0.5}}\n',
+    b'{"epoch": 4, "loss": NaN, "at": 1}\n{"name": "phase begin", "fields": {"phase": "a"}}\n',
+)
+
+
+def _joblog(data: bytes) -> None:
+    """Feed the reader of GNU parallel's joblog, and the outcome of a sweep."""
+    try:
+        rows = joblog.parse(data.decode("utf-8", "surrogateescape"))
+    except HpcwatchError as error:
+        _complained(error)
+        return
+    if rows:
+        made = outcome.of_joblog("log", rows, "here")
+        assert made.end_s - made.start_s < 1e10
+
+
+_JOBLOG = (
+    joblog.HEAD + "\n1\t:\t1700000000.000\t2.5\t0\t0\t0\t0\ttrue\n"
+    "2\tqb001\t1700000001.250\t  12.125\t0\t7\t1\t0\tpython a.py --lr 0.1\n"
+    "3\t2/alice@qb002\t1700000002.000\t0.001\t0\t0\t0\t9\tsleep 9\n"
+)
+
+
+def _probe(data: bytes) -> None:
+    """Feed what takes in a node's answers, in pieces."""
+    intake, names = Intake(1.0, Names()), 0
+    try:
+        for start in range(0, len(data), 4096):
+            for sample in intake.take(data[start : start + 4096]):
+                assert isinstance(sample, Sample)
+                names += len(sample.gpus or ())
+                json.dumps(sample)
+    except HpcwatchError as error:
+        _complained(error)
+    for line in data.split(b"\n")[:20]:
+        try:
+            from_line(line.decode("utf-8", "replace"))
+        except ValueError:  # documented
+            continue
+
+
+_SSH = b"""user alice
+hostname qb001.cluster
+port 22
+addressfamily any
+connecttimeout none
+identityfile ~/.ssh/id_ed25519
+identityfile ${HOME}/.ssh/%h-%r-%p
+certificatefile ~/.ssh/id-cert.pub
+proxyjump bob@login:2222,[fe80::1]:22
+proxycommand none
+stricthostkeychecking accept-new
+userknownhostsfile /home/alice/.ssh/known_hosts ~/.ssh/known_hosts2
+globalknownhostsfile /etc/ssh/ssh_known_hosts
+hostkeyalgorithms ssh-ed25519,ecdsa-sha2-nistp256
+pubkeyacceptedalgorithms ssh-ed25519,rsa-sha2-512
+ciphers aes128-ctr,aes256-gcm@openssh.com
+macs hmac-sha2-256
+identityagent SSH_AUTH_SOCK
+revokedhostkeys none
+requiredrsasize 1024
+controlpath /0123456789abcdef0123456789abcdef01234567
+"""
+
+
+def _ssh(data: bytes) -> None:
+    """Feed what reads the answer of ``ssh -G``."""
+    answer = parsed(Subject("qb001"), data.decode("utf-8", "surrogateescape"))
+    try:
+        options = host_options(answer)
+    except HpcwatchError as error:
+        _complained(error)
+        return
+    assert isinstance(options.port, int)
+    assert 0 < options.port < 65536
+
+
+_CONFIG = b"""[run]
+interval_s = 2.5
+[storage]
+root = "$HOME/runs"
+budget_mb = 64
+keep_days = 30
+[ssh]
+transport = "ssh"
+most_at_once = 8
+[scheduler]
+name = "slurm"
+[queues.checkpt]
+memory_per_core_gb = 3.2
+[costs]
+core_hour = 0.02
+unit = "EUR"
+[findings.cpu-low]
+used_share = 0.4
+[privacy]
+mask = true
+"""
+
+
+def _config(data: bytes) -> None:
+    """Feed what reads the configuration: for all commands, and for those that only read."""
+    path = Path(os.environ["XDG_CONFIG_HOME"]) / "hpcwatch" / "config.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    try:
+        made = config.load()
+        assert isinstance(made.rates, Rates)
+        made.thresholds_for("checkpt")
+    except HpcwatchError as error:
+        _complained(error)
+    config.load_to_read()
+
+
+def all_targets(folder: Path) -> dict[str, Target]:
+    """Return all targets by name. ``folder`` is for their files."""
+    recording = Recording(folder)
+    documents = ("run.json", "samples.jsonl", "events.jsonl", "report.json")
+    made: dict[str, Target] = {name: _scheduler(name) for name in PARSERS}
+    made.update((name, recording.target(name)) for name in documents)
+    scripts = [b"#!/bin/sh\n#PBS -l nodes=2:ppn=8,walltime=1:00:00 -q checkpt\n"]
+    scripts += [
+        b"#!/bin/bash\n#SBATCH -N 2 --ntasks-per-node=8 --mem=4G\n#SBATCH -t 1-00\nsrun a\n"
+    ]
+    probe = recording.sound["samples.jsonl"]
+    made.update(
+        {
+            "script": Target(_script, lambda: scripts),
+            "event-lines": Target(_event_lines, lambda: _EVENTS),
+            "joblog": Target(_joblog, lambda: [_JOBLOG.encode()]),
+            "probe": Target(_probe, lambda: [probe]),
+            "ssh-G": Target(_ssh, lambda: [_SSH]),
+            "config.toml": Target(_config, lambda: [_CONFIG]),
+        }
+    )
+    return made
+
+
+NAMES_OF_TARGETS: tuple[str, ...] = (
+    *PARSERS,
+    "run.json",
+    "samples.jsonl",
+    "events.jsonl",
+    "report.json",
+    "script",
+    "event-lines",
+    "joblog",
+    "probe",
+    "ssh-G",
+    "config.toml",
+)
