@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hpcwatch.sweep.task_program import UNWATCHED_S
 from sweep_parts import Sweeps, needs_parallel
 
 from hpcwatch.launch.early_files import open_in_memory
+from hpcwatch.sweep.task_program import UNWATCHED_S
 
 MIB = 1 << 20
 HOLDS = "{ head -c 41943040 /dev/zero; sleep 0.15; } >$0/$1; sleep 2"
