@@ -31,7 +31,7 @@ class Metric(NamedTuple):
     what: str
     """Its definition in `hpcwatch explain`."""
     fields: tuple[str, ...] = ()
-    """Fields of the part. Several are counters to sum; without any, the timeline derives it."""
+    """Fields of the part. Several are counters to be summed; if empty, the timeline derives it."""
     is_rate: bool = False
     """The fields are counters: the metric is their growth per second. Of other fields a recording
     keeps minimum, mean and maximum where it merges readings."""

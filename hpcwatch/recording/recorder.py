@@ -123,7 +123,7 @@ class Recorder:
             self._failed("recording goes on")
 
     def _append(self, descriptor: int, line: bytes) -> int:
-        """Append a line and return its length; on a full disk, remove what was written of it."""
+        """Append a line and return its length; on a full disk remove the part that was written."""
         line = b"\n" + line if self._is_torn else line
         written = os.write(descriptor, line)
         if written != len(line):

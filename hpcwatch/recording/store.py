@@ -266,7 +266,7 @@ class RunDirectory:
         return events
 
     def report_part(self, *names: str) -> Any:
-        """Return the value of a key in report.json, or of a key in that value; None if missing.
+        """Return the value of a key in report.json, or of a key of that value; None without one.
 
         None as well if the report is missing or damaged.
         """

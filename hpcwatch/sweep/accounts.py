@@ -25,9 +25,9 @@ def of_program(
     reason: str,
     unrecorded: Sequence[Event],
 ) -> Ended:
-    """Return how a watched program ended. ``reason`` is why it had to, empty if it did not.
+    """Return how a watched program ended. ``reason`` says why we ended it; empty if we did not.
 
-    ``unrecorded`` are the events of a task too short to be recorded.
+    ``unrecorded`` holds the events of a task that was too short to be recorded.
     """
     assert program.exit_status is not None
     used = program.reaped()
@@ -48,9 +48,9 @@ def of_wait(
     usage: resource.struct_rusage | None,
     reason: str,
 ) -> Ended:
-    """Return how a program ended that nobody watched any more, as wait(2) tells it.
+    """Return how a program ended after its monitor's death, from its status of wait(2).
 
-    What it used is unknown where that was not told.
+    Its use is unknown unless the kernel reported it.
     """
     ended = _ended(attempts, started, status, reason, ())
     if usage is None:
@@ -62,7 +62,7 @@ def of_wait(
 
 
 def never_started(attempts: Attempts, started: Started) -> Ended:
-    """Return the end of an attempt whose monitor died before it started the program."""
+    """Return the end of an attempt whose monitor died before the program's start."""
     return _ended(attempts, started, 0, "stopped", ())
 
 
@@ -85,9 +85,9 @@ def _ended(
 
 
 def _with_report(ended: Ended, run_folder: str) -> Ended:
-    """Add what the recording knows and the kernel does not account."""
+    """Add the figures of the recording that the kernel does not account."""
     summary = reading.part(os.path.join(run_folder, "report.json"), "summary")
-    if summary is None:  # none was made
+    if summary is None:  # no report was made
         return ended
     gpus = summary["gpus"]
     used = [gpu["util_mean_pct"] for gpu in gpus if gpu["util_mean_pct"] is not None]

@@ -1,6 +1,6 @@
-"""Tasks that were given the same GPU while another one had none, from what each was given. Pure.
+"""Tasks that were assigned the same GPU while another GPU was free, from the assignments. Pure.
 
-Where recordings show who is on which device, ``sharing`` knows better.
+Where recordings show which task is on which device, ``sharing`` is more exact.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from hpcwatch.sweep.sharing import Sharing
 
 
 def given_twice(outcome: Outcome) -> Iterator[Sharing]:
-    """Yield where two tasks were given one device while another one had none."""
+    """Yield each case of two tasks assigned to one device while another device was free."""
     counts = {place.name: place.devices_count for place in outcome.places}
     given: dict[str, list[Bar]] = {}
     for bar in outcome.bars:
@@ -26,9 +26,9 @@ def given_twice(outcome: Outcome) -> Iterator[Sharing]:
 def _stretches(
     host: str, bars: Sequence[Bar], names: Sequence[str], count: int
 ) -> Iterator[Sharing]:
-    """Yield each stretch in which several bars were on a device and some other one had none."""
+    """Yield each stretch in which a device had several bars and another device had none."""
     changes = [(bar.start_s, True, bar) for bar in bars] + [(bar.end_s, False, bar) for bar in bars]
-    changes.sort(key=lambda change: change[:2])  # what ends makes room for what begins
+    changes.sort(key=lambda change: change[:2])  # ends come before starts at the same time
     on: dict[str, set[int]] = {name: set() for name in names}
     open_ones: dict[str, Sharing] = {}
     for place, (at_s, begins, bar) in enumerate(changes):
@@ -50,5 +50,5 @@ def _stretches(
 
 
 def _gpu(name: str) -> str:
-    """Return ``GPU 0``; a UUID says itself what it is."""
+    """Return ``GPU 0`` for an index, and a UUID unchanged."""
     return f"GPU {name}" if name.isdecimal() else name

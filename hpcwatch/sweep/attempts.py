@@ -1,8 +1,8 @@
-"""What became of each task, on disk: a file when an attempt starts, another one when it ends.
+"""The state of each task, on disk: a file when an attempt starts, another one when it ends.
 
-These files are the truth of a sweep. They are written by the tasks themselves, each by one process
-only, so that neither the driver's death nor GNU parallel's loses what is done. A start is a claim:
-the file is made only where there was none.
+These files are the authoritative state of a sweep. The tasks write them themselves, each by one
+process only, so that the death of the driver or of GNU parallel loses nothing. A start is a claim:
+the file is created exclusively.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ _STARTED = ".started"
 
 
 class Started(NamedTuple):
-    """An attempt that was begun on a host."""
+    """An attempt that was started on a host."""
 
     task: int
     attempt: int
     host: str
     pid: int
     pid_started_ticks: int
-    """Tells this process from a later one of the same pid."""
+    """Distinguishes this process from a later one with the same pid."""
     at_s: float
     slot: int
     device: str | None = None
-    """What CUDA_VISIBLE_DEVICES was set to, where each task gets a GPU of its own."""
+    """The value of CUDA_VISIBLE_DEVICES, where each task gets its own GPU."""
 
 
 class Ended(NamedTuple):
-    """How an attempt ended, and what it used."""
+    """How an attempt ended, and its use."""
 
     task: int
     attempt: int
@@ -45,26 +45,26 @@ class Ended(NamedTuple):
     exit_code: int | None
     signal: int | None
     is_stopped: bool = False
-    """The sweep was ended, the task had to go: it is still to be done."""
+    """The sweep was ended and stopped the task: it is still to be done."""
     is_timed_out: bool = False
     trouble: str = ""
-    """Why it could not even be started, in words."""
+    """Why it could not be started, in words."""
     cpu_s: float | None = None
     memory_peak_bytes: int | None = None
     gpu_util_mean_pct: float | None = None
     gpu_memory_peak_bytes: int | None = None
     read_bytes: int | None = None
     results: dict[str, Any] = {}  # noqa: RUF012 (never changed)
-    """Name -> number or text, as the program reported them."""
+    """Name -> number or text, as the program reported it."""
 
     @property
     def is_final(self) -> bool:
-        """It came to an end of its own."""
+        """True if it ended by itself."""
         return not self.is_stopped
 
     @property
     def is_good(self) -> bool:
-        """It ended with exit code 0."""
+        """True if it ended with exit code 0."""
         return self.exit_code == 0 and not self.is_stopped and not self.is_timed_out
 
 
@@ -87,11 +87,11 @@ class Attempts:
             files.make_private(os.path.join(self.folder, name))
 
     def state_file(self, task: int, attempt: int, what: str) -> str:
-        """Return the path of a mark."""
+        """Return the path of a state file."""
         return os.path.join(self.folder, STATES, f"{task}-{attempt}.{what}")
 
     def output_file(self, task: int, attempt: int) -> str:
-        """Return the path of what the program wrote."""
+        """Return the path of the program's output."""
         return os.path.join(self.folder, OUTPUTS, f"{task}-{attempt}.txt")
 
     def run_folder(self, task: int, attempt: int) -> str:
@@ -99,7 +99,7 @@ class Attempts:
         return os.path.join(self.folder, RUNS, f"{task}-{attempt}")
 
     def claim(self, started: Started) -> bool:
-        """Mark an attempt as begun; False if another process has it already. Raises OSError."""
+        """Mark an attempt as started; False if another process has claimed it. Raises OSError."""
         path = self.state_file(started.task, started.attempt, "started")
         return files.claim(path, json.dumps(started._asdict()))
 
@@ -110,17 +110,17 @@ class Attempts:
         )
 
     def started(self, task: int, attempt: int) -> Started | None:
-        """Read a start; None if there is none or it cannot be read."""
+        """Read a start; return None if it is missing or unreadable."""
         found: Started | None = _read(self.state_file(task, attempt, "started"), Started)
         return found
 
     def ended(self, task: int, attempt: int) -> Ended | None:
-        """Read an end; None if there is none or it cannot be read."""
+        """Read an end; return None if it is missing or unreadable."""
         found: Ended | None = _read(self.state_file(task, attempt, "ended"), Ended)
         return found
 
     def left_here(self, marks: Sequence[str]) -> dict[int, int]:
-        """Return the monitors of attempts (``7:1``) that began on this host.
+        """Return the monitors of the attempts (such as ``7:1``) that started on this host.
 
         Their pids, with their starting times in clock ticks.
         """
@@ -161,19 +161,19 @@ class Attempts:
 
 
 def verdict(attempts: list[Attempt]) -> Attempt | None:
-    """Return the attempt that counts: one that ended well, else the last one."""
+    """Return the attempt that counts: a successful one, else the last one."""
     good = [one for one in attempts if one.ended is not None and one.ended.is_good]
     return good[0] if good else attempts[-1] if attempts else None
 
 
 def is_done(attempts: list[Attempt]) -> bool:
-    """Tell whether a task came to an end of its own, good or bad."""
+    """Return True if a task ended by itself, successfully or not."""
     last = verdict(attempts)
     return last is not None and last.ended is not None and last.ended.is_final
 
 
 def is_unknown(attempts: list[Attempt]) -> bool:
-    """Tell whether a task was begun and nobody knows how it ended, or that it has not ended."""
+    """Return True if a task was started and it is unknown whether or how it ended."""
     last = verdict(attempts)
     return last is not None and last.ended is None
 

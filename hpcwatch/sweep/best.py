@@ -1,4 +1,4 @@
-"""Which task won: the result to go by, and whether more or less of it is better. Pure."""
+"""The best task: the result to rank by, and whether more or less of it is better. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _PREFERRED = ("test_accuracy", "val_accuracy", "accuracy", "test_loss", "val_los
 
 
 class Goal(NamedTuple):
-    """A result's name, and which way is up."""
+    """A result's name, and whether more or less of it is better."""
 
     name: str
     is_less_better: bool
 
     @property
     def sign(self) -> int:
-        """What to multiply by so that more is better."""
+        """The factor that makes larger values better: 1 or -1."""
         return -1 if self.is_less_better else 1
 
 
@@ -34,7 +34,7 @@ def parse(text: str) -> Goal:
 
 
 def chosen(results: Iterable[dict[str, Any]]) -> Goal | None:
-    """Choose the result to go by: a test's or validation's before any other; None if none is."""
+    """Return the result to rank by: one of a test or validation first; None if there is none."""
     names: dict[str, None] = {}
     for one in results:
         names.update(dict.fromkeys(name for name, value in one.items() if is_number(value)))
@@ -45,7 +45,7 @@ def chosen(results: Iterable[dict[str, Any]]) -> Goal | None:
 
 
 def best(rows: Sequence[Any], goal: Goal | None) -> Any | None:
-    """Return the row with the best result; the first of equals. None if no row has one."""
+    """Return the row with the best result, the first of equals; None if no row has a result."""
     known = [] if goal is None else [row for row in rows if is_number(row.results.get(goal.name))]
     if goal is None or not known:
         return None
@@ -53,7 +53,7 @@ def best(rows: Sequence[Any], goal: Goal | None) -> Any | None:
 
 
 def is_number(value: object) -> bool:
-    """Tell whether a result is a number that can be compared."""
+    """Return True if a result is a number that can be compared."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

@@ -1,4 +1,4 @@
-"""Which values go together in one task: a grid, the rows of a table, or a random choice."""
+"""The combinations of parameters: a grid, the rows of a table, or a random choice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def grid(parameters: Sequence[Parameter]) -> list[Combination]:
     for one in parameters:
         if one.interval is not None:
             hint = f"write {one.interval.kind}:FIRST..LAST:HOW_MANY, or draw with --random N"
-            raise _wrong(f"{one.name} does not say how many values to take", hint)
+            raise _wrong(f"{one.name} lacks the number of values to take", hint)
     _require_possible(math.prod(len(parameter.values) for parameter in parameters))
     return [
         dict(zip([one.name for one in parameters], values))
@@ -33,9 +33,9 @@ def grid(parameters: Sequence[Parameter]) -> list[Combination]:
 
 
 def drawn(parameters: Sequence[Parameter], count: int, seed: int) -> list[Combination]:
-    """Return ``count`` combinations drawn at random, none twice; the same for the same seed.
+    """Return ``count`` different combinations drawn at random; the same ones for the same seed.
 
-    Raises HpcwatchError if there are not so many.
+    Raises HpcwatchError if there are fewer.
     """
     _require_distinct([parameter.name for parameter in parameters])
     _require_possible(count)
@@ -55,7 +55,7 @@ def drawn(parameters: Sequence[Parameter], count: int, seed: int) -> list[Combin
 
 
 def _at(parameters: Sequence[Parameter], index: int) -> Combination:
-    """Return one combination of the grid by its place, without making the others."""
+    """Return the combination at a place in the grid, without making the others."""
     places = []
     for parameter in reversed(parameters):
         index, place = divmod(index, len(parameter.values))
@@ -67,7 +67,7 @@ def _at(parameters: Sequence[Parameter], index: int) -> Combination:
 
 
 def table(path: str) -> list[Combination]:
-    """Read a CSV file, ``-`` for standard input: names in the first row, then a task a row.
+    """Read a CSV file, ``-`` for standard input: names in the first row, then a row per task.
 
     Raises HpcwatchError that names the line.
     """
@@ -105,9 +105,9 @@ def _rows(lines: Iterable[str], where: str) -> list[Combination]:
             found.append(dict(zip(names, row)))
             _require_possible(len(found))
     except csv.Error as error:
-        raise _wrong(f"{where}, line {reader.line_num} is no CSV", str(error)) from None
+        raise _wrong(f"{where}, line {reader.line_num} is not CSV", str(error)) from None
     if not found:
-        raise _wrong(f"{where} holds no tasks", "names in the first line, then a line a task")
+        raise _wrong(f"{where} holds no tasks", "names in the first line, then a line per task")
     return found
 
 
@@ -124,7 +124,7 @@ def times(rows: Sequence[Combination], parameters: Sequence[Parameter]) -> list[
 def _require_distinct(names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise _wrong(f"the parameter {twice[0]} is there twice", "name it once")
+        raise _wrong(f"the parameter {twice[0]} occurs twice", "name it once")
 
 
 def _require_possible(count: int) -> None:

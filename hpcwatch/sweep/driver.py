@@ -1,7 +1,7 @@
-"""Drives a sweep from its first task to its last: rounds of GNU parallel, hosts that fail, the end.
+"""Drives a sweep from its first task to its last: rounds of GNU parallel, failing hosts, the end.
 
-A round is one GNU parallel. What it could not even start, because a host died, is left for another
-round on the hosts that remain.
+A round is one run of GNU parallel. Tasks that it could not start, because a host died, go into
+another round on the remaining hosts.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from hpcwatch.sweep.plan import Plan, Task
 
 TICK_S = 0.25
 END_S = 9.0
-"""Within 10 s of a signal all is over; the rest is for saying so."""
+"""Within 10 s of a signal all tasks have ended; the remaining time is for reporting it."""
 _STRIKES = 3
-"""So many starts in a row that failed: a host that fails at once would eat all tasks."""
+"""The most failed starts in a row: a host that fails at once would otherwise use up all tasks."""
 
 
 class Driver:
@@ -38,7 +38,7 @@ class Driver:
         counts: Mapping[str, int],
         changed: Callable[[Picture], None],
     ) -> None:
-        """``changed`` is called every quarter of a second with what is known then, and last."""
+        """``changed`` is called with the picture every quarter of a second, and at the end."""
         self._folder, self._plan, self._tasks = folder, plan, tasks
         self._hosts, self._counts = hosts, dict(counts)
         self._changed = changed
@@ -55,12 +55,12 @@ class Driver:
         self._deadline = math.inf
 
     def stop(self) -> None:
-        """End all tasks; at the second call without waiting."""
+        """End all tasks; the second call does not wait for them."""
         self._is_stopping = True
         self._stop_count += 1
 
     def run(self) -> Picture:
-        """Run what is missing; return how it ended. Raises HpcwatchError."""
+        """Run the missing tasks; return how the sweep ended. Raises HpcwatchError."""
         due = self._due()
         while due and not self._is_stopping:
             seen = self._attempts_count()
@@ -68,11 +68,11 @@ class Driver:
                 break
             due = self._due()
             if not self._counts or self._attempts_count() == seen:
-                break  # it would be no better another time
+                break  # another attempt would fail as well
         return self.picture(is_over=True)
 
     def picture(self, is_over: bool = False) -> Picture:
-        """Return what is known now."""
+        """Return the current picture."""
         places = [
             Place(
                 host.name,
@@ -89,7 +89,7 @@ class Driver:
         )  # fmt: skip
 
     def _due(self) -> set[int]:
-        """Return the tasks that are to run: what is missing, and what may be tried again."""
+        """Return the numbers of the tasks to run: those not done, and those to retry."""
         return {task.number for task in self._tasks if self._is_due(task.number)}
 
     def _is_due(self, number: int) -> bool:
@@ -101,9 +101,9 @@ class Driver:
         return not is_good and used <= self._plan.retries_count
 
     def _cut_off(self) -> frozenset[int]:
-        """Return the tasks of which nobody will hear: begun before us, or their connection ended.
+        """Return the tasks that will report no more: started by another driver, or disconnected.
 
-        One that GNU parallel begins anew has another attempt then.
+        If GNU parallel starts such a task again, it has another attempt.
         """
         return frozenset(
             number
@@ -112,14 +112,14 @@ class Driver:
         )
 
     def _used(self, number: int) -> int:
-        """Return how often a task was started since we began."""
+        """Return how often this driver has started a task."""
         return len(self._known.get(number, [])) - self._earlier.get(number, 0)
 
     def _attempts_count(self) -> int:
         return sum(map(len, self._known.values()))
 
     def _round(self, due: set[int]) -> bool:
-        """Run GNU parallel once over what is due; False if it did not come to its own end."""
+        """Run GNU parallel once over the due tasks; return False if it did not end by itself."""
         engine.write_logins(self._folder, self._counts)
         self._write_joblog(due)
         retries_count = self._plan.retries_count - max(map(self._used, due))
@@ -137,7 +137,7 @@ class Driver:
         return is_whole
 
     def _write_joblog(self, due: set[int]) -> None:
-        """Keep the rows of what need not run, so that GNU parallel leaves it alone."""
+        """Write the rows of tasks that need not run, so that GNU parallel skips them."""
         logins = {host.name: login for login, host in self._hosts.items()}
         path = f"{self._folder}/{engine.JOBLOG_FILE}"
         rows = {row.seq: row for row in _rows(reading.tail(path, 1 << 30))}
@@ -155,7 +155,7 @@ class Driver:
             select.select([running.channel], [], [], TICK_S)
             running.reap()
             self._take(running)
-            if time.monotonic() - looked >= TICK_S:  # not at each word of a thousand tasks
+            if time.monotonic() - looked >= TICK_S:  # not at every message of a thousand tasks
                 looked = time.monotonic()
                 self._look_at_joblog()
                 self._changed(self.picture())
@@ -168,7 +168,7 @@ class Driver:
         self._changed(self.picture())
 
     def _await_ends(self) -> None:
-        """Wait for the last words of tasks that had to go: their connections end before they do."""
+        """Wait for the last messages of tasks that are being ended: their connections end first."""
         self._deadline = min(self._deadline, time.monotonic() + END_S)
         while self._stop_count < 2 and time.monotonic() < self._deadline:
             self._known = self._attempts.all()
@@ -177,7 +177,7 @@ class Driver:
             time.sleep(TICK_S)
 
     def _take(self, running: engine.Engine) -> None:
-        """Read what tasks told."""
+        """Read the messages of tasks."""
         for _, task, number in running.marks():
             attempt = self._attempts.attempt(task, number)
             if attempt is not None:
@@ -192,7 +192,7 @@ class Driver:
                 self._strikes[login] = 0
 
     def _look_at_joblog(self) -> None:
-        """See which starts failed before a task could say a word."""
+        """Find the starts that failed before the task sent a message."""
         try:
             lines = list(self._joblog.new_lines())
         except OSError:

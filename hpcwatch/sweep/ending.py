@@ -1,4 +1,4 @@
-"""Ends a task's program and everything below it: asked first, made to after a grace period."""
+"""Ends a task's program and its descendants: by SIGTERM, and SIGKILL after a grace period."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from collections.abc import Callable, Collection, Mapping
 from hpcwatch.sweep.lease import LOOK_S, Lease
 
 SWEEP_VARIABLE, TASK_VARIABLE = "HPCWATCH_SWEEP", "HPCWATCH_SWEEP_TASK"
-"""What a program has in its environment: the sweep's id, and its attempt (``7:1``)."""
-GRACE_S = 4.0  # the whole sweep ends within 10 s, a connection's end takes its part of it
+"""Variables in a program's environment: the sweep's id, and its attempt (such as ``7:1``)."""
+GRACE_S = 4.0  # the whole sweep ends within 10 s, of which closing connections takes a part
 _LATE_S = 0.25
 
 
 class Ending:
-    """The end of a program before its own: because of a signal, the time, or a lost driver."""
+    """Ends a program early: because of a signal, its time limit, or a lost driver."""
 
     def __init__(self, pid: int, own_pids: Callable[[], Collection[int]]) -> None:
-        """``own_pids`` are children of ours that are not the program's."""
+        """``own_pids`` returns our own helpers, which are not the program's."""
         self._pid = pid
         self._own_pids = own_pids
         self._lock = threading.Lock()
         self.reason = ""
-        """Empty while nobody wants an end; ``stopped`` or ``timeout``."""
+        """Why the program is ended: ``stopped`` or ``timeout``; empty while it is not."""
         self.came_late = False
-        """The end was wanted when the program had just ended."""
+        """True if the program had just ended by itself when its end was requested."""
 
     def begin(self, reason: str, is_told: bool = False) -> None:
-        """Ask the program to end, once; see to it a little later. ``is_told``: it knows.
+        """Send SIGTERM once, and SIGKILL later. ``is_told``: it has got its signal already.
 
-        A program that has ended by itself was not made to.
+        A program that has ended by itself does not count as ended by us.
         """
         with self._lock:
             if self.reason:
@@ -51,7 +51,7 @@ class Ending:
         timer.start()
 
     def finish(self) -> None:
-        """Kill everything below us that is left."""
+        """Kill all remaining descendants."""
         while left := descendants(os.getpid()) - set(self._own_pids()):
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
@@ -60,16 +60,16 @@ class Ending:
 
 
 def is_wanted_now(channel: int, signals: Collection[signal.Signals]) -> bool:
-    """Tell, of a program that failed just now, whether it was made to: all are being ended.
+    """Return True if a program that just failed did so because the whole sweep is being ended.
 
-    GNU parallel signals a task's whole family at once; the program may die before we hear of it.
-    The signals have to be blocked.
+    GNU parallel signals a task's whole process tree at once; the program may die before our signal
+    arrives. The signals must be blocked.
     """
     return signal.sigtimedwait(signals, _LATE_S) is not None or is_alone(channel)
 
 
 def _has_ended(pid: int) -> bool:
-    """Tell whether a child came to its end by itself, be it that nobody has waited for it yet."""
+    """Return True if a child has ended by itself, whether it was waited for or not."""
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
@@ -77,9 +77,9 @@ def _has_ended(pid: int) -> bool:
 
 
 def watch(ending: Ending, channel: int, lease: Lease) -> None:
-    """End the program when nobody reads the channel any more, or when another took its place."""
+    """End the program when the channel has no reader any more, or another attempt replaced it."""
     poll = select.poll()
-    poll.register(channel, 0)  # errors and hang-ups are always told
+    poll.register(channel, 0)  # errors and hang-ups are always reported
     while not (ending.reason or ending.came_late):
         if poll.poll(LOOK_S * 1000) or lease.is_lost:
             ending.begin("stopped")
@@ -87,14 +87,14 @@ def watch(ending: Ending, channel: int, lease: Lease) -> None:
 
 
 def is_alone(channel: int) -> bool:
-    """Tell whether nobody reads the channel any more."""
+    """Return True if the channel has no reader any more."""
     poll = select.poll()
     poll.register(channel, 0)
     return bool(poll.poll(0))
 
 
 def end_attempts(pids: Mapping[int, int]) -> None:
-    """End monitors of tasks, by pid and starting time, with all below; return when all are gone."""
+    """End monitors of tasks, by pid and start time, and their descendants; wait for all."""
     for pid, ticks in pids.items():
         if started_ticks(pid) == ticks:
             with contextlib.suppress(ProcessLookupError):
@@ -111,7 +111,7 @@ def end_attempts(pids: Mapping[int, int]) -> None:
 def end_left(sweep_id: str, marks: Collection[str]) -> None:
     """Kill the programs of attempts whose monitors are gone; return when all are gone.
 
-    ``marks`` are those of the attempts, as their programs have them in TASK_VARIABLE.
+    ``marks`` are the values of TASK_VARIABLE in the environments of these programs.
     """
     while left := _marked(sweep_id, marks):
         for pid in left:
@@ -134,7 +134,7 @@ def _marked(sweep_id: str, marks: Collection[str]) -> list[int]:
 
 
 def descendants(root: int) -> set[int]:
-    """Return the living processes below one."""
+    """Return the living descendants of a process."""
     parents: dict[int, int] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():

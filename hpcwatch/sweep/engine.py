@@ -1,7 +1,7 @@
-"""GNU parallel: what hands tasks out to hosts. One process per round, tasks' numbers on its input.
+"""GNU parallel, which distributes tasks to hosts: one process per round reads the task numbers.
 
-It is told whole command lines, quoted by us, that hold nothing but paths of ours and a number: each
-task looks its words up in the plan. No shell sees a value.
+It gets whole command lines, quoted by us, that hold only our paths and a number: each task reads
+its command from the plan. No shell sees a parameter's value.
 """
 
 from __future__ import annotations
@@ -96,21 +96,21 @@ def prepare(folder: str) -> None:
 
 
 def task_line(folder: str, *words: str) -> str:
-    """Return the command line, for a shell, that runs a task or asks a host."""
+    """Return the shell command line that runs a task or surveys a host."""
     return shlex.join(task_argv(folder, *words))
 
 
 def task_argv(folder: str, *words: str) -> list[str]:
     """Return the words of that command line.
 
-    The launcher knows where modules are: looking through site-packages again costs each task 4 ms.
-    The program's PYTHONHOME and PYTHONPATH are not ours.
+    The launcher contains the module search path: searching site-packages again costs each task 4
+    ms. PYTHONHOME and PYTHONPATH are left to the program.
     """
     return [sys.executable, "-I", "-S", os.path.join(folder, LAUNCHER_FILE), *words]
 
 
 def write_logins(folder: str, slots: Mapping[str, int]) -> None:
-    """Say which hosts take how many tasks; GNU parallel reads the file again when it changes."""
+    """Write the number of tasks per host; GNU parallel reads the file again when it changes."""
     text = "".join(f"{count}/{login}\n" for login, count in slots.items())
     files.replace(os.path.join(folder, LOGINS_FILE), text)
 
@@ -136,10 +136,10 @@ def row_of(folder: str, attempt: Attempt, login: str) -> JoblogRow:
 
 
 class Engine:
-    """GNU parallel at work on one round of tasks."""
+    """A running GNU parallel, for one round of tasks."""
 
     def __init__(self, folder: str, tasks_count: int, retries_count: int) -> None:
-        """Start it; what the joblog has is left alone. Raises OSError."""
+        """Start it; tasks in the joblog are skipped. Raises OSError."""
         options = ["--ungroup", "--joblog", os.path.join(folder, JOBLOG_FILE), "--resume"]
         options += ["--slf", os.path.join(folder, LOGINS_FILE)]
         options += ["--termseq", "TERM,8000,KILL,100"]
@@ -153,7 +153,7 @@ class Engine:
                 stdin=subprocess.PIPE,
                 stdout=write_end,
                 stderr=log,
-                start_new_session=True,  # a terminal's Ctrl-C is ours to pass on
+                start_new_session=True,  # we pass on a terminal's Ctrl-C ourselves
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 (one system call, nothing is imported)
             )
         os.close(write_end)
@@ -178,11 +178,11 @@ class Engine:
         threading.Thread(target=write, name="hpcwatch-feed", daemon=True).start()
 
     def poll(self) -> int | None:
-        """Return its exit code once it has ended."""
+        """Return its exit code, None while it runs."""
         return self._process.poll()
 
     def reap(self) -> None:
-        """Wait for orphans that have ended: GNU parallel takes them to be alive until then."""
+        """Reap orphans that have ended: until then GNU parallel considers them alive."""
         children: list[int] = []
         own = os.getpid()
         with (
@@ -196,7 +196,7 @@ class Engine:
                     os.waitpid(pid, os.WNOHANG)
 
     def marks(self) -> list[tuple[str, int, int]]:
-        """Return what tasks told since the last call: (started or ended, task, attempt)."""
+        """Return the tasks' messages since the last call: (started or ended, task, attempt)."""
         try:
             while chunk := os.read(self.channel, 65536):
                 self._rest += chunk
@@ -212,20 +212,20 @@ class Engine:
         return found
 
     def stop(self) -> None:
-        """Ask it to end all tasks, and itself."""
+        """Signal it to end all tasks and itself."""
         if self.poll() is None:
             self._process.send_signal(signal.SIGTERM)
 
     @property
     def is_broken(self) -> bool:
-        """True if it ended otherwise than by having handed out all tasks."""
+        """True if it ended before it had handed out all tasks."""
         code = self.poll()
         return code is not None and (code < 0 or code > _MOST_FAILED)
 
     def kill(self) -> None:
-        """End it for good; tasks here and connections to others are asked to end.
+        """Kill it; local tasks and connections to other hosts get SIGTERM.
 
-        What it leaves behind is below us, since orphans are ours to adopt.
+        Its orphans are our descendants, since we adopt orphans.
         """
         if self.poll() is None:
             self._process.kill()
@@ -235,14 +235,14 @@ class Engine:
                 os.kill(pid, signal.SIGTERM)
 
     def close(self) -> None:
-        """Give the channel back. Tasks that still run end."""
+        """Close the channel, which ends tasks that still run."""
         os.close(self.channel)
 
 
 def parallel(*options: str, patient: str | None = None) -> list[str]:
-    """Return a command line of GNU parallel, free of what the user's own settings would change.
+    """Return a command line of GNU parallel, independent of the user's own settings.
 
-    ``patient`` is the script through which many connections at a time are made.
+    ``patient`` is the path of the script that retries refused connections.
     """
     remote = shlex.split(os.environ.get("PARALLEL_SSH", "ssh"))
     if os.path.basename(remote[0]) == "ssh":

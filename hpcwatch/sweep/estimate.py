@@ -9,7 +9,7 @@ from statistics import median
 from typing import NamedTuple
 
 FEW = 3
-"""From fewer tasks nothing is foretold."""
+"""The least number of finished tasks for a prediction."""
 
 
 class Done(NamedTuple):
@@ -20,10 +20,10 @@ class Done(NamedTuple):
 
 
 class Durations:
-    """Foretells durations: the geometric mean, times a factor for each parameter's value.
+    """Predicts durations: the geometric mean, times a factor for each parameter's value.
 
     The factors are the mean effects of a multiplicative model; of a value seen ``n`` times the
-    effect counts ``n / (n + 1)``, so that one odd task does not rule.
+    effect counts ``n / (n + 1)``, so that one odd task does not dominate.
     """
 
     def __init__(self, done: Iterable[Done]) -> None:
@@ -40,7 +40,7 @@ class Durations:
             self._effects[pair] = sum(values) / (len(values) + 1)
 
     def of(self, parameters: Mapping[str, str]) -> float | None:
-        """Return the seconds a task will take; None if too few have ended."""
+        """Return the predicted seconds of a task; None if too few have ended."""
         if self.count < FEW:
             return None
         effects = [self._effects.get(pair, 0.0) for pair in parameters.items()]
@@ -50,10 +50,10 @@ class Durations:
 def end_in_s(
     running: Sequence[tuple[float, float]], waiting: Sequence[float], slots_count: int
 ) -> float:
-    """Return in how many seconds all is done: tasks in order, each on the first slot to get free.
+    """Return the predicted seconds until all tasks end, each taking the first free slot in order.
 
-    ``running`` are (seconds foretold, seconds run so far); one that runs longer than foretold is
-    taken to go on for a tenth of what it ran.
+    ``running`` holds (predicted seconds, seconds run so far); a task that runs longer than
+    predicted is assumed to run for another tenth of its time so far.
     """
     free = [max(whole - so_far, 0.1 * so_far) for whole, so_far in running]
     free += [0.0] * max(slots_count - len(free), 0)
@@ -71,10 +71,10 @@ def end_in_s(
 def longest_first(
     combinations: Sequence[dict[str, str]], durations: Durations
 ) -> list[dict[str, str]]:
-    """Return the combinations, those that take longest first.
+    """Return the combinations, the longest ones first.
 
-    By what an earlier sweep of the same command took; without one by the product of their numbers,
-    since more layers, units or epochs take longer.
+    The order follows the durations in an earlier sweep of the same command, else the product of the
+    numbers, since more layers, units or epochs take longer.
     """
 
     def size(values: Mapping[str, str]) -> float:
@@ -97,5 +97,5 @@ def _product(values: Mapping[str, str]) -> float:
 
 
 def middle(values: Sequence[float]) -> float | None:
-    """Return the median, None of nothing."""
+    """Return the median, None for an empty list."""
     return median(values) if values else None

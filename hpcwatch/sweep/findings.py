@@ -38,11 +38,11 @@ def sweep_tail(
     least_s: float = 60.0,
     least_tasks_count: int = 4,
 ) -> Iterator[Finding]:
-    """At the end of the sweep few slots were busy: a long task started late, the others waited.
+    """At the end of the sweep few slots were busy: a long task started late, and other slots idled.
 
-    The last ``tail_share`` of the sweep's time used less than ``busy_share`` of its slots; asked of
-    sweeps of ``least_s`` and ``least_tasks_count`` or more. Started longest first, the same tasks
-    end together.
+    The last ``tail_share`` of the sweep's time used less than ``busy_share`` of its slots. Only
+    sweeps of at least ``least_s`` and ``least_tasks_count`` are judged. If the longest tasks start
+    first, all end together.
 
     Source: our own.
     """
@@ -82,8 +82,8 @@ def sweep_slow_host(
 
     Its median task took more than ``slower`` times the median of all others, or it has
     ``least_failures_count`` failures and a share of them that is ``failures_ratio`` times the
-    others'. Asked where it and the others ran ``least_tasks_count`` each. Tasks differ: with few of
-    them, or with the long ones on one host by chance, this may accuse a sound host.
+    others'. Judged only if it and the others ran at least ``least_tasks_count`` each. Tasks differ:
+    with few of them, or with the long ones on one host by chance, this may accuse a sound host.
 
     Source: our own.
     """
@@ -117,11 +117,11 @@ def sweep_slow_host(
 def sweep_gpu_collision(outcome: Outcome, *, least_s: float = 60.0) -> Iterator[Finding]:
     """Two tasks shared a GPU while another GPU of the same host idled.
 
-    For ``least_s`` or longer, as the tasks' recordings show it: processes of both on one device
-    that works, another device of the job at 0. Where nothing is recorded, by the one device that
-    each task was given, if another one that tasks get had none at that time. GNU parallel's ``{%}``
-    counts slots over all hosts, so CUDA_VISIBLE_DEVICES made from it sends tasks of one host to the
-    same device. ``--slots per-gpu`` gives each task one of its own.
+    For ``least_s`` or longer the tasks' recordings show processes of both on one busy device and
+    another device of the job at 0. Without recordings the rule uses the one device that each task
+    was given, if another device had no task at that time. GNU parallel's ``{%}`` counts slots over
+    all hosts, so CUDA_VISIBLE_DEVICES made from it sends tasks of one host to the same device.
+    ``--slots per-gpu`` gives each task its own device.
 
     Source: measured on GNU parallel; the minute is our own.
     """
@@ -155,11 +155,11 @@ def sweep_gpu_collision(outcome: Outcome, *, least_s: float = 60.0) -> Iterator[
 def sweep_one_per_node(
     outcome: Outcome, *, most_share: float = 0.3, least_s: float = 60.0
 ) -> Iterator[Finding]:
-    """Each host ran one task at a time, and that used little of it.
+    """Each host ran one task at a time, and the task used little of the host.
 
     Half of the tasks used less than ``most_share`` of their host's cores, and of its GPU where it
     has only one, in a sweep of ``least_s`` or more. GNU parallel folds the repeated lines of a node
-    file into one host, so that ``-j 1`` is one task a node however many cores it has.
+    file into one host, so that ``-j 1`` is one task per node, however many cores it has.
 
     Source: measured on GNU parallel; the share is our own.
     """
@@ -197,8 +197,9 @@ def sweep_short_tasks(
 ) -> Iterator[Finding]:
     """Tasks are so short that handing them out costs about as much as running them.
 
-    Half of ``least_tasks_count`` or more tasks took less than ``short_s``. GNU parallel, a
-    connection and the start of a monitor take a good part of a second together.
+    At least half of the tasks took less than ``short_s``, in sweeps of at least
+    ``least_tasks_count``. GNU parallel, a connection and the start of a monitor together take a
+    good part of a second.
 
     Source: measured on GNU parallel.
     """

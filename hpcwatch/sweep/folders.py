@@ -1,4 +1,4 @@
-"""The folders of sweeps: beside the runs', one a sweep; and who drives one."""
+"""The folders of sweeps, next to the runs' folders, and the driver of a sweep."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def create(sweep_id: str) -> str:
 
 
 def doomed_name(sweep_id: str) -> str:
-    """Return what a sweep's folder is called while it is being removed."""
+    """Return the name of a sweep's folder while it is being removed."""
     return f"{_DOOMED}{sweep_id}"
 
 
 def latest(name: str | None) -> Found:
-    """Return the latest sweep, or the latest of a name or an id, to go on with.
+    """Return the latest sweep, or the latest of a name or id, to resume it.
 
-    Its commands are run, so it has to be this user's alone, as OpenSSH asks of its configuration.
-    Raises HpcwatchError.
+    Its commands are run, so it must belong to this user alone, as OpenSSH requires for its
+    configuration. Raises HpcwatchError.
     """
     refused: list[str] = []
     for found in reversed(every(refused.append)):
@@ -69,7 +69,7 @@ def latest(name: str | None) -> Found:
 def every(say: store.Say | None = None) -> list[Found]:
     """Return all readable sweeps, the latest last; ``say`` takes a line for each other one.
 
-    Those that another user put among them are left out.
+    Those that another user put there are left out.
     """
     paths: list[str] = []
     with contextlib.suppress(OSError):
@@ -88,9 +88,9 @@ def every(say: store.Say | None = None) -> list[Found]:
 
 @contextlib.contextmanager
 def driving(folder: str) -> Iterator[None]:
-    """Be the one who drives a sweep. Raises HpcwatchError if another one does.
+    """Become the driver of a sweep. Raises HpcwatchError if it has a driver already.
 
-    A driver on another host is told by the file's time, which a living one keeps fresh.
+    A driver on another host is detected by the file's time, which a living driver renews.
     """
     path = os.path.join(folder, DRIVER_FILE)
     driver = driver_of(folder)
@@ -119,13 +119,13 @@ def driving(folder: str) -> Iterator[None]:
 
 
 def driver_of(folder: str) -> str | None:
-    """Return where a sweep is being driven, ``HOST, process PID``; None if nobody does."""
+    """Return the driver of a sweep as ``HOST, process PID``; None if it has none."""
     path = os.path.join(folder, DRIVER_FILE)
     try:
         other = reading.plain(path)
         touched_s = os.stat(path).st_mtime
     except (OSError, ValueError):
-        return None  # none, or torn: its writer is dead
+        return None  # missing or torn: its writer is dead
     if not isinstance(other, dict):
         return None
     host, pid = str(other.get("host")), other.get("pid")
@@ -137,7 +137,7 @@ def driver_of(folder: str) -> str | None:
 
 
 def _now_s(folder: str) -> float:
-    """Return the time as the folder's server has it; in another user's folder as we have it."""
+    """Return the time of the folder's file server; in another user's folder our own time."""
     if owners.is_ours(folder):
         with contextlib.suppress(OSError):
             return files.server_now_s(folder)

@@ -1,8 +1,8 @@
-"""Which GPUs of a host are the job's: what the scheduler gave and what the driver shows there.
+"""The job's GPUs on a host, from what the scheduler assigned and what the driver lists there.
 
-A device is named by its UUID, which means the same to CUDA in whatever order it counts, and an
-instance of a divided device (MIG) by its own, since nothing runs on the divided device itself.
-Numbers stay numbers where no driver answers, or where it is not sure which device they mean.
+A device is named by its UUID, which means the same to CUDA in any order, and an instance of a
+divided device (MIG) by the instance's UUID, since nothing runs on the divided device itself.
+Indices remain indices where no driver answers, or where it is uncertain which device they mean.
 Source: CUDA C++ Programming Guide, "CUDA Environment Variables".
 """
 
@@ -55,17 +55,17 @@ class Device(NamedTuple):
 
     @property
     def slots(self) -> list[str]:
-        """What programs can be given of it."""
+        """The names that programs can be given: of the device, or of its instances."""
         return [self.uuid] if self.instances is None else list(self.instances)
 
     @property
     def names(self) -> Names:
-        """What it is called, to be compared with what a scheduler or a variable says."""
+        """Its names, to be compared with those of a scheduler or a variable."""
         return Names(self.number, self.uuid, self.model, self.minor)
 
 
 class Numbering(NamedTuple):
-    """What the numbers of a job's GPUs mean."""
+    """The meaning of GPU indices in a job."""
 
     is_pci_order: bool = False
     """CUDA counts in the order of PCI addresses."""
@@ -74,23 +74,23 @@ class Numbering(NamedTuple):
 
 
 def numbering(environment: Mapping[str, str]) -> Numbering:
-    """Return what numbers mean in a job with this environment."""
+    """Return the meaning of indices in a job with this environment."""
     is_pci_order = environment.get("CUDA_DEVICE_ORDER") == PCI_ORDER
     are_minors = any(one.are_gpus_minors for one in inside_of(environment))
     return Numbering(is_pci_order, are_minors)
 
 
 class GpuFile(NamedTuple):
-    """What ``$PBS_GPUFILE`` says."""
+    """The content of ``$PBS_GPUFILE``."""
 
     told: dict[str, list[str]]
     """Host, without its domain -> indices of its devices that are the job's."""
     wrong: list[tuple[int, str]]
-    """Lines that name no GPU, with their numbers."""
+    """Invalid lines, with their line numbers."""
 
 
 def read_gpu_file(text: str) -> GpuFile:
-    """Read Torque's list of a job's GPUs, a line a device: ``qb003-gpu0``."""
+    """Read Torque's list of a job's GPUs, a line per device: ``qb003-gpu0``."""
     told: dict[str, list[str]] = {}
     wrong = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -106,7 +106,7 @@ def read_gpu_file(text: str) -> GpuFile:
 
 
 def visible_devices(environment: Mapping[str, str]) -> list[str] | None:
-    """Return the GPUs that the environment names; None if it names none."""
+    """Return the GPUs named in CUDA_VISIBLE_DEVICES; None if it is not set."""
     text = environment.get("CUDA_VISIBLE_DEVICES")
     if text is None:
         return None
@@ -114,9 +114,9 @@ def visible_devices(environment: Mapping[str, str]) -> list[str] | None:
 
 
 def in_command(command: str) -> str | None:
-    """Return the one GPU that a shell's command line names; None if it names none or several.
+    """Return the GPU that a shell command line names; None unless it names exactly one.
 
-    People write ``CUDA_VISIBLE_DEVICES=$(({%} - 1)) python …``, and GNU parallel fills in the slot.
+    Such a line is ``CUDA_VISIBLE_DEVICES=$(({%} - 1)) python …``; GNU parallel fills in the slot.
     """
     match = _IN_COMMAND.search(command)
     if match is None or match["name"]:
@@ -135,10 +135,10 @@ def usable(
     is_here: bool = True,
     counted: Numbering = Numbering(),  # noqa: B008  # it cannot change
 ) -> list[str]:
-    """Return what tasks of this host may be given, each name once.
+    """Return the names of devices for tasks on this host, each once.
 
-    ``visible`` is CUDA_VISIBLE_DEVICES; behind ssh it is the first host's and counts less than
-    what the scheduler ``told`` of this one. Each of the three is None if it is not known.
+    ``visible`` is CUDA_VISIBLE_DEVICES; behind ssh it is the first host's, so ``told``, the
+    scheduler's devices of this host, overrides it. Each argument is None if it is unknown.
     """
     given = None if told is None else _given(told, listed, counted.are_minors)
     seen = None if visible is None else _seen(visible, listed, counted.is_pci_order)
@@ -150,10 +150,10 @@ def usable(
 
 
 def _given(told: Sequence[str], listed: Sequence[Device] | None, are_minors: bool) -> list[str]:
-    """Return the devices that a scheduler's numbers mean, as names.
+    """Return the names of the devices that a scheduler's indices mean.
 
-    What a job's control group hides may be numbered anew, so that as many devices, or parts of
-    them, as were given must be they, whatever their numbers.
+    If a control group hides devices, the others may be renumbered: if as many devices (or
+    instances) are visible as were assigned, they are the job's, whatever their indices.
     """
     if listed is None:
         return list(dict.fromkeys(told))
@@ -166,7 +166,7 @@ def _given(told: Sequence[str], listed: Sequence[Device] | None, are_minors: boo
     meant = by_scheduler(numbers, [device.names for device in listed], are_minors)
     if meant is not None:
         return _names(meant, listed)
-    # Which of two devices is meant is not known: the scheduler's own numbers are the best guess.
+    # It is unknown which of two devices is meant: the scheduler's own indices are the best guess.
     places = {int(device.number) for device in listed}
     return [str(number) for number in dict.fromkeys(numbers) if number in places]
 
@@ -192,7 +192,7 @@ def _names(meant: Meant, listed: Sequence[Device]) -> list[str]:
 
 
 def _slots(words: Sequence[str], listed: Sequence[Device]) -> list[str]:
-    """Put the instances of a divided device in its place; leave out what is not there."""
+    """Replace a divided device by its instances; leave out devices that do not exist."""
     found: list[str] = []
     for word in words:
         found += next((some for one in listed if (some := _of_device(word, one))), [])
@@ -200,7 +200,7 @@ def _slots(words: Sequence[str], listed: Sequence[Device]) -> list[str]:
 
 
 def _of_device(word: str, device: Device) -> list[str]:
-    """Return what a word names of a device: all of it or one instance; nothing if it is another."""
+    """Return the part of a device that a word names: all, one instance, or nothing."""
     if word.startswith("MIG-"):
         # Older programs write MIG-PARENT/GPU_INSTANCE/COMPUTE_INSTANCE.
         parts = device.instances or ()
@@ -212,7 +212,7 @@ def _of_device(word: str, device: Device) -> list[str]:
 
 
 def listed() -> list[Device] | None:
-    """Return the devices of this host; None if no driver tells of any in time."""
+    """Return the devices of this host; None if no driver lists any in time."""
     found: list[list[Device]] = []
 
     def ask() -> None:
@@ -239,7 +239,7 @@ def _ask_driver() -> list[Device]:
             uuid = _text(nvml.nvmlDeviceGetUUID(handle))
             model = _text(nvml.nvmlDeviceGetName(handle))
         except pynvml.NVMLError:
-            continue  # kept from us, or lost: nothing can run on it
+            continue  # hidden from us, or lost: nothing can run on it
         minor: Minor | None = None
         with contextlib.suppress(pynvml.NVMLError):
             minor = Minor(nvml.nvmlDeviceGetMinorNumber(handle))
@@ -254,10 +254,10 @@ def _instances(nvml: Any, handle: Any) -> tuple[str, ...] | None:
             return None
         most = nvml.nvmlDeviceGetMaxMigDeviceCount(handle)
     except nvml.NVMLError:
-        return None  # a device or driver that knows no MIG
+        return None  # a device or driver without MIG
     uuids = []
     for index in range(most):
-        with contextlib.suppress(nvml.NVMLError):  # no instance of this number, or not ours
+        with contextlib.suppress(nvml.NVMLError):  # no instance with this index, or not ours
             part = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
             uuids.append(_text(nvml.nvmlDeviceGetUUID(part)))
     return tuple(uuids)
@@ -273,12 +273,12 @@ def short(host: str) -> str:
 
 
 def write_told(folder: str, told: Mapping[str, Sequence[str]]) -> None:
-    """Keep what the scheduler told of each host, for the hosts to read. Raises OSError."""
+    """Write the scheduler's devices of each host, for the hosts to read. Raises OSError."""
     files.replace(os.path.join(folder, TOLD_FILE), json.dumps(dict(told)))
 
 
 def told_of(folder: str, host: str) -> list[str] | None:
-    """Return the devices that the scheduler gave the job on a host; None if it did not tell."""
+    """Return the devices that the scheduler assigned on a host; None if they are unknown."""
     try:
         names = reading.plain(os.path.join(folder, TOLD_FILE)).get(short(host))
     except (OSError, ValueError, AttributeError):

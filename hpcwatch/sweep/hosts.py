@@ -23,13 +23,13 @@ _SURVEY_S = 60
 
 
 class Answers(NamedTuple):
-    """What the hosts said, by the name under which GNU parallel reaches each."""
+    """The hosts' answers, by the name under which GNU parallel reaches each host."""
 
     hosts: dict[str, slots.Host]
     silent: dict[str, str]
     """Host -> why it is left out."""
     notes: Sequence[str] = ()
-    """What else was odd, a line each."""
+    """Other problems, a line each."""
 
 
 def logins(words: Sequence[str], job: Job | None) -> list[str]:
@@ -42,7 +42,7 @@ def logins(words: Sequence[str], job: Job | None) -> list[str]:
         found = expand_hosts(word)
         if not found:
             hint = "write qb001 or qb[001-004,010]"
-            raise HpcwatchError(f"{word!r} names no hosts", hint, EXIT_USAGE)
+            raise HpcwatchError(f"{word!r} is not a list of hosts", hint, EXIT_USAGE)
         names += found
     if not words and job is not None:
         names += job.nodes
@@ -54,7 +54,7 @@ def logins(words: Sequence[str], job: Job | None) -> list[str]:
 
 
 def ask(folder: str, names: Sequence[str], wants_devices: bool, job: Job | None = None) -> Answers:
-    """Ask every host what it has, the way tasks will be started on it. Raises HpcwatchError."""
+    """Survey every host, in the way tasks will be started on it. Raises HpcwatchError."""
     told, notes = _told(names, wants_devices, job)
     try:
         gpus.write_told(folder, told)
@@ -76,7 +76,9 @@ def ask(folder: str, names: Sequence[str], wants_devices: bool, job: Job | None 
             found[name] = host
     if wants_devices and any(host.devices for host in found.values()):
         bare = [name for name, host in found.items() if not host.devices]
-        silent.update({found.pop(name).name: "no GPU there is the job's" for name in bare})
+        silent.update(
+            {found.pop(name).name: "none of its GPUs belongs to the job" for name in bare}
+        )
     return Answers(
         {name: found[name] for name in names if name in found},
         silent,
@@ -87,10 +89,10 @@ def ask(folder: str, names: Sequence[str], wants_devices: bool, job: Job | None 
 def _told(
     names: Sequence[str], wants_devices: bool, job: Job | None
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the job's GPUs on each host as its scheduler counts them, and what was odd.
+    """Return the scheduler's indices of the job's GPUs on each host, and any problems.
 
-    A scheduler (Torque) may list those of all hosts in a file that only the first one has. Else
-    the environment tells of one host only, and a scheduler that numbers devices is asked.
+    Torque lists the GPUs of all hosts in a file that only the first host has. Slurm is queried for
+    other hosts: the environment describes one host only.
     """
     if job is None or job.scheduler not in schedulers.NAMES:
         return {}, []
@@ -122,7 +124,7 @@ def _of_gpu_file(variable: str, path: str, job: Job) -> tuple[dict[str, list[str
 
 
 def _asked(job: Job) -> Job:
-    """Return the job as its scheduler has it; as it was if nobody answers."""
+    """Return the job from its scheduler's answer; unchanged without an answer."""
     from hpcwatch.cluster.client import inquiry
 
     try:
@@ -133,7 +135,7 @@ def _asked(job: Job) -> Job:
 
 
 def on_each(folder: str, names: Sequence[str], *words: str) -> dict[str, tuple[list[str], str]]:
-    """Start our program on hosts, at once; return each one's lines and its last complaint."""
+    """Start our program on all hosts at once; return each host's output and last error line."""
     if "{" in folder or "{" in sys.executable:
         hint = "set HPCWATCH_HOME to a folder without braces in its name"
         raise HpcwatchError(f"GNU parallel cannot take the name {folder}", hint)
@@ -150,7 +152,7 @@ def on_each(folder: str, names: Sequence[str], *words: str) -> dict[str, tuple[l
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise HpcwatchError("cannot ask the hosts", os_reason(error)) from None
+        raise HpcwatchError("cannot query the hosts", os_reason(error)) from None
     said: dict[str, tuple[list[str], str]] = {}
     for line in done.stdout.decode(errors="replace").splitlines():
         name, _, rest = line.partition("\t")
@@ -177,7 +179,7 @@ def _why(trouble: str, folder: str) -> str:
     if "can't open file" in trouble:
         return f"it does not see {folder}: a sweep needs a file system that all hosts share"
     if "not found" in trouble or "No such file" in trouble:
-        return f"it does not have {sys.executable}: hpcwatch must lie on a shared file system"
+        return f"it does not have {sys.executable}: hpcwatch must be on a shared file system"
     return trouble or "it does not answer"
 
 
@@ -197,6 +199,6 @@ def slots_of(spec: slots.Spec, hosts: Mapping[str, slots.Host], job: Job | None)
                 word = value.partition(",")[0].strip()
                 hint = f"CUDA_VISIBLE_DEVICES={word} hides them: unset it, or {hint}"
             raise HpcwatchError(f"--slots per-gpu: no GPU on {names}", hint, EXIT_USAGE)
-        hint = "ask for fewer cores a task"
+        hint = "request fewer cores per task"
         raise HpcwatchError(f"--slots per-core:{spec.size}: too few cores on {names}", hint)
     return counts

@@ -1,8 +1,8 @@
-"""GNU parallel's joblog: a row a task, written when it ends. Pure.
+"""GNU parallel's joblog: a row per task, written when the task ends. Pure.
 
 Columns (parallel(1), --joblog): Seq Host Starttime JobRuntime Send Receive Exitval Signal Command,
-separated by tabs. A task that was tried or resumed again has another row of the same Seq, the last
-one counts.
+separated by tabs. A task that was retried or resumed has another row with the same Seq; the last
+row counts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class JoblogRow(NamedTuple):
     command: str
 
     def line(self) -> str:
-        """Return it as parallel writes it."""
+        """Return the row as parallel writes it."""
         times = f"{self.started_at_s:.3f}\t{self.runtime_s:10.3f}"
         ends = f"0\t0\t{self.exit_code}\t{self.signal}"
         return f"{self.seq}\t{self.host}\t{times}\t{ends}\t{self.command}"

@@ -1,7 +1,7 @@
-"""The keeper of a task: the parent of its monitor, so that a monitor's death leaves no question.
+"""The keeper of a task: the parent of its monitor, which learns the program's end in any case.
 
 The monitor's children become the keeper's when the monitor is killed. The program goes on, no
-longer measured, and the kernel tells its keeper how it ends.
+longer measured, and the kernel reports its end to the keeper.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ STOPS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 class Keeper:
-    """Waits for a monitor, and in its place for the program.
+    """Waits for a monitor and, if the monitor dies, for the program.
 
-    What ends a task is sent to the monitor, too, or to all below GNU parallel; the keeper itself
-    goes last.
+    Signals that end a task also reach the monitor, or all descendants of GNU parallel; the keeper
+    ends last.
     """
 
     def __init__(self, channel: int) -> None:
-        """Split the process in two: ``monitor`` is 0 in the one that is to be the monitor.
+        """Fork: ``monitor`` is 0 in the process that becomes the monitor.
 
-        Who started us reads the channel.
+        Our starter reads the channel.
         """
         self._channel = channel
         self.is_told = False
-        """The monitor was told to end before it listened for signals itself."""
+        """The monitor got a signal to end before it handled signals itself."""
         prctl.adopt_orphans()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*STOPS, signal.SIGCHLD})
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -57,11 +57,11 @@ class Keeper:
         self.is_told = True
 
     def program_started(self, pid: int) -> None:
-        """Tell the keeper which of the children it may get is the program."""
+        """Tell the keeper which child is the program, in case it inherits the children."""
         self._say(pid.to_bytes(4, "little"))
 
     def program_ended(self, status: int, reason: str) -> None:
-        """Tell the keeper what nobody else can tell any more once the program was waited for."""
+        """Tell the keeper how the program ended: after wait(2) the kernel no longer knows it."""
         self._say(status.to_bytes(4, "little") + reason.encode())
 
     def _say(self, words: bytes) -> None:
@@ -69,18 +69,18 @@ class Keeper:
             os.write(self._write_end, words)
 
     def wait(self) -> int | None:
-        """Return the monitor's exit code; None if it was killed."""
+        """Wait; return the monitor's exit code, None if it was killed."""
         _, status = os.waitpid(self.monitor, 0)
         return os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
 
     def take_over(
         self, attempts: Attempts, started: Started, guard: Callable[[Ending], None]
     ) -> Ended | None:
-        """Wait for the program in the monitor's place and return its end; None if nobody knows it.
+        """Wait for the program in the monitor's place and return its end; None if that is unknown.
 
-        ``guard`` is given what ends the program when the sweep is ended.
+        ``guard`` is called with the object that ends the program when the sweep is ended.
         """
-        told = os.read(self._read_end, 64)  # by a monitor that is dead: all there will be
+        told = os.read(self._read_end, 64)  # written by the dead monitor: nothing more will come
         if len(told) >= 8:
             return self._after_its_end(attempts, started, told)
         program = int.from_bytes(told, "little") or _oldest_child()
@@ -91,7 +91,7 @@ class Keeper:
         try:
             status, usage = _wait(program, ending)
         except ChildProcessError:
-            return None  # the monitor had waited for it, and did not come to say so
+            return None  # the monitor had reaped it, but died before it could report that
         is_cut_off = status != 0 and not ending.reason
         if is_cut_off and (ending.came_late or is_wanted_now(self._channel, STOPS)):
             ending.reason = "stopped"
@@ -100,7 +100,7 @@ class Keeper:
         return accounts.of_wait(attempts, started, status, usage, ending.reason)
 
     def _after_its_end(self, attempts: Attempts, started: Started, told: bytes) -> Ended:
-        """Return the end that the monitor had seen and not yet written down."""
+        """Return the end that the monitor had seen but not yet written."""
         status, reason = int.from_bytes(told[4:8], "little"), told[8:].decode()
         if status and not reason and is_wanted_now(self._channel, STOPS):
             reason = "stopped"
@@ -116,7 +116,7 @@ def _end_with(keeper: int) -> None:
 
 
 def _oldest_child() -> int | None:
-    """Return the first process that the monitor started; all others came later."""
+    """Return the first process that the monitor started, which is the program."""
     with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as stream:
         pids = [int(word) for word in stream.read().split()]
     return min(pids, key=lambda pid: (started_ticks(pid) or 0, pid), default=None)

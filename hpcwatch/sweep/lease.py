@@ -1,9 +1,10 @@
-"""The lease of an attempt: by the time another attempt may begin, the program of this one is gone.
+"""The lease of an attempt: it ensures that its program is gone before another attempt starts.
 
-The lease is the age of the attempt's ``.started`` file on the shared file system: its monitor sets
-the file's time anew every few seconds, and ends its program in time if it cannot. Who takes a task
-over waits for the end of the attempt before, or for a lease that has run out. Ages are those of the
-file server's clock, what a monitor waits is its own steady clock's: no two clocks are compared.
+The lease is the age of the attempt's ``.started`` file on the shared file system: its monitor
+renews the file's time every few seconds, and ends its program in time if it cannot. A later attempt
+waits for the end of the earlier one, or until its lease has expired. Ages are measured by the file
+server's clock, a monitor's waits by its own monotonic clock: clocks of two machines are never
+compared.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from hpcwatch.sweep.attempts import Attempts, Ended, Started
 
 LOOK_S = 5.0
 _ROOM_S = 10.0
-"""From where a monitor gives up to the lease's end: asking the program, making it, some room."""
+"""The time between a monitor's giving up and the lease's end: SIGTERM, SIGKILL and a margin."""
 
 
 class Lease:
-    """What a monitor holds while it runs a program."""
+    """The lease that a monitor holds while it runs a program."""
 
     def __init__(
         self, attempts: Attempts, started: Started, lease_s: float, is_strict: bool
     ) -> None:
-        """``is_strict``: another host may take the task over without asking anybody."""
+        """``is_strict``: another host may take the task over automatically."""
         self._path = attempts.state_file(started.task, started.attempt, "started")
         self._following = attempts.state_file(started.task, started.attempt + 1, "started")
         self._lease_s, self._is_strict = lease_s, is_strict
@@ -36,7 +37,7 @@ class Lease:
         self._thread: threading.Thread | None = None
 
     def renew(self) -> None:
-        """Set the file's time. It counts from before the call, which may take its time."""
+        """Renew the file's time. The lease counts from before the call, which may be slow."""
         begun = time.monotonic()
         with contextlib.suppress(OSError):
             os.utime(self._path)
@@ -44,14 +45,14 @@ class Lease:
 
     @property
     def is_lost(self) -> bool:
-        """True once it is time to end the program: the file system does not answer."""
+        """True if the file system has not answered for so long that the program must be ended."""
         unheard_s = time.monotonic() - self._renewed
         return self._is_strict and unheard_s > self._lease_s - _ROOM_S
 
     def keep(self, taken_over: Callable[[], None]) -> None:
-        """Renew it from now on, on a thread: a file system may hang. Call it as often as you like.
+        """Renew it from now on, on a thread: a file system may hang. May be called repeatedly.
 
-        ``taken_over`` is called when another attempt has been begun.
+        ``taken_over`` is called when another attempt has started.
         """
         if self._thread is not None:
             return
@@ -68,7 +69,7 @@ class Lease:
     def await_end(
         self, attempts: Attempts, before: Started, is_alone: Callable[[], bool]
     ) -> Ended | None:
-        """Wait until an earlier attempt's program is gone; return its end, None if nobody knows it.
+        """Wait until an earlier attempt's program is gone; return its end, None if that is unknown.
 
         ``is_alone`` tells when to wait no longer. Raises OSError.
         """
@@ -83,12 +84,12 @@ class Lease:
 
 
 def age_s(attempts: Attempts, started: Started) -> float:
-    """Return how long ago an attempt's lease was renewed. Raises OSError."""
+    """Return the seconds since an attempt's lease was renewed. Raises OSError."""
     path = attempts.state_file(started.task, started.attempt, "started")
     return files.server_now_s(os.path.dirname(path)) - _time_s(path)
 
 
 def _time_s(path: str) -> float:
-    # Opened: a network file system asks its server then, and may not where a name is looked up.
+    # Opened, because a network file system queries its server then, but maybe not for a stat.
     with reading.opened(path) as stream:
         return os.fstat(stream.fileno()).st_mtime

@@ -1,4 +1,4 @@
-"""What a task finds out on its host: the environment to run in, the cores and GPUs there are."""
+"""A task's survey of its host: the environment to run in, the cores and the GPUs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpcwatch.cluster.schedulers import inside_of
 from hpcwatch.sweep.slots import Host
 
 HERE = ":"
-"""What GNU parallel calls the machine it runs on."""
+"""GNU parallel's name for the machine it runs on."""
 ENVIRONMENT_FILE, HOSTS_FILE = "environment.json", "hosts.json"
 
 _OF_THE_HOST = (
@@ -29,20 +29,20 @@ _OF_THE_HOST = (
     "TMUX",
     "PARALLEL",
 )
-"""Beginnings of names whose values are true on one host only, whatever the scheduler."""
+"""Prefixes of variables whose values are valid on one host only."""
 
 
 def write_environment(folder: str, environment: Mapping[str, str]) -> None:
-    """Keep the environment for the tasks, readable by its owner alone. Raises OSError.
+    """Write the environment for the tasks, readable by its owner only. Raises OSError.
 
-    Behind ssh a task would have a login shell's: without the modules and the virtual environment
-    that were loaded here.
+    Behind ssh a task would get a login shell's environment, without the modules and the virtual
+    environment that are loaded here.
     """
     files.replace(os.path.join(folder, ENVIRONMENT_FILE), json.dumps(dict(environment)))
 
 
 def environment(folder: str, own: Mapping[str, str]) -> dict[str, str]:
-    """Return what a task on this host runs in. Raises HpcwatchError."""
+    """Return the environment for a task on this host. Raises HpcwatchError."""
     path = os.path.join(folder, ENVIRONMENT_FILE)
     try:
         plain = reading.plain(path)
@@ -65,7 +65,7 @@ def survey(
     told: Sequence[str] | None = None,
     is_here: bool = True,
 ) -> Host:
-    """Return what this host has for tasks. ``told`` are its GPUs as the scheduler counts them."""
+    """Return this host's resources. ``told`` holds the scheduler's indices of its GPUs."""
     from hpcwatch.sweep import gpus
 
     listed = gpus.listed() if wants_devices else None
@@ -75,13 +75,13 @@ def survey(
 
 
 def write_hosts(folder: str, hosts: Mapping[str, Host]) -> None:
-    """Keep what the hosts said, by the name under which each is reached. Raises OSError."""
+    """Write the hosts' answers, by the name under which each is reached. Raises OSError."""
     plain = {login: host._asdict() for login, host in hosts.items()}
     files.replace(os.path.join(folder, HOSTS_FILE), json.dumps(plain))
 
 
 def read_hosts(folder: str) -> dict[str, Host]:
-    """Read what the hosts said. Raises HpcwatchError."""
+    """Read the hosts' answers. Raises HpcwatchError."""
     path = os.path.join(folder, HOSTS_FILE)
     try:
         return {login: Host(**plain) for login, plain in reading.plain(path).items()}

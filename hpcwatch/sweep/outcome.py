@@ -1,4 +1,4 @@
-"""What a sweep found and what it cost: a row a task, the hosts' time, its loss. Pure."""
+"""The results and the cost of a sweep: a row per task, the hosts' time, and idle time. Pure."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class TaskRow(NamedTuple):
     results: dict[str, Any] = {}  # noqa: RUF012 (never changed)
     command: str = ""
     output: str = ""
-    """The file with what the program wrote."""
+    """The file with the program's output."""
     run: str = ""
     """The folder of its recording."""
     trouble: str = ""
-    """Why it could not even be started, in words."""
+    """Why it could not be started, in words."""
 
 
 class Bar(NamedTuple):
@@ -61,20 +61,20 @@ class Bar(NamedTuple):
 
     @property
     def wall_s(self) -> float:
-        """Its length."""
+        """Its length in seconds."""
         return self.end_s - self.start_s
 
 
 class Balance(NamedTuple):
-    """How long the same tasks take, handed out in another way."""
+    """The seconds that the same tasks take when distributed in other ways."""
 
     dealt_s: float
-    """Each slot gets its share beforehand, in turn."""
+    """Each slot gets a fixed share of the tasks beforehand, in turn."""
     free_s: float
-    """In this order, each to the first slot that is free."""
+    """In this order, each task on the first free slot."""
     longest_first_s: float
     ideal_s: float
-    """No order ends before this."""
+    """A lower bound for every order."""
 
 
 class Outcome(NamedTuple):
@@ -88,30 +88,29 @@ class Outcome(NamedTuple):
     start_s: float
     end_s: float
     busy_pct: float | None
-    """Share of the slots' time, from the first start to the last end, in which a task ran; pauses
-    left out."""
+    """Share of the slots' time from first start to last end, without pauses, that tasks used."""
     tail_slot_s: float
-    """Slot-seconds that lay idle after the last task had been handed out."""
+    """Idle slot-seconds after the last task was started."""
     balance: Balance | None
     sharings: Sequence[Sharing] = ()
-    """GPUs that several tasks were on while another one idled, where recordings show it."""
+    """GPUs that several tasks used while another GPU was idle, from recordings."""
 
     paused_s: float = 0.0
-    """How long nothing ran anywhere: it was ended and gone on with, in another job perhaps."""
+    """Seconds in which no task ran: the sweep was ended and resumed, perhaps in another job."""
 
     @property
     def ran_s(self) -> float:
-        """How long it took, without its pauses."""
+        """Its length in seconds, without pauses."""
         return self.end_s - self.start_s - self.paused_s
 
     @property
     def slots_count(self) -> int:
-        """How many tasks ran at a time at most."""
+        """The most tasks that ran at the same time."""
         return sum(place.slots_count for place in self.places)
 
 
 def of_picture(picture: Picture, sharings: Sequence[Sharing] = ()) -> Outcome:
-    """Return the outcome of a sweep of ours."""
+    """Return the outcome of one of our sweeps."""
     files = Attempts(picture.folder)
     rows = []
     for task in picture.tasks:
@@ -150,7 +149,7 @@ def _filled(row: TaskRow, attempt: Attempt, files: Attempts, is_over: bool) -> T
 
 
 def how(attempt: Attempt) -> str:
-    """Say in a word or two how an attempt ended."""
+    """Return in a word or two how an attempt ended."""
     ended = attempt.ended
     if ended is None:
         return UNKNOWN_END
@@ -165,7 +164,7 @@ def how(attempt: Attempt) -> str:
 
 def _bar(attempt: Attempt, now_s: float) -> Bar:
     started, ended = attempt
-    # The clocks of two hosts may differ; a host's own agree with themselves.
+    # The clocks of two hosts may differ; the times of one host are consistent.
     end_s = max(ended.at_s if ended is not None else now_s, started.at_s)
     is_good = ended is not None and ended.is_good
     return Bar(started.host, 0, started.task, started.at_s, end_s, is_good, started.device)
@@ -244,7 +243,7 @@ def _masked(row: TaskRow) -> TaskRow:
 
 
 def without_pauses(outcome: Outcome) -> Outcome:
-    """Return it as if it had been gone on with at once."""
+    """Return it as if it had been resumed at once."""
     pauses = _pauses(outcome.bars)
 
     def moved(at_s: float) -> float:
@@ -281,7 +280,7 @@ def _in_lanes(bars: Iterable[Bar]) -> list[Bar]:
 
 
 def _balance(bars: Sequence[Bar], slots_count: int) -> Balance | None:
-    """Hand the same tasks out anew, taking each to last as long on any slot."""
+    """Distribute the same tasks again, assuming that each takes as long on any slot."""
     walls = [bar.wall_s for bar in sorted(bars, key=lambda one: one.task)]
     if not walls or slots_count < 1:
         return None

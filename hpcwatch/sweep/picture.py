@@ -1,4 +1,4 @@
-"""A sweep at an instant, as views and findings see it. Pure."""
+"""The state of a sweep at one moment, for views and findings. Pure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Place(NamedTuple):
     devices_count: int = 0
     cores_count: int | None = None
     trouble: str = ""
-    """Why it gets no more tasks."""
+    """Why it gets no more tasks; empty if it does."""
 
 
 class Picture(NamedTuple):
-    """What is known of a sweep."""
+    """The state of a sweep."""
 
     plan: Plan
     tasks: list[Task]
@@ -31,10 +31,10 @@ class Picture(NamedTuple):
     now_s: float
     is_over: bool
     cut_off: frozenset[int] = frozenset()
-    """Tasks whose last attempt has no end yet and may never have one: nobody hears of it."""
+    """Tasks whose last attempt has no end and may never have one: it reports nothing more."""
 
     def running(self) -> list[Started]:
-        """Return the attempts that run now."""
+        """Return the running attempts."""
         if self.is_over:
             return []
         last = [some[-1] for some in self.attempts.values() if some]
@@ -45,7 +45,7 @@ class Picture(NamedTuple):
         ]
 
     def counting(self) -> dict[int, Attempt]:
-        """Return for each task that came to an end of its own the attempt that counts."""
+        """Return the attempt that counts of each task that ended by itself."""
         found = {}
         for number, some in self.attempts.items():
             last = verdict(some)
@@ -55,5 +55,5 @@ class Picture(NamedTuple):
 
     @property
     def slots_count(self) -> int:
-        """How many tasks can run at a time."""
+        """The number of tasks that can run at the same time."""
         return sum(place.slots_count for place in self.places)

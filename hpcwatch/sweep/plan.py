@@ -1,4 +1,4 @@
-"""What a sweep runs, on disk: ``plan.json`` and a line a task in ``tasks.jsonl``.
+"""The plan of a sweep, on disk: ``plan.json`` and a line per task in ``tasks.jsonl``.
 
 A task is read by its number, so that starting one costs the same in a sweep of ten thousand.
 """
@@ -28,12 +28,12 @@ class Task(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What all tasks share."""
+    """The part of the plan that all tasks share."""
 
     id: str
     name: str
     command: list[str]
-    """As it was given, with ``{name}`` in it."""
+    """The command as the user gave it, with ``{name}`` in it."""
     parameters: list[str]
     cwd: str
     slots: str
@@ -47,15 +47,17 @@ class Plan(NamedTuple):
     made_at_s: float
     job_id: str | None = None
     lease_s: float = 120.0
-    """How long a host may be cut off until its task is another's. All hosts have to agree on it.
+    """Seconds for which a host may be cut off before another host takes over its task. All hosts
+    must use the same value.
 
-    Short, a file server that hangs costs tasks; long, a retry after a host's death waits so long.
+    If it is short, a hanging file server costs tasks; if it is long, a retry after a host's death
+    waits that long.
     """
     version: int = PLAN_VERSION
 
 
 def tasks_of(command: Sequence[str], combinations: Sequence[dict[str, str]]) -> list[Task]:
-    """Return the tasks, numbered from 1 in the order in which they are to start."""
+    """Return the tasks, numbered from 1 in their starting order."""
     from hpcwatch.sweep.template import filled
 
     return [
@@ -93,7 +95,7 @@ def read_tasks(folder: str) -> list[Task]:
 
 
 def read_task(folder: str, number: int) -> Task:
-    """Read one task. Raises HpcwatchError, also if there is none of this number."""
+    """Read one task. Raises HpcwatchError, also if the number does not exist."""
     path = os.path.join(folder, TASKS_FILE)
     try:
         for place, line in enumerate(reading.lines(path), 1):
@@ -106,7 +108,7 @@ def read_task(folder: str, number: int) -> Task:
 
 
 def differences(plan: Plan, tasks: Sequence[Task], wanted: Plan, others: Sequence[Task]) -> str:
-    """Say in what a sweep differs from the one wanted now; empty if in nothing that matters."""
+    """Return how a sweep differs from the requested one, in words; empty if it does not."""
     if plan.command != wanted.command:
         return f"the command was {_words(plan.command)}"
     if plan.cwd != wanted.cwd:
@@ -116,7 +118,7 @@ def differences(plan: Plan, tasks: Sequence[Task], wanted: Plan, others: Sequenc
     before, now = ({tuple(task.parameters.items()) for task in some} for some in (tasks, others))
     gone, new = before - now, now - before
     if gone:
-        return f"{len(gone)} of its combinations are not asked for, such as {_named(min(gone))}"
+        return f"{len(gone)} of its combinations are not requested now, such as {_named(min(gone))}"
     if new:
         return f"{len(new)} combinations are new, such as {_named(min(new))}"
     return ""

@@ -1,4 +1,4 @@
-"""Sweeps as records among the recorded runs: one each, removed as a whole or not at all."""
+"""Sweeps in the list of recorded runs: one record each, removed as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _OURS = {
 
 
 class Sweep:
-    """A sweep, what became of its tasks and what they took; equal to another of the same place."""
+    """A sweep with its tasks' results and use; two with the same folder are equal."""
 
     def __init__(self, found: folders.Found) -> None:
         self.folder, self.plan = found
         self._summary = self._counted()
 
     def _counted(self) -> Summary:
-        """Return what became of its tasks: as it was written down, or from their own files."""
+        """Return the summary of its tasks: the written one, or one made from their files."""
         known = summary.read(self.folder)
         if known is not None:
             return known
@@ -53,44 +53,44 @@ class Sweep:
 
     @property
     def started_at_s(self) -> float:
-        """When its first task began; of one without any when it was made."""
+        """When its first task started; without tasks, when it was created."""
         at_s = self._summary.started_at_s
         return self.plan.made_at_s if at_s is None else at_s
 
     @property
     def last_s(self) -> float:
-        """When something happened in it for the last time."""
+        """The time of its last event."""
         at_s = self._summary.last_at_s
         return self.plan.made_at_s if at_s is None else at_s
 
     @property
     def good_count(self) -> int:
-        """How many tasks ended well."""
+        """The number of successful tasks."""
         return self._summary.good_count
 
     @property
     def failed_count(self) -> int:
-        """How many tasks came to a bad end of their own."""
+        """The number of tasks that failed by themselves."""
         return self._summary.failed_count
 
     @property
     def cpu_s(self) -> float | None:
-        """The CPU time of all attempts that have ended."""
+        """The CPU seconds of all attempts that have ended."""
         return self._summary.cpu_s
 
     @property
     def left_count(self) -> int:
-        """How many tasks did not come to an end of their own."""
+        """The number of tasks that have not ended by themselves."""
         return self.plan.tasks_count - self.good_count - self.failed_count
 
     @property
     def wall_s(self) -> float:
-        """From the first task's start to the last one's end."""
+        """Seconds from the first task's start to the last task's end."""
         return max(self.last_s - self.started_at_s, 0.0)
 
     @property
     def how(self) -> str:
-        """How it stands: ``ok``, ``3 failed``, ``running``, ``4 to do``."""
+        """Its state: ``ok``, ``3 failed``, ``running`` or ``4 to do``."""
         if folders.driver_of(self.folder) is not None:
             return "running"
         if self.left_count:
@@ -99,7 +99,7 @@ class Sweep:
 
     @property
     def size_bytes(self) -> int:
-        """What its files hold."""
+        """The size of its files."""
         return self._summary.size_bytes
 
     def fits(self, wanted: Wanted) -> bool:
@@ -120,7 +120,7 @@ class Sweep:
         return any(has_findings(task.directory) for task in self.tasks())
 
     def tasks(self) -> list[Task]:
-        """Return the tasks' attempts that were recorded, in the order in which they started."""
+        """Return the recorded attempts of its tasks, in the order of their starts."""
         found = []
         files = Attempts(self.folder)
         for some in files.all().values():
@@ -132,7 +132,7 @@ class Sweep:
         return sorted(found, key=lambda task: task.run.started_at_s)
 
     def obstacle(self) -> str | None:
-        """Return why it is not to be removed; None if it may be."""
+        """Return why it must not be removed; None if it may be."""
         driver = folders.driver_of(self.folder)
         if driver is not None:
             return f"it is running on {driver}"
@@ -144,12 +144,12 @@ class Sweep:
                         return f"task {number} may still be running on {some[-1].started.host}"
         names = set(os.listdir(self.folder)) - _OURS
         foreign = sorted(name for name in names if not files.is_left_over(name, _OURS))
-        return f"it holds something that is not hpcwatch's: {foreign[0]}" if foreign else None
+        return f"it holds a file that is not hpcwatch's: {foreign[0]}" if foreign else None
 
     def remove(self) -> None:
         """Remove all of it. Raises OSError.
 
-        Its name goes first, in one step: what could not be removed is no sweep any more.
+        It is renamed first, in one step: a partly removed folder is no longer a sweep.
         """
         doomed = os.path.join(folders.root(), folders.doomed_name(os.path.basename(self.folder)))
         files.move(self.folder, doomed)
@@ -182,7 +182,7 @@ def called(which: str) -> Sweep | None:
 
 
 def summarize(found: folders.Found) -> None:
-    """Write down what became of a sweep that is over."""
+    """Write the summary of a finished sweep."""
     Sweep(found)
 
 

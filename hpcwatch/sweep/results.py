@@ -1,4 +1,4 @@
-"""A task's results: what it logged as events, else the last line ``name=value`` of its output."""
+"""A task's results: the values that it logged, else the last line ``name=value`` it printed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MOST, _LONGEST = 64, 200
 def of_attempt(
     attempts: Attempts, task: int, attempt: int, unrecorded: Sequence[Event]
 ) -> dict[str, Any]:
-    """Return what the program reported; the latest value of each name.
+    """Return the latest reported value of each name.
 
-    ``unrecorded`` are the events of a task too short to be recorded.
+    ``unrecorded`` holds the events of a task that was too short to be recorded.
     """
     run = attempts.run_folder(task, attempt)
     events = list(unrecorded)
@@ -48,7 +48,7 @@ def _last_line(path: str) -> dict[str, Any]:
 
 
 def _bounded(fields: dict[str, Any]) -> dict[str, Any]:
-    """Keep numbers and short texts under short names, and only so many: they are foreign."""
+    """Keep numbers and short texts under short names, a limited number: they are foreign."""
     kept: dict[str, Any] = {}
     for name, value in list(fields.items())[:_MOST]:
         is_number = isinstance(value, (int, float)) and math.isfinite(value)

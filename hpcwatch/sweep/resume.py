@@ -1,4 +1,4 @@
-"""Goes on with a sweep that was interrupted: ends what a dead driver left, says what differs."""
+"""Resumes an interrupted sweep: ends what a dead driver left running, and undoes failed tasks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOOK_S = 0.5
 
 
 class Silent(NamedTuple):
-    """A host that could not be asked what still runs there, and why."""
+    """A host that could not be queried for running tasks, and why."""
 
     host: str
     tasks: list[int]
@@ -25,7 +25,7 @@ class Silent(NamedTuple):
 def end_orphans(folder: str, known: Mapping[str, slots.Host]) -> list[Silent]:
     """End the attempts that still run although their driver is gone; wait for their end.
 
-    Returns the hosts that could not be asked. Raises HpcwatchError.
+    Returns the hosts that could not be queried. Raises HpcwatchError.
     """
     left: dict[str, list[Started]] = {}
     for some in Attempts(folder).all().values():
@@ -48,10 +48,10 @@ def end_orphans(folder: str, known: Mapping[str, slots.Host]) -> list[Silent]:
 
 
 def begin_unknown_anew(folder: str, lease_s: float, silent: Collection[str]) -> None:
-    """Make tasks undone that were begun and whose end nobody knows.
+    """Mark started tasks with an unknown end as not done.
 
-    Of an attempt on a host that is ``silent`` we wait until its lease has run out: by then its
-    monitor has ended it, if it sees the file system, or if the sweep has retries. Raises OSError.
+    For an attempt on a ``silent`` host this waits until its lease has expired: by then its monitor
+    has ended it, if it sees the file system or the sweep has retries. Raises OSError.
     """
     attempts = Attempts(folder)
     for some in attempts.all().values():
@@ -64,13 +64,13 @@ def begin_unknown_anew(folder: str, lease_s: float, silent: Collection[str]) -> 
                 attempts.end(
                     Ended(
                         started.task, started.attempt, started.at_s, 0.0, None, None,
-                        is_stopped=True, trouble="nobody knows how it ended",
+                        is_stopped=True, trouble="how it ended is unknown",
                     )
                 )  # fmt: skip
 
 
 def forget_failures(folder: str) -> int:
-    """Make tasks that failed undone, so that they run again; return how many."""
+    """Mark failed tasks as not done, so that they run again; return how many."""
     attempts = Attempts(folder)
     count = 0
     for some in attempts.all().values():

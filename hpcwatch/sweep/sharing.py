@@ -1,4 +1,4 @@
-"""Tasks that shared a GPU while another one of their host idled, from the tasks' own recordings.
+"""Tasks that shared a GPU while another GPU of the host was idle, from the tasks' recordings.
 
 A recording lists all GPUs of its host, which processes are on each, and which of those are the
 task's. Read bit by bit while a sweep runs, so that its end need not read everything.
@@ -31,23 +31,23 @@ _HEAD_BYTES = 512  # of a line: its time comes early
 
 
 class Reading(NamedTuple):
-    """What a task's recording says of the job's GPUs on its host at a time. Keys are UUIDs."""
+    """The job's GPUs on a host at one time, from a task's recording. Keys are UUIDs."""
 
     at_s: float
     span_s: float
     held: frozenset[str]
-    """Those that the task itself is on."""
+    """The GPUs that the task itself uses."""
     works: Mapping[str, bool | None]
-    """Whether each did anything, for whomever; None is unknown."""
+    """Whether each GPU was active, for any process; None is unknown."""
 
 
 class Sharing(NamedTuple):
-    """A stretch of time in which several tasks were on one GPU and another one idled."""
+    """A stretch of time in which several tasks used one GPU and another GPU was idle."""
 
     host: str
     device: str
     idle: str
-    """The GPU that did nothing."""
+    """The idle GPU."""
     start_s: float
     shared_s: float
     tasks: tuple[int, ...]
@@ -57,7 +57,7 @@ class Watch:
     """Follows the recordings of a sweep's attempts."""
 
     def __init__(self, folder: str, hosts: Iterable[Host], is_in_job: bool) -> None:
-        """Take the hosts with their devices; in a job, unnamed ones may be another job's."""
+        """Take the hosts with their devices; in a job, other devices may belong to other jobs."""
         self._files = Attempts(folder)
         self._names = {host.name: host.devices for host in hosts}
         self._is_in_job = is_in_job
@@ -67,7 +67,7 @@ class Watch:
         self._labels: dict[str, str] = {}
 
     def look(self, picture: Picture) -> list[Sharing]:
-        """Read what is new; return the longest sharing of each GPU so far."""
+        """Read the new samples; return the longest sharing of each GPU so far."""
         several = {place.name for place in picture.places if place.slots_count > 1}
         for some in picture.attempts.values():
             for started, ended in some:
@@ -104,7 +104,7 @@ class Watch:
             recording.end_s = ended.at_s
 
     def _own(self, host: str, sample: Sample) -> list[Gpu]:
-        """Return the GPUs that are the job's; none if that is not known."""
+        """Return the job's GPUs; none if they are unknown."""
         whole = [gpu for gpu in sample.gpus or [] if not gpu.is_divided]
         names = self._names.get(host)
         if names:
@@ -116,7 +116,7 @@ class Watch:
 
 
 class _Recording:
-    """The samples of one attempt, as far as they were read."""
+    """Reads the samples of one attempt as they grow."""
 
     def __init__(self, path: str, started: Started) -> None:
         self.task, self.start_s = started.task, started.at_s
@@ -126,15 +126,16 @@ class _Recording:
         self._last_s = -STEP_S
 
     def new(self) -> Iterator[Sample]:
-        """Yield a sample every few seconds of what was not read yet."""
+        """Yield the new samples, at most one every few seconds."""
         try:
-            # A file that was thinned out is read anew: what is older than the last is left out.
+            # A thinned file is read again from its start: samples older than the last one are
+            # skipped.
             for line in self._file.new_lines():
                 sample = self._sample(line)
                 if sample is not None:
                     yield sample
         except OSError:
-            return  # too short a task to be recorded, or not yet
+            return  # the task is too short to be recorded, or not recorded yet
 
     def _sample(self, line: bytes) -> Sample | None:
         at = _AT.search(line, 0, _HEAD_BYTES)
@@ -146,7 +147,7 @@ class _Recording:
             return None
 
     def reading(self, sample: Sample, own: Sequence[Gpu]) -> Reading:
-        """Return what a sample says, of the time since the one before."""
+        """Return a sample's reading, which describes the time since the previous one."""
         span_s = STEP_S if self._last_s < 0 else min(sample.at_s - self._last_s, _LONGEST_SPAN_S)
         self._last_s = sample.at_s
         pids = {process.pid for process in sample.processes or []}
@@ -155,15 +156,15 @@ class _Recording:
         return Reading(sample.at_s, span_s, held, works)
 
     def covers(self, step: int) -> bool:
-        """Tell whether it ran through all of a step.
+        """Return True if it ran during all of a step.
 
-        One that ends and one that begins within a step were not there together.
+        A task that ends and a task that starts within a step did not run together.
         """
         return self.start_s <= step * STEP_S and (step + 1) * STEP_S <= self.end_s
 
 
 def is_called(gpu: Gpu, name: str) -> bool:
-    """Tell whether CUDA_VISIBLE_DEVICES means this device by a name."""
+    """Return True if a word of CUDA_VISIBLE_DEVICES names this device."""
     if gpu.mig is None:
         return name == str(gpu.index) or (name.startswith("GPU-") and gpu.uuid.startswith(name))
     place = f"MIG-{gpu.mig.parent_uuid}/{gpu.mig.gpu_instance_id}/{gpu.mig.compute_instance_id}"
@@ -172,10 +173,10 @@ def is_called(gpu: Gpu, name: str) -> bool:
 
 
 def _is_on(gpu: Gpu, pids: set[int], use: JobUse | None) -> bool:
-    """Tell whether a task is known to be on a device.
+    """Return True if a task is known to use a device.
 
-    By its processes there; where the driver's numbers of them are not ours (in a container) or it
-    gives none, by the only device that the task was shown, if it has opened any.
+    This follows from its processes there. Where the driver's pids differ from ours (in a container)
+    or are missing, it follows from the only device visible to the task, if it has opened any.
     """
     if any(process.pid in pids for process in gpu.processes or []):
         return True
@@ -186,7 +187,7 @@ def _is_on(gpu: Gpu, pids: set[int], use: JobUse | None) -> bool:
 
 
 def _works(gpu: Gpu, sample: Sample) -> bool | None:
-    """Tell whether a device did anything since the reading before; None is unknown."""
+    """Return whether a device was active since the previous reading; None is unknown."""
     high = gpu.util_max_pct if gpu.util_max_pct is not None else gpu.util_pct
     if sample.window is not None:
         known = sample.window.gauges.get(f"gpu.{gpu.uuid}.util_pct")
@@ -198,7 +199,7 @@ def _works(gpu: Gpu, sample: Sample) -> bool | None:
 
 
 class _Steps:
-    """What a host's recordings say, step by step. Old steps are summed up and forgotten."""
+    """A host's readings in steps of time. Old steps are summed up and dropped."""
 
     def __init__(self) -> None:
         self._open: dict[int, list[tuple[_Recording, Reading]]] = {}
@@ -206,7 +207,7 @@ class _Steps:
         self._settled = -1
 
     def add(self, recording: _Recording, reading: Reading) -> None:
-        """Put a reading into the steps that it stands for."""
+        """Add a reading to the steps that it describes."""
         last = int(reading.at_s // STEP_S)
         first = min(int((reading.at_s - reading.span_s) // STEP_S) + 1, last)
         for step in range(max(first, self._settled + 1), last + 1):
@@ -235,7 +236,7 @@ def _note(
 
 
 class _Device:
-    """The stretch that goes on, and the longest of those before."""
+    """The current stretch, and the longest earlier one."""
 
     def __init__(self) -> None:
         self._known: list[_Stretch] = []
@@ -249,7 +250,7 @@ class _Device:
         last.add(step, tasks, idle, works)
 
     def longest(self) -> _Stretch | None:
-        # A device that all hold and nobody uses is no reason to move one of them.
+        # A device that all tasks hold but none uses is not a reason to move a task.
         worked = [stretch for stretch in self._known if stretch.worked]
         return max(worked, key=lambda stretch: stretch.count, default=None)
 
@@ -257,7 +258,7 @@ class _Device:
 def _shared_in(
     some: Sequence[tuple[int, Reading]],
 ) -> Iterator[tuple[str, set[int], list[str], bool | None]]:
-    """Yield what was shared in one step: a device, its tasks, those that idled, its own work."""
+    """Yield each shared device of a step, with its tasks, the idle devices and its activity."""
     on: dict[str, set[int]] = {}
     works: dict[str, bool | None] = {}
     for task, reading in some:

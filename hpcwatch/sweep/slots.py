@@ -1,8 +1,8 @@
-"""Slots: how many tasks a host runs at a time, and what each of them gets there.
+"""Slots: the number of tasks that a host runs at a time, and the resources of each.
 
-A slot is a name in the host's kernel (an abstract socket's, unix(7)), which one process can hold:
-the kernel gives it back however a task ends, and nothing is left on any disk. GNU parallel's
-``{%}`` counts over all hosts and cannot say which GPU is free on one.
+A slot is an abstract socket name (unix(7)) in the host's kernel, which one process can hold: the
+kernel frees it however a task ends, and nothing is left on disk. GNU parallel's ``{%}`` counts over
+all hosts and cannot tell which GPU of a host is free.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from typing import NamedTuple
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 
 MOST_SLOTS = 4096
-_PATIENCE_S = 20.0  # a task that has just ended may still be giving its slot back
+_PATIENCE_S = 20.0  # a task that has just ended may still hold its slot
 _LONGEST_NAME = 100  # unix(7): 107 bytes
 _PER_CORE = "per-core:"
 
 
 class Spec(NamedTuple):
-    """``--slots``: a number, one per GPU, or one per so many cores."""
+    """``--slots``: a number, one per GPU, or one per N cores."""
 
     kind: str
     """``count``, ``gpu`` or ``cores``."""
     size: int = 1
-    """How many slots, or how many cores a slot."""
+    """The number of slots, or of cores per slot."""
 
 
 class Host(NamedTuple):
-    """What a host said of itself."""
+    """A host's answer to the survey."""
 
     name: str
     cores: list[int]
-    """Those a task may use there."""
+    """The cores that tasks may use there."""
     devices: list[str]
-    """As CUDA_VISIBLE_DEVICES names them."""
+    """The GPUs, as named in CUDA_VISIBLE_DEVICES."""
 
 
 class Slot(NamedTuple):
-    """What a task got. It has it as long as the holder is open."""
+    """A task's slot, held as long as ``holder`` is open."""
 
     number: int
     holder: socket
@@ -63,16 +63,16 @@ def parse(text: str) -> Spec:
 
 
 def count_of(spec: Spec, host: Host) -> int:
-    """Return how many slots a host has; 0 if it can run nothing."""
+    """Return the number of slots of a host; 0 if it can run nothing."""
     if spec.kind == "gpu":
         return len(host.devices)
     return spec.size if spec.kind == "count" else len(host.cores) // spec.size
 
 
 def take(sweep_id: str, spec: Spec, host: Host) -> Slot:
-    """Take a free slot of this host, waiting for one that is about to be given back.
+    """Take a free slot of this host; wait for one that is about to be freed.
 
-    Raises HpcwatchError if none gets free.
+    Raises HpcwatchError if none becomes free.
     """
     count = count_of(spec, host)
     deadline = time.monotonic() + _PATIENCE_S
@@ -97,7 +97,7 @@ def _given(spec: Spec, host: Host, number: int, holder: socket) -> Slot:
 
 
 def _held(name: str) -> socket | None:
-    """Take a name; None if another process has it."""
+    """Take a name; return None if another process has it."""
     holder = socket(AF_UNIX, SOCK_DGRAM)
     try:
         holder.bind(f"\0{name[-_LONGEST_NAME:]}")

@@ -1,7 +1,8 @@
-"""What became of a sweep as a whole, in one file: lists need not read thousands of tasks' files.
+"""The summary of a sweep in one file, so that lists need not read thousands of tasks' files.
 
-It is made when a sweep ends, and by who finds none that holds. It holds as long as nothing was put
-into the folder of the tasks' states, whose time tells: both times are the file server's.
+It is written when a sweep ends, and by any reader that finds no valid one. It is valid as long as
+the folder of the tasks' states has not changed, by its modification time: both times are the file
+server's.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from hpcwatch.sweep.attempts import STATES, Attempt, is_done, verdict
 SUMMARY_FILE = "summary.json"
 _VERSION = 1
 _COARSE_S = 2.0
-"""A file server may tell times apart no finer than this: FAT does by 2 s, ext3 by 1 s."""
+"""The coarsest time resolution of a file server: 2 s for FAT, 1 s for ext3."""
 
 
 class Summary(NamedTuple):
-    """A sweep's tasks counted. Times are seconds since the epoch."""
+    """Counts of a sweep's tasks. Times are seconds since the epoch."""
 
     states_at_ns: int
-    """The time of the folder of states before they were read."""
+    """The modification time of the folder of states, taken before they were read."""
     open_count: int
-    """Attempts that had no end yet: theirs may come when no driver is there any more."""
+    """Attempts without an end: it may come after the driver has gone."""
     started_at_s: float | None
     last_at_s: float | None
     good_count: int
@@ -59,7 +60,7 @@ def of_attempts(attempts: dict[int, list[Attempt]], states_at_ns: int, size_byte
 
 
 def states_at_ns(folder: str) -> int:
-    """Return when a state was put down last; 0 if there is none yet."""
+    """Return the time of the last written state in ns; 0 if there is none yet."""
     try:
         return os.stat(os.path.join(folder, STATES)).st_mtime_ns
     except OSError:
@@ -67,7 +68,7 @@ def states_at_ns(folder: str) -> int:
 
 
 def read(folder: str) -> Summary | None:
-    """Return what is known of a sweep; None if its tasks' files have to be read."""
+    """Return a sweep's valid summary; None if its tasks' files must be read."""
     try:
         path = os.path.join(folder, SUMMARY_FILE)
         written_at_ns = os.stat(path).st_mtime_ns
@@ -80,7 +81,7 @@ def read(folder: str) -> Summary | None:
 
 
 def write(folder: str, summary: Summary) -> None:
-    """Keep it, if that is possible: it is a saving only. Another user's folder stays as it is."""
+    """Write it, best effort: it only saves time. Another user's folder is not changed."""
     if not owners.is_ours(folder):
         return
     with contextlib.suppress(OSError):
@@ -88,7 +89,7 @@ def write(folder: str, summary: Summary) -> None:
 
 
 def size_bytes(folder: str) -> int:
-    """Return what the files of a folder and of those below hold."""
+    """Return the size in bytes of all files in and below a folder."""
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:

@@ -1,7 +1,7 @@
 """One task of a sweep, on its host: started by GNU parallel, never by a person.
 
 ``task.py FOLDER NUMBER`` runs a task, ``--survey`` prints what the host has, ``--end N:K ...`` ends
-attempts that a driver left behind.
+attempts that a dead driver left running.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hpcwatch.sweep.task_program import EXIT_NOT_STARTED
 
 
 def main(folder: str, words: list[str]) -> int:
-    """Do what the words ask for; return the exit code for GNU parallel."""
+    """Run the requested action; return the exit code for GNU parallel."""
     try:
         if words[:1] == ["--survey"]:
             _survey(folder)
@@ -35,7 +35,7 @@ def main(folder: str, words: list[str]) -> int:
 
 
 def _survey(folder: str) -> None:
-    """Print what this host has for tasks. Raises HpcwatchError."""
+    """Print this host's resources for tasks. Raises HpcwatchError."""
     import json
 
     from hpcwatch.sweep import gpus, node, slots

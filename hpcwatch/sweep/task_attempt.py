@@ -18,26 +18,26 @@ _EXIT_TIMEOUT, _EXIT_STOPPED = 124, 143
 
 
 class Tries:
-    """A task's attempts; ``run`` makes one more, where there is to be one."""
+    """A task's attempts; ``run`` makes another one if the task is not done."""
 
     def __init__(self, folder: str, number: int) -> None:
         self._folder = folder
         self._plan = plan.read(folder)
         self._attempts = Attempts(folder)
-        # Who started us reads this: one line at the start, one at the end, nothing else.
+        # Our starter reads this: one line at the start, one at the end, nothing else.
         self._channel = os.dup(1)
         task = plan.read_task(folder, number)
         self._number = task.number
         self._work = Work(self._plan, task, self._attempts, self._channel)
 
     def run(self) -> int:
-        """Run the task, unless it has been done; return the exit code for GNU parallel."""
+        """Run the task, unless it is done; return the exit code for GNU parallel."""
         before = self._attempts.of(self._number)
         if any(one.ended is not None and one.ended.is_good for one in before):
             return 0
         last = before[-1] if before else None
         if last is not None and last.ended is None and not self._plan.retries_count:
-            raise HpcwatchError(f"nobody knows how task {self._number} ended on its last try")
+            raise HpcwatchError(f"how the last try of task {self._number} ended is unknown")
         variables = node.environment(self._folder, os.environ)
         slot = slots.take(self._plan.id, slots.parse(self._plan.slots), self._host())
         number = last.started.attempt + 1 if last is not None else 1
@@ -75,7 +75,7 @@ class Tries:
         )
 
     def _lease(self, started: Started) -> Lease:
-        # Without retries nobody starts it elsewhere unless a person says so.
+        # Without retries it starts on another host only if a person requests that.
         is_strict = self._plan.retries_count > 0
         return Lease(self._attempts, started, self._plan.lease_s, is_strict)
 
@@ -85,7 +85,7 @@ class Tries:
     def _end_of(
         self, last: Attempt | None, started: Started, lease: Lease, keeper: Keeper
     ) -> Ended | None:
-        """See to it that the attempt before is over; return its end, None if nobody knows it."""
+        """Wait until the previous attempt is over; return its end, None if that is unknown."""
         if last is None or last.ended is not None:
             return None
         before = last.started
@@ -97,7 +97,7 @@ class Tries:
         return self._attempts.ended(before.task, before.attempt)
 
     def _in_its_place(self, keeper: Keeper, number: int) -> int:
-        """Do the monitor's part to the end: it was killed, or came to grief."""
+        """Finish the work of a monitor that was killed or has failed."""
         started = self._attempts.started(self._number, number)
         if started is None or started.pid != keeper.monitor:
             return EXIT_NOT_STARTED
@@ -121,21 +121,21 @@ class Tries:
             if host.name == name:
                 if login != HERE:
                     # GNU parallel's guard on a remote host kills its process group without giving
-                    # it the time it was told to. We see by the channel that all is to end.
+                    # it the configured time. The channel shows us that everything is to end.
                     with contextlib.suppress(OSError):
                         os.setpgid(0, 0)
                 return host
-        raise HpcwatchError(f"{name} is no host of this sweep")
+        raise HpcwatchError(f"{name} is not a host of this sweep")
 
     def _tell(self, what: str, started: Started) -> None:
-        with contextlib.suppress(OSError):  # nobody is left to be told
+        with contextlib.suppress(OSError):  # the reader is gone
             os.write(self._channel, f"{what} {started.task} {started.attempt}\n".encode())
 
 
 def _not_begun(started: Started, is_done: bool) -> Ended:
     return Ended(
         started.task, started.attempt, time.time(), 0.0, None, None,
-        is_stopped=True, trouble="the attempt before ended well" if is_done else "",
+        is_stopped=True, trouble="the previous attempt succeeded" if is_done else "",
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The program of a sweep's task: started in its place, watched, ended in time."""
+"""The program of a sweep's task: started in its directory, watched, ended in time."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ UNWATCHED_S = 0.25
 
 
 class Work(NamedTuple):
-    """A task, and where it belongs."""
+    """A task with its sweep and attempt."""
 
     plan: Plan
     task: Task
     attempts: Attempts
     channel: int
-    """Who started us reads it: as long as somebody does, the sweep goes on."""
+    """Our starter reads it: as long as it has a reader, the sweep goes on."""
 
 
 def run(
@@ -78,7 +78,7 @@ def run(
     if end.reason:
         end.finish()
     program.end(leave=_nothing)
-    if watch.is_begun:  # its end takes a while: how the program ended is written down before
+    if watch.is_begun:  # the monitor's end takes a while: the program's end is written before
         work.attempts.end(accounts.of_program(work.attempts, started, program, end.reason, []))
     watch.finish()
     unrecorded = [] if watch.monitor is not None else _events_of(program)
@@ -86,7 +86,7 @@ def run(
 
 
 def guard(work: Work, end: Ending, started: Started, lease: Lease) -> None:
-    """See to it that the task ends in time, and with the sweep."""
+    """Make the task end in time, and with the sweep."""
     arguments = (end, work.channel, lease)
     threading.Thread(target=ending.watch, args=arguments, daemon=True).start()
     if work.plan.timeout_s is not None:
@@ -97,7 +97,7 @@ def guard(work: Work, end: Ending, started: Started, lease: Lease) -> None:
 
 
 def _start(work: Work, started: Started, slot: Slot, variables: dict[str, str]) -> Program:
-    """Start the program in its place. Raises HpcwatchError or OSError."""
+    """Start the program in its directory. Raises HpcwatchError or OSError."""
     from hpcwatch.launch.program import CannotStartError, Program
 
     os.chdir(work.plan.cwd)
@@ -123,7 +123,7 @@ def _start(work: Work, started: Started, slot: Slot, variables: dict[str, str]) 
 
 
 def _options(work: Work, started: Started) -> RunOptions:
-    """Return what the monitor of `hpcwatch run` is to do with it."""
+    """Return the options for the monitor of `hpcwatch run`."""
     from hpcwatch.monitor.run_options import RunOptions
 
     options = RunOptions()

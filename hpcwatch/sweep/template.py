@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 
 _PLACE = re.compile(r"\{\{([A-Za-z_][A-Za-z0-9_-]*)\}\}|\{([A-Za-z_][A-Za-z0-9_-]*)\}")
-"""``{{name}}`` is the word in braces, ``{name}`` a value; other braces stand for themselves."""
+"""``{{name}}`` is the literal ``{name}``, ``{name}`` is a value; other braces are literal."""
 
 
 def check(command: Sequence[str], names: Collection[str], must_use: Collection[str]) -> None:
@@ -20,7 +20,9 @@ def check(command: Sequence[str], names: Collection[str], must_use: Collection[s
     for name in sorted(used - set(names)):
         known = ", ".join(names) or "none is given"
         hint = f"the parameters are: {known}; for the braces themselves write {{{{{name}}}}}"
-        raise HpcwatchError(f"the command uses {{{name}}}, no parameter", hint, EXIT_USAGE)
+        raise HpcwatchError(
+            f"the command uses {{{name}}}, which is not a parameter", hint, EXIT_USAGE
+        )
     for name in must_use:
         if name not in used:
             hint = f"write {{{name}}} where its value goes"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 
-MOST_VALUES = 100_000  # of one parameter; more is a slip of the keyboard
+MOST_VALUES = 100_000  # of one parameter; more is probably a typing error
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _WHOLE = re.compile(r"(-?\d{1,15})\.\.(-?\d{1,15})(?::(\d{1,15}))?", re.ASCII)
 _SPACED = re.compile(r"(lin|log):(.+?)\.\.([^:]+)(?::(\d{1,6}))?", re.ASCII)
@@ -24,7 +24,7 @@ class Continuous(NamedTuple):
     high: float
 
     def at(self, share: float) -> str:
-        """Return the value so far (0 to 1) along the interval."""
+        """Return the value at a position (0 to 1) of the interval."""
         if self.kind == "lin":
             return number(self.low + share * (self.high - self.low))
         low, high = math.log(self.low), math.log(self.high)
@@ -39,7 +39,7 @@ class Parameter(NamedTuple):
     interval: Continuous | None = None
 
     def draw(self, rng: random.Random) -> str:
-        """Return one of its values."""
+        """Return one of its values, drawn at random."""
         return rng.choice(self.values) if self.interval is None else self.interval.at(rng.random())
 
 
@@ -61,14 +61,14 @@ def parse(text: str) -> Parameter:
 
 
 def require_name(name: str) -> None:
-    """Raise HpcwatchError unless the text can name a parameter."""
+    """Raise HpcwatchError unless the text is a valid parameter name."""
     if _NAME.fullmatch(name) is None:
         hint = "use letters, digits, _ and -, a letter first"
         raise _wrong(f"{name!r} cannot name a parameter", hint)
 
 
 def require_value(name: str, value: str) -> None:
-    """Raise HpcwatchError if no program could get this value as an argument."""
+    """Raise HpcwatchError if this value cannot be a program's argument."""
     if "\0" in value:
         raise _wrong(f"a value of {name} holds a NUL character", "no argument can")
 
@@ -105,14 +105,14 @@ def _spaced(name: str, text: str) -> Parameter:
     match = _SPACED.fullmatch(text)
     hint = f"write {text[:3]}:FIRST..LAST:HOW_MANY, such as {text[:3]}:1e-4..1e-1:4"
     if match is None:
-        raise _wrong(f"{name}={text} is no range", hint)
+        raise _wrong(f"{name}={text} is not a range", hint)
     try:
         interval = Continuous(match[1], float(match[2]), float(match[3]))
     except ValueError:
-        raise _wrong(f"{name}={text} is no range of numbers", hint) from None
+        raise _wrong(f"{name}={text} is not a range of numbers", hint) from None
     low, high = interval.low, interval.high
     if not (math.isfinite(low) and math.isfinite(high) and math.isfinite(high - low)):
-        raise _wrong(f"{name}={text} is no range of finite numbers", hint)
+        raise _wrong(f"{name}={text} is not a range of finite numbers", hint)
     if interval.kind == "log" and min(low, high) <= 0:
         raise _wrong(f"{name}={text} needs numbers above 0", "use lin: across 0")
     if match[4] is None:

@@ -1,4 +1,4 @@
-"""What a running task uses now, from the end of its recording."""
+"""The current use of a running task, from the end of its recording."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Vitals(NamedTuple):
 
 
 def read(run_folder: str) -> Vitals:
-    """Return what the task of a recording uses; nothing known if it has no readings yet."""
+    """Return the current use of a recording's task; all unknown without readings."""
     lines = reading.tail(os.path.join(run_folder, SAMPLES_FILE), _TAIL_BYTES).split("\n")[-3:-1]
     samples = []
     for line in lines:
         try:
             samples.append(from_line(line))
-        except ValueError:  # the first one is cut where the tail begins
+        except ValueError:  # the first line of the tail may be incomplete
             continue
     if not samples:
         return Vitals()

@@ -1,4 +1,4 @@
-"""Whether a sweep will be done before its job's walltime ends. Pure."""
+"""Whether a sweep will end before its job's walltime. Pure."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from hpcwatch.sweep.picture import Picture
 
 
 class Limit(NamedTuple):
-    """When the job in which a sweep runs began, and when the scheduler ends it."""
+    """The start of the sweep's job, and the time at which the scheduler ends it."""
 
     start_s: float
     end_s: float
 
 
 def limit_of(job: Job | None, now_s: float) -> Limit | None:
-    """Return a job's limit; None outside of one, or where nobody tells its walltime.
+    """Return a job's limit; None outside of a job, or if its walltime is unknown.
 
-    Where the job's start is not known, it is taken to start now: it ends no later than that.
+    If the job's start is unknown, it is assumed to be now, so the limit is the latest possible.
     """
     if job is None or job.walltime_s is None or job.walltime_s <= 0:
         return None
@@ -41,11 +41,11 @@ def will_not_finish(
     critical_left_s: float = 600.0,
     factor: float = 1.2,
 ) -> Finding | None:
-    """The tasks that are left take longer, as foretold, than the job may still run.
+    """The remaining tasks are predicted to take longer than the job may still run.
 
-    Critical when less than 10 min are left. What to ask for is 1.2 times the projection. Nothing
-    is foretold from fewer than three tasks.
-    Source: our own, as for `will-not-finish` of other runs.
+    Critical when less than 10 min are left. The advice is to request 1.2 times the projection.
+    There is no prediction from fewer than three tasks. Source: our own, as for `will-not-finish` of
+    other runs.
     """
     if limit is None or needs_s is None or not math.isfinite(needs_s):
         return None

@@ -121,7 +121,7 @@ def test_slurm_is_asked_for_the_gpus_of_other_nodes(sweeps: SweepsOnHosts, answe
     assert any(call.startswith("scontrol show job") for call in slurm.calls)
     if not answers:  # nothing is known of qb002, which must not be given qb001's numbers
         assert ended.code == 0, ended.err
-        assert "qb002 is left out: no GPU there is the job's" in ended.err
+        assert "qb002 is left out: none of its GPUs belongs to the job" in ended.err
         assert set(sweeps.outputs().values()) == {"qb001\n2\n", "qb001\n3\n"}
         return
     assert ended.code == 0, ended.err
@@ -320,4 +320,4 @@ def test_each_host_has_the_gpus_that_torque_gave_there(sweeps: SweepsOnHosts) ->
     }  # fmt: skip
     for number, text in sweeps.outputs().items():
         assert text.strip() == found["tasks"][number - 1]["device"]
-    assert "qb002 is left out: no GPU there is the job's" in ended.err
+    assert "qb002 is left out: none of its GPUs belongs to the job" in ended.err

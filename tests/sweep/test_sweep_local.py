@@ -393,7 +393,7 @@ def test_a_table_to_read_on(sweeps: Sweeps) -> None:
         (("-p", "n=1", "--timeout", "0", "--", "true", "{n}"), "above 0"),
         (("-p", "n=1", "--seed", "1", "--", "true", "{n}"), "--random"),
         (("-p", "n=1", "--hosts=-oProxyCommand=x", "--", "true", "{n}"), "not a host name"),
-        (("-p", "n=1", "--hosts", "qb[1-", "--", "true", "{n}"), "names no hosts"),
+        (("-p", "n=1", "--hosts", "qb[1-", "--", "true", "{n}"), "is not a list of hosts"),
         (("--from-joblog", "/none"), "cannot read"),
         (("--resume",), "no sweep"),
     ],

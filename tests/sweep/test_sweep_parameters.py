@@ -104,7 +104,7 @@ def test_the_last_parameter_varies_fastest() -> None:
 def test_grids_that_cannot_be() -> None:
     with pytest.raises(HpcwatchError, match="twice"):
         grid("a=1", "a=2")
-    with pytest.raises(HpcwatchError, match="how many values"):
+    with pytest.raises(HpcwatchError, match="lacks the number of values"):
         grid("a=log:1..2")
     with pytest.raises(HpcwatchError, match="1,000,000 tasks"):
         grid("a=1..1000", "b=1..1000")

@@ -56,7 +56,7 @@ def test_several_reports_and_one_in_place_of_the_text(hpcwatch: Hpcwatch, tmp_pa
         ("html", "say html:report.html"),
         ("json:nowhere/r.json", "no folder 'nowhere' to write"),
         ("json:.", "is a folder"),
-        ("", "'' is no format"),
+        ("", "'' is not a format"),
     ],
 )
 def test_a_report_that_cannot_be_made_is_refused_before_the_program_starts(
@@ -72,7 +72,7 @@ def test_a_report_that_cannot_be_made_is_refused_before_the_program_starts(
 def test_job_and_submit_refuse_it_as_well(hpcwatch: Hpcwatch) -> None:
     for words in (["job", "--report", "pdf", "1"], ["submit", "--report", "pdf", "script"]):
         ended = hpcwatch(*words)
-        assert (ended.code, "is no format" in ended.complaint) == (2, True)
+        assert (ended.code, "is not a format" in ended.complaint) == (2, True)
 
 
 def test_a_report_s_folder_that_goes_away_is_one_line(hpcwatch: Hpcwatch, tmp_path: Path) -> None:

@@ -41,10 +41,10 @@ def test_a_run_of_ones_own_by_name_and_the_latest(hpcwatch: Hpcwatch) -> None:
     ("words", "said"),
     [
         (["--at", "2:41"], "--at 2:41 is beyond the end: the recording is 2:40 long"),
-        (["--at", "noon"], "'noon' is no time"),
-        (["--speed", "0"], "'0' is no speed: give a number between 0.1 and 1000"),
-        (["--speed", "nan"], "is no speed"),
-        (["--speed", "fast"], "is no speed"),
+        (["--at", "noon"], "'noon' is not a time"),
+        (["--speed", "0"], "'0' is not a speed: give a number between 0.1 and 1000"),
+        (["--speed", "nan"], "is not a speed"),
+        (["--speed", "fast"], "is not a speed"),
     ],
 )
 def test_wrong_use_is_one_line(hpcwatch: Hpcwatch, words: list[str], said: str) -> None:

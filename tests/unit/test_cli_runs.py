@@ -112,7 +112,7 @@ def test_the_table_has_sizes_and_their_sum(several: Hpcwatch) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--since", "yesterday"], "'yesterday' is no time"),
+        (["--since", "yesterday"], "'yesterday' is not a time"),
         (["--kind", "jobs"], "--kind"),
         (["--prune", "soon"], "argument --prune: 'soon' is not an age: give 30d"),
         (["--prune"], "--prune lacks an age"),
