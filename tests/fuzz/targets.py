@@ -30,7 +30,8 @@ from hpcwatch.cluster.transport.ssh_answer import Subject, parsed
 from hpcwatch.cluster.transport.ssh_config import host_options
 from hpcwatch.monitor import event_file
 from hpcwatch.monitor import report as reading
-from hpcwatch.probe.schema import Sample, from_line
+from hpcwatch.probe.decode import build
+from hpcwatch.probe.schema import Sample, from_line, to_plain
 from hpcwatch.recording.previous_runs import earlier_runs
 from hpcwatch.recording.store import RunDirectory, event_from
 from hpcwatch.sweep import joblog, outcome
@@ -86,23 +87,23 @@ def _answers(parsers: Sequence[Parse], data: bytes) -> None:
 
 def _jobs_shown(jobs: tuple[Job, ...]) -> None:
     rows = [
-        jobs_table.Row(job, flags_of(job, NOW_S)) for job in jobs_table.ordered(list(jobs))[:100]
+        jobs_table.JobRow(job, flags_of(job, NOW_S)) for job in jobs_table.ordered(list(jobs))[:100]
     ]
     for line in jobs_table.lines("jobs", rows, NOW_S, 100):
         shown(render(line, False))
     json.loads(to_json.to_json("alice", "slurm", rows, NOW_S))
-    for line in loss.lines(jobs[:100], NOW_S, "alice"):
-        shown(line)
+    for said in loss.lines(jobs[:100], NOW_S, "alice"):
+        shown(said)
     for job in jobs[:20]:
-        assert Job.from_plain(json.loads(json.dumps(job.to_plain()))) == job
+        assert build(Job, json.loads(json.dumps(to_plain(job)))) == job
         if job.scheduler in NAMES:
             requests = dialect(job.scheduler).requests
             asked = requests.read(job, {})
             needs = needs_of(job)
             more = needs._replace(nodes_count=2, node_cores_count=4, node_memory_bytes=1 << 30)
             requests.edit(asked.lines, needs, more)
-            for line in asked.lines:
-                shown(line)
+            for directive in asked.lines:
+                shown(directive)
 
 
 def _scheduler(folder: str) -> Target:
