@@ -158,7 +158,7 @@ def test_the_state_afterwards_may_be_unknown(cancel: Cancel) -> None:
     ended = cancel.on(TORQUE, scenario)("13", "--yes")
     assert ended.code == 0
     assert "cannot connect to server qb3" in ended.complaint
-    assert ended.out.endswith("torque took the request; how 13 stands is not known.\n")
+    assert ended.out.endswith("torque accepted the request; the state of 13 is not known.\n")
 
 
 def test_a_job_that_nobody_remembers_has_left_the_queue(cancel: Cancel) -> None:
@@ -336,7 +336,7 @@ def test_some_of_the_waiting_tasks(cancel: Cancel) -> None:
 def test_tasks_that_do_not_wait_are_refused(cancel: Cancel, word: str) -> None:
     ended = cancel.on(SLURM, slurm_array("*"))(word, "--yes")
     assert (ended.code, ended.out) == (1, "")
-    assert "wait: see which tasks wait: hpcwatch jobs" in ended.complaint
+    assert "pending: see which tasks are pending: hpcwatch jobs" in ended.complaint
     assert cancel.cancelled == []
 
 

@@ -300,8 +300,8 @@ def test_no_jobs_are_one_friendly_line(jobs: Jobs) -> None:
     ended = jobs("-u", "nobody.else")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out == (
-        "nobody.else has no jobs on torque: none runs, none waits, or torque does not tell you of"
-        " them.\n"
+        "nobody.else has no running or pending jobs on torque, or torque does not show them to"
+        " you.\n"
     )
     assert jobs.plain("-u", "nobody.else")["jobs"] == []
 
@@ -318,7 +318,7 @@ def test_an_empty_answer_is_no_jobs(jobs: Jobs, name: str) -> None:
     scenario["*"][line] = {"stdout": stdout}
     ended = jobs.on(commands, scenario)()
     assert (ended.code, ended.err) == (0, "")
-    assert f"has no jobs on {name}: none runs, none waits.\n" in ended.out
+    assert f"has no running or pending jobs on {name}.\n" in ended.out
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,6 @@ PACKAGE = ROOT / "hpcwatch"
 OWN_ROOM = PACKAGE / "cluster" / "schedulers"
 LAUNCHERS = {
     "cluster/current_job.py": "srun starts several tasks, as mpirun does",
-    "monitor/other_nodes_process.py": "the same",
     "monitor/own_request.py": "the same",
 }
 """Files that ask what a launcher sets -> why that is no matter of the scheduler's record."""
