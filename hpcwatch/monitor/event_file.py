@@ -1,8 +1,8 @@
-"""Reads the events that a program appends to the file named in ``$HPCWATCH_EVENTS``.
+"""Reads the events that a program appends to the file ``$HPCWATCH_EVENTS``.
 
-Every line is foreign: what is odd is counted and left out. A program may write without end, so no
-reading takes more than a set number of lines, events of one name are kept at a rate that falls as
-they become many, and what was read is given back to the file system.
+Every line is foreign: invalid lines are counted and left out. A program may write without end, so
+each reading takes a limited number of lines, the more events a name has the lower the rate at which
+they are kept, and the part of the file that was read is freed on disk.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from hpcwatch.recording.store import Event
 
 _CHUNK_BYTES = 1 << 20
 _READING_BYTES = 64 << 20
-_READING_LINES = 1000  # the last ones of a reading are looked at: about 10 ms of CPU
+_READING_LINES = 1000  # only the last ones of a reading are parsed: about 10 ms of CPU
 _NAMES_MOST = 64
 _VALUES_MOST = 256
 _BURST = 100.0  # events of one name that are kept at once
 _RATE_PER_S = 100.0
-_STAGE = 5000  # after so many events the rate falls to a tenth: about 20,000 in a day
+_STAGE = 5000  # after this many events the rate falls to a tenth: about 20,000 in a day
 _EARLY_S = 5.0  # clocks may be set
 _KEEP_SIZE_PUNCH_HOLE = 3  # fallocate(2): FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
 
 
 class Marks:
-    """One run's events, as they come."""
+    """Reads one run's events as they come."""
 
     def __init__(self, descriptor: int, started_s: float) -> None:
-        """Read from a descriptor, which stays its owner's, of a file opened for both ways."""
+        """Read from a descriptor that is open for reading and writing; the caller closes it."""
         self.odd_count = 0
         self.left_out_count = 0
         self.told = Told()
-        """What goes on, for the live view and its findings, whatever of it is kept."""
+        """The program's current state, for the live view and its findings, from all events."""
         self._descriptor = descriptor
         self._started_s = started_s
         self._offset = 0
@@ -55,11 +55,11 @@ class Marks:
         self._unkept: dict[str, Any] = {}
 
     def read(self, now_s: float) -> list[Event]:
-        """Return the events that came since the last time. Raises OSError."""
+        """Return the new events since the last call. Raises OSError."""
         return self._kept(self._lines(), now_s)
 
     def close(self, now_s: float) -> list[Event]:
-        """Return the last events, with the values whose own events were left out, and how many."""
+        """Return the last events, the last values of those left out, and the number left out."""
         lines = self._lines()
         if self._rest:
             lines.append(self._rest)
@@ -72,11 +72,11 @@ class Marks:
         return events
 
     def _lines(self) -> deque[bytes]:
-        """Return the complete lines that came, the last ones if they are very many."""
+        """Return the new complete lines; if there are very many, only the last ones."""
         end = os.fstat(self._descriptor).st_size  # no further, however fast it grows
-        if end < self._offset:  # somebody wrote with > for >>
+        if end < self._offset:  # a writer used > instead of >>
             self._offset, self._freed, self._rest = 0, 0, b""
-        if end - self._offset > _READING_BYTES:  # nobody knows how many lines that was
+        if end - self._offset > _READING_BYTES:  # the number of lines is unknown
             self._offset, self._rest = end - _READING_BYTES, b""
             self.left_out_count += 1
         kept: deque[bytes] = deque(maxlen=_READING_LINES)
@@ -87,7 +87,7 @@ class Marks:
                 break
             self._offset += len(chunk)
             *lines, rest = (self._rest + chunk).split(b"\n")
-            self._rest = rest[: LINE_MOST_BYTES + 1]  # so much shows that it is too long
+            self._rest = rest[: LINE_MOST_BYTES + 1]  # enough to see that it is too long
             lines = [line for line in lines if line.strip()]
             count += len(lines)
             kept.extend(lines)
@@ -96,10 +96,10 @@ class Marks:
         return kept
 
     def _free(self) -> None:
-        """Give back what was read; the file's length, which writers append at, stays."""
+        """Free the part that was read; the file's length, at which writers append, stays."""
         if self._offset - self._freed >= _CHUNK_BYTES:
             start, length = ctypes.c_long(self._freed), ctypes.c_long(self._offset - self._freed)
-            # A file system that cannot do it keeps the bytes until the end.
+            # A file system without this call keeps the bytes until the end.
             ctypes.CDLL(None).fallocate(self._descriptor, _KEEP_SIZE_PUNCH_HOLE, start, length)
             self._freed = self._offset
 
@@ -129,15 +129,15 @@ class Marks:
 
 
 def parse(line: bytes, started_s: float, now_s: float) -> Event | None:
-    """Return the event that a line tells of; None if it is not one.
+    """Return the event in a line; None if the line is not an event.
 
-    ``{"name": ..., "at": ..., "fields": {...}}``, or the values alone. A time that is missing, or
-    not between the run's start and now, is now.
+    ``{"name": ..., "at": ..., "fields": {...}}``, or the values alone. A time that is missing or
+    not between the run's start and now is replaced by now.
     """
     if len(line) > LINE_MOST_BYTES:
         return None
     try:
-        plain = json.loads(line, parse_constant=float)  # NaN, which some writers put there
+        plain = json.loads(line, parse_constant=float)  # NaN, which some writers produce
     except (ValueError, RecursionError):
         return None
     if not isinstance(plain, dict):
@@ -159,20 +159,20 @@ def _is_name(name: object) -> bool:
 
 
 def _value(value: object) -> float | str | bool | None:
-    """Return a plain value; lists and the like are texts."""
+    """Return a plain value; lists and other types become text."""
     is_plain = value is None or isinstance(value, (str, int, float))
     return fitting(value if is_plain else json.dumps(value))
 
 
 class _Ration:
-    """How many events of one name are kept: a burst, then a rate."""
+    """Limits the events of one name: first a burst, then a rate."""
 
     def __init__(self) -> None:
         self._left = _BURST
         self._at_s: float | None = None
 
     def take(self, now_s: float, kept_count: int) -> bool:
-        """Take one at this time, of a run that has kept so many; False if none is left."""
+        """Take one of the ration; False if none is left. ``kept_count`` is the run's total."""
         rate_per_s = _RATE_PER_S / 10 ** (kept_count // _STAGE)
         past_s = max(now_s - self._at_s, 0.0) if self._at_s is not None else 0.0
         self._at_s = now_s

@@ -1,7 +1,7 @@
-"""What stands between a running program and its monitor.
+"""The protection of a running program from its monitor.
 
-The monitor lives on a thread of its own. Whatever fails there is one line on standard error, and
-the thread that waits for the program waits for the monitor no longer than is stated here.
+The monitor runs on its own thread. A failure there is one line on standard error, and the thread
+that waits for the program waits for the monitor only for the times stated here.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Monitor(Protocol):
-        """What is guarded. All methods are called on the guard's thread."""
+        """The guarded monitor. All methods are called on the guard's thread."""
 
         def start(self) -> None:
-            """Begin to watch the program, which runs or has just ended."""
+            """Start watching the program, which runs or has just ended."""
 
         def signal_arrived(self, number: int, at_s: float) -> None:
-            """Mark a signal that came at a time since the epoch."""
+            """Record a signal and its time, in s since the epoch."""
 
         def suspend(self) -> None:
-            """Clear the view before we are stopped."""
+            """Clear the view before this process is stopped (SIGTSTP)."""
 
         def resume(self) -> None:
             """Show the view again."""
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 
 
 QUIET_S = 10.0
-"""The end of the monitor is given up when it has done nothing for so long: a hung file system."""
+"""Seconds without any work after which the monitor's end is abandoned: a hung file system."""
 PATIENCE_S = 60.0
-"""The end of the monitor is given up after so long in any case."""
+"""Seconds after which the monitor's end is abandoned in any case."""
 _SUSPEND_S = 0.3
 _STEP_S = 0.25
 _PEEK_S = 0.04
 
 
 class Guard:
-    """Starts a monitor, hands it what happens, ends it. No method raises."""
+    """Starts a monitor, passes events to it, ends it. No method raises."""
 
     def __init__(
         self,
@@ -69,11 +69,11 @@ class Guard:
         self._is_over = threading.Event()
         self._is_done = threading.Event()
         self.monitor: Monitor | None = None
-        """Once it is made."""
+        """The monitor, once it is made."""
         self.is_begun = False
-        """It is being set up, or records: from here on its end takes a while."""
+        """True once the monitor is being set up or records: from then on its end takes a while."""
         self._clock: int | None = None
-        """That of the monitor's thread; other threads of it go on reading while it hangs."""
+        """The CPU clock of the monitor's thread; its other threads go on while it hangs."""
         self._is_started = self._start()
 
     def _start(self) -> bool:
@@ -150,18 +150,18 @@ class Guard:
         self._do(lambda monitor: monitor.resume())
 
     def signal_arrived(self, number: int) -> None:
-        """Mark a signal in the recording."""
+        """Record a signal."""
         at_s = time.time()
         self._do(lambda monitor: monitor.signal_arrived(number, at_s))
 
     def finish(self) -> str | None:
-        """Record and report; return why that is not finished, None if it is.
+        """Record and report; return why that did not finish, None if it did.
 
-        The program has ended, and its exit code waits for nothing but the stated seconds.
+        The program has ended; its exit code waits at most for the stated seconds.
         """
         self._is_over.set()
         self._has_step.set()
-        if not self._is_started and not self._start():  # the program has left room for a thread
+        if not self._is_started and not self._start():  # now there may be room for a thread
             return "no thread could be started"
         started_s = quiet_from_s = time.monotonic()
         worked_s = self._worked_s()

@@ -1,6 +1,6 @@
-"""What the program of a watched job tells, where its script uses `hpcwatch run`.
+"""The events of a watched job's program, if its script uses `hpcwatch run`.
 
-A thread of its own reads it: the folder it lies in may hang, and then nobody waits for it.
+They are read on a separate thread: their folder may hang, and then no other thread waits.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _WORDS_MOST = 500
 
 
 class Inside:
-    """Follows the newest recording made in a job until ``stop``."""
+    """Follows the newest recording made inside a job until ``stop``."""
 
     def __init__(self, parts: Sequence[Job]) -> None:
-        """``parts`` are the job, or its components."""
+        """``parts`` holds the job, or its components."""
         names = {name for part in parts for name in names_on_nodes(part)}
         self._following = Following(InnerRuns(names, parts[0].started_at_s))
         self._wake = threading.Event()
@@ -44,42 +44,42 @@ class Inside:
 
     @classmethod
     def of(cls, parts: Sequence[Job]) -> Inside | None:
-        """Return what follows our own job; None if it is another's, whose files are not ours."""
+        """Return a follower of our own job; None for a job of another user."""
         owner = parts[0].owner if parts else None
         return cls(parts) if parts and owner in (None, own_cost.user()) else None
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start following."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look once more, and end. A look that hangs is left behind after a while."""
+        """Look once more, then stop. A look that hangs is abandoned after a while."""
         self._wake.set()
         self._thread.join(_SETTLE_S)
 
     def await_look(self, patience_s: float) -> None:
-        """Wait until it was looked once, no longer than ``patience_s``."""
+        """Wait for the first look, at most ``patience_s``."""
         self._has_looked.wait(max(patience_s, 0.0))
 
     @property
     def telling(self) -> Telling | None:
-        """What the program says it is at; None if it does not tell."""
+        """The phase that the program reports; None if it reports none."""
         return self._telling
 
     @property
     def recent(self) -> tuple[Event, ...]:
-        """What rules look at of a program that runs; nothing of one that is over."""
+        """The events for the rules, of a program that runs; none of a finished one."""
         return self._recent
 
     @property
     def events(self) -> list[Event]:
-        """All that the program told, for a report."""
+        """All events of the program, for a report."""
         return list(self._events)
 
     def _run(self) -> None:
         is_last = False
         while True:
-            with contextlib.suppress(Exception):  # a mistake of ours costs a line of the view
+            with contextlib.suppress(Exception):  # a bug of ours costs a line of the view
                 self._look(is_last)
             self._has_looked.set()
             if is_last:

@@ -1,8 +1,7 @@
-"""The recordings that `hpcwatch run` makes inside of a job, found and followed from outside.
+"""Finds and follows, from outside, the recordings that `hpcwatch run` makes inside a job.
 
 They grow in a folder that the job's nodes and this host share, often on a network file system: a
-look opens few files and reads what is new of them. What a recording says is foreign, whoever made
-it.
+look opens few files and reads only what is new. Their content is foreign text.
 """
 
 from __future__ import annotations
@@ -23,35 +22,35 @@ from hpcwatch.recording.removal import is_being_made
 from hpcwatch.recording.store import EVENTS_FILE, Event, Run, RunDirectory, event_from, root
 
 _KINDS = ("run", "sweep-task")
-_READ_A_LOOK = 300  # run.json of so many recordings: a second on a slow network file system
-_TRIES = 12  # a folder may be there, and not yet its run.json; the last ones of 12 looks
+_READ_A_LOOK = 300  # run.json of this many recordings: a second on a slow network file system
+_TRIES = 12  # a folder may exist before its run.json: retried for 12 looks
 _DAY_S = 86400.0
-_EARLY_S = 60.0  # by so much the clocks of nodes differ
-_MOST_BYTES = 16 << 20  # of a longer file the end is read
-_LINE_BYTES = 8 * LINE_MOST_BYTES  # a letter that takes 2 bytes is \uXXXX in a recording
+_EARLY_S = 60.0  # clocks of nodes may differ by this much
+_MOST_BYTES = 16 << 20  # only the end of a longer file is read
+_LINE_BYTES = 8 * LINE_MOST_BYTES  # a 2-byte character is \uXXXX in a recording
 _EVENTS_MOST = 30_000
 
 
 class Inner(NamedTuple):
-    """A recording made inside of the job."""
+    """A recording made inside the job."""
 
     directory: RunDirectory
     run: Run
     is_going: bool
-    """False once its monitor has ended, in whichever way."""
+    """False once its monitor has ended, in any way."""
 
 
 class InnerRuns:
-    """Finds the recordings of a job among all of ours, each of which is looked at once."""
+    """Finds the recordings of a job among all of ours; each recording is checked once."""
 
     def __init__(self, names: Collection[str], since_s: float | None) -> None:
-        """``names`` are what the job is called on its nodes, ``since_s`` is when it began."""
+        """``names`` holds the job's ids on its nodes, ``since_s`` its start since the epoch."""
         self._names = frozenset(names)
         self._since_s = since_s
         self._tries: dict[str, int] = {}
-        """Path -> how often its run.json was to be read and was not there."""
+        """Path -> how often its run.json was missing."""
         self._others: set[str] = set()
-        """Paths of recordings that are not the job's."""
+        """Paths of recordings of other jobs."""
         self._ours: dict[str, Run] = {}
 
     def look(self) -> list[Inner]:
@@ -70,7 +69,7 @@ class InnerRuns:
         return sorted(found, key=lambda one: one.run.started_at_s)
 
     def _now(self, path: str) -> Inner:
-        """Return a recording of ours as it is now; one that is gone is as it was."""
+        """Return the current state of a recording; a deleted one keeps its last state."""
         directory = RunDirectory(path)
         if self._ours[path].ended_at_s is None:
             with contextlib.suppress(HpcwatchError):
@@ -79,10 +78,10 @@ class InnerRuns:
         return Inner(directory, run, is_being_made(directory, run))
 
     def _folders(self) -> Iterator[tuple[str, list[str]]]:
-        """Yield each folder of recordings with the names in it that may be the job's."""
+        """Yield each folder of recordings, with the names in it that may belong to the job."""
         runs = root()
         earliest = ""
-        if self._since_s is not None:  # a name begins with the local time, somewhere, of its start
+        if self._since_s is not None:  # a name begins with the start in some time zone's local time
             earliest = time.strftime("%Y%m%d-%H%M%S", time.localtime(self._since_s - _DAY_S))
         yield runs, [name for name in _names_in(runs) if name >= earliest]
         sweeps = os.path.join(os.path.dirname(runs), "sweeps")
@@ -107,7 +106,7 @@ class InnerRuns:
             self._others.add(path)
 
     def _is_ours(self, run: Run) -> bool:
-        """True of a run in the job; a job of the same number on another cluster began earlier."""
+        """Return True for a run of the job; another cluster's job of that id started earlier."""
         job = run.job
         is_late = self._since_s is None or run.started_at_s >= self._since_s - _EARLY_S
         is_called = job is not None and any(job.is_called(name) for name in self._names)
@@ -122,7 +121,7 @@ def _names_in(folder: str) -> list[str]:
 
 
 def _natural(name: str) -> tuple[int, ...] | tuple[()]:
-    """Return the numbers in a name: of runs their start, of a sweep's tasks which they are."""
+    """Return the numbers in a name: a run's start, or a sweep task's number."""
     return tuple(int(digits[:18]) for digits in re.findall(r"\d+", name, re.ASCII))
 
 
@@ -133,7 +132,7 @@ class EventLog:
         self._file = Growing(path, line_bytes=_LINE_BYTES, behind_bytes=_MOST_BYTES)
 
     def read(self) -> tuple[list[Event], bool]:
-        """Return what came since the last time, and whether it is another file's than before.
+        """Return the new events since the last call, and whether the file was replaced.
 
         Raises OSError.
         """
@@ -143,17 +142,17 @@ class EventLog:
 
 
 class Followed:
-    """What the program of one recording told so far."""
+    """The events of one recording's program so far."""
 
     def __init__(self, inner: Inner) -> None:
         self.inner = inner
         self._log = EventLog(inner.directory.file(EVENTS_FILE))
         self.told = Told()
         self.events: list[Event] = []
-        """What a report shows: bounded, the first ones."""
+        """The events for a report: a bounded number of the first ones."""
 
     def read(self) -> None:
-        """Take what is new. What cannot be read, or is gone, changes nothing."""
+        """Read the new events. An unreadable or deleted file changes nothing."""
         try:
             events, is_new = self._log.read()
         except OSError:
@@ -161,34 +160,34 @@ class Followed:
         if is_new:
             self.told, self.events = Told(), []
         for event in events:
-            if event.name not in MONITORS:  # what its monitor noted is not the program's
+            if event.name not in MONITORS:  # events of its monitor are not the program's
                 self.told.add(event)
                 if len(self.events) < _EVENTS_MOST:
                     self.events.append(event)
 
 
 class Following:
-    """Of a job's recordings the newest that goes on; where none does, the newest that told."""
+    """Follows the newest running recording of a job; if none runs, the newest with events."""
 
     def __init__(self, runs: InnerRuns) -> None:
         self._runs = runs
         self._found: Sequence[Inner] = ()
         self._silent: set[str] = set()
-        """Paths of those that are over and told nothing."""
+        """Paths of finished recordings without events."""
         self.followed: Followed | None = None
 
     @property
     def going_count(self) -> int:
-        """How many recordings of the job are being made."""
+        """The number of the job's running recordings."""
         return sum(one.is_going for one in self._found)
 
     def find(self) -> None:
-        """Look which recordings there are, and choose the one to follow."""
+        """Find the recordings and choose the one to follow."""
         self._found = self._runs.look()
         self.followed = self._choose()
 
     def read(self) -> None:
-        """Take what the program told meanwhile."""
+        """Read the program's new events."""
         if self.followed is not None:
             self.followed.read()
 
@@ -205,7 +204,7 @@ class Following:
         return None
 
     def _following(self, inner: Inner) -> Followed:
-        """Return what is known of a recording, read up to now."""
+        """Return a recording's events up to now."""
         followed = self.followed
         if followed is None or followed.inner.directory.path != inner.directory.path:
             followed = Followed(inner)

@@ -18,7 +18,7 @@ from hpcwatch.recording.store import Event
 _LOOKS_PER_S = 25.0
 """Hosts whose rules are asked in a second, at most: for 64 hosts that takes 70 ms."""
 _WHOLE_JOB = ""
-"""The host that a finding on several nodes together names."""
+"""The host in a finding about several nodes."""
 
 
 class About(NamedTuple):
@@ -47,11 +47,11 @@ class Looking:
         self._looked_s: dict[str, float] = {}
 
     def found(self) -> list[Finding]:
-        """Return what stands now, worst first."""
+        """Return the current findings, worst first."""
         return settled(finding for one in self._found.values() for finding in one)
 
     def forget(self, host: str) -> None:
-        """Let go of a host's findings: nothing is known of it any more."""
+        """Drop a host's findings: its state is unknown from now on."""
         self._found.pop(host, None)
 
     def look(self, timeline: Timeline, name: str, about: About) -> None:
@@ -87,7 +87,7 @@ class Looking:
                 break
 
     def wait(self, timeline: Timeline, now_s: float) -> None:
-        """Ask about a job that has no nodes yet."""
+        """Evaluate the rules for a job that has no nodes yet."""
         if self._is_due(_WHOLE_JOB, EVERY_S):
             self._ask_together(timeline, About(start_s=now_s), now_s)
 

@@ -1,6 +1,6 @@
-"""A session gathers samples and hands each to whoever shows or keeps them.
+"""A session gathers samples and passes them on to the view and the recording.
 
-Here is the local one, of `hpcwatch run`: the probe in process, on a thread of its own.
+This is the local session of `hpcwatch run`: the probe in this process, on its own thread.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from hpcwatch.probe.probe import Probe
 from hpcwatch.probe.schema import Sample
 
-EARLY_S = 2.0  # short runs count: a closer look at the beginning
+EARLY_S = 2.0  # short runs count: read more often at the beginning
 EARLY_INTERVAL_S = 0.1
 LATE_INTERVALS = 3.0
 """A sample that is this many intervals old is late."""
@@ -43,9 +43,9 @@ class LocalSession:
         arrived: Callable[[Sample], None],
         failed: Callable[[BaseException], None],
     ) -> None:
-        """``arrived`` gets each sample, on the session's thread; ``failed`` what went wrong there.
+        """``arrived`` gets each sample, ``failed`` the error, both on the session's thread.
 
-        After a failure nothing more is read.
+        After a failure it reads nothing more.
         """
         self._probe = probe
         self._interval_s = interval_s
@@ -61,16 +61,16 @@ class LocalSession:
         self._thread.start()
 
     def read_once(self) -> None:
-        """Take one sample on the caller's thread, of a program that has ended. Lets all raise."""
+        """Take one sample of a finished program on the caller's thread. May raise anything."""
         self._arrived(self._probe.read(is_full=False))
         self._probe.close()
 
     def hurry(self) -> None:
-        """Take a sample now, besides those that are due."""
+        """Take an extra sample now."""
         self._wake.set()
 
     def stop(self, patience_s: float = 5.0) -> None:
-        """Take one last reading and end. A reader that hangs is left behind after a while."""
+        """Take a last sample and stop. A reader that hangs is abandoned after a while."""
         self._is_over = True
         self._wake.set()
         if self._thread.ident is not None:  # else it could not be started
@@ -84,7 +84,7 @@ class LocalSession:
             due_s = self._started_s
             is_full = False
             while True:
-                if time.monotonic() >= due_s:  # else the last one was asked for besides
+                if time.monotonic() >= due_s:  # else the last one was an extra one
                     due_s = self._next(due_s)
                 self._await(due_s)
                 if self._is_over:
@@ -94,16 +94,16 @@ class LocalSession:
             self._probe.finish()
             self._arrived(self._probe.read(is_full=is_full))
             self._probe.close()
-        except BaseException as error:  # the program runs on, whatever happens here
+        except BaseException as error:  # the program must run on, whatever fails here
             self._failed(error)
 
     def _await(self, due_s: float) -> None:
-        """Wait until a sample is due, or wanted at once, or no more are."""
+        """Wait until a sample is due or requested, or the session stops."""
         if self._wake.wait(max(due_s - time.monotonic(), 0.0)):
             self._wake.clear()
 
     def _next(self, due_s: float) -> float:
-        """When the reading after the one due at ``due_s`` is due; missed ones are left out."""
+        """Return the time of the reading after the one at ``due_s``; missed ones are left out."""
         now = time.monotonic()
         early_s = min(EARLY_INTERVAL_S, self._interval_s)
         interval_s = early_s if due_s - self._started_s < EARLY_S else self._interval_s
@@ -112,14 +112,14 @@ class LocalSession:
 
 
 class NodeState(str, Enum):
-    """How a node answers."""
+    """The state of a node's connection."""
 
     CONNECTING = "connecting"
     LIVE = "live"
     STALE = "stale"
-    """Connected, but its last sample is older than it should be."""
+    """Connected, but its last sample is late."""
     LOST = "lost"
-    """Not connected; tried again later unless it needs the user."""
+    """Not connected; retried later unless the user has to act."""
 
 
 class NodeStatus(NamedTuple):
@@ -131,8 +131,8 @@ class NodeStatus(NamedTuple):
     reason: str = ""
     """Why it is lost or stale, in words."""
     way: str = ""
-    """By which transport it is or was read: ``ssh``, ``srun``."""
+    """The transport by which it is or was read, such as ``ssh`` or ``srun``."""
     last_at_s: float | None = None
     """When its last sample arrived."""
     retry_at_s: float | None = None
-    """When the next attempt is due; None if none is."""
+    """The time of the next attempt; None if there is none."""

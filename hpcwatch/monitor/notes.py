@@ -1,4 +1,4 @@
-"""What goes wrong with the monitor of a program: a line on standard error, and the run goes on."""
+"""Errors of a program's monitor: each is a line on standard error, and the run goes on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hpcwatch.monitor import standard_error
 
 
 class Complaints:
-    """Says each of them once. Any thread."""
+    """Prints each error once. Any thread may call it."""
 
     def __init__(self, note: Callable[[str], bool]) -> None:
         """``note`` shows a line in the live view; it returns False if there is no view."""
@@ -18,7 +18,7 @@ class Complaints:
         self._said: set[str] = set()
 
     def say(self, message: str) -> None:
-        """Say a line in the live view or on standard error, once."""
+        """Print a line once, in the live view or on standard error."""
         if message in self._said:
             return
         self._said.add(message)

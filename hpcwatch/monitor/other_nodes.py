@@ -14,17 +14,17 @@ from hpcwatch.recording.store import Event
 
 
 class Taker(Protocol):
-    """Who is told of the other nodes."""
+    """The receiver of the other nodes' samples."""
 
     def arrived_elsewhere(self, sample: Sample) -> None:
-        """Take a sample of another node."""
+        """Receive a sample of another node."""
 
     def mark(self, event: Event) -> None:
-        """Take a node's loss or return."""
+        """Receive the event that a node was lost or found."""
 
 
 class Neighbours:
-    """The process that reads them, and the thread that reads the process."""
+    """The process that reads the other nodes, and the thread that reads its output."""
 
     def __init__(self, hosts: tuple[str, ...], to_helper: int, from_helper: int) -> None:
         self.hosts = hosts
@@ -35,7 +35,7 @@ class Neighbours:
     def start(
         cls, program: Program, job: Job, interval_s: float, taker: Taker
     ) -> Neighbours | None:
-        """Begin to read them. None if there are none to be read. Raises OSError."""
+        """Start reading them; return None if there are none. Raises OSError."""
         hosts = other_nodes_process.wanted(job, os.environ)
         if not hosts:
             return None

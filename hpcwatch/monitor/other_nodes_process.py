@@ -1,8 +1,8 @@
 """The other nodes of the job that `hpcwatch run` is in, read by a process of their own.
 
-Connections take memory, threads and libraries, which the monitor beside the program does without;
-and programs such as ssh must not be children that it takes for the program's. The process reads a
-job from its standard input, writes samples to its standard output, and ends when its input does.
+Connections need memory, threads and libraries that the program's monitor should not load, and
+children such as ssh must not be counted as the program's. The process reads a job from its standard
+input, writes samples to its standard output, and ends at the end of its input.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def request(job: Job, interval_s: float) -> bytes:
 
 
 def event_of(line: bytes) -> Event | None:
-    """Return the event that a line tells of; None if it is a sample's."""
+    """Return the event in a line; None if the line holds a sample."""
     if not line.startswith(b'{"event"'):
         return None
     plain = json.loads(line)
@@ -54,7 +54,7 @@ def event_of(line: bytes) -> Event | None:
 
 
 class _Output:
-    """Standard output, a whole line at a time. Without a reader there is nothing to do."""
+    """Standard output, a whole line at a time. Without a reader the process has nothing to do."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""What the monitor says of itself in what it records."""
+"""The monitor's own user and memory, as recorded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hpcwatch.probe.procfs import parse_table, read
 
 
 def user() -> str:
-    """Return our login name, or our number where it has none."""
+    """Return our login name, or the user id without one."""
     import pwd
 
     try:
@@ -18,7 +18,7 @@ def user() -> str:
 
 
 def memory_bytes() -> int | None:
-    """Return our own PSS."""
+    """Return our own PSS in bytes."""
     try:
         return parse_table(read("/proc/self/smaps_rollup")).get(b"Pss")
     except OSError:

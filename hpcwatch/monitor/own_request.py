@@ -1,4 +1,4 @@
-"""Asks once for the job that `hpcwatch run` is in: starts the process that asks, and reads it."""
+"""Queries the scheduler once about the job of `hpcwatch run`, in a separate process."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from hpcwatch.probe.schema import to_plain
 
 ARGV = own_python.argv("hpcwatch.cluster.asked_job")
 ASK_AFTER_S = 1.0
-"""A program that is done sooner puts no question to a scheduler that thousands share."""
+"""For a shorter program the scheduler, which thousands of users share, is not queried."""
 PATIENCE_S = 0.5
-"""How long the end of a program may wait for an answer that is on its way."""
+"""How long the end of a program may wait for a pending answer."""
 _MOST_BYTES = 1 << 20
 _RANKS = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 
 
 class Taker(Protocol):
-    """Who is told of the job."""
+    """The receiver of the job."""
 
     def job_told(self, job: Job) -> None:
-        """Take the job with all that is known of it."""
+        """Receive the job with the scheduler's answer added."""
 
 
 def is_worth_asking(environment: Mapping[str, str]) -> bool:
-    """Return whether to ask: of many tasks of one job only the first does."""
+    """Return True if the scheduler is to be queried: only by the first of a job's many tasks."""
     is_first_rank = all(environment.get(name, "0") == "0" for name in _RANKS)
     return is_first_rank and environment.get("PARALLEL_SEQ", "1") == "1"
 
 
 def answer_from(text: bytes) -> Job:
-    """Read what the process wrote. Raises HpcwatchError with the reason if it is no job."""
+    """Parse the process's output. Raises HpcwatchError with the reason if it is not a job."""
     try:
         plain = json.loads(text)
         if "trouble" not in plain:
@@ -52,7 +52,7 @@ def answer_from(text: bytes) -> Job:
 
 
 class OwnRequest:
-    """The question, on a thread of its own from the program's start to the answer."""
+    """The query, on its own thread from the program's start to the answer."""
 
     def __init__(self, program: Program, job: Job, taker: Taker) -> None:
         self._program = program
@@ -60,12 +60,12 @@ class OwnRequest:
         self._taker = taker
         self._has_ended = threading.Event()
         self._lock = threading.Lock()
-        """Held while the process is started, and while its input is closed."""
+        """Locked while the process is started, and while its input is closed."""
         self._to_helper: int | None = None
         self._asked_s: float | None = None
         self._is_over = False
         self.trouble: str | None = None
-        """Why there was no answer; None if there was one, or nothing was asked."""
+        """Why there was no answer; None if there was one, or no query."""
         self._thread = threading.Thread(target=self._ask, name="hpcwatch-own-job", daemon=True)
         self._thread.start()
 
@@ -86,7 +86,7 @@ class OwnRequest:
             self._failed(str(error))
         except OSError as error:
             self._failed(os_reason(error))
-        except Exception as error:  # an odd answer: nothing may be raised beside the program
+        except Exception as error:  # an odd answer: nothing may raise while the program runs
             self._failed(f"{type(error).__name__}: {error}")
         else:
             if not self._is_over:
@@ -94,10 +94,10 @@ class OwnRequest:
 
     def _failed(self, reason: str) -> None:
         if not self._is_over:
-            self.trouble = f"{self._job.scheduler} was asked for the job: {reason}"
+            self.trouble = f"{self._job.scheduler} did not describe the job: {reason}"
 
     def stop(self) -> None:
-        """Wait a moment for an answer that is due, then end the question."""
+        """Wait briefly for a pending answer, then end the query."""
         self._has_ended.set()
         self._thread.join(PATIENCE_S)
         if self._thread.is_alive() and self._asked_s is not None:

@@ -1,4 +1,4 @@
-"""What the live view is told at each repaint. The view cannot tell live from replayed."""
+"""The input of the live view at each repaint, the same for live and replayed data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hpcwatch.monitor.local import NodeStatus
 
 
 class Source(NamedTuple):
-    """Where an answer came from, how old it is, and what went wrong since."""
+    """The source of an answer, its age, and the error since then."""
 
     name: str
     """``slurm``, ``torque``, ``qshow``."""
@@ -20,29 +20,29 @@ class Source(NamedTuple):
 
 
 class Telling(NamedTuple):
-    """What a program in the job says that it is at."""
+    """The phase that a program in the job reports."""
 
     name: str
-    """Its run's."""
+    """The id of its run."""
     words: str
     """``train › epoch · accuracy 0.97``; foreign text."""
     is_going: bool = True
     going_count: int = 1
-    """How many runs go on in the job; of them this is the newest."""
+    """The number of running recordings in the job; this is the newest."""
 
 
 class Picture(NamedTuple):
     """A watched job or group of hosts at one moment."""
 
     title: str
-    """What was asked for: ``305669``, ``qb[001-004]``."""
+    """The job id or hosts that the user named: ``305669``, ``qb[001-004]``."""
     job: Job | None
     """None for hosts without a job."""
     parts: tuple[Job, ...]
-    """An array's tasks, a heterogeneous job's components; else the job alone, or nothing."""
+    """An array's tasks or a heterogeneous job's components; else only the job, or nothing."""
     sources: tuple[Source, ...]
     statuses: tuple[NodeStatus, ...]
-    """One a node, in the scheduler's order."""
+    """One per node, in the scheduler's order."""
     timeline: Timeline
     findings: list[Finding]
     """Worst first."""
@@ -52,10 +52,10 @@ class Picture(NamedTuple):
     """Now, on the clock of the statuses."""
     interval_s: float
     note: str = ""
-    """What the monitor has to say of itself."""
+    """Messages of the monitor."""
     replayed: str = ""
-    """Where in a recording this is, in words: ``replay 3:12 of 10:00, ×10``; empty if it is now."""
+    """The position in a recording, such as ``replay 3:12 of 10:00, ×10``; empty if live."""
     place: int | None = None
-    """A waiting job's place in its queue, 1 is next."""
+    """A pending job's place in its queue; 1 is next."""
     telling: Telling | None = None
-    """None if no program tells anything."""
+    """None if no program reports events."""

@@ -1,4 +1,4 @@
-"""The program's own events, as `hpcwatch run` takes them from the file it gave the program."""
+"""The program's own events, which `hpcwatch run` reads from the file in ``$HPCWATCH_EVENTS``."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
 
 class ProgramEvents:
-    """Reads them, if there are any: most programs have none, and then nothing is even loaded."""
+    """Reads the events. Most programs write none; then the reader is not even imported."""
 
     def __init__(self, descriptor: int | None, started_s: float) -> None:
-        """``descriptor`` is None where the program could be given no file."""
+        """``descriptor`` is None if the program has no events file."""
         self._descriptor = descriptor
         self._started_s = started_s
         self._marks: Marks | None = None
 
     def read(self) -> list[Event]:
-        """Return what came since the last time. Raises OSError."""
+        """Return the new events since the last call. Raises OSError."""
         marks = self._opened()
         return marks.read(time.time()) if marks is not None else []
 
     def close(self) -> list[Event]:
-        """Return the last ones, and what is to be said of those left out. Raises OSError."""
+        """Return the last events, with one that counts the events left out. Raises OSError."""
         marks = self._opened()
         return marks.close(time.time()) if marks is not None else []
 
     def now(self) -> str | None:
-        """Say in a few words what the program is at; None if it does not tell."""
+        """Return the program's phase in a few words; None if it reports none."""
         if self._marks is None:
             return None
         from hpcwatch.analysis.phases import now_text
@@ -41,7 +41,7 @@ class ProgramEvents:
         return now_text(told.phases, told.latest) or None
 
     def recent(self) -> tuple[Event, ...]:
-        """Return what the findings of a running program look at."""
+        """Return the recent events for the findings of a running program."""
         return self._marks.told.recent.all() if self._marks is not None else ()
 
     def _opened(self) -> Marks | None:

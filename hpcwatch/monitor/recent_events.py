@@ -1,8 +1,8 @@
-"""The events that rules look at while a program runs, in bounded memory.
+"""The events that rules use while a program runs, in bounded memory.
 
-A program may tell of a hundred steps a second for days. A rule compares how it gets on now with how
-it began: so the first events are kept and, of the rest, the last ones; of events that tell the same
-things two a second at most. That is 6 min at either end, of Keras's callback hours.
+A program may report a hundred steps a second for days. A rule compares its current pace with its
+first pace: so the first and the last events are kept, and of events with the same names at most two
+a second. That covers 6 min at either end, or hours of events from Keras's callback.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from hpcwatch.events import PHASE_BEGIN, PHASE_END
 from hpcwatch.recording.store import Event
 
 _FIRST_MOST = 700
-_LAST_MOST = 900  # with the first ones about 1 MB, and 5 ms of a rule that goes through them
+_LAST_MOST = 900  # with the first ones about 1 MB, and 5 ms for a rule that reads them all
 _APART_S = 0.5
 _PHASES_MOST = 64
 
 
 class RecentEvents:
-    """What a running program told of its steps, as far as rules need it."""
+    """A running program's events about its steps, as far as rules need them."""
 
     def __init__(self) -> None:
         self._first: list[Event] = []
@@ -28,8 +28,8 @@ class RecentEvents:
         self._kept_s: dict[tuple[str, ...], float] = {}
 
     def add(self, event: Event) -> None:
-        """Take an event, unless no rule looks at it or one like it has just come."""
-        if event.name == TRAINING:  # rules look at the last one alone
+        """Add an event, unless no rule uses it or a similar one has just come."""
+        if event.name == TRAINING:  # rules use only the last one
             self._first.clear()
             self._last.clear()
             self._kept_s.clear()
@@ -44,24 +44,24 @@ class RecentEvents:
             self._last.append(event)
 
     def all(self) -> tuple[Event, ...]:
-        """Return them, the oldest first."""
+        """Return the events, the oldest first."""
         return (*self._first, *self._last)
 
 
 class Told:
-    """What a program is at, by the events it told so far."""
+    """The current state of a program, from its events so far."""
 
     def __init__(self) -> None:
         self.latest: Event | None = None
-        """The last event that told a value."""
+        """The last event with a value."""
         self.recent = RecentEvents()
-        """What rules look at."""
+        """The events that rules use."""
         self._phases: list[tuple[object, str]] = []
-        """The process and the name of each that goes on."""
+        """The process and the name of each open phase."""
 
     @property
     def phases(self) -> list[str]:
-        """Return the names of what is going on now, the innermost last."""
+        """Return the names of the open phases, the innermost last."""
         return [name for _, name in self._phases]
 
     def add(self, event: Event) -> None:

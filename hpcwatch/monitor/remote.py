@@ -1,4 +1,4 @@
-"""Reads many nodes at once: one long-lived probe each, started, watched and started again.
+"""Reads many nodes at once: each has a long-lived probe that is started, watched and restarted.
 
 No node waits for another: each has a thread of its own, which sleeps until its probe writes.
 """
@@ -20,9 +20,9 @@ from hpcwatch.probe.schema import Sample
 from hpcwatch.probe.spec import SILENCE_S, Spec
 
 ALIVE_S = SILENCE_S / 4
-"""How often a probe is told that it is still watched."""
+"""Seconds between messages that tell a probe that it is still needed."""
 SILENT_S = 60.0
-"""A probe without a reading for this time is given up, whatever else it writes."""
+"""A probe without a sample for this time is abandoned, whatever else it writes."""
 _FIRST_RETRY_S = 2.0
 _LAST_RETRY_S = 60.0
 
@@ -34,7 +34,7 @@ class Opener(Protocol):
         """Start a probe. Raises ConnectError."""
 
     def close(self) -> None:
-        """Give shared connections back."""
+        """Close shared connections."""
 
 
 Arrived = Callable[[Sample], None]
@@ -42,14 +42,14 @@ Changed = Callable[[NodeStatus], None]
 
 
 def spec_of(jobs: Sequence[Job], interval_s: float, user: str | None = None) -> Spec:
-    """Return what a probe looks for: a job's parts, or without any all of a node's processes.
+    """Return what a probe reads: the processes of a job's parts, or all processes without a job.
 
-    ``user`` is whose processes to look for where the owner's are not the ones.
+    ``user`` is the user whose processes to read, if that is not the job's owner.
     """
     if not jobs:
         return Spec(interval_s=interval_s, is_everyone=True)
     job = jobs[0]
-    # Of a job whose start nobody tells, files that lie there already may be anything's.
+    # If a job's start is unknown, existing files may belong to anything.
     started_at_s = time.time() if job.started_at_s is None else job.started_at_s
     return Spec(
         interval_s=interval_s,
@@ -61,7 +61,7 @@ def spec_of(jobs: Sequence[Job], interval_s: float, user: str | None = None) -> 
 
 
 def names_on_nodes(job: Job) -> tuple[str, ...]:
-    """Return what the job is called on its nodes.
+    """Return the job's ids on its nodes.
 
     A task of an array may have a number of its own there (Slurm): the array's is another task's.
     PBS names a job with its server or without.
@@ -81,7 +81,7 @@ class JobSession:
         arrived: Arrived,
         changed: Changed,
     ) -> None:
-        """``arrived`` gets each sample, ``changed`` each change of a node's state.
+        """``arrived`` is called with each sample, ``changed`` with each change of a node's state.
 
         Both are called on the nodes' threads, several at a time.
         """
@@ -89,12 +89,12 @@ class JobSession:
         self._nodes = [_Node(host, spec, opener, arrived, changed) for host in hosts]
 
     def start(self) -> None:
-        """Begin to connect to all nodes."""
+        """Start connecting to all nodes."""
         for node in self._nodes:
             node.start()
 
     def stop(self, patience_s: float = 3.0) -> None:
-        """End all probes. Connections that hang are left behind."""
+        """End all probes. Connections that hang are abandoned."""
         for node in self._nodes:
             node.stop()
         self._opener.close()  # that wakes those that wait for a probe's greeting
@@ -108,13 +108,13 @@ class JobSession:
             node.retry()
 
     def statuses(self) -> tuple[NodeStatus, ...]:
-        """Return how each node answers now, in the order given."""
+        """Return the status of each node, in the given order."""
         now_s = time.monotonic()
         return tuple(node.status(now_s) for node in self._nodes)
 
 
 class _Node:
-    """One node's thread: connect, read, and after a while again."""
+    """One node's thread: connect, read, and reconnect after a while."""
 
     def __init__(
         self, host: str, spec: Spec, opener: Opener, arrived: Arrived, changed: Changed
@@ -170,13 +170,13 @@ class _Node:
                 trouble, reason = error.trouble, str(error)
             except HpcwatchError as error:
                 trouble, reason = Trouble.PROBE, str(error)
-            except Exception as error:  # a mistake of ours costs one node's reading, no more
+            except Exception as error:  # a bug of ours costs one node's readings, no more
                 trouble, reason = Trouble.PROBE, f"{type(error).__name__}: {error}"
             if not self._is_stopping:
                 self._pause(trouble, reason)
 
     def _pause(self, trouble: Trouble, reason: str) -> None:
-        """Be lost for a while; twice as long after each failure."""
+        """Stay lost for a while; twice as long after each failure."""
         wait_s = min(_FIRST_RETRY_S * 2**self._failures, _LAST_RETRY_S)
         self._failures = min(self._failures + 1, 16)
         due_s = None if trouble.needs_user else time.monotonic() + wait_s
@@ -230,10 +230,10 @@ class _Node:
                 raise ConnectError(Trouble.BROKEN, link.complaint() or "the probe ended")
 
     def _take(self, sample: Sample, way: str) -> None:
-        """Hand a sample on."""
+        """Pass a sample on."""
         self._status = self._status._replace(way=way, last_at_s=time.monotonic())
         if self._status.state is not NodeState.LIVE:
             self._failures = 0
             self._tell(NodeState.LIVE)
-        # The scheduler's name of the node, not its own, is what the job's nodes are known by.
+        # Nodes of a job are identified by the scheduler's name, not by their own.
         self._arrived(sample._replace(host=self._host))

@@ -1,4 +1,4 @@
-"""Pictures of a recording at any of its moments: what `hpcwatch replay` shows."""
+"""Pictures of a recording at any of its moments, for `hpcwatch replay`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hpcwatch.recording.playback import Clock, Recording
 from hpcwatch.recording.store import Event, Run
 
 _LEAP = 30_000
-"""So many samples are read after a leap: two seconds' work. Of many nodes that is minutes each."""
+"""The most samples to read after a leap: two seconds' work, minutes of each of many nodes."""
 _LOOKING_S = 0.03
 """How long the rules are asked for one picture, in seconds; the rest is asked for the next one."""
 STEP_S, LONG_STEP_S = 10.0, 60.0
@@ -35,14 +35,14 @@ class _Mark(NamedTuple):
 
 
 class Replayer:
-    """A recording on a clock, with the keys that move it."""
+    """A recording with a replay clock, and the keys that move it."""
 
     hints: Sequence[str] = ("Space pause", "←→ 10 s", "[ ] 1 min", "+ - speed")
     help: Sequence[tuple[str, str]] = (
-        ("Space  p", "stand still, or play on; at the end begin anew"),
+        ("Space  p", "pause or continue; at the end start again"),
         ("← →", "10 s back, 10 s on"),
-        ("Shift-← Shift-→  [ ]", "a minute back, a minute on"),
-        ("{ }", "a tenth of the recording back, or on"),
+        ("Shift-← Shift-→  [ ]", "one minute back or forward"),
+        ("{ }", "a tenth of the recording back or forward"),
         ("+ -", "faster, slower"),
     )
 
@@ -72,16 +72,16 @@ class Replayer:
         self._begin(0)
 
     def _begin(self, first: int) -> None:
-        """Forget what was shown, and go on from one of the samples."""
+        """Drop the state, and start again from one of the samples."""
         self._next = first
         self._recent, self._next_event = RecentEvents(), 0
         self._timeline = Timeline(self._run.interval_s, self._running, self._most)
         self._looking = Looking(self._settings, lambda: self._now_s)
 
     def picture(self, is_patient: bool = False) -> Picture:
-        """Return everything a view may show of this moment.
+        """Return the picture of this moment.
 
-        With ``is_patient`` all hosts' rules are asked, however long that takes.
+        With ``is_patient`` all hosts' rules are evaluated, however long that takes.
         """
         now_s = self._now_s = self._recording.start_s + self._clock.at_s
         self._go_to(now_s, self._history_count if is_patient else _LEAP)
@@ -102,7 +102,7 @@ class Replayer:
         )
 
     def _go_to(self, now_s: float, most: int) -> None:
-        """Take the samples up to a time; after a leap only those that anything looks back on."""
+        """Read the samples up to a time; after a leap only those that views and rules need."""
         last = self._recording.count_until(now_s)
         first = max(last - min(self._history_count, most), 0)
         if last < self._next or first > self._next:
@@ -125,12 +125,12 @@ class Replayer:
         names = dict.fromkeys([*self._run.hosts, *self._timeline.hosts])
         for name in names:
             status, before = self._status(name, now_s), self._statuses.get(name)
-            if status != before:  # the same one tells the view that nothing is new
+            if status != before:  # the same object means that nothing is new
                 self._statuses[name] = status
         return tuple(self._statuses[name] for name in names)
 
     def _status(self, name: str, now_s: float) -> NodeStatus:
-        """Return how a node answered then, as far as the recording tells."""
+        """Return a node's status at that time, as far as the recording holds it."""
         host, mark = self._timeline.hosts.get(name), self._mark(name, now_s)
         last_s = host.at_s[-1] if host is not None else None
         if mark is not None and mark.is_lost:
@@ -184,7 +184,7 @@ class Replayer:
 
 
 def _marks(events: list[Event]) -> dict[str, list[_Mark]]:
-    """Return a node's marks in the order of their times."""
+    """Return a node's lost and found events in the order of their times."""
     made: dict[str, list[_Mark]] = {}
     for event in sorted(events, key=lambda one: one.at_s):
         if event.name in ("node lost", "node found"):

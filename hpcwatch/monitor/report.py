@@ -51,7 +51,7 @@ def accounted(job: Job, settings: config.Settings) -> report.Report:
 def load(directory: RunDirectory, job: Job | None = None) -> report.Report:
     """Make the report of a recorded run. Raises HpcwatchError if it is not readable.
 
-    ``job`` is what its scheduler says by now.
+    ``job`` is the scheduler's latest answer.
     """
     from hpcwatch.recording.removal import is_monitored
 
@@ -65,7 +65,7 @@ def load(directory: RunDirectory, job: Job | None = None) -> report.Report:
             odd_lines += 1
         else:
             timeline.add(sample)
-    if not timeline.hosts and odd_lines > 1:  # one line may be torn, all of them are not ours
+    if not timeline.hosts and odd_lines > 1:  # one line may be torn, not all
         hint = f"none of its {odd_lines} lines is a sample"
         raise HpcwatchError(f"{directory.path}: not a recording of hpcwatch", hint, EXIT_USAGE)
     events, settings = directory.read_events(), config.load_to_read()
@@ -88,7 +88,7 @@ def _built(
 
 
 def observed_before(run: Run) -> list[Observed]:
-    """Return what earlier runs of the same name showed, the latest last, from their reports."""
+    """Return the figures of earlier runs of the same name from their reports, the latest last."""
     if run.job is None:
         return []
     from hpcwatch.recording.previous_runs import before
@@ -104,5 +104,5 @@ def _observed(directory: RunDirectory) -> Observed | None:
     try:
         observed: Observed = build(Observed, directory.report_part("observed"))
     except (ValueError, KeyError, TypeError):
-        return None  # of an earlier version, or damaged
+        return None  # from an earlier version, or damaged
     return observed

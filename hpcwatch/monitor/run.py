@@ -1,6 +1,6 @@
-"""What watches a program for `hpcwatch run`: session, recording, live view, and the report.
+"""Watches a program for `hpcwatch run`: session, recording, live view and report.
 
-Nothing here may reach the program: each step is guarded, its failure is one line, and the program
+No error here may affect the program: each step is guarded, its failure is one line, and the program
 runs on.
 """
 
@@ -46,22 +46,22 @@ def _signal_event(number: int, at_s: float) -> store.Event:
 
 
 class LiveView(Protocol):
-    """What shows a running program."""
+    """A live view of a running program."""
 
     step: str | None
     events: tuple[store.Event, ...]
 
     def update(self, sample: Sample) -> None:
-        """Take a sample and show it."""
+        """Show a sample."""
 
     def note(self, message: str) -> bool:
-        """Show a line of the monitor's own; False if that cannot be shown."""
+        """Show one of the monitor's own messages; return False if that is not possible."""
 
     def resized(self) -> None:
         """Fit the terminal's new size."""
 
     def suspend(self) -> None:
-        """Clear the view before we are stopped."""
+        """Clear the view before this process is stopped (SIGTSTP)."""
 
     def resume(self) -> None:
         """Show the view again."""
@@ -71,13 +71,13 @@ class LiveView(Protocol):
 
 
 class Opening(NamedTuple):
-    """What a live view is opened with."""
+    """The arguments that open a live view."""
 
     timeline: Timeline
     program: Program
     settings: config.Settings
     lock: AbstractContextManager[object]
-    """Held while the timeline is added to."""
+    """Locked while the timeline is extended."""
 
 
 class Observer:
@@ -96,7 +96,7 @@ class Observer:
         self.say = self._complaints.say
         self.guarded = self._complaints.guarded
         self._lock = threading.Lock()
-        """Held for each sample: this node's and the others' come on different threads."""
+        """Locked for each sample: samples of this node and of others come on different threads."""
         self._events = ProgramEvents(program.events_descriptor, program.started_s)
         self._recording = ProgramRecording(self._events, self.say)
         self._session: LocalSession | None = None
@@ -110,13 +110,13 @@ class Observer:
         self.made: Report | None = None
         """The report, once ``finish`` has made one."""
         self.saved: store.RunDirectory | None = None
-        """Where the run can be read again."""
+        """The directory from which the run can be read again."""
 
     def _note(self, line: str) -> bool:
         return self._display is not None and self._display.note(line)
 
     def start(self) -> None:
-        """Begin to watch. If the program has ended by now, only its end is looked at."""
+        """Start watching. If the program has already ended, only its end is read."""
         is_over = self._program.exit_status is not None
         self.guarded("configuration ignored", self._configure)
         interval_s = self._options.interval or self._settings.interval_s
@@ -134,7 +134,7 @@ class Observer:
             return
         self.guarded("no live view", self._show)
         self.guarded("other nodes not watched", lambda: self._watch_others(job, interval_s))
-        self.guarded("the job is not asked for", lambda: self._ask_for(job))
+        self.guarded("the scheduler is not queried", lambda: self._ask_for(job))
 
     def _target(self, job: Job | None) -> Target:
         """Say what is looked at: the program, and its whole job unless it is one of many tasks."""
@@ -170,7 +170,7 @@ class Observer:
             self._display = self._open_display(opening)
 
     def _watch_others(self, job: Job | None, interval_s: float) -> None:
-        """In a job of several nodes, have the others read by a process of their own."""
+        """In a job of several nodes, start the process that reads the others."""
         if self._options.nodes == "local" or job is None or len(job.nodes) <= 1:
             return
         from hpcwatch.monitor.other_nodes import Neighbours
@@ -180,7 +180,7 @@ class Observer:
             self._run = self._run._replace(hosts=[*self._run.hosts, *self._neighbours.hosts])
 
     def _ask_for(self, job: Job | None) -> None:
-        """Have the scheduler asked for what the environment does not tell of the job."""
+        """Start the query for what the environment does not say about the job."""
         if job is None or self._options.sweep_id is not None:
             return
         from hpcwatch.monitor.own_request import OwnRequest, is_worth_asking
@@ -189,24 +189,24 @@ class Observer:
             self._request = OwnRequest(self._program, job, self)
 
     def job_told(self, job: Job) -> None:
-        """Take what the scheduler says of the job. Called on the question's thread."""
+        """Receive the scheduler's answer about the job. Called on the query's thread."""
         with self._lock:
             self._timeline.job = job
             if self._run is not None:
                 self._run = self._run._replace(job=job)
 
     def arrived_elsewhere(self, sample: Sample) -> None:
-        """Take a sample of another node. Called on the neighbours' thread."""
+        """Receive a sample of another node. Called on the neighbours' thread."""
         with self._lock:
             self._timeline.add(sample)
             self._recording.keep(sample)
 
     def mark(self, event: store.Event) -> None:
-        """Note an event with the next sample."""
+        """Record an event with the next sample."""
         self._recording.mark(event)
 
     def _arrived(self, sample: Sample) -> None:
-        """Take a sample. Called on the session's thread."""
+        """Receive a sample. Called on the session's thread."""
         with self._lock:
             self._timeline.add(sample)
             self._recording.take(sample)
@@ -221,9 +221,9 @@ class Observer:
         )
 
     def signal_arrived(self, number: int, at_s: float) -> None:
-        """Mark a signal, to be recorded with the next sample.
+        """Record a signal with the next sample.
 
-        One that asks to end is recorded at once, with a sample: a scheduler may kill us soon,
+        A signal to end is recorded at once, with a sample: a scheduler may kill us soon,
         Torque 77 ms later.
         """
         if number in _ENDING:
@@ -238,7 +238,7 @@ class Observer:
             self.guarded("live view", self._display.resized)
 
     def suspend(self) -> None:
-        """Clear the view: we are about to be stopped."""
+        """Clear the view before this process is stopped."""
         if self._display is not None:
             self.guarded("live view", self._display.suspend)
 
@@ -248,7 +248,7 @@ class Observer:
             self.guarded("live view", self._display.resume)
 
     def finish(self) -> None:
-        """Read once more, close the recording, and make the report. The program has ended."""
+        """Read a last time, close the recording, and make the report. The program has ended."""
         if self._request is not None:
             self.guarded("the job's request", self._request.stop)
         if self._neighbours is not None:
@@ -278,7 +278,7 @@ class Observer:
         self.saved = self._recording.save(run, self.made)
 
     def count_findings(self, severity: str) -> int | None:
-        """Return how many findings of the report are so severe; None if there is none."""
+        """Return how many findings are at least that severe; None without a report."""
         if self.made is None:
             return None
         least = Severity[severity.upper()]

@@ -1,4 +1,4 @@
-"""What the monitor of a program is asked to do. No dataclass: its import takes milliseconds."""
+"""The options of a program's monitor. Not a dataclass: its import takes milliseconds."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ class RunOptions:
 
     def __init__(self) -> None:
         self.name: str | None = None
-        """None: the program's."""
+        """None: the program's name."""
         self.interval: float | None = None
         """Seconds between readings; None: as configured."""
         self.output: str | None = None
         """The folder to record in; None: one below the root of all recordings."""
         self.nodes = "all"
-        """In a job of several nodes: ``all`` of them, or the ``local`` one only."""
+        """In a job of several nodes: ``all`` of them, or only the ``local`` one."""
         self.sweep_id: str | None = None
         self.parameters: dict[str, str] | None = None
-        """Of a sweep's task: its parameters by name."""
+        """For a sweep's task: its parameters by name."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def of_program(
     program: Program, options: RunOptions, interval_s: float, job: Job | None
 ) -> store.Run:
-    """Return the run that a program has begun, in a job or outside of any."""
+    """Return the run of a program that has just started, inside or outside of a job."""
     name = options.name or program_name(program.argv)
     return store.Run(
         id=store.new_id(name, program.started_s),
@@ -115,5 +115,5 @@ def program_name(argv: list[str]) -> str:
 def _working_directory() -> str:
     try:
         return os.getcwd()
-    except OSError:  # it was removed under us
+    except OSError:  # it was removed meanwhile
         return "(removed)"

@@ -1,4 +1,4 @@
-"""Standard error as a running program's monitor uses it: it may be closed, full, or hang."""
+"""Standard error for the monitor of a running program: it may be closed, full, or hang."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import threading
 import time
 
 PATIENCE_S = 0.4
-"""A pipe that takes nothing for so long is given up: its reader is stopped, or nobody reads."""
-_PIECE_BYTES = 4096  # PIPE_BUF: a pipe that is ready takes so much without waiting
+"""A pipe that accepts nothing for this time is abandoned: its reader is stopped or gone."""
+_PIECE_BYTES = 4096  # PIPE_BUF: a pipe that is ready accepts this much without blocking
 
 
 def write(text: str) -> None:
-    """Write a text; what a closed, full or stopped stream does not take is lost.
+    """Write a text; what a closed, full or stopped stream does not accept is lost.
 
-    A terminal and a file are waited for. Nothing is raised.
+    Waits for a terminal and a file. Never raises.
     """
     stream = sys.stderr
     if stream is None:  # print would choose standard output, which is the program's
@@ -30,7 +30,7 @@ def write(text: str) -> None:
         stream.write(text)
         stream.flush()
     except (Exception, SystemExit):  # noqa: S110
-        pass  # nobody is left to be told
+        pass  # the reader is gone
 
 
 def _can_be_full(descriptor: int) -> bool:
@@ -53,7 +53,7 @@ def _write_while_taken(descriptor: int, data: bytes) -> None:
 
 
 def say(message: str) -> None:
-    """Write a line of ours, and return after a stated time whatever standard error is."""
+    """Write a line of ours; return after a limited time, whatever standard error is."""
 
     def told() -> None:
         from hpcwatch.base.clean import clean

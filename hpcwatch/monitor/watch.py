@@ -1,7 +1,7 @@
-"""What `hpcwatch job`, `top` and `submit` watch: scheduler, nodes, recording and findings.
+"""The watch of `hpcwatch job`, `top` and `submit`: scheduler, nodes, recording and findings.
 
-The scheduler is asked on a thread of its own, each node is read on one, and the view asks for a
-Picture whenever it repaints. None of them waits for another.
+The scheduler is queried on its own thread, each node is read on its own thread, and the view
+requests a Picture whenever it repaints. None of them waits for another.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PLACE_S = 300.0
 
 
 class Known(NamedTuple):
-    """What the scheduler said last."""
+    """The scheduler's last answer."""
 
     parts: tuple[Job, ...]
     at_s: float
@@ -61,14 +61,14 @@ class Known(NamedTuple):
 
 
 class Questions(NamedTuple):
-    """A scheduler and the id to ask it about."""
+    """A scheduler and the id to query it about."""
 
     inquiry: Inquiry
     job_id: str
 
 
 class Watch:
-    """A job, or hosts without a job, from the first question to the last reading."""
+    """Watches a job, or hosts without a job, from the first query to the last sample."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Watch:
     ) -> None:
         """``hosts`` are watched where there is no job; ``opener`` starts probes for a job.
 
-        ``user`` is whose processes to look for where the owner's are not the ones.
+        ``user`` is the user whose processes to read, if that is not the job's owner.
         """
         self._title = title
         self._questions = questions
@@ -103,7 +103,7 @@ class Watch:
         self._inside: Inside | None = None
         self._session: JobSession | None = None
         self.lock = threading.RLock()
-        """Held while samples are added, and by whoever reads the timeline."""
+        """Locked while samples are added and while the timeline is read."""
         self._wake = threading.Event()
         self._is_stopping = False
         self._note = ""
@@ -113,7 +113,7 @@ class Watch:
 
     @property
     def known(self) -> Known:
-        """What the scheduler said last."""
+        """The scheduler's last answer."""
         return self._known
 
     @property
@@ -123,11 +123,11 @@ class Watch:
 
     @property
     def timeline(self) -> Timeline:
-        """What was read so far."""
+        """The samples so far."""
         return self._timeline
 
     def start(self) -> None:
-        """Begin to read the nodes and to ask the scheduler."""
+        """Start reading the nodes and querying the scheduler."""
         self._follow()
         self._thread.start()
 
@@ -143,12 +143,12 @@ class Watch:
         self._recording.close(self._known.job, self._whole or self._timeline)
 
     def await_program(self, patience_s: float) -> None:
-        """Wait until it was looked what the job's program tells, if it may."""
+        """Wait for the first look at the events of the job's program, if it may have any."""
         if self._inside is not None:
             self._inside.await_look(patience_s)
 
     def report(self) -> Report:
-        """Return the report of what was seen so far."""
+        """Return the report of the samples so far."""
         if self._inside is not None:
             self._recording.take(self._inside.events)
         nodes = self._known.nodes or self._hosts
@@ -156,17 +156,17 @@ class Watch:
         return self._recording.report(run, self._whole or self._timeline)
 
     def refresh(self) -> None:
-        """Try lost nodes and ask the scheduler again, if that was not just done."""
+        """Retry lost nodes and query the scheduler again, unless that was just done."""
         self._wake.set()
         if self._session is not None:
             self._session.retry()
 
     def statuses(self) -> tuple[NodeStatus, ...]:
-        """Return how each node answers."""
+        """Return the status of each node."""
         return self._session.statuses() if self._session is not None else ()
 
     def picture(self) -> Picture:
-        """Return everything a view may show now."""
+        """Return the current picture for the view."""
         now_s = time.monotonic()
         with self.lock:
             known = self._known
@@ -197,7 +197,7 @@ class Watch:
         self._note = note
 
     def _poll(self) -> None:
-        """Ask the scheduler until the job is over."""
+        """Query the scheduler until the job is over."""
         questions = self._questions
         while not self._is_stopping and questions is not None:
             self._wake.wait(POLL_S)
@@ -213,10 +213,10 @@ class Watch:
                 return
 
     def _guarded(self, step: Callable[[], None]) -> None:
-        """Take a step; its failure is a note, and what is shown stays."""
+        """Run a step; its failure becomes a message, and the picture stays."""
         try:
             step()
-        except Exception as error:  # odd answers of a scheduler, a recording that is gone
+        except Exception as error:  # odd answers of a scheduler, a deleted recording
             self._say(f"{type(error).__name__}: {error}")
 
     def _ask(self, questions: Questions) -> None:
@@ -244,7 +244,7 @@ class Watch:
         self._follow()
 
     def _find_place(self, questions: Questions) -> None:
-        """Count who waits in front of the job; that is a question about everybody's jobs."""
+        """Count the jobs that wait in front of this one; that queries all users' jobs."""
         job = self._known.job
         if job is None or job.state is not JobState.QUEUED:
             self._place = None
@@ -273,15 +273,15 @@ class Watch:
             inside.start()
 
     def _stop_inside(self) -> None:
-        """Take what the program told last; nothing comes after that."""
+        """Read the program's last events and stop following it."""
         if self._inside is not None:
             self._inside.stop()
             self._recording.take(self._inside.events)
 
     def _end(self) -> None:
-        """The job is over: its nodes are other people's now. Their last state stays.
+        """The job is over: its nodes may belong to other jobs now. Their last state stays.
 
-        What stood in its last seconds is no longer of use, what it was like on the whole is.
+        Findings of its last seconds no longer matter, findings about the whole job do.
         """
         session = self._session
         if session is None:
@@ -295,10 +295,10 @@ class Watch:
             self._found_at_end = found
 
     def _arrived(self, sample: Sample) -> None:
-        """Take a sample, on its node's thread."""
+        """Receive a sample, on its node's thread."""
         with self.lock:
             self._timeline.add(sample)
-            if self._questions is not None:  # nobody asked for hosts: nothing there is wasted
+            if self._questions is not None:  # without a job nothing was requested or wasted
                 events = self._inside.recent if self._inside is not None else ()
                 self._looking.look(self._timeline, sample.host, About(events))
             if self._presence.saw(sample):
@@ -311,7 +311,7 @@ class Watch:
         self._wake.set()
 
     def _changed(self, status: NodeStatus) -> None:
-        """Take a change of a node's state, on that node's thread."""
+        """Receive a change of a node's state, on that node's thread."""
         if status.state is NodeState.LOST:
             with self.lock:
                 self._looking.forget(status.host)
@@ -321,9 +321,9 @@ class Watch:
 
 
 def known_from(reply: Reply, last: Job | None = None) -> Known:
-    """Return a scheduler's reply with the time it was given, and a job's own script read.
+    """Return a scheduler's reply with its time, and with the job's own script read.
 
-    ``last`` is the job as it was known before.
+    ``last`` is the previous answer.
     """
     parts = tuple(reply.value)
     if len(parts) == 1:

@@ -124,7 +124,7 @@ def test_a_scheduler_that_hangs_delays_nothing_and_is_told_in_quality(tmp_path: 
     late_s = recorded.stat().st_mtime - ended_at_s
     assert late_s < PATIENCE_S + 1.0  # the rest is the report's
     trouble = made["quality"]["probe_errors"]["scheduler"]
-    assert trouble.startswith("pbspro was asked for the job: no answer within ")
+    assert trouble.startswith("pbspro did not describe the job: no answer within ")
     assert len(fake.calls) == 1
     deadline_s = time.monotonic() + 10
     while left(fake) and time.monotonic() < deadline_s:
