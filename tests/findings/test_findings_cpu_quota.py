@@ -53,7 +53,7 @@ def test_throttled(share: float, severity: Severity | None) -> None:
 def test_what_it_says() -> None:
     """Seen: 276 of 277 periods, 21 s, and no finding."""
     finding = found(scope(held_back(276 / 277), Shape(length_s=30), is_live=False))[THROTTLED]
-    assert finding.title == "held back by a CPU quota of 0.5 cores in 100 % of the time"
+    assert finding.title == "throttled by a CPU quota of 0.5 cores in 100 % of the time"
     assert finding.evidence["waited_s"] == pytest.approx(0.76 * 30)
     assert finding.evidence["throttled_count"] == pytest.approx(299, abs=1)
     assert finding.evidence["periods_count"] == 300

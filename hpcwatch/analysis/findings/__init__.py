@@ -1,8 +1,8 @@
 """Observations worth acting on. A rule is one decorated function; thresholds are its defaults.
 
-Rules are pure: a Scope in, Findings out. The same function is asked live, on a window that slides,
-and after the run, on the whole of it. A rule's keyword defaults are its thresholds, its docstring
-says what they mean, why, where they come from and how to override them.
+Rules are pure: a Scope in, Findings out. The same function is evaluated live, on a sliding window,
+and after the run, on all of it. A rule's keyword defaults are its thresholds; its docstring says
+what they mean, why, and where they come from.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Severity(IntEnum):
 class Directive(NamedTuple):
     """A change of one line of a job script.
 
-    ``old`` is None where a line is to be added, ``new`` where one is to go.
+    ``old`` is None if a line is added, ``new`` is None if a line is removed.
     """
 
     scheduler: str
@@ -42,7 +42,7 @@ class Directive(NamedTuple):
 
 
 class Waste(NamedTuple):
-    """What was asked for and lay idle while a finding stood."""
+    """The requested resources that were idle during a finding."""
 
     core_hours: float = 0.0
     gpu_hours: float = 0.0
@@ -53,7 +53,7 @@ class Waste(NamedTuple):
         return self.core_hours + _GPU_IN_CORES * self.gpu_hours
 
 
-_GPU_IN_CORES = 16.0  # own: nodes with GPUs have 8 to 32 cores for each
+_GPU_IN_CORES = 16.0  # own: nodes have 8 to 32 cores per GPU
 
 
 class Finding(NamedTuple):
@@ -64,11 +64,11 @@ class Finding(NamedTuple):
     host: str
     """Empty if it is about several nodes together."""
     entity: str
-    """What it is about on that host: ``job``, ``GPU 1``."""
+    """Its subject on that host: ``job``, ``GPU 1``."""
     started_at_s: float
     duration_s: float
     title: str
-    """One line, the first words say what is wrong: ``GPU 1 idle 12 min, holds 10.7 GiB``."""
+    """One line; the first words say what is wrong: ``GPU 1 idle 12 min, holds 10.7 GiB``."""
     evidence: dict[str, float | int | str]
     advice: str
     directives: tuple[Directive, ...] = ()
@@ -76,15 +76,15 @@ class Finding(NamedTuple):
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What makes it the same finding at the next look."""
+        """The identity of the finding at the next evaluation."""
         return self.rule, self.host, self.entity
 
 
 class Scope(NamedTuple):
-    """What a rule may see, and the stretch of time it is asked about.
+    """The input of a rule, and the stretch of time to judge.
 
-    Of a job on several nodes each is a scope of its own: they differ in cores and limits. Rules
-    about the job as a whole are asked with a scope of all nodes.
+    In a job on several nodes each node has its own scope: nodes differ in cores and limits. Rules
+    about the job as a whole get a scope of all nodes.
     """
 
     timeline: Timeline
@@ -100,16 +100,16 @@ class Scope(NamedTuple):
     exit_code: int | None = None
     signal: int | None = None
     cpu_s: float | None = None
-    """The kernel's account of the whole run; None while it runs."""
+    """The kernel's accounting of the whole run; None while it runs."""
     wall_s: float | None = None
     memory_mark_bytes: int | None = None
     """The high-water mark of the largest process that ended, kept by the kernel (ru_maxrss)."""
     events: tuple[Event, ...] = ()
-    """What the program itself told (see ``analysis.progress``): of a job's several, one program."""
+    """The events of the program itself (see ``analysis.progress``); of one program only."""
 
     @property
     def job(self) -> Job | None:
-        """What was asked, if this was a scheduler's job, as seen from the host."""
+        """The job's request as seen from the host; None without a scheduler's job."""
         return self.timeline.job
 
     @property
@@ -119,7 +119,7 @@ class Scope(NamedTuple):
 
     @property
     def whole_host(self) -> str:
-        """The host of a finding about the job as a whole: its only one, else none."""
+        """The host of a finding about the job as a whole: its only host, else empty."""
         names = list(self.timeline.hosts)
         return names[0] if len(names) == 1 else ""
 
@@ -141,7 +141,7 @@ class RuleEntry(NamedTuple):
     function: Rule
     silences: tuple[str, ...]
     accuses: bool
-    """It says that something asked for is wasted: not before 300 s, milder in interactive jobs."""
+    """It accuses of waste: not before 300 s, and milder in interactive jobs."""
     margins: Mapping[str, float]
     """Threshold -> what is added to it while the finding stands (see ``findings.live``)."""
     defaults: Mapping[str, Any]
@@ -214,16 +214,16 @@ def rules() -> dict[str, RuleEntry]:
 
 
 Thresholds = Mapping[str, Mapping[str, Any]]
-"""Rule -> keyword -> value: what a configuration overrides."""
+"""Rule -> keyword -> value, from the configuration."""
 
 ACCUSE_AFTER_S = 300.0  # findings.md: a program may need so long to read its input and compile
 
 
 def ask(entry: RuleEntry, scope: Scope, values: Mapping[str, Any]) -> list[Finding]:
-    """Ask one rule, under the guards that all accusing rules share.
+    """Evaluate one rule, under the guards that all accusing rules share.
 
     In an interactive job a person thinks between commands, so that idle hardware is one severity
-    milder there; what was information is then not worth saying.
+    milder there; information is then dropped.
     """
     if not entry.accuses:
         return list(entry.function(scope, **values))
@@ -260,9 +260,9 @@ def settled(found: Iterable[Finding]) -> list[Finding]:
 
 
 def asked_of(scope: Scope, is_of_job: bool | None = None) -> list[RuleEntry]:
-    """Return the rules to ask with a scope: those of one kind, or all that the scope can answer.
+    """Return the rules for a scope: those of one kind, or all that the scope can answer.
 
-    Of one of several hosts nobody can say what the job as a whole does.
+    One of several hosts does not show what the job as a whole does.
     """
     if is_of_job is None and not scope.timeline.is_part:
         return list(rules().values())
@@ -273,9 +273,9 @@ def asked_of(scope: Scope, is_of_job: bool | None = None) -> list[RuleEntry]:
 def evaluate(
     scope: Scope, thresholds: Thresholds | None = None, is_of_job: bool | None = None
 ) -> list[Finding]:
-    """Ask the rules, drop what others silence, worst first, then what costs most.
+    """Evaluate the rules and drop silenced findings; worst first, then by cost.
 
-    With ``is_of_job`` only rules about all nodes together are asked, or only the others.
+    ``is_of_job`` selects only the rules about all nodes together, or only the others.
     """
     changed = thresholds or {}
     return settled(
@@ -285,7 +285,7 @@ def evaluate(
     )
 
 
-ENOUGH = 0.8  # findings.md: fewer readings than this share of a window say nothing
+ENOUGH = 0.8  # findings.md: a window with fewer known readings than this share is unknown
 
 
 def judged(
@@ -296,10 +296,10 @@ def judged(
     gpu: GpuTimeline | None = None,
     may_guess: bool = False,
 ) -> Part | None:
-    """Return a metric over the stretch a rule looks at; None if too little of it is known.
+    """Return a metric over the stretch that a rule judges; None if too little of it is known.
 
-    In a job too little is known, too, where processes count that may not be its own, unless the
-    rule says that it ``may_guess``: then the figure is an upper bound.
+    In a job it is also None if processes count that may not be the job's, unless the rule
+    ``may_guess``: then the figure is an upper bound.
 
     Live that is the last ``window_s``; after the run all of it but its first 120 s and last 60 s,
     or but its first and last tenth if it was short.

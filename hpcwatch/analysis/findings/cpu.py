@@ -1,4 +1,4 @@
-"""Findings on cores that a job asked for. Without a job nobody asked, and nobody is accused."""
+"""Findings on the cores that a job requested. Without a job there is no request and no finding."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LAUNCHERS = {"aprun", "jsrun", "pbsdsh", "srun", "ssh"}
 
 
 class _Use(NamedTuple):
-    """Cores that a job used of those it asked for."""
+    """The cores that a job used, of those it requested."""
 
     host: HostTimeline
     part: Part
@@ -41,7 +41,7 @@ class _Use(NamedTuple):
 
 
 class _Words(NamedTuple):
-    """What a finding says."""
+    """The texts of a finding."""
 
     severity: Severity
     title: str
@@ -65,7 +65,7 @@ def serial_on_many_cores(
     (below srun or GNU parallel, or on a node that is its own). Critical after the run from 61 min
     on. Where memory comes
     with cores (memory_per_core_bytes, the site's share) and the job needs them for that, it says
-    so instead. Judged are the cores a job asked for: without a job it never fires.
+    so instead. Only requested cores are judged: without a job it never fires.
     Source: Princeton's jobstats and job_defense_shield.
     """
     hosts = list(scope.timeline.hosts.values())
@@ -96,12 +96,12 @@ def cpu_low(
     window_s: float = 600.0,
     memory_per_core_bytes: int | None = None,
 ) -> Iterator[Finding]:
-    """Of several cores a job asked for, under 65 % are used on average; information under 80 %.
+    """A job uses under 65 % of its several requested cores on average; information under 80 %.
 
     90 % is what a well-sized job reaches. Never for jobs with GPUs, whose cores feed the devices.
-    A single core is as few as can be asked for. The cores to ask for are those of the busiest
-    minute. Where memory comes with cores (memory_per_core_bytes, the site's share), what is needed
-    for that is information at most. Without a job nobody asked for cores: it never fires.
+    A single core is the least request. The advised number of cores is that of the busiest minute.
+    Where memory comes with cores (memory_per_core_bytes, the site's share), what is needed for that
+    is information at most. Without a job it never fires.
     Source: Princeton's jobstats.
     """
     for host in scope.timeline.hosts.values():
@@ -132,10 +132,11 @@ def cpu_oversubscribed(
     """More threads want to run than 1.2 times the cores, in 80 % of 10 min; critical over twice.
 
     They take turns, and each turn costs caches; with OpenMP or MPI all wait for the slowest.
-    Counted are threads that run or could run, not the load average, which counts waiting for
-    storage, too. Also critical where the job shares the node and its processes may run on cores
-    it did not ask for: then it slows down other people's jobs.
-    Source: ClusterCockpit, Boston University's process reaper.
+    It counts threads that are running or ready to run, not the load average, which also counts
+    waiting for storage. It is also critical where the job shares the node and its processes may run
+    on cores that it did not request: then it slows down other jobs.
+    Source: ClusterCockpit, Boston
+    University's process reaper.
     """
     cores = cores_count(scope)
     if cores is None:
@@ -189,7 +190,7 @@ def cpu_throttled(
         told = Told(
             rule="cpu-throttled",
             severity=Severity.WARNING if share > warning_share else Severity.INFO,
-            title=f"held back by a CPU quota{cores} in {format_pct(100 * share)} of the time",
+            title=f"throttled by a CPU quota{cores} in {format_pct(100 * share)} of the time",
             evidence=known_evidence(
                 throttled_share=share,
                 quota_cores=quota,
@@ -239,7 +240,7 @@ def _grown(host: HostTimeline, counter: str) -> float | None:
 
 
 def is_oversubscribed(part: Part, most: float, held_share: float) -> bool:
-    """True if more than ``most`` threads want to run, for such a share of the known time."""
+    """True if more than ``most`` threads want to run, for at least that share of the known time."""
     return share_where(part, lambda one: one > most) >= held_share
 
 
@@ -258,13 +259,13 @@ def others_share_severity(
 
 
 def cores_count(scope: Scope) -> int | None:
-    """Cores the job may use on a host, at most those it asked for."""
+    """Cores that the job may use on a host, at most those it requested."""
     known = [scope.cores_allowed, scope.job.node_cores_count if scope.job else None]
     return min((count for count in known if count), default=None)
 
 
 def _use(scope: Scope, host: HostTimeline, window_s: float) -> _Use | None:
-    """Return the use of cores; None if it is not known, or nobody could ask for fewer."""
+    """Return the use of cores; None if it is unknown or fewer cores cannot be requested."""
     cores = cores_count(scope)
     if scope.job is None or scope.job.gpus_count or cores is None or cores <= 1:
         return None
@@ -292,9 +293,9 @@ def sees_all_work(scope: Scope, host: HostTimeline, window_s: float, used_cores:
 def _others_work(
     scope: Scope, host: HostTimeline, window_s: float, used_cores: float, most_cores: float = 0.5
 ) -> bool:
-    """True if somebody else is busy on a node that the job has for itself: its other tasks.
+    """True if other processes are busy on a node that the job has for itself: its other tasks.
 
-    Not where all of the job's processes are known: then somebody else is a stranger.
+    False where all of the job's processes are known: then others are strangers.
     """
     if not has_whole_node(scope.job, host) or counts_the_whole_job(host):
         return False
@@ -317,7 +318,7 @@ def _disturbs_others(scope: Scope, host: HostTimeline, cores_count: int) -> bool
 def _finding(
     scope: Scope, use: _Use, name: str, words: _Words, memory_per_core_bytes: int | None
 ) -> Finding:
-    """Return the finding in these words, unless the cores came along with memory it needs."""
+    """Return the finding with these texts, unless the cores came with memory that it needs."""
     whole = use.host.part("cpu_cores", scope.start_s, scope.end_s)
     needed = max(math.ceil(busiest(whole, MINUTE_S) - _ROUNDING_CORES), 1)
     peak = use.host.used_peak_bytes

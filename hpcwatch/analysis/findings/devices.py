@@ -1,4 +1,4 @@
-"""What became of a job's devices, and whether it works on any. Pure."""
+"""The use of a job's devices, and whether the job works on any. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HELD_WINDOW_S = 600.0
 
 
 class Use(str, Enum):
-    """What became of a device."""
+    """The use of a device."""
 
     WORKED = "worked"
     IDLE = "did nothing"
@@ -29,7 +29,7 @@ class Use(str, Enum):
 
 
 def use_of(host: HostTimeline, gpu: GpuTimeline) -> Use:
-    """Tell what became of a device in all the time that is known of it."""
+    """Return the use of a device over all known time."""
     highest = highest_util_pct(gpu)
     if highest != highest:  # of an instance its activity is known at most
         known = [high for high in gpu.columns["sm_active_pct"].high if high == high]
@@ -55,7 +55,7 @@ def has_file_open(host: HostTimeline, gpu: GpuTimeline) -> bool:
 def allocated_gpus(scope: Scope, host: HostTimeline) -> list[GpuTimeline]:
     """Return the devices that the job requested on this host, as far as that is sure enough.
 
-    Without a job nobody requested any.
+    Without a job there are none.
     """
     job = scope.job
     if job is None or job.gpus_count == 0:
@@ -65,7 +65,7 @@ def allocated_gpus(scope: Scope, host: HostTimeline) -> list[GpuTimeline]:
 
 
 def own_gpus(scope: Scope, host: HostTimeline) -> list[GpuTimeline]:
-    """Return the devices that the job works on, asked for or not."""
+    """Return the devices that the job works on, requested or not."""
     if not host.gpus:
         return []
     asked = allocated_gpus(scope, host)
@@ -84,8 +84,8 @@ def known_allocation(scope: Scope, host: HostTimeline) -> list[GpuTimeline] | No
 def gpu_signs(host: HostTimeline) -> list[str] | None:
     """Return what the job's processes had open of GPUs at any time; None if that is not known.
 
-    Empty only if every process that was ever looked at had nothing. Where processes may be missing
-    or somebody else's, nothing is known.
+    Empty only if no process that was ever read had any. None where processes may be missing or
+    foreign.
     """
     use = host.last_use
     if use is None or use.found_by in MAY_BE_OTHERS:
@@ -116,7 +116,7 @@ def highest_util_pct(gpu: GpuTimeline) -> float:
 
 
 def held_threshold_bytes(gpu: GpuTimeline, held_bytes: float, held_share: float) -> float:
-    """From how much on memory is held: a number of bytes, less on a small device."""
+    """Return the bytes from which memory counts as held: fewer on a small device."""
     total = gpu.last.memory_total_bytes
     return held_bytes if total is None else min(held_bytes, held_share * total)
 
@@ -124,7 +124,7 @@ def held_threshold_bytes(gpu: GpuTimeline, held_bytes: float, held_share: float)
 def used_gpus_count(scope: Scope) -> int:
     """Devices a node that the job needs: those not known to have done nothing.
 
-    Where it is not known which devices are the job's, all that it asked for.
+    Where the job's devices are unknown, all that it requested.
     """
     asked = node_gpus_count(scope.job) if scope.job else None
     counts = []

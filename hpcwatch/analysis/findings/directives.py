@@ -18,7 +18,7 @@ from hpcwatch.cluster.schedulers.request import size
 def sees_all(scope: Scope) -> bool:
     """True if every node of the job was watched, and nothing of it is forgotten yet.
 
-    Only then is it known that less would have done.
+    Only then is it certain that less would have been enough.
     """
     job = scope.job
     hosts = scope.timeline.hosts.values()
@@ -30,7 +30,7 @@ def sees_all(scope: Scope) -> bool:
 
 
 def fewer_cores(scope: Scope, needed_count: int) -> Directives:
-    """Ask for ``needed_count`` cores a node, if that is less than was asked."""
+    """Ask for ``needed_count`` cores per node, if that is less than requested."""
     job = scope.job
     asked = job.node_cores_count if job else None
     if job is None or asked is None or not 0 < needed_count < asked or not sees_all(scope):
@@ -39,7 +39,7 @@ def fewer_cores(scope: Scope, needed_count: int) -> Directives:
 
 
 def more_cores(scope: Scope, needed_count: int) -> Directives:
-    """Ask for ``needed_count`` cores a node, if that is more than was asked."""
+    """Ask for ``needed_count`` cores per node, if that is more than requested."""
     job = scope.job
     asked = job.node_cores_count if job else None
     if job is None or asked is None or needed_count <= asked:
@@ -48,7 +48,7 @@ def more_cores(scope: Scope, needed_count: int) -> Directives:
 
 
 def fewer_gpus(scope: Scope, needed_count: int) -> Directives:
-    """Ask for ``needed_count`` devices a node, if that is less than was asked; none at 0."""
+    """Ask for ``needed_count`` devices per node, if that is less than requested; none at 0."""
     job = scope.job
     asked = node_gpus_count(job) if job else None
     if job is None or asked is None or not 0 <= needed_count < asked or not sees_all(scope):
@@ -91,7 +91,7 @@ def on_fewer_nodes(job: Job, needed_count: int) -> Job:
 
 
 def more_memory(scope: Scope, needed_bytes: int) -> Directives:
-    """Ask for ``needed_bytes`` a node, if that is more than was asked."""
+    """Ask for ``needed_bytes`` per node, if that is more than requested."""
     job = scope.job
     asked = job.node_memory_bytes if job else None
     if job is None or (asked is not None and asked >= needed_bytes):
@@ -127,7 +127,7 @@ def more_memory_of_step(scope: Scope, host: HostTimeline, needed_bytes: int) -> 
 
 
 def less_memory(scope: Scope, needed_bytes: int) -> Directives:
-    """Ask for ``needed_bytes`` a node, if that is less than was asked."""
+    """Ask for ``needed_bytes`` per node, if that is less than requested."""
     job = scope.job
     asked = job.node_memory_bytes if job else None
     if job is None or asked is None or needed_bytes >= asked or not sees_all(scope):
@@ -136,7 +136,7 @@ def less_memory(scope: Scope, needed_bytes: int) -> Directives:
 
 
 def walltime(scope: Scope, needed_s: int) -> Directives:
-    """Ask for ``needed_s`` of time instead of what was asked."""
+    """Ask for ``needed_s`` of time instead of the requested time."""
     job = scope.job
     if job is None or not job.walltime_s or job.walltime_s == needed_s:
         return ()
@@ -148,7 +148,7 @@ def _changed(scope: Scope, old: Job, new: Job) -> Directives:
 
 
 def rounded_up(size_bytes: float) -> int:
-    """Round memory up to what a person would ask for: 1 GiB, above 30 ten, above 1000 a hundred."""
+    """Round memory up to what a person would request: 1 GiB, above 30 ten, above 1000 a hundred."""
     gib = size_bytes / GIB
     step = 1 if gib <= 30 else 10 if gib <= 1000 else 100
     return math.ceil(gib / step) * step * GIB

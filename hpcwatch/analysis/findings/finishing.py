@@ -18,13 +18,13 @@ from hpcwatch.cluster.schedulers import JobState
 
 _LEAST_TOLD = 3  # between the first two a program may still compile
 _STALE_S = 300.0  # own: as the window of step-slowdown
-_MOST_S = 365 * 24 * HOUR_S  # later than any walltime, and still a date
+_MOST_S = 365 * 24 * HOUR_S  # later than any walltime, but still a valid date
 _KILLS = (signal.SIGTERM, signal.SIGKILL, signal.SIGXCPU)
-_EARLY_S = 30.0  # by so much clocks differ, and a scheduler may come early
+_EARLY_S = 30.0  # clocks may differ by this much, and a scheduler may act early
 
 
 class _Projection(NamedTuple):
-    """When a program will have done what it planned, as far as it tells."""
+    """The projected end of a program, from the progress that it reports."""
 
     end_s: float
     share: float
@@ -49,12 +49,12 @@ def will_not_finish(
 ) -> Iterator[Finding]:
     """A job will not be done when its walltime ends; critical with under 10 min left, or after it.
 
-    The scheduler kills what still runs then. A program that tells how much it plans (``epochs``, or
-    ``steps``) and how far it is (``epoch``, ``step``) will be done when the rest goes as the later
-    half of what it has told of: three tellings or more, over 5 min, the last not long ago. If that
-    is later than the walltime's end, what to ask for is 1.2 times all it takes, rounded up. Other
-    programs: under 10 % of the walltime are left. After the run: it was ended at its walltime, by
-    the scheduler's word, or by its signal at that time.
+    The scheduler kills what still runs then. For a program that reports its plan (``epochs``, or
+    ``steps``) and its progress (``epoch``, ``step``) the end is projected from the pace of the
+    later half of its reports: at least three, over 5 min, the last not long ago. If the projected
+    end is after the walltime's end, the advice is to request 1.2 times the whole time, rounded up.
+    Other programs: under 10 % of the walltime is left. After the run: it was ended at its walltime,
+    by the scheduler's word, or by its signal at that time.
 
     While a job is suspended its walltime stands still. Where the job's start is not known, the
     run's own counts, which is later. Of late_share, a share of the walltime, it may be done later
@@ -153,8 +153,7 @@ def _little_left(
 def _was_ended_at(scope: Scope, ends_s: float) -> bool:
     """True if a signal ended the run as schedulers do, and when the walltime was over.
 
-    What runs inside of a job knows no more of it. A shell's exit code tells the signal of what
-    it ran.
+    Inside a job there is no other sign. A shell's exit code gives the signal of its last command.
     """
     number = scope.signal or (scope.exit_code or 0) - 128
     return number in _KILLS and scope.started_at_s + scope.ran_s >= ends_s - _EARLY_S

@@ -44,14 +44,14 @@ def gpu_unused(
     critical_after_s: float = HOUR_S,
     window_s: float = 300.0,
 ) -> Iterator[Finding]:
-    """Every reading of an asked device's utilisation is 0 for 5 min; critical after 60 min.
+    """Every reading of a requested device's utilisation is 0 for 5 min; critical after 60 min.
 
-    It tells apart: no process of the job opened the device (a build without CUDA, a module that is
-    missing), or one opened it and put nothing there. Where memory is held, gpu-memory-held speaks.
-    MIG devices and others of unknown utilisation are never judged, nor devices nobody asked for:
-    without a job it does not fire. Idle power differs between models and rises as soon as a
-    process opens the device, so utilisation decides; but a device that draws over half its limit
-    is at work whatever its utilisation says, and is not accused.
+    It distinguishes two cases: no process of the job opened the device (a build without CUDA, a
+    missing module), or a process opened it and put nothing there. If memory is held,
+    gpu-memory-held reports it. MIG devices and others of unknown utilisation are never judged, nor
+    devices that were not requested: without a job it does not fire. Idle power differs between
+    models and rises as soon as a process opens the device, so utilisation decides; but a device
+    that draws over half its limit is at work whatever its utilisation says, and is not accused.
     Source: Princeton's jobstats and policy, Northeastern's and Boston University's idle watchers.
     """
     for host in scope.timeline.hosts.values():
@@ -96,12 +96,11 @@ def gpu_memory_held(
 
     Critical after 60 min. After the run, the device must have been busier in no more than 5 % of
     the time. If the same process works on another device (over 10 %), it says what is probably the
-    cause: TensorFlow, if the process has it mapped, reserves every device it sees. Nobody else can
-    use what is held, so that it is said without a scheduler's job, too. MIG devices and others of
-    unknown utilisation are never judged; nor are devices that draw over half their power limit,
-    which are at work whatever their utilisation says. (Idle power is no test: holding memory alone
-    raises it.)
-    Source: the case that hpcwatch began with, 10.7 GiB held on an idle Tesla K40m.
+    cause: TensorFlow, if the process has it mapped, reserves every device it sees. Held memory is
+    lost to all other users, so it is reported without a scheduler's job as well. MIG devices and
+    others of unknown utilisation are never judged; nor are devices that draw over half their power
+    limit, which are at work whatever their utilisation says. (Idle power is no test: holding memory
+    alone raises it.) Source: the case that started hpcwatch, 10.7 GiB held on an idle Tesla K40m.
     """
     for host in scope.timeline.hosts.values():
         for gpu in host.gpus.values():
@@ -263,7 +262,7 @@ def _reserves(host: HostTimeline) -> str:
 
 
 def _process(host: HostTimeline, pid: int) -> str:
-    """Name a process in plain letters: a name is foreign text, escape sequences and all."""
+    """Name a process in plain letters: its name is foreign text and may hold escape sequences."""
     process = host.processes.get(pid)
     letters = "".join(
         letter if letter.isascii() and (letter.isalnum() or letter in "._+-") else "?"

@@ -31,7 +31,7 @@ _NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 
 
 class How(str, Enum):
-    """By what a job's devices are known, the surest first."""
+    """The source that identifies a job's devices, the most certain first."""
 
     SCHEDULER = "the scheduler's numbers"
     CGROUP = "the job's control group"
@@ -57,10 +57,10 @@ class Attribution(NamedTuple):
 def attributed(
     job: Job | None, host: HostTimeline, environment: Mapping[str, str] = _NO_ENVIRONMENT
 ) -> Attribution:
-    """Return which devices of a host are the job's, and by what that is known.
+    """Return which devices of a host are the job's, and the source that says so.
 
-    NVML lists all of a node's devices, whoever they were given to. A device that is divided (MIG)
-    is never anybody's: its instances are. ``environment`` is the job's, where it is known. A
+    NVML lists all of a node's devices, also those of other jobs. A divided device (MIG) is never
+    assigned itself, only its instances are. ``environment`` is the job's, where it is known. A
     source that is not certain is void if a process of the job is on a device that it leaves out.
     """
     gpus = whole_gpus(host)
@@ -201,7 +201,7 @@ def visible_words(host: HostTimeline, gpus: list[GpuTimeline]) -> str:
 
 
 def has_whole_node(job: Job | None, host: HostTimeline) -> bool:
-    """True if the job is known to have all of the node's cores, and so nobody beside it."""
+    """True if the job is known to have all of the node's cores, so that it is alone there."""
     node = host.last_node
     if job is None or job.node_cores_count is None or node is None or node.cpu_count is None:
         return False

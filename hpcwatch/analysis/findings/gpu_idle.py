@@ -42,10 +42,10 @@ def gpu_partly_unused(
 ) -> Iterator[Finding]:
     """Some of a host's devices are unused for 10 min while another is over 10 % busy.
 
-    A warning while the job runs, critical after it. Unused is what gpu-unused calls so: every
+    A warning while the job runs, critical after it. Unused means, as in gpu-unused: every
     reading 0, no memory of the job on it, not over half its power limit. Such a program knows one
-    device only, or its ranks are mapped to the same one. Where memory is held on the idle device,
-    gpu-memory-held speaks of it.
+    device only, or its ranks are mapped to the same one. If memory is held on the idle device,
+    gpu-memory-held reports it.
     Source: Princeton's jobstats, LLview.
     """
     for host in scope.timeline.hosts.values():

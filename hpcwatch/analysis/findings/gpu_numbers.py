@@ -48,7 +48,7 @@ class Names(NamedTuple):
     uuid: str
     model: str
     minor: Minor | None = None
-    """None if the driver does not tell."""
+    """None if the driver does not report it."""
     part: Part | None = None
     """Given if it is an instance of a divided device."""
 
@@ -69,12 +69,12 @@ def minor_of(device_file: str | None) -> Minor | None:
 def by_scheduler(
     numbers: Sequence[int], devices: Sequence[Names], are_minors: bool
 ) -> Meant | None:
-    """Return the devices that a scheduler's numbers mean; None if they cannot be told.
+    """Return the devices that a scheduler's numbers mean; None if that is unknown.
 
     A control group may hide the other devices, which are then counted anew: as many devices as the
-    scheduler gave must be they. Slurm's numbers are minor numbers (``are_minors``). Of others it is
-    not documented which they are, so they count only where both agree. Of instances of a divided
-    device nobody knows how a scheduler counts them.
+    scheduler gave must be they. Slurm's numbers are minor numbers (``are_minors``). Other
+    schedulers do not document theirs, so they count only where both numberings agree. How a
+    scheduler counts instances of a divided device is unknown.
     """
     if not numbers:
         return None
@@ -145,7 +145,8 @@ def narrowed(values: Sequence[str], count: int) -> list[int] | None:
     """Return the places of AMD's devices that variables leave, each of what the one before left.
 
     ROCR_VISIBLE_DEVICES comes first, then HIP_VISIBLE_DEVICES (or CUDA's name, which HIP reads as
-    well). None if one of them does not name devices by their numbers. Source: ROCm documentation,
+    well). None if one of them does not name devices by their numbers.
+    Source: ROCm documentation,
     "GPU isolation techniques".
     """
     places = list(range(count))

@@ -29,14 +29,15 @@ def gpu_foreign(
     unlisted_bytes: float = 1.0 * GIB,
     window_s: float = 120.0,
 ) -> Iterator[Finding]:
-    """Somebody else is on the job's device: 100 MiB of another user, or 1 GiB of nobody, for 2 min.
+    """Another user holds 100 MiB of the job's device, or no visible process 1 GiB, for 2 min.
 
-    Only where it is known which devices are the job's, and whose the processes are. Of
-    memory that no listed process holds it is said only if the driver lists this job's processes
-    (in a container it may list none), and only of what was there before a process of the job was:
-    a program's managed memory is not listed either. Display servers do not count. With MPS, and
-    where the operating system manages the device's memory, it is silent.
-    Source: Boston University's process reaper; the sizes are our own.
+    Only where it is known which devices are the job's, and whose the processes are. Memory that no
+    listed process holds counts only if the driver lists this job's processes (in a container it may
+    list none), and only if it was there before the job's processes: a program's managed memory is
+    not listed either. Display servers do not count. With MPS, and where the operating system
+    manages the device's memory, it is silent.
+    Source: Boston University's process reaper; the sizes
+    are our own.
     """
     for host in scope.timeline.hosts.values():
         gpus = known_allocation(scope, host) if host.gpus else None
@@ -116,8 +117,8 @@ def gpu_shared(
 def gpu_unassigned(scope: Scope) -> Iterator[Finding]:
     """A process of the job opened a device outside of the job's allocation.
 
-    Only where the scheduler says which devices are the job's. Somebody else may have been given
-    that device.
+    Only where the scheduler says which devices are the job's. Another job may have been given that
+    device.
     Source: Boston University's process reaper.
     """
     for host in scope.timeline.hosts.values():

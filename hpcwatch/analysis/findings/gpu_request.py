@@ -1,4 +1,4 @@
-"""Findings on how devices were asked for: too large, too far apart, with too many cores."""
+"""Findings on requests for devices: too large, too far apart, with too many cores."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def gpu_oversized(
 ) -> Iterator[Finding]:
     """A job of one GPU would fit on a part of one: information, from 61 min on.
 
-    Its device is under 15 % busy with less than 10 GB in use, the job asked for two cores at most
+    Its device is under 15 % busy with less than 10 GB in use, the job requested two cores at most
     and used less than 32 GB of the node's memory.
     Source: Princeton's jobstats and job_defense_shield.
     """
@@ -64,8 +64,8 @@ def gpu_oversized(
 def gpu_spread(scope: Scope) -> Iterator[Finding]:
     """The job's GPUs lie on more nodes than they need: information.
 
-    Counted are the devices of the nodes as the driver lists them; where it lists only those that
-    the job was given, nothing is said.
+    It counts the nodes' devices as the driver lists them; if the driver lists only the job's
+    devices, it is silent.
     Source: Princeton's job_defense_shield.
     """
     job, hosts = scope.job, list(scope.timeline.hosts.values())
@@ -103,7 +103,7 @@ def gpu_cores_excess(
     """A job has over 1.5 times the node's cores for each GPU, and uses under half of them.
 
     The node's share is its cores over its devices as the driver lists them. The cores that are
-    left without a GPU keep the other devices from being given to anybody.
+    left without a GPU keep the other devices from being assigned to other jobs.
     Source: Princeton's job_defense_shield.
     """
     job = scope.job

@@ -22,9 +22,9 @@ class Xid(NamedTuple):
     severity: Severity
     words: str
     advice: str = ""
-    """What to do beside telling the help desk; empty if nothing."""
+    """What to do besides telling the help desk; empty if nothing."""
     is_programs: bool = False
-    """Mostly a mistake in the program: no matter for the help desk."""
+    """Mostly a bug in the program, which the help desk need not know."""
 
 
 _OWN = "Run the program with compute-sanitizer to find where."
@@ -132,7 +132,7 @@ def gpu_ecc(scope: Scope, *, pages_count: int = 60) -> Iterator[Finding]:
     there were some since the driver was loaded, if rows or pages wait for a reset, or if 60 pages
     are out of use.
     Source: NVIDIA's "GPU Memory Error Management" and "Dynamic Page Retirement", which name 60
-    pages as the limit for an exchange.
+    pages as the limit for a replacement.
     """
     for host, gpu, health in _sick(scope):
         found = _memory_trouble(health, pages_count)
@@ -163,7 +163,7 @@ def gpu_ecc(scope: Scope, *, pages_count: int = 60) -> Iterator[Finding]:
 
 
 def _memory_trouble(health: GpuHealth, pages_count: int) -> tuple[Severity, str] | None:
-    """Return the worst that there is to say of the memory, and how bad it is."""
+    """Return the worst problem of the memory, and its severity."""
     ecc = health.ecc
     if ecc is not None and ecc.more:
         return Severity.CRITICAL, f"{ecc.more} uncorrectable memory errors during this run"

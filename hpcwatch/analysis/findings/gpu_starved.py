@@ -55,9 +55,9 @@ def gpu_starved(
     waits for storage in over 10 % of its cores' time. Without such a sign the cause is not known,
     and it is silent.
 
-    Or the program itself tells that it waited for data in over 20 % of its time (``data_wait_s``
-    beside ``epoch_s`` or ``step_s``; hpcwatch's Keras callback does, with ``timed``), and the
-    device, which did something, does not contradict that: its mean is under 80 %.
+    Or the program itself reports that it waited for data in over 20 % of its time (``data_wait_s``
+    with ``epoch_s`` or ``step_s``; hpcwatch's Keras callback does, with ``timed``), and the device,
+    which did something, does not contradict that: its mean is under 80 %.
     Source: our own.
     """
     waited = _waited_share(scope, window_s)
@@ -99,9 +99,9 @@ _TOLD = (
 
 
 def _waited_share(scope: Scope, window_s: float) -> float | None:
-    """Return for how much of its time the program waited for data; None if it does not tell.
+    """Return the share of its time for which the program waited for data; None if it reports none.
 
-    Live of the last stretches that fill the window, unless the next one is overdue.
+    Live it uses the last stretches that fill the window, unless the next one is overdue.
     """
     told = waits(scope.events)
     told_s = waited_s = 0.0

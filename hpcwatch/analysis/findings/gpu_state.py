@@ -92,10 +92,10 @@ def gpu_memory_full(
     """Two readings of a device's memory are over 95 % full, or the framework's own peak over 92 %.
 
     Readings do not count if it was reserved up front, over 85 % within 60 s of the first use and
-    flat from then on, as TensorFlow and JAX do it: then they say nothing of what is needed. Nor if
-    it was flat and full when the watching began. The framework's own peak always counts, where
-    the program tells it (``gpu_memory_peak_bytes``, as hpcwatch's Keras callback does): of the
-    device that it fills most.
+    flat from then on, as TensorFlow and JAX do it: then they say nothing of what is needed. They do
+    not count either if memory was flat and full at the first reading. The framework's own peak
+    always counts, where the program reports it (``gpu_memory_peak_bytes``, as hpcwatch's Keras
+    callback does), for the fullest device.
     Source: our own.
     """
     for host in scope.timeline.hosts.values():
@@ -140,7 +140,7 @@ def _full(
 def _fullest(gpus: list[GpuTimeline]) -> GpuTimeline | None:
     """Return the device that a framework's peak is of: it does not say which one.
 
-    None where devices differ in size: then nobody can tell.
+    None where devices differ in size: then it is unknown.
     """
     if len({gpu.last.memory_total_bytes for gpu in gpus}) != 1:
         return None

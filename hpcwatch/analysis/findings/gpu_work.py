@@ -44,9 +44,9 @@ def gpu_low(
 ) -> Iterator[Finding]:
     """A device is at most 15 % busy on average; information up to 25 %.
 
-    Also information if over 75 % of its memory is in use: then it is wanted for its memory. Not
-    in the first 2 min, in which programs read and compile, and not of a device that did nothing
-    at all, of which gpu-unused speaks.
+    Also information if over 75 % of its memory is in use: then the device may be needed for its
+    memory. Not in the first 2 min, in which programs read and compile, and not for an idle device,
+    which gpu-unused reports.
     Source: Princeton's jobstats.
     """
     if scope.is_live and scope.end_s - window_s < scope.started_at_s + _WARM_UP_S:
@@ -170,8 +170,8 @@ def gpu_imbalance(
 ) -> Iterator[Finding]:
     """The job's active devices differ by over 30 points of utilisation in their 5-min means.
 
-    Active is over 10 %: of the others gpu-unused and its kin speak. In a program that works in
-    step all devices wait for the slowest.
+    Active means over 10 %: gpu-unused and similar rules report the others. In a program that works
+    in step all devices wait for the slowest.
     Source: our own.
     """
     active = [one for one in judged_devices(scope, window_s) if one.util.average() > active_pct]

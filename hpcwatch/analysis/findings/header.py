@@ -1,4 +1,4 @@
-"""What a job asked for as the lines of its script, and how they change. Pure.
+"""A job's request as the lines of its script, and changes of them. Pure.
 
 Each scheduler's record reads and edits the lines (see ``hpcwatch.cluster.schedulers.request``).
 """

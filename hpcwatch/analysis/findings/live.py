@@ -1,8 +1,8 @@
-"""Findings that stand still: what the live view shows from one second to the next.
+"""Stable findings for the live view, which do not flicker from one second to the next.
 
-A finding appears when its rule fires. Once it stands, the rule is also asked with thresholds eased
-by its margins, and only when that has not fired either for as long as the rule's window, the
-finding goes. So a value that plays around a threshold makes one finding, not twenty.
+A finding appears when its rule fires. From then on the rule is also evaluated with thresholds eased
+by its margins, and the finding goes only when that has not fired either for the length of the
+rule's window. So a value that moves around a threshold makes one finding, not twenty.
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ from hpcwatch.analysis.findings import (
     settled,
 )
 
-EVERY_S = 5.0  # the shortest window is 60 s; oftener costs time and shows nothing
-_PARTS = (
-    20  # a rule is asked so many times a window: rules of long windows read more, and cost more
-)
+EVERY_S = 5.0  # the shortest window is 60 s; more often costs time and shows nothing new
+_PARTS = 20  # evaluations per window: rules with long windows read more and cost more
 
 
 class _Standing(NamedTuple):
@@ -32,17 +30,17 @@ class _Standing(NamedTuple):
     finding: Finding
     fired_s: float
     lasting_s: float
-    """For how long it stands when the rule is silent."""
+    """For how long it remains when the rule is silent."""
 
 
 class LiveFindings:
-    """The findings of a running program, asked for as often as the view likes."""
+    """The findings of a running program, updated as often as the view needs."""
 
     def __init__(self, thresholds: Thresholds | None = None, is_of_job: bool | None = None) -> None:
         """``is_of_job`` chooses rules as ``evaluate`` does.
 
-        A job on several nodes has one of these for each node, and one with True that is given
-        a scope of them all.
+        A job on several nodes has one of these per node, and one with True whose scope is all
+        nodes.
         """
         self._thresholds = thresholds or {}
         self._is_of_job = is_of_job
@@ -52,7 +50,7 @@ class LiveFindings:
         self._shown: list[Finding] = []
 
     def update(self, scope: Scope) -> list[Finding]:
-        """Return the findings that stand at ``scope.end_s``, worst first."""
+        """Return the current findings at ``scope.end_s``, worst first."""
         now_s = scope.end_s
         if _is_recent(self._looked_s, now_s, EVERY_S):
             return list(self._shown)
@@ -70,7 +68,7 @@ class LiveFindings:
         return list(self._shown)
 
     def _ask(self, entry: RuleEntry, scope: Scope, values: dict[str, Any], every_s: float) -> None:
-        """Ask a rule, and a second time with eased thresholds if a finding of it would go."""
+        """Evaluate a rule, and a second time with eased thresholds if a finding of it would go."""
         found = {finding.key: finding for finding in ask(entry, scope, values)}
         before = {key: one for key, one in self._standing.items() if key[0] == entry.name}
         if any(_is_milder(found.get(key), one.finding) for key, one in before.items()):

@@ -1,4 +1,4 @@
-"""Findings on memory. What counts is what counts against the binding limit, never page cache."""
+"""Findings on memory: on what counts against the binding limit, never page cache."""
 
 from __future__ import annotations
 
@@ -45,8 +45,9 @@ def memory_near_limit(
     """Memory used is over 90 % of the binding limit for 60 s; critical over 95 %.
 
     Used is what counts against the smallest of control group, request and node: never page cache,
-    which the kernel gives back when it is needed. At the limit a process is killed without a word
-    of its own. It is no accusation: it is said from the first minute on, in interactive jobs, too.
+    which the kernel gives back when it is needed. At the limit a process is killed without a
+    message of its own. It is not an accusation: it appears from the first minute on, also in
+    interactive jobs.
     Source: ClusterCockpit's job tagger (90 %); the window is our own.
     """
     for host in scope.timeline.hosts.values():
@@ -92,9 +93,9 @@ def memory_will_run_out(
 
     The growth is a Theil-Sen slope, which single jumps do not move, over the last 10 min (or the
     run so far) and over the last 2 min. Both must be positive, and the faster counts: a program
-    that stopped growing is not accused of its past, one that has just begun to is seen, and one
-    that let go of its memory, so that less is used than in the last 2 min on average, is left
-    alone. Not in the first 2 min, in which most programs read their input.
+    that stopped growing is not reported, one that has just started to grow is, and one that freed
+    memory, so that it uses less than the mean of the last 2 min, is not. Not in the first 2 min, in
+    which most programs read their input.
     Source: our own.
     """
     if not scope.is_live or scope.ran_s < window_s:
@@ -147,7 +148,7 @@ def usage_of(host: HostTimeline, start_s: float, end_s: float) -> Usage:
 
 
 def _shares(host: HostTimeline) -> list[float]:
-    """What counts against the limit over the limit, one a sample; NaN where unknown."""
+    """Charged memory over the limit, one value per sample; NaN where unknown."""
     charged, limit = host.columns["charged_bytes"].mean, host.columns["limit_bytes"].mean
     return [used / most if most > 0 else NAN for used, most in zip(charged, limit)]
 
@@ -169,7 +170,7 @@ def _growth(scope: Scope, host: HostTimeline, length_s: float) -> float:
 
 
 def oom_kills(host: HostTimeline) -> int:
-    """Return the kills for want of memory that the kernel counted in the job's control groups."""
+    """Return the out-of-memory kills that the kernel counted in the job's control groups."""
     return host.marks.kill_count
 
 

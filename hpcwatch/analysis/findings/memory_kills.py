@@ -1,4 +1,4 @@
-"""The finding on processes that were killed for want of memory."""
+"""The finding on processes that were killed because memory ran out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from hpcwatch.base.units import MIB, format_bytes
 from hpcwatch.cluster.schedulers.job import Cause, Job, JobState
 
 _SIGKILL = 9
-_KILLED_EXIT_CODES = (-_SIGKILL, 128 + _SIGKILL)  # 137: how a shell reports it of its last child
+_KILLED_EXIT_CODES = (
+    -_SIGKILL,
+    128 + _SIGKILL,
+)  # 137: a shell's code for it
 
 
 @rule(
@@ -38,15 +41,15 @@ def memory_killed(
     peak_factor: float = 1.5,
     limit_factor: float = 1.2,
 ) -> Iterator[Finding]:
-    """A process was killed for want of memory: always critical, however little was read.
+    """A process was killed because memory ran out: always critical, however few samples there are.
 
     The kernel counted such a kill in the job's control group since the program began. Or the
     program died of signal 9 (137 in a shell's words) and memory was at 85 % of the limit at a
     reading in its last 2 min, or a high-water mark that the kernel keeps of the group or of a
     process rose to 95 % of it then: a kill between two readings leaves no other trace. Or the
-    scheduler says so of the job or one of its steps. What to ask for is 1.5 times the peak, at
-    least 1.2 times the limit, as the sampled peak is a lower bound. Where a step's own limit was
-    reached, that is what has to be raised.
+    scheduler says so of the job or one of its steps. The advice is to request 1.5 times the peak,
+    at least 1.2 times the limit, as the sampled peak is a lower bound. If a step's own limit was
+    reached, that limit must be raised.
     Source: NeSI's and Princeton's advice to users.
     """
     hosts = list(scope.timeline.hosts.values())
@@ -102,8 +105,8 @@ def _was_near(
 def _fresh_mark(scope: Scope, host: HostTimeline, last_s: float) -> float:
     """Return the largest mark that rose in the last ``last_s``, in bytes; 0 if none did.
 
-    The group's counts page cache, which is given back before anything is killed: what was ever
-    seen of that is left out, unless there is no room for doubt.
+    The group's mark includes page cache, which is freed before a kill: the largest cache ever seen
+    is subtracted, unless the mark is beyond doubt.
     """
     marks = host.marks
 
@@ -191,7 +194,7 @@ def _advice(host: HostTimeline, step: str | None, peak: float, needed_bytes: int
 def _killed_by_word(
     scope: Scope, job: Job, hosts: list[HostTimeline], peak_factor: float, limit_factor: float
 ) -> Finding:
-    """Return the finding that rests on the scheduler's word alone: nobody need have watched."""
+    """Return the finding that rests only on the scheduler's state: no samples are needed."""
     peaks = [host.used_peak_bytes for host in hosts if host.used_peak_bytes is not None]
     peak, asked = max(peaks, default=None), job.node_memory_bytes
     of_whole = job.state is JobState.OUT_OF_MEMORY

@@ -164,8 +164,8 @@ def memory_cache_only(
                 "limit_bytes": limit,
                 "pressure_share": pressure,
             },
-            advice="No change needed, because the kernel takes page cache back as soon as memory "
-            "is wanted.",
+            advice="No change needed, because the kernel takes page cache back as soon as "
+            "memory is needed.",
         )
         yield over(used, host.name, told)
 
@@ -196,9 +196,9 @@ class _Reserved(NamedTuple):
 
 @rule("vmem-near-limit", margins={"near_share": -0.03}, plots=MEMORY_PLOTS)
 def vmem_near_limit(scope: Scope, *, near_share: float = 0.9) -> Iterator[Finding]:
-    """The job asked for a limit of virtual memory, and over 90 % of it is reserved.
+    """The job requested a limit of virtual memory, and over 90 % of it is reserved.
 
-    Of vmem, by all of the job's processes together; of pvmem, by the largest. Critical: at the
+    For vmem all of the job's processes count together, for pvmem the largest one. Critical: at the
     limit a program cannot get memory, however little it uses. CUDA, Java and Go reserve large
     ranges that they never touch.
     Source: NRAO.
@@ -228,7 +228,7 @@ def vmem_near_limit(scope: Scope, *, near_share: float = 0.9) -> Iterator[Findin
 
 
 def _reserved(job: Job, host: HostTimeline) -> Iterator[_Reserved]:
-    """Yield what is known to be reserved on a host of each limit that was asked for."""
+    """Yield the known reservation on a host for each requested limit."""
     listed = host.last.processes if host.last is not None else None
     now = [one.virtual_bytes for one in listed or [] if one.virtual_bytes is not None]
     ever = [one.virtual_bytes for one in host.processes.values() if one.virtual_bytes is not None]
@@ -256,4 +256,4 @@ def _with_room(scope: Scope, job: Job, reserved: _Reserved, near_share: float) -
     return difference(job, job._replace(vmem_bytes=roomy if is_enough else None), scope.environment)
 
 
-_ROOM = 1.5  # findings.md: virtual memory that usual programs reserve beside what they use
+_ROOM = 1.5  # findings.md: virtual memory that usual programs reserve beyond what they use

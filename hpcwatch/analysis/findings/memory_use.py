@@ -1,4 +1,4 @@
-"""Findings on memory over time and against what was asked: too much, growing, more than needed."""
+"""Findings on memory over time and against the request: too much, growing, more than needed."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def memory_over_share(
     """On a shared node the job uses more memory than comes with its cores, for 2 min: critical.
 
     The site's share of a core must be configured (memory_per_core_bytes, 3 or 4 GB at LSU and
-    LONI). A job with all of a node's cores has the node's memory. The cores to ask for are 1.1
-    times the use over the share.
+    LONI). A job with all of a node's cores has the node's memory. The advised number of cores is
+    1.1 times the use over the share.
     Source: LSU's and LONI's user training.
     """
     if not memory_per_core_bytes:
@@ -150,11 +150,11 @@ def memory_over_asked(
     node_cores_share: float = 0.85,
     window_s: float = 300.0,
 ) -> Iterator[Finding]:
-    """After the run: its peak was under 70 % of the memory asked for; a warning under 35 %.
+    """After the run: the peak was under 70 % of the requested memory; a warning under 35 %.
 
-    The fullest node counts. Only if more was asked for than comes with the cores anyway (4 GiB a
-    core), on under 85 % of a node's cores, and if nothing was killed. What to ask for is 1.2 times
-    the peak.
+    The fullest node counts. Only if the request is more than comes with the cores anyway (4 GiB per
+    core), on under 85 % of a node's cores, and if nothing was killed. The advice is to request 1.2
+    times the peak.
     Source: Princeton's jobstats.
     """
     job, hosts = scope.job, list(scope.timeline.hosts.values())
@@ -180,7 +180,7 @@ def memory_over_asked(
     told = Told(
         rule="memory-over-asked",
         severity=Severity.WARNING if peak < warning_share * asked else Severity.INFO,
-        title=f"{format_pct(100 * peak / asked)} of the memory asked for used: at most "
+        title=f"{format_pct(100 * peak / asked)} of the requested memory used: at most "
         f"{format_of_bytes(peak, asked)}",
         evidence={"memory_peak_bytes": peak, "asked_bytes": asked, "needed_bytes": needed},
         advice=f"Ask for {format_bytes(needed)}, 1.2 times the peak: smaller jobs start earlier.",

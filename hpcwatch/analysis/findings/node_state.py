@@ -1,4 +1,4 @@
-"""Findings on a node itself: who else is busy there, and whether it could be read."""
+"""Findings on a node itself: other busy processes, and missing readings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hpcwatch.probe.schema import Stranger
 def strangers(
     scope: Scope, *, least_cores: float = 0.5, window_s: float = 300.0
 ) -> Iterator[Finding]:
-    """One process that is not the job's uses over half a core for 5 min on the job's own node.
+    """A process outside the job uses over half a core for 5 min on the job's own node.
 
     After the run, in the worst 5 min. It is another ordinary user's, or the owner's own outside
     the job; the system's daemons are the node's own. Only where the job has all of the node's
@@ -59,7 +59,7 @@ def strangers(
 
 
 def _busiest_stranger(scope: Scope, host: HostTimeline) -> Stranger:
-    """Return the one to name: who used most CPU, live of those that are still there."""
+    """Return the stranger that used most CPU; live only among those still there."""
     named = host.last.strangers if scope.is_live and host.last is not None else None
     there = {one.pid for one in named or ()} & set(host.strangers)
     pid = max(there or host.strangers, key=lambda pid: host.strangers[pid].cpu_s)
@@ -67,7 +67,7 @@ def _busiest_stranger(scope: Scope, host: HostTimeline) -> Stranger:
 
 
 def _about_own(scope: Scope, host: HostTimeline, one: Stranger) -> str:
-    """Say how to end a process of the owner's that is not the job's."""
+    """Return how to end a process of the job's owner that is not part of the job."""
     started_s = scope.job.started_at_s if scope.job is not None else None
     end = f"end it on {host.name} with: kill {one.pid}"
     if started_s and one.started_at_s and one.started_at_s < started_s - _CLOCKS_S:
@@ -84,7 +84,7 @@ def measurement_gap(
 ) -> Iterator[Finding]:
     """Over 20 % of a node's readings are missing in 5 min, after the run in all of it.
 
-    What the rules would say of it is unknown.
+    What the rules would report for that time is unknown.
     Source: our own.
     """
     for host in scope.timeline.hosts.values():

@@ -1,4 +1,4 @@
-"""Findings on nodes beside each other: idle ones, uneven ones, more than needed."""
+"""Findings on several nodes compared: idle ones, uneven ones, more than needed."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class _Busy(NamedTuple):
     part: Part
     cores_count: int
     used_pct: float
-    """Of the cores asked for there."""
+    """The share of the requested cores there, in percent."""
 
 
 def _nodes(scope: Scope, window_s: float) -> list[_Busy] | None:
     """Return how busy each of the job's nodes is; None if it has one, or one is not known.
 
-    On a node where nothing shows which processes are the job's, all that may be are its upper
+    On a node where the job's processes are not certain, all that may be the job's give an upper
     bound: if even they do next to nothing, so does the job.
     """
     job, hosts = scope.job, list(scope.timeline.hosts.values())
@@ -76,8 +76,8 @@ def node_unused(
 ) -> Iterator[Finding]:
     """The job uses under 1 % of a node's cores for 5 min, and over 20 % of another's: critical.
 
-    The program does not know of the node. Not if the node's GPUs work, or if one of the job's
-    nodes is not read: then nothing is known of it.
+    The program does not use the node. It does not fire if the node's GPUs work, or if any of the
+    job's nodes is not read.
     Source: Princeton's jobstats and job_defense_shield.
     """
     nodes = _nodes(scope, window_s)
@@ -121,7 +121,7 @@ def node_imbalance(
     """A node's CPU use in 10 min is over 30 % below that of the busiest of the job's nodes.
 
     In a program that works in step all wait for the slowest. Only of jobs without GPUs whose
-    busiest node is over 20 % busy, with all nodes read; of a node under 1 % node-unused speaks.
+    busiest node is over 20 % busy, with all nodes read; node-unused reports a node under 1 %.
     Source: our own.
     """
     nodes = _nodes(scope, window_s)
@@ -157,10 +157,10 @@ def cores_fragmented(
     cores_share: float = 0.5,
     memory_share: float = 0.8,
 ) -> Iterator[Finding]:
-    """A job of several nodes has under half of each one's cores, and fewer would do: information.
+    """A job has under half of the cores of its several nodes, fewer would do: information.
 
-    Fewer would do if its cores and 1.25 times its peak memory fit on them. Only of jobs without
-    GPUs, with all nodes read.
+    Fewer nodes are enough if its cores and 1.25 times its peak memory fit on them. Only of jobs
+    without GPUs, with all nodes read.
     Source: Princeton's job_defense_shield.
     """
     job, hosts = scope.job, list(scope.timeline.hosts.values())
@@ -215,7 +215,7 @@ def memory_hot_node(
     limit_share: float = 0.7,
     window_s: float = 120.0,
 ) -> Iterator[Finding]:
-    """One node uses over 1.5 times the memory of the middle one, and over 70 % of its limit.
+    """One node uses over 1.5 times the median node's memory, and over 70 % of its limit.
 
     It will be the first to be killed while the others have room.
     Source: LLview.

@@ -1,4 +1,4 @@
-"""Findings on programs that do not get on."""
+"""Findings on programs that make no progress."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.base.units import format_seconds
 from hpcwatch.probe.schema import Process
 
-_BLOCKS = 3  # of a window: in each of them nothing may happen
+_BLOCKS = 3  # of a window: nothing happens in any of them
 _STATES = {
     "D": "waiting for storage",
     "S": "waiting",
@@ -40,8 +40,8 @@ def looks_hung(
 ) -> Iterator[Finding]:
     """On all nodes nothing happens for 15 min: critical after 60 min.
 
-    Each third of that the job uses under 2 % of a core, reads and writes under 10 kB/s, and its
-    GPUs are at 0. After the run the longest such stretch counts.
+    In each third of that time the job uses under 2 % of a core, reads and writes under 10 kB/s, and
+    its GPUs are at 0. After the run the longest such stretch counts.
     Source: our own.
     """
     stretch = _still(scope, cpu_cores, io_bytes_per_s, window_s)
@@ -66,7 +66,7 @@ def looks_hung(
 def _still(
     scope: Scope, cpu_cores: float, io_bytes_per_s: float, window_s: float
 ) -> Stretch | None:
-    """Return since when nothing happens, after the run the longest time; None if too short."""
+    """Return the stretch without activity, after the run the longest one; None if too short."""
     block_s = window_s / _BLOCKS
     best: Stretch | None = None
     end_s = scope.end_s
@@ -128,9 +128,9 @@ def loader_workers(scope: Scope) -> Iterator[Finding]:
     """A training has more data-loader workers than cores.
 
     Workers are the children of a process on a GPU that have its name, as PyTorch's DataLoader
-    starts them. They take turns on the cores and fill memory, each with a copy of its own. Too few
-    workers are gpu-starved's to say.
-    Source: PyTorch's own warning of the same.
+    starts them. They take turns on the cores and fill memory, each with a copy of its own.
+    gpu-starved reports too few workers.
+    Source: PyTorch's own warning about this.
     """
     for host in scope.timeline.hosts.values():
         cores = asked_cores(scope, host)
@@ -152,7 +152,7 @@ def loader_workers(scope: Scope) -> Iterator[Finding]:
 
 
 def _workers(scope: Scope, host: HostTimeline, holders: set[int]) -> int:
-    """Count workers that lived at the same time; after the run at most as many as ever did."""
+    """Count workers that lived at the same time; after the run the most at any time."""
     named: list[Process] = list(host.processes.values())
     if scope.is_live and host.last is not None:
         named = host.last.processes or []

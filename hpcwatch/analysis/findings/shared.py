@@ -1,4 +1,4 @@
-"""What rules of several subjects have in common. Pure."""
+"""Functions that rules on several subjects share. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COUNTS_THE_WHOLE_JOB = ("cgroup", "environment", "shepherd")
 
 
 class Told(NamedTuple):
-    """What a finding says."""
+    """The texts of a finding."""
 
     rule: str
     severity: Severity
@@ -37,7 +37,7 @@ def over(part: Part, host: str, told: Told) -> Finding:
 
 
 def throughout(scope: Scope, host: str, told: Told) -> Finding:
-    """Return a finding about all of the time that its rule was asked about."""
+    """Return a finding about all of the time that its rule judged."""
     return between(scope.start_s, scope.end_s - scope.start_s, host, told)
 
 
@@ -64,7 +64,7 @@ def stretch_start_s(scope: Scope, window_s: float) -> float:
 
 
 def asked_cores(scope: Scope, host: HostTimeline) -> int | None:
-    """Cores that were asked for on a host, else those the job may use there."""
+    """Cores that were requested on a host, else those the job may use there."""
     job = host.job or scope.job
     asked = job.node_cores_count if job is not None else None
     return asked or scope.cores_allowed
@@ -79,13 +79,13 @@ def mean_over(
 
 
 def share_where(part: Part, holds: Callable[[float], bool]) -> float:
-    """Return the share of the known time in which a metric's mean is such, 0 to 1."""
+    """Return the share (0 to 1) of the known time in which a metric's mean meets a condition."""
     known_s = part.known_s
     return part.time_where(lambda _low, mean, _high: holds(mean)) / known_s if known_s else 0.0
 
 
 def counts_the_whole_job(host: HostTimeline) -> bool:
-    """True if what is not counted as the job's on this host is not the job's.
+    """True if everything that belongs to the job on this host is counted.
 
     Of a program that stands for its job that is so if the job's group, or its processes beside
     the program's, count, too.
@@ -107,5 +107,5 @@ def known_evidence(**numbers: float | int | str | None) -> dict[str, float | int
 
 
 def gpu_entity(gpu: GpuTimeline) -> str:
-    """Return what a finding on a device is about."""
+    """Return the subject of a finding on a device."""
     return gpu.label

@@ -1,4 +1,4 @@
-"""How fast something grows, whatever single readings say. Pure."""
+"""The growth rate of a series, robust against single odd readings. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_POINTS = 60  # 1770 pairs: under a millisecond, and a median needs no more
 def slope_per_s(at_s: Sequence[float], values: Sequence[float]) -> float:
     """Return the Theil-Sen slope: the median of the slopes between all pairs of points.
 
-    Up to 29 % of the points may be anything (P. K. Sen, 1968). Points whose value is NaN are left
+    Up to 29 % of the points may be arbitrary (P. K. Sen, 1968). Points whose value is NaN are left
     out, of many an evenly spread selection is taken. NaN for fewer than three points.
     """
     known = [(at, value) for at, value in zip(at_s, values) if value == value]

@@ -1,4 +1,4 @@
-"""What else rose on the nodes when a program became slow. Pure."""
+"""Finds what rose on the nodes when a program became slow. Pure."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from hpcwatch.base.units import format_cores, format_pct
 
 _THROTTLED_PCT = 5.0  # as gpu-throttled
 _STRANGER_CORES = 0.5  # as strangers
-_OTHERS_CORES = 1.0  # own: the system's daemons come and go below that
+_OTHERS_CORES = 1.0  # own: the system's daemons use less than that
 _BLOCKED_SHARE = 0.1  # as storage-wait
 _IOWAIT_SHARE = 0.1  # as gpu-starved
 
 
 class Cause(NamedTuple):
-    """What may have made a program slow."""
+    """A possible cause of a slow program."""
 
     words: str
     advice: str
     evidence: dict[str, float | int | str]
     weight: float
-    """How far it rose; 1 is what is worth naming."""
+    """How far it rose, in units of the least rise worth naming."""
 
 
 _NONE = (
@@ -66,7 +66,7 @@ def _throttling(
         if rise is not None:
             yield Cause(
                 f"heat or power supply slows {gpu.label} down{_where(scope, host)}",
-                f"{gpu.label} ({gpu.uuid}) on {host.name} was held back in {format_pct(rise)} more "
+                f"{gpu.label} ({gpu.uuid}) on {host.name} was throttled in {format_pct(rise)} more "
                 "of the time than before: tell the help desk.",
                 {"throttled_rise_pct": rise, "gpu_index": gpu.index},
                 rise / _THROTTLED_PCT,
@@ -91,7 +91,7 @@ def _others_cause(scope: Scope, host: HostTimeline, cores: float, least: float) 
     return Cause(
         f"others keep {format_cores(cores)} more cores busy{where}",
         f"Processes that are not the job's keep {format_cores(cores)} more cores of {host.name} "
-        "busy than before. Ask for whole nodes where that is wanted; on a node of the job's own, "
+        "busy than before. Ask for whole nodes if you need them; on a node of the job's own, "
         "tell the help desk.",
         {"others_rise_cores": cores},
         cores / least,

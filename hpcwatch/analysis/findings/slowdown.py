@@ -1,4 +1,4 @@
-"""Findings on programs that get slower, by what they tell of their own steps."""
+"""Findings on programs that get slower, from the steps that they report."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from hpcwatch.base.units import format_seconds
 
 _LEAST_READINGS = 5  # a median of fewer is moved by two odd ones
 _BLOCKS = 20  # of a window: the times of each are one median
-_PATIENCE = 5  # silence for so many of its usual intervals: it has stopped telling
+_PATIENCE = 5  # silent for this many of its usual intervals: it has stopped reporting
 
 
 class _Slow(NamedTuple):
-    """A stretch in which a program was slow, and what it compares with."""
+    """A stretch in which a program was slow, and the time it is compared with."""
 
     stretch: Stretch
     step_s: float
     first_s: float
-    """When the first was told."""
+    """The time of the first reported step."""
     early_step_s: float
 
 
@@ -32,20 +32,20 @@ class _Slow(NamedTuple):
 def step_slowdown(
     scope: Scope, *, ratio: float = 1.3, early_s: float = 300.0, window_s: float = 300.0
 ) -> Iterator[Finding]:
-    """For 5 min a program's steps take over 1.3 times as long as in the first 5 min it told of.
+    """For 5 min a program's steps take over 1.3 times as long as in its first 5 reported minutes.
 
     Times are medians: of 5 steps or more, and of a twentieth of the window at least, so that
-    a validation or a checkpoint does not count. A step's time is what the program tells:
-    ``step_s`` (seconds a step), else ``steps_per_s``, else the time from one ``step`` number to the
-    next, unless an epoch ended in between. Of a program that tells of epochs as often, an epoch's:
-    ``steps_per_s``, ``step_s``, ``epoch_s``, or the time between ``epoch`` numbers. hpcwatch's
-    Keras callback tells ``steps_per_s``; any other may log these names, in any language. An event
-    ``training`` begins anew.
+    a validation or a checkpoint does not count. A step's time is what the program reports:
+    ``step_s`` (seconds per step), else ``steps_per_s``, else the time from one ``step`` number to
+    the next, unless an epoch ended in between. If a program reports epochs as often, the epoch's
+    time counts: ``steps_per_s``, ``step_s``, ``epoch_s``, or the time between ``epoch`` numbers.
+    hpcwatch's Keras callback reports ``steps_per_s``; any program may log these names, in any
+    language. An event ``training`` starts the comparison again.
 
     It says what rose on the nodes meanwhile, compared with the 5 min before: heat or power supply
     slowing a GPU down (5 % of the time), other processes (half a core of one, or 1 core in all),
     waiting for storage (threads for a tenth of the cores, or a tenth of the node's time); or that
-    none of it did.
+    none of these did.
     Source: our own.
     """
     slow, unit = _slowest(scope, ratio, early_s, window_s)
@@ -82,7 +82,7 @@ def _duration(length_s: float) -> str:
 def _slowest(
     scope: Scope, ratio: float, early_s: float, window_s: float
 ) -> tuple[_Slow | None, str]:
-    """Return where the program is slow now, after the run where it was for longest."""
+    """Return the stretch in which the program is slow now, after the run the longest one."""
     best: tuple[_Slow | None, str] = (None, "")
     for training in trainings(scope.events)[-1 if scope.is_live else 0 :]:
         told = pace(training)
@@ -107,7 +107,7 @@ def _slow(scope: Scope, told: Pace, ratio: float, early_s: float, window_s: floa
     patience_s = max(window_s, _PATIENCE * _median(gaps))
     blocks = list(_blocks(readings, window_s / _BLOCKS))
     stretches = _stretches(blocks, ratio * early_step_s, patience_s)
-    if scope.is_live:  # it must last, and the program still tell
+    if scope.is_live:  # it must last, and the program must still report
         is_telling = scope.end_s - readings[-1].at_s <= patience_s
         stretches = [one for one in stretches if is_telling and one.end_s == blocks[-1][-1].at_s]
     longest = max(stretches, key=lambda one: one.length_s, default=None)
@@ -136,7 +136,7 @@ def _stretches(
 
 
 def _blocks(readings: Sequence[Reading], block_s: float) -> Iterator[list[Reading]]:
-    """Yield them in blocks of so many seconds and readings at least; the rest is left out."""
+    """Yield them in blocks of a least number of seconds and readings; the rest is left out."""
     block: list[Reading] = []
     for reading in readings:
         block.append(reading)

@@ -36,8 +36,8 @@ def storage_wait(
 ) -> Iterator[Finding]:
     """For 5 min as many threads as a tenth of the cores wait for storage, and the cores are idle.
 
-    Counted are the job's threads in the kernel's state D. On a node that the job has for itself
-    the cores' own time of waiting counts, too, from 15 % on. Under half of the job's cores are
+    It counts the job's threads in the kernel's state D. On a node that the job has for itself
+    the cores' own I/O wait counts as well, from 15 % on. Under half of the job's cores are
     busy meanwhile: else the storage keeps up.
     Source: LLview; the shares are our own.
     """
@@ -86,9 +86,9 @@ def _iowait_share(scope: Scope, host: HostTimeline, window_s: float) -> float | 
 def home_io(
     scope: Scope, *, moved_bytes_per_s: float = 50e6, window_s: float = 120.0
 ) -> Iterator[Finding]:
-    """The home file system gets and gives over 50 MB/s for 2 min, after the run in the worst 2.
+    """The home file system moves over 50 MB/s for 2 min, after the run in the worst 2 min.
 
-    Only where it is on servers, which all users share, and where the kernel tells the volumes:
+    Only where it is on servers, which all users share, and where the kernel reports the traffic:
     NFS, and Lustre if its counters may be read. They are the whole node's: on one shared with
     others, the job itself must have read and written as much meanwhile.
     Source: our own.
@@ -110,7 +110,7 @@ def home_io(
             severity=Severity.WARNING,
             title=f"{format_bytes(rate)} a second to and from home{_place(host)}",
             evidence=known_evidence(home_bytes_per_s=rate, own_bytes_per_s=own),
-            advice="Home is on servers that everybody's logins wait for. Read and write on the "
+            advice="Home is on servers that all users' logins depend on. Read and write on the "
             "scratch file system or the node's local disk, and copy results home at the end.",
         )
         yield between(stretch.start_s, stretch.length_s, host.name, told)

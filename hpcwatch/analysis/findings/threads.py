@@ -37,9 +37,10 @@ def threads_oversubscribed(
 ) -> Iterator[Finding]:
     """The cores are oversubscribed because every process starts as many threads as it finds cores.
 
-    As cpu-oversubscribed and as severe, where the job's processes with several threads have 1.5
-    times as many as there are cores, and OMP_NUM_THREADS and its kin are not set. The number to
-    set is the cores over those processes. Where the job's environment is not known, it is silent.
+    Like cpu-oversubscribed, with the same severity, where the job's processes with several threads
+    have 1.5 times as many as there are cores, and OMP_NUM_THREADS and similar variables are not
+    set. The number to set is the cores over those processes. Where the job's environment is not
+    known, it is silent.
     Source: Ohio Supercomputer Center.
     """
     if not scope.environment or any(name in scope.environment for name in _THREAD_VARIABLES):
@@ -103,7 +104,7 @@ def pinned_too_tight(
     """The job's processes may use fewer cores than it has, and more threads want to run: critical.
 
     For 80 % of 5 min. The kernel knows which cores each process may run on; what all of them
-    together may use is compared with what was asked for.
+    together may use is compared with the request.
     Source: LLview.
     """
     for host in scope.timeline.hosts.values():

@@ -1,4 +1,4 @@
-"""Findings on time: in the queue, and asked for but not used."""
+"""Findings on time: in the queue, and requested but not used."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def walltime_over_asked(
 ) -> Iterator[Finding]:
     """A job that completed after 15 min or more used under 60 % of its walltime: information.
 
-    A warning at 10 % or less. What to ask for is 1.2 times what it used: schedulers fit short
-    jobs into gaps, so they start earlier. A task of GNU parallel is but a part of the job.
+    A warning at 10 % or less. The advice is to request 1.2 times the time used: schedulers fit
+    short jobs into gaps, so they start earlier. A task of GNU parallel is only a part of the job.
     Source: Princeton's jobstats.
     """
     job = scope.job

@@ -1,4 +1,4 @@
-"""The same finding on many nodes is one thing to tell. Pure."""
+"""Joins the same finding on many nodes into one. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hpcwatch.analysis.findings import Finding
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
 
-_ROOM = 20  # columns for names: what is wrong stands behind them
+_ROOM = 20  # columns for names: the problem follows them
 
 
 class Together(NamedTuple):
@@ -21,7 +21,7 @@ class Together(NamedTuple):
 
 
 def told(findings: Iterable[Finding]) -> list[Finding]:
-    """Return one finding for each that several hosts have alike, with all of them as its host."""
+    """Return one finding for each that several hosts share, with all of them as its host."""
     return [one._replace(host=_named(one, hosts)) for one, hosts in together(findings)]
 
 

@@ -1,7 +1,7 @@
-"""For how long something holds. Pure.
+"""The stretches of time in which a state holds. Pure.
 
-A state is True, False or None (unknown), one a sample of a host. Unknown neither ends a stretch
-nor counts for it; a stretch of which less than 80 % is known is none.
+A state is True, False or None (unknown), one value per sample of a host. Unknown neither ends a
+stretch nor counts for it; a stretch of which less than 80 % is known does not count.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Stretch(NamedTuple):
 def stretch_of(
     scope: Scope, host: HostTimeline, states: Sequence[State], window_s: float
 ) -> Stretch | None:
-    """Return the stretch a rule speaks of: live the one that lasts now, else the longest."""
+    """Return the stretch that a rule reports: live the current one, else the longest."""
     find = _standing if scope.is_live else _longest
     return find(scope, host, states, window_s)
 
@@ -97,7 +97,7 @@ def busiest(part: Part, length_s: float) -> float:
 
 
 def judged_stretch(scope: Scope, part: Part, length_s: float) -> Stretch:
-    """Return the stretch that a rule on a mean speaks of: live what it looks at, else the busiest.
+    """Return the stretch that a rule on a mean reports: live its window, else the busiest.
 
     All of it if less than ``length_s`` is known.
     """
