@@ -58,7 +58,7 @@ def phase(name: str) -> _Phase | _NoPhase:
 
 
 def is_watched() -> bool:
-    """True if somebody may read what is told here."""
+    """True if a monitor may read the events."""
     return bool(_path)
 
 
@@ -85,7 +85,7 @@ def _append(line: bytes) -> None:
     The file is opened anew each time: a descriptor kept could be closed by a program that becomes a
     daemon, and be another file's when we write. It is not made if it is gone: nobody reads it.
     """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK  # somebody may name a FIFO
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK  # the variable may name a FIFO
     descriptor = os.open(_path or os.devnull, flags)
     try:
         os.write(descriptor, line)
@@ -94,7 +94,7 @@ def _append(line: bytes) -> None:
 
 
 def _plain(value: object) -> float | str | bool | None:
-    """Return a value as JSON has it. What is no number and no text becomes its text, cut."""
+    """Return a value as JSON has it. Types other than numbers and texts become text, cut."""
     if value is None or isinstance(value, (bool, str, int, float)):
         return fitting(value)
     ways: tuple[Callable[[Any], object], ...] = (_item, float, str)
@@ -188,7 +188,7 @@ def last_line_results(text: str) -> dict[str, float | str]:
     """Return the results that an output ends with: ``test_accuracy=0.9923 epochs=4``.
 
     The last line that is not blank must be nothing but pairs ``name=value``, parted by blanks;
-    else there are none. A value that is no decimal number is kept as text. It may have blanks in
+    else there are none. A value that is not a decimal number is kept as text. It may have blanks in
     quotes, which are taken off, or in brackets: ``name='a b' sizes=[1, 2]``.
     """
     import re

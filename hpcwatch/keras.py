@@ -25,7 +25,7 @@ Hook = TypeVar("Hook", bound=Callable[..., None])
 
 
 def _guarded(hook: Hook) -> Hook:
-    """Return a hook that does nothing outside of a run, and whose failures nobody hears of."""
+    """Return a hook that does nothing outside of a run, and never raises."""
 
     @functools.wraps(hook)
     def safe(*arguments: Any, **more: Any) -> None:

@@ -30,13 +30,13 @@ _MOST_PHASES, _MOST_RESULTS = 8, 12
 
 
 class Change(NamedTuple):
-    """From the first run's figure to another's."""
+    """The change from the first run's figure to another run's."""
 
     absolute: float
     pct: float | None
     """None if the first one's is zero."""
     is_better: bool | None
-    """None where nobody can say, or the change is small."""
+    """None if that is unknown or the change is small."""
 
 
 class Figure(NamedTuple):
@@ -49,7 +49,7 @@ class Figure(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Something that was not the same in all runs. None is unknown, or not set."""
+    """A property that differs between runs. None is unknown, or not set."""
 
     what: str
     values: list[str | None]
@@ -71,7 +71,7 @@ class Comparison(NamedTuple):
     phases: list[Figure]
     """Seconds in each phase that the programs named, those first that differ most."""
     results: list[Figure]
-    """The last value of each number that the programs told."""
+    """The last value of each number that the programs logged."""
     explanations: list[list[Explanation]]
     """One list a run, of why its figures are not the first one's; the first run's is empty."""
     differences: list[Difference]
@@ -81,7 +81,7 @@ class Comparison(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """A figure: how it is had, and whether more or less of it is better."""
+    """A figure: how it is read, and whether more or less of it is better."""
 
     name: str
     value: Callable[[Report], float | None]
@@ -200,7 +200,7 @@ def _spread(figure: Figure) -> float:
 
 
 def _results(reports: list[Report]) -> list[Figure]:
-    """Return the numbers that the programs told last, and how many epochs they told of."""
+    """Return the last logged numbers of the programs, and the number of logged epochs."""
     tables = [_numbers_told(one) for one in reports]
     names = list(dict.fromkeys(name for table in tables for name in table))[:_MOST_RESULTS]
     return [_figure(name, [one.get(name) for one in tables], 0, reports) for name in names]
@@ -208,7 +208,7 @@ def _results(reports: list[Report]) -> list[Figure]:
 
 def _numbers_told(report: Report) -> dict[str, float]:
     epochs_count = sum(event.name == EPOCH for event in report.events)
-    epochs = {"epochs told": float(epochs_count)} if epochs_count else {}
+    epochs = {"epochs logged": float(epochs_count)} if epochs_count else {}
     told = results(report.events).items()
     numbers = {name: value for name, value in told if isinstance(value, float)}
     return {name: value for name, value in (epochs | numbers).items() if math.isfinite(value)}

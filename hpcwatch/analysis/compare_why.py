@@ -1,4 +1,4 @@
-"""What the figures of two runs themselves say of why one took longer or more memory. Pure.
+"""Explains from two runs' figures why one took longer or used more memory. Pure.
 
 Time is CPU time over busy cores, so that one of the two, or both, account for every difference.
 Nothing is said of what is unknown, nor of runs that did not come to their end.

@@ -44,13 +44,13 @@ class Costs(NamedTuple):
 
     unit: str
     core_hours: float | None
-    """Charged: cores asked for times the time that the run took."""
+    """The requested resources times the run's time."""
     gpu_hours: float | None
     idle_core_hours: float | None
     idle_gpu_hours: float | None
     run_cost: float | None
     idle_cost: float | None
-    """The part of it for cores and devices that did nothing."""
+    """The part of it for idle cores and devices."""
     saved_cost: float | None
     """What the suggested header would have saved; None also if none is suggested."""
 

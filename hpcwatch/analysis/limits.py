@@ -21,7 +21,7 @@ class Limit(NamedTuple):
     source: str | None
     """``cgroup``, ``request`` or ``node``."""
     charged_bytes: int | None
-    """What counts against that limit: a node's memory is shared with everybody on it."""
+    """What counts against that limit: a node's memory is shared by all users of the node."""
     path: str | None = None
     """The control group that the limit is of; None if it is of none."""
 

@@ -8,29 +8,30 @@ METRICS = {
     **{metric.name: metric.what for metric in TABLE},
     "wall_s": "Time from the program's start to its end on the node's monotonic clock.",
     "cpu_s": (
-        "CPU time of the program and everything below it: the kernel's account of all that was"
-        " waited for (wait4), plus what still lived at the end. Children too short to be sampled"
+        "CPU time of the program and everything below it: the kernel's accounting of "
+        "all processes waited for (wait4), plus those alive at the end. Children too "
+        "short to be sampled"
         " and daemons count; a process whose parent ignores SIGCHLD counts as last sampled."
     ),
     "cpu_user_s": "The part of cpu_s spent in the programs' own code.",
     "cpu_system_s": "The part of cpu_s spent in the kernel on their behalf.",
     "cores_allocated": (
-        "Cores the program may use on this node: what the job asked for, else the CPUs the kernel"
+        "Cores the program may use on this node: what the job requested, else the CPUs the kernel"
         " allows it (affinity, cpuset), at most its control group's CPU quota."
     ),
     "core_hours": "cores_allocated times wall_s: what the run took from the queue, used or not.",
     "gpu_hours": "GPUs the run had times wall_s, used or not.",
     "idle_core_hours": "core_hours less those that cores_used_mean accounts for.",
     "idle_gpu_hours": (
-        "Time in which the run's GPUs were seen to run no kernel, of all together. Unknown if one"
-        " of those asked for was not seen."
+        "Time in which the run's GPUs were seen to run no kernel, summed over them. "
+        "Unknown if a requested one was not seen."
     ),
     "run_cost": (
-        "Cores and GPUs asked for times wall_s, at the rates of the configuration (costs.core_hour,"
+        "Requested cores and GPUs times wall_s, at the rates of the configuration (costs.core_hour,"
         " costs.gpu_hour), in their unit (costs.unit). Unknown if how many there were is."
     ),
     "idle_cost": (
-        "The part of run_cost for what did nothing: cores beyond those in use on average, and the"
+        "The part of run_cost for idle resources: cores beyond those in use on average, and the"
         " time in which GPUs were seen to run no kernel."
     ),
     "saved_cost": "What the suggested job script would have saved of run_cost.",
@@ -81,22 +82,23 @@ METRICS = {
         "The most that lay in pages of files that the processes map: libraries, memory-mapped"
         " data. They are part of the memory used, and the kernel can take most of them back."
     ),
-    "memory_requested_bytes": "The memory that the job asked for on this node.",
+    "memory_requested_bytes": "The memory that the job requested on this node.",
     "memory_used": (
         "In a scheduler's control group: anonymous, shared and unreclaimable kernel memory. Else"
         " the sum of PSS, in which a page shared by n processes counts 1/n for each, plus files"
-        " the program made in memory-backed file systems such as /dev/shm. Never page cache: the"
-        " kernel takes that back when memory is wanted."
+        " the program made in memory-backed file systems such as /dev/shm. Never page "
+        "cache: the kernel takes that back when memory is needed."
     ),
     "memory_limit_bytes": (
-        "The smallest of: the limit of the control group, the memory the job asked for on this"
-        " node, the node's memory. memory_limit_source says which one binds. Of a control group's"
+        "The smallest of: the limit of the control group, the memory the job requested "
+        "on this node, the node's memory. memory_limit_source says which one binds. Of "
+        "a control group's"
         " levels (step, job, those above) the one with the least room counts, and against it the"
         " use of that same level; memory_limit_group names it."
     ),
     "memory_limit_group": "The control group whose limit binds.",
     "memory_limit_source": (
-        "Which limit binds: cgroup, request (what the job asked for) or node. Against a node's"
+        "Which limit binds: cgroup, request (what the job requested) or node. Against a node's"
         " memory everything used on the node counts, against the others the job's."
     ),
     "memory_files_bytes": (
@@ -107,13 +109,14 @@ METRICS = {
     "read_bytes": "Read from storage, not from the page cache (/proc/PID/io, ru_inblock).",
     "written_bytes": "Handed to storage (/proc/PID/io, ru_oublock).",
     "home_bytes_per_s": (
-        "What everybody on the node reads from and writes to the servers of the file system that"
+        "Bytes that all users of the node read from and write to the servers of the "
+        "file system that"
         " holds the owner's home, page cache left out: NFS, from /proc/self/mountstats; of Lustre"
         " what programs read and wrote, where its counters may be read. Unknown on a local disk,"
         " which no other node shares, and on other file systems."
     ),
     "stranger_cores": (
-        "Cores that the busiest process uses that is not the job's: another ordinary user's, or"
+        "Cores used by the busiest process outside the job: another ordinary user's, or"
         " one of the owner's own outside the job. 0 if the node is not half a core busier than the"
         " job; unknown where other people's processes are hidden (hidepid), or where it is not"
         " certain which are the job's."
@@ -122,11 +125,12 @@ METRICS = {
         "Share of the periods of a control group's CPU quota in which the quota made its threads"
         " wait (nr_throttled of nr_periods)."
     ),
-    "processes_total": "Processes seen. Those shorter than a reading's distance may be missed.",
+    "processes_total": "Processes seen. Processes shorter than the interval may be missed.",
     "processes_max": "The most processes alive at one reading.",
     "threads_max": "The most threads alive at one reading, on all nodes together.",
     "util_mean_pct": (
-        "Share of time in which any kernel ran on the GPU. It says nothing of how well: one thread"
+        "Share of time in which any kernel ran on the GPU. It says nothing about how "
+        "well: one thread"
         " keeps it at 100 %. MIG devices have none: unknown, not 0."
     ),
     "util_max_pct": "The largest single reading of GPU utilisation.",
@@ -140,20 +144,20 @@ METRICS = {
         " this says on how much of the device."
     ),
     "tensor_active_pct": "Share of time in which the GPU's tensor cores worked (GPM).",
-    "dram_active_pct": "Bandwidth of the GPU's memory in use, of what it can do (GPM).",
+    "dram_active_pct": "Share of the GPU memory's bandwidth in use (GPM).",
     "memory_util_pct": (
         "Share of time in which the GPU's memory was read or written: not how much is in use."
     ),
     "gpu_memory_peak_bytes": (
-        "The most GPU memory in use at one reading: of a process what it held, of a run what was in"
-        " use on its devices, whoever held it."
+        "The most GPU memory in use at one reading: of a process what it held, of a run "
+        "what was in use on its devices, by all users."
     ),
     "throttled_pct": (
-        "Share of readings in which heat, a hardware slow-down or the power supply's brake held the"
-        " GPU's clocks down."
+        "Share of readings in which heat, a hardware slow-down or the power supply's "
+        "brake lowered the GPU's clocks."
     ),
     "power_capped_pct": (
-        "Share of readings in which its power limit held the GPU's clocks down: normal under load."
+        "Share of readings in which its power limit lowered the GPU's clocks: normal under load."
     ),
     "clocks_held_by": "Every reason for lower GPU clocks seen since the last sample, in words.",
     "ecc_uncorrected_count": (
@@ -177,12 +181,13 @@ METRICS = {
     " cable or a full network.",
     "xids": "Errors the NVIDIA driver reported while we watched (Xid numbers), oldest first.",
     "sm_util_pct": (
-        "Share of time in which a process's kernels ran on the GPU, as the driver last told. It is"
-        " 0 if the driver told of others only, and unknown on MIG and before Maxwell."
+        "Share of time in which a process's kernels ran on the GPU, as the driver last "
+        "reported. It is 0 if the driver reported only others, and unknown on MIG and "
+        "before Maxwell."
     ),
     "interval_s": (
-        "Distance of readings. The first comes at once, ten a second in the first two seconds, and"
-        " one when the program ends."
+        "Interval between readings. The first reading is immediate; there are ten a "
+        "second in the first two seconds, and one at the program's end."
     ),
     "coverage_pct": "Share of the run's time for which there are readings.",
     "monitor_cpu_s": "CPU time hpcwatch itself took.",

@@ -1,4 +1,4 @@
-"""What a finished run showed of the job's needs, and whether it can be trusted. Pure."""
+"""The job's needs as a finished run showed them, and whether they can be trusted. Pure."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Observed(NamedTuple):
     memory_bytes: int | None
     """The peak; sampled, and so a lower bound."""
     gpus_count: int | None
-    """Devices of a node that did something; None if that is not known of all."""
+    """Active devices of a node; None if that is unknown for any of them."""
     nodes_count: int | None
-    """Nodes that did something."""
+    """Active nodes."""
     node_memory_per_core_bytes: float | None
-    """What each core of the node brings along, were its memory shared out evenly."""
+    """The node's memory divided by its cores."""
     flaw: str | None = None
-    """Why nothing can be learnt from it."""
+    """Why the run does not show the job's needs; empty if it does."""
 
 
 def observe(scope: Scope, kind: str, coverage_pct: float | None) -> Observed:
@@ -116,7 +116,7 @@ def _flaw(
     """Return why nothing can be learnt from a run; None if it can."""
     job = scope.job
     if job is None:
-        return "it ran in no job, so nothing was asked for"
+        return "it did not run in a job, so nothing was requested"
     return (
         _unfit(scope, job, kind)
         or _bad_ending(scope, hosts, job, kind)

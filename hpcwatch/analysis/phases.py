@@ -22,7 +22,7 @@ class Phase(NamedTuple):
     """0 for one that lies in no other of the same process."""
     started_at_s: float
     duration_s: float | None
-    """None if its end was never told: it still runs, or was killed."""
+    """None if it has no end event: it still runs, or was killed."""
     error: str | None = None
     """The kind of exception that ended it."""
 

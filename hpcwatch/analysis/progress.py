@@ -4,11 +4,11 @@ Only numbers count, by these names, in an event of any name:
 
 - ``step``, ``epoch``: the number of the step, of the epoch. An event with ``step``, or with a
   step's time and no ``epoch``, tells of a step; one with ``epoch`` and no ``step`` of an epoch that
-  is done. ``epoch`` beside ``step`` is the one that the step is in. Both are counted from 1.
+  is done. ``epoch`` with ``step`` is the epoch of the step. Both are counted from 1.
 - ``step_s``, ``steps_per_s``, ``epoch_s``: how long one took. Without, it is the time since the
   event before, for each by which the number went up; not of a step where an epoch ended
   meanwhile. A number under half of the highest begins anew, a lower one else is another rank's.
-- ``epochs``, ``steps``: how many are planned; where both are told, ``steps`` are an epoch's, as
+- ``epochs``, ``steps``: how many are planned; where both are given, ``steps`` counts per epoch, as
   ``of`` are.
 - ``data_wait_s``: how much of ``epoch_s``, else of ``step_s``, passed in waiting for data.
 - ``gpu_memory_peak_bytes``: the most that the framework itself used of any one device so far.
@@ -59,7 +59,7 @@ class Pace(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a program was when it told."""
+    """A program's progress at the time of an event."""
 
     at_s: float
     share: float
@@ -100,7 +100,7 @@ def number(event: Event, name: str) -> float | None:
 
 
 def trainings(events: Iterable[Event]) -> list[list[Event]]:
-    """Return what a program told of its steps, in order of time, parted by its trainings."""
+    """Return a program's events about its steps in the order of time, split by training."""
     parted: list[list[Event]] = [[]]
     for event in sorted(events, key=lambda one: one.at_s):
         if event.name == TRAINING:
@@ -113,7 +113,7 @@ def trainings(events: Iterable[Event]) -> list[list[Event]]:
 def pace(training: Sequence[Event]) -> Pace:
     """Return how long its steps took; or its epochs, if it tells of those as often.
 
-    What is told of an epoch may be the time of its steps.
+    An event of an epoch may give the time of its steps.
     """
     of_steps = [event for event in training if _tells_step(event)]
     of_epochs = [event for event in training if _is_told(event, "epoch") and not _tells_step(event)]
@@ -134,7 +134,7 @@ def _tells_step(event: Event) -> bool:
 
 
 def _told_times(events: Sequence[Event], name: str) -> list[Reading]:
-    """Return the times told by a name; ``steps_per_s`` is a ``step_s``."""
+    """Return the times logged under a name, in s; ``steps_per_s`` is converted to ``step_s``."""
     return [Reading(one.at_s, value) for one in events if (value := _time(one, name))]
 
 
@@ -167,7 +167,7 @@ def _counted(events: Sequence[Event], name: str) -> list[Reading]:
 
 
 def progress(training: Sequence[Event]) -> list[Progress]:
-    """Return how far it was whenever it got on; nothing if no end of it was told."""
+    """Return its progress at each event; nothing if it never logged how much is planned."""
     epochs, steps = _last(training, "epochs"), _last(training, "steps")
     found: list[Progress] = []
     done: float | None = None
@@ -195,7 +195,7 @@ def _last(events: Sequence[Event], name: str) -> float | None:
 
 
 def waits(events: Iterable[Event]) -> list[Wait]:
-    """Return the stretches of which it was told how long the program waited for data."""
+    """Return the stretches for which the program logged its wait for data."""
     found = []
     for event in events:
         waited_s = number(event, "data_wait_s")

@@ -1,4 +1,4 @@
-"""From what a job used to the head of its next script. Pure.
+"""Derives the head of a job's next script from what the job used. Pure.
 
 Margins (findings.md): memory 1.2 times the peak, rounded up to 1 GiB (10 above 30, 100 above
 1000); walltime 1.2 times what was used, rounded up to 5 minutes; cores those of the busiest
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.request import Edited, Kept
 
 MOST_RUNS = 5
-"""Of several runs of a program so many of the last ones count."""
+"""The number of a program's last runs that count."""
 MEMORY_MARGIN = 1.2
 WALLTIME_MARGIN = 1.2
 _SHARE_MARGIN = 1.1  # findings.md, memory-over-share
@@ -87,7 +87,7 @@ def advise(
     latest = runs[-1].flaw if runs else "no run of it is known"
     own = request(job, environment)
     if latest is not None or not own.lines:
-        return _refusal(job, latest or "what was asked for is not known")
+        return _refusal(job, latest or "the request is not known")
     worst = _worst(usable)
     wanted = _smaller(job, worst, memory_per_core_bytes)
     made, new, kept = _written(job, wanted, environment)
@@ -213,7 +213,7 @@ def _cores(job: Job, seen: Observed, memory_per_core_bytes: float | None) -> int
     own = seen.node_memory_per_core_bytes
     if memory_per_core_bytes:
         needed = max(needed, _for_memory(seen, memory_per_core_bytes))
-    elif own and job.node_memory_bytes is None:  # nobody asked for memory: it came with the cores
+    elif own and job.node_memory_bytes is None:  # memory was not requested: it came with the cores
         needed = max(needed, placed(_for_memory(seen, own)))
     return needed if needed <= _SAVED * asked else None
 

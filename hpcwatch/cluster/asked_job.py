@@ -1,4 +1,4 @@
-"""What the scheduler says of the job that `hpcwatch run` is in: asked once, beside the program.
+"""The scheduler's answer about the job of `hpcwatch run`: queried once, in its own process.
 
 Inside of a job the environment tells neither memory nor walltime of PBS, nor the words of a
 request. A process of the monitor's own asks, so that the scheduler's commands are no children of
@@ -34,7 +34,7 @@ _TOLD = tuple(_TOLD_FIELDS.split())
 
 
 def merged(own: Job, told: Job, host: str) -> Job:
-    """Return the job with what its scheduler told and its environment did not.
+    """Return the job with the scheduler's values added where the environment has none.
 
     What the environment says of this host stands. ``told`` is as seen from outside.
     """

@@ -53,7 +53,7 @@ def _serve(kind: str, header: Optional[bytes], silence_s: float) -> int:
 
 def _prepare() -> int:
     """Behave as a guest; return a descriptor of standard output that no library writes to."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # they end us, whoever ignored them before us
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # they end us, even if our parent ignored them
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     try:
         os.nice(_NICENESS)
@@ -83,7 +83,7 @@ def _read_header(deadline_s: float) -> bytes:
         if not chunk:
             return b""
         data += chunk
-    return data.partition(b"\n")[0]  # what follows is no more than a sign of life
+    return data.partition(b"\n")[0]  # further input is only a sign of life
 
 
 def _watch(spec: Spec, output: int, silence_s: float) -> None:

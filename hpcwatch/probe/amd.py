@@ -25,7 +25,7 @@ _PCI = "/sys/bus/pci/devices"
 
 
 class Amd:
-    """The driver. Its calls may block: use it on a thread that nobody waits for."""
+    """The driver. Its calls may block: use it on a thread that no other thread waits for."""
 
     def __init__(self) -> None:
         self._smi: Any = None

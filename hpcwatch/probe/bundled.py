@@ -114,7 +114,7 @@ def places() -> List[str]:
 
 
 def make_folder(place: str) -> str:
-    """Make a folder that nobody else can enter, without what was left there. Raises OSError."""
+    """Make a private, empty folder. Raises OSError."""
     import tempfile
 
     for name in os.listdir(place):

@@ -236,7 +236,7 @@ class CgroupReader:
         return sum(self._kills.values()) if self._kills else None
 
     def _killed_before_v1(self, place: Place) -> Optional[int]:
-        """Return the kills before the program began; None if nobody looked.
+        """Return the kills before the program's start; None if they were not read.
 
         Of a group that was there at the first reading its count then, of a later one none: it
         began at 0.

@@ -12,7 +12,7 @@ from .cgroup_files import NO_LIMIT_BYTES, groups_below, number_of, table_of
 from .cgroup_paths import Place
 
 _LOOK_S = 10.0
-"""Limits hardly ever change: the folders are searched for them once in so many seconds."""
+"""Seconds between searches for limits, which hardly ever change."""
 _GROUPS_MOST = 64  # below a job's, that are asked for their limits: 20 µs each
 
 

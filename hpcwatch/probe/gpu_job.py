@@ -26,7 +26,7 @@ _NVIDIA_MAJOR = "195"
 _FIRST_NAMESPACE = "pid:[4026531836]"
 """PROC_PID_INIT_INO of the kernel: any other pid namespace is a container's."""
 _HIDDEN_BYTES = 300 << 20
-"""More on a device than a driver keeps for itself: somebody must hold it."""
+"""More memory than a driver keeps for itself: some process must hold it."""
 
 
 class Traits(NamedTuple):
@@ -123,7 +123,7 @@ def _has_drm(use: GpuUse) -> bool:
 
 
 def _is_held(gpu: Gpu) -> bool:
-    """True if somebody is on a device, whether or not the driver says so."""
+    """True if any process is on a device, whether or not the driver lists it."""
     return bool(gpu.processes) or (gpu.memory_used_bytes or 0) > _HIDDEN_BYTES
 
 

@@ -1,4 +1,4 @@
-"""The processes of a scheduler's job, told from all others of its node."""
+"""Distinguishes the processes of a scheduler's job from all others of its node."""
 
 import os
 from typing import Callable, Dict, Iterable, List, Optional, Set
@@ -71,7 +71,7 @@ class JobMembers(Members):
         return self._way < _USER or self.is_absent
 
     def seeds(self, fresh: Dict[int, Tracked]) -> Set[int]:
-        """Return those that show the job; while none ever did, what may be its owner's for it."""
+        """Return the processes that are surely the job's; without any, those that may be."""
         self._forget(fresh)
         self._find_shepherds(fresh.values())
         ways = {tracked.pid: self._way_of(tracked) for tracked in fresh.values()}

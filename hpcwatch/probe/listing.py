@@ -12,7 +12,7 @@ from .tracked import Tracked
 
 
 class Listing:
-    """Chooses processes, and remembers what was told of them."""
+    """Selects processes, and keeps what was reported of them."""
 
     def __init__(self, proc: str = "/proc") -> None:
         self._proc = proc

@@ -1,4 +1,4 @@
-"""The loop of a probe that runs as a program: a line a sample, until nobody wants them."""
+"""The loop of a probe that runs as a program: a line per sample, until its input ends."""
 
 import math
 import os
@@ -16,7 +16,7 @@ _ROUNDING = 1e-6
 
 
 class Loop:
-    """Reads a node on a schedule that does not drift, and listens to whoever watches."""
+    """Reads a node on a schedule that does not drift, and reads messages of the watcher."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Loop:
             return False
 
     def _write(self) -> bool:
-        """Write a sample. False if nobody reads any more."""
+        """Write a sample; return False if there is no reader any more."""
         line = (to_line(self._probe.read()) + "\n").encode()
         try:
             while line:

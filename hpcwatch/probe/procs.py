@@ -19,7 +19,7 @@ from .tracked import STAT_BYTES, Tracked
 _DETAIL_S = 40e-6  # status and io of one process, before it was measured
 _THREAD_S = 8e-6  # the state of one thread
 _SHARE = 0.005  # of the time that passes, for details and for threads each
-_GUEST_SHARE = 0.001  # on somebody's compute node: 1 ms a second is 25 processes
+_GUEST_SHARE = 0.001  # on a user's compute node: 1 ms per second is 25 processes
 
 
 class ProcessTable:

@@ -1,7 +1,7 @@
 """The job's processes on this node that are not below the program which we watch.
 
 Launchers such as srun and pbsdsh have their tasks started by the scheduler's daemon, where they
-are nobody's children that we know. Read only where no control group counts the whole job.
+have no known parent. Read only where no control group counts the whole job.
 """
 
 import os

@@ -81,11 +81,11 @@ class Cgroup(NamedTuple):
     limit_peak_bytes: Optional[int] = None
     """The high-water mark of the group that the limit is of, page cache included."""
     oom_kill_before_count: Optional[int] = None
-    """Kills counted before the program began; None if nobody looked then."""
+    """Kills counted before the program's start; None if they were not read."""
     cpu_user_s: Optional[float] = None
     cpu_system_s: Optional[float] = None
     cpu_before_s: Optional[float] = None
-    """CPU time counted before the program began; None if nobody looked then."""
+    """CPU time counted before the program's start; None if it was not read."""
     cpu_user_before_s: Optional[float] = None
     cpu_system_before_s: Optional[float] = None
     cpu_period_count: Optional[int] = None
@@ -131,7 +131,7 @@ class JobUse(NamedTuple):
     allowed_cores: Optional[int] = None
     """CPUs that any of the processes may run on."""
     visible_devices: Optional[List[str]] = None
-    """Every CUDA_VISIBLE_DEVICES that its processes were started with; None if nobody has one."""
+    """Every CUDA_VISIBLE_DEVICES that its processes were started with; None if there is none."""
     owner_uid: Optional[int] = None
     """Whose the job is."""
     allowed_devices: Optional[List[str]] = None
@@ -201,7 +201,7 @@ class GpuProcess(NamedTuple):
     pid: int
     memory_bytes: Optional[int] = None
     sm_util_pct: Optional[float] = None
-    """Share of time its kernels ran; 0 if the driver told of others only."""
+    """Share of time its kernels ran; 0 if the driver reported only others."""
     memory_peak_bytes: Optional[int] = None
     """The most it ever held; known only where an administrator turned accounting on."""
     uid: Optional[int] = None
@@ -246,7 +246,7 @@ class Gpu(NamedTuple):
     energy_j: Optional[float] = None
     """Counter since the driver was loaded (Volta and later)."""
     processes: Optional[List[GpuProcess]] = None
-    """None if the driver would not say; an empty list if nobody holds the device."""
+    """None if the driver does not say; an empty list if no process holds the device."""
     memory_util_pct: Optional[float] = None
     """Share of time in which the device's memory was read or written, last reading."""
     temperature_limit_celsius: Optional[float] = None

@@ -27,7 +27,7 @@ class Spec(NamedTuple):
     started_at_s: float = 0.0
     """Files in memory made since then (seconds since the epoch) are the job's."""
     is_everyone: bool = False
-    """Look at all processes of the node, whoever's they are."""
+    """Read all processes of the node, of all users."""
 
 
 def to_header(spec: Spec, bundle_size_bytes: int = 0) -> bytes:

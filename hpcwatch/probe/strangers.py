@@ -50,7 +50,7 @@ class Strangers:
         self._seen: Dict[int, _Seen] = {}
         self._seen_s = 0.0
         self._named: Optional[Dict[int, Tuple[int, str]]] = None
-        """Process -> whose it is. None if nobody knows yet."""
+        """Process -> its owner; None if that is unknown yet."""
         self._is_hidden = False
         self._ration = Ration(share=_SHARE, most_s=0.05, first_s=0.02)
         self._cost_s = 0.0

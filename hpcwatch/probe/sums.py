@@ -25,7 +25,7 @@ def use_of(table: ProcessTable, memory: Used, ended: Reaped) -> JobUse:
         blocked_count=living.blocked_count,
         cpu_user_s=ended.user_s + living.user_ticks * TICK_S if is_known else None,
         cpu_system_s=ended.system_s + living.system_ticks * TICK_S if is_known else None,
-        # With nobody left to ask, memory is unknown, not 0.
+        # Without any process left to read, memory is unknown, not 0.
         rss_bytes=memory.rss_bytes if alive else None,
         pss_bytes=memory.pss_bytes if alive else None,
         files_bytes=memory.files_bytes,

@@ -203,9 +203,9 @@ def test_an_end_that_was_never_told_is_drawn_to_the_end_and_said(
     assert style == "dashed"
     assert chromium.run(f"getComputedStyle({mark('phase load')}).borderRightStyle") == "none"
     label = chromium.run(f"{mark('phase test')}.getAttribute('aria-label')")
-    assert label == "phase test, from 23:20: its end was never told"
+    assert label == "phase test, from 23:20: it has no end event"
     caption = "document.querySelector('.lanes').previousElementSibling.textContent"
-    assert "The end of 1 was never told: drawn to the end of the run." in chromium.run(caption)
+    assert "1 without an end event: drawn to the end of the run." in chromium.run(caption)
 
 
 def test_borders_of_phases_and_events_are_on_every_plot(

@@ -260,7 +260,7 @@ def test_what_one_run_does_not_know_none_does() -> None:
 
 def test_nothing_known_is_refused() -> None:
     assert advise(asked(), []).refused == "no run of it is known"
-    assert advise(Job("1", "torque"), [seen()]).refused == "what was asked for is not known"
+    assert advise(Job("1", "torque"), [seen()]).refused == "the request is not known"
 
 
 @pytest.mark.parametrize("name", ["a b", "x\n#PBS -l nodes=9", "$(reboot)", "é", "", "-x", "a;b"])
@@ -406,7 +406,7 @@ def test_the_node_that_needs_most_counts() -> None:
 @pytest.mark.parametrize(
     ("shape", "options", "said"),
     [
-        (GOOD._replace(job=None), {}, "it ran in no job"),
+        (GOOD._replace(job=None), {}, "it did not run in a job"),
         (GOOD._replace(job=asked(is_interactive=True)), {}, "an interactive job"),
         (GOOD, {"kind": "sweep-task"}, "one of several tasks"),
         (GOOD, {"environment": {"PARALLEL_SEQ": "1"}}, "one of several tasks"),

@@ -323,7 +323,7 @@ def test_a_job_that_is_forgotten_is_unknown_not_successful(
     wait_until(lambda: state(watch) is JobState.UNKNOWN, "the job to be unknown")
     job = watch.picture().job
     assert job is not None
-    assert "no one tells how it ended" in (job.reason or "")
+    assert "how it ended is unknown" in (job.reason or "")
 
 
 def state(watch: Watch) -> JobState | None:

@@ -357,7 +357,7 @@ def test_a_torque_job_from_running_to_gone(stand_in: Made) -> None:
     clock.now += 26
     (last,) = asked.job("0", job).value
     assert last.state is JobState.UNKNOWN
-    assert "no one tells how it ended" in last.reason
+    assert "how it ended is unknown" in last.reason
     assert asked.job("999999").value == ()
     assert fake.calls[:2] == ["qstat --version", "qstat -x 0"]
 

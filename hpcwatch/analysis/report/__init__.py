@@ -1,4 +1,4 @@
-"""The Report: everything a view may see of a run. Pure. Anything unknown is None."""
+"""The Report: all that views show of a run. Pure. Anything unknown is None."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _in_order(run: Run, timeline: Timeline) -> list[HostTimeline]:
 
 
 def _steadied(run: Run, timeline: Timeline, events: Iterable[Event]) -> list[Event]:
-    """Return the events by the steady clock of the host whose monitor told them."""
+    """Return the events with times of the steady clock of the host whose monitor recorded them."""
     host = timeline.hosts.get(run.monitor_host or next(iter(run.hosts), ""))
     return list(events) if host is None else host.clock.steadied(events, run.started_at_s)
 
@@ -94,7 +94,7 @@ def _end(run: Run, hosts: list[HostTimeline]) -> None:
     end_s = run.ended_at_s if job is None else job.ended_at_s
     if end_s is None:
         return
-    if job is None:  # its wall time is of a clock that nobody sets
+    if job is None:  # its wall time comes from a monotonic clock
         end_s = max(end_s, run.started_at_s + (run.wall_s or 0.0))
     slack_s = 0.0 if job is None else 1.0
     for host in hosts:

@@ -1,4 +1,4 @@
-"""Cores: how many a job may use on a host, and how many it used. Pure."""
+"""The cores that a job may use on a host, and those it used. Pure."""
 
 from __future__ import annotations
 

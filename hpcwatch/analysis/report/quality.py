@@ -17,7 +17,7 @@ _MAY_BE_NONE = (
     "program_cpu_s",
     "program_peak_bytes",
 )
-"""Figures that not every run has: without one nothing is unknown."""
+"""Figures that not every run has: a missing one is not unknown."""
 
 
 def quality_of(run: Run, hosts: list[HostTimeline], summary: Summary, odd_lines: int) -> Quality:

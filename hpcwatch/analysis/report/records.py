@@ -32,7 +32,7 @@ class GpuSummary(NamedTuple):
     label: str = ""
     """``GPU 0``, an instance of a divided device ``GPU 0 MIG 1g.10gb #3``."""
     use: str = "unknown"
-    """Whether it worked, did nothing, was never opened, or nobody knows."""
+    """Whether it worked, was idle, was never opened, or is unknown."""
     clocks_held_by: list[str] | None = None
     """Every reason for lower clocks that was seen; None if the driver does not tell."""
     coverage_pct: float | None = None
@@ -117,9 +117,9 @@ class Summary(NamedTuple):
     memory_files_others_bytes: int | None = None
     """Files of the same user in memory at the end that nothing of the job was seen to use."""
     memory_limit_group: str | None = None
-    """The control group whose limit binds; None if that is no group's."""
+    """The control group whose limit binds; None if the limit is not a group's."""
     memory_requested_bytes: int | None = None
-    """What the job asked for on a node; None if it asked for none, or nobody knows."""
+    """The job's request on a node; None if there is none, or it is unknown."""
     memory_upper_bound_bytes: int | None = None
     """What the peak was at most: the job's control group's own mark, page cache included, else the
     peak that the scheduler accounts to a job of one node."""
@@ -160,4 +160,4 @@ class Report(NamedTuple):
     observed: Observed | None = None
     """What the run showed of the job's needs: later runs of its name look back at it."""
     costs: Costs | None = None
-    """None where no rates are written down."""
+    """None without configured rates."""

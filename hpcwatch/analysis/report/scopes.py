@@ -1,4 +1,4 @@
-"""What the rules are shown of a run that is over, and what follows from it. Pure.
+"""Evaluates the rules on a finished run. Pure.
 
 Each host is a Scope of its own, over the time in which it was read; the job is one over all hosts.
 """

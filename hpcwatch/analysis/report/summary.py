@@ -160,7 +160,7 @@ def _accounted_most(run: Run, peak: int | None) -> int | None:
 
 
 def _limit(run: Run, hosts: list[HostTimeline]) -> Limit:
-    """Return the smallest limit of all hosts; of a job that nobody watched, its request."""
+    """Return the smallest limit of all hosts; for a job that was not watched, its request."""
     limits = [host.limit for host in hosts if host.limit.limit_bytes is not None]
     asked = run.job.node_memory_bytes if run.job is not None else None
     if not hosts and asked:

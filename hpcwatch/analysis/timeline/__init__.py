@@ -24,7 +24,7 @@ class Timeline:
     def __init__(
         self, interval_s: float, job: Job | None = None, most_samples: int | None = None
     ) -> None:
-        """With ``most_samples`` only so many of the latest samples a host are kept (live)."""
+        """With ``most_samples`` only that many of the latest samples per host are kept (live)."""
         self.hosts: dict[str, HostTimeline] = {}
         self._job = job
         self.interval_s = interval_s

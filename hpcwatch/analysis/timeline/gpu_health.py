@@ -1,4 +1,4 @@
-"""What a device told of its health over all samples: errors, links, being lost. Pure."""
+"""A device's health over all samples: errors, links, and its loss. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class GpuHealth:
         self.asked_s = 0.0
         """For how long it should have."""
         self.xids: dict[str, float] = {}
-        """Xid -> when it was told first."""
+        """Xid -> the time of its first report."""
         self.ecc: Grown | None = None
         """Memory errors since the driver was loaded that could not be corrected."""
         self.ecc_ever: int | None = None

@@ -65,7 +65,7 @@ def _unlisted(gpu: Gpu, listed: list[GpuProcess]) -> int | None:
 
 
 class Unlisted:
-    """How much of the memory that nobody seems to hold is surely not the job's.
+    """The part of memory without a visible holder that is certainly not the job's.
 
     A program's own managed memory is not listed either. So once a process of the job is on the
     device, only what was there before it counts, and nothing if that was not seen.

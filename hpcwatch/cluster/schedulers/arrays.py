@@ -26,7 +26,7 @@ def task_indices(text: str) -> frozenset[int]:
 
 
 def is_whole(job: Job) -> bool:
-    """Return whether this is PBS's record of a whole array, beside which its tasks may stand."""
+    """Return whether this is PBS's record of a whole array; its tasks may have own records."""
     return "[]" in job.id
 
 

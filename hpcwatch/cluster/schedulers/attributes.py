@@ -88,7 +88,7 @@ _RECORD = re.compile(r"^Job Id:[ \t]*", re.MULTILINE)
 _PAIR = r"^{0}([A-Za-z_][\w.]*) = (.*(?:\n(?!{0}[A-Za-z_][\w.]* = ).+)*)"
 _PAIRS = re.compile(_PAIR.format(" " * 4), re.ASCII | re.MULTILINE)
 _WRAPPER_PAIRS = re.compile(_PAIR.format("\t"), re.ASCII | re.MULTILINE)
-_NEWLINE = "\ufdd0"  # a code point that is no character stands for a newline within a value
+_NEWLINE = "\ufdd0"  # a code point that is not a character replaces a newline within a value
 
 
 def from_text(answer: Answer) -> Iterator[Attributes]:

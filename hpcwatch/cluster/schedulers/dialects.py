@@ -53,7 +53,7 @@ class Dialect(NamedTuple):
     launchers: str = ""
     """How a program is started on all nodes of its job."""
     has_helpers: bool = False
-    """Moab, Maui or qshow may stand beside it."""
+    """Moab, Maui or qshow may be used with it."""
     is_end_in_reason: bool = False
     """The reason of a job that is over says how it ended."""
     formatting: tuple[str, ...] = ()

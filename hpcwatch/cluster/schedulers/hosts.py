@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-MOST_HOSTS = 100_000  # more is no list of hosts but a mistake, or meant to fill our memory
+MOST_HOSTS = 100_000  # more is not a list of hosts but a mistake, or an attack on our memory
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _COMMA = re.compile(r",(?![^\[\]]*\])")  # not one between brackets
 

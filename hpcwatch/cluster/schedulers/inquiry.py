@@ -1,4 +1,4 @@
-"""The order in which a scheduler is asked about jobs. Pure: whoever runs commands is handed in."""
+"""The order of a scheduler's queries about jobs. Pure: the runner of commands is an argument."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 _MOST_PARTS = 4
-"""The tasks of a larger array are not asked about one by one."""
+"""The tasks of a larger array are not queried one by one."""
 _HELPER_REST_S = 30.0
 """How long Moab, Maui and qshow are left alone after one of them did not answer."""
 _ABSENT = "the scheduler does not list the job just now; it is asked once more"
@@ -169,7 +169,7 @@ class Inquiry:
         return jobs
 
     def enriched(self, job: Job) -> Job:
-        """Add what Moab, Maui and sstat know. An array is asked for as a whole by nobody."""
+        """Add what Moab, Maui and sstat know. A whole array is never queried."""
         if job.state.is_waiting and "[]" not in job.id:
             for known in self._helped("checkjob", moab.job, job.id) or ():
                 job = moab.merged(job, known)
@@ -249,7 +249,7 @@ def _waits_since(job: Job) -> float | None:
 
 
 def gone(last: Job) -> Job:
-    """Return a job of which nobody knows any more how it ended."""
+    """Return the record of a job whose end is no longer known."""
     if last.state.is_over:
         return last
     return last._replace(state=JobState.UNKNOWN, reason=GONE, estimated_start_at_s=None)

@@ -1,4 +1,4 @@
-"""What is known of a job, whoever said it: plain records, and what they are as JSON."""
+"""Records of a job from any source, and their form in JSON."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hpcwatch.base.signals import signal_name
 ReadText = Callable[[str], "str | None"]
 """Reads a small file, such as $PBS_NODEFILE; None if it cannot be read."""
 
-GONE = "no longer in the queue; no one tells how it ended"
+GONE = "no longer in the queue; how it ended is unknown"
 _COUNT_AGE_S = 300.0
 """OpenPBS asks its nodes for the use every 2 minutes at most, Torque every 45 s."""
 _SIGNAL_OFFSETS = (256, 128)  # PBS adds 256 to a signal's number, shells add 128
 
 
 class JobState(str, Enum):
-    """Where a job stands. The scheduler's own word is always kept beside it."""
+    """The state of a job. The scheduler's own word is always kept with it."""
 
     QUEUED = "queued"
     HELD = "held"
@@ -37,7 +37,7 @@ class JobState(str, Enum):
 
     @property
     def is_over(self) -> bool:
-        """True once nothing of the job will change. UNKNOWN is not: nobody said so."""
+        """True once the job will not change any more. False for UNKNOWN."""
         return self in _OVER
 
     @property
@@ -250,7 +250,7 @@ class Job(NamedTuple):
 
     @property
     def has_ended(self) -> bool:
-        """True if nothing more will come of it: it is over, or nobody can say how it ended."""
+        """True if the job will not change any more: it is over, or its end is unknown."""
         is_past = self.reason == GONE or self.ended_at_s is not None
         return self.state.is_over or (self.state is JobState.UNKNOWN and is_past)
 

@@ -188,7 +188,7 @@ def estimate_from_showstart(answer: Answer) -> Estimate | None:
     """Read `showstart`; None if it says nothing of use. Raises SchedulerError.
 
     It reports a start in the past for a running job, and at once for a held one: the caller
-    asks for jobs that wait only. A guess from history alone is no estimate of this job.
+    queries only pending jobs. A guess from history alone is not an estimate for this job.
     """
     if "cannot determine earliest start" in answer.words or is_unknown(answer):
         return None

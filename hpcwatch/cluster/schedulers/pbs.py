@@ -44,7 +44,7 @@ STATES = {
     "E": JobState.COMPLETING,
 }
 """T is on its way to another queue, W waits for its time, B is an array that has begun, U gives
-way to the workstation's user. Those that are over (C, F, X) are told by their exit status."""
+way to the workstation's user. Finished jobs (C, F, X) are distinguished by their exit status."""
 _OVER = "CFX"
 
 

@@ -113,7 +113,7 @@ class Node(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """When a waiting job may start. None is that nobody knows."""
+    """The estimated start of a pending job. None is unknown."""
 
     start_at_s: float | None
     basis: str
@@ -219,7 +219,7 @@ def is_unknown(answer: Answer) -> bool:
 
 
 def not_understood(command: str, answer: Answer, why: str = "") -> NotUnderstoodError:
-    """Return the error for an answer that is no list of jobs."""
+    """Return the error for an answer that is not a list of jobs."""
     hint = "hpcwatch doctor --record DIR keeps such answers"
     return NotUnderstoodError(f"{command} was not understood: {why or answer.words}", hint)
 

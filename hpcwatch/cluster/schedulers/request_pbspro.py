@@ -50,7 +50,7 @@ HOST_LEVEL = frozenset(
     {"ncpus", "mem", "vmem", "ngpus", "naccelerators", "accelerator_memory", "mpiprocs"}
     | {"ompthreads", "arch", "host", "vnode", "nchunk", "accelerator", "accelerator_model"}
 )
-"""Resources of a chunk: beside ``select`` the server tells their sums, which nobody requests."""
+"""Resources of a chunk: next to ``select`` the server lists their sums, which are not a request."""
 _DERIVED = frozenset({"nodect", "nodes", "neednodes", "select", "place", "walltime"})
 _spots = spots_of(FLAGS)
 
@@ -102,7 +102,7 @@ def _from_numbers(job: Job) -> Request:
         lines.append(f"{chunk}:{UNSAID}")
     if job.walltime_s and job.walltime_s > 0:
         lines.append(f"{PREFIX} -l walltime={clock(job.walltime_s)}")
-    return Request(tuple(lines), ("the rest of your -l lines, which PBS was not asked for",))
+    return Request(tuple(lines), ("the rest of your -l lines, which PBS did not report",))
 
 
 def edit(lines: tuple[str, ...], old: Needs, new: Needs) -> Edited:

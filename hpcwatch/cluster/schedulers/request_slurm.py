@@ -80,7 +80,7 @@ def read(job: Job, environment: Mapping[str, str]) -> Request:
     if any(name != "Command" for name in fields):
         gap = "options that Slurm does not tell of, such as --exclusive"
         return Request((*_name_lines(job), *_from_fields(fields, job)), (gap,))
-    gap = "the rest of your #SBATCH lines, which Slurm was not asked for"
+    gap = "the rest of your #SBATCH lines, which Slurm did not report"
     return Request((*_name_lines(job), *_from_environment(job, environment)), (gap,))
 
 

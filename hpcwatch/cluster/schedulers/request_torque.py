@@ -107,7 +107,7 @@ def _from_numbers(job: Job) -> Request:
             lines.append(f"{PREFIX} -l {name}={size(limit, 'mb', 'gb')}")
     if job.walltime_s and job.walltime_s > 0:
         lines.append(f"{PREFIX} -l walltime={clock(job.walltime_s)}")
-    return Request(tuple(lines), ("the rest of your -l lines, which Torque was not asked for",))
+    return Request(tuple(lines), ("the rest of your -l lines, which Torque did not report",))
 
 
 def edit(lines: tuple[str, ...], old: Needs, new: Needs) -> Edited:

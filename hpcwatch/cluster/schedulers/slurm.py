@@ -90,7 +90,7 @@ __all__ = ["COMMANDS", "DIALECT", "Slurm", "expand_hosts", "from_environment"]
 _ID = re.compile(r"(\d{1,12})(?:[_+](\d{1,9}))?", re.ASCII)
 _SUBMITTED = re.compile(r"\d{1,12}(?:;[\w.-]+)?", re.ASCII)
 _WAITING = re.compile(r"(\d{1,12})_\[([\d,:-]+)(?:%\d{1,9})?\]", re.ASCII)
-"""The tasks of an array that wait, as squeue shows them; what follows % is no part of the set."""
+"""The tasks of an array that wait, as squeue shows them; what follows % is not part of the set."""
 
 
 class Slurm:

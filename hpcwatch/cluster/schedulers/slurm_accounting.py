@@ -49,7 +49,7 @@ def rows(answer: Answer, command: str) -> Iterator[SacctRow]:
     """Yield a table's rows; one of another length, cut or with a separator inside, is left out.
 
     A name or comment with newlines goes over several lines, which are put together again.
-    Raises NotUnderstoodError if there is no header with JobID.
+    Raises NotUnderstoodError without a header with JobID.
     """
     header, _, body = answer.text.partition("\n")
     separator = SEPARATOR if SEPARATOR in header else "|"

@@ -89,7 +89,7 @@ def exit_from(
     cause = _CAUSES.get(state)
     if cause is None:
         cause = Cause.SIGNAL if signal else Cause.EXIT_CODE if code else Cause.SCHEDULER
-    if cause is Cause.NODE:  # nobody was left to tell how the program ended
+    if cause is Cause.NODE:  # no process was left to report the program's end
         return JobExit(cause, raw, node=node)
     is_oom = derived_signal == OUT_OF_MEMORY_SIGNAL and state is not JobState.OUT_OF_MEMORY
     own = None if signal else code

@@ -88,7 +88,7 @@ _ATTACH = (_Rule("pbs_attach", Trouble.PROGRAM, "pbs_attach cannot be used on {h
 
 
 def none(host: str, code: int, errors: str) -> ConnectError | None:
-    """Return None: there is no way to fail to this node."""
+    """Return None: reaching this node cannot fail."""
     del host, code, errors
     return None
 

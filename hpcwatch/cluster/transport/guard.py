@@ -118,7 +118,7 @@ def wait(process: subprocess.Popen[bytes], seconds: float) -> bool:
     look_s = _FIRST_LOOK_S
     while process.returncode is None:
         if _is_waiting_to_be_reaped(process.pid):
-            # While it is a zombie, its number is no other group's.
+            # While it is a zombie, its pid is not reused.
             kill(process)
             process.wait()
             _guard.tell("-", process.pid)

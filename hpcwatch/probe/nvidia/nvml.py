@@ -12,7 +12,7 @@ _NO_DRIVER = ("NVMLError_DriverNotLoaded", "NVMLError_LibraryNotFound")
 
 
 class Nvml:
-    """The driver. Its calls may block: use it on a thread that nobody waits for."""
+    """The driver. Its calls may block: use it on a thread that no other thread waits for."""
 
     def __init__(self) -> None:
         self._nvml: Any = None

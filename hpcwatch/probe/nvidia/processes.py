@@ -18,7 +18,7 @@ _FORMS = ("_v3", "_v2", "_v1")
 _WITHOUT_V3 = ((535, 43), (535, 86))
 """Drivers whose third form fills structures of 32 bytes, where all others have 24."""
 _NOTHING_NEWER = (0, 6)
-"""NVML_SUCCESS and NVML_ERROR_NOT_FOUND: nobody worked since we last asked."""
+"""NVML_SUCCESS and NVML_ERROR_NOT_FOUND: no process worked since the last call."""
 _MPS_NAME = b"nvidia-cuda-mps"
 """Of MPS's own processes, which hold what their clients allocate; the kernel cuts it there."""
 _LARGEST_PID = 1 << 22  # PID_MAX_LIMIT of the kernel, in whatever namespace

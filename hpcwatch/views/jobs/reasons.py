@@ -1,4 +1,4 @@
-"""Why a job waits, in plain English. The scheduler's own words always stand beside it. Pure."""
+"""Why a job waits, in plain English. The scheduler's own words are always shown with it. Pure."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ class Browser:
         page = self._current(board)
         if page is None:
             return
-        if not self._is_laid:  # keys typed ahead act on rows that nobody has seen yet
+        if not self._is_laid:  # keys typed ahead act on rows that are not shown yet
             page.lines(board, self._filter, *self._room)
         if key == "/":
             self._is_typing = True

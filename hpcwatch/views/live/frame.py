@@ -46,7 +46,7 @@ def tabs_line(
 
 
 def _tabs(names: Sequence[str], current: str | None, named_count: int) -> list[Span]:
-    """Return the tabs; of so many the name is shown, and of the current one."""
+    """Return the tabs; the first ones and the current one show their names."""
     return [
         Span(f"[{name} {number}]", "selected")
         if name == current

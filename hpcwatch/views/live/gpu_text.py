@@ -56,7 +56,7 @@ def holders_text(board: Board, gpu: GpuFigures) -> str:
 
 
 def _nobody(node: NodeFigures | None) -> str:
-    """Say that nobody is on a device, and whether that is because no GPU was ever opened."""
+    """Say that no process is on a device, and whether that is because no GPU was ever opened."""
     signs = None if node is None or node.history is None else gpu_signs(node.history)
     return "none, no GPU was ever opened" if signs == [] else "none"
 
@@ -70,7 +70,7 @@ def clock_text(gpu: Gpu) -> str:
 
 
 def held_by_text(gpu: Gpu) -> str:
-    """Return why the clocks are held down: ``power limit``; idleness is no trouble."""
+    """Return why the clocks are lowered, such as ``power limit``; idleness does not count."""
     if gpu.clocks_held_by is None:
         return UNKNOWN
     return ", ".join(clean(why) for why in gpu.clocks_held_by if why not in HARMLESS) or "nothing"

@@ -186,7 +186,7 @@ class GpusPage(ListPage[GpuFigures]):
         return Target(Kind.NODE, item.host)
 
     def nothing(self, board: Board) -> str:
-        """Say whether there is none, or nobody knows."""
+        """Say whether there is none, or it is unknown."""
         trouble = unknown_because(board)
         if trouble is not None:
             return trouble

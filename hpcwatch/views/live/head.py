@@ -25,7 +25,7 @@ _NAME_COLUMNS = 24
 
 
 def head(board: Board, width: int, height: int) -> list[Line]:
-    """Return the lines above a page, for a screen of so many columns and lines."""
+    """Return the lines above a page, for a screen of a given size."""
     picture = board.picture
     lines: list[Line] = [_job_line(board, width)]
     if height < _LOW:
@@ -79,7 +79,7 @@ def _time(board: Board, job: Job, width: int) -> Line:
     if job.state.is_waiting or elapsed_s is None:
         asked = "" if job.walltime_s is None else f"{format_clock(job.walltime_s)} asked "
         return [Span(asked)]
-    if job.state.is_over and job.ended_at_s is None:  # nobody knows for how long it ran
+    if job.state.is_over and job.ended_at_s is None:  # its duration is unknown
         return []
     if job.walltime_s is None:
         return [Span(f"{format_clock(elapsed_s)} ")]
@@ -147,7 +147,7 @@ def _peak_text(board: Board) -> str:
 
 
 def _told(telling: Telling) -> Line:
-    """Return what the program says that it is at, and of which run that is."""
+    """Return the program's reported phase, and its run."""
     which = cut(clean(telling.name), _NAME_COLUMNS)
     if not telling.is_going:
         which += ", ended"

@@ -44,7 +44,7 @@ _SEQUENCES = {
 """xterm's, rxvt's and the Linux console's, with the cursor keys in either mode."""
 
 _STRINGS = "]P^_X"  # what begins a string, which BEL or ESC \ ends
-_MOST = 256  # no sequence is longer: whoever sends more sends no keys
+_MOST = 256  # no sequence is longer: more input is not keys
 
 
 class Decoder:

@@ -12,7 +12,7 @@ class Listing:
 
     def __init__(self) -> None:
         self.selected: Hashable | None = None
-        """The selected row's key; None, the first, until somebody has chosen."""
+        """The selected row's key; None, the first row, until the user selects one."""
         self._count = 0
         self._key_at: KeyAt = lambda _place: None
         self._index = 0
@@ -73,7 +73,7 @@ class Scroll:
         self._height = 1
 
     def settle(self, count: int, height: int) -> range:
-        """Return which lines are seen of so many."""
+        """Return which of the lines are visible."""
         self._height = max(height, 1)
         self._first = max(min(self._first, count - self._height), 0)
         return range(self._first, min(self._first + self._height, count))

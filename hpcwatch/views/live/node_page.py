@@ -29,7 +29,7 @@ from hpcwatch.views.text import Line, Span, cut, fit, sparkline
 
 _RECENT_S = 600.0
 _LABEL = 11
-_GROUP = 8  # cores stand in groups of so many
+_GROUP = 8  # cores are shown in groups of this size
 _HOT_PCT = 90.0
 
 

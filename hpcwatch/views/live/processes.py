@@ -160,7 +160,7 @@ class ProcessesPage(ListPage[ProcessFigures]):
         return Target(Kind.NODE, item.host)
 
     def nothing(self, board: Board) -> str:
-        """Say whether there is none, or nobody knows."""
+        """Say whether there is none, or it is unknown."""
         is_known = any(node.sample is not None for node in board.nodes)
         return "no process of the job is running" if is_known else "no node has been read yet"
 

@@ -187,7 +187,7 @@ def _gpus(
 
 
 def _idle(history: HostTimeline, gpu: Gpu, before: Idle | None) -> Idle | None:
-    """Return since when a device is idle; None if it is not, or nobody can tell."""
+    """Return since when a device is idle; None if it is not, or that is unknown."""
     timeline = history.gpus.get(gpu.uuid)
     if timeline is None or gpu.util_pct is None or timeline.columns["util_pct"].high[-1] > 0:
         return None

@@ -38,7 +38,7 @@ THEME = {
 _PATIENCE_S = 0.05  # a terminal that takes nothing for so long is stopped (Ctrl-S) or stalled
 _LAST_PATIENCE_S = 2.0
 _CLEAR = "\x1b[m\x1b[2J"
-_NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"  # a row too long is cut, even if we were not told why
+_NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"  # a row that is too long is cut, for whatever reason
 
 
 class Screen:
@@ -52,7 +52,7 @@ class Screen:
         if os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
             raise HpcwatchError("this terminal cannot show a full screen", "use --once", EXIT_USAGE)
         try:
-            # Its own open file: that it does not block is nobody else's business.
+            # Its own open file description: non-blocking mode must not affect other users of it.
             flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
             self._terminal = os.open("/dev/tty", flags)
         except OSError:

@@ -19,7 +19,7 @@ _ORDER = list(JobState)
 
 
 def ran_s(job: Job, now_s: float) -> float | None:
-    """Return for how long a job has run; None before it starts, or if nobody knows."""
+    """Return for how long a job has run, in s; None before it starts, or if that is unknown."""
     if job.state.is_over and job.ended_at_s is None:
         return None
     return job.elapsed_at(now_s)

@@ -131,7 +131,7 @@ class LiveView:
             signals.stop()
             screen.enter()
             self._paint(screen)
-        elif number == signal.SIGCONT:  # after a stop that nobody told us of
+        elif number == signal.SIGCONT:  # after a stop that we were not notified of
             screen.enter()
             self._paint(screen)
         else:

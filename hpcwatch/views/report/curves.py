@@ -1,4 +1,4 @@
-"""The values that a program told again and again, as lines on the timelines' grid. Pure."""
+"""The values that a program logged repeatedly, as lines on the timelines' grid. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WIDE = 1000.0  # largest by smallest: from here on a straight scale would show 
 
 
 class Curve(NamedTuple):
-    """A value that the program told again and again, on the grid's steps in which it did."""
+    """A value that the program logged repeatedly, on the grid's steps."""
 
     group: str
     """Curves of one group share a plot: ``loss`` and ``val_loss``."""
@@ -88,7 +88,7 @@ def is_wide(found: Sequence[Curve]) -> bool:
 
 
 def sentence(group: str, found: Sequence[Curve]) -> str:
-    """Say how the values of a plot went, for whoever cannot see it."""
+    """Describe the values of a plot, for readers who cannot see it."""
     parts = []
     for curve in found:
         label = "" if len(found) == 1 and curve.name == group else f"{cut(curve.name, 40)} "
@@ -98,11 +98,11 @@ def sentence(group: str, found: Sequence[Curve]) -> str:
         )
     said = "; ".join(parts)
     scale = " Logarithmic scale." if is_wide(found) else ""
-    return f"As the program told: {said}.{scale}"
+    return f"As the program logged: {said}.{scale}"
 
 
 def grouped(found: Iterable[Curve]) -> dict[str, list[Curve]]:
-    """Return the curves by the plot they share, in the order in which they were first told."""
+    """Return the curves by the plot they share, in the order in which they were first logged."""
     groups: dict[str, list[Curve]] = {}
     for curve in found:
         groups.setdefault(curve.group, []).append(curve)

@@ -39,7 +39,7 @@ def ending(report: Report) -> tuple[str, str]:
 def _unended(report: Report) -> str:
     if report.is_running:
         return "still running"
-    if report.is_running is None:  # it ran elsewhere: nobody here can tell
+    if report.is_running is None:  # it ran on another host: unknown here
         return "unfinished; last seen"
     unknown = "no end recorded (its monitor was killed, or lost the file system); last seen"
     return _ordered_end(report) or unknown

@@ -1,4 +1,4 @@
-"""What a report says in words beside its tables, for the views that can show them. Pure.
+"""A report's notes next to its tables, for the views that can show them. Pure.
 
 Names of hosts, programs and the like are as foreign as they came: the views make them harmless.
 """
@@ -73,7 +73,7 @@ def measured(report: Report) -> list[str]:
         for node in report.nodes
         for gap in node.gaps
     )
-    # Where there are no files in memory, nobody asks where they are.
+    # Without files in memory their place does not matter.
     unknown = [label(name) for name in quality.unknown if name != "memory_files_where"]
     if unknown:
         said.append(f"Unknown: {', '.join(unknown)}.")

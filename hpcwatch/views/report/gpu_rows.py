@@ -68,13 +68,13 @@ def all_gpus(gpus: list[GpuSummary]) -> tuple[str, ...]:
 
 
 def gpu_facts(gpu: GpuSummary) -> str:
-    """Return what there is to say of a device beside its utilisation."""
+    """Return the facts about a device besides its utilisation."""
     facts = [clean(gpu.name)]
     if gpu.memory_peak_bytes is not None:
         peak, total = gpu.memory_peak_bytes, gpu.memory_total_bytes
         held = format_bytes(peak) if total is None else format_of_bytes(peak, total)
         facts.append(f"{held} at most")
-    elif gpu.held_peak_bytes:  # it shares the host's memory: there is no figure of its own
+    elif gpu.held_peak_bytes:  # it shares the host's memory and has no figure of its own
         facts.append(f"{format_bytes(gpu.held_peak_bytes)} at most by this job")
     if gpu.energy_j is not None:
         facts.append(format_energy(gpu.energy_j))

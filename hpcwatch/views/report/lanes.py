@@ -1,4 +1,4 @@
-"""What a program told, above the timelines: its phases as bands, its events as ticks. Pure.
+"""A program's events above the timelines: phases as bands, other events as ticks. Pure.
 
 Both are thinned, so that a program that tells a lot slows no page. All times are seconds since the
 start of the grid that the timelines are drawn on. Names and texts are as foreign as they came: the
@@ -22,7 +22,7 @@ from hpcwatch.events import PHASE_BEGIN, PHASE_END
 from hpcwatch.recording.store import Event
 from hpcwatch.views.text import cut
 
-_BUCKETS = 300  # of a row: what lies closer together is told as one
+_BUCKETS = 300  # of a row: what is closer together is drawn as one
 _BAND_ROWS = 6
 _TICK_ROWS = 5
 _SAME_S = 0.01  # a phase may begin that much before the last one ended: two clocks measure them
@@ -40,7 +40,7 @@ class Band(NamedTuple):
     told: str
     """What it is, in words."""
     is_open: bool = False
-    """Its end was never told; it is drawn to the end of the run."""
+    """It has no end event; it is drawn to the end of the run."""
     is_failed: bool = False
 
 
@@ -63,7 +63,7 @@ def end_s(report: Report) -> float:
 def bands(report: Report, grid: Grid) -> tuple[list[Band], int]:
     """Return the phases in rows, and how many found no room in one."""
     whole_s = grid.step_s * grid.steps_count
-    ended = "still goes on" if report.is_running else "its end was never told"
+    ended = "still goes on" if report.is_running else "it has no end event"
     merged = _alike(phases(report.events), grid, whole_s, ended)
     placed: list[Band] = []
     left_count, first_row = 0, 0
@@ -194,7 +194,7 @@ def _tick(row: str, near: Sequence[_At], grid: Grid) -> Tick:
 
 
 def event_text(event: Event) -> str:
-    """Say what an event told: ``checkpoint: step 4, file state.h5``."""
+    """Return an event in words: ``checkpoint: step 4, file state.h5``."""
     values = ", ".join(f"{name} {value_text(value)}" for name, value in event.fields.items())
     return cut(f"{event.name}: {values}" if values else event.name, _TOLD_COLUMNS)
 
@@ -214,7 +214,7 @@ def _near(of: Iterable[Spanned], bucket_s: float) -> list[list[Spanned]]:
 
 
 def sentences(report: Report) -> list[str]:
-    """Say what is marked, for whoever cannot see it."""
+    """Describe the marks, for readers who cannot see them."""
     found = phases(report.events)
     said = []
     if found:
@@ -234,7 +234,7 @@ def sentences(report: Report) -> list[str]:
 def _open_words(count: int, is_running: bool) -> str:
     if is_running:
         return f"{count:,} of them still {'goes' if count == 1 else 'go'} on."
-    return f"The end of {count:,} was never told: drawn to the end of the run."
+    return f"{count:,} without an end event: drawn to the end of the run."
 
 
 def _some(names: Sequence[str], word: Callable[[str], str] = lambda name: cut(name, 40)) -> str:

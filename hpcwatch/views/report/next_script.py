@@ -53,7 +53,7 @@ def next_script(report: Report) -> NextScript:
             asks=tuple(_asks(report.run.job, advice.new)),
         )
     changes = merged(change for finding in report.findings for change in finding.directives)
-    # Not of a run that just ended too early: nobody expects a suggestion from it.
+    # Not of a run that only ended too early: a suggestion is not expected from it.
     is_expected = advice is not None and report.summary.wall_s >= ACCUSE_AFTER_S
     notes = [f"No header is suggested: {advice.refused}."] if advice and is_expected else []
     return NextScript(list(changes), [], [], notes)

@@ -129,7 +129,7 @@ def figures(report: Report, plot: Plot) -> Figures:
 
 
 def sentence(report: Report, plot: Plot) -> str:
-    """Say what a plot shows, for whoever cannot see it. Foreign names are not yet cleaned."""
+    """Describe a plot, for readers who cannot see it. Foreign names are not yet cleaned."""
     of = figures(report, plot)
     if of.highest is None:
         return f"{plot.title}: {UNKNOWN}"

@@ -29,11 +29,11 @@ class PhaseRow(NamedTuple):
     times_count: int
     started_at_s: float
     spans: Sequence[tuple[float, float | None]]
-    """When each began and ended, since the epoch; None if its end was never told."""
+    """The start and end of each, since the epoch; None without an end event."""
     total_s: float | None
     """Of those that ended; None if none did."""
     open_count: int
-    """How many ends were never told."""
+    """The number of phases without an end event."""
     cores_mean: float | None
     """Cores in use meanwhile, on all nodes; None where too little was seen."""
     errors_count: int
@@ -129,7 +129,7 @@ def _phase_lines(rows: list[PhaseRow], started_at_s: float, wall_s: float) -> li
 def bar(spans: Sequence[tuple[float, float | None]], started_at_s: float, wall_s: float) -> str:
     """Draw when something went on: ``  ━━━━  ━━``, each column an even part of the run.
 
-    What has no end goes on to the end of the run, and ``╌`` says that it was never told.
+    A phase without an end event is drawn to the end of the run, marked by ``╌``.
     """
     cells = [" "] * _BAR_COLUMNS
     scale = _BAR_COLUMNS / wall_s if wall_s > 0 else 0.0

@@ -55,7 +55,7 @@ def asked_and_used(report: Report) -> Table:
     if summary.cpu_efficiency_pct is not None:
         used += f" ({format_pct(summary.cpu_efficiency_pct)})"
     top = summary.cores_used_max
-    # Peaks of several nodes need not have come together: their sum would be nobody's.
+    # Peaks of several nodes need not have come together: their sum would have no meaning.
     where = " on one node" if len(report.timeline.hosts) > 1 and top is not None else ""
     rows = [("CPU", _cores(cores), used, format_cores(top) + where), _memory(report)]
     if len(summary.gpus) <= FEW_GPUS:
@@ -202,9 +202,11 @@ def _counted(row: PhaseRow) -> Iterator[str]:
 
 
 def results(report: Report) -> Table:
-    """The last value of each name that the program told."""
+    """The last value of each name that the program logged."""
     found = found_results(report.events)
-    return Table(("result", "last told"), [(name, value_text(of)) for name, of in found.items()], 1)
+    return Table(
+        ("result", "last logged"), [(name, value_text(of)) for name, of in found.items()], 1
+    )
 
 
 def events(report: Report, most_count: int = _MOST_EVENTS) -> Table:

@@ -62,7 +62,7 @@ def _ending(report: Report, width: int) -> list[Line]:
     said = f"{how} {after(report)}"
     command = clean(shlex.join(run.argv) or run.name)
     room = width - width_of(tail) - width_of(said)
-    if room < min(16, width_of(command)):  # two lines rather than a command nobody recognises
+    if room < min(16, width_of(command)):  # two lines rather than an unrecognisable command
         return [
             [Span(cut(command, width), "bold")],
             [Span(tail.removeprefix(" · ")), Span(said, style)],
@@ -124,7 +124,7 @@ def _findings(report: Report, width: int) -> list[Line]:
 
 
 def _steps(report: Report, width: int) -> list[Line]:
-    """What the program told of itself."""
+    """The program's own events."""
     if not report.events:
         return []
     from hpcwatch.views.report.program import step_lines

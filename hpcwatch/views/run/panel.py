@@ -26,7 +26,7 @@ _SAVE, _RESTORE = "\x1b7", "\x1b8"  # cursor, colours, character set
 _NO_REGION = "\x1b[r"
 _PLAIN = "\x1b[m"
 _DOWN = "\x1bD"  # one row down in the same column; scrolls at the bottom
-_NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"  # a row too long is cut, even if we were not told why
+_NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"  # a row that is too long is cut, for whatever reason
 _ERASE_ROW = "\x1b[2K"
 _FROM_HERE = "\x1b[J"  # erases to the end of the screen
 _BELOW = "\x1b[B\x1b[G" + _FROM_HERE  # leaves the row of the cursor, with its progress bar
@@ -60,7 +60,8 @@ class Panel:
         for stream in (sys.stderr, sys.stdout):
             try:
                 os.tcgetpgrp(stream.fileno())  # fails for what is not our controlling terminal
-                # Its own open file: that it does not block is nobody else's business.
+                # Its own open file description: non-blocking mode must not affect other users of
+                # it.
                 flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
                 return cls(os.open("/dev/tty", flags), wants_colour(stream, colour))
             except (OSError, ValueError, AttributeError):  # closed, or None

@@ -19,7 +19,7 @@ from hpcwatch.views.sweep import failures, parallel, pictures, sweep_table
 from hpcwatch.views.sweep.words import many, share, time_taken, winner
 
 _SCRIPT, _STYLE = "sweep.js", "sweep.css"
-_MOST_ROWS = 5000  # a page of more is no page; CSV has all
+_MOST_ROWS = 5000  # more do not fit on a page; CSV has all
 
 
 def page(

@@ -21,7 +21,7 @@ _TOP, _BOTTOM, _SIDE, _GAP, _HEIGHT = 34, 46, 70, 150, 340
 _LEAST_WIDTH = 640
 _TICK_GAP = 15 / (_HEIGHT - _TOP - _BOTTOM)  # a line of words
 _WIDE_GAP = 0.12
-_FEW = 12  # values of a parameter that are told one by one
+_FEW = 12  # values of a parameter that are listed singly
 _SHADES = 6
 _DENSE_FROM = 300  # lines: thinner ones from there on
 

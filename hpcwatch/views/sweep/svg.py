@@ -13,7 +13,7 @@ from hpcwatch.views.report.html.markup import Markup, escaped, joined, tag
 from hpcwatch.views.sweep.words import value
 from hpcwatch.views.text import cut
 
-MOST_DRAWN = 2000  # a browser moves through so many without delay, and nobody tells more apart
+MOST_DRAWN = 2000  # a browser shows this many without delay, and a person cannot distinguish more
 _LOG_FROM = 20.0  # spread over more than a decade: small values would lie on one another
 _MARGIN = 0.05
 _LONGEST_WORD = 18
@@ -54,7 +54,7 @@ def scale(words: Sequence[str]) -> Scale:
     if kind == "log":
         numbers = [math.log(number) for number in numbers]
         low, high = min(numbers), max(numbers)
-    # Halves, so that the distance of two large numbers is no infinity.
+    # Halves, so that the distance of two large numbers is finite.
     span = (high / 2 - low / 2) or math.inf
     shares = [(number / 2 - low / 2) / span if high > low else 0.5 for number in numbers]
     between = 1 - 2 * _MARGIN

@@ -14,7 +14,7 @@ from hpcwatch.views.report import curves, lanes, plots
 
 _NUMBERS_COUNT = 800_000  # in all series together: what keeps the page below 5 MB
 _STEPS_LEAST, _STEPS_MOST = 60, 1200
-_EVENTS = 2000  # of the raw ones; of more, every so manieth
+_EVENTS = 2000  # of the raw ones; of more, every n-th
 
 
 def grid(report: Report) -> Grid:
@@ -27,7 +27,7 @@ def grid(report: Report) -> Grid:
 
 
 def events_step(report: Report) -> int:
-    """Return every how manieth event is among the data: all are only in report.json."""
+    """Return n if the data hold every n-th event; report.json holds all."""
     return -(-len(report.events) // _EVENTS) or 1
 
 
@@ -71,7 +71,7 @@ def _without_defaults(band: lanes.Band) -> dict[str, Any]:
 
 
 def value_plot_name(number: int) -> str:
-    """Return the name of a plot of what the program told; its title is foreign."""
+    """Return the name of a plot of logged values; its title is foreign."""
     return f"value-{number}"
 
 
@@ -88,7 +88,7 @@ def _value_plot(number: int, group: str, found: list[curves.Curve]) -> dict[str,
 
 
 def _curve(number: int, curve: curves.Curve) -> dict[str, Any]:
-    """Only the steps in which something was told: mostly they are few."""
+    """Only the steps with logged values: mostly they are few."""
     made: dict[str, Any] = {"plot": value_plot_name(number), "host": None, "entity": curve.name}
     made |= {"steps": curve.steps, "mean": _five_digits(curve.mean)}
     if curve.low != curve.high:

@@ -166,9 +166,9 @@ def _timelines(report: Report, on: Grid) -> Markup:
     found, more_count = curves.curves(report, on)
     for number, (group, of) in enumerate(curves.grouped(found).items()):
         said = curves.sentence(group, of)
-        figures.append(_plot(f"{group}, told by the program", said, value_plot_name(number)))
+        figures.append(_plot(f"{group}, logged by the program", said, value_plot_name(number)))
     if more_count:
-        figures.append(tag("p", f"{more_count:,} more values were told; the data have them."))
+        figures.append(tag("p", f"{more_count:,} more values were logged; the data have them."))
     marks = _lanes(report)
     if not marks and not figures:
         return _NOTHING
@@ -204,7 +204,7 @@ def _lanes(report: Report) -> Markup:
 
 
 def _steps(report: Report) -> list[Markup]:
-    """What the program told: phases and results, and its events, folded if they are many."""
+    """The program's phases, results and events, folded if they are many."""
     told = tables.events(report)
     events = table(told, "Events")
     if len(told.rows) > _FEW_EVENTS:
