@@ -8,14 +8,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from hpcwatch.analysis.report import Report
 from hpcwatch.analysis.report.to_json import to_json
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.errors import HpcwatchError
-from hpcwatch.cluster.schedulers.job import Job
-from hpcwatch.config import Settings
 from hpcwatch.monitor import own_cost, report, run_record
 from hpcwatch.monitor.local import NodeState, NodeStatus
 from hpcwatch.monitor.notes import attempt
@@ -23,6 +21,12 @@ from hpcwatch.monitor.program_events import ProgramEvents
 from hpcwatch.probe.schema import Sample
 from hpcwatch.recording import store
 from hpcwatch.recording.recorder import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from hpcwatch.cluster.schedulers.job import Job
+    from hpcwatch.config import Settings
 
 _NODES_IN_FULL = 16
 """Of more nodes than that, several readings of each go into one line."""
