@@ -9,7 +9,6 @@ from hpcwatch.analysis.report.figures import if_known, sum_if_known, whole
 from hpcwatch.analysis.report.records import GpuSummary, Summary
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.gpus import GpuTimeline
-from hpcwatch.cluster.schedulers.job import Coverage
 from hpcwatch.recording.store import Run
 
 
@@ -155,6 +154,8 @@ def _accounted_most(run: Run, peak: int | None) -> int | None:
     usage = job.usage if job is not None else None
     if job is None or usage is None or usage.memory_bytes is None or peak is None:
         return None
+    from hpcwatch.cluster.schedulers.job import Coverage
+
     is_of_all = len(job.nodes) <= 1 and usage.covers is not Coverage.RUNNING_STEPS
     return usage.memory_bytes if is_of_all and usage.memory_bytes >= peak else None
 
