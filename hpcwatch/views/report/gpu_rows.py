@@ -15,7 +15,8 @@ from hpcwatch.base.units import (
     format_seconds,
 )
 from hpcwatch.views.report.gpu_health import health_facts
-from hpcwatch.views.text import Line, Span, cut, sparkline, width_of
+from hpcwatch.views.table import LABEL, figures_row
+from hpcwatch.views.text import Line, Span, cut, sparkline
 
 FEW_GPUS = 8  # so many are told one by one, more are summed up
 HARMLESS = ("idle", "application clocks", "display clocks", "sync boost")
@@ -25,17 +26,17 @@ _SPARK = 20
 _ASKED = 11
 
 
-def gpu_rows(report: Report, width: int, label_width: int) -> list[Line]:
+def gpu_rows(report: Report, width: int) -> list[Line]:
     """Two rows a device: how busy it was, then all else; many of them are summed up."""
     gpus = report.summary.gpus
     if len(gpus) > FEW_GPUS:
         label, name, used, fullest = all_gpus(gpus)
-        about = Span(f"{'':{label_width}}{clean(name)}, memory {fullest}", "dim")
-        return [[Span(f"{label:{label_width}}{'':{_ASKED}}{used}")], [about]]
-    return [row for gpu in gpus for row in _gpu_row(report, gpu, width, label_width)]
+        about = Span(f"{'':{LABEL}}{clean(name)}, memory {fullest}", "dim")
+        return [[Span(f"{label:{LABEL}}{'':{_ASKED}}{used}")], [about]]
+    return [row for gpu in gpus for row in _gpu_row(report, gpu, width)]
 
 
-def _gpu_row(report: Report, gpu: GpuSummary, width: int, label_width: int) -> list[Line]:
+def _gpu_row(report: Report, gpu: GpuSummary, width: int) -> list[Line]:
     host = report.timeline.hosts[gpu.host]
     columns = host.gpus[gpu.uuid].columns
     values = list(columns["util_pct"].high)
@@ -49,12 +50,9 @@ def _gpu_row(report: Report, gpu: GpuSummary, width: int, label_width: int) -> l
     label, where = clean(gpu.label), "1"
     if len(report.timeline.hosts) > 1:
         where = cut(clean(gpu.host), _ASKED - 1)
-    first = f"{label:{label_width}}{where:{_ASKED}}"
-    if width_of(label) >= label_width:  # an instance's takes the next column, too
-        first = f"{label:{label_width + _ASKED}}"
-    row = [Span(f"{first}{used:19}{peak:12}"), Span(sparkline(values, 100.0, _SPARK), "ok")]
-    facts = textwrap.wrap(gpu_facts(gpu), max(width - label_width, 10))
-    return [row, *([Span(" " * label_width + said, "dim")] for said in facts)]
+    row = figures_row(label, where, used, peak, sparkline(values, 100.0, _SPARK))
+    facts = textwrap.wrap(gpu_facts(gpu), max(width - LABEL, 10))
+    return [row, *([Span(" " * LABEL + said, "dim")] for said in facts)]
 
 
 def all_gpus(gpus: list[GpuSummary]) -> tuple[str, ...]:

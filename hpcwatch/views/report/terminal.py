@@ -14,8 +14,9 @@ from hpcwatch.cluster.schedulers.hosts import fold_hosts
 from hpcwatch.views.report.ending import after, ending
 from hpcwatch.views.report.evidence import label
 from hpcwatch.views.report.next_script import next_script, own_changes
-from hpcwatch.views.report.used_rows import LABEL, cpu_seconds, limit_words, scope_words, used_rows
+from hpcwatch.views.report.used_rows import cpu_seconds, limit_words, scope_words, used_rows
 from hpcwatch.views.report.verdict import verdict
+from hpcwatch.views.table import LABEL
 from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width, render, width_of, wrapped
 
 WIDTH = 80

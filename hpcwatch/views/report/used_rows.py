@@ -18,10 +18,9 @@ from hpcwatch.base.units import (
 )
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
 from hpcwatch.views.report.cost_words import cost
+from hpcwatch.views.table import LABEL, figures_row
 from hpcwatch.views.text import Line, Span, sparkline
 
-LABEL = 11
-"""Columns of a row's name, here and in the rest of the report."""
 _SPARK = 20
 
 LIMITS = {
@@ -78,12 +77,12 @@ def used_rows(report: Report, width: int) -> list[Line]:
     if summary.gpus:
         from hpcwatch.views.report.gpu_rows import gpu_rows
 
-        made += gpu_rows(report, width, LABEL)
+        made += gpu_rows(report, width)
     time_asked = report.run.job.walltime_s if report.run.job is not None else None
     if time_asked:
         share = f" ({format_pct(100 * summary.wall_s / time_asked)})"
         made.append(
-            _row("Time", format_clock(time_asked), format_clock(summary.wall_s) + share, "")
+            figures_row("Time", format_clock(time_asked), format_clock(summary.wall_s) + share, "")
         )
     seconds = (
         f"{cpu_seconds(summary.cpu_s)} (user {cpu_seconds(summary.cpu_user_s)},"
@@ -95,13 +94,6 @@ def used_rows(report: Report, width: int) -> list[Line]:
     if report.costs is not None:
         made.append([Span(f"{'Cost':{LABEL}}{clean(cost(report.costs))}")])
     return made
-
-
-def _row(label: str, asked: str, used: str, peak: str, spark: str = "") -> Line:
-    return [
-        Span(f"{label:{LABEL}}{asked:11}{used:19}{peak:12}"),
-        Span(spark, "ok"),
-    ]
 
 
 def _cpu_row(report: Report) -> Line:
@@ -116,7 +108,7 @@ def _cpu_row(report: Report) -> Line:
     if len(report.timeline.hosts) <= 1 or highest is None:
         highest = summary.cores_used_max
     spark = sparkline(values, max(cores or 0, 1), _SPARK)
-    return _row("CPU", asked, used, format_cores(highest), spark)
+    return figures_row("CPU", asked, used, format_cores(highest), spark)
 
 
 def _memory_row(report: Report) -> Line:
@@ -133,7 +125,7 @@ def _memory_row(report: Report) -> Line:
     sign = "" if summary.memory_peak_exact or summary.memory_peak_bytes is None else "≥ "
     spark = sparkline(values, max((v for v in values if v == v), default=0.0), _SPARK)
     peak = sign + format_bytes(summary.memory_peak_bytes)
-    return _row("Memory", format_bytes(limit), used, peak, spark)
+    return figures_row("Memory", format_bytes(limit), used, peak, spark)
 
 
 def cpu_seconds(value: float | None) -> str:
