@@ -55,7 +55,7 @@ class Difference(NamedTuple):
     values: list[str | None]
 
 
-class Finding(NamedTuple):
+class ComparedFinding(NamedTuple):
     """A rule that found something in some of the runs only."""
 
     rule: str
@@ -75,7 +75,7 @@ class Comparison(NamedTuple):
     explanations: list[list[Explanation]]
     """One list a run, of why its figures are not the first one's; the first run's is empty."""
     differences: list[Difference]
-    findings: list[Finding]
+    findings: list[ComparedFinding]
     common: list[str]
     """Rules that found something in every run."""
 
@@ -338,7 +338,7 @@ def _differing(words: list[str], other: list[str]) -> str:
     return " ".join(made)
 
 
-def _findings(reports: list[Report]) -> tuple[list[Finding], list[str]]:
+def _findings(reports: list[Report]) -> tuple[list[ComparedFinding], list[str]]:
     """Return the rules that found something in some runs only, the worst first; and in all."""
     worst = [{one.rule: one for one in reversed(report.findings)} for report in reports]
     rules = dict.fromkeys(one.rule for report in reports for one in report.findings)
@@ -350,5 +350,5 @@ def _findings(reports: list[Report]) -> tuple[list[Finding], list[str]]:
             common.append(name)
         else:
             titles = [one.title if one is not None else None for one in found]
-            some.append(Finding(name, severities, titles))
+            some.append(ComparedFinding(name, severities, titles))
     return sorted(some, key=lambda one: -max(found or 0 for found in one.severities)), common

@@ -14,8 +14,7 @@ from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import complain
 from hpcwatch.base.units import iso
 from hpcwatch.cli import removal
-from hpcwatch.cli.ages import DAY_S, age_s, since_s
-from hpcwatch.cli.arguments import Parser
+from hpcwatch.cli.arguments import DAY_S, Parser, age_s, since_s
 from hpcwatch.recording.masking import masked_words
 from hpcwatch.recording.search import Found, Wanted, all_runs, found_at, older_than
 from hpcwatch.recording.store import RunDirectory, find, root

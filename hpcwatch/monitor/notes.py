@@ -33,14 +33,15 @@ class Complaints:
 
 def attempt(say: Callable[[str], None], what: str, step: Callable[[], None]) -> bool:
     """Take a step; True if it went well. Its failure is said in one line, and all else goes on."""
+    about = f"{what}: " if what else ""
     try:
         step()
     except HpcwatchError as error:
-        say(f"{what}: {error}")
+        say(f"{about}{error}")
     except OSError as error:
-        say(f"{what}: {os_reason(error)}")
+        say(f"{about}{os_reason(error)}")
     except Exception as error:  # a mistake of ours must not end somebody's run of three days
-        say(f"{what}: {type(error).__name__}: {error}")
+        say(f"{about}{type(error).__name__}: {error}")
     else:
         return True
     return False

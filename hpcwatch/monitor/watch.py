@@ -24,6 +24,7 @@ from hpcwatch.monitor import run_record
 from hpcwatch.monitor.job_program import Inside
 from hpcwatch.monitor.live_findings import About, Looking
 from hpcwatch.monitor.local import NodeState, NodeStatus, most_samples
+from hpcwatch.monitor.notes import attempt
 from hpcwatch.monitor.picture import Picture, Source
 from hpcwatch.monitor.presence import Presence
 from hpcwatch.monitor.recording import WatchRecording
@@ -214,10 +215,7 @@ class Watch:
 
     def _guarded(self, step: Callable[[], None]) -> None:
         """Run a step; its failure becomes a message, and the picture stays."""
-        try:
-            step()
-        except Exception as error:  # odd answers of a scheduler, a deleted recording
-            self._say(f"{type(error).__name__}: {error}")
+        attempt(self._say, "", step)
 
     def _ask(self, questions: Questions) -> None:
         before = self._known

@@ -6,7 +6,7 @@ import string
 import time
 from collections.abc import Callable
 
-from hpcwatch.analysis.compare import Change, Comparison, Difference, Figure, Finding
+from hpcwatch.analysis.compare import Change, ComparedFinding, Comparison, Difference, Figure
 from hpcwatch.analysis.compare_why import time_text
 from hpcwatch.analysis.costs import Rates
 from hpcwatch.analysis.findings import Severity
@@ -214,7 +214,7 @@ def _findings(compared: Comparison) -> list[Line]:
     return made
 
 
-def _finding(compared: Comparison, finding: Finding) -> list[Line]:
+def _finding(compared: Comparison, finding: ComparedFinding) -> list[Line]:
     made: list[Line] = [[Span(f"  {finding.rule}", "bold"), Span(f"  {_story(finding)}")]]
     found = zip(_letters(compared), finding.severities, finding.titles)
     for letter, severity, title in found:
@@ -226,7 +226,7 @@ def _finding(compared: Comparison, finding: Finding) -> list[Line]:
     return made
 
 
-def _story(finding: Finding) -> str:
+def _story(finding: ComparedFinding) -> str:
     """Say of two runs what became of it."""
     if len(finding.severities) != 2:
         return ""

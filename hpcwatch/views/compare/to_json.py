@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hpcwatch.analysis.compare import Change, Comparison, Figure, Finding
+from hpcwatch.analysis.compare import Change, ComparedFinding, Comparison, Figure
 from hpcwatch.base.units import iso
 
 SCHEMA_VERSION = 1
@@ -62,6 +62,6 @@ def _change(change: Change | None) -> dict[str, Any] | None:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: ComparedFinding) -> dict[str, Any]:
     severities = [one.name.lower() if one is not None else None for one in finding.severities]
     return {"rule": finding.rule, "severities": severities, "titles": finding.titles}
