@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
 
 _MINUTE_S = 60.0
-_UNUSED_PCT = 1.0  # findings.md, node-unused
+_UNUSED_PCT = 1.0  # docs/findings.md, node-unused
 _Number = TypeVar("_Number", int, float)
 
 

@@ -1,6 +1,6 @@
 """Derives the head of a job's next script from what the job used. Pure.
 
-Margins (findings.md): memory 1.2 times the peak, rounded up to 1 GiB (10 above 30, 100 above
+Margins (our own): memory 1.2 times the peak, rounded up to 1 GiB (10 above 30, 100 above
 1000); walltime 1.2 times what was used, rounded up to 5 minutes; cores those of the busiest
 minute, rounded up to 1, 2 or a multiple of 4, and never fewer than the memory comes with. Nothing
 is ever suggested above what was asked, nor from a run that does not carry it.
@@ -33,11 +33,11 @@ MOST_RUNS = 5
 """The number of a program's last runs that count."""
 MEMORY_MARGIN = 1.2
 WALLTIME_MARGIN = 1.2
-_SHARE_MARGIN = 1.1  # findings.md, memory-over-share
+_SHARE_MARGIN = 1.1  # docs/findings.md, memory-over-share
 _ROUNDING_CORES = 0.05  # a busy core reads up to 1.02: /proc counts in hundredths of a second
 _SAVED = 0.8
 """Cores and memory above this share of what was asked are as good as needed: they vary."""
-_USED_WALLTIME = 0.6  # findings.md, walltime-over-asked
+_USED_WALLTIME = 0.6  # docs/findings.md, walltime-over-asked
 
 
 class Savings(NamedTuple):

@@ -16,7 +16,7 @@ from .ration import Ration
 from .schema import JobUse, Node, Stranger
 from .tracked import STAT_BYTES
 
-_EXCESS_CORES = 0.5  # findings.md: what a stranger has to use to be worth a word
+_EXCESS_CORES = 0.5  # own: what a stranger has to use to be worth a word
 _LEAST_CORES = 0.1  # of one process that is named
 _MOST_NAMED = 3
 _LOOK_S = 10.0

@@ -216,7 +216,7 @@ def rules() -> dict[str, RuleEntry]:
 Thresholds = Mapping[str, Mapping[str, Any]]
 """Rule -> keyword -> value, from the configuration."""
 
-ACCUSE_AFTER_S = 300.0  # findings.md: a program may need so long to read its input and compile
+ACCUSE_AFTER_S = 300.0  # own: a program may need so long to read its input and compile
 
 
 def ask(entry: RuleEntry, scope: Scope, values: Mapping[str, Any]) -> list[Finding]:
@@ -285,7 +285,7 @@ def evaluate(
     )
 
 
-ENOUGH = 0.8  # findings.md: a window with fewer known readings than this share is unknown
+ENOUGH = 0.8  # own: a window with fewer known readings than this share is unknown
 
 
 def judged(

@@ -13,7 +13,7 @@ from hpcwatch.analysis.timeline.columns import NAN
 from hpcwatch.analysis.timeline.gpus import GpuTimeline
 from hpcwatch.base.units import MIB
 
-HELD_BYTES = 500.0 * MIB  # findings.md: above what a context alone takes on most devices
+HELD_BYTES = 500.0 * MIB  # own: above what a context alone takes on most devices
 HELD_SHARE = 0.05
 HELD_WINDOW_S = 600.0
 

@@ -256,4 +256,4 @@ def _with_room(scope: Scope, job: Job, reserved: _Reserved, near_share: float) -
     return difference(job, job._replace(vmem_bytes=roomy if is_enough else None), scope.environment)
 
 
-_ROOM = 1.5  # findings.md: virtual memory that usual programs reserve beyond what they use
+_ROOM = 1.5  # own: virtual memory that usual programs reserve beyond what they use

@@ -25,7 +25,7 @@ from hpcwatch.analysis.timeline.columns import Part
 from hpcwatch.base.units import format_bytes, format_pct
 from hpcwatch.cluster.schedulers import Job, known
 
-_BOUND_PCT = 1.0  # findings.md, node-unused
+_BOUND_PCT = 1.0  # docs/findings.md, node-unused
 
 
 class _Busy(NamedTuple):

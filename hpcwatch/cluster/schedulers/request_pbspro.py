@@ -120,8 +120,9 @@ def _edit_select(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
     select = script.get("select") or ""
     chunks = Chunks(select)
     each = chunks.total() / old.nodes_count  # chunks on a node
+    is_odd = each % 1 or not each  # a select of no chunk is nobody's request
     if new.nodes_count != old.nodes_count:
-        if len(chunks.parts) > 1 or each % 1 or any(map(_is_place, _words(select))):
+        if len(chunks.parts) > 1 or is_odd or any(map(_is_place, _words(select))):
             yield Kept("nodes", f"select={select} says which nodes, not only how many")
         else:
             chunks.parts[0][0] = str(int(each) * new.nodes_count)
@@ -133,7 +134,7 @@ def _edit_select(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
         if before == after or after is None:
             continue
         now, is_last = chunks.even(name), name != "ncpus"
-        if now is None or each % 1 or (not now and subject == "gpus"):
+        if now is None or is_odd or (not now and subject == "gpus"):
             yield Kept(subject, f"select={select} asks for different nodes")
         elif each > 1 and subject != "memory" and (after or 1) % each:
             yield Kept(subject, f"select={select} puts {int(each)} chunks on each node")

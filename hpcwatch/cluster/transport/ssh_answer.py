@@ -129,7 +129,13 @@ def _asked(subject: Subject, config_path: str | None) -> Answer:
 
 
 def parsed(subject: Subject, text: str) -> Answer:
-    """Return what ``ssh -G`` printed: a keyword, a blank and the value in each line."""
+    """Return what ``ssh -G`` printed: a keyword, a blank and the value in each line.
+
+    Raises ConnectError if that is no text: a file's name would be cut off where it holds a 0.
+    """
+    if "\0" in text:
+        message = f"ssh -G {subject.name} prints what is no text"
+        raise ConnectError(Trouble.LOGIN, message, "use --transport ssh-program")
     settings: dict[str, tuple[str, ...]] = {}
     for line in text.splitlines():
         keyword, _, value = line.partition(" ")

@@ -16,7 +16,7 @@ from hpcwatch.cluster.schedulers import NAMES, dialect
 from hpcwatch.cluster.schedulers.job import Coverage, Job, JobState
 from hpcwatch.views.jobs.reasons import own_words, plain
 
-_ENDS_SOON_S = 600.0  # findings.md, will-not-finish
+_ENDS_SOON_S = 600.0  # docs/findings.md, will-not-finish
 _ENDS_SOON_SHARE = 0.1  # of the walltime: a job of ten minutes is not about to end all the time
 
 

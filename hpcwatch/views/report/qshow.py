@@ -38,7 +38,7 @@ Number = TypeVar("Number", int, float)
 
 _WIDTH = 100  # what the sample's summary is wrapped at
 _MOST_NAMED = 8
-_UNUSED_SHARE = 0.01  # findings.md, node-unused
+_UNUSED_SHARE = 0.01  # docs/findings.md, node-unused
 _DAY_S = 86400.0
 _HEADER = "Hostname Days Load CPU U# (User:Process:VirtualMemory:Memory:Hours)"
 

@@ -19,7 +19,7 @@ from hpcwatch.views.report.ending import after, ending
 from hpcwatch.views.report.next_script import next_script
 from hpcwatch.views.report.tables import NO_USE
 
-_SHORT_S = 300.0  # findings.md: nothing is said to be wasted before that
+_SHORT_S = 300.0  # own: nothing is said to be wasted before that
 
 
 def verdict(report: Report) -> list[str]:
