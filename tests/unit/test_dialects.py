@@ -20,6 +20,7 @@ from hpcwatch.cluster.schedulers import (
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.transport import ways
 from hpcwatch.config import schema
+from hpcwatch.probe import evidence
 from hpcwatch.probe.cgroup import job_id_in
 
 PACKAGE = ROOT / "hpcwatch"
@@ -61,6 +62,11 @@ def test_no_other_module_reads_a_scheduler_s_variables() -> None:
         if text.startswith(variable_prefixes()) and text.isupper()
     }
     assert read == set(LAUNCHERS)
+
+
+def test_the_probe_looks_for_every_scheduler_s_variable() -> None:
+    """It imports nothing of the record."""
+    assert {f"{variable}=".encode() for variable in NAMES.values()} <= set(evidence._VARIABLES)
 
 
 @pytest.mark.parametrize("name", ["", "job", "request", "__init__", "../x", "hpcwatch", None])
