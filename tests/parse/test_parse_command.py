@@ -411,7 +411,7 @@ def test_moab_still_knows_a_job_that_torque_forgot(stand_in: Made) -> None:
     assert (job.state, job.exit.words) == (JobState.CANCELLED, "deleted")
 
 
-SLURM_JOB = {
+SLURM_JOB: dict[str, dict[str, Any]] = {
     "*": {
         "squeue --version": {"stdout": "slurm 22.05.8\n"},
         "sacct*": "slurm/sacct-P-common_later",
