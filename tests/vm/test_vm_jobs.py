@@ -20,7 +20,7 @@ def told(machine: Machine, request: pytest.FixtureRequest) -> Facts:
 
 @pytest.mark.parametrize("where", ["inside", "outside"])
 def test_the_job_s_own_group_is_read(told: Facts, where: str) -> None:
-    group, kernel = told[where]["cgroup"], told["kernel"]["job"]
+    group, kernel = told[where]["cgroup"], told[f"kernel_{where}"]["job"]
     assert (group["path"], group["is_job"]) == (kernel["path"], True)
     assert near(group["used_bytes"], used_bytes(kernel))
     assert near(group["peak_bytes"], kernel["memory.peak"])
@@ -33,12 +33,12 @@ def test_from_outside_the_processes_are_found_by_their_group(told: Facts) -> Non
     job = told["outside"]["job"]
     assert job["found_by"] == "cgroup"
     # Its monitor, two programs and what they wait for, and nothing of the other job's 60 MiB.
-    held = used_bytes(told["kernel"]["job"])
+    held = used_bytes(told["kernel_outside"]["job"])
     assert 0.9 * held < job["used_bytes"] < held + 30 * MIB
 
 
 def test_from_inside_the_limit_of_the_step_binds_and_is_told_by_name(told: Facts) -> None:
-    group, kernel = told["inside"]["cgroup"], told["kernel"]["step"]
+    group, kernel = told["inside"]["cgroup"], told["kernel_inside"]["step"]
     assert (group["limit_bytes"], group["limit_path"]) == (STEP_LIMIT, kernel["path"])
     assert near(group["limit_used_bytes"], used_bytes(kernel))
     assert told["summary"]["memory_limit_bytes"] == STEP_LIMIT
@@ -46,7 +46,8 @@ def test_from_inside_the_limit_of_the_step_binds_and_is_told_by_name(told: Facts
 
 def test_from_outside_a_limit_goes_with_the_use_of_its_group(told: Facts) -> None:
     group = told["outside"]["cgroup"]
-    kernel = {STEP_LIMIT: told["kernel"]["step"], JOB_LIMIT: told["kernel"]["job"]}
+    of = told["kernel_outside"]
+    kernel = {STEP_LIMIT: of["step"], JOB_LIMIT: of["job"]}
     of_limit = kernel[group["limit_bytes"]]
     assert group["limit_path"] == of_limit["path"]
     assert near(group["limit_used_bytes"], used_bytes(of_limit))

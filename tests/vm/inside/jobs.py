@@ -49,12 +49,15 @@ def seen(naming: str, job_mib: int, step_mib: int, held_mib: int, others_mib: in
     ):
         watched = Watched(task, "anonymous", held_mib, variables=variables)
         inside = watched.hold()
+        # Monitors grow while they begin: each reading has the kernel's of its own moment.
+        of_inside = {"job": own.facts(), "step": step.facts()}
         outside = _probed()
         facts = {"job": own.facts(), "step": step.facts()}
         ended = watched.end()
         # The last reading of a run comes after what the kernel says at the sample.
         peaks = {"peak_at_end": own.number("memory.peak")}
-        return {"inside": inside, "outside": outside, "kernel": facts} | ended | peaks
+        kernel = {"kernel_inside": of_inside, "kernel_outside": facts}
+        return {"inside": inside, "outside": outside} | kernel | ended | peaks
 
 
 def seen_after_kill(naming: str) -> Any:
