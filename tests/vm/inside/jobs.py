@@ -17,6 +17,7 @@ from hpcwatch.probe.probe import Probe
 from hpcwatch.probe.schema import to_plain
 from hpcwatch.probe.spec import Spec
 from vm.inside.groups import Group
+from vm.inside.waiting import wait_for
 from vm.inside.watched import Watched
 
 MIB = 1 << 20
@@ -94,10 +95,20 @@ def _shepherd(own: Group, step: str, job_id: str) -> Iterator[None]:
 
 
 def _probed() -> Any:
-    """Return what a probe tells of the job from outside."""
+    """Return what a probe tells of the job from outside, once it has summed up its memory.
+
+    While shared pages move it tells the largest process alone, for 2 s at most.
+    """
     probe = Probe(Spec(interval_s=1.0, scheduler="slurm", job_ids=[ID], user="root"))
     try:
-        probe.read()
-        return to_plain(probe.read())
+        samples = [probe.read()]
+
+        def is_summed() -> bool:
+            samples.append(probe.read())
+            job = samples[-1].job
+            return job is not None and job.pss_bytes is not None
+
+        wait_for(is_summed, "the memory of the job's processes")
+        return to_plain(samples[-1])
     finally:
         probe.close()
