@@ -321,7 +321,7 @@ def _attempt(step: Callable[[], object]) -> None:
 
 
 def _from_process(info: signal.struct_siginfo) -> bool:
-    """Return True if a process sent the signal, not the kernel."""
+    """Return Return True if a process sent the signal, not the kernel."""
     return info.si_code in (_SI_USER, _SI_QUEUE, _SI_TKILL)
 
 

@@ -55,9 +55,9 @@ class Guard:
     ) -> None:
         """``make`` makes the monitor once the program has run for ``unwatched_s``.
 
-        Of a shorter program nothing can be measured but what the kernel accounts: its monitor
-        is made when it has ended, or not at all unless ``is_late_too``. ``say`` takes what went
-        wrong. ``peek`` is called again and again until the monitor is made.
+        For a shorter program there is only the kernel's accounting: its monitor is made after its
+        end if ``is_late_too``, else never. ``say`` is called with error messages. ``peek`` is
+        called again and again until the monitor is made.
         """
         self._make = make
         self._say = say

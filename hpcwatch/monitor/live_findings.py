@@ -34,7 +34,7 @@ class About(NamedTuple):
 
 
 class Looking:
-    """Asks the rules when samples arrive, and remembers what they found.
+    """Evaluates the rules when samples arrive, and keeps the findings.
 
     Its caller sees to it that nothing is added to the timeline meanwhile.
     """
@@ -129,7 +129,7 @@ def _is_spread(timeline: Timeline) -> bool:
 
 
 def _scope(timeline: Timeline, about: About, start_s: float, end_s: float) -> Scope:
-    """Return what the rules may see; times are the node's: its clock may differ from ours."""
+    """Return the rules' input; times are the node's, whose clock may differ from ours."""
     job = timeline.job
     began_s = job.started_at_s if job is not None and not about.is_program else None
     return Scope(

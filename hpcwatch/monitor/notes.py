@@ -27,7 +27,7 @@ class Complaints:
             standard_error.write(line)
 
     def guarded(self, what: str, step: Callable[[], None]) -> None:
-        """Take a step; its failure is one line, and the program's run goes on."""
+        """Run a step; its failure is one line, and the program runs on."""
         attempt(self.say, what, step)
 
 

@@ -41,7 +41,7 @@ def wanted(job: Job | None, environment: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def request(job: Job, interval_s: float) -> bytes:
-    """Return what the process has to read first."""
+    """Return the first line of the process's input."""
     return json.dumps({"job": to_plain(job), "interval_s": interval_s}).encode() + b"\n"
 
 

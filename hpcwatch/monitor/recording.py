@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hpcwatch.config import Settings
 
 _NODES_IN_FULL = 16
-"""Of more nodes than that, several readings of each go into one line."""
+"""With more nodes, several readings of each go into one line."""
 _BUDGETS = 8
 """How many times the space of one node a recording of many nodes takes at most."""
 
@@ -56,11 +56,11 @@ class Recording:
             self._recorder.append(sample)
 
     def events(self) -> list[store.Event]:
-        """Return those that it holds."""
+        """Return its events."""
         return self._directory.read_events() if self._directory is not None else []
 
     def samples(self) -> Iterator[Sample]:
-        """Yield those that it holds. Raises HpcwatchError."""
+        """Yield its samples. Raises HpcwatchError."""
         if self._directory is not None:
             yield from (one for one in self._directory.read_samples() if one is not None)
 
@@ -70,9 +70,9 @@ class Recording:
         return self._recorder is not None and not self._recorder.has_failed
 
     def whole(self, timeline: Timeline) -> Timeline:
-        """Return all that was read: ``timeline`` if it forgot nothing, else the recording's.
+        """Return all samples: ``timeline`` if it is complete, else the recording's.
 
-        Nothing more is recorded after it.
+        Nothing is recorded after this call.
         """
         forgot = any(host.reading_count != len(host.at_s) for host in timeline.hosts.values())
         if not forgot or self._recorder is None:
@@ -88,7 +88,7 @@ class Recording:
 class ProgramRecording(Recording):
     """The recording of `hpcwatch run`: samples and events of one program.
 
-    One caller at a time, but for ``mark``.
+    One caller at a time, except for ``mark``.
     """
 
     def __init__(self, events: ProgramEvents, say: Callable[[str], None]) -> None:
@@ -99,7 +99,7 @@ class ProgramRecording(Recording):
         self._is_begun = False
 
     def place(self, run: store.Run, output: str | None, budget_bytes: int) -> None:
-        """Make the run's directory: where --output says, else, or if that fails, at home.
+        """Make the run's directory: as --output says; without it, or if that fails, in the store.
 
         Raises HpcwatchError, OSError.
         """
@@ -114,14 +114,14 @@ class ProgramRecording(Recording):
         self._create(os.path.join(store.root(), run.id), run, budget_bytes)
 
     def begin(self) -> None:
-        """Keep what came until now, and what comes from now on."""
+        """Record what came until now, and what comes from now on."""
         self._is_begun = True
         for sample in self._early:
             self.keep(sample)
         self._early = []
 
     def take(self, sample: Sample) -> None:
-        """Keep a sample and the program's events until then; before ``begin`` they wait."""
+        """Record a sample and the program's events so far; before ``begin`` they are buffered."""
         if not self._is_begun:
             self._early.append(sample)
             return
@@ -129,16 +129,16 @@ class ProgramRecording(Recording):
         self.keep(sample)
 
     def keep(self, sample: Sample) -> None:
-        """Keep a sample and what was marked until then."""
+        """Record a sample and the events noted until then."""
         self.append(sample)
         attempt(self._say, "event not recorded", self._write_marks)
 
     def mark(self, event: store.Event) -> None:
-        """Note an event, to be kept with the next sample. Any thread."""
+        """Note an event, to be recorded with the next sample. Any thread may call it."""
         self._marks.append(event)
 
     def keep_now(self, event: store.Event) -> None:
-        """Keep an event, and what was marked and merged until now."""
+        """Record an event at once, with the events and samples that wait."""
         self._marks.append(event)
         if self._is_begun:
             attempt(self._say, "event not recorded", self._write_marks)
@@ -152,7 +152,7 @@ class ProgramRecording(Recording):
             self._directory.append_events(marks)
 
     def close(self) -> None:
-        """Keep the last events and what is still pending; a failure is said."""
+        """Record the last events and what is still pending; a failure is reported."""
         attempt(self._say, "event not recorded", self._close_events)
         if self._recorder is not None:
             attempt(self._say, "recording not closed", self._recorder.close)
@@ -162,7 +162,7 @@ class ProgramRecording(Recording):
         self._write_marks()
 
     def save(self, run: store.Run, made: Report) -> store.RunDirectory | None:
-        """Write how the run ended, and its report; return where if both are kept."""
+        """Write how the run ended, and its report; return the directory if both succeeded."""
         directory = self._directory
         if directory is None:
             return None
@@ -178,7 +178,7 @@ class WatchRecording(Recording):
     def __init__(
         self, settings: Settings, say: Callable[[str], None], is_recorded: bool = True
     ) -> None:
-        """Without ``is_recorded`` it only describes what is seen."""
+        """Without ``is_recorded`` it only describes the run."""
         super().__init__(say)
         self._settings = settings
         self._is_recorded = is_recorded
@@ -206,7 +206,7 @@ class WatchRecording(Recording):
         attempt(self._say, "not recorded", step)
 
     def mark(self, status: NodeStatus) -> None:
-        """Note that a node was lost, or found again. Any thread."""
+        """Record that a node was lost or found again. Any thread."""
         is_lost = status.state is NodeState.LOST
         with self._lock:
             if is_lost == (status.host in self._lost) or status.state is NodeState.CONNECTING:
@@ -220,7 +220,7 @@ class WatchRecording(Recording):
                 self._guarded(lambda: directory.append_event(event))
 
     def job_changed(self, job: Job | None) -> None:
-        """Note what the scheduler says now, so that it is known should we be killed."""
+        """Record the scheduler's answer now, in case we are killed."""
         if self._run is not None:
             self._run = self._run._replace(job=job)
             self._guarded(self._write_run)
@@ -230,7 +230,7 @@ class WatchRecording(Recording):
             self._directory.write_run(self._run)
 
     def end(self, job: Job | None) -> None:
-        """Note that there is nothing more to see. The first time counts."""
+        """Note the time of the end. Only the first call counts."""
         if self._run is None or self._run.ended_at_s is not None:
             return
         now_s = time.time()
@@ -239,15 +239,15 @@ class WatchRecording(Recording):
         )
 
     def take(self, told: Sequence[store.Event]) -> None:
-        """Take what the job's program told so far, all of it: recorded when this closes.
+        """Take all events of the job's program so far; they are recorded at the close.
 
-        Not before: a recording holds the events of one program, and that may yet be another.
+        Not earlier: a recording holds the events of one program, and another may still follow.
         """
         if not self._is_told_kept:
             self._told = told
 
     def close(self, job: Job | None, timeline: Timeline) -> None:
-        """End the recording and write its report. ``timeline`` is what was read lately."""
+        """End the recording and write its report. ``timeline`` holds the latest samples."""
         self.end(job)
         if self._run is None:
             return
@@ -270,6 +270,6 @@ class WatchRecording(Recording):
             self._directory.write_report(to_json(self.report(self._run, timeline)))
 
     def report(self, run: store.Run, timeline: Timeline) -> Report:
-        """Return the report of what was seen. ``run`` is what is recorded, or describes it."""
+        """Return the report of the run."""
         events = [*self.events(), *self._told]
         return report.of_job(self._run or run, timeline, events, self._settings)

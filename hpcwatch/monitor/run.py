@@ -137,7 +137,7 @@ class Observer:
         self.guarded("the scheduler is not queried", lambda: self._ask_for(job))
 
     def _target(self, job: Job | None) -> Target:
-        """Say what is looked at: the program, and its whole job unless it is one of many tasks."""
+        """Return what to read: the program, and its whole job unless it is one of many tasks."""
         program = self._program
         target = Target(
             os.getpid(), program.started_s, program.counters_before, early_files=program.early_files

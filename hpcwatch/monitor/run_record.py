@@ -43,7 +43,7 @@ def of_program(
 
 
 def program_ended(run: store.Run, program: Program, host: HostTimeline | None) -> store.Run:
-    """Return the run with how its program ended. ``host`` is the program's own, as it was read."""
+    """Return the run with its program's end. ``host`` is the timeline of the program's host."""
     assert program.exit_status is not None
     code = os.waitstatus_to_exitcode(program.exit_status)
     reaped = program.reaped()
@@ -66,7 +66,7 @@ def program_ended(run: store.Run, program: Program, host: HostTimeline | None) -
 
 
 def of_job(title: str, job: Job | None, hosts: tuple[str, ...], settings: Settings) -> store.Run:
-    """Return the run that watching a job, or hosts, from now on is."""
+    """Return the run of watching a job, or hosts, from now on."""
     now_s = time.time()
     name = (job.name if job is not None else None) or title
     return store.Run(
@@ -88,7 +88,7 @@ def of_job(title: str, job: Job | None, hosts: tuple[str, ...], settings: Settin
 
 
 def job_ended(run: store.Run, job: Job | None) -> store.Run:
-    """Return the run with what its job's scheduler says of the end."""
+    """Return the run with the scheduler's answer about its job's end."""
     ending = job.exit if job is not None else None
     return run._replace(
         job=job,

@@ -32,7 +32,7 @@ from hpcwatch.monitor.remote import JobSession, Opener, spec_of
 from hpcwatch.probe.schema import Sample
 
 POLL_S = 5.0
-"""How often we look whether an answer is due; the asker itself asks every 30 s at most."""
+"""Seconds between checks whether a query is due; the scheduler is queried at most every 30 s."""
 _HURRY_S = 30.0
 """For so long the scheduler is asked at each look when nothing of the job runs any more."""
 _PLACE_S = 300.0
@@ -259,7 +259,7 @@ class Watch:
             return
         self._timeline = Timeline(self._interval_s, job, most_samples(len(hosts)))
         self._recording.open(self._title, job, hosts)
-        # Not an array's tasks: of those one is watched at a time.
+        # Not an array's tasks: they are watched one at a time.
         parts = self._known.parts if job is not None else ()
         spec = spec_of(parts, self._interval_s, self._user)
         session = JobSession(hosts, spec, self._make_opener(job), self._arrived, self._changed)

@@ -56,7 +56,7 @@ _MOST_CHARACTERS = 4096
 
 
 def kept(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables worth keeping, by name."""
+    """Return the variables to record, by name."""
     prefixes = (*variable_prefixes(), *_PREFIXES)
     return {
         name: value[:_MOST_CHARACTERS]

@@ -67,9 +67,11 @@ TABLE: tuple[Metric, ...] = (
     ),
     _derived("node", "charged_bytes", "Memory that counts against the memory limit that binds."),
     _derived("node", "limit_bytes", "The memory limit that binds: see memory_limit_bytes."),
-    _derived("job", "stranger_cores", "Cores of the busiest process that is not the job's."),
+    _derived(
+        "job", "stranger_cores", "Cores used by the busiest process that is not part of the job."
+    ),
     _derived("node", "cpu_throttled_pct", "Share of CPU quota periods that held the job back."),
-    _gauge("job", "process_count", "Processes of the job that live at the reading."),
+    _gauge("job", "process_count", "Processes of the job that exist at the reading."),
     _gauge("job", "thread_count", "Threads of the job's processes at the reading."),
     _gauge("job", "runnable_count", "Threads of the job that are running or ready to run."),
     _gauge("job", "blocked_count", "Threads of the job that wait for storage (state D)."),

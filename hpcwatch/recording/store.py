@@ -222,7 +222,7 @@ class RunDirectory:
         self.append_events([event])
 
     def append_events(self, events: list[Event]) -> None:
-        """Append events in one go. Raises OSError."""
+        """Append events with one write. Raises OSError."""
         masked = [event.masked() for event in events]
         text = "".join(json.dumps(event._asdict()) + "\n" for event in masked)
         files.append(self.file(EVENTS_FILE), text.encode())

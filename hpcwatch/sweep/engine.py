@@ -116,13 +116,13 @@ def write_logins(folder: str, slots: Mapping[str, int]) -> None:
 
 
 def write_joblog(folder: str, rows: Sequence[JoblogRow]) -> None:
-    """Write the joblog with the rows of what is done, so that --resume leaves that alone."""
+    """Write the joblog with the rows of finished tasks, so that --resume skips them."""
     lines = [HEAD, *(row.line() for row in rows)]
     files.replace(os.path.join(folder, JOBLOG_FILE), "\n".join(lines) + "\n")
 
 
 def row_of(folder: str, attempt: Attempt, login: str) -> JoblogRow:
-    """Return the joblog's row of an attempt; of one that was lost, as ssh tells of its end."""
+    """Return the joblog's row of an attempt; a lost attempt gets ssh's exit code."""
     started, ended = attempt
     return JoblogRow(
         seq=started.task,

@@ -107,7 +107,8 @@ def sweep_slow_host(
             severity=Severity.WARNING,
             title=title,
             evidence={"slower": ratio, "failures_count": failures, "tasks_count": len(own)},
-            advice="Leave the host out (--hosts) and try its tasks elsewhere (--retries 1); ask "
+            advice="Leave the host out (--hosts) and run its tasks on other hosts (--retries "
+            "1); ask "
             "the help desk to look at it.",
             entity="sweep",
         )
@@ -144,7 +145,7 @@ def sweep_gpu_collision(outcome: Outcome, *, least_s: float = 60.0) -> Iterator[
             rule="sweep-gpu-collision",
             severity=Severity.CRITICAL,
             title=f"Tasks {tasks} shared {one.device} of {host} for {format_seconds(one.shared_s)},"
-            f" {one.idle} had nothing to do",
+            f" {one.idle} was idle",
             evidence={"shared_s": one.shared_s, "device": one.device, "idle": one.idle},
             advice=advice,
             entity="sweep",
@@ -184,7 +185,7 @@ def sweep_one_per_node(
     told = Told(
         rule="sweep-one-per-node",
         severity=Severity.WARNING,
-        title=f"One task a host, and it used {format_pct(100 * median(shares))} of the cores",
+        title=f"One task per host, and it used {format_pct(100 * median(shares))} of the cores",
         evidence={"used_pct": 100 * median(shares), "cores_count": least_cores},
         advice=f"Run several tasks on each host at a time: {advice}.",
         entity="sweep",
@@ -211,7 +212,7 @@ def sweep_short_tasks(
         severity=Severity.INFO,
         title=f"Half of the tasks took less than {format_seconds(median(walls))}",
         evidence={"median_s": median(walls), "tasks_count": len(walls)},
-        advice="Let one task do several combinations, in a loop of the program's own.",
+        advice="Let one task run several combinations, in a loop inside the program.",
         entity="sweep",
     )
     yield between(outcome.start_s, outcome.end_s - outcome.start_s, "", told)

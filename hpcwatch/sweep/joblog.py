@@ -37,7 +37,7 @@ class JoblogRow(NamedTuple):
 
 
 def parse_line(line: str) -> JoblogRow | None:
-    """Read one row; None for the head and for what is torn or foreign."""
+    """Parse one row; return None for the header and for torn or foreign lines."""
     fields = line.rstrip("\n").split("\t", 8)
     if len(fields) < 9:
         return None
@@ -64,11 +64,11 @@ def parse_line(line: str) -> JoblogRow | None:
 
 
 def parse(text: str) -> list[JoblogRow]:
-    """Return the last row of each task, by Seq. Raises HpcwatchError if it is no joblog."""
+    """Return the last row of each task, by Seq. Raises HpcwatchError if it is not a joblog."""
     lines = text.split("\n")
     if lines[0].split("\t")[:4] != HEAD.split("\t")[:4]:
         hint = "give the file named with parallel --joblog"
-        raise HpcwatchError("this is no joblog of GNU parallel", hint, EXIT_USAGE)
+        raise HpcwatchError("this is not a joblog of GNU parallel", hint, EXIT_USAGE)
     rows: dict[int, JoblogRow] = {}
     for line in lines[1:]:
         row = parse_line(line)

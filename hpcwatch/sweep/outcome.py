@@ -20,7 +20,7 @@ _PAUSE_S = 60.0  # handing a task out takes seconds at most
 
 
 class TaskRow(NamedTuple):
-    """A task and how it went. Unknown is None."""
+    """A task and its result. Unknown is None."""
 
     number: int
     parameters: dict[str, str]
@@ -233,7 +233,7 @@ def _outcome(
 
 
 def _masked(row: TaskRow) -> TaskRow:
-    """Return a row as it may be mailed to others."""
+    """Return a row with its secrets masked."""
     return row._replace(
         parameters=masked_fields(row.parameters),
         results=masked_fields(row.results),

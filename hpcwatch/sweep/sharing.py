@@ -22,12 +22,12 @@ from hpcwatch.sweep.picture import Picture
 from hpcwatch.sweep.slots import Host
 
 STEP_S = 5.0
-"""How finely sharing is seen: findings ask for a minute of it."""
-_PAUSE_S = 2 * STEP_S  # a stretch goes on over so short a break: work comes in bursts
-_LATE_S = 180.0  # older readings of other tasks are not waited for
-_LONGEST_SPAN_S = 120.0  # a reading says nothing of a longer time before it
+"""The time resolution of sharing, in s: findings need a minute of it."""
+_PAUSE_S = 2 * STEP_S  # a stretch continues over a break this short: work comes in bursts
+_LATE_S = 180.0  # older readings of other tasks are ignored
+_LONGEST_SPAN_S = 120.0  # a reading describes at most this much time before it
 _AT = re.compile(rb'"at_s":([0-9]{1,12}(?:\.[0-9]*)?)')
-_HEAD_BYTES = 512  # of a line: its time comes early
+_HEAD_BYTES = 512  # of a line: its time is near the start
 
 
 class Reading(NamedTuple):

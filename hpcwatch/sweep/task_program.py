@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 EXIT_NOT_STARTED = 125
 UNWATCHED_S = 0.25
-"""Of a shorter task nothing can be measured but what the kernel accounts."""
+"""For a shorter task there is only the kernel's accounting."""
 
 
 class Work(NamedTuple):
@@ -140,7 +140,7 @@ def _nothing() -> None:
 
 
 def _events_of(program: Program) -> list[Event]:
-    """Return the events of a program that nobody watched."""
+    """Return the events of a program that was not watched."""
     descriptor = program.events_descriptor
     if descriptor is None or not os.fstat(descriptor).st_size:
         return []
@@ -150,7 +150,7 @@ def _events_of(program: Program) -> list[Event]:
 
 
 def _watched(options: RunOptions, program: Program) -> Guard:
-    """Have a task's program watched."""
+    """Start watching a task's program."""
 
     def make() -> Monitor:
         gc.enable()

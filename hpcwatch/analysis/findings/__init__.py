@@ -147,7 +147,7 @@ class RuleEntry(NamedTuple):
     defaults: Mapping[str, Any]
     """Threshold -> its default."""
     is_of_job: bool = False
-    """It looks at all nodes together: asked once, not of one of several hosts."""
+    """It judges all nodes together: evaluated once, not per host."""
     plots: tuple[str, ...] = CPU_PLOTS
     """Names of the report's plots on which its findings are marked."""
 

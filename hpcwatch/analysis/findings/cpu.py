@@ -173,8 +173,8 @@ def cpu_throttled(
     """A CPU quota made the job wait in over a quarter of its periods; information over a tenth.
 
     A control group may have a quota (cpu.max, cpu.cfs_quota_us): so much CPU time in each period,
-    mostly 100 ms, and whoever wants more waits for the next one. All threads of the group wait
-    together, so that a program with more threads than the quota has cores stops and goes. After the
+    mostly 100 ms, and a group that needs more waits for the next one. All threads of the group wait
+    together, so that a program with more threads than the quota has cores runs in bursts. After the
     run its own counts do where the readings were too few: a quota holds us back, too.
     Source: our own; the counters are the kernel's (nr_periods, nr_throttled).
     """

@@ -116,7 +116,7 @@ def limiting_step(scope: Scope, host: HostTimeline) -> str | None:
 
 
 def more_memory_of_step(scope: Scope, host: HostTimeline, needed_bytes: int) -> Directives:
-    """Ask for ``needed_bytes`` a node where the step is started, and for the job if it has less."""
+    """Ask for ``needed_bytes`` per node where the step starts, and for the job if it has less."""
     job, limit = host.job or scope.job, host.limit.limit_bytes
     scheduler = known(job.scheduler) if job is not None else None
     if limit is None or scheduler is None or not scheduler.step_memory:

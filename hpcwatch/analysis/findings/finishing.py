@@ -56,10 +56,9 @@ def will_not_finish(
     Other programs: under 10 % of the walltime is left. After the run: it was ended at its walltime,
     by the scheduler's word, or by its signal at that time.
 
-    While a job is suspended its walltime stands still. Where the job's start is not known, the
-    run's own counts, which is later. Of late_share, a share of the walltime, it may be done later
-    than that.
-    Source: our own.
+    While a job is suspended its walltime stands still. If the job's start is unknown, the run's own
+    start counts, which is later. ``late_share`` is the share of the walltime by which the projected
+    end may be late without a finding. Source: our own.
     """
     job = scope.job
     if job is None or job.walltime_s is None or job.walltime_s <= 0:

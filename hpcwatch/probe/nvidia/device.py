@@ -26,7 +26,7 @@ _CLOCK_REASONS = (
 )
 """Bits of nvmlClocksEventReasons (NVML 12 and later), of nvmlClocksThrottleReasons before."""
 _THROTTLED = 0x8 | 0x20 | 0x40 | 0x80
-"""Heat or a power supply that fails: somebody should look at the node."""
+"""Heat or a failing power supply: the node needs a check."""
 _POWER_CAPPED = 0x4
 
 

@@ -135,7 +135,7 @@ class XidReader:
             return None
         self._calls.begin()
         for _ in range(_MOST_A_POLL):
-            # Zero milliseconds: take what is there. NVML_ERROR_TIMEOUT says that nothing is.
+            # Zero milliseconds: take pending events. NVML_ERROR_TIMEOUT means that there are none.
             event = self._calls.bare("nvmlEventSetWait_v2", self._set, 0)
             if event is None and self._calls.failure is None:  # a driver before 450
                 event = self._calls.bare("nvmlEventSetWait_v1", self._set, 0)

@@ -166,7 +166,7 @@ def _fitting(rows: Sequence[JobRow], now_s: float, width: int) -> list[Words]:
 
 
 def _narrower(columns: Sequence[Words], width: int, least: int) -> list[Words]:
-    """Cut the names as far as it takes, but to no less than so many columns."""
+    """Cut the names as far as needed, but not below a minimum width."""
     names = next(column for column in columns if column.title == "name")
     most = max(names.width - (width_of_words(columns) - width), least)
     return _replaced(columns, "name", [cut(name, most) for name in names.words])

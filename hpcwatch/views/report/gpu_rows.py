@@ -18,7 +18,7 @@ from hpcwatch.views.report.gpu_health import health_facts
 from hpcwatch.views.table import LABEL, figures_row
 from hpcwatch.views.text import Line, Span, cut, sparkline
 
-FEW_GPUS = 8  # so many are told one by one, more are summed up
+FEW_GPUS = 8  # this many are listed singly, more are summed up
 HARMLESS = ("idle", "application clocks", "display clocks", "sync boost")
 """Reasons for lower clocks that tell of no trouble."""
 

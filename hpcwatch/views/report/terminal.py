@@ -187,7 +187,7 @@ def quality_lines(report: Report, width: int) -> list[Line]:
 
 
 def _unwatched(report: Report) -> str:
-    """Say whose figures these are when nobody watched."""
+    """Say where the figures come from when the job was not watched."""
     said = "hpcwatch did not watch this job: the figures are its scheduler's own"
     usage = report.run.job.usage if report.run.job is not None else None
     if usage is None:

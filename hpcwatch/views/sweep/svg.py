@@ -84,7 +84,7 @@ def with_result(outcome: Outcome, goal: Goal) -> list[TaskRow]:
 
 
 def drawn(rows: Sequence[TaskRow], most: int = MOST_DRAWN) -> list[TaskRow]:
-    """Return so many at most: the last half of that, which are the best, and a spread of others."""
+    """Return a limited number: half of them the best (the last), half a spread of the others."""
     if len(rows) <= most:
         return list(rows)
     best_count = most // 2
