@@ -361,7 +361,7 @@ def test_a_plain_parallel_run_from_its_joblog(sweeps: Sweeps) -> None:
     other = sweeps.folder / "other"
     other.write_text("hello\n")
     ended = sweeps("--from-joblog", other)
-    assert (ended.code, "no joblog" in ended.complaint) == (2, True)
+    assert (ended.code, "not a joblog" in ended.complaint) == (2, True)
 
 
 def test_a_table_to_read_on(sweeps: Sweeps) -> None:

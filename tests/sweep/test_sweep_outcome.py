@@ -53,7 +53,7 @@ def test_a_joblog_is_read_as_parallel_writes_it() -> None:
     made = outcome.of_joblog("j", rows, "here")
     assert [row.how for row in made.rows] == ["ok", "signal 15"]
     assert [place.name for place in made.places] == ["here", "qb003"]
-    with pytest.raises(HpcwatchError, match="no joblog"):
+    with pytest.raises(HpcwatchError, match="not a joblog"):
         joblog.parse("hello\n")
 
 
