@@ -1,8 +1,6 @@
 """What a run costs, at the rates a site or a user has written down. Pure."""
 
-from __future__ import annotations
-
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from hpcwatch.base.units import three_digits
 
@@ -10,8 +8,8 @@ from hpcwatch.base.units import three_digits
 class Rates(NamedTuple):
     """Price of an hour; None where none is known."""
 
-    core_hour: float | None = None
-    gpu_hour: float | None = None
+    core_hour: Optional[float] = None
+    gpu_hour: Optional[float] = None
     unit: str = ""
     """What the rates are in: ``EUR``, ``SU``."""
 
@@ -20,7 +18,7 @@ class Rates(NamedTuple):
         """True if there is a price of anything."""
         return self.core_hour is not None or self.gpu_hour is not None
 
-    def cost(self, core_hours: float | None, gpu_hours: float | None) -> float | None:
+    def cost(self, core_hours: Optional[float], gpu_hours: Optional[float]) -> Optional[float]:
         """Return the price of hours; None if there is no rate, or an hour that counts is unknown.
 
         A resource without a rate costs nothing.
@@ -43,15 +41,15 @@ class Costs(NamedTuple):
     """What a run cost, in the rates' unit. None is unknown."""
 
     unit: str
-    core_hours: float | None
+    core_hours: Optional[float]
     """The requested resources times the run's time."""
-    gpu_hours: float | None
-    idle_core_hours: float | None
-    idle_gpu_hours: float | None
-    run_cost: float | None
-    idle_cost: float | None
+    gpu_hours: Optional[float]
+    idle_core_hours: Optional[float]
+    idle_gpu_hours: Optional[float]
+    run_cost: Optional[float]
+    idle_cost: Optional[float]
     """The part of it for idle cores and devices."""
-    saved_cost: float | None
+    saved_cost: Optional[float]
     """What the suggested header would have saved; None also if none is suggested."""
 
 

@@ -1,9 +1,7 @@
 """Which memory limit binds a job on a node, and what counts against it. Pure."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from hpcwatch.probe.schema import Cgroup, Sample
 from hpcwatch.recording.job_memory import job_used_bytes, node_used_bytes
@@ -11,28 +9,28 @@ from hpcwatch.recording.job_memory import job_used_bytes, node_used_bytes
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
 
-_STEP = re.compile(r"/step_([0-9a-z]{1,16})(?:/|$)")
+_STEP = r"/step_([0-9a-z]{1,16})(?:/|$)"
 
 
 class Limit(NamedTuple):
     """The smallest limit on a node. Sizes in bytes, None where unknown."""
 
-    limit_bytes: int | None
-    source: str | None
+    limit_bytes: Optional[int]
+    source: Optional[str]
     """``cgroup``, ``request`` or ``node``."""
-    charged_bytes: int | None
+    charged_bytes: Optional[int]
     """What counts against that limit: a node's memory is shared by all users of the node."""
-    path: str | None = None
+    path: Optional[str] = None
     """The control group that the limit is of; None if it is of none."""
 
     @property
-    def step(self) -> str | None:
+    def step(self) -> Optional[str]:
         """Slurm's name of the step that alone is limited so, ``0`` or ``batch``; else None."""
-        match = _STEP.search(self.path or "")
+        match = re.search(_STEP, self.path) if self.path else None
         return match[1] if match else None
 
 
-def binding_limit(sample: Sample, job: Job | None) -> Limit:
+def binding_limit(sample: Sample, job: "Optional[Job]") -> Limit:
     """Return the smallest of control group, request on this node, and the node's memory."""
     candidates: list[Limit] = []
     cgroup, node = sample.cgroup, sample.node
@@ -46,7 +44,7 @@ def binding_limit(sample: Sample, job: Job | None) -> Limit:
     return min(candidates, key=lambda one: one.limit_bytes or 0, default=Limit(None, None, None))
 
 
-def _charged_bytes(cgroup: Cgroup) -> int | None:
+def _charged_bytes(cgroup: Cgroup) -> Optional[int]:
     """Return what counts against the group's limit: the use of the group that the limit is of.
 
     Recordings of before hold the use of the job's group alone.

@@ -7,7 +7,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 
 from hpcwatch.analysis.timeline import HostTimeline
-from hpcwatch.base.pairs import pairwise
 
 POINTS = 120
 
@@ -39,6 +38,8 @@ def _stepped(
     host: HostTimeline, metric: str, start_s: float, step_s: float, count: int
 ) -> list[float]:
     """Return the highest value in each step."""
+    from hpcwatch.base.pairs import pairwise
+
     at_s, high = host.at_s, host.columns[metric].high
     bounds = [bisect_left(at_s, start_s + index * step_s) for index in range(count)] + [len(at_s)]
     return [_highest(high[first:last]) for first, last in pairwise(bounds)]

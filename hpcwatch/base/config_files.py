@@ -1,12 +1,10 @@
 """The configuration files: where they are, what they contain, and in which line."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from hpcwatch.base import reading
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
@@ -14,9 +12,9 @@ from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 SITE_FILE = "/etc/hpcwatch/config.toml"
 
 _MOST_BYTES = 1 << 20
-_HEADER = re.compile(r"\s*\[\[?\s*(.*?)\s*\]\]?\s*(?:#.*)?")
-_KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
-_WORD = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
+_HEADER = r"\s*\[\[?\s*(.*?)\s*\]\]?\s*(?:#.*)?"
+_KEY = r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*="""
+_WORD = r"""[\w-]+|"[^"]*"|'[^']*'"""
 
 
 class Document(NamedTuple):
@@ -63,11 +61,11 @@ def read(path: str) -> Document:
         raise HpcwatchError(f"{path} is not TOML", str(error), EXIT_USAGE) from None
 
 
-def line_of(text: str, name: tuple[str, ...]) -> int | None:
+def line_of(text: str, name: tuple[str, ...]) -> Optional[int]:
     """Return the number of the first line that sets a key, or a key of a table."""
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
-        header, key = _HEADER.fullmatch(line), _KEY.match(line)
+        header, key = re.fullmatch(_HEADER, line), re.match(_KEY, line)
         if header is not None:
             found = table = _words(header[1])
         elif key is not None:
@@ -80,10 +78,10 @@ def line_of(text: str, name: tuple[str, ...]) -> int | None:
 
 
 def _words(dotted: str) -> tuple[str, ...]:
-    return tuple(word.strip("\"'") for word in _WORD.findall(dotted))
+    return tuple(word.strip("\"'") for word in re.findall(_WORD, dotted))
 
 
-def storage_root() -> str | None:
+def storage_root() -> Optional[str]:
     """Return the folder that the files name for recordings; None if they name none."""
     for root in _values("storage", "root"):
         if isinstance(root, str) and root and "\0" not in root:

@@ -4,14 +4,12 @@ A named pipe or a device in place of a file is refused before it is opened. A fi
 than its limit is refused before it is read.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import os
 import stat
 from collections.abc import Iterator
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Optional
 
 from hpcwatch.base.files import refuse_foreign_link
 
@@ -127,7 +125,7 @@ class Growing:
         path: str,
         offset: int = 0,
         line_bytes: int = LINE_BYTES,
-        behind_bytes: int | None = None,
+        behind_bytes: Optional[int] = None,
     ) -> None:
         """Start at ``offset``. Lines longer than the limit are left out.
 
@@ -137,7 +135,7 @@ class Growing:
         self._offset = offset
         self._line_bytes = line_bytes
         self._behind_bytes = behind_bytes
-        self._file: tuple[int, int] | None = None
+        self._file: Optional[tuple[int, int]] = None
         self._rest = b""
 
     def look(self) -> Look:

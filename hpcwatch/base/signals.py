@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-
 
 def signal_name(number: int | None) -> str:
     """Return ``SIGTERM`` for 15; ``signal 99`` for a number that has no name."""
+    import signal  # its enums take longer than many programs that are watched
+
     try:
         return signal.Signals(number or 0).name
     except ValueError:

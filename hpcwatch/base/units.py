@@ -132,7 +132,7 @@ def parse_age(text: str) -> float | None:
     return None if match is None else float(match[1]) * _AGE_UNITS_S[match[2]]
 
 
-_MEMORY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([kmgtp]?)i?b?", re.IGNORECASE)
+_MEMORY = r"(?i)(\d+(?:\.\d*)?|\.\d+)\s*([kmgtp]?)i?b?"
 
 
 def parse_bytes(text: str) -> int | None:
@@ -140,14 +140,14 @@ def parse_bytes(text: str) -> int | None:
 
     None if the text is not a quantity of memory.
     """
-    match = _MEMORY.fullmatch(text.strip())
+    match = re.fullmatch(_MEMORY, text.strip())
     if match is None or len(match[1]) > 30:  # no memory has that many digits
         return None
     power = " kmgtp".index(match[2].lower() or " ")
     return round(float(match[1]) * float(1024**power))
 
 
-_NUMBER = re.compile(r"[0-9]{1,12}")
+_NUMBER = r"[0-9]{1,12}"
 
 
 def parse_clock(text: str) -> int | None:
@@ -158,7 +158,7 @@ def parse_clock(text: str) -> int | None:
     """
     days_text, dash, rest = text.strip().rpartition("-")
     fields = rest.split(":")
-    if not all(_NUMBER.fullmatch(field) for field in ([days_text] if dash else []) + fields):
+    if not all(re.fullmatch(_NUMBER, field) for field in ([days_text] if dash else []) + fields):
         return None
     numbers = [int(field) for field in fields]
     days = int(days_text) if dash else 0

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from hpcwatch.analysis import report
-from hpcwatch.cli import reporting, retention
+from hpcwatch.cli import reporting
 from hpcwatch.monitor import standard_error
 from hpcwatch.monitor.run import Observer
 from hpcwatch.recording import store
@@ -52,7 +51,13 @@ class Reporter(Observer):
         made = self.made
         if made is not None:
             self.guarded("no report", lambda: self._tell(made))
-        self.guarded("old recordings not removed", lambda: retention.tidy(self.say))
+        if self._settings.keep is not None:
+            self.guarded("old recordings not removed", self._tidy)
+
+    def _tidy(self) -> None:
+        from hpcwatch.cli import retention
+
+        retention.tidy(self.say)
 
     def _tell(self, made: report.Report) -> None:
         shown = self._shown
@@ -70,9 +75,15 @@ class Reporter(Observer):
             text = fresh_line(columns_of(sys.stderr)) + text
         if self.saved is not None:
             is_at_home = self.saved.path.startswith(store.root() + os.sep)
-            named = made.run.id if is_at_home else shlex.quote(self._output or "")
+            named = made.run.id if is_at_home else _quoted(self._output or "")
             text += f"Again: hpcwatch report {named}\n"
         return text
+
+
+def _quoted(word: str) -> str:
+    from shlex import quote
+
+    return quote(word)
 
 
 def _view_wanted(choice: str) -> str:

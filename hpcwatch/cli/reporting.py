@@ -1,10 +1,8 @@
 """`--report FORMAT[:FILE]` of `run`, `job` and `submit`."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import TYPE_CHECKING, NamedTuple, Optional, TextIO
 
 from hpcwatch.views.report.formats import FORMATS
 
@@ -23,7 +21,7 @@ class Wanted(NamedTuple):
     """A requested report."""
 
     format: str
-    path: str | None
+    path: Optional[str]
     """None: print it in place of the text."""
 
 
@@ -51,7 +49,7 @@ def _refused(why: str) -> Exception:
     return argparse.ArgumentTypeError(why)
 
 
-def unwritable(path: str) -> str | None:
+def unwritable(path: str) -> Optional[str]:
     """Return why a file cannot be written; None if it can."""
     folder = os.path.dirname(path) or "."
     if not path:
@@ -65,10 +63,11 @@ def unwritable(path: str) -> str | None:
     return None
 
 
-def printed(report: Report, asked: Sequence[Wanted], stream: TextIO | None, colour: str) -> str:
+def printed(
+    report: "Report", asked: Sequence[Wanted], stream: Optional[TextIO], colour: str
+) -> str:
     """Return the formats that go to a stream: those without a file, else the text."""
-    from hpcwatch.recording.previous_runs import earlier_runs
-    from hpcwatch.views.report import formats, terminal
+    from hpcwatch.views.report import terminal
     from hpcwatch.views.text import columns_of, wants_colour
 
     made = ""
@@ -78,11 +77,14 @@ def printed(report: Report, asked: Sequence[Wanted], stream: TextIO | None, colo
         if name == "text":
             made += terminal.text(report, wants_colour(stream, colour), columns_of(stream))
         else:
+            from hpcwatch.recording.previous_runs import earlier_runs
+            from hpcwatch.views.report import formats
+
             made += "".join(formats.pieces(report, name, earlier_runs(report.run)))
     return made
 
 
-def write_all(report: Report, asked: Sequence[Wanted]) -> None:
+def write_all(report: "Report", asked: Sequence[Wanted]) -> None:
     """Write the formats with a file. Raises HpcwatchError at the end if one cannot be written."""
     failures: list[str] = []
     write(report, asked, failures.append)
@@ -92,7 +94,7 @@ def write_all(report: Report, asked: Sequence[Wanted]) -> None:
         raise HpcwatchError("; ".join(failures))
 
 
-def write(report: Report, asked: Sequence[Wanted], say: Callable[[str], None]) -> None:
+def write(report: "Report", asked: Sequence[Wanted], say: Callable[[str], None]) -> None:
     """Write the formats with a file; a failure is one message, and the next one is tried.
 
     ``say`` is called with each message.

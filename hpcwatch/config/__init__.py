@@ -1,24 +1,26 @@
 """The configuration: a site's and a user's TOML and HPCWATCH_* variables, each optional."""
 
-from __future__ import annotations
-
+import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from hpcwatch.analysis.costs import Rates
+from hpcwatch.base import config_files
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.base.output import complain
 from hpcwatch.base.units import GIB, MIB
-from hpcwatch.cluster.transport import Bounds
-from hpcwatch.config.schema import Scalar
-from hpcwatch.config.values import Values, collect
+
+if TYPE_CHECKING:
+    from hpcwatch.cluster.transport import Bounds
+    from hpcwatch.config.schema import Scalar
+    from hpcwatch.config.values import Values
 
 PER_CORE = "memory_per_core_bytes"
 """The threshold, in every rule that has it, for the site's memory per core."""
 
-Thresholds = Mapping[str, Mapping[str, Scalar]]
+Thresholds = Mapping[str, Mapping[str, "Scalar"]]
 
 
 class Settings(NamedTuple):
@@ -28,19 +30,28 @@ class Settings(NamedTuple):
     budget_bytes: int = 32 * MIB
     thresholds: Thresholds = MappingProxyType({})
     """Rule -> keyword -> value, for all queues."""
-    keep_days: float | None = None
-    keep: str | None = None
+    keep_days: Optional[float] = None
+    keep: Optional[str] = None
     """The age, such as ``90d``, at which recordings are removed automatically; None: never."""
-    ssh: Bounds = Bounds()
+    connect_timeout_s: float = 10.0
+    keepalive_s: float = 15.0
+    most_at_once: int = 32
     transport: str = "auto"
-    scheduler: str | None = None
+    scheduler: Optional[str] = None
     """None: detect it."""
     rates: Rates = Rates()
-    memory_per_core_bytes: int | None = None
+    memory_per_core_bytes: Optional[int] = None
     queues: Mapping[str, int] = MappingProxyType({})
     """Queue -> bytes of memory per core."""
 
-    def thresholds_for(self, queue: str | None) -> Thresholds:
+    @property
+    def ssh(self) -> "Bounds":
+        """Time limits and the number of simultaneous logins of ssh."""
+        from hpcwatch.cluster.transport import Bounds
+
+        return Bounds(self.connect_timeout_s, self.keepalive_s, self.most_at_once)
+
+    def thresholds_for(self, queue: Optional[str]) -> Thresholds:
         """Return the thresholds for jobs of a queue; the queue is None outside of a job.
 
         A rule's own ``memory_per_core_bytes`` overrides the queue's, which overrides the value for
@@ -60,6 +71,10 @@ class Settings(NamedTuple):
 
 def load() -> Settings:
     """Read the files and the environment. Raises HpcwatchError with the file and the line."""
+    if not config_files.paths() and not any(name.startswith("HPCWATCH_") for name in os.environ):
+        return Settings()  # nothing is configured
+    from hpcwatch.config.values import collect
+
     return settings_of(collect())
 
 
@@ -71,8 +86,10 @@ def load_to_read() -> Settings:
     return settings_of(collect_to_read())
 
 
-def collect_to_read() -> Values:
+def collect_to_read() -> "Values":
     """Return the values of ``load_to_read``."""
+    from hpcwatch.config.values import collect
+
     wrong: list[HpcwatchError] = []
     values = collect(wrong=wrong)
     if wrong:
@@ -98,7 +115,7 @@ def load_or_default() -> Settings:
         return Settings()
 
 
-def settings_of(values: Values) -> Settings:
+def settings_of(values: "Values") -> Settings:
     """Return the settings that values make."""
     per_core_gb = _number(values, "memory.per_core_gb")
     return Settings(
@@ -107,11 +124,9 @@ def settings_of(values: Values) -> Settings:
         thresholds=_thresholds(values),
         keep_days=_number(values, "storage.keep_days"),
         keep=_text(values, "storage.keep"),
-        ssh=Bounds(
-            connect_timeout_s=_set(values, "ssh.connect_timeout_s"),
-            keepalive_s=_set(values, "ssh.keepalive_s"),
-            most_at_once=int(_set(values, "ssh.most_at_once")),
-        ),
+        connect_timeout_s=_set(values, "ssh.connect_timeout_s"),
+        keepalive_s=_set(values, "ssh.keepalive_s"),
+        most_at_once=int(_set(values, "ssh.most_at_once")),
         transport=_text(values, "ssh.transport") or "auto",
         scheduler=_text(values, "scheduler.name"),
         rates=Rates(
@@ -128,7 +143,7 @@ def settings_of(values: Values) -> Settings:
     )
 
 
-def _thresholds(values: Values) -> dict[str, dict[str, Scalar]]:
+def _thresholds(values: "Values") -> dict[str, dict[str, "Scalar"]]:
     made: dict[str, dict[str, Scalar]] = {}
     for path, value in values.items():
         if path[0] == "findings":
@@ -136,18 +151,18 @@ def _thresholds(values: Values) -> dict[str, dict[str, Scalar]]:
     return made
 
 
-def _number(values: Values, name: str) -> float | None:
+def _number(values: "Values", name: str) -> Optional[float]:
     value = values.get(tuple(name.split(".")))
     return None if value is None else float(value.value)
 
 
-def _set(values: Values, name: str) -> float:
+def _set(values: "Values", name: str) -> float:
     """Return a number that has a default."""
     value = _number(values, name)
     assert value is not None
     return value
 
 
-def _text(values: Values, name: str) -> str | None:
+def _text(values: "Values", name: str) -> Optional[str]:
     value = values.get(tuple(name.split(".")))
     return None if value is None else str(value.value)

@@ -3,13 +3,11 @@
 This is the local session of `hpcwatch run`: the probe in this process, on its own thread.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from hpcwatch.probe.probe import Probe
 from hpcwatch.probe.schema import Sample
@@ -132,7 +130,7 @@ class NodeStatus(NamedTuple):
     """Why it is lost or stale, in words."""
     way: str = ""
     """The transport by which it is or was read, such as ``ssh`` or ``srun``."""
-    last_at_s: float | None = None
+    last_at_s: Optional[float] = None
     """When its last sample arrived."""
-    retry_at_s: float | None = None
+    retry_at_s: Optional[float] = None
     """The time of the next attempt; None if there is none."""

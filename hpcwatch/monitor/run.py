@@ -7,15 +7,12 @@ runs on.
 from __future__ import annotations
 
 import os
-import signal
 import threading
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hpcwatch import config
-from hpcwatch.analysis.findings import Severity
 from hpcwatch.analysis.report import Report
 from hpcwatch.analysis.timeline import Timeline
-from hpcwatch.base.signals import numbered_signal_name
 from hpcwatch.cluster.current_job import is_one_of_many, names_here, own_job
 from hpcwatch.launch import leftovers
 from hpcwatch.launch.program import Program
@@ -30,6 +27,7 @@ from hpcwatch.probe.schema import Sample
 from hpcwatch.recording import store
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
@@ -37,11 +35,15 @@ if TYPE_CHECKING:
     from hpcwatch.monitor.other_nodes import Neighbours
     from hpcwatch.monitor.own_request import OwnRequest
     from hpcwatch.monitor.run_options import RunOptions
+else:
+    import _signal as signal  # without its enums, whose import takes milliseconds
 
 _ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU}
 
 
 def _signal_event(number: int, at_s: float) -> store.Event:
+    from hpcwatch.base.signals import numbered_signal_name
+
     return store.Event(at_s, "signal", {"signal": numbered_signal_name(number)})
 
 
@@ -70,14 +72,21 @@ class LiveView(Protocol):
         """Clear the view for good."""
 
 
-class Opening(NamedTuple):
+class Opening:
     """The arguments that open a live view."""
 
-    timeline: Timeline
-    program: Program
-    settings: config.Settings
-    lock: AbstractContextManager[object]
-    """Locked while the timeline is extended."""
+    def __init__(
+        self,
+        timeline: Timeline,
+        program: Program,
+        settings: config.Settings,
+        lock: AbstractContextManager[object],
+    ) -> None:
+        self.timeline = timeline
+        self.program = program
+        self.settings = settings
+        self.lock = lock
+        """Locked while the timeline is extended."""
 
 
 class Observer:
@@ -281,5 +290,7 @@ class Observer:
         """Return how many findings are at least that severe; None without a report."""
         if self.made is None:
             return None
+        from hpcwatch.analysis.findings import Severity
+
         least = Severity[severity.upper()]
         return sum(finding.severity >= least for finding in self.made.findings)

@@ -10,9 +10,9 @@ from typing import Dict, List, NamedTuple, Optional
 
 from .procfs import Mount
 
-_ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
+_ESCAPED = r"\\x([0-9a-f]{2})"
 _SLUID = r"s[0-9A-Z]{13}"
-_JOB = re.compile(
+_JOB = (
     r"^(?P<group>.*(?:"
     r"/slurm[^/]*(?:/uid_\d+)?/(?:job_\d+|" + _SLUID + r")"
     r"|/[^/]*slurmstepd\.scope/(?:job_\d+|" + _SLUID + r")"
@@ -25,13 +25,17 @@ _JOB = re.compile(
 
 Slurm 26.05 names the level by the job's SLUID, ``s5K1KKYAYG5D00``, in place of its number.
 """
-_IS_SLUID = re.compile("^" + _SLUID + "$")
-_SLICE = re.compile(r"^(?:pbspro|pbs_jobs)-(?P<id>.+)\.slice$")
+_MAKERS = ("slurm", "pbs", "torque")
+"""One of these is in every path that matches, and in few others."""
+_IS_SLUID = "^" + _SLUID + "$"
+_SLICE = r"^(?:pbspro|pbs_jobs)-(?P<id>.+)\.slice$"
 
 
 def job_group_of(path: str) -> Optional[str]:
     """Return the part of a group's path that is the job's own level; None if it has none."""
-    match = _JOB.match(path)
+    if not any(word in path for word in _MAKERS):
+        return None
+    match = re.match(_JOB, path)
     return match.group("group") if match else None
 
 
@@ -46,15 +50,15 @@ def job_id_in(path: str) -> Optional[str]:
     name = group.rpartition("/")[2]
     if name.startswith("job_"):  # Slurm's numbers have a word before them
         return name[len("job_") :]
-    match = _SLICE.match(name)
+    match = re.match(_SLICE, name)
     if match:
-        return _ESCAPED.sub(lambda code: chr(int(code.group(1), 16)), match.group("id"))
+        return re.sub(_ESCAPED, lambda code: chr(int(code.group(1), 16)), match.group("id"))
     return name
 
 
 def is_sluid(name: str) -> bool:
     """True if a job's level is named by its SLUID."""
-    return _IS_SLUID.match(name) is not None
+    return re.match(_IS_SLUID, name) is not None
 
 
 class Place(NamedTuple):

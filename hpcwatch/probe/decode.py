@@ -41,21 +41,22 @@ class _Layout(NamedTuple):
     """Puts the values, followed by the record's defaults, into the order of its fields."""
 
 
-def _hints(record: Any, names: Dict[str, Any]) -> Dict[str, Any]:
+def _hints(record: Any, types: Dict[str, Any]) -> Dict[str, Any]:
     """Return the types of a record's fields, also of those written ``int | None``.
 
-    Before Python 3.10 types have no ``|``: there ``Union`` stands in for it.
+    Those of ``types``, by field, stand in for its own. Before Python 3.10 types have no ``|``:
+    there ``Union`` stands in for it.
     """
     if sys.version_info >= (3, 10):
-        return typing.get_type_hints(record, localns=names)
-    known = dict(vars(sys.modules[record.__module__]), **names)
-    known["_Union"] = typing.Union
+        return dict(typing.get_type_hints(record), **types)
+    known = dict(vars(sys.modules[record.__module__]), _Union=typing.Union)
     hints = {}
     for name, hint in record.__annotations__.items():
         words = getattr(hint, "__forward_arg__", hint)
         hints[name] = hint
         if isinstance(words, str):
             hints[name] = eval(compile(_without_bars(words), record.__module__, "eval"), known)  # noqa: S307 ours
+    hints.update(types)
     return hints
 
 
@@ -82,8 +83,8 @@ class _Plan:
     numbers.
     """
 
-    def __init__(self, record: Any, names: Optional[Dict[str, Any]]) -> None:
-        hints = _hints(record, names or {})
+    def __init__(self, record: Any, types: Optional[Dict[str, Any]]) -> None:
+        hints = _hints(record, types or {})
         defaults = getattr(record, "_field_defaults", {})
         self.record = record
         self.defaults = [defaults.get(name, _MISSING) for name in record._fields]
@@ -188,24 +189,24 @@ _PLANS: Dict[type, _Plan] = {}
 def build(
     record: Any,
     plain: Any,
-    names: Optional[Dict[str, Any]] = None,
+    types: Optional[Dict[str, Any]] = None,
     odd: Optional[List[str]] = None,
 ) -> Any:
     """Build a NamedTuple, and the records it is made of, from a dict.
 
-    ``names`` are those in its annotations that its module imports for the type checker only. To
-    ``odd`` go the names of the numbers that are unknown for being out of range.
+    ``types`` are those of fields whose modules are imported for the type checker only. To ``odd``
+    go the names of the numbers that are unknown for being out of range.
     """
-    plan = _PLANS.get(record) or _plan(record, names)
+    plan = _PLANS.get(record) or _plan(record, types)
     try:
         return plan.build(plain)
     except OutOfRangeError:
         return plan.build(plan.without_odd(plain, [] if odd is None else odd))
 
 
-def _plan(record: Any, names: Optional[Dict[str, Any]] = None) -> _Plan:
+def _plan(record: Any, types: Optional[Dict[str, Any]] = None) -> _Plan:
     if record not in _PLANS:
-        _PLANS[record] = _Plan(record, names)
+        _PLANS[record] = _Plan(record, types)
     return _PLANS[record]
 
 

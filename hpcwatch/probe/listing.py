@@ -2,8 +2,7 @@
 
 import os
 import time
-from heapq import nlargest
-from typing import Dict, Iterable, List, Optional
+from typing import Callable, Dict, Iterable, List, Optional
 
 from .procfs import TICK_S, parse_argv, read, text
 from .procs import ProcessTable
@@ -26,7 +25,7 @@ class Listing:
         Those ``also`` named by pid are added if they are the job's.
         """
         ran = [tracked for tracked in table.changed if tracked.pid in table.tracked]
-        busiest = nlargest(count, ran, key=lambda one: one.stat.all_ticks - one.listed_ticks)
+        busiest = _largest(count, ran, key=lambda one: one.stat.all_ticks - one.listed_ticks)
         for tracked in ran:
             tracked.listed_ticks = tracked.stat.all_ticks
         chosen = {tracked.pid: tracked for tracked in busiest + self._find_biggest(table, count)}
@@ -42,7 +41,7 @@ class Listing:
         pool: Iterable[Tracked] = table.tracked.values()
         if are_known:
             pool = self._biggest + [one for one in table.changed if one.pid in table.tracked]
-        self._biggest = nlargest(count, pool, key=lambda one: one.stat.rss_bytes)
+        self._biggest = _largest(count, pool, key=lambda one: one.stat.rss_bytes)
         return self._biggest
 
     def _describe(self, tracked: Tracked) -> Process:
@@ -88,6 +87,14 @@ class Listing:
                 self._users[number] = login_name(number)
             tracked.user = self._users[number]
         return tracked.user
+
+
+def _largest(count: int, pool: Iterable[Tracked], key: Callable[[Tracked], int]) -> List[Tracked]:
+    if not pool:
+        return []
+    from heapq import nlargest
+
+    return nlargest(count, pool, key=key)
 
 
 def login_name(number: int) -> str:

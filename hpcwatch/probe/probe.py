@@ -18,7 +18,6 @@ from typing import (
 )
 
 from .cgroup import CgroupReader
-from .gpu_presence import has_render_node
 from .listing import Listing
 from .members import Members, Tree
 from .memory import MemoryReader
@@ -217,6 +216,8 @@ class Probe:
     def _has_gpu_job(self, gpus: List[Gpu]) -> bool:
         """Return False on a node without any GPU: nothing is loaded for them there."""
         if self._gpu_job is None and not self._is_without_gpus:
+            from .gpu_presence import has_render_node
+
             self._is_without_gpus = not gpus and not has_render_node()
             if not self._is_without_gpus:
                 from .gpu_job import GpuJob

@@ -42,12 +42,11 @@ _NAMES = {
     "TMPDIR",
     "PARALLEL_SEQ",
 }
-_SECRET_NAME = re.compile(r"COOKIE|TOKEN|SECRET|PASS|CRED|AUTH|JWT|KEY", re.IGNORECASE)
-_SECRET_VALUE = re.compile(
-    r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+_=-]{24,}"  # a key, not a path, a list or a host name
+_HIDDEN_NAME = r"(?i)COOKIE|TOKEN|SECRET|PASS|CRED|AUTH|JWT|KEY"
+_LIKE_A_KEY = (
+    r"(?s)(?:(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+_=-]{24,}"  # a key, not a path, list or host
     r"|(?=.*[0-9])(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9+_=.-]{24,}"  # a token of several parts
-    r"|.*://[^/@\s]*:[^/@\s]*@.*",  # a URL with a password
-    re.DOTALL,
+    r"|.*://[^/@\s]*:[^/@\s]*@.*)"  # a URL with a password
 )
 _DEVICES = {"CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"}
 """Their UUIDs look like keys but are not secret."""
@@ -62,6 +61,6 @@ def kept(environment: Mapping[str, str]) -> dict[str, str]:
         name: value[:_MOST_CHARACTERS]
         for name, value in sorted(environment.items())
         if (name in _NAMES or name.startswith(prefixes))
-        and not _SECRET_NAME.search(name)
-        and (name in _DEVICES or not _SECRET_VALUE.fullmatch(value.strip()))
+        and not re.search(_HIDDEN_NAME, name)
+        and (name in _DEVICES or not re.fullmatch(_LIKE_A_KEY, value.strip()))
     }

@@ -4,10 +4,8 @@ A new metric is a line here and a line in its reader. The value is the field of 
 part of the sample, or an entry of the part's ``more`` if there is no such field.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 _GIB = 1 << 30
 _MIB = 1 << 20
@@ -35,20 +33,20 @@ class Metric(NamedTuple):
     is_rate: bool = False
     """The fields are counters: the metric is their growth per second. Of other fields a recording
     keeps minimum, mean and maximum where it merges readings."""
-    plot: Plot | None = None
+    plot: Optional[Plot] = None
 
 
-def _gauge(part: str, name: str, what: str, field: str = "", plot: Plot | None = None) -> Metric:
+def _gauge(part: str, name: str, what: str, field: str = "", plot: Optional[Plot] = None) -> Metric:
     return Metric(name, part, what, (field or name,), plot=plot)
 
 
 def _rate(
-    part: str, name: str, what: str, fields: tuple[str, ...], plot: Plot | None = None
+    part: str, name: str, what: str, fields: tuple[str, ...], plot: Optional[Plot] = None
 ) -> Metric:
     return Metric(name, part, what, fields, is_rate=True, plot=plot)
 
 
-def _derived(part: str, name: str, what: str, plot: Plot | None = None) -> Metric:
+def _derived(part: str, name: str, what: str, plot: Optional[Plot] = None) -> Metric:
     return Metric(name, part, what, plot=plot)
 
 

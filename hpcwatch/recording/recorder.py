@@ -8,14 +8,12 @@ change.
 A full disk stops nothing: pending samples wait, merged into one line, until there is space.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from hpcwatch.base import files, reading
 from hpcwatch.base.errors import os_reason
@@ -62,7 +60,7 @@ class Recorder:
         self._path = directory.file(SAMPLES_FILE)
         self._failed = failed
         self._budget_bytes = budget_bytes
-        self._descriptor: int | None = files.append_to(self._path)
+        self._descriptor: Optional[int] = files.append_to(self._path)
         self._has_stopped = self._is_closed = False
         self._trouble = ""
         """Why the latest write failed; empty if it succeeded."""
@@ -73,7 +71,7 @@ class Recorder:
         self._stride = stride_count
         self._pending: dict[str, Sample] = {}
         self._lock = threading.Lock()
-        self._thinning: threading.Thread | None = None
+        self._thinning: Optional[threading.Thread] = None
         self._backlog: list[Sample] = []
 
     @property
@@ -272,7 +270,7 @@ def merge(first: Sample, second: Sample) -> Sample:
     )
 
 
-def _merge_gpus(first: list[Gpu] | None, second: list[Gpu] | None) -> list[Gpu] | None:
+def _merge_gpus(first: Optional[list[Gpu]], second: Optional[list[Gpu]]) -> Optional[list[Gpu]]:
     """Keep each device's last state, with the reasons for lower clocks of both samples."""
     if first is None or second is None:
         return second if second is not None else first
@@ -322,8 +320,8 @@ def _instant(sample: Sample) -> dict[str, Extremes]:
 
 
 def _merge_processes(
-    first: list[Process] | None, second: list[Process] | None
-) -> list[Process] | None:
+    first: Optional[list[Process]], second: Optional[list[Process]]
+) -> Optional[list[Process]]:
     """Keep all processes of both, each with its latest counters and the argv that came once."""
     if first is None or second is None:
         return second or first

@@ -5,28 +5,23 @@ A run is a directory of its own: ``run.json`` (what and where), ``samples.jsonl`
 network file systems, where SQLite's locks fail.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
-from zlib import crc32
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
-from hpcwatch.base import config_files, files, owners, reading
+from hpcwatch.base import config_files, files, reading
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.base.files import Reserve
-from hpcwatch.base.signals import how_ended
-from hpcwatch.events import fitting
-from hpcwatch.probe.decode import build
-from hpcwatch.probe.ranges import fits, has_unit
 from hpcwatch.probe.schema import Sample, from_line, names_of, to_plain
 from hpcwatch.recording import masking
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
+else:
+    Job = Any  # of a record's types that are text the first costs a millisecond
 
 RUN_VERSION = 1
 RUN_FILE, SAMPLES_FILE, EVENTS_FILE, REPORT_FILE = (
@@ -57,25 +52,25 @@ class Run(NamedTuple):
     monitor_pid: int
     environment: dict[str, str]
     """Only names on the allow-list, never what looks like a secret."""
-    job: Job | None = None
-    ended_at_s: float | None = None
+    job: Optional[Job] = None
+    ended_at_s: Optional[float] = None
     """None while it runs, and permanently if the monitor was killed."""
-    wall_s: float | None = None
-    exit_code: int | None = None
-    signal: int | None = None
-    cpu_user_s: float | None = None
+    wall_s: Optional[float] = None
+    exit_code: Optional[int] = None
+    signal: Optional[int] = None
+    cpu_user_s: Optional[float] = None
     """The kernel's accounting of all children waited for, plus the processes alive at the end."""
-    cpu_system_s: float | None = None
-    memory_peak_bytes: int | None = None
+    cpu_system_s: Optional[float] = None
+    memory_peak_bytes: Optional[int] = None
     """The largest resident set of any single process that was waited for."""
-    monitor_cpu_s: float | None = None
-    monitor_memory_bytes: int | None = None
-    monitor_host: str | None = None
+    monitor_cpu_s: Optional[float] = None
+    monitor_memory_bytes: Optional[int] = None
+    monitor_host: Optional[str] = None
     """The monitor's host, if it is not the one host it watches."""
-    sweep_id: str | None = None
-    parameters: dict[str, str] | None = None
+    sweep_id: Optional[str] = None
+    parameters: Optional[dict[str, str]] = None
     """For a sweep's task: its combination of parameters."""
-    unclear: str | None = None
+    unclear: Optional[str] = None
     """Names of fields whose stored values were out of range."""
     version: int = RUN_VERSION
 
@@ -84,9 +79,11 @@ class Run(NamedTuple):
         """How it ended: ``ok``, ``exit 3``, ``signal 9`` or ``unfinished``."""
         if self.ended_at_s is None:
             return "unfinished"
+        from hpcwatch.base.signals import how_ended
+
         return how_ended(self.exit_code, self.signal)
 
-    def masked(self) -> Run:
+    def masked(self) -> "Run":
         """Return the run as it may be written."""
         if not masking.is_on():
             return self
@@ -112,14 +109,16 @@ class Event(NamedTuple):
     name: str
     fields: dict[str, Any]
 
-    def masked(self) -> Event:
+    def masked(self) -> "Event":
         """Return the event as it may be written."""
         name, fields = masking.masked_text(self.name), masking.masked_fields(self.fields)
         return self._replace(name=name, fields=fields)
 
 
-def event_from(line: str | bytes) -> Event | None:
+def event_from(line: Union[str, bytes]) -> Optional[Event]:
     """Return the event in a line of a recording; None if the line is torn or foreign."""
+    from hpcwatch.probe.decode import build
+
     try:
         event: Event = build(Event, json.loads(line))
     except (ValueError, TypeError, RecursionError):
@@ -133,6 +132,9 @@ def _fitting(name: str, value: Any) -> Any:
         return value
     if isinstance(value, (list, dict)):
         return "[…]" if isinstance(value, list) else "{…}"
+    from hpcwatch.events import fitting
+    from hpcwatch.probe.ranges import fits, has_unit
+
     is_wrong = has_unit(name) and not fits(name, value)
     return str(value)[:80] if is_wrong else fitting(value)
 
@@ -160,6 +162,8 @@ def new_id(name: str, at_s: float) -> str:
     """
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(at_s))
     letters = "".join(c if c.isalnum() and c.isascii() else "-" for c in name)[:24].strip("-")
+    from zlib import crc32
+
     mark = crc32(f"{os.uname().nodename} {os.getpid()} {at_s}".encode()) & 0xFFFFFF
     return f"{stamp}-{letters or 'run'}-{mark:06x}"
 
@@ -176,7 +180,7 @@ class RunDirectory:
         return os.path.join(self.path, name)
 
     @classmethod
-    def create(cls, path: str) -> RunDirectory:
+    def create(cls, path: str) -> "RunDirectory":
         """Make the directory, mode 0700.
 
         Raises HpcwatchError if it cannot be made or holds files already.
@@ -244,7 +248,7 @@ class RunDirectory:
             hint = "it is damaged or not hpcwatch's"
             raise HpcwatchError(f"cannot read {path}", hint, EXIT_USAGE) from None
 
-    def read_samples(self) -> Iterator[Sample | None]:
+    def read_samples(self) -> Iterator[Optional[Sample]]:
         """Yield each sample; None for a line that is torn or foreign."""
         try:
             for line in reading.lines(self.file(SAMPLES_FILE)):
@@ -276,6 +280,8 @@ class RunDirectory:
 def _run_from(plain: dict[str, Any], written_at_s: float) -> Run:
     """Build a run; required values that are out of range are replaced by valid ones."""
     from hpcwatch.cluster.schedulers.job import Job
+    from hpcwatch.probe.decode import build
+    from hpcwatch.probe.ranges import fits
 
     odd: list[str] = []
     instead = {"started_at_s": written_at_s, "interval_s": 1.0, "monitor_pid": 0}
@@ -284,7 +290,7 @@ def _run_from(plain: dict[str, Any], written_at_s: float) -> Run:
         if isinstance(told, (int, float)) and not isinstance(told, bool) and not fits(name, told):
             odd.append(name)
             plain = {**plain, name: value}
-    run: Run = build(Run, plain, {"Job": Job}, odd)
+    run: Run = build(Run, plain, {"job": Optional[Job]}, odd)
     if run.interval_s <= 0:
         raise ValueError("no interval")
     return run._replace(
@@ -305,7 +311,7 @@ Say = Callable[[str], None]
 """Called with a line about each thing that is left out."""
 
 
-def list_runs(say: Say | None = None) -> list[tuple[RunDirectory, Run]]:
+def list_runs(say: Optional[Say] = None) -> list[tuple[RunDirectory, Run]]:
     """Return all readable runs, the latest last; call ``say`` with a line for each other."""
     paths: list[str] = []
     with contextlib.suppress(OSError):
@@ -321,7 +327,9 @@ def list_sweep_tasks() -> list[tuple[RunDirectory, Run]]:
     return _readable(glob.iglob(folder), None)
 
 
-def _readable(paths: Iterable[str], say: Say | None) -> list[tuple[RunDirectory, Run]]:
+def _readable(paths: Iterable[str], say: Optional[Say]) -> list[tuple[RunDirectory, Run]]:
+    from hpcwatch.base import owners
+
     keeper = owners.owner_of(root())
     found = []
     for path in paths:
@@ -335,13 +343,15 @@ def _readable(paths: Iterable[str], say: Say | None) -> list[tuple[RunDirectory,
     return sorted(found, key=lambda pair: pair[1].started_at_s)
 
 
-def _require_trusted(path: str, keeper: int | None) -> None:
+def _require_trusted(path: str, keeper: Optional[int]) -> None:
     """Raise HpcwatchError for a run that another user put into the folder of runs.
 
     A link leads to a run that --output names: link and run must be ours; the run's folder is the
     user's choice and may be a group's. ``keeper`` is the owner of the folder of all runs: in
     another user's folder, runs of that user are trusted.
     """
+    from hpcwatch.base import owners
+
     try:
         files.refuse_foreign_link(path)
         reason = owners.doubt(path, keeper, is_group_fine=os.path.islink(path))
@@ -379,7 +389,7 @@ def runs_of_array(word: str) -> list[tuple[RunDirectory, Run]]:
     return [latest[job_id] for job_id in sorted(latest, key=task_order)]
 
 
-def find(which: str | None) -> RunDirectory:
+def find(which: Optional[str]) -> RunDirectory:
     """Find a run by directory, id, start of an id, or job id; None or ``latest`` is the latest.
 
     If no run matches, tasks of sweeps are searched. Raises HpcwatchError with what to do.
@@ -403,7 +413,7 @@ def find(which: str | None) -> RunDirectory:
     return runs[-1][0]
 
 
-def _called(runs: list[tuple[RunDirectory, Run]], which: str) -> RunDirectory | None:
+def _called(runs: list[tuple[RunDirectory, Run]], which: str) -> Optional[RunDirectory]:
     """Return the run that matches, None if none does. Raises HpcwatchError if several match."""
     exact = [pair for pair in runs if pair[1].id == which]
     of_job = [pair for pair in runs if pair[1].job and pair[1].job.is_called(which)]

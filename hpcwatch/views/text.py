@@ -4,16 +4,11 @@ The panel and the summary of `hpcwatch run` are made of these rather than of ric
 alone would take longer than many of the programs we watch.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import re
-import unicodedata
 from collections.abc import Sequence
-from typing import NamedTuple, TextIO
-
-from hpcwatch.base.pairs import pairwise
+from typing import NamedTuple, Optional, TextIO
 
 STYLES = {
     "": "",
@@ -40,17 +35,19 @@ Line = Sequence[Span]
 
 
 # All but Latin, dashes, and what rules, sparklines and signs are made of: those take one column.
-_ODD = re.compile("[^\x20-\u02ff\u2010-\u2027\u2500-\u25fc]")
+_ODD = "(?![\u2010-\u2027])[^\x20-\u02ff\u2500-\u25fc]"
 
 
 def width_of(text: str) -> int:
     """Return how many columns a text takes (wide East Asian characters take two)."""
     if text.isascii():
         return len(text)
-    return len(text) + sum([_columns(character) - 1 for character in _ODD.findall(text)])
+    return len(text) + sum([_columns(character) - 1 for character in re.findall(_ODD, text)])
 
 
 def _columns(character: str) -> int:
+    import unicodedata
+
     if unicodedata.category(character) in ("Mn", "Me"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
@@ -92,15 +89,19 @@ def line_width(line: Line) -> int:
 
 # A number and its unit, and a device and its number: apart they are hard to read.
 _UNITS = "%|s|min|h|d|W|°C|k?Wh|(?:core|GPU)-hours|cores?|[KMGT]?i?B"
-_TOGETHER = re.compile(rf"(?<=\d) (?=(?:{_UNITS})(?!\w))|(?<=\bGPU) (?=\d)")
+_TOGETHER = rf"(?<=\d) (?=(?:{_UNITS})(?!\w))|(?<=\bGPU) (?=\d)"
 
 
 def wrapped(text: str, width: int) -> list[str]:
     """Return clean text in rows of a width; a number stays beside its unit, an option whole."""
-    import textwrap
-
-    rows = textwrap.wrap(_TOGETHER.sub("\xa0", text), width, break_on_hyphens=False)
-    return [row.replace("\xa0", " ") for row in rows]
+    rows, row = [], ""
+    for word in filter(None, re.sub(_TOGETHER, "\xa0", text).split(" ")):
+        row += " " * bool(row) + word
+        while len(row) > width:
+            fits = row.rfind(" ") if " " in row and len(word) <= width else width
+            rows.append(row[:fits].rstrip(" "))
+            row = row[fits:].lstrip(" ")
+    return [one.replace("\xa0", " ") for one in (*rows, row) if one]
 
 
 def render(line: Line, coloured: bool) -> str:
@@ -133,6 +134,8 @@ def sparkline(values: Sequence[float], top: float, width: int) -> str:
     if not values or width <= 0:
         return ""
     if len(values) > width:
+        from hpcwatch.base.pairs import pairwise
+
         bounds = [index * len(values) // width for index in range(width + 1)]
         values = [_largest(values[first:last]) for first, last in pairwise(bounds)]
     scale, highest = len(_BARS) / top if top > 0 else 0.0, len(_BARS) - 1
@@ -149,7 +152,7 @@ def _largest(values: Sequence[float]) -> float:
     return max([value for value in values if value == value], default=math.nan)
 
 
-def wants_colour(stream: TextIO | None, choice: str = "auto") -> bool:
+def wants_colour(stream: Optional[TextIO], choice: str = "auto") -> bool:
     """Decide on colour: the choice, then NO_COLOR (no-color.org), then whether it is a terminal."""
     if stream is None:  # closed before we started
         return False
@@ -160,7 +163,7 @@ def wants_colour(stream: TextIO | None, choice: str = "auto") -> bool:
     return stream.isatty()
 
 
-def columns_of(stream: TextIO | None, default: int = 80) -> int:
+def columns_of(stream: Optional[TextIO], default: int = 80) -> int:
     """Return the width to write for: COLUMNS, else the terminal's, else 80."""
     given = os.environ.get("COLUMNS", "")
     if given.isascii() and given.isdigit() and int(given) > 0:

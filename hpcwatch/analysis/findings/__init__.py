@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpcwatch.analysis.timeline import HostTimeline, Timeline
 from hpcwatch.analysis.timeline.columns import Part
-from hpcwatch.analysis.timeline.gpus import GpuTimeline
 
 if TYPE_CHECKING:
+    from hpcwatch.analysis.timeline.gpus import GpuTimeline
     from hpcwatch.cluster.schedulers.job import Job
     from hpcwatch.recording.store import Event
 
@@ -208,6 +207,8 @@ def rule(
 
 def rules() -> dict[str, RuleEntry]:
     """Return all rules by name."""
+    from importlib import import_module
+
     for module in _MODULES:
         import_module(f"{__name__}.{module}")
     return _RULES

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from hpcwatch.analysis.costs import Rates
-from hpcwatch.analysis.findings import Thresholds
 from hpcwatch.analysis.report.cores import cores_allowed
-from hpcwatch.analysis.report.costs import costs_of
 from hpcwatch.analysis.report.nodes import largest_processes, node_summary
 from hpcwatch.analysis.report.quality import quality_of
 from hpcwatch.analysis.report.records import GpuSummary, ProcessSummary, Quality, Report, Summary
@@ -18,7 +16,10 @@ from hpcwatch.analysis.timeline import HostTimeline, Timeline
 from hpcwatch.recording.store import Event, Run
 
 if TYPE_CHECKING:
+    from hpcwatch.analysis.costs import Costs
+    from hpcwatch.analysis.findings import Thresholds
     from hpcwatch.analysis.needs import Observed
+    from hpcwatch.analysis.rightsize import Advice
 
 __all__ = [
     "GpuSummary",
@@ -67,8 +68,23 @@ def build(
         is_running=is_running,
         advice=advice,
         observed=observed,
-        costs=costs_of(rates, run, hosts, summary, advice),
+        costs=_costs(rates, run, hosts, summary, advice),
     )
+
+
+def _costs(
+    rates: Rates | None,
+    run: Run,
+    hosts: list[HostTimeline],
+    summary: Summary,
+    advice: Advice | None,
+) -> Costs | None:
+    """Return what it cost; most sites write no rates down."""
+    if rates is None or not rates.are_known:
+        return None
+    from hpcwatch.analysis.report.costs import costs_of
+
+    return costs_of(rates, run, hosts, summary, advice)
 
 
 def _in_order(run: Run, timeline: Timeline) -> list[HostTimeline]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpcwatch.analysis.findings.windows import busiest
 from hpcwatch.analysis.report.figures import if_known, sum_if_known, whole
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.recording.store import Run
@@ -96,7 +95,12 @@ def cores_peak(hosts: list[HostTimeline], mean: float | None) -> float | None:
 
     None if nothing is known of it: a peak below the mean is none.
     """
-    found = [busiest(whole(host, "cpu_cores"), _PEAK_S) for host in hosts]
+    looked_at = [host for host in hosts if any(host.span_s)]
+    if not looked_at:
+        return None
+    from hpcwatch.analysis.findings.windows import busiest
+
+    found = [busiest(whole(host, "cpu_cores"), _PEAK_S) for host in looked_at]
     peak = max((one for one in found if one == one), default=None)
     if peak is None or (len(hosts) == 1 and mean is not None and peak < 0.99 * mean):
         return None

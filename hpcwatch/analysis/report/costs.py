@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def costs_of(
-    rates: Rates | None,
+    rates: Rates,
     run: Run,
     hosts: Sequence[HostTimeline],
     summary: Summary,
     advice: Advice | None,
 ) -> Costs | None:
-    """Return the costs; None without rates, and of a sweep's task, which shares its node."""
-    if rates is None or not rates.are_known or run.kind == "sweep-task":
+    """Return the costs; None of a sweep's task, which shares its node."""
+    if run.kind == "sweep-task":
         return None
     hours = summary.wall_s / 3600
     cores, gpus = _cores(run, summary), _gpus(run, hosts, summary)

@@ -1,9 +1,7 @@
 """CPU time of a run on a host: the program's own, and its whole job's. Pure."""
 
-from __future__ import annotations
-
 import os
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from hpcwatch.analysis.report.figures import sum_if_known
 from hpcwatch.analysis.timeline import HostTimeline
@@ -24,10 +22,10 @@ ELSEWHERE = (
 class Cpu(NamedTuple):
     """CPU time in seconds; None is unknown."""
 
-    user_s: float | None = None
-    system_s: float | None = None
-    all_s: float | None = None
-    reason: str | None = None
+    user_s: Optional[float] = None
+    system_s: Optional[float] = None
+    all_s: Optional[float] = None
+    reason: Optional[str] = None
     """Why it is unknown."""
 
 
@@ -83,11 +81,11 @@ def _is_own(run: Run, host: HostTimeline) -> bool:
     return host.name in run.hosts[:1]
 
 
-def _cpu(user_s: float | None, system_s: float | None) -> Cpu:
+def _cpu(user_s: Optional[float], system_s: Optional[float]) -> Cpu:
     return Cpu(user_s, system_s, sum_if_known((user_s, system_s)))
 
 
-def _grown(first: JobUse | None, last: JobUse) -> Cpu:
+def _grown(first: Optional[JobUse], last: JobUse) -> Cpu:
     """Return how far the counters of processes have gone."""
     return _cpu(
         _difference(first.cpu_user_s if first is not None else None, last.cpu_user_s),
@@ -95,11 +93,11 @@ def _grown(first: JobUse | None, last: JobUse) -> Cpu:
     )
 
 
-def _difference(start: float | None, end: float | None) -> float | None:
+def _difference(start: Optional[float], end: Optional[float]) -> Optional[float]:
     return None if start is None or end is None else max(end - start, 0.0)
 
 
-def _group_cpu(host: HostTimeline) -> Cpu | None:
+def _group_cpu(host: HostTimeline) -> Optional[Cpu]:
     """Return what the group of a job that is seen from outside has used since it began."""
     group = host.last.cgroup if host.last is not None else None
     if group is None or not group.is_job or group.cpu_s is None:
@@ -107,7 +105,7 @@ def _group_cpu(host: HostTimeline) -> Cpu | None:
     return Cpu(group.cpu_user_s, group.cpu_system_s, group.cpu_s)
 
 
-def _group_growth(run: Run, host: HostTimeline) -> Cpu | None:
+def _group_growth(run: Run, host: HostTimeline) -> Optional[Cpu]:
     """Return what the job's group has used since the program began; None if it is no job's."""
     group = host.last.cgroup if host.last is not None else None
     first = host.first.cgroup if host.first is not None else None

@@ -1,17 +1,17 @@
 """What a report is made of: records without a rule in them. Anything unknown is None."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from hpcwatch.analysis.costs import Costs
-from hpcwatch.analysis.findings import Finding
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.recording.store import Event, Run
 
 if TYPE_CHECKING:
+    from hpcwatch.analysis.findings import Finding
     from hpcwatch.analysis.needs import Observed
     from hpcwatch.analysis.rightsize import Advice
+else:
+    Advice = Finding = Observed = Any  # their types as text would be compiled at each start
 
 
 class GpuSummary(NamedTuple):
@@ -21,36 +21,36 @@ class GpuSummary(NamedTuple):
     index: int  # type: ignore[assignment]  # tuple.index is not missed
     uuid: str
     name: str
-    util_mean_pct: float | None
-    util_max_pct: float | None
-    idle_s: float | None
-    memory_peak_bytes: int | None
-    memory_total_bytes: int | None
-    power_mean_w: float | None
-    energy_j: float | None
-    sm_active_mean_pct: float | None = None
+    util_mean_pct: Optional[float]
+    util_max_pct: Optional[float]
+    idle_s: Optional[float]
+    memory_peak_bytes: Optional[int]
+    memory_total_bytes: Optional[int]
+    power_mean_w: Optional[float]
+    energy_j: Optional[float]
+    sm_active_mean_pct: Optional[float] = None
     label: str = ""
     """``GPU 0``, an instance of a divided device ``GPU 0 MIG 1g.10gb #3``."""
     use: str = "unknown"
     """Whether it worked, was idle, was never opened, or is unknown."""
-    clocks_held_by: list[str] | None = None
+    clocks_held_by: Optional[list[str]] = None
     """Every reason for lower clocks that was seen; None if the driver does not tell."""
-    coverage_pct: float | None = None
+    coverage_pct: Optional[float] = None
     """For how much of the time it answered."""
-    xids: list[str] | None = None
+    xids: Optional[list[str]] = None
     """Errors the driver reported of it; None if the driver does not tell."""
-    ecc_uncorrected_count: int | None = None
+    ecc_uncorrected_count: Optional[int] = None
     """Memory errors since the driver was loaded that could not be corrected."""
-    nvlink_active_count: int | None = None
-    nvlink_count: int | None = None
-    held_peak_bytes: int | None = None
+    nvlink_active_count: Optional[int] = None
+    nvlink_count: Optional[int] = None
+    held_peak_bytes: Optional[int] = None
     """The most memory that the job's own processes held on it."""
 
 
 class Gap(NamedTuple):
     """A stretch without readings."""
 
-    started_at: str | None
+    started_at: Optional[str]
     duration_s: float
     reason: str
 
@@ -59,16 +59,16 @@ class NodeSummary(NamedTuple):
     """One node over the whole run."""
 
     host: str
-    cores_used_mean: float | None
-    memory_peak_bytes: int | None
-    memory_limit_bytes: int | None
-    memory_limit_source: str | None
-    read_bytes: int | None
-    written_bytes: int | None
-    processes_max: int | None
+    cores_used_mean: Optional[float]
+    memory_peak_bytes: Optional[int]
+    memory_limit_bytes: Optional[int]
+    memory_limit_source: Optional[str]
+    read_bytes: Optional[int]
+    written_bytes: Optional[int]
+    processes_max: Optional[int]
     samples: int
     gaps: list[Gap]
-    found_by: str | None = None
+    found_by: Optional[str] = None
     """How the job's processes were found there (see ``JobUse.found_by``)."""
 
 
@@ -78,52 +78,52 @@ class ProcessSummary(NamedTuple):
     host: str
     pid: int
     name: str
-    argv: list[str] | None
-    cpu_s: float | None
-    memory_peak_bytes: int | None
-    gpu_memory_peak_bytes: int | None
+    argv: Optional[list[str]]
+    cpu_s: Optional[float]
+    memory_peak_bytes: Optional[int]
+    gpu_memory_peak_bytes: Optional[int]
 
 
 class Summary(NamedTuple):
     """The whole run in figures."""
 
     wall_s: float
-    cpu_s: float | None
-    cpu_user_s: float | None
-    cpu_system_s: float | None
-    cores_allocated: int | None
-    cores_used_mean: float | None
-    cpu_efficiency_pct: float | None
-    memory_peak_bytes: int | None
+    cpu_s: Optional[float]
+    cpu_user_s: Optional[float]
+    cpu_system_s: Optional[float]
+    cores_allocated: Optional[int]
+    cores_used_mean: Optional[float]
+    cpu_efficiency_pct: Optional[float]
+    memory_peak_bytes: Optional[int]
     memory_peak_exact: bool
-    memory_limit_bytes: int | None
-    memory_limit_source: str | None
-    memory_files_bytes: int | None
+    memory_limit_bytes: Optional[int]
+    memory_limit_source: Optional[str]
+    memory_files_bytes: Optional[int]
     """The most that lay in files in memory-backed file systems; part of the peak."""
-    memory_files_where: str | None
-    read_bytes: int | None
-    written_bytes: int | None
-    processes_total: int | None
-    processes_max: int | None
+    memory_files_where: Optional[str]
+    read_bytes: Optional[int]
+    written_bytes: Optional[int]
+    processes_total: Optional[int]
+    processes_max: Optional[int]
     gpus: list[GpuSummary]
     scope: str = "program"
     """Whose CPU and memory these are: ``job``, ``task`` (one of several of a job) or
     ``program``."""
-    cores_used_max: float | None = None
+    cores_used_max: Optional[float] = None
     """The most over a second; of several nodes, on any one of them."""
-    program_cpu_s: float | None = None
+    program_cpu_s: Optional[float] = None
     """Of the program that we started, and all below it."""
-    program_peak_bytes: int | None = None
-    memory_files_others_bytes: int | None = None
+    program_peak_bytes: Optional[int] = None
+    memory_files_others_bytes: Optional[int] = None
     """Files of the same user in memory at the end that nothing of the job was seen to use."""
-    memory_limit_group: str | None = None
+    memory_limit_group: Optional[str] = None
     """The control group whose limit binds; None if the limit is not a group's."""
-    memory_requested_bytes: int | None = None
+    memory_requested_bytes: Optional[int] = None
     """The job's request on a node; None if there is none, or it is unknown."""
-    memory_upper_bound_bytes: int | None = None
+    memory_upper_bound_bytes: Optional[int] = None
     """What the peak was at most: the job's control group's own mark, page cache included, else the
     peak that the scheduler accounts to a job of one node."""
-    memory_mapped_bytes: int | None = None
+    memory_mapped_bytes: Optional[int] = None
     """The most that lay in pages of mapped files: part of the memory used."""
 
 
@@ -132,10 +132,10 @@ class Quality(NamedTuple):
 
     interval_s: float
     samples: int
-    coverage_pct: float | None
+    coverage_pct: Optional[float]
     unknown: list[str]
-    monitor_cpu_s: float | None
-    monitor_memory_bytes: int | None
+    monitor_cpu_s: Optional[float]
+    monitor_memory_bytes: Optional[int]
     probe_errors: dict[str, str]
     odd_lines: int
     reasons: dict[str, str] = {}  # noqa: RUF012  # of a tuple, and never changed
@@ -153,11 +153,11 @@ class Report(NamedTuple):
     events: list[Event]
     quality: Quality
     timeline: Timeline
-    is_running: bool | None = None
+    is_running: Optional[bool] = None
     """Of a run without an end: whether its monitor still lives. None if that is not known."""
-    advice: Advice | None = None
+    advice: Optional[Advice] = None
     """What to ask for next time, or why nothing is suggested; None outside of a job."""
-    observed: Observed | None = None
+    observed: Optional[Observed] = None
     """What the run showed of the job's needs: later runs of its name look back at it."""
-    costs: Costs | None = None
+    costs: Optional[Costs] = None
     """None without configured rates."""

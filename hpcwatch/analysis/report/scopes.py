@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hpcwatch.analysis.findings import Finding, Scope, Thresholds, evaluate, settled
 from hpcwatch.analysis.report.cores import cores_allowed
 from hpcwatch.analysis.report.records import Quality, Summary
 from hpcwatch.analysis.timeline import HostTimeline, Timeline
 from hpcwatch.recording.store import Event, Run
 
 if TYPE_CHECKING:
+    from hpcwatch.analysis.findings import Finding, Scope, Thresholds
     from hpcwatch.analysis.needs import Observed
     from hpcwatch.analysis.rightsize import Advice
 
-_TOO_SHORT_S = 1.0  # nothing can be said of so short a run: its report need not load the rules
+TOO_SHORT_S = 1.0
+"""Nothing can be said of so short a run that ended well: its report does not load the rules."""
 
 
 def findings_of(
@@ -30,8 +31,10 @@ def findings_of(
 ) -> list[Finding]:
     """Return what the rules say of each host and of the job, the worst first."""
     ended_well = run.ended_at_s is not None and not (run.signal or run.exit_code)
-    if ended_well and summary.wall_s < _TOO_SHORT_S:
+    if ended_well and summary.wall_s < TOO_SHORT_S:
         return []
+    from hpcwatch.analysis.findings import evaluate, settled
+
     scopes = [
         host_scope(run, timeline, host, summary)._replace(events=events)
         for host in timeline.hosts.values()
@@ -67,6 +70,8 @@ def job_scope(run: Run, timeline: Timeline, summary: Summary) -> Scope:
     hosts = list(timeline.hosts.values())
     if len(hosts) == 1:
         return host_scope(run, timeline, hosts[0], summary)
+    from hpcwatch.analysis.findings import Scope
+
     ends = [host.at_s[-1] for host in hosts if host.at_s]
     end_s = max(ends, default=run.started_at_s + summary.wall_s)
     return Scope(
@@ -86,6 +91,8 @@ def job_scope(run: Run, timeline: Timeline, summary: Summary) -> Scope:
 
 def host_scope(run: Run, timeline: Timeline, host: HostTimeline, summary: Summary) -> Scope:
     """Return what the rules may see of one host, over the time in which it was read."""
+    from hpcwatch.analysis.findings import Scope
+
     is_alone = len(timeline.hosts) == 1
     is_watched = run.kind == "job"  # from outside, and hardly ever from its start
     end_s = run.started_at_s + summary.wall_s

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hpcwatch.analysis.limits import Limit
 from hpcwatch.analysis.report.cores import cores_allowed, cores_peak, cores_used
 from hpcwatch.analysis.report.cpu import Cpu, job_cpu, program_cpu
 from hpcwatch.analysis.report.figures import if_known, sum_if_known, whole
 from hpcwatch.analysis.report.records import GpuSummary, Summary
 from hpcwatch.analysis.timeline import HostTimeline
-from hpcwatch.analysis.timeline.gpus import GpuTimeline
 from hpcwatch.recording.store import Run
+
+if TYPE_CHECKING:
+    from hpcwatch.analysis.timeline.gpus import GpuTimeline
 
 
 def summary_of(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from hpcwatch.analysis.findings import Directive, Finding
 from hpcwatch.analysis.report import Report
 from hpcwatch.base.units import iso
 from hpcwatch.recording.store import Run
 
 if TYPE_CHECKING:
+    from hpcwatch.analysis.findings import Finding
     from hpcwatch.cluster.schedulers.job import Job
 
 SCHEMA_VERSION = 1
@@ -115,7 +115,7 @@ def _directives(report: Report) -> dict[str, Any] | None:
         "scheduler": advice.scheduler,
         "lines": list(advice.lines),
         "saves": advice.saves._asdict(),
-        "changes": [Directive._asdict(directive) for directive in advice.changes],
+        "changes": [directive._asdict() for directive in advice.changes],
         "margins": advice.margins,
         "based_on": advice.based_on,
         "withheld": advice.withheld,
@@ -134,6 +134,6 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "title": finding.title,
         "evidence": finding.evidence,
         "advice": finding.advice,
-        "directives": [Directive._asdict(directive) for directive in finding.directives],
+        "directives": [directive._asdict() for directive in finding.directives],
         "waste": finding.waste._asdict(),
     }

@@ -4,12 +4,10 @@ A column keeps low, mean and high of each sample: equal for an instant, apart fo
 Unknown is NaN. Times are seconds since the epoch.
 """
 
-from __future__ import annotations
-
 import math
 from array import array
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 NAN = math.nan
 
@@ -38,7 +36,7 @@ class Column:
         self.mean.append(mean)
         self.high.append(high)
 
-    def add(self, value: float | None) -> None:
+    def add(self, value: Optional[float]) -> None:
         """Add what was read at an instant; None is unknown."""
         known = NAN if value is None else value
         self.mean.append(known)
@@ -102,6 +100,6 @@ class Part(NamedTuple):
         return next((value for value in reversed(self.mean) if value == value), NAN)
 
 
-def same(value: float | None) -> tuple[float, float, float]:
+def same(value: Optional[float]) -> tuple[float, float, float]:
     """Return low, mean and high of an instant; NaN if it is unknown."""
     return (NAN, NAN, NAN) if value is None else (value, value, value)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from hpcwatch.analysis.limits import Limit, binding_limit
 from hpcwatch.analysis.timeline.columns import NAN, Column, Part, same
-from hpcwatch.analysis.timeline.gpus import GpuTimeline
 from hpcwatch.analysis.timeline.host_metrics import (
     HOST_METRICS,
     HOST_RATES_OF_JOB,
@@ -24,11 +23,12 @@ from hpcwatch.analysis.timeline.host_metrics import (
 from hpcwatch.analysis.timeline.marks import MemoryMarks
 from hpcwatch.analysis.timeline.processes import SeenProcesses
 from hpcwatch.analysis.timeline.steady import SteadyClock
-from hpcwatch.analysis.timeline.strangers import SeenStranger, count_strangers
 from hpcwatch.probe.schema import JobUse, Node, Process, Sample
 from hpcwatch.recording.job_memory import counts_by_group, huge_bytes, job_used_bytes
 
 if TYPE_CHECKING:
+    from hpcwatch.analysis.timeline.gpus import GpuTimeline
+    from hpcwatch.analysis.timeline.strangers import SeenStranger
     from hpcwatch.cluster.schedulers.job import Job
 
 _GAP = 2.5
@@ -137,8 +137,7 @@ class HostTimeline:
         self.marks.add(sample)
         self._append_gauges(sample)
         self._append_rates(sample, before, passed_s)
-        cores = count_strangers(self.strangers, sample, before, passed_s)
-        self.columns["stranger_cores"].add(cores)
+        self.columns["stranger_cores"].add(self._stranger_cores(sample, before, passed_s))
         self._append_gpus(sample)
         self._keep(sample)
 
@@ -195,6 +194,13 @@ class HostTimeline:
         self._late_cpu_s = used_s - most_s
         return most_s / passed_s
 
+    def _stranger_cores(self, sample: Sample, before: Sample | None, passed_s: float) -> float:
+        if sample.strangers is None:
+            return NAN
+        from hpcwatch.analysis.timeline.strangers import count_strangers
+
+        return count_strangers(self.strangers, sample, before, passed_s)
+
     def _append_gpus(self, sample: Sample) -> None:
         seen = set()
         for gpu in sample.gpus or []:
@@ -203,6 +209,8 @@ class HostTimeline:
                 continue
             seen.add(gpu.uuid)
             if gpu.uuid not in self.gpus:
+                from hpcwatch.analysis.timeline.gpus import GpuTimeline
+
                 self.gpus[gpu.uuid] = GpuTimeline(gpu, len(self.at_s) - 1)
             self.gpus[gpu.uuid].append(gpu, sample, self._processes.latest, self.span_s[-1])
         for uuid, timeline in self.gpus.items():

@@ -1,9 +1,7 @@
 """What a host's columns are derived from: gauges, counters, the job's CPU, the limit. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from hpcwatch.analysis.limits import Limit
 from hpcwatch.analysis.timeline.columns import NAN, Column, same
@@ -55,7 +53,7 @@ def rate_columns(columns: Mapping[str, Column]) -> list[RateColumn]:
     ]
 
 
-def cpu_counter_s(sample: Sample) -> float | None:
+def cpu_counter_s(sample: Sample) -> Optional[float]:
     """Return the job's CPU counter.
 
     Its group's, unless the program that we watch is one of several tasks in it; else that of its
@@ -76,7 +74,7 @@ def cpu_counter_s(sample: Sample) -> float | None:
     return sum_known(own_s, sum_known(rest.cpu_user_s, rest.cpu_system_s))
 
 
-def throttled_pct(now: Cgroup | None, then: Cgroup | None) -> float:
+def throttled_pct(now: Optional[Cgroup], then: Optional[Cgroup]) -> float:
     """Return the share of the CPU quota's periods in which the group was made to wait, 0 to 100.
 
     NaN where there is no quota. A group that did not want to run was not made to wait: 0.
@@ -90,18 +88,18 @@ def throttled_pct(now: Cgroup | None, then: Cgroup | None) -> float:
     return 100 * throttled / periods
 
 
-def _grown(start: int | None, end: int | None) -> float:
+def _grown(start: Optional[int], end: Optional[int]) -> float:
     """Return how far a counter went; NaN if it is unknown or was reset."""
     return NAN if start is None or end is None or end < start else float(end - start)
 
 
-def sum_known(one: float | None, other: float | None) -> float | None:
+def sum_known(one: Optional[float], other: Optional[float]) -> Optional[float]:
     """Return the sum of two figures; None if one is unknown."""
     return None if one is None or other is None else one + other
 
 
 def charged(
-    sample: Sample, limit: Limit, used: tuple[float, float, float] | None
+    sample: Sample, limit: Limit, used: Optional[tuple[float, float, float]]
 ) -> tuple[float, float, float]:
     """Return what counts against the limit: low, mean and high."""
     gauges = sample.window.gauges if sample.window else {}

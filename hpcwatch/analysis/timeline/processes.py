@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from heapq import nlargest
-
 from hpcwatch.probe.schema import Process, Sample
 
 _MOST = 500
@@ -44,6 +42,8 @@ class SeenProcesses:
             if pid not in peaks or peak > peaks[pid]:
                 peaks[pid] = peak
         if len(latest) > 2 * _MOST:
+            from heapq import nlargest
+
             largest = nlargest(_MOST, self.known().values(), key=_weight)
             self._keep({process.pid for process in (*largest, *processes)})
 

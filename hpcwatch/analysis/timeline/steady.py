@@ -5,10 +5,8 @@ of day is kept; when it jumps, what follows is counted on from before the jump. 
 (NTP slews both clocks alike) are no jumps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from hpcwatch.probe.schema import Sample
 from hpcwatch.recording.store import Event
@@ -30,7 +28,7 @@ class SteadyClock:
     """The clock of one host, as its samples show it."""
 
     def __init__(self) -> None:
-        self._offset_s: float | None = None
+        self._offset_s: Optional[float] = None
         self.steps: list[_Step] = [_Step(-float("inf"), 0.0)]
 
     def steady(self, sample: Sample) -> Sample:

@@ -8,7 +8,6 @@ pairs of a command and its parser (``query``). ``environment`` tells which job t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,12 +41,16 @@ In the order they are preferred: Slurm may come with Torque's names too.
 def __getattr__(name: str) -> Any:
     """Import the records when they are asked for: most programs run in no job."""
     if name in ("Job", "JobNode", "JobState", "ReadText"):
+        from importlib import import_module
+
         return getattr(import_module(f"{__name__}.job"), name)
     raise AttributeError(name)
 
 
 def dialect(name: str) -> Dialect:
     """Return all that is known of a kind of scheduler. ``name`` is one of NAMES."""
+    from importlib import import_module
+
     found: Dialect = import_module(f"{__name__}.{name}").DIALECT
     return found
 

@@ -6,14 +6,14 @@ import re
 from collections.abc import Sequence
 
 MOST_HOSTS = 100_000  # more is not a list of hosts but a mistake, or an attack on our memory
-_NUMBER = re.compile(r"[0-9]{1,9}")
-_COMMA = re.compile(r",(?![^\[\]]*\])")  # not one between brackets
+_NUMBER = r"[0-9]{1,9}"
+_COMMA = r",(?![^\[\]]*\])"  # not one between brackets
 
 
 def expand_hosts(text: str) -> tuple[str, ...]:
     """Expand ``qb[001-003,010],login1`` in order; what is not of that form gives nothing."""
     hosts: list[str] = []
-    for word in filter(None, _COMMA.split(text)):
+    for word in filter(None, re.split(_COMMA, text)):
         hosts += _expand(word)
         if len(hosts) >= MOST_HOSTS:
             break
@@ -32,7 +32,7 @@ def _expand(word: str) -> list[str]:
     for part in ranges.split(","):
         first, dash, last = part.partition("-")
         last = last if dash else first
-        if not (_NUMBER.fullmatch(first) and _NUMBER.fullmatch(last)):
+        if not (re.fullmatch(_NUMBER, first) and re.fullmatch(_NUMBER, last)):
             return []
         numbers = range(int(first), int(last) + 1)
         if len(numbers) * len(tails) + len(names) > MOST_HOSTS:
@@ -41,15 +41,17 @@ def _expand(word: str) -> list[str]:
     return names
 
 
-_NUMBERED = re.compile(r"(.*?)([0-9]{1,9})")
+_NUMBERED = r"(.*?)([0-9]{1,9})"
 
 
 def fold_hosts(names: Sequence[str]) -> str:
     """Write host names short: ``qb[001-003,010],login1``, in the order of their first ones."""
+    if len(names) == 1:
+        return names[0]
     groups: dict[tuple[str, int], list[int]] = {}
     written: dict[tuple[str, int], None] = {}
     for name in names:
-        match = _NUMBERED.fullmatch(name)
+        match = re.fullmatch(_NUMBERED, name)
         # Only names of equally many digits fold: qb9 and qb010 are not of one range.
         key = (match[1], len(match[2])) if match else (name, 0)
         written[key] = None
@@ -78,7 +80,7 @@ def numbers(text: str) -> tuple[int, ...]:
     for part in text.split(","):
         first, dash, last = part.partition("-")
         last = last if dash else first
-        if not (_NUMBER.fullmatch(first) and _NUMBER.fullmatch(last)):
+        if not (re.fullmatch(_NUMBER, first) and re.fullmatch(_NUMBER, last)):
             return ()
         if int(last) - int(first) + len(found) >= MOST_HOSTS:
             return ()
@@ -98,7 +100,7 @@ def exec_host(text: str, is_count: bool = False) -> tuple[tuple[str, int], ...]:
         _, star, times = slots.partition("*")
         counted = times if star else slots if is_count else ""
         if counted:
-            cores = int(counted) if _NUMBER.fullmatch(counted) else 0
+            cores = int(counted) if re.fullmatch(_NUMBER, counted) else 0
         else:
             cores = len(numbers(slots))
         if host:
@@ -124,8 +126,9 @@ def exec_gpus(text: str) -> dict[str, tuple[int, ...]]:
     return found
 
 
-_GPUS = re.compile(
-    r"(?:^|,)gpu(?::(?!\d+(?:[,(]|$))[^:,()]+)?(?::(\d{1,6}))?(?:\((?:IDX:([0-9,-]+)|CNT:(\d{1,6})|[^)]*)\))?"
+_GPUS = (
+    r"(?:^|,)gpu(?::(?!\d+(?:[,(]|$))[^:,()]+)?(?::(\d{1,6}))?"
+    r"(?:\((?:IDX:([0-9,-]+)|CNT:(\d{1,6})|[^)]*)\))?"
 )
 
 
@@ -136,7 +139,7 @@ def gres_gpus(text: str) -> tuple[int, tuple[int, ...]]:
     files ``gpu:a100(CNT:3)``.
     """
     total, indices = 0, list[int]()
-    for count, which, many in _GPUS.findall(text.replace("gres:", "").replace("gres/", "")):
+    for count, which, many in re.findall(_GPUS, text.replace("gres:", "").replace("gres/", "")):
         found = numbers(which) if which else ()
         total += int(count or many or 0) or len(found) or 1
         indices += found

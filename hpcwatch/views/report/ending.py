@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING
 
 from hpcwatch.analysis.report import Report
-from hpcwatch.base.signals import numbered_signal_name
 from hpcwatch.base.units import format_clock, format_seconds
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
 
-_ENDING = {
-    numbered_signal_name(number)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU)
-}
-"""What schedulers and users end a program with."""
 _EARLY_S = 30.0
 _EARLY_SHARE = 0.02
 """The job began before the run, so the signal comes early by the run's clock."""
@@ -30,6 +23,8 @@ def ending(report: Report) -> tuple[str, str]:
     if run.ended_at_s is None:
         return _unended(report), "warning"
     if run.signal is not None:
+        from hpcwatch.base.signals import numbered_signal_name
+
         return f"killed by {numbered_signal_name(run.signal)}", "critical"
     if run.exit_code:
         return f"failed (exit {run.exit_code})", "critical"
@@ -45,11 +40,21 @@ def _unended(report: Report) -> str:
     return _ordered_end(report) or unknown
 
 
+def _asks_to_end(named: object) -> bool:
+    """True of a signal with which schedulers and users end a program."""
+    import signal
+
+    from hpcwatch.base.signals import numbered_signal_name
+
+    numbers = signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU
+    return named in [numbered_signal_name(number) for number in numbers]
+
+
 def _ordered_end(report: Report) -> str | None:
     """Say which signal ended a run whose monitor had no time to see the end; None if none came."""
     run, job = report.run, report.run.job
     came = [event for event in report.events if event.name == "signal"]
-    last = next((one for one in reversed(came) if one.fields.get("signal") in _ENDING), None)
+    last = next((one for one in reversed(came) if _asks_to_end(one.fields.get("signal"))), None)
     if last is None:
         return None
     words = f"ended by {last.fields['signal']}"

@@ -5,17 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 
-from hpcwatch.analysis.findings import ACCUSE_AFTER_S
-from hpcwatch.analysis.findings.together import together
 from hpcwatch.analysis.report import ProcessSummary, Report
+from hpcwatch.analysis.report.scopes import TOO_SHORT_S
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_bytes, format_pct, three_digits
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
 from hpcwatch.views.report.ending import after, ending
-from hpcwatch.views.report.evidence import label
-from hpcwatch.views.report.next_script import next_script, own_changes
 from hpcwatch.views.report.used_rows import cpu_seconds, limit_words, scope_words, used_rows
-from hpcwatch.views.report.verdict import verdict
 from hpcwatch.views.table import LABEL
 from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width, render, width_of, wrapped
 
@@ -73,14 +69,24 @@ def _ending(report: Report, width: int) -> list[Line]:
 
 def _verdict(report: Report, width: int) -> list[Line]:
     """What is wrong and what to ask for; how it ended is said above, what it used below."""
+    if not report.findings and report.summary.wall_s < TOO_SHORT_S:
+        return []
+    from hpcwatch.analysis.findings import ACCUSE_AFTER_S
+
     if not report.findings and report.summary.wall_s < ACCUSE_AFTER_S:
         return []
+    from hpcwatch.views.report.verdict import verdict
+
     said = clean(" ".join(verdict(report)[1:]))
     return [[Span(row)] for row in wrapped(said, max(width, 10))]
 
 
 def _next_script(report: Report, width: int) -> list[Line]:
     """What to change in the job script, old and new side by side where both fit."""
+    if report.advice is None and not report.findings:
+        return []
+    from hpcwatch.views.report.next_script import next_script
+
     script = next_script(report)
     notes = wrapped(clean(" ".join(script.notes)), max(width - 2, 10))
     if not script.changes:
@@ -100,6 +106,11 @@ def _next_script(report: Report, width: int) -> list[Line]:
 
 
 def _findings(report: Report, width: int) -> list[Line]:
+    if not report.findings:
+        return []
+    from hpcwatch.analysis.findings.together import together
+    from hpcwatch.views.report.next_script import own_changes
+
     made: list[Line] = []
     is_many = len(report.timeline.hosts) > 1
     told: set[str] = set()
@@ -121,7 +132,7 @@ def _findings(report: Report, width: int) -> list[Line]:
                 made.append([Span(f"{'':{LABEL}}- {clean(change.old)}", "dim")])
             if change.new:
                 made.append([Span(f"{'':{LABEL}}+ {clean(change.new)}", "ok")])
-    return [[], *made] if made else []
+    return [[], *made]
 
 
 def _steps(report: Report, width: int) -> list[Line]:
@@ -178,6 +189,8 @@ def quality_lines(report: Report, width: int) -> list[Line]:
         said += f" Memory is measured against {limit_words(report.summary)}{fullest}."
     said += "".join(f" {sentence}" for sentence in scope_words(report))
     for name, reason in quality.reasons.items():
+        from hpcwatch.views.report.evidence import label
+
         said += f" Unknown: {label(name)}: {reason}."
     for name, reason in quality.probe_errors.items():
         said += f" Unknown: {clean(name)}: {clean(reason)}."

@@ -17,7 +17,6 @@ from hpcwatch.base.units import (
     three_digits,
 )
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
-from hpcwatch.views.report.cost_words import cost
 from hpcwatch.views.table import LABEL, figures_row
 from hpcwatch.views.text import Line, Span, sparkline
 
@@ -92,6 +91,8 @@ def used_rows(report: Report, width: int) -> list[Line]:
     volume = f"read {format_bytes(summary.read_bytes)}, wrote {format_bytes(summary.written_bytes)}"
     made.append([Span(f"{'Storage':{LABEL}}{volume}")])
     if report.costs is not None:
+        from hpcwatch.views.report.cost_words import cost
+
         made.append([Span(f"{'Cost':{LABEL}}{clean(cost(report.costs))}")])
     return made
 
