@@ -16,7 +16,8 @@ from hpcwatch.base import config_files
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.units import GIB
 from hpcwatch.cluster.transport import Bounds
-from hpcwatch.config import Settings, load
+from hpcwatch.config import Settings, load, settings_of
+from hpcwatch.config.values import collect
 
 
 class Files:
@@ -38,6 +39,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
 
 def test_no_file_is_the_defaults(files: Files) -> None:
     assert load() == Settings()
+    assert settings_of(collect()) == Settings()  # what ``load`` need not put together
 
 
 def test_the_user_s_values_go_over_the_site_s(files: Files) -> None:
