@@ -25,6 +25,7 @@ class Discovery:
         self._waiting: Dict[int, Tuple[Tracked, float]] = {}
         self._loadavg: Optional[KeptFile] = None
         self._newest = b""
+        self._is_first = True
         self._kept = 0
         self._most_kept = _descriptor_budget()
 
@@ -37,7 +38,7 @@ class Discovery:
         fresh = self._woken() if self._waiting else {}
         since_s = {pid: self._waiting[pid][1] for pid in fresh}
         if names is not None:
-            self._open_new(names, fresh)
+            self._open_new(self._likely(names), fresh)
         if not fresh and not changed:
             return []
         for pid in self._excluded() if fresh else ():
@@ -60,6 +61,21 @@ class Discovery:
         is_same = newest == self._newest
         self._newest = newest
         return not is_same
+
+    def _likely(self, names: Set[str]) -> Set[str]:
+        """Return the names to look at: the first time only those that may be the job's.
+
+        Numbers are given in rising order until the highest: as long as the newest is above a root
+        that has just begun, so is all that descends from it. A short run ends before the others,
+        thousands on some login nodes, are looked at; for a longer one they are the next time.
+        """
+        root, is_first, self._is_first = self._members.younger_than, self._is_first, False
+        if root is None or not is_first or not self._newest.strip().isdigit():
+            return names
+        if int(self._newest) <= root:
+            return names
+        self._newest = b""
+        return {name for name in names if name.isdigit() and int(name) > root}
 
     def _open_new(self, names: Set[str], fresh: Dict[int, Tracked]) -> None:
         """Add to ``fresh`` every process that was never looked at."""

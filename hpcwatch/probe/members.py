@@ -11,6 +11,8 @@ class Members:
     found_by = ""
     owner_id: Optional[int] = None
     """Number of the user whose job it is, if it is anybody's."""
+    younger_than: Optional[int] = None
+    """Pid of a process so young that all of the job's have higher ones; None if none is known."""
     is_below_us = True
     """What ends is waited for by ourselves, in the end: the kernel tells us what it used."""
 
@@ -43,8 +45,10 @@ class Tree(Members):
 
     found_by = "tree"
 
-    def __init__(self, root_pid: int) -> None:
+    def __init__(self, root_pid: int, is_young: bool = False) -> None:
+        """``is_young`` says that the root has just begun."""
         self._root_pid = root_pid
+        self.younger_than = root_pid if is_young else None
 
     def seeds(self, fresh: Dict[int, Tracked]) -> Set[int]:
         """Return the root's children."""

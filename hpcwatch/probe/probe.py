@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from .strangers import Strangers
 
 LISTED_PROCESSES = 8  # by CPU, and as many by memory
+_YOUNG_S = 1.0
+"""So soon after the program's start, no process of it has a lower number than its monitor."""
 _CERTAIN = ("cgroup", "shepherd", "environment")
 """How processes were found if none of the others on the node is the job's."""
 
@@ -90,7 +92,8 @@ class Probe:
             if target.job_ids or target.is_task:
                 self._is_whole_job = not target.is_task
                 self._job_ids = target.job_ids
-            self._members: Members = Tree(target.root_pid)
+            is_young = 0 <= time.time() - target.started_s < _YOUNG_S
+            self._members: Members = Tree(target.root_pid, is_young)
             self._memory = MemoryReader(target.started_s, early_files=target.early_files)
         else:
             from .job_members import members_of

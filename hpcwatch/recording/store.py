@@ -162,9 +162,7 @@ def new_id(name: str, at_s: float) -> str:
     """
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(at_s))
     letters = "".join(c if c.isalnum() and c.isascii() else "-" for c in name)[:24].strip("-")
-    from zlib import crc32
-
-    mark = crc32(f"{os.uname().nodename} {os.getpid()} {at_s}".encode()) & 0xFFFFFF
+    mark = hash((os.uname().nodename, os.getpid(), at_s)) & 0xFFFFFF
     return f"{stamp}-{letters or 'run'}-{mark:06x}"
 
 

@@ -254,8 +254,11 @@ class FakeProc:
         (self.root / str(pid) / "stat").unlink()
         (self.root / str(pid)).rmdir()
 
-    def table(self, root_pid: int) -> ProcessTable:
-        return ProcessTable(members.Tree(root_pid), proc=str(self.root))
+    def table(self, root_pid: int, is_young: bool = False) -> ProcessTable:
+        return ProcessTable(members.Tree(root_pid, is_young), proc=str(self.root))
+
+    def newest(self, pid: int) -> None:
+        (self.root / "loadavg").write_text(f"0.00 0.01 0.05 1/123 {pid}\n")
 
 
 @pytest.fixture
@@ -269,6 +272,25 @@ def test_a_child_may_have_a_lower_pid_than_its_parent(proc: FakeProc) -> None:
     table = proc.table(1000)
     table.refresh()
     assert sorted(table.tracked) == [5, 30, 2000]
+    table.close()
+
+
+@pytest.mark.parametrize(
+    ("newest", "at_first"),
+    [(120, [110]), (100, [50, 110]), (20, [50, 110])],
+    ids=["above the root", "the root", "numbers began anew"],
+)
+def test_below_a_young_root_only_higher_numbers_are_looked_at_first(
+    proc: FakeProc, newest: int, at_first: list[int]
+) -> None:
+    for pid, ppid in ((100, 1), (50, 100), (110, 100), (40, 1)):
+        proc.put(pid, ppid)
+    proc.newest(newest)
+    table = proc.table(100, is_young=True)
+    table.refresh()
+    assert sorted(table.tracked) == at_first
+    table.refresh()
+    assert sorted(table.tracked) == [50, 110]
     table.close()
 
 
