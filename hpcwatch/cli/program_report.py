@@ -1,10 +1,8 @@
 """What `hpcwatch run` prints and writes when its program has ended."""
 
-from __future__ import annotations
-
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from hpcwatch.analysis import report
 from hpcwatch.cli import reporting
@@ -17,6 +15,8 @@ if TYPE_CHECKING:
     from hpcwatch.launch.program import Program
     from hpcwatch.monitor.run import LiveView, Opening
     from hpcwatch.monitor.run_options import RunOptions
+else:
+    LiveView = Opening = Program = RunOptions = Any  # types as text would be compiled
 
 
 class Shown(NamedTuple):
@@ -36,7 +36,7 @@ class Reporter(Observer):
         self._output = options.output
         self._shown = shown
 
-    def _open_view(self, opening: Opening) -> LiveView | None:
+    def _open_view(self, opening: Opening) -> Optional[LiveView]:
         """Open the live view that ``--view`` and ``--color`` choose; it may be none."""
         kind = "none" if self._shown.quiet else _view_wanted(self._shown.view)
         if kind == "none":

@@ -4,16 +4,15 @@ A new format is a line of TABLE and the function that makes it. Nothing is impor
 needed: `run` asks for the names before it starts a program.
 """
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING, Callable, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from hpcwatch.analysis.report import Report
     from hpcwatch.recording.previous_runs import EarlierRun
+else:
+    Report = EarlierRun = Any  # types as text would be compiled at each start
 
 
 def _text(report: Report, _earlier: Sequence[EarlierRun]) -> Iterable[str]:
