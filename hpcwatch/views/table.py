@@ -1,7 +1,5 @@
 """Tables made of spans: every table of text is laid out here. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -114,6 +114,7 @@ OURS = {
     "hpcwatch.views.report.formats",
     "hpcwatch.views.report.terminal",
     "hpcwatch.views.report.used_rows",
+    "hpcwatch.views.table",
     "hpcwatch.views.text",
 }
 
