@@ -71,11 +71,16 @@ class Settings(NamedTuple):
 
 def load() -> Settings:
     """Read the files and the environment. Raises HpcwatchError with the file and the line."""
-    if not config_files.paths() and not any(name.startswith("HPCWATCH_") for name in os.environ):
-        return Settings()  # nothing is configured
+    if not config_files.paths() and not any(map(_may_configure, os.environ)):
+        return Settings()
     from hpcwatch.config.values import collect
 
     return settings_of(collect())
+
+
+def _may_configure(name: str) -> bool:
+    """True of a variable that may change a setting; HPCWATCH_HOME is where recordings lie."""
+    return name.startswith("HPCWATCH_") and name != "HPCWATCH_HOME"
 
 
 def load_to_read() -> Settings:
