@@ -208,7 +208,7 @@ def _results(reports: list[Report]) -> list[Figure]:
 
 def _numbers_told(report: Report) -> dict[str, float]:
     epochs_count = sum(event.name == EPOCH for event in report.events)
-    epochs = {"epochs logged": float(epochs_count)} if epochs_count else {}
+    epochs = {"epochs told": float(epochs_count)} if epochs_count else {}
     told = results(report.events).items()
     numbers = {name: value for name, value in told if isinstance(value, float)}
     return {name: value for name, value in (epochs | numbers).items() if math.isfinite(value)}

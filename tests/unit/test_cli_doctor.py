@@ -429,7 +429,9 @@ def test_a_node_of_a_running_job(doctor: Doctor, here: str, arguments: tuple[str
 
 def test_a_node_where_nothing_marks_the_job_s_processes(doctor: Doctor, here: str) -> None:
     said = " | ".join(f"{word} {found}" for word, found in of_node(doctor()))
-    assert re.search(r"warning \d+ process(es)? of the job's owner: nothing marks", said)
+    assert re.search(
+        r"warning \d+ process(es)? of the job's owner: the job's own cannot be told apart", said
+    )
 
 
 def test_a_node_without_a_process_of_the_owner(doctor: Doctor, here: str) -> None:

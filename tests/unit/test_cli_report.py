@@ -97,7 +97,7 @@ def test_a_file_of_a_recording_means_the_recording(hpcwatch: Hpcwatch, name: str
 
 
 @pytest.mark.parametrize(
-    ("which", "said"), [("", "an empty name"), ("/etc/passwd", "no run in /etc/passwd")]
+    ("which", "said"), [("", "the run's name is empty"), ("/etc/passwd", "no run in /etc/passwd")]
 )
 def test_what_is_no_run_is_one_line(hpcwatch: Hpcwatch, which: str, said: str) -> None:
     ended = hpcwatch("report", which)

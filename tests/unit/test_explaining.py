@@ -149,13 +149,13 @@ def test_what_programs_told_stands_beside_each_other() -> None:
         ("write", [None, None]),
     ]
     assert [(one.name, one.values) for one in compared.results] == [
-        ("epochs logged", [3, 6]),
+        ("epochs told", [3, 6]),
         ("accuracy", [0.9712, 0.9931]),
     ]
     lines = [" ".join(render(one, False).split()) for one in compare_text.lines(compared, 100)]
     assert r"in train\x1b[2J 30 s 1:00 +30 s (+100 %) slower" in lines
     assert "accuracy 0.9712 0.9931 +0.0219 (+2.3 %)" in lines
-    assert "epochs logged 3 6 +3 (+100 %)" in lines
+    assert "epochs told 3 6 +3 (+100 %)" in lines
 
 
 def test_a_value_keeps_its_option_and_of_modules_only_the_other_ones_are_told() -> None:

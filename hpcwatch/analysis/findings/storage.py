@@ -131,4 +131,4 @@ def _place(host: HostTimeline) -> str:
     letters = (
         letter if letter.isascii() and letter.isprintable() else "?" for letter in node.home_mount
     )
-    return f" ({''.join(letters)[:24]}, {plain(node.home_kind or '')})"
+    return f" ({''.join(letters)[:22]}, {plain(node.home_kind or '')})"
