@@ -16,12 +16,12 @@ demo: $(VENV)/.train
 
 # Those that need no other machine, terminal or browser run side by side; the others start
 # clusters and measure times, one at a time.
-FAST = tests/unit tests/findings tests/views tests/parse tests/fuzz
+FAST = tests/unit tests/findings tests/views tests/parse
 SIDE_BY_SIDE = -n 2 --dist loadfile
 
 test: $(VENV)/.dev $(VENV)/.train
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(FAST)
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(FAST))
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(FAST) tests/fuzz
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(FAST) tests/fuzz)
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(FAST)
