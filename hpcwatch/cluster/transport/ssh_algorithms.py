@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -48,7 +49,7 @@ def algorithms(answer: Answer) -> Algorithms:
         is_host_key_order_free=not host_keys or host_keys in (*usual, own_keys),
         authorities=_names(answer.value("casignaturealgorithms")),
         own_keys=_names(own_keys),
-        least_rsa_bits=int(bits) if bits.isdecimal() else 0,
+        least_rsa_bits=int(bits) if re.fullmatch("[0-9]{1,6}", bits) else 0,
     )
 
 
