@@ -1,7 +1,8 @@
 """Damaged input never breaks a reader or a view: first what broke one before, then new mutants.
 
-Each target has a share of HPCWATCH_FUZZ_S seconds (60 by default), HPCWATCH_FUZZ_SEED is the seed
-of chance. An input that fails is kept in `corpus/TARGET/`: mend the mechanism and commit the file.
+Each target gets HPCWATCH_FUZZ_MUTANTS mutants (400 by default: the same on every machine), at most
+within its share of HPCWATCH_FUZZ_S seconds (60 by default). To look for new failures, raise both and
+choose another HPCWATCH_FUZZ_SEED. An input that fails is kept in `corpus/TARGET/`: mend the mechanism and commit the file.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from targets import NAMES_OF_TARGETS, Target, all_targets
 
 CORPUS = Path(__file__).parent / "corpus"
 SECONDS = float(os.environ.get("HPCWATCH_FUZZ_S", "60"))
+MOST_MUTANTS = int(os.environ.get("HPCWATCH_FUZZ_MUTANTS", "400"))
 SEED = int(os.environ.get("HPCWATCH_FUZZ_SEED", "12"))
 PATIENCE_S = 10.0
 """For one input, on a machine that is busy with other tests; all of them take milliseconds."""
@@ -83,7 +85,7 @@ def test_mutants(targets: dict[str, Target], name: str) -> None:
     end_s = time.monotonic() + SECONDS / len(NAMES_OF_TARGETS)
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     count = 0
-    while time.monotonic() < end_s:
+    while count < MOST_MUTANTS and time.monotonic() < end_s:
         data = mutator.mutant()
         try:
             fed(target, data)
