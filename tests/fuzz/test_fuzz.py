@@ -1,8 +1,9 @@
 """Damaged input never breaks a reader or a view: first what broke one before, then new mutants.
 
 Each target gets HPCWATCH_FUZZ_MUTANTS mutants (400 by default: the same on every machine), at most
-within its share of HPCWATCH_FUZZ_S seconds (60 by default). To look for new failures, raise both and
-choose another HPCWATCH_FUZZ_SEED. An input that fails is kept in `corpus/TARGET/`: mend the mechanism and commit the file.
+within its share of HPCWATCH_FUZZ_S seconds (60 by default). To look for new failures, raise both
+and choose another HPCWATCH_FUZZ_SEED. An input that fails is kept in `corpus/TARGET/`: mend the
+mechanism and commit the file.
 """
 
 from __future__ import annotations
