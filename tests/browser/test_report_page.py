@@ -217,8 +217,8 @@ def test_many_findings_of_one_time_hide_no_line(chromium: Chromium, tmp_path: Pa
     report = scenes.many_nodes(nodes=1, gpus=1, hours=0.5)
     many = [
         Finding(
-            *(f"gpu-{number}", Severity.WARNING, "gpu001", "GPU 0", scenes.START_S, 1800.0),
-            *("too little", {}, "advice"),
+            *("gpu-low", Severity.WARNING, "gpu001", "GPU 0", scenes.START_S, 1800.0),
+            *(f"too little: {number}", {}, "advice"),
         )
         for number in range(30)
     ]

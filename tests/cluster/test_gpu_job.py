@@ -118,7 +118,7 @@ def test_inside_the_job_hpcwatch_run_sees_its_devices(
 def test_a_driver_that_does_not_start_is_told_from_afar(
     slurm: Cluster, training: str, k40m: Path
 ) -> None:
-    (k40m / "scenario").write_text("- fail nvmlInitWithFlags 9\n")
+    (k40m / "scenario").write_text("- fail nvmlInitWithFlags 999\n- fail nvmlInit_v2 999\n")
     text = once(slurm, training)
-    assert f"GPUs are unknown: {NODE}: Driver Not Loaded" in text
+    assert f"GPUs are unknown: {NODE}: Unknown Error" in text
     assert "1 of 1 node" in text
