@@ -17,8 +17,10 @@ MASK = "***"
 
 _HINTS = (
     *("pass", "secret", "token", "credential", "key", "auth", "cookie", "jwt"),
-    *("pw=", "pw ", "pw:", "pat=", "pat ", "pat:"),  # does not match every pwd and every path
-    *("://", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "hf_", "sk-", "glpat-", "xox", "akia", "eyj"),
+    # Does not match every pwd and every path.
+    *(name + after for name in ("pw", "pat") for after in ("=", ":", '"', "'", " ", "\t", "\n")),
+    *("://", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", "hf_", "sk-", "glpat-"),
+    *("xox", "akia", "eyj"),
 )
 """A text without one of these, in lower case, has nothing to mask: most texts have none."""
 
@@ -42,9 +44,8 @@ _SHAPES = (
 
 @functools.lru_cache(maxsize=16)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(
-        pattern, re.IGNORECASE
-    )  # imported on first use: a program waits for our start
+    """Return a compiled pattern: compiled on first use, because a program waits for our start."""
+    return re.compile(pattern, re.IGNORECASE)
 
 
 def _pair() -> re.Pattern[str]:

@@ -57,7 +57,8 @@ def run(argv: Sequence[str], timeout_s: float | None = None) -> Answer:
     """Run a command to its end and return what it printed.
 
     Raises HpcwatchError if it cannot be started, NoAnswerError if it does not end within
-    ``timeout_s``, prints more than MOST_BYTES or MOST_LINES, or is killed.
+    ``timeout_s`` or prints more than MOST_BYTES or MOST_LINES. A command that a signal killed has a
+    negative exit code.
     """
     name = argv[0]
     path = shutil.which(name)
@@ -76,7 +77,11 @@ def run(argv: Sequence[str], timeout_s: float | None = None) -> Answer:
         )
     except OSError as error:
         raise HpcwatchError(f"cannot run {name}", os_reason(error)) from None
-    reader = _Reader(process, name)
+    try:
+        reader = _Reader(process, name)
+    except OSError as error:
+        process.kill()
+        raise HpcwatchError(f"cannot read what {name} prints", os_reason(error)) from None
     try:
         reader.read(timeout_s)
     except BaseException:

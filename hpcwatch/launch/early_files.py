@@ -24,24 +24,36 @@ def open_in_memory(pid: int) -> set[tuple[int, int]]:
         if not waiting:
             break
         one = waiting.pop()
-        try:
-            waiting += _children(one)
-            _look(f"/proc/{one}/fd/", found)
-        except (OSError, ValueError):
-            continue  # it has just ended
+        _look(f"/proc/{one}/fd/", found)
+        waiting += _children(one)
     return found
 
 
 def _look(folder: str, found: set[tuple[int, int]]) -> None:
-    for name in os.listdir(folder):
-        if os.readlink(folder + name).startswith(_MOUNT):
-            status = os.stat(folder + name)
-            found.add((status.st_dev, status.st_ino))
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return  # it has just ended
+    for name in names:
+        try:
+            if os.readlink(folder + name).startswith(_MOUNT):
+                status = os.stat(folder + name)
+                found.add((status.st_dev, status.st_ino))
+        except OSError:
+            continue  # just closed
 
 
 def _children(pid: int) -> list[int]:
-    descriptor = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return [int(word) for word in os.read(descriptor, _MOST_BYTES).split()]
+        descriptor = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return []  # it has just ended, or the kernel has no such file
+    try:
+        data = os.read(descriptor, _MOST_BYTES)
+    except OSError:
+        return []
     finally:
         os.close(descriptor)
+    if len(data) == _MOST_BYTES:
+        data = data.rpartition(b" ")[0]  # the last pid may be cut
+    return [int(word) for word in data.split()]

@@ -47,8 +47,11 @@ class Witness:
         deadline = time.monotonic() + (_BROADCAST_S if wait else 0.0)
         while True:
             if self._is_pending(number):
-                self.close()
-                self._start()  # a new witness: a pending signal looks like the next one
+                try:  # a new witness: a pending signal looks like the next one
+                    self.close()
+                    self._start()
+                except OSError:
+                    self.pid = -1
                 return True
             if self.pid < 0 or time.monotonic() >= deadline:
                 return False
@@ -68,8 +71,12 @@ class Witness:
 
     def close(self) -> None:
         """End it."""
-        os.close(self._write_end)
-        if self.pid > 0:
-            os.kill(self.pid, signal.SIGKILL)  # it is our child, so its pid is not reused yet
-            os.waitpid(self.pid, 0)
-            self.pid = -1
+        # Read once: another thread may reap it and set -1, and kill(-1) reaches every process.
+        pid = self.pid
+        if pid > 0:
+            os.kill(pid, signal.SIGKILL)  # it is our child, so its pid is not reused yet
+            os.waitpid(pid, 0)
+        self.pid = -1
+        write_end, self._write_end = self._write_end, -1
+        if write_end >= 0:
+            os.close(write_end)

@@ -88,7 +88,10 @@ def _remove(path: str) -> None:
     except OSError:
         return
     try:
-        os.unlink(EVENTS_FILE, dir_fd=folder)
+        try:  # noqa: SIM105 - contextlib takes milliseconds to import
+            os.unlink(EVENTS_FILE, dir_fd=folder)
+        except FileNotFoundError:
+            pass  # its program removed it
         os.rmdir(path)
     except OSError:
         pass  # it holds something else, or another hpcwatch was first

@@ -88,11 +88,15 @@ class Program:
         self.ended_s, self.ended_uptime_s = self.started_s, self.started_uptime_s
         _attempt(self._note_counters)
         _attempt(give_back_environment)
-        self._events_file = EventsFile(self.started_s)
         try:
-            self.pid = spawn(argv, mask)
-        except BaseException:
-            self._events_file.remove()
+            self._events_file = EventsFile(self.started_s)
+            try:
+                self.pid = spawn(argv, mask)
+            except BaseException:
+                self._events_file.remove()
+                raise
+        except BaseException:  # the program may replace us, and exec would keep both
+            _attempt(prctl.leave_orphans)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             raise
         # Nothing may follow: a failing constructor would look as if nothing were running.
@@ -321,7 +325,7 @@ def _attempt(step: Callable[[], object]) -> None:
 
 
 def _from_process(info: signal.struct_siginfo) -> bool:
-    """Return Return True if a process sent the signal, not the kernel."""
+    """Return True if a process sent the signal, not the kernel."""
     return info.si_code in (_SI_USER, _SI_QUEUE, _SI_TKILL)
 
 

@@ -165,8 +165,8 @@ class EventsFile:
                 os.environ.pop(_VARIABLE, None)
             else:
                 os.environ[_VARIABLE] = self._outer
-            try:
-                os.unlink(self._path)
-                os.rmdir(os.path.dirname(self._path))
-            except OSError:
-                pass  # the program did that itself
+            for remove, path in ((os.unlink, self._path), (os.rmdir, os.path.dirname(self._path))):
+                try:  # noqa: SIM105 - contextlib takes milliseconds to import
+                    remove(path)
+                except OSError:
+                    pass  # the program did that itself, or put something else there

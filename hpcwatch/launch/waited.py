@@ -22,14 +22,16 @@ def next_child() -> tuple[int, int, resource.struct_rusage | None] | None:
     if info is None:
         return None
     try:
-        _, status, usage = os.wait4(info.si_pid, os.WNOHANG | os.WUNTRACED)
+        pid, status, usage = os.wait4(info.si_pid, os.WNOHANG | os.WUNTRACED)
     except (Exception, SystemExit):  # no memory, or a foreign module named `resource`
         try:  # noqa: SIM105 # contextlib takes milliseconds to import
             os.waitpid(info.si_pid, os.WNOHANG | os.WUNTRACED)
         except ChildProcessError:
             pass  # it is reaped
         return info.si_pid, _status(info), None
-    return info.si_pid, status, usage
+    if pid == 0:  # it was stopped when we looked, and has been continued since
+        return next_child()
+    return pid, status, usage
 
 
 def _status(info: os.waitid_result) -> int:

@@ -17,8 +17,8 @@ from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory
 
 SPEEDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 _HEAD = re.compile(
-    rb'"host":"(?P<host>(?:[^"\\]|\\.)*)",'
-    rb'"at_s":(?P<at>[0-9.e+]{1,32}),"uptime_s":(?P<up>[0-9.e+]{1,32})[,}]'
+    rb'"host": ?"(?P<host>(?:[^"\\]|\\.)*)", ?'
+    rb'"at_s": ?(?P<at>[0-9.e+]{1,32}), ?"uptime_s": ?(?P<up>[0-9.e+]{1,32})[,}]'
 )
 _HEAD_BYTES = 4096
 _STEP_S = 1.0  # as for the times of a report

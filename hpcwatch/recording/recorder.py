@@ -87,10 +87,25 @@ class Recorder:
                 return
             self._store(sample)
             if self._is_over_budget():
-                self._thinning = threading.Thread(
-                    target=self._thin, name="hpcwatch-thin", daemon=True
-                )
-                self._thinning.start()
+                self._start_thinning()
+
+    def _start_thinning(self) -> None:
+        """Thin the file on a thread of its own; if none can start (ulimit -u), try again later."""
+        thread = threading.Thread(target=self._thin, name="hpcwatch-thin", daemon=True)
+        try:
+            thread.start()  # it needs our lock before it can end
+        except RuntimeError as error:
+            self._postpone(str(error), is_for_now=True)
+        else:
+            self._thinning = thread
+
+    def _postpone(self, reason: str, is_for_now: bool) -> None:
+        """Let the file grow for a while instead of thinning it, or stop recording."""
+        if self._used_bytes < self._most_bytes and is_for_now:
+            self._failed(f"recording is not thinned out: {reason}")
+            self._budget_bytes = self._used_bytes + self._budget_bytes // 2
+        else:
+            self._give_up(reason)
 
     def _is_over_budget(self) -> bool:
         return not self.has_failed and self._used_bytes > self._budget_bytes
@@ -166,11 +181,8 @@ class Recorder:
             with self._lock:
                 if not reason:
                     self._reopen(size)
-                elif self._used_bytes < self._most_bytes and is_for_now:
-                    self._failed(f"recording is not thinned out: {reason}")
-                    self._budget_bytes = self._used_bytes + self._budget_bytes // 2
                 else:
-                    self._give_up(reason)
+                    self._postpone(reason, is_for_now)
                 while self._backlog and not self._is_over_budget():
                     self._store(self._backlog.pop(0))
                 if not self._is_over_budget():

@@ -279,7 +279,9 @@ def test_names_and_comments_may_hold_anything(ask: Questions, submit: Submit, te
         assert (known.id, known.name, known.owner) == (job_id, text.strip(), "alice")
     assert job.comment == text.strip()
     assert job.output_path == f"{WORK}/out.{job_id}"
-    assert watched == job
+    # A list has neither the words of the request nor, in 22.05, the names of files filled in.
+    only_there = {name: getattr(job, name) for name in ("output_path", "error_path", "requested")}
+    assert watched._replace(**only_there) == job
     assert (job.queue, job.cores_count, job.state) == ("checkpt", 1, JobState.HELD)
 
 

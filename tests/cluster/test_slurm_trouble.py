@@ -110,7 +110,7 @@ def test_a_node_that_is_lost_takes_its_job_along(
             *(JobState.NODE_FAILED, "NODE_FAIL"),
             "NodeDown",
         )
-        assert job.exit is not None and job.exit.cause is Cause.SCHEDULER
+        assert job.exit is not None and job.exit.cause is Cause.NODE
         (node,) = ask("nodes", ["qb002"])["value"]
         assert not node["is_usable"]
     finally:

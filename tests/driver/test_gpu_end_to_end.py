@@ -87,7 +87,9 @@ def test_the_case_that_hpcwatch_began_with(hpcwatch: Hpcwatch) -> None:
         assert all(way in plain_text for way in ways_out)
     assert "<h2>GPUs</h2>" in page
     assert "| did nothing |" in marked
-    live = hpcwatch("replay", recording, "--once", "--at", "1:50:00", COLUMNS="160").out
+    shown = hpcwatch("replay", recording, "--once", "--at", "1:50:00", COLUMNS="160")
+    assert (shown.code, shown.err) == (0, "")
+    live = shown.out
     assert "GPU 1 idle" in live
     assert "TensorFlow reserves every GPU it sees" in live
 

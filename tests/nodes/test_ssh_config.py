@@ -255,9 +255,11 @@ def test_a_host_is_asked_for_once_until_it_is_forgotten(
 
 
 def test_odd_lines_of_an_answer() -> None:
-    text = "\nuser\nport 7\n\x00junk \xff\nIdentityFile /a\nidentityfile /b c\nunheard of\nuser x"
+    text = "\nuser\nport 7\njunk \xff\nIdentityFile /a\nidentityfile /b c\nunheard of\nuser x"
     answer = parsed(Subject(HOST), text)
     assert answer.value("port") == "7"
     assert answer.values("identityfile") == ("/a", "/b c")
     assert answer.value("user") == "x"
     assert "unheard" not in answer.settings
+    with pytest.raises(ConnectError, match="is no text"):  # a 0 would cut a file's name off
+        parsed(Subject(HOST), "identityfile /a\x00/b")
