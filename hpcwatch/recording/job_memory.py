@@ -8,9 +8,8 @@ from hpcwatch.probe.schema import Sample
 def job_used_bytes(sample: Sample) -> int | None:
     """Return the job's memory in bytes: its control group's, else its processes' PSS and files.
 
-    A group does not count pages of hugetlbfs, which its processes tell.
-
-    Of a program that is one of several tasks of its job, its own processes' alone. Where others'
+    A group does not count pages of hugetlbfs: they are added from what its processes show. For a
+    program that is one of several tasks of its job, only its own processes count. Where others'
     processes are hidden, those of a whole node are the node's own figure.
     """
     use = sample.job
@@ -24,6 +23,8 @@ def job_used_bytes(sample: Sample) -> int | None:
     rest = sample.rest.used_bytes if sample.rest is not None else None
     if rest is None:
         return use.used_bytes
+    if use.used_bytes is None and use.process_count:
+        return None
     return rest + (use.used_bytes or 0)
 
 

@@ -193,3 +193,34 @@ def test_a_spike_of_the_limited_group_counts_in_a_stored_window() -> None:
     for row in rows[41:]:
         merged = merge(merged, row)
     assert killed([*rows[:40], merged], signal=9) is not None
+
+
+LARGE = ASKED._replace(memory_bytes=100 << 30, node_memory_bytes=100 << 30)
+
+
+def switching(used_bytes: int, step_bytes: int) -> list[Sample]:
+    """Half a minute in which the job's limit binds, then half in which a step's does."""
+    made = read(limit_bytes=100 << 30, limit_path="/j", used_bytes=used_bytes)
+    half = len(made) // 2
+    jobs = {"limit_bytes": 100 << 30, "limit_path": "/j", "limit_used_bytes": used_bytes}
+    steps = {"limit_bytes": 1 << 30, "limit_path": "/j/step_0/user", "limit_used_bytes": step_bytes}
+    return [
+        one._replace(cgroup=group(used_bytes=used_bytes, **(jobs if place < half else steps)))
+        for place, one in enumerate(made)
+    ]
+
+
+def test_what_counted_against_the_job_s_limit_says_nothing_of_a_step_s() -> None:
+    made = switching(50 << 30, 100 << 20)
+    assert killed(made, LARGE, signal=9) is None
+    timeline = Timeline(1.0, LARGE)
+    timeline.add_all(made)
+    live = found(scope(timeline, SHAPE, is_live=True))
+    assert not [name for name in live if name.startswith("memory-near")]
+
+
+def test_a_step_at_its_limit_is_still_found_where_the_job_s_limit_bound_before() -> None:
+    finding = killed(switching(50 << 30, 1 << 30), LARGE, signal=9)
+    assert finding is not None
+    assert "of step 0" in finding.title
+    assert "50 GiB" not in finding.title

@@ -297,9 +297,12 @@ def test_what_is_no_host_name(name: str, hosts: Hosts) -> None:
 def _without_paramiko(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run hpcwatch where paramiko cannot be imported, and ssh is not on PATH."""
     (folder / "paramiko.py").write_text("raise ModuleNotFoundError(name='paramiko')\n")
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PATH": str(folder)}
+    environment = {**os.environ, "PATH": str(folder)}
+    # hpcwatch itself takes nothing from PYTHONPATH.
+    code = f"import sys; sys.path.insert(0, {str(folder)!r});"
+    code += "from hpcwatch.cli import script; script()"
     return subprocess.run(
-        [sys.executable, "-m", "hpcwatch", "top", "qb001", "--once", *words],
+        [sys.executable, "-c", code, "top", "qb001", "--once", *words],
         env=environment,
         capture_output=True,
         text=True,

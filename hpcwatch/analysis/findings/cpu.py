@@ -14,6 +14,7 @@ from hpcwatch.analysis.findings.shared import (
     HOUR_S,
     MINUTE_S,
     Told,
+    allowed_count,
     between,
     counts_the_whole_job,
     known_evidence,
@@ -310,9 +311,8 @@ def _disturbs_others(scope: Scope, host: HostTimeline, cores_count: int) -> bool
         return False
     if has_whole_node(scope.job, host) or scope.job.node_cores_count is None:
         return False
-    use = host.last_use
-    allowed = use.allowed_cores if use is not None else None
-    return allowed is None or allowed > cores_count
+    allowed = allowed_count(host)
+    return allowed is not None and allowed > cores_count
 
 
 def _finding(

@@ -140,10 +140,26 @@ class Usage(NamedTuple):
     limit_bytes: float
 
 
+def charged_part(host: HostTimeline, start_s: float, end_s: float) -> tuple[Part, float]:
+    """Return what counted against the limit that binds at the end, and that limit in bytes.
+
+    Another limit may bind once a step begins or ends: what counted against it is unknown here.
+    """
+    part = host.part("charged_bytes", start_s, end_s)
+    limits = host.part("limit_bytes", start_s, end_s)
+    limit_bytes = limits.last()
+    if limits.mean.count(limit_bytes) == len(limits.mean):
+        return part, limit_bytes
+    low, mean, high = (
+        [one if limit == limit_bytes else NAN for one, limit in zip(values, limits.mean)]
+        for values in (part.low, part.mean, part.high)
+    )
+    return part._replace(low=low, mean=mean, high=high), limit_bytes
+
+
 def usage_of(host: HostTimeline, start_s: float, end_s: float) -> Usage:
-    """Return what counted against the limit between two times."""
-    charged = host.part("charged_bytes", start_s, end_s)
-    limit_bytes = host.part("limit_bytes", start_s, end_s).last()
+    """Return what counted, between two times, against the limit that binds at the end."""
+    charged, limit_bytes = charged_part(host, start_s, end_s)
     return Usage(charged.last(), charged.average(), charged.highest(), limit_bytes)
 
 
@@ -165,7 +181,7 @@ def _above(shares: list[float], share: float) -> list[State]:
 
 def _growth(scope: Scope, host: HostTimeline, length_s: float) -> float:
     """Bytes per second over the last ``length_s``; NaN if less than 80 % of it is known."""
-    part: Part = host.part("charged_bytes", scope.end_s - length_s, scope.end_s)
+    part, _ = charged_part(host, scope.end_s - length_s, scope.end_s)
     return slope_per_s(part.at_s, part.mean) if part.coverage >= ENOUGH else NAN
 
 

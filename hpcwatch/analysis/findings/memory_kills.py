@@ -120,7 +120,11 @@ def _fresh_mark(scope: Scope, host: HostTimeline, last_s: float) -> float:
     if marks.group.size_bytes is not None:
         process = min(process, marks.group.size_bytes)
     cache = host.part("cache_bytes", scope.start_s, scope.end_s).highest()
-    group = fresh(marks.limited) - (cache if cache == cache else 0.0)
+    group_now = host.last.cgroup if host.last is not None else None
+    limited = marks.limited.get((group_now.limit_path if group_now is not None else None) or "")
+    group = (fresh(limited) if limited is not None else 0) - (cache if cache == cache else 0.0)
+    if host.limit.step is not None:
+        process = 0  # whether that process is the step's is unknown
     return max(float(process), group)
 
 
@@ -134,9 +138,10 @@ def _killed_on(
 ) -> Finding:
     """Return the finding on one host."""
     limit, step = host.limit.limit_bytes, limiting_step(scope, host)
-    peak = max(host.used_peak_bytes or 0, usage.used_high_bytes)  # NaN last: it then loses
-    mark = min(scope.memory_mark_bytes or 0, limit or 0)
-    peak = max(peak, mark, min(host.marks.process.size_bytes or 0, limit or 0))
+    peak = usage.used_high_bytes if usage.used_high_bytes == usage.used_high_bytes else 0.0
+    if host.limit.step is None:  # else the job's own figures are not the step's
+        mark = max(scope.memory_mark_bytes or 0, host.marks.process.size_bytes or 0)
+        peak = max(peak, host.used_peak_bytes or 0, min(mark, limit or 0))
     needed = None
     # Asking for more moves no limit of a node, and there may be none.
     if host.limit.source in ("cgroup", "request") and limit is not None:

@@ -18,7 +18,7 @@ from hpcwatch.analysis.findings import (
 from hpcwatch.analysis.findings.directives import less_memory, more_cores, rounded_up
 from hpcwatch.analysis.findings.gpu_attribution import has_whole_node
 from hpcwatch.analysis.findings.header import nodes_count
-from hpcwatch.analysis.findings.memory import oom_kills
+from hpcwatch.analysis.findings.memory import charged_part, oom_kills
 from hpcwatch.analysis.findings.shared import (
     Told,
     asked_cores,
@@ -134,7 +134,7 @@ def _block_slopes(host: HostTimeline, start_s: float, end_s: float) -> list[floa
     slopes = []
     for index in range(int((end_s - start_s) / _BLOCK_S)):
         first_s = start_s + index * _BLOCK_S
-        part = host.part("charged_bytes", first_s, first_s + _BLOCK_S)
+        part, _ = charged_part(host, first_s, first_s + _BLOCK_S)
         is_known = part.coverage >= ENOUGH
         slopes.append(slope_per_s(part.at_s, part.mean) if is_known else NAN)
     return slopes
@@ -172,7 +172,7 @@ def memory_over_asked(
             return
         if oom_kills(host):
             return
-        peaks.append(host.used_peak_bytes)
+        peaks.append(_most_seen(scope, host))
     peak = max(peaks, default=0)
     needed = rounded_up(1.2 * peak)
     if not peak < info_share * asked or needed >= asked:
@@ -180,10 +180,20 @@ def memory_over_asked(
     told = Told(
         rule="memory-over-asked",
         severity=Severity.WARNING if peak < warning_share * asked else Severity.INFO,
-        title=f"{format_pct(100 * peak / asked)} of the requested memory used: at most "
-        f"{format_of_bytes(peak, asked)}",
+        title=f"{format_pct(100 * peak / asked)} of the requested memory used: "
+        f"{format_of_bytes(peak, asked)} at the peak",
         evidence={"memory_peak_bytes": peak, "asked_bytes": asked, "needed_bytes": needed},
         advice=f"Ask for {format_bytes(needed)}, 1.2 times the peak: smaller jobs start earlier.",
         directives=less_memory(scope, needed),
     )
     yield throughout(scope, scope.whole_host, told)
+
+
+def _most_seen(scope: Scope, host: HostTimeline) -> int:
+    """Return the most memory that any reading or any process's own high-water mark shows, in bytes.
+
+    A reading misses a peak between two. A mark counts mapped files, too: rather too much here.
+    """
+    mark = max(host.marks.process.size_bytes or 0, scope.memory_mark_bytes or 0)
+    most = host.marks.most_bytes
+    return max(host.used_peak_bytes or 0, mark if most is None else min(mark, most))

@@ -109,3 +109,11 @@ def known_evidence(**numbers: float | int | str | None) -> dict[str, float | int
 def gpu_entity(gpu: GpuTimeline) -> str:
     """Return the subject of a finding on a device."""
     return gpu.label
+
+
+def allowed_count(host: HostTimeline) -> int | None:
+    """Return the cores that any of the job's processes ever seen may run on; None if unknown."""
+    ends = [sample.job for sample in (host.first, host.last) if sample is not None]
+    known = [process.allowed_cores for process in host.processes.values()]
+    known += [use.allowed_cores for use in ends if use is not None]
+    return max((count for count in known if count), default=None)

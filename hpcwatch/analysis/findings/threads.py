@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hpcwatch.analysis.findings import Finding, Scope, Severity, judged, rule
 from hpcwatch.analysis.findings.cpu import cores_count, is_oversubscribed, others_share_severity
-from hpcwatch.analysis.findings.shared import Told, over
+from hpcwatch.analysis.findings.shared import Told, allowed_count, over
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.base.units import three_digits
 from hpcwatch.cluster.schedulers import Job, known
@@ -110,7 +110,7 @@ def pinned_too_tight(
     for host in scope.timeline.hosts.values():
         job = host.job or scope.job
         asked = job.node_cores_count if job is not None else None
-        allowed = _allowed_count(host)
+        allowed = allowed_count(host)
         if not asked or allowed is None or allowed >= asked:
             continue
         part = judged(scope, host, "runnable_count", window_s)
@@ -138,11 +138,3 @@ def _whole_cores(job: Job | None) -> str:
     if scheduler is None or not scheduler.whole_cores:
         return ""
     return f"Use {scheduler.whole_cores}. "
-
-
-def _allowed_count(host: HostTimeline) -> int | None:
-    """Cores that any of the job's processes ever seen may run on."""
-    ends = [sample.job for sample in (host.first, host.last) if sample is not None]
-    known = [process.allowed_cores for process in host.processes.values()]
-    known += [use.allowed_cores for use in ends if use is not None]
-    return max((count for count in known if count), default=None)

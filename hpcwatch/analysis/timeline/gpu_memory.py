@@ -33,7 +33,8 @@ def holdings(gpu: Gpu, own: Container[int], owner_uid: int | None) -> Holdings:
     if listed is None:
         return Holdings()
     ours = [one for one in listed if one.pid in own]
-    held = _sum(ours)
+    # MPS holds its clients' memory in its own process: then the job's part is unknown.
+    held = _sum(ours) if ours or not any(one.is_mps for one in listed) else None
     if any(one.memory_bytes is None for one in listed) or any(one.is_mps for one in listed):
         return Holdings(own=held, is_ours_here=bool(ours))
     others = [one for one in listed if one.pid not in own and not one.is_graphics]

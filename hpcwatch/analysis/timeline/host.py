@@ -183,6 +183,7 @@ class HostTimeline:
         """
         cpu_s, before_s = cpu_counter_s(sample), self._cpu_s
         if cpu_s is None:
+            self._cpu_s = None  # what is used until the next known reading is not of one interval
             return NAN
         self._cpu_s = max(cpu_s, before_s or 0.0)
         if before_s is None or passed_s <= 0:

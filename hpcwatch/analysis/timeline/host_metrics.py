@@ -81,6 +81,8 @@ def throttled_pct(now: Optional[Cgroup], then: Optional[Cgroup]) -> float:
     """
     if now is None or then is None or now.path != then.path:
         return NAN
+    if now.cpu_quota_cores != then.cpu_quota_cores:
+        return NAN  # the counters are another quota's
     periods = _grown(then.cpu_period_count, now.cpu_period_count)
     throttled = _grown(then.cpu_throttled_count, now.cpu_throttled_count)
     if periods == 0:

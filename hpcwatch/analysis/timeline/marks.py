@@ -30,8 +30,8 @@ class MemoryMarks:
         """Of the largest process."""
         self.group = Mark()
         """Of the control group, page cache included: never less than what the job used."""
-        self.limited = Mark()
-        """Of the group that the binding limit is of, page cache included."""
+        self.limited: dict[str, Mark] = {}
+        """Group -> its mark, page cache included, for each group whose limit has bound."""
         self.huge = Mark()
         """Pages of hugetlbfs, which no control group counts as memory."""
         self._kills: dict[str, tuple[int, int]] = {}
@@ -48,7 +48,8 @@ class MemoryMarks:
         if group is None:
             return
         self.group.add(group.peak_bytes, sample.at_s)
-        self.limited.add(group.limit_peak_bytes, sample.at_s)
+        limited = self.limited.setdefault(group.limit_path or "", Mark())
+        limited.add(group.limit_peak_bytes, sample.at_s)
         if group.oom_kill_count is not None:
             is_ours = use is None or use.found_by == "tree"
             self._count(group, group.oom_kill_count, is_ours)
