@@ -51,7 +51,10 @@ def _monitor(name: str, here: str) -> int | None:
 
 
 def _is_ours(entry: os.DirEntry[str]) -> bool:
-    found = entry.stat(follow_symlinks=False)
+    try:
+        found = entry.stat(follow_symlinks=False)
+    except OSError:
+        return False  # it has just gone
     is_private = stat.S_ISDIR(found.st_mode) and not stat.S_IMODE(found.st_mode) & 0o077
     return is_private and found.st_uid == os.getuid()
 

@@ -170,7 +170,7 @@ class CgroupReader:
         assert self._limits is not None
         limit = self._limits.read(stat)
         of_all = stat.get("hierarchical_memory_limit", NO_LIMIT_BYTES)
-        if of_all < min(NO_LIMIT_BYTES, limit.limit_bytes or NO_LIMIT_BYTES):
+        if of_all < self._limits.smallest_above():
             # A container hides whose it is, and so what counts against it.
             limit = limit._replace(
                 limit_bytes=of_all, path="above " + place.path, used_bytes=None, peak_bytes=None

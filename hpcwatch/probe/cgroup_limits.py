@@ -59,6 +59,11 @@ class Limits:
             found.append(self._binding(group, limit, used))
         return min(found, key=_order) if found else Binding()
 
+    def smallest_above(self) -> int:
+        """Return the smallest limit, in bytes, of the group and of those above it that we see."""
+        chain = _chain(self._place.folder, self._place.top)
+        return min([self._limits[one] for one in chain if one in self._limits] + [NO_LIMIT_BYTES])
+
     def _binding(self, group: str, limit: int, used: Optional[int]) -> Binding:
         path = group[len(self._place.top) :] or "/"
         return Binding(limit, path, used, number_of(group, self._peak_file))

@@ -21,7 +21,6 @@ _LEAST_CORES = 0.1  # of one process that is named
 _MOST_NAMED = 3
 _LOOK_S = 10.0
 _SHARE = 0.0005  # of the time that passes: a thousand processes every 16 s
-_PROCESS_S = 8e-6  # of one process, before it was measured
 _ORDINARY_UID = 1000  # login.defs(5): below are the system's own
 _NOBODY_UID = 65534
 

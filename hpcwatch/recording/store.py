@@ -139,13 +139,6 @@ def _fitting(name: str, value: Any) -> Any:
     return str(value)[:80] if is_wrong else fitting(value)
 
 
-class Samples(NamedTuple):
-    """The samples of a recording, and the number of unreadable lines."""
-
-    samples: list[Sample]
-    odd_count: int
-
-
 def root() -> str:
     """Return the folder of all runs: $HPCWATCH_HOME, storage.root, else the XDG state directory."""
     home = os.environ.get("HPCWATCH_HOME") or config_files.storage_root()

@@ -724,7 +724,7 @@ def test_signal_right_before_a_kill_is_recorded(bench: Bench, walltime_s: int | 
     if walltime_s is not None:
         bench.environment |= {"PBS_JOBID": "1.host", "PBS_WALLTIME": str(walltime_s)}
         bench.environment |= {"PBS_VERSION": "TORQUE-6.1.3", "PATH": "/usr/bin:/bin"}
-    command = bench.wrap(bench.recorder())
+    command = bench.wrap(bench.recorder("--exit-on", "USR2"))  # busy when it is killed
     command[command.index("--interval") + 1] = "3600"
     with bench.started(command) as monitor:
         program = bench.ready()

@@ -60,7 +60,8 @@ def summary_of(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
         memory_requested_bytes=job.node_memory_bytes or None if job is not None else None,
         memory_upper_bound_bytes=_memory_most(hosts) or _accounted_most(run, peak),
         memory_files_others_bytes=max(
-            (use.other_files_bytes for use in jobs if use.other_files_bytes), default=None
+            (use.other_files_bytes for use in jobs if use.other_files_bytes is not None),
+            default=None,
         ),
         memory_mapped_bytes=max(
             (host.mapped_peak_bytes for host in hosts if host.mapped_peak_bytes is not None),
@@ -206,7 +207,7 @@ def _gpu(host: HostTimeline, gpu: GpuTimeline) -> GpuSummary:
         sm_active_mean_pct=if_known(whole(host, "sm_active_pct", gpu.uuid).average()),
         label=gpu.label,
         use=use_of(host, gpu).value,
-        clocks_held_by=list(gpu.clocks_held_by) if gpu.last.clocks_held_by is not None else None,
+        clocks_held_by=_clocks_held_by(gpu),
         coverage_pct=health.coverage and 100 * health.coverage,
         xids=list(health.xids) if health.xids or gpu.last.xids is not None else None,
         ecc_uncorrected_count=health.ecc and health.ecc.last,
@@ -214,3 +215,10 @@ def _gpu(host: HostTimeline, gpu: GpuTimeline) -> GpuSummary:
         nvlink_count=health.links_count,
         held_peak_bytes=gpu.held_peak_bytes,
     )
+
+
+def _clocks_held_by(gpu: GpuTimeline) -> list[str] | None:
+    """Return every reason that was read; None if there never was one. A lost device knows none."""
+    if not gpu.clocks_held_by and gpu.last.clocks_held_by is None:
+        return None
+    return list(gpu.clocks_held_by)
