@@ -173,3 +173,12 @@ def test_an_older_python_gets_one_line(version: str) -> None:
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
         assert "needs 3.9 or newer" in line
+
+
+def test_nothing_of_the_environment_is_evaluated(
+    installed: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    planted = tmp_path / "planted"
+    done = run([str(installed), "--version"], environment, SHLVL=f"x[$(touch {planted})]")
+    assert done.returncode == 0
+    assert not planted.exists()

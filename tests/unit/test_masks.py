@@ -38,6 +38,8 @@ WORDS = [
     ['{"password": "SECRET"}'],
     ["{'client_secret': 'SECRET'}"],
     ["--env", "PGPASSWORD=SECRET"],
+    ['{"pw": "SECRET"}'],
+    ['{"pat": "SECRET"}'],
 ]
 
 

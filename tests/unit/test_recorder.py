@@ -390,3 +390,20 @@ def test_a_merged_device_keeps_every_reason_for_lower_clocks() -> None:
     assert [gpu.clocks_held_by for gpu in unknown.gpus or []] == [None]
     assert merge(reading("heat"), sample(1)).gpus == reading("heat").gpus
     assert merge(sample(0), sample(1)).gpus is None
+
+
+def test_where_no_thread_starts_the_file_grows_and_nothing_is_lost(
+    directory: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, said = recorder(directory, 20_000)
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    given = [full_sample(second) for second in range(60)]
+    for one in given:
+        made.append(one)
+    made.close()
+    assert [one.at_s for one in stored(directory)] == [one.at_s for one in given]
+    assert "not thinned out" in said[0]
