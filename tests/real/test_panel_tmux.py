@@ -103,7 +103,7 @@ class Scene:
             rows.pop()
         return rows
 
-    def wait_for_panel(self, rows: int = 5) -> None:
+    def wait_for_panel(self, rows: int = 6) -> None:
         """Wait for one panel of so many rows, at the bottom, and for what is above to scroll."""
         what = f"one panel in the {rows} bottom rows"
         self.terminal.wait_until(lambda: self._has_panel(rows), what)
@@ -152,7 +152,7 @@ def test_a_progress_bar_stays_whole(scene: Scene) -> None:
     scene.terminal.wait_until(lambda: scene.above() == first, "a full bar above the panel")
     shown = scene.terminal.screen()
     assert len(shown) == scene.lines
-    assert [row.split()[0] for row in shown[-4:]] == ["CPU", "GPU", "python", "▲"]
+    assert [row.split()[0] for row in shown[-5:-1]] == ["CPU", "GPU", "python", "▲"]
     scene.terminal.press("Enter")
     rows = scene.wait_for_end()
     assert [*rows[:2], *rows[3:5]] == [*first, "Epoch 2/2", first[1]]
@@ -188,7 +188,7 @@ def test_it_follows_the_terminal_s_size(scene: Scene) -> None:
     bar = "100/100 " + "━" * 20
     for columns, lines in ((80, 18), (60, 40), (120, 24), (100, 50), (100, 16)):
         scene.terminal.resize(columns, lines)
-        scene.wait_for_panel(6 if columns < 78 else 5)
+        scene.wait_for_panel(5 if columns > 110 else 6)  # below, the advice takes two rows
         assert len(scene.terminal.screen()) == lines
         *before, last = scene.above()[-3:]
         assert before == ["60", "Epoch 1/2"]
