@@ -71,6 +71,8 @@ class Program:
         """The descriptor of the file of the program's own events; None if there is none."""
         self.helpers_cpu_s = 0.0
         """The use of the monitor's own processes."""
+        self.own_cpu_before_s = 0.0
+        """Our own CPU time at the program's start."""
         self.counters_before: dict[str, bytes] = {}
         """The counters of our control groups at the program's start."""
         self.early_files: set[tuple[int, int]] = set()
@@ -102,6 +104,7 @@ class Program:
         # Nothing may follow: a failing constructor would look as if nothing were running.
 
     def _note_counters(self) -> None:
+        self.own_cpu_before_s = time.process_time()
         self.counters_before = counters_before()
 
     def settle(self) -> None:

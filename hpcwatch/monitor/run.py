@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from hpcwatch import config
@@ -115,6 +116,8 @@ class Observer:
         self._request: OwnRequest | None = None
         self._settings = config.Settings()
         self._run: store.Run | None = None
+        self._read_cpu_s: float | None = None
+        """Our own CPU time at the latest reading of this node."""
         self._timeline = Timeline(1.0)
         self.made: Report | None = None
         """The report, once ``finish`` has made one."""
@@ -216,6 +219,7 @@ class Observer:
 
     def _arrived(self, sample: Sample) -> None:
         """Receive a sample. Called on the session's thread."""
+        self._read_cpu_s = time.process_time()
         with self._lock:
             self._timeline.add(sample)
             self._recording.take(sample)
@@ -276,7 +280,7 @@ class Observer:
     def _report(self) -> None:
         assert self._run is not None
         host = self._timeline.hosts.get(os.uname().nodename)
-        run = run_record.program_ended(self._run, self._program, host)
+        run = run_record.program_ended(self._run, self._program, host, self._read_cpu_s)
         timeline = self._recording.whole(self._timeline)
         made = reports.of_program(run, timeline, self._recording.events(), self._settings)
         trouble = self._request.trouble if self._request is not None else None

@@ -42,8 +42,14 @@ def of_program(
     )
 
 
-def program_ended(run: store.Run, program: Program, host: HostTimeline | None) -> store.Run:
-    """Return the run with its program's end. ``host`` is the timeline of the program's host."""
+def program_ended(
+    run: store.Run, program: Program, host: HostTimeline | None, read_cpu_s: float | None
+) -> store.Run:
+    """Return the run with its program's end. ``host`` is the timeline of the program's host.
+
+    ``read_cpu_s`` is the monitor's CPU time at the last reading: a control group that both are in
+    had counted that much of it, and nothing of what the report takes.
+    """
     assert program.exit_status is not None
     code = os.waitstatus_to_exitcode(program.exit_status)
     reaped = program.reaped()
@@ -60,7 +66,9 @@ def program_ended(run: store.Run, program: Program, host: HostTimeline | None) -
         cpu_user_s=user_s,
         cpu_system_s=system_s,
         memory_peak_bytes=reaped.peak_bytes,
-        monitor_cpu_s=time.process_time() + program.helpers_cpu_s,
+        monitor_cpu_s=(time.process_time() if read_cpu_s is None else read_cpu_s)
+        + program.helpers_cpu_s,
+        monitor_cpu_before_s=program.own_cpu_before_s,
         monitor_memory_bytes=own_cost.memory_bytes(),
     )
 

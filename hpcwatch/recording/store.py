@@ -64,6 +64,8 @@ class Run(NamedTuple):
     memory_peak_bytes: Optional[int] = None
     """The largest resident set of any single process that was waited for."""
     monitor_cpu_s: Optional[float] = None
+    monitor_cpu_before_s: Optional[float] = None
+    """The part of it before the program started."""
     monitor_memory_bytes: Optional[int] = None
     monitor_host: Optional[str] = None
     """The monitor's host, if it is not the one host it watches."""

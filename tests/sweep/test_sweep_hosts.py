@@ -200,7 +200,7 @@ def test_without_retries_what_was_never_started_still_runs(sweeps: SweepsOnHosts
     assert set(starts.values()) == {1}
     assert len(ends) >= 29
     if len(ends) < 30:  # the one that ran on the dead host: it is asked for again
-        assert "1 of 30 tasks are still to be done" in text
+        assert "1 of 30 tasks are not done yet" in text
         assert sweeps("--resume", "--hosts", ALL).code == 0
         assert set(sweeps.counted("end")) == {str(n) for n in range(1, 31)}
 
@@ -222,7 +222,7 @@ def test_the_end_everywhere_within_ten_seconds(
     code, text = finish(process)
     assert took_s < 12
     assert code == 128 + number, text
-    assert "9 of 9 tasks are still to be done" in text
+    assert "9 of 9 tasks are not done yet" in text
     states = list((sweeps.latest / "states").glob("*.ended"))
     assert [json.loads(path.read_text())["is_stopped"] for path in states] == [True] * 6
 

@@ -79,5 +79,5 @@ def test_control_c_ends_it(sweeps: Sweeps, terminal: Terminal) -> None:
     terminal.wait_until(lambda: shows(terminal, "task 1 n=1"), "the view")
     terminal.press("C-c")
     terminal.wait_until(
-        lambda: shows(terminal, "ended by SIGINT; 2 of 2 tasks are still to be done"), "its end"
+        lambda: shows(terminal, "ended by SIGINT; 2 of 2 tasks are not done yet"), "its end"
     )

@@ -195,7 +195,7 @@ def test_a_signal_ends_all_tasks_and_resume_runs_what_is_missing(
     assert code == 128 + number, text
     assert took_s < 15
     assert marked("TEST_MARK", mark) == []
-    assert "4 of 6 tasks are still to be done" in text
+    assert "4 of 6 tasks are not done yet" in text
     (sweeps.folder / "fast").touch()
     ended = sweeps("--resume", *arguments)
     assert ended.code == 0, ended.err
@@ -317,7 +317,7 @@ def test_gnu_parallel_killed_alone(sweeps: Sweeps) -> None:
     os.kill(engine, signal.SIGKILL)
     code, text = finish(process)
     assert code == 1, text
-    assert "tasks are still to be done" in text
+    assert "tasks are not done yet" in text
     wait_until(lambda: marked("TEST_MARK", mark) == [], "all to end", LONG_S)
     (sweeps.folder / "fast").touch()
     assert sweeps("--resume").code == 0

@@ -118,7 +118,7 @@ def _group_growth(run: Run, host: HostTimeline) -> Optional[Cpu]:
     return Cpu(
         _difference(before.user_s, group.cpu_user_s),
         _difference(before.system_s, group.cpu_system_s),
-        max(all_s - (run.monitor_cpu_s or 0.0), 0.0),
+        max(all_s - max((run.monitor_cpu_s or 0.0) - (run.monitor_cpu_before_s or 0.0), 0.0), 0.0),
     )
 
 
