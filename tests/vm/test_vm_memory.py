@@ -112,7 +112,8 @@ def test_huge_pages_that_were_set_aside_count_as_memory_of_the_program(machine: 
     assert told["sample"]["job"]["used_bytes"] > 64 * MIB
     assert told["summary"]["memory_peak_bytes"] > 64 * MIB
     # They do not count against memory.max, which is what the group's use is held against.
-    assert near(told["sample"]["cgroup"]["used_bytes"], used_bytes(kernel))
+    # The program allocates a little between the two looks: its pages are not what is held apart.
+    assert told["sample"]["cgroup"]["used_bytes"] == pytest.approx(used_bytes(kernel), abs=8 * MIB)
 
 
 def test_what_is_swapped_out_is_told_and_is_not_use(swapped: Facts) -> None:

@@ -31,7 +31,9 @@ def findings_of(
 ) -> list[Finding]:
     """Return what the rules say of each host and of the job, the worst first."""
     ended_well = run.ended_at_s is not None and not (run.signal or run.exit_code)
-    if ended_well and summary.wall_s < TOO_SHORT_S:
+    # A kill that the kernel counted is proof, however short the run was.
+    is_proven = any(host.marks.kill_count for host in timeline.hosts.values())
+    if ended_well and not is_proven and summary.wall_s < TOO_SHORT_S:
         return []
     from hpcwatch.analysis.findings import evaluate, settled
 
