@@ -63,12 +63,12 @@ class Driver:
         """Run the missing tasks; return how the sweep ended. Raises HpcwatchError."""
         due = self._due()
         while due and not self._is_stopping:
-            seen = self._attempts_count()
+            seen = self._starts_count()
             if not self._round(due):
                 break
             due = self._due()
-            if not self._counts or self._attempts_count() == seen:
-                break  # another attempt would fail as well
+            if not self._counts or self._starts_count() == seen:
+                break  # another round would fail as well
         return self.picture(is_over=True)
 
     def picture(self, is_over: bool = False) -> Picture:
@@ -115,8 +115,12 @@ class Driver:
         """Return how often this driver has started a task."""
         return len(self._known.get(number, [])) - self._earlier.get(number, 0)
 
-    def _attempts_count(self) -> int:
-        return sum(map(len, self._known.values()))
+    def _starts_count(self) -> tuple[int, int]:
+        """Return how many starts were successful, and how many have failed lately.
+
+        Failed starts alone may fill a round of few tasks: their host loses its part after a few.
+        """
+        return sum(map(len, self._known.values())), sum(self._strikes.values())
 
     def _round(self, due: set[int]) -> bool:
         """Run GNU parallel once over the due tasks; return False if it did not end by itself."""
@@ -165,6 +169,7 @@ class Driver:
             if time.monotonic() > self._deadline or self._stop_count > 1:
                 running.kill()
         self._take(running)
+        self._look_at_joblog()
         self._changed(self.picture())
 
     def _await_ends(self) -> None:

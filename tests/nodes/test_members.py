@@ -52,9 +52,19 @@ def job(sample: Sample) -> JobUse:
 
 
 def pids(probe: Probe) -> set[int]:
-    """Read, and tell whose figures were summed up."""
+    """Read, and tell whose figures were summed up, of those that live.
+
+    What an earlier test orphaned may wait long for this machine's first process to collect it.
+    """
     job(probe.read(is_full=False))
-    return set(probe._table.tracked)
+    return {pid for pid in probe._table.tracked if not is_zombie(pid)}
+
+
+def is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return False
 
 
 def cpu_s(sample: Sample) -> float:

@@ -186,6 +186,25 @@ def test_a_host_that_dies_costs_no_task(sweeps: SweepsOnHosts) -> None:
     assert all(times <= 2 for times in sweeps.counted("start").values())
 
 
+def test_the_last_tasks_get_past_a_dead_host_that_comes_first(sweeps: SweepsOnHosts) -> None:
+    """GNU parallel tries a failed task on another host, and a round of one task on the first."""
+    subject = sweeps.subject("{n}", sleep="$([ -e fast ] && echo 0.1 || echo 600)")
+    process = sweeps.start(
+        "-p", "n=1..2", "--hosts", "qb002,qb001", "--retries", 1, "--format", "json", "--", *subject
+    )
+    sweeps.await_notes("start", 2)
+    (sweeps.folder / "fast").touch()
+    sweeps.hosts.stop_sshd("qb002")
+    wait_until(lambda: not sweeps.hosts.processes("qb002", "task.py"), "qb002 to be left", LONG_S)
+    try:
+        kill(sweeps.living("sleep 600"))
+        code, text = finish(process)
+    finally:
+        sweeps.hosts.start_sshd("qb002")
+    assert code == 0, text
+    assert sweeps.counted("end") == {"1": 1, "2": 1}
+
+
 def test_without_retries_what_was_never_started_still_runs(sweeps: SweepsOnHosts) -> None:
     subject = sweeps.subject("{n}", sleep="0.3")
     process = sweeps.start("-p", "n=1..30", "--hosts", ALL, "--", *subject)
