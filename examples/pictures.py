@@ -52,8 +52,8 @@ def main() -> None:
     shown = PROGRESS + _panel(training)
     _write(options.folder / "panel.svg", "hpcwatch run -- python mnist_cnn.py", shown)
     _write(options.folder / "report.svg", "hpcwatch report", _report(training))
-    demo = Path(hpcwatch.__file__).parent / "recordings" / "idle-gpu"
-    shown = _printed("replay", str(demo), "--once", "--at", "40:00").partition("\n")[2]
+    demo = Path(hpcwatch.__file__).parent / "demos" / "idle-gpu"
+    shown = _printed("replay", str(demo), "--once", "--at", "40:30").partition("\n")[2]
     _write(options.folder / "job.svg", "hpcwatch demo --once", shown, 100)
     shown = _report(RunDirectory(str(demo)))
     _write(options.folder / "gpu-report.svg", "hpcwatch demo --report", shown)

@@ -1,4 +1,4 @@
-"""`hpcwatch demo [NAME]`: a recording that comes with hpcwatch, in the live view or as a report."""
+"""`hpcwatch demo [NAME]`: shows a recording that comes with hpcwatch, live or as a report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hpcwatch.cli.arguments import Parser
 
 
 class _Demo(NamedTuple):
-    """A recording, with the time and the speed at which its replay starts."""
+    """A recording: what it shows, and at which time and speed its replay starts."""
 
     what: str
     at: str
@@ -21,9 +21,9 @@ class _Demo(NamedTuple):
 DEMOS = {
     "idle-gpu": _Demo("a training that holds a second GPU and leaves it idle", "9:00", "20"),
     "memory": _Demo("a GPU whose memory fills up until little is left", "5:00", "20"),
-    "throttling": _Demo("a GPU that gets too hot and slows down", "5:00", "20"),
+    "throttling": _Demo("a GPU that gets too hot and slows down four ranks", "15:00", "20"),
 }
-"""Made with the tests' stand-in for a driver; see tests/driver/demos.py."""
+"""Made by tests/driver/demos.py: invented jobs whose figures fit each other."""
 
 
 def main(arguments: list[str]) -> int:
@@ -53,7 +53,8 @@ def main(arguments: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="hpcwatch demo",
-        description="Show the live view and the report of a recorded job on GPUs; needs no GPU.",
+        description="Show the live view and the report of a job on GPUs; needs no GPU. "
+        "The jobs are invented.",
     )
     parser.add_argument(
         "name",
