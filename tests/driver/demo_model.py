@@ -137,21 +137,25 @@ class Counters:
         self.cores_used = used_s / length_s if length_s else 0.0
         own_s = _SYSTEM_CORES * length_s
         self.system_s += own_s
-        self._share_out(used_s + own_s, length_s)
+        self._share_out(used_s, length_s, self._machine.allowed_cores)
+        for core in range(self._machine.cores):
+            self.core_busy_s[core] += own_s / self._machine.cores
         self._count_traffic(length_s, speed * work_s)
         for device in self._machine.devices:
             power_w = self.near(device.at(until_s).power_w, 0.015)
             self.powers[device.number] = power_w
             self.energy_j[device.number] += power_w * length_s
 
-    def _share_out(self, busy_s: float, length_s: float) -> None:
-        """Spread busy time over cores: the scheduler keeps some warm, and moves between others."""
-        order = sorted(range(len(self.core_busy_s)), key=lambda _core: self._random.random())
-        for left, core in zip(range(len(order), 0, -1), order):
-            most_s = min(busy_s, length_s)
-            one_s = max(busy_s / left, most_s * self._random.random())
-            self.core_busy_s[core] += min(one_s, most_s)
-            busy_s -= min(one_s, most_s)
+    def _share_out(self, busy_s: float, length_s: float, cores: int) -> None:
+        """Spread busy time over that many cores, more to some than to others."""
+        most_s = 0.98 * length_s  # the node's own daemons have the rest
+        order = sorted(range(cores), key=lambda _core: self._random.random())
+        for left, core in zip(range(cores, 0, -1), order):
+            least_s = busy_s - most_s * (left - 1)  # what the others cannot take
+            wished_s = max(least_s, busy_s / left * 2 * self._random.random())
+            one_s = busy_s if left == 1 else min(wished_s, most_s, busy_s)
+            self.core_busy_s[core] += one_s
+            busy_s -= one_s
 
     def _count_traffic(self, length_s: float, work_s: float) -> None:
         machine = self._machine

@@ -95,6 +95,20 @@ def test_processes_add_up_to_no_more_than_the_job_and_that_to_no_more_than_the_n
         assert of_node <= after.node.cpu_count * length_s
 
 
+def test_only_the_jobs_own_cores_work_and_none_for_longer_than_time_passed(pairs: Pairs) -> None:
+    for before, after in pairs:
+        assert before.node is not None
+        assert after.node is not None
+        assert after.job is not None
+        length_s = after.uptime_s - before.uptime_s
+        earlier, later = before.node.core_busy_s or [], after.node.core_busy_s or []
+        busy_s = [b - a for a, b in zip(earlier, later)]
+        assert len(busy_s) == after.node.cpu_count
+        assert max(busy_s) <= length_s + 1.0
+        assert sum(busy_s) == pytest.approx(_cpu_s(after.node) - _cpu_s(before.node), abs=20.0)
+        assert max(busy_s[after.job.allowed_cores :], default=0.0) < 0.05 * length_s
+
+
 def test_memory_fits_its_parts(pairs: Pairs) -> None:
     for _, sample in pairs:
         job, node = sample.job, sample.node
