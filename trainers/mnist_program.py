@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import mnist_events
 from mnist_options import BadInputError, Options
 
 if TYPE_CHECKING:
@@ -39,21 +40,25 @@ def run(build: Callable[[], keras.Model], options: Options, *, expand: bool = Fa
     if options.plots:
         _require("matplotlib")
         _make_writable(options.plots)
-    import mnist_data
+    with mnist_events.phase("load"):
+        import mnist_data
 
-    data = mnist_data.load(options.data, options.limit)
+        data = mnist_data.load(options.data, options.limit)
     _print_shapes(data)
     # Before the first import of either: both read these once.
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    import mnist_training
+    with mnist_events.phase("import TensorFlow"):
+        import mnist_training
 
-    outcome = mnist_training.train(build, options, data, expand=expand)
+    with mnist_events.phase("train"):
+        outcome = mnist_training.train(build, options, data, expand=expand)
     if options.plots:
-        import mnist_plots
+        with mnist_events.phase("plot"):
+            import mnist_plots
 
-        for path in mnist_plots.write(options.plots, options.program, data, outcome):
-            print(f"wrote {path}")
+            for path in mnist_plots.write(options.plots, options.program, data, outcome):
+                print(f"wrote {path}")
     print(outcome.last_line(), flush=True)
 
 

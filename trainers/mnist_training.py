@@ -6,9 +6,10 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
+import mnist_events
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -47,6 +48,32 @@ class Outcome(NamedTuple):
         )
 
 
+class EpochReports(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+    """Reports to hpcwatch how long the training is to be, and what every epoch reached."""
+
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002  # Keras gives them
+        """Report how much there is to do."""
+        params = self.params
+        mnist_events.emit("training", {"epochs": params["epochs"], "steps": params["steps"]})
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Take the time."""
+        self._started = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Report the epoch, whose tests are done by now."""
+        found = {name: float(value) for name, value in (logs or {}).items()}
+        fields = {
+            "epoch": epoch + 1,
+            "epoch_s": time.monotonic() - self._started,
+            "train_accuracy": found["accuracy"],
+            "train_loss": found["loss"],
+            "test_accuracy": found["val_accuracy"],
+            "test_loss": found["val_loss"],
+        }
+        mnist_events.emit("epoch", {name: round(one, 6) for name, one in fields.items()})
+
+
 def train(
     build: Callable[[], keras.Model], options: Options, data: Mnist, *, expand: bool
 ) -> Outcome:
@@ -59,13 +86,16 @@ def train(
     model = build()
     compile_model(model, recipe, images=len(data.x_train))
     started = time.monotonic()
+    callbacks: list[keras.callbacks.Callback] = [EpochReports()]
+    if recipe.averaging:
+        callbacks.append(keras.callbacks.SwapEMAWeights())
     history = model.fit(
         batches.prefetch(tf.data.AUTOTUNE),
         epochs=recipe.epochs,
         shuffle=False,  # the batches are already in random order
         validation_data=(data.x_test, data.y_test),
         validation_batch_size=1000,
-        callbacks=[keras.callbacks.SwapEMAWeights()] if recipe.averaging else [],
+        callbacks=callbacks,
         # The bar redraws itself, which fills a log file with thousands of lines.
         verbose=1 if sys.stdout.isatty() else 2,
     ).history

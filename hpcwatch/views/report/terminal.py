@@ -6,7 +6,6 @@ import os
 import shlex
 
 from hpcwatch.analysis.report import ProcessSummary, Report
-from hpcwatch.analysis.report.scopes import TOO_SHORT_S
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_bytes, format_pct, three_digits
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
@@ -17,6 +16,7 @@ from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width, render,
 
 WIDTH = 80
 _NAMED = 3
+_VERDICT_AFTER_S = 60.0  # a shorter run without findings needs no sentence to say so
 _HOSTS = 40  # columns for the names of many
 _SHARE = 0.1  # of CPU or memory: what a named process accounts for at least
 
@@ -69,11 +69,7 @@ def _ending(report: Report, width: int) -> list[Line]:
 
 def _verdict(report: Report, width: int) -> list[Line]:
     """What is wrong and what to ask for; how it ended is said above, what it used below."""
-    if not report.findings and report.summary.wall_s < TOO_SHORT_S:
-        return []
-    from hpcwatch.analysis.findings import ACCUSE_AFTER_S
-
-    if not report.findings and report.summary.wall_s < ACCUSE_AFTER_S:
+    if not report.findings and report.summary.wall_s < _VERDICT_AFTER_S:
         return []
     from hpcwatch.views.report.verdict import verdict
 
