@@ -13,6 +13,7 @@ from hpcwatch.analysis.findings import Severity
 from hpcwatch.analysis.phases import value_text
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import UNKNOWN, format_bytes, format_pct, three_digits
+from hpcwatch.views.compare.better import better_text
 from hpcwatch.views.table import Column, table
 from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, wrapped
 
@@ -47,6 +48,9 @@ _LEAST_PCT = 0.05  # less would be written as nothing
 def lines(compared: Comparison, width: int, rates: Rates | None = None) -> list[Line]:
     """Return the comparison, no line wider than ``width``."""
     made: list[Line] = [*_runs(compared), []]
+    said = better_text(compared)
+    if said is not None:
+        made += [*([Span(row, "bold")] for row in wrapped(said, max(width, 10))), []]
     made += _figures(compared, rates or Rates())
     made += _differences(compared, width)
     made += _findings(compared)
