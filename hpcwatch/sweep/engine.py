@@ -104,9 +104,11 @@ def task_argv(folder: str, *words: str) -> list[str]:
     """Return the words of that command line.
 
     The launcher contains the module search path: searching site-packages again costs each task 4
-    ms. PYTHONHOME and PYTHONPATH are left to the program.
+    ms. PYTHONHOME and PYTHONPATH are left to the program. ``-Xhpcwatch`` means nothing to Python:
+    it tells a living monitor from another process that got its pid, wherever the folder is.
     """
-    return [sys.executable, "-I", "-S", os.path.join(folder, LAUNCHER_FILE), *words]
+    launcher = os.path.join(folder, LAUNCHER_FILE)
+    return [sys.executable, "-I", "-S", "-Xhpcwatch", launcher, *words]
 
 
 def write_logins(folder: str, slots: Mapping[str, int]) -> None:

@@ -96,6 +96,18 @@ def test_short_tasks_report_too(sweeps: Sweeps) -> None:
     assert found["tasks"][0]["results"] == {"loss": 0.4, "note": "fine"}
 
 
+def test_the_monitor_of_a_task_shows_whose_it_is_wherever_the_runs_are(sweeps: Sweeps) -> None:
+    """Its pid may be another process's by now: its command line tells."""
+    home = sweeps.folder / "elsewhere"
+    program = ["sh", "-c", "tr '\\0' '\\n' < /proc/$PPID/cmdline # {n}"]
+    ended = sweeps("-p", "n=1", "--format", "json", "--", *program, HPCWATCH_HOME=str(home))
+    assert ended.code == 0, ended.err
+    (task,) = shown(ended)["tasks"]
+    assert task["run"].startswith(str(home))
+    (printed,) = home.rglob("1-1.txt")
+    assert "-Xhpcwatch" in printed.read_text().splitlines()
+
+
 def test_what_fails_is_told_and_kept_apart(sweeps: Sweeps) -> None:
     script = "echo about to fail $1; [ $1 = 2 ] && kill -9 $$; exit $(($1 - 1))"
     ended = sweeps("-p", "n=1,2,4", "--format", "json", "--", "sh", "-c", script, "x", "{n}")
