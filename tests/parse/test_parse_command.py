@@ -460,6 +460,29 @@ def test_the_accounting_is_asked_once_for_what_22_05_does_not_tell(stand_in: Mad
     assert sum(call.startswith("sacct") for call in fake.calls) == 1
 
 
+@pytest.mark.parametrize("has_failed", [True, False])
+def test_an_accounting_that_failed_or_did_not_know_the_job_yet_is_asked_again(
+    stand_in: Made, has_failed: bool
+) -> None:
+    table = (DATA / "slurm" / "sacct-P-j-32_26-completed-cpu.txt").read_text()
+    header, row, *_ = table.splitlines()
+    submitted = row.replace("32\x1f", "1\x1f")
+    early = {"exit_code": 1} if has_failed else {"stdout": f"{header}\n"}
+    running = slurm_job["start"]
+    scenario: dict[str, Any] = {
+        "*": slurm_job["*"],
+        "start": {**running, "sacct*": early},
+        "later": {**running, "sacct*": {"stdout": f"{header}\n{submitted}\n"}},
+    }
+    fake = stand_in((*SLURM, "qstat"), scenario)
+    inquiry = client.inquiry(ask=Asker(every_s=0.0))
+    (job,) = inquiry.job("1").value
+    assert job.submit_arguments == "/home/alice/run.sh"
+    fake.becomes("later")
+    (job,) = inquiry.job("1").value
+    assert job.submit_arguments.startswith("sbatch -n1 -t 10 -J cpu -w qb001")
+
+
 def test_what_the_accounting_does_not_tell_either_stays_the_path(stand_in: Made) -> None:
     scenario: dict[str, Any] = {
         "*": {**slurm_job["*"], **slurm_job["start"], "sacct*": {"exit_code": 1}}

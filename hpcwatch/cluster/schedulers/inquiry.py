@@ -192,13 +192,17 @@ class Inquiry:
         return job if known is None else qshow.merged(job, known)
 
     def _with_line(self, job: Job) -> Job:
-        """Add how a job was submitted, asked for once: it does not change."""
+        """Add how a job was submitted. It does not change, so that one answer is enough.
+
+        A failed call is no answer, nor is one from an accounting that does not know the job yet.
+        """
         if job.id not in self._lines:
             query = self.scheduler.submit_line(job)
-            known = (self._try(query) or ()) if query is not None else ()
+            known = (self._try(query) or ()) if query is not None else (job,)
             lines = [one.submit_arguments for one in known if one.id == job.id]
-            self._lines[job.id] = next((line for line in lines if line), None)
-        return job._replace(submit_arguments=self._lines[job.id] or job.submit_arguments)
+            if lines:
+                self._lines[job.id] = next(filter(None, lines), None)
+        return job._replace(submit_arguments=self._lines.get(job.id) or job.submit_arguments)
 
     def _accounted(self, job: Job) -> Job:
         """Add to a job that is over, but still in the queue's memory, what its accounting knows."""
