@@ -126,6 +126,7 @@ _WORDS = {
     "cores": "the cores",
     "gpus": "the GPUs",
     "memory": "the memory",
+    "walltime": "the walltime",
 }
 _SUBJECTS = 5  # each round settles one of them at least: nodes, cores, GPUs, memory, walltime
 
@@ -141,6 +142,8 @@ def _unchanged(job: Job, wanted: Job, subject: str) -> Job:
         return wanted._replace(gpus_count=None if each is None else each * nodes_count(wanted))
     if subject == "cores":
         return wanted._replace(node_cores_count=job.node_cores_count)
+    if subject == "walltime":
+        return wanted._replace(walltime_s=job.walltime_s)
     return wanted._replace(node_memory_bytes=job.node_memory_bytes)
 
 

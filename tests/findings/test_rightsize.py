@@ -216,6 +216,16 @@ def test_slurm_s_tasks_are_left_as_they_are() -> None:
     assert "cores of the busiest minute" not in advice.margins
 
 
+def test_a_walltime_that_an_option_forbids_is_left_as_it_is() -> None:
+    warned = ("--cpus-per-task=20", "--time=72:00:00", "--signal=B:USR1@36000")
+    advice = advise(script_of(*warned, node_memory_bytes=8 * GIB), [seen(wall_s=3600.0)])
+    assert "#SBATCH --time=72:00:00" in advice.lines
+    assert advice.new is not None
+    assert advice.new.walltime_s == 72 * 3600
+    assert advice.new.node_cores_count == 4
+    assert any("the walltime, because --signal=B:USR1@36000" in note for note in advice.kept)
+
+
 @pytest.mark.parametrize("scheduler", list(HEADERS))
 def test_no_header_is_to_be_pasted_from_numbers_alone(scheduler: str) -> None:
     unread = asked(scheduler)._replace(requested=(), script_lines=None, submit_arguments=None)

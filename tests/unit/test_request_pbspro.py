@@ -17,11 +17,73 @@ from hpcwatch.cluster.schedulers import Job
 ONE: dict[str, Any] = {"node_cores_count": 4, "walltime_s": 36000}
 TWO: dict[str, Any] = ONE | {"nodes": ("n1", "n2")}
 CASES = {
-    "ranks and place stay": Case(
+    "processes and place stay": Case(
+        ("-l select=2:ncpus=4:mem=4gb:mpiprocs=2", "-l place=scatter"),
+        TWO | {"node_memory_bytes": gib(4)},
+        {"node_cores_count": 2, "node_memory_bytes": gib(1)},
+        ("-l select=2:ncpus=2:mem=1gb:mpiprocs=2", "-l place=scatter"),
+    ),
+    "no fewer cores than processes": Case(
         ("-l select=2:ncpus=4:mem=4gb:mpiprocs=4", "-l place=scatter"),
         TWO | {"node_memory_bytes": gib(4)},
         {"node_cores_count": 1, "node_memory_bytes": gib(1)},
-        ("-l select=2:ncpus=1:mem=1gb:mpiprocs=4", "-l place=scatter"),
+        ("-l select=2:ncpus=4:mem=1gb:mpiprocs=4", "-l place=scatter"), ("cores",),
+    ),
+    "no fewer cores than threads of all processes": Case(
+        ("-l select=1:ncpus=8:mpiprocs=2:ompthreads=3",), ONE | {"node_cores_count": 8},
+        {"node_cores_count": 4},
+        ("-l select=1:ncpus=8:mpiprocs=2:ompthreads=3",), ("cores",),
+    ),
+    "as many cores as threads of all processes": Case(
+        ("-l select=1:ncpus=8:mpiprocs=2:ompthreads=2",), ONE | {"node_cores_count": 8},
+        {"node_cores_count": 4},
+        ("-l select=1:ncpus=4:mpiprocs=2:ompthreads=2",),
+    ),
+    "more cores for more processes than cores": Case(
+        ("-l select=1:ncpus=4:mpiprocs=16",), ONE, {"node_cores_count": 8},
+        ("-l select=1:ncpus=8:mpiprocs=16",),
+    ),
+    "all processes on fewer nodes": Case(
+        ("-l select=2:ncpus=4:mpiprocs=4",), TWO, {"nodes": ("n1",), "node_cores_count": 8},
+        ("-l select=1:ncpus=8:mpiprocs=8",),
+    ),
+    "processes that fewer nodes cannot share evenly": Case(
+        ("-l select=3:ncpus=4:mpiprocs=3",), TWO | {"nodes": ("n1", "n2", "n3")},
+        {"nodes": ("n1", "n2"), "node_cores_count": 6},
+        ("-l select=3:ncpus=4:mpiprocs=3",), ("nodes",),
+    ),
+    "named nodes get no cores of others": Case(
+        ("-l select=2:ncpus=4:host=n1",), TWO, {"nodes": ("n1",), "node_cores_count": 8},
+        ("-l select=2:ncpus=4:host=n1",), ("nodes",),
+    ),
+    "no GPU while a kind of GPU is asked for": Case(
+        ("-l select=1:ncpus=4:ngpus=2:gpu_type=a100",), ONE | {"gpus_count": 2},
+        {"gpus_count": 0}, ("-l select=1:ncpus=4:ngpus=2:gpu_type=a100",), ("gpus",),
+    ),
+    "fewer GPUs of a kind": Case(
+        ("-l select=1:ncpus=4:ngpus=2:gpu_type=a100",), ONE | {"gpus_count": 2},
+        {"gpus_count": 1}, ("-l select=1:ncpus=4:ngpus=1:gpu_type=a100",),
+    ),
+    "accelerators are counted twice": Case(
+        ("-l select=1:ncpus=4:ngpus=2:naccelerators=2",), ONE | {"gpus_count": 2},
+        {"gpus_count": 1}, ("-l select=1:ncpus=4:ngpus=2:naccelerators=2",), ("gpus",),
+    ),
+    "more memory than virtual memory": Case(
+        ("-l select=1:ncpus=4:mem=4gb:vmem=6gb",), ONE | {"node_memory_bytes": gib(4)},
+        {"node_memory_bytes": gib(8)}, ("-l select=1:ncpus=4:mem=4gb:vmem=6gb",), ("memory",),
+    ),
+    "less memory than virtual memory": Case(
+        ("-l select=1:ncpus=4:mem=4gb:vmem=6gb",), ONE | {"node_memory_bytes": gib(4)},
+        {"node_memory_bytes": gib(2)}, ("-l select=1:ncpus=4:mem=2gb:vmem=6gb",),
+    ),
+    "a walltime that PBS chooses": Case(
+        ("-l select=1:ncpus=4", "-l min_walltime=5:00:00,max_walltime=10:00:00"), ONE,
+        {"walltime_s": 3600},
+        ("-l select=1:ncpus=4", "-l min_walltime=5:00:00,max_walltime=10:00:00"), ("walltime",),
+    ),
+    "the older form with cores and processes": Case(
+        ("-l nodes=1:ppn=2:ncpus=4",), ONE, {"node_cores_count": 2},
+        ("-l nodes=1:ppn=2:ncpus=4",), ("cores",),
     ),
     "a GPU and memory stay": Case(
         ("-l select=1:ncpus=4:mem=4gb:ngpus=1",),
@@ -48,10 +110,10 @@ CASES = {
         ("-l select=1:ncpus=4:mem=2gb,walltime=1:00:00,place=free:excl",),
     ),
     "words it does not know": Case(
-        ("-l select=1:ncpus=4:arch=linux:model=skl:ompthreads=4:scratch_local=10gb",
+        ("-l select=1:ncpus=4:arch=linux:model=skl:ompthreads=2:scratch_local=10gb",
          "-l place=vscatter", "-l software=fem", "-P proj", "-J 1-10"), ONE,
         {"node_cores_count": 2},
-        ("-l select=1:ncpus=2:arch=linux:model=skl:ompthreads=4:scratch_local=10gb",
+        ("-l select=1:ncpus=2:arch=linux:model=skl:ompthreads=2:scratch_local=10gb",
          "-l place=vscatter", "-l software=fem", "-P proj", "-J 1-10"),
     ),
     "memory goes in, behind the rest": Case(

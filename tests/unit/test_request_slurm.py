@@ -104,6 +104,87 @@ CASES = {
         ("--ntasks=2", "--gpus-per-task=1"), GPUS, {"gpus_count": 1},
         ("--ntasks=2", "--gpus-per-task=1"), ("gpus",),
     ),
+    "GPUs of a node and of a task": Case(
+        ("--ntasks=2", "--gres=gpu:2", "--gpus-per-task=1"), GPUS, {"gpus_count": 1},
+        ("--ntasks=2", "--gres=gpu:2", "--gpus-per-task=1"), ("gpus",),
+    ),
+    "GPUs of the only task": Case(
+        ("--ntasks=1", "--gres=gpu:2", "--gpus-per-task=2"), GPUS, {"gpus_count": 1},
+        ("--ntasks=1", "--gres=gpu:1", "--gpus-per-task=1"),
+    ),
+    "GPUs said three times": Case(
+        ("--gres=gpu:2", "--gpus=2", "--gpus-per-node=2"), GPUS, {"gpus_count": 1},
+        ("--gres=gpu:1", "--gpus=1", "--gpus-per-node=1"),
+    ),
+    "GPUs of a node and of a socket": Case(
+        ("--gpus-per-node=2", "--sockets-per-node=2", "--gpus-per-socket=1"), GPUS,
+        {"gpus_count": 1},
+        ("--gpus-per-node=2", "--sockets-per-node=2", "--gpus-per-socket=1"), ("gpus",),
+    ),
+    "GPUs of two kinds": Case(
+        ("--gpus-per-node=2", "--gpus=a100:1,v100:1"), GPUS, {"gpus_count": 1},
+        ("--gpus-per-node=2", "--gpus=a100:1,v100:1"), ("gpus",),
+    ),
+    "GPUs among the resources of a task": Case(
+        ("--ntasks=1", "--gres=gpu:2", "--tres-per-task=gres/gpu:2"), GPUS, {"gpus_count": 1},
+        ("--ntasks=1", "--gres=gpu:2", "--tres-per-task=gres/gpu:2"), ("gpus",),
+    ),
+    "tasks of a GPU": Case(
+        ("--gpus=2", "--ntasks-per-gpu=2"), GPUS, {"gpus_count": 0},
+        ("--gpus=2", "--ntasks-per-gpu=2"), ("gpus",),
+    ),
+    "GPUs bound by number": Case(
+        ("--gres=gpu:2", "--gpu-bind=map_gpu:0,1"), GPUS, {"gpus_count": 1},
+        ("--gres=gpu:2", "--gpu-bind=map_gpu:0,1"), ("gpus",),
+    ),
+    "memory of GPUs that stay": Case(
+        ("--ntasks=2", "--gpus-per-task=1", "--mem-per-gpu=8G"),
+        GPUS | {"node_memory_bytes": gib(16)}, {"gpus_count": 1},
+        ("--ntasks=2", "--gpus-per-task=1", "--mem-per-gpu=8G"), ("gpus",),
+    ),
+    "cores of a GPU follow the GPUs": Case(
+        ("--gpus=2", "--cpus-per-gpu=4"), GPUS, {"gpus_count": 1},
+        ("--gpus=1", "--cpus-per-gpu=8"),
+    ),
+    "cores of tasks with GPUs": Case(
+        ("--ntasks=8", "--gpus-per-task=1"), ONE | {"gpus_count": 8}, {"node_cores_count": 4},
+        ("--ntasks=8", "--gpus-per-task=1"), ("cores",),
+    ),
+    "cores among the resources of a task": Case(
+        ("--ntasks=1", "--tres-per-task=cpu:8"), ONE, {"node_cores_count": 4},
+        ("--ntasks=1", "--tres-per-task=cpu:8"), ("cores",),
+    ),
+    "fewer cores than given, more than asked for": Case(
+        ("-c4", "--hint=nomultithread"), ONE, {"node_cores_count": 6},
+        ("-c4", "--hint=nomultithread"), ("cores",),
+    ),
+    "fewer cores than asked for": Case(
+        ("-c4", "--hint=nomultithread"), ONE, {"node_cores_count": 2},
+        ("-c2", "--hint=nomultithread"),
+    ),
+    "memory of cores that stay": Case(
+        ("--ntasks=4", "--cpus-per-task=2", "--mem-per-cpu=1G"),
+        ONE | {"node_memory_bytes": gib(8)}, {"node_cores_count": 2},
+        ("--ntasks=4", "--cpus-per-task=2", "--mem-per-cpu=1G"), ("cores",),
+    ),
+    "all tasks with their GPUs on fewer nodes": Case(
+        ("--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=4", "--gpus-per-task=1"),
+        TWO | {"gpus_count": 4}, {"nodes": ("n1",), "node_cores_count": 16},
+        ("--nodes=1", "--ntasks-per-node=4", "--cpus-per-task=4", "--gpus-per-task=1"),
+    ),
+    "GPUs of two kinds are not fewer on fewer nodes": Case(
+        ("--nodes=2", "--gpus=a100:2,v100:2", "-c8"), TWO | {"gpus_count": 4},
+        {"nodes": ("n1",), "gpus_count": 2},
+        ("--nodes=2", "--gpus=a100:2,v100:2", "-c8"), ("nodes",),
+    ),
+    "a warning earlier than the new walltime": Case(
+        ("--time=10:00:00", "--signal=B:USR1@7200"), ONE, {"walltime_s": 3600},
+        ("--time=10:00:00", "--signal=B:USR1@7200"), ("walltime",),
+    ),
+    "a warning within the new walltime": Case(
+        ("--time=10:00:00", "--signal=USR1@600"), ONE, {"walltime_s": 3600},
+        ("--time=1:00:00", "--signal=USR1@600"),
+    ),
     "cores of a GPU": Case(
         ("--gpus=2", "--cpus-per-gpu=4"), GPUS, {"node_cores_count": 4},
         ("--gpus=2", "--cpus-per-gpu=2"),
@@ -156,6 +237,20 @@ def test_options_of_sbatch_itself_win_and_are_named() -> None:
     assert made.lines == ("#SBATCH --time=10:00:00 --mem=4G", "#SBATCH --gres=gpu:1")
     assert made.notes == ("Given to sbatch itself, where it wins over the script: --time, --gres.",)
     assert made.gaps == ()
+
+
+def test_memory_given_to_sbatch_itself_replaces_the_other_form_in_the_script() -> None:
+    script = ("#SBATCH --mem=8G", "#SBATCH -c8")
+    made = request(told("sbatch --mem-per-cpu=1G run.sh", script_lines=script))
+    assert made.lines == ("#SBATCH -c8", "#SBATCH --mem-per-cpu=1G")
+
+
+def test_lines_of_several_components_are_not_taken_for_those_of_one() -> None:
+    script = ("#SBATCH -c8", "#SBATCH hetjob", "#SBATCH -c2")
+    job = told("sbatch run.sh", script_lines=script, het_id="1", requested=("CPUs/Task=8",))
+    made = request(job)
+    assert made.lines == ("#SBATCH --cpus-per-task=8", "#SBATCH --time=10:00:00")
+    assert "the other components of the job" in made.gaps[0]
 
 
 def test_a_wrapped_command_is_not_read_as_options() -> None:

@@ -144,6 +144,34 @@ CASES = {
         ("-l nodes=1:ppn=2,qos=high,feature='a|b',naccesspolicy=singlejob,file=10gb",
          "-W x=NACCESSPOLICY:SINGLEJOB", "-t 1-100%5"),
     ),
+    "memory of the job and of a process": Case(
+        ("-l nodes=1:ppn=8,mem=32gb,pmem=4gb",), ONE | {"node_memory_bytes": gib(32)},
+        {"node_memory_bytes": gib(12)},
+        ("-l nodes=1:ppn=8,mem=32gb,pmem=4gb",), ("memory",),
+    ),
+    "more memory than virtual memory": Case(
+        ("-l nodes=1:ppn=8,mem=8gb,vmem=8gb",),
+        ONE | {"node_memory_bytes": gib(8), "vmem_bytes": gib(8)},
+        {"node_memory_bytes": gib(12)}, ("-l nodes=1:ppn=8,mem=8gb,vmem=8gb",), ("memory",),
+    ),
+    "more memory and more virtual memory": Case(
+        ("-l nodes=1:ppn=8,mem=8gb,vmem=8gb",),
+        ONE | {"node_memory_bytes": gib(8), "vmem_bytes": gib(8)},
+        {"node_memory_bytes": gib(12), "vmem_bytes": gib(14)},
+        ("-l nodes=1:ppn=8,mem=12gb,vmem=14gb",),
+    ),
+    "cores in two resources": Case(
+        ("-l nodes=1:ppn=4,procs=4",), ONE, {"node_cores_count": 2},
+        ("-l nodes=1:ppn=4,procs=4",), ("cores",),
+    ),
+    "a walltime that Moab chooses": Case(
+        ("-l nodes=1:ppn=8,minwclimit=10:00:00,walltime=72:00:00",), ONE, {"walltime_s": 3600},
+        ("-l nodes=1:ppn=8,minwclimit=10:00:00,walltime=72:00:00",), ("walltime",),
+    ),
+    "named hosts get no cores of others": Case(
+        ("-l nodes=n1:ppn=4+n2:ppn=4",), TWO, {"nodes": ("n1",), "node_cores_count": 8},
+        ("-l nodes=n1:ppn=4+n2:ppn=4",), ("nodes",),
+    ),
     "no walltime yet": Case(
         ("-l nodes=1:ppn=8",), ONE, {"walltime_s": 3600},
         ("-l nodes=1:ppn=8", "-l walltime=1:00:00"),
@@ -153,6 +181,24 @@ CASES = {
         ONE | {"node_memory_bytes": gib(16)},
         {"node_cores_count": 2, "node_memory_bytes": gib(3)},
         ("-L tasks=1:lprocs=2:memory=3gb:usecores:place=socket",),
+    ),
+    "NUMA with placed cores": Case(
+        ("-L tasks=1:lprocs=8:memory=16gb:place=core=8",),
+        ONE | {"node_memory_bytes": gib(16)},
+        {"node_cores_count": 2, "node_memory_bytes": gib(3)},
+        ("-L tasks=1:lprocs=8:memory=3gb:place=core=8",), ("cores",),
+    ),
+    "NUMA with all cores": Case(
+        ("-L tasks=1:lprocs=all",), ONE, {"node_cores_count": 2}, ("-L tasks=1:lprocs=all",),
+        ("cores",),
+    ),
+    "NUMA without GPUs": Case(
+        ("-L tasks=1:lprocs=8:gpus=1:exclusive_process",), ONE | {"gpus_count": 1},
+        {"gpus_count": 0}, ("-L tasks=1:lprocs=8",),
+    ),
+    "NUMA with two kinds of tasks": Case(
+        ("-L tasks=1:lprocs=4", "-L tasks=1:lprocs=8"), ONE, {"node_cores_count": 2},
+        ("-L tasks=1:lprocs=4", "-L tasks=1:lprocs=8"), ("cores",),
     ),
     "NUMA with several tasks": Case(
         ("-L tasks=4:lprocs=2:memory=4gb", "-l walltime=72:00:00"), ONE,

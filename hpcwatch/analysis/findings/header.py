@@ -17,6 +17,7 @@ from hpcwatch.cluster.schedulers.request import (
     needs_of,
     node_gpus_count,
     nodes_count,
+    settled,
 )
 
 __all__ = [
@@ -46,7 +47,7 @@ def edited(old: Job, new: Job, environment: Mapping[str, str] = _NO_ENVIRONMENT)
     if scheduler is None:
         return Edited((), ())
     lines = scheduler.requests.read(old, environment).lines
-    return scheduler.requests.edit(lines, needs_of(old), needs_of(new))
+    return settled(scheduler.requests, lines, needs_of(old), needs_of(new))
 
 
 def difference(old: Job, new: Job, environment: Mapping[str, str]) -> Directives:

@@ -47,7 +47,7 @@ class Kept(NamedTuple):
     """A number that an edit could not change, and why."""
 
     subject: str
-    """``nodes``, ``cores``, ``gpus`` or ``memory``."""
+    """``nodes``, ``cores``, ``gpus``, ``memory`` or ``walltime``."""
     why: str
 
 
@@ -75,7 +75,45 @@ class Requests(Protocol):
         """Return what was requested for a job."""
 
     def edit(self, lines: tuple[str, ...], old: Needs, new: Needs) -> Edited:
-        """Return the lines with the numbers in which ``new`` differs from ``old``."""
+        """Return the lines with the numbers in which ``new`` differs from ``old``.
+
+        Where something is kept, the other lines may depend on it: ``settled`` edits again.
+        """
+
+
+def settled(requests: Requests, lines: tuple[str, ...], old: Needs, new: Needs) -> Edited:
+    """Edit lines until nothing in them depends on a number that could not be changed."""
+    kept: dict[str, Kept] = {}
+    for _ in Needs._fields:  # each round settles at least one of them
+        made = requests.edit(lines, old, new)
+        if not made.kept:
+            break
+        for one in made.kept:
+            kept.setdefault(one.subject, one)
+            new = _unchanged(old, new, one.subject)
+    return made._replace(kept=tuple(kept.values()))
+
+
+def _unchanged(old: Needs, new: Needs, subject: str) -> Needs:
+    """Return the amounts with one of them as it was."""
+    if subject == "nodes":  # nor does a node get what other nodes were to give up
+        return new._replace(
+            nodes_count=old.nodes_count,
+            node_cores_count=_least(old.node_cores_count, new.node_cores_count),
+            node_gpus_count=_least(old.node_gpus_count, new.node_gpus_count),
+            node_memory_bytes=_least(old.node_memory_bytes, new.node_memory_bytes),
+        )
+    if subject == "cores":
+        return new._replace(node_cores_count=old.node_cores_count)
+    if subject == "gpus":
+        return new._replace(node_gpus_count=old.node_gpus_count)
+    if subject == "memory":
+        return new._replace(node_memory_bytes=old.node_memory_bytes)
+    return new._replace(walltime_s=old.walltime_s)
+
+
+def _least(old: int | None, new: int | None) -> int | None:
+    return old if old is None or new is None else min(old, new)
 
 
 class Spot(NamedTuple):
@@ -111,6 +149,10 @@ class Script:
             for spot in self._spots(line) if line else ():
                 found = spot.value if spot.name == name else found
         return found
+
+    def times(self, name: str) -> int:
+        """Return how often a value is given."""
+        return sum(spot.name == name for line in self._now if line for spot in self._spots(line))
 
     def put(self, name: str, value: str) -> bool:
         """Write another value wherever it is given. False if it is given nowhere."""

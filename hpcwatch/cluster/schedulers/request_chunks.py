@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from hpcwatch.base.units import parse_bytes
 from hpcwatch.cluster.schedulers.request import UNSAID, Kept, Needs, Script, clock, size
 from hpcwatch.cluster.schedulers.request_pbs import PREFIX
+from hpcwatch.cluster.schedulers.text import count
+
+_SHORTEST = ("min_walltime", "minwclimit")
+"""The shortest walltime that a job accepts, in PBS Pro and in Moab."""
 
 
 class Chunks:
@@ -34,11 +38,25 @@ class Chunks:
 
     def even(self, name: str) -> str | None:
         """Return the value that all chunks have of a resource, '' if none has it; None if some."""
-        values = {
+        values = set(self.values(name))
+        return values.pop() if len(values) == 1 else None
+
+    def values(self, name: str) -> list[str]:
+        """Return each chunk's value of a resource, '' where it has none."""
+        return [
             next((w[len(name) + 1 :] for w in part[1:] if w.startswith(f"{name}=")), "")
             for part in self.parts
-        }
-        return values.pop() if len(values) == 1 else None
+        ]
+
+    def most(self, *names: str) -> int:
+        """Return the largest product of some counts in a chunk. A count not given is 1."""
+        counts = [[count(value) or 1 for value in self.values(name)] for name in names]
+        return max(map(math.prod, zip(*counts)))
+
+    def words(self) -> Iterator[str]:
+        """Yield the properties and resources of every chunk."""
+        for part in self.parts:
+            yield from part[1:]
 
     def put(self, name: str, value: str | None, is_last: bool = False) -> None:
         """Write a resource into every chunk, or take it out."""
@@ -67,11 +85,15 @@ class Chunks:
         )
 
 
-def put_walltime(script: Script, old: Needs, new: Needs) -> None:
+def put_walltime(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
     """Write the walltime where it was written, or in a line of its own."""
     if new.walltime_s == old.walltime_s or not new.walltime_s:
         return
-    if not script.put("walltime", clock(new.walltime_s)):
+    flexible = next((one for one in _SHORTEST if script.get(one) is not None), None)
+    if flexible is not None:
+        why = f"{flexible}={script.get(flexible)} lets the scheduler choose it"
+        yield Kept("walltime", why)
+    elif not script.put("walltime", clock(new.walltime_s)):
         script.add(f"{PREFIX} -l walltime={clock(new.walltime_s)}")
 
 
@@ -104,12 +126,20 @@ def is_fewer_cores(old: Needs, new: Needs) -> bool:
     return not (before and after) or after * new.nodes_count < before * old.nodes_count
 
 
-def with_whole_memory(script: Script, old: Needs, new: Needs) -> None:
+def with_whole_memory(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
     """Write ``mem``, which is the whole job's, where it was written, or in a line of its own."""
-    whole = script.get("mem")
+    whole, each = script.get("mem"), script.get("pmem")
     memory = new.node_memory_bytes
     if memory != old.node_memory_bytes and memory:
         text = size(memory * new.nodes_count, "mb", "gb")
+        virtual = script.get("vmem") if new.vmem_bytes == old.vmem_bytes else None
+        is_more = memory > (old.node_memory_bytes or 0)
+        if each is not None:
+            yield Kept("memory", f"pmem={each} limits it too")
+            return
+        if is_more and virtual and (parse_bytes(virtual) or 0) < memory * new.nodes_count:
+            yield Kept("memory", f"vmem={virtual} limits it too")
+            return
         if not script.put("mem", text):
             script.add(f"{PREFIX} -l mem={text}")
     elif new.nodes_count < old.nodes_count and whole and is_fewer_cores(old, new):

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from hpcwatch.base.units import parse_bytes
 from hpcwatch.cluster.schedulers.request import (
     UNSAID,
     Edited,
@@ -38,6 +39,7 @@ from hpcwatch.cluster.schedulers.request_pbs import (
     spots_of,
 )
 from hpcwatch.cluster.schedulers.request_pbs import script_name as _script_name
+from hpcwatch.cluster.schedulers.text import count
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
@@ -77,18 +79,13 @@ def read(job: Job, _environment: Mapping[str, str]) -> Request:
         asked["select"] = resources["select"]
         if resources.get("place", "free") != "free":
             asked["place"] = resources["place"]
-        named = {word.partition("=")[0] for word in _words(resources["select"])}
+        named = {word.partition("=")[0] for word in Chunks(resources["select"]).words()}
         others = {k: v for k, v in others.items() if k not in HOST_LEVEL and k not in named}
     asked.update(others)
     if "walltime" in resources:
         asked["walltime"] = resources["walltime"]
     made = resource_lines(asked)
     return made._replace(lines=(*name_lines(job), *made.lines))
-
-
-def _words(select: str) -> Iterator[str]:
-    for part in Chunks(select).parts:
-        yield from part[1:]
 
 
 def _from_numbers(job: Job) -> Request:
@@ -112,7 +109,7 @@ def edit(lines: tuple[str, ...], old: Needs, new: Needs) -> Edited:
         kept = list(_edit_select(script, old, new))
     else:
         kept = list(_edit_older(script, old, new))
-    put_walltime(script, old, new)
+    kept += put_walltime(script, old, new)
     return script.edited(kept)
 
 
@@ -120,12 +117,10 @@ def _edit_select(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
     select = script.get("select") or ""
     chunks = Chunks(select)
     each = chunks.total() / old.nodes_count  # chunks on a node
-    is_odd = each % 1 or not each  # a select of no chunk is nobody's request
     if new.nodes_count != old.nodes_count:
-        if len(chunks.parts) > 1 or is_odd or any(map(_is_place, _words(select))):
-            yield Kept("nodes", f"select={select} says which nodes, not only how many")
-        else:
-            chunks.parts[0][0] = str(int(each) * new.nodes_count)
+        why = _move(chunks, each, old, new)
+        if why:
+            yield Kept("nodes", f"select={select} {why}")
     for subject, name, before, after in (
         ("cores", "ncpus", old.node_cores_count, new.node_cores_count),
         ("gpus", "ngpus", old.node_gpus_count, new.node_gpus_count),
@@ -133,11 +128,10 @@ def _edit_select(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
     ):
         if before == after or after is None:
             continue
-        now, is_last = chunks.even(name), name != "ncpus"
-        if now is None or is_odd or (not now and subject == "gpus"):
-            yield Kept(subject, f"select={select} asks for different nodes")
-        elif each > 1 and subject != "memory" and (after or 1) % each:
-            yield Kept(subject, f"select={select} puts {int(each)} chunks on each node")
+        is_last = name != "ncpus"
+        why = _obstacle(chunks, name, each, before, after)
+        if why:
+            yield Kept(subject, f"select={select} {why}")
         elif name == "mem":
             chunks.put(name, size(math.ceil(after / each), "mb", "gb"), is_last)
         else:
@@ -145,8 +139,55 @@ def _edit_select(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
     script.put("select", chunks.text)
 
 
+def _move(chunks: Chunks, each: float, old: Needs, new: Needs) -> str:
+    """Write how many chunks there are. Returns why not; empty if it is done."""
+    if len(chunks.parts) > 1 or each % 1 or not each or any(map(_is_place, chunks.words())):
+        return "says which nodes, not only how many"
+    before, after = old.node_cores_count or 0, new.node_cores_count or 0
+    ranks = count(chunks.even("mpiprocs"))
+    if ranks and after > before:  # the same processes on fewer nodes
+        total = ranks * old.nodes_count
+        if total % new.nodes_count:
+            return f"spreads {total * int(each)} processes evenly"
+        chunks.put("mpiprocs", str(total // new.nodes_count))
+    chunks.parts[0][0] = str(int(each) * new.nodes_count)
+    return ""
+
+
 def _is_place(word: str) -> bool:
     return word.startswith(("host=", "vnode="))
+
+
+def _obstacle(chunks: Chunks, name: str, each: float, before: int | None, after: int) -> str:
+    """Return why a node's amount of a resource cannot be written; empty if it can."""
+    now = chunks.even(name)
+    if now is None or each % 1 or not each or (not now and name == "ngpus"):
+        return "asks for different nodes"
+    if each > 1 and name != "mem" and (after or 1) % each:
+        return f"puts {int(each)} chunks on each node"
+    if name == "ncpus":
+        workers = chunks.most("mpiprocs", "ompthreads")
+        if after < (before or 0) and after / each < workers:
+            return f"starts {workers} processes or threads in each chunk"
+    elif name == "ngpus":
+        described = next((word for word in chunks.words() if _is_of_gpus(word, after)), None)
+        if described:
+            return f"also says {described}"
+    else:
+        limits = [parse_bytes(value) for value in chunks.values("vmem") if value]
+        if after > (before or 0) and any(limit and limit < after / each for limit in limits):
+            return "limits virtual memory too (vmem)"
+    return ""
+
+
+def _is_of_gpus(word: str, count: int) -> bool:
+    """True for what must change with the GPUs: as many accelerators, or a kind of GPU without one.
+
+    Sites name the kind as they like: ``gpu_model``, ``gpu_type``, ``accelerator_model``.
+    """
+    return word.startswith("naccelerators=") or (
+        count == 0 and word.startswith(("gpu", "accelerator"))
+    )
 
 
 def _edit_older(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
@@ -157,8 +198,8 @@ def _edit_older(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
         chunks = Chunks(spec)
         yield from put_nodes(chunks, old, new)
         name = next((n for n in ("ppn", "ncpus") if chunks.even(n)), "ppn")
-        if chunks.even("cpp"):
-            yield from _kept_cpp(spec, old, new)
+        if new.node_cores_count != old.node_cores_count and _is_by_process(chunks):
+            yield Kept("cores", f"nodes={spec} asks for cores of each process")
         else:
             yield from put_cores(chunks, old, new, name)
         if new.node_gpus_count != old.node_gpus_count and chunks.even("ngpus"):
@@ -176,9 +217,9 @@ def _edit_older(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
         is_written = script.put("ngpus", gpus) if new.node_gpus_count else script.drop("ngpus")
         if not is_written:
             yield Kept("gpus", "no line says how many GPUs")
-    with_whole_memory(script, old, new)
+    yield from with_whole_memory(script, old, new)
 
 
-def _kept_cpp(spec: str, old: Needs, new: Needs) -> Iterator[Kept]:
-    if new.node_cores_count != old.node_cores_count:
-        yield Kept("cores", f"nodes={spec} asks for cores of each process (cpp)")
+def _is_by_process(chunks: Chunks) -> bool:
+    """True if processes (``ppn``) and cores (``cpp``, ``ncpus``) are counted apart."""
+    return bool(any(chunks.values("cpp")) or (chunks.even("ppn") and chunks.even("ncpus")))

@@ -18,14 +18,17 @@ from hpcwatch.cluster.schedulers.request import (
     needs_of,
     size,
 )
-from hpcwatch.cluster.schedulers.slurm_edit import (
-    edit,
-    gpus_of,
+from hpcwatch.cluster.schedulers.slurm_edit import edit
+from hpcwatch.cluster.schedulers.slurm_edit_gpus import gpus_of
+from hpcwatch.cluster.schedulers.slurm_options import (
+    PREFIX,
+    REQUEST_FIELDS,
+    options,
     slurm_bytes,
     slurm_seconds,
+    spots,
     tasks_of,
 )
-from hpcwatch.cluster.schedulers.slurm_options import PREFIX, REQUEST_FIELDS, options, spots
 from hpcwatch.cluster.schedulers.text import count
 
 if TYPE_CHECKING:
@@ -40,6 +43,8 @@ _UNREAD = frozenset(_SILENT.split())
 """Options that say nothing of what the job needs, or that may hold a secret."""
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}", re.ASCII)
 _VALUE = re.compile(r"[A-Za-z0-9_.:+=%@/#&|*()\[\],~-]{1,4000}", re.ASCII)
+_MEMORY = frozenset({"mem", "mem-per-cpu", "mem-per-gpu"})
+"""Of these sbatch takes one: what is given to it itself replaces the script's, whichever it is."""
 _SHELL = re.compile(r"[&|*()#\[\]~]")
 
 
@@ -79,14 +84,16 @@ def read(job: Job, environment: Mapping[str, str]) -> Request:
     fields = _fields(job)
     if any(name != "Command" for name in fields):
         gap = "options that Slurm does not tell of, such as --exclusive"
+        if job.het_id is not None:
+            gap += ", and the other components of the job"
         return Request((*_name_lines(job), *_from_fields(fields, job)), (gap,))
     gap = "the rest of your #SBATCH lines, which Slurm did not report"
     return Request((*_name_lines(job), *_from_environment(job, environment)), (gap,))
 
 
 def _own(job: Job) -> Request | None:
-    if not has_plain_words(job):
-        return None
+    if not has_plain_words(job) or job.het_id is not None:
+        return None  # a heterogeneous job's script has lines for each of its components
     given, _ = _submitted(job)
     line = job.submit_arguments or ""
     is_wrapped = bool(re.search(r"\s--wrap(=|\s)", line))
@@ -102,6 +109,8 @@ def _own(job: Job) -> Request | None:
             continue
         for spot in spots(option):
             names.append(f"--{spot.name}")
+            for other in _MEMORY - {spot.name} if spot.name in _MEMORY else ():
+                made.drop(other)
             if not made.put(spot.name, spot.value):
                 made.add(option)
     notes = []

@@ -7,6 +7,7 @@ the whole job's, ``pmem`` that of one of its processes.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -121,7 +122,7 @@ def edit(lines: tuple[str, ...], old: Needs, new: Needs) -> Edited:
                 script.put(name, size(limit, "mb", "gb"))
             else:
                 script.drop(name)
-    put_walltime(script, old, new)
+    kept += put_walltime(script, old, new)
     return script.edited(kept)
 
 
@@ -132,7 +133,11 @@ def _edit_chunks(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
         return
     chunks = Chunks(spec)
     yield from put_nodes(chunks, old, new)
-    yield from put_cores(chunks, old, new, "ppn")
+    more = next((name for name in ("procs", "ncpus") if script.get(name) is not None), None)
+    if more is not None and new.node_cores_count != old.node_cores_count:
+        yield Kept("cores", f"nodes={spec} and {more}={script.get(more)} both ask for cores")
+    else:
+        yield from put_cores(chunks, old, new, "ppn")
     if new.node_gpus_count != old.node_gpus_count:
         if chunks.even("gpus"):
             chunks.put("gpus", str(new.node_gpus_count) if new.node_gpus_count else None)
@@ -167,9 +172,14 @@ def _edit_tasks(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
     """Edit ``tasks=2:lprocs=4:memory=8gb:gpus=1``, if each task has a node of its own."""
     words = (script.get("-L") or "").split(":")
     values = dict(word.partition("=")[::2] for word in words)
-    if values.get("tasks") != str(old.nodes_count):
-        for subject in _differing(old, new):
+    differing = _differing(old, new)
+    if values.get("tasks") != str(old.nodes_count) or script.times("-L") > 1:
+        for subject in differing:
             yield Kept(subject, f"-L {':'.join(words)} does not put one task on each node")
+        return
+    fixed = values["lprocs"] if values.get("lprocs") == "all" else _placed_cores(words)
+    if "cores" in differing and fixed:
+        yield Kept("cores", f"-L {':'.join(words)} fixes them with {fixed}")
         return
     memory = new.node_memory_bytes
     wanted = {
@@ -179,7 +189,6 @@ def _edit_tasks(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
         "memory": None if not memory else size(memory, "mb", "gb"),
     }
     before = {"tasks": "nodes", "lprocs": "cores", "gpus": "gpus", "memory": "memory"}
-    differing = _differing(old, new)
     for name, value in wanted.items():
         if before[name] not in differing:
             continue
@@ -188,7 +197,14 @@ def _edit_tasks(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
             words = [f"{name}={value}" if word.startswith(f"{name}=") else word for word in words]
         elif value is not None:
             words.append(f"{name}={value}")
+    if "gpus" in differing and not new.node_gpus_count:
+        words = [word for word in words if word not in _GPU_MODES]
     script.put("-L", ":".join(words))
+
+
+def _placed_cores(words: list[str]) -> str | None:
+    """Return what places a task on a number of sockets, cores or threads: ``place=core=8``."""
+    return next((word for word in words if re.fullmatch(r"place=\w+=\d+", word)), None)
 
 
 def _differing(old: Needs, new: Needs) -> list[str]:
@@ -209,7 +225,7 @@ def _edit_memory(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
     if script.get("mem") is None and each is not None:
         yield from _edit_pmem(script, parse_bytes(each), old, new)
     else:
-        with_whole_memory(script, old, new)
+        yield from with_whole_memory(script, old, new)
 
 
 def _edit_pmem(script: Script, each_bytes: int | None, old: Needs, new: Needs) -> Iterator[Kept]:

@@ -1,14 +1,17 @@
-"""sbatch's options within `#SBATCH` lines and a submit line: names and where values stand. Pure.
+"""sbatch's options within `#SBATCH` lines and a submit line: names, places, values. Pure.
 
 Source: sbatch(1) of Slurm 26.05 and 22.05. Long names may be shortened as far as they stay unique.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 
-from hpcwatch.cluster.schedulers.request import Spot
+from hpcwatch.base.units import MIB, parse_bytes, parse_clock
+from hpcwatch.cluster.schedulers.request import Script, Spot
+from hpcwatch.cluster.schedulers.text import count
 
 PREFIX = "#SBATCH"
 
@@ -152,3 +155,27 @@ def _option(line: str, first: int, last: int, following: tuple[int, int] | None)
 def _inside_quotes(line: str, start: int, end: int) -> tuple[int, int]:
     is_quoted = end - start >= 2 and line[start] == line[end - 1] and line[start] in "\"'"
     return (start + 1, end - 1) if is_quoted else (start, end)
+
+
+def slurm_bytes(text: str | None) -> int | None:
+    """Read ``--mem``: a number without a unit counts in MiB; 0 is all of a node, thus None."""
+    if not text or len(text) > 40:
+        return None
+    bare = count(text)
+    return (bare * MIB if bare is not None else parse_bytes(text)) or None
+
+
+def slurm_seconds(text: str | None) -> int | None:
+    """Read ``--time``, which counts in whole minutes: ``90``, ``1:30``, ``2:00:00``, ``1-12``.
+
+    None for no limit of its own.
+    """
+    bare = count(text)
+    length_s = bare * 60 if bare is not None else parse_clock(text or "")
+    return math.ceil(length_s / 60) * 60 if length_s else None
+
+
+def tasks_of(script: Script, nodes: int) -> int:
+    """Return how many tasks were requested: one on each node if nothing says so."""
+    whole, each = count(script.get("ntasks")), count(script.get("ntasks-per-node"))
+    return whole or (each or 1) * nodes
