@@ -43,6 +43,7 @@ FORMS = {
     "a range of nodes": Form(("-N 2-2", "-n 16", "-t 2:00:00"), "", TWO),
     "named nodes": Form(("-w qb[001-002]", "-N 2", "-c 8", "-t 2:00:00"), "", TWO),
     "memory of a core": Form(("-c 8", "--mem-per-cpu=1G", "-t 2:00:00"), "", ONE),
+    "a warning before the end": Form(("-c 8", "--signal=B:USR1@1800", "-t 2:00:00"), "", ONE),
     "memory of a core, on the line": Form(("-t 2:00:00",), "-c8 --mem-per-cpu 1024", ONE),
     "bare memory": Form(("-c 8", "--mem=8192", "-t 2:00:00"), "", ONE),
     "no memory": Form(("-c 8", "-t 2:00:00"), "", ONE),
@@ -55,6 +56,13 @@ FORMS = {
     "GPUs of a task": Form(
         ("-p k40", "-n 2", "-c 4", "-N 1", "--gpus-per-task=1", "-t 2:00:00"), "", GPU
     ),
+    "GPUs of a node and of a task": Form(
+        ("-p k40", "-n 2", "-c 4", "-N 1", "--gres=gpu:2", "--gpus-per-task=1"), "-t 120", GPU
+    ),
+    "GPUs said three times": Form(
+        ("-p k40", "-N 1", "--gres=gpu:2", "--gpus=2", "--gpus-per-node=2", "-c 8"), "-t 120", GPU
+    ),
+    "tasks of a GPU": Form(("-p k40", "-N 1", "--gpus=2", "--ntasks-per-gpu=4"), "-t 120", GPU),
     "cores of a GPU": Form(("-p k40", "--gpus=2", "--cpus-per-gpu=4", "-t 2:00:00"), "", GPU),
     "memory of a GPU": Form(
         ("-p k40", "--gres=gpu:2", "--mem-per-gpu=4G", "-c 8", "-t 2:00:00"), "", GPU
@@ -108,6 +116,9 @@ def test_sbatch_takes_what_is_suggested(slurm: Cluster, name: str) -> None:
 def test_a_request_that_sbatch_refuses_is_seen(slurm: Cluster) -> None:
     assert "not available" in accepts(slurm, ("#SBATCH --mem=900G",))
     assert "Invalid" in accepts(slurm, ("#SBATCH --time=1:x",))
+    node = "#SBATCH -p k40 -N 1 --gpus-per-node=1"
+    assert "Invalid generic resource" in accepts(slurm, (node, "#SBATCH --gpus=2"))
+    assert "not available" in accepts(slurm, (node, "#SBATCH -n 2 --gpus-per-task=1"))
 
 
 SCRIPT = """#!/bin/sh

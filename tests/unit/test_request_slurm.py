@@ -239,12 +239,6 @@ def test_options_of_sbatch_itself_win_and_are_named() -> None:
     assert made.gaps == ()
 
 
-def test_memory_given_to_sbatch_itself_replaces_the_other_form_in_the_script() -> None:
-    script = ("#SBATCH --mem=8G", "#SBATCH -c8")
-    made = request(told("sbatch --mem-per-cpu=1G run.sh", script_lines=script))
-    assert made.lines == ("#SBATCH -c8", "#SBATCH --mem-per-cpu=1G")
-
-
 def test_lines_of_several_components_are_not_taken_for_those_of_one() -> None:
     script = ("#SBATCH -c8", "#SBATCH hetjob", "#SBATCH -c2")
     job = told("sbatch run.sh", script_lines=script, het_id="1", requested=("CPUs/Task=8",))

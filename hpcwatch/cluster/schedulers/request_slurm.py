@@ -43,8 +43,6 @@ _UNREAD = frozenset(_SILENT.split())
 """Options that say nothing of what the job needs, or that may hold a secret."""
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}", re.ASCII)
 _VALUE = re.compile(r"[A-Za-z0-9_.:+=%@/#&|*()\[\],~-]{1,4000}", re.ASCII)
-_MEMORY = frozenset({"mem", "mem-per-cpu", "mem-per-gpu"})
-"""Of these sbatch takes one: what is given to it itself replaces the script's, whichever it is."""
 _SHELL = re.compile(r"[&|*()#\[\]~]")
 
 
@@ -109,8 +107,6 @@ def _own(job: Job) -> Request | None:
             continue
         for spot in spots(option):
             names.append(f"--{spot.name}")
-            for other in _MEMORY - {spot.name} if spot.name in _MEMORY else ():
-                made.drop(other)
             if not made.put(spot.name, spot.value):
                 made.add(option)
     notes = []
