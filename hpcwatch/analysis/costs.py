@@ -1,8 +1,7 @@
 """What a run costs, at the rates a site or a user has written down. Pure."""
 
-from typing import NamedTuple, Optional
-
 from hpcwatch.base.units import three_digits
+from hpcwatch.probe.typed import NamedTuple, Optional
 
 
 class Rates(NamedTuple):

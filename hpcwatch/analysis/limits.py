@@ -1,9 +1,9 @@
 """Which memory limit binds a job on a node, and what counts against it. Pure."""
 
 import re
-from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from hpcwatch.probe.schema import Cgroup, Sample
+from hpcwatch.probe.typed import TYPE_CHECKING, NamedTuple, Optional
 from hpcwatch.recording.job_memory import job_used_bytes, node_used_bytes
 
 if TYPE_CHECKING:

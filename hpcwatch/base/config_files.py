@@ -1,13 +1,16 @@
 """The configuration files: where they are, what they contain, and in which line."""
 
-import os
-import re
-import sys
-from collections.abc import Iterator
-from typing import Any, NamedTuple, Optional
+from __future__ import annotations
 
-from hpcwatch.base import reading
+import os
+import sys
+
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 SITE_FILE = "/etc/hpcwatch/config.toml"
 
@@ -17,12 +20,13 @@ _KEY = r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*
 _WORD = r"""[\w-]+|"[^"]*"|'[^']*'"""
 
 
-class Document(NamedTuple):
+class Document:
     """A file that was read."""
 
-    path: str
-    text: str
-    plain: dict[str, Any]
+    def __init__(self, path: str, text: str, plain: dict[str, Any]) -> None:
+        self.path = path
+        self.text = text
+        self.plain = plain
 
     def where(self, name: tuple[str, ...]) -> str:
         """Return the file, with the line of a key or a table if that is known."""
@@ -47,6 +51,9 @@ def read(path: str) -> Document:
         import tomllib
     else:
         import tomli as tomllib
+
+    from hpcwatch.base import reading
+
     try:
         data = reading.data(path, _MOST_BYTES)
         text = data.decode("utf-8-sig").replace("\r\n", "\n")
@@ -61,8 +68,10 @@ def read(path: str) -> Document:
         raise HpcwatchError(f"{path} is not TOML", str(error), EXIT_USAGE) from None
 
 
-def line_of(text: str, name: tuple[str, ...]) -> Optional[int]:
+def line_of(text: str, name: tuple[str, ...]) -> int | None:
     """Return the number of the first line that sets a key, or a key of a table."""
+    import re
+
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
         header, key = re.fullmatch(_HEADER, line), re.match(_KEY, line)
@@ -78,10 +87,12 @@ def line_of(text: str, name: tuple[str, ...]) -> Optional[int]:
 
 
 def _words(dotted: str) -> tuple[str, ...]:
+    import re
+
     return tuple(word.strip("\"'") for word in re.findall(_WORD, dotted))
 
 
-def storage_root() -> Optional[str]:
+def storage_root() -> str | None:
     """Return the folder that the files name for recordings; None if they name none."""
     for root in _values("storage", "root"):
         if isinstance(root, str) and root and "\0" not in root:

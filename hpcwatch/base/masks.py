@@ -8,10 +8,11 @@ that nothing marks as one is not recognised.
 
 from __future__ import annotations
 
-import functools
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 MASK = "***"
 
@@ -42,10 +43,17 @@ _SHAPES = (
 )
 
 
-@functools.lru_cache(maxsize=16)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Return a compiled pattern: compiled on first use, because a program waits for our start."""
+    """Return a compiled pattern; most runs need none, and `re` takes milliseconds to import."""
+    import re
+
     return re.compile(pattern, re.IGNORECASE)
+
+
+def _shapes() -> re.Pattern[str]:
+    import re
+
+    return re.compile(_SHAPES)
 
 
 def _pair() -> re.Pattern[str]:
@@ -70,7 +78,7 @@ def masked(text: str) -> str:
     )
     text = _pair().sub(_without_value, text)
     text = _flag().sub(_without_value, text)
-    return re.sub(_SHAPES, MASK, text)
+    return _shapes().sub(MASK, text)
 
 
 def _without_value(match: re.Match[str]) -> str:

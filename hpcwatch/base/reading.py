@@ -4,14 +4,18 @@ A named pipe or a device in place of a file is refused before it is opened. A fi
 than its limit is refused before it is read.
 """
 
+from __future__ import annotations
+
 import errno
-import json
 import os
 import stat
-from collections.abc import Iterator
-from typing import Any, BinaryIO, NamedTuple, Optional
 
 from hpcwatch.base.files import refuse_foreign_link
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, BinaryIO
 
 MOST_BYTES = 256 << 20
 LINE_BYTES = 32 << 20
@@ -54,6 +58,8 @@ def text(path: str, errors: str = "strict", most_bytes: int = MOST_BYTES) -> str
 
 def plain(path: str, most_bytes: int = MOST_BYTES) -> Any:
     """Return a file's JSON, parsed. Raises OSError, and ValueError if it is not JSON."""
+    import json
+
     try:
         return json.loads(data(path, most_bytes))
     except RecursionError:
@@ -103,15 +109,16 @@ def tail(path: str, most_bytes: int) -> str:
         return ""
 
 
-class Look(NamedTuple):
+class Look:
     """What was appended to a growing file since the last look."""
 
-    lines: list[bytes]
-    """The whole new lines, without their ends."""
-    is_another: bool
-    """The file is not the one of the last look: it was replaced or truncated."""
-    is_all: bool
-    """The end of the file was reached."""
+    def __init__(self, lines: list[bytes], is_another: bool, is_all: bool) -> None:
+        self.lines = lines
+        """The whole new lines, without their ends."""
+        self.is_another = is_another
+        """The file is not the one of the last look: it was replaced or truncated."""
+        self.is_all = is_all
+        """The end of the file was reached."""
 
 
 class Growing:
@@ -125,7 +132,7 @@ class Growing:
         path: str,
         offset: int = 0,
         line_bytes: int = LINE_BYTES,
-        behind_bytes: Optional[int] = None,
+        behind_bytes: int | None = None,
     ) -> None:
         """Start at ``offset``. Lines longer than the limit are left out.
 
@@ -135,7 +142,7 @@ class Growing:
         self._offset = offset
         self._line_bytes = line_bytes
         self._behind_bytes = behind_bytes
-        self._file: Optional[tuple[int, int]] = None
+        self._file: tuple[int, int] | None = None
         self._rest = b""
 
     def look(self) -> Look:

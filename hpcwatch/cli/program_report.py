@@ -2,12 +2,12 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from hpcwatch.analysis import report
 from hpcwatch.cli import reporting
 from hpcwatch.monitor import standard_error
 from hpcwatch.monitor.run import Observer
+from hpcwatch.probe.typed import TYPE_CHECKING, Any, NamedTuple, Optional
 from hpcwatch.recording import store
 from hpcwatch.views.text import columns_of, fresh_line
 

@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Optional, TextIO
 
+from hpcwatch.probe.typed import TYPE_CHECKING, NamedTuple, Optional, TextIO
 from hpcwatch.views.report.formats import FORMATS
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from hpcwatch.base import reading
 from hpcwatch.cluster import schedulers
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
 

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from hpcwatch.analysis.costs import Rates
 from hpcwatch.base import config_files
@@ -11,6 +10,7 @@ from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.base.output import complain
 from hpcwatch.base.units import GIB, MIB
+from hpcwatch.probe.typed import TYPE_CHECKING, NamedTuple, Optional
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.transport import Bounds

@@ -7,10 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple, Optional
 
 from hpcwatch.probe.probe import Probe
 from hpcwatch.probe.schema import Sample
+from hpcwatch.probe.typed import NamedTuple, Optional
 
 EARLY_S = 2.0  # short runs count: read more often at the beginning
 EARLY_INTERVAL_S = 0.1

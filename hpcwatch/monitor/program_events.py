@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 from hpcwatch.recording.store import Event
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.monitor.event_file import Marks
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
 
 from hpcwatch.analysis.report import Report
 from hpcwatch.analysis.report.to_json import to_json
@@ -22,6 +21,7 @@ from hpcwatch.probe.schema import Sample
 from hpcwatch.recording import store
 from hpcwatch.recording.recorder import Recorder
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from hpcwatch import config
 from hpcwatch.analysis import report
@@ -12,6 +11,7 @@ from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.monitor import run_record
 from hpcwatch.recording.store import Event, Run, RunDirectory
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.analysis.needs import Observed
     from hpcwatch.cluster.schedulers.job import Job

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol
 
 from hpcwatch import config
 from hpcwatch.analysis.report import Report
@@ -27,15 +26,41 @@ from hpcwatch.probe.probe import Probe, Target
 from hpcwatch.probe.schema import Sample
 from hpcwatch.recording import store
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from typing import Protocol
 
     from hpcwatch.cluster.schedulers.job import Job
     from hpcwatch.monitor.other_nodes import Neighbours
     from hpcwatch.monitor.own_request import OwnRequest
     from hpcwatch.monitor.run_options import RunOptions
+
+    class LiveView(Protocol):
+        """A live view of a running program."""
+
+        step: str | None
+        events: tuple[store.Event, ...]
+
+        def update(self, sample: Sample) -> None:
+            """Show a sample."""
+
+        def note(self, message: str) -> bool:
+            """Show one of the monitor's own messages; return False if that is not possible."""
+
+        def resized(self) -> None:
+            """Fit the terminal's new size."""
+
+        def suspend(self) -> None:
+            """Clear the view before this process is stopped (SIGTSTP)."""
+
+        def resume(self) -> None:
+            """Show the view again."""
+
+        def close(self) -> None:
+            """Clear the view for good."""
 else:
     import _signal as signal  # without its enums, whose import takes milliseconds
 
@@ -46,31 +71,6 @@ def _signal_event(number: int, at_s: float) -> store.Event:
     from hpcwatch.base.signals import numbered_signal_name
 
     return store.Event(at_s, "signal", {"signal": numbered_signal_name(number)})
-
-
-class LiveView(Protocol):
-    """A live view of a running program."""
-
-    step: str | None
-    events: tuple[store.Event, ...]
-
-    def update(self, sample: Sample) -> None:
-        """Show a sample."""
-
-    def note(self, message: str) -> bool:
-        """Show one of the monitor's own messages; return False if that is not possible."""
-
-    def resized(self) -> None:
-        """Fit the terminal's new size."""
-
-    def suspend(self) -> None:
-        """Clear the view before this process is stopped (SIGTSTP)."""
-
-    def resume(self) -> None:
-        """Show the view again."""
-
-    def close(self) -> None:
-        """Clear the view for good."""
 
 
 class Opening:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 from hpcwatch import __version__
 from hpcwatch.analysis.timeline import HostTimeline
@@ -12,6 +11,7 @@ from hpcwatch.launch.program import Program
 from hpcwatch.monitor import own_cost
 from hpcwatch.recording import environment, store
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
     from hpcwatch.config import Settings

@@ -9,9 +9,9 @@ import select
 import signal
 import sys
 import time
-from typing import Optional
 
 from .spec import PROTOCOL, READY, SILENCE_S, Spec, from_header
+from .typed import Optional
 
 _NICENESS = 10
 _MOST_HEADER_BYTES = 1 << 20

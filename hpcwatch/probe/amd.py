@@ -9,11 +9,11 @@ import importlib
 import os
 import sys
 import threading
-from typing import Any, Dict, List, NamedTuple, Optional
 
 from .owner import owner_uid
 from .schema import Gpu, GpuProcess
 from .tally import Tally
+from .typed import Any, Dict, List, NamedTuple, Optional
 
 _NOT_OFFERED = {2, 3, 10, 40, 52}
 """AMDSMI_STATUS_NOT_SUPPORTED, _NOT_YET_IMPLEMENTED, _NO_PERM, _NO_DATA, _FILE_NOT_FOUND."""

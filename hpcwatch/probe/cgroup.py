@@ -5,7 +5,6 @@ Sources: kernel documentation, admin-guide/cgroup-v2 and cgroup-v1/memory.
 
 import os
 import time
-from typing import Dict, List, Mapping, Optional
 
 from .cgroup_files import (
     NO_LIMIT_BYTES,
@@ -24,6 +23,7 @@ from .cgroup_limits import Limits, Quota
 from .cgroup_paths import Place, find_place, hides_groups, job_id_in, parse_groups
 from .procfs import parse_mounts, read, read_all
 from .schema import Cgroup
+from .typed import Dict, List, Mapping, Optional
 
 __all__ = ["CgroupReader", "job_id_in"]
 

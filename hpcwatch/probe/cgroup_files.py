@@ -1,9 +1,9 @@
 """The files of a control group: small, and any of them may be missing or odd."""
 
 import os
-from typing import Dict, List, Optional
 
 from .procfs import read
+from .typed import Dict, List, Optional
 
 NO_LIMIT_BYTES = 1 << 60  # version 1 says "none" with a number near 2**63
 

@@ -6,10 +6,10 @@ the least room: its limit and its use belong to the same group.
 
 import os
 import time
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from .cgroup_files import NO_LIMIT_BYTES, groups_below, number_of, table_of
 from .cgroup_paths import Place
+from .typed import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 _LOOK_S = 10.0
 """Seconds between searches for limits, which hardly ever change."""

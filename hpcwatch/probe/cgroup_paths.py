@@ -6,9 +6,9 @@ cgroup hook of OpenPBS; Torque's pbs_mom.
 
 import os
 import re
-from typing import Dict, List, NamedTuple, Optional
 
 from .procfs import Mount
+from .typed import Dict, List, NamedTuple, Optional
 
 _ESCAPED = r"\\x([0-9a-f]{2})"
 _SLUID = r"s[0-9A-Z]{13}"

@@ -14,6 +14,7 @@ from operator import itemgetter, le
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from .ranges import range_of
+from .typed import meaning
 
 Check = Callable[[Any], Any]
 
@@ -48,16 +49,16 @@ def _hints(record: Any, types: Dict[str, Any]) -> Dict[str, Any]:
     there ``Union`` stands in for it.
     """
     if sys.version_info >= (3, 10):
-        return dict(typing.get_type_hints(record), **types)
-    known = dict(vars(sys.modules[record.__module__]), _Union=typing.Union)
-    hints = {}
-    for name, hint in record.__annotations__.items():
-        words = getattr(hint, "__forward_arg__", hint)
-        hints[name] = hint
-        if isinstance(words, str):
-            hints[name] = eval(compile(_without_bars(words), record.__module__, "eval"), known)  # noqa: S307 ours
-    hints.update(types)
-    return hints
+        hints = dict(typing.get_type_hints(record), **types)
+    else:
+        known = dict(vars(sys.modules[record.__module__]), _Union=typing.Union)
+        hints = dict(record.__annotations__, **types)
+        for name, hint in hints.items():
+            words = getattr(hint, "__forward_arg__", hint)
+            if isinstance(words, str):
+                code = compile(_without_bars(words), record.__module__, "eval")
+                hints[name] = eval(code, known)  # noqa: S307 ours
+    return {name: meaning(hint) for name, hint in hints.items()}
 
 
 def _without_bars(words: str) -> Any:

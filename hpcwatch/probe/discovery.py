@@ -3,11 +3,11 @@
 import os
 import resource
 import time
-from typing import Callable, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple
 
 from .members import Members
 from .procfs import KeptFile
 from .tracked import STAT_BYTES, Tracked
+from .typed import Callable, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple
 
 _SPARE_DESCRIPTORS = 64
 _YOUNG_S = 5.0  # a process that begins gets its environment, its cgroup and its name within this

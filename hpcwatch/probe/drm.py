@@ -8,10 +8,10 @@ counted (ROCm by /dev/kfd): it is unknown, not 0. Tried on captured and document
 
 import os
 import time
-from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from .procfs import read, text
 from .schema import Gpu, GpuProcess
+from .typed import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _MEMORY = ("drm-resident-", "drm-memory-", "drm-total-")

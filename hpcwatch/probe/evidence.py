@@ -5,10 +5,10 @@ All of it is foreign or may be hidden from us: what cannot be read shows nothing
 
 import os
 import re
-from typing import Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from .cgroup_paths import job_id_in
 from .procfs import parse_argv, parse_stat, read, read_all
+from .typed import Iterable, List, NamedTuple, Optional, Set, Tuple
 
 _VARIABLES = (b"PBS_JOBID=", b"SLURM_JOB_ID=", b"SLURM_JOBID=")
 _SLUID_VARIABLE = b"SLURM_JOB_SLUID="

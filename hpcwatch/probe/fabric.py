@@ -5,9 +5,9 @@ four-byte words. A Slingshot adapter is seen where its driver offers such a port
 """
 
 import os
-from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from .procfs import KeptFile
+from .typed import Dict, List, NamedTuple, Optional, Tuple
 
 _FOLDER = "/sys/class/infiniband"
 _SENT, _RECEIVED = "counters/port_xmit_data", "counters/port_rcv_data"

@@ -6,10 +6,10 @@ not return keeps its thread; the other devices go on on a new one.
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from .gpu_presence import has_amd, has_nvidia
 from .schema import Gpu
+from .typed import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 if TYPE_CHECKING:
     from .amd import Amd

@@ -6,7 +6,6 @@ Which devices are the job's is worked out later, from this and from what its sch
 import os
 import re
 import time
-from typing import Dict, List, Mapping, NamedTuple, Optional, Set
 
 from .drm import DrmReader
 from .gpu_use import GpuUse, GpuUseReader
@@ -15,6 +14,7 @@ from .procfs import read, read_all
 from .ration import Ration
 from .schema import Gpu
 from .tracked import Tracked
+from .typed import Dict, List, Mapping, NamedTuple, Optional, Set
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _OTHERS = ("CUDA_DEVICE_ORDER", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")

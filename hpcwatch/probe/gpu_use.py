@@ -6,9 +6,9 @@ every device that is visible, so a descriptor says that a device was looked at, 
 
 import os
 import time
-from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional
 
 from .ration import Ration
+from .typed import Dict, FrozenSet, Iterable, List, NamedTuple, Optional
 
 _DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri/renderD", "/dev/dxg")
 _NO_DEVICES = ("/dev/nvidia-modeset", "/dev/nvidia-caps")

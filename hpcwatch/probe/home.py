@@ -8,10 +8,10 @@ asking a path for anything would mount it (autofs), or wait for a server that do
 import os
 import select
 import time
-from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from .procfs import Mount, parse_mounts, read_all, text
 from .ration import Ration
+from .typed import Dict, List, NamedTuple, Optional, Tuple
 
 NFS = ("nfs", "nfs4")
 _LUSTRE = ("/proc/fs/lustre/llite", "/sys/kernel/debug/lustre/llite")

@@ -1,7 +1,6 @@
 """Distinguishes the processes of a scheduler's job from all others of its node."""
 
 import os
-from typing import Callable, Dict, Iterable, List, Optional, Set
 
 from .cgroup_paths import is_sluid
 from .evidence import (
@@ -18,6 +17,7 @@ from .evidence import (
 from .members import Everyone, Members, is_kernels
 from .spec import Spec
 from .tracked import Tracked
+from .typed import Callable, Dict, Iterable, List, Optional, Set
 
 _CGROUP, _SHEPHERD, _ENVIRONMENT, _USER, _ANOTHERS = range(5)
 _WAYS = ("cgroup", "shepherd", "environment", "user")

@@ -2,12 +2,12 @@
 
 import os
 import time
-from typing import Callable, Dict, Iterable, List, Optional
 
 from .procfs import TICK_S, parse_argv, read, text
 from .procs import ProcessTable
 from .schema import Process
 from .tracked import Tracked
+from .typed import Callable, Dict, Iterable, List, Optional
 
 
 class Listing:

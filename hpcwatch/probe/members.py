@@ -1,8 +1,7 @@
 """Which of a node's processes are the job's. A child of one that is, always is, too."""
 
-from typing import Dict, Optional, Set
-
 from .tracked import Tracked
+from .typed import Dict, Optional, Set
 
 
 class Members:

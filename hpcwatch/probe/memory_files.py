@@ -6,11 +6,11 @@ the same user are told apart: they may be another job's, or hpcwatch's own recor
 
 import os
 import time
-from typing import Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from .procfs import parse_mounts, read_all
 from .ration import Ration
 from .tracked import Tracked
+from .typed import Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 _MOST_FILES = 20000
 _LOOK_SHARE = 0.001  # of the time that passes: the open files of some ten processes a second

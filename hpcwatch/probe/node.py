@@ -1,11 +1,11 @@
 """CPU, memory, swap, pressure, load and network of the whole node (/proc, psutil)."""
 
 import os
-from typing import Any, Dict, List, Optional, Tuple
 
 from .fabric import FabricReader
 from .procfs import PAGE_BYTES, TICK_S, KeptFile, parse_table
 from .schema import Node
+from .typed import Any, Dict, List, Optional, Tuple
 
 Values = Dict[str, Any]
 

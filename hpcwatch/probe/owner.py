@@ -1,7 +1,8 @@
 """Whose a process is."""
 
 import os
-from typing import Optional
+
+from .typed import Optional
 
 
 def owner_uid(pid: int) -> Optional[int]:

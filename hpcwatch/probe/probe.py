@@ -2,7 +2,17 @@
 
 import os
 import time
-from typing import (
+
+from .cgroup import CgroupReader
+from .listing import Listing
+from .members import Members, Tree
+from .memory import MemoryReader
+from .procfs import parse_table, read
+from .procs import ProcessTable
+from .schema import Cgroup, Gpu, JobUse, Node, Process, Sample, Stranger
+from .sums import use_of
+from .totals import Reaped
+from .typed import (
     TYPE_CHECKING,
     Callable,
     Dict,
@@ -16,16 +26,6 @@ from typing import (
     Tuple,
     Union,
 )
-
-from .cgroup import CgroupReader
-from .listing import Listing
-from .members import Members, Tree
-from .memory import MemoryReader
-from .procfs import parse_table, read
-from .procs import ProcessTable
-from .schema import Cgroup, Gpu, JobUse, Node, Process, Sample, Stranger
-from .sums import use_of
-from .totals import Reaped
 
 if TYPE_CHECKING:
     from .gpu import GpuReader

@@ -1,7 +1,8 @@
 """Parsers of the files under /proc/PID. Pure: bytes in, records out (proc(5))."""
 
 import os
-from typing import Dict, List, NamedTuple
+
+from .typed import Dict, List, NamedTuple
 
 TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")

@@ -7,7 +7,6 @@ anew. Whatever is dearer (status, io, threads) is rationed.
 
 import os
 import time
-from typing import Callable, Dict, FrozenSet, Iterable, List, Optional
 
 from .discovery import Discovery, allowed
 from .members import Members
@@ -15,6 +14,7 @@ from .procfs import parse_stat, parse_table, read
 from .ration import Ration
 from .totals import Share, Totals
 from .tracked import STAT_BYTES, Tracked
+from .typed import Callable, Dict, FrozenSet, Iterable, List, Optional
 
 _DETAIL_S = 40e-6  # status and io of one process, before it was measured
 _THREAD_S = 8e-6  # the state of one thread

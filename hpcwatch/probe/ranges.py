@@ -4,7 +4,7 @@ They are generous: no machine has ever come near an end of them. Beyond, a value
 clock, a driver or a file, and is unknown. Checked in one place, where records are built.
 """
 
-from typing import Dict, NamedTuple
+from .typed import Dict, NamedTuple
 
 _TIMES = float(2**32)  # the year 2106; of durations 136 years
 

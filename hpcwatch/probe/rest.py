@@ -5,7 +5,6 @@ have no known parent. Read only where no control group counts the whole job.
 """
 
 import os
-from typing import Optional, Sequence
 
 from .job_members import Beside
 from .memory import MemoryReader
@@ -15,6 +14,7 @@ from .spec import Spec
 from .sums import use_of
 from .totals import Reaped
 from .tracked import Tracked
+from .typed import Optional, Sequence
 
 
 class Rest:

@@ -6,7 +6,8 @@ values are None. Every number carries its unit in its name: ``_bytes``, ``_s``, 
 """
 
 import json
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from .typed import Any, Dict, List, NamedTuple, Optional, Tuple
 
 SCHEMA_VERSION = 1
 OUT_OF_RANGE = "out of range"

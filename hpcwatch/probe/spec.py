@@ -1,9 +1,9 @@
 """What a watcher wants of a probe that runs as a program: its first line of input."""
 
 import json
-from typing import List, NamedTuple, Optional
 
 from .schema import to_plain
+from .typed import List, NamedTuple, Optional
 
 PROTOCOL = 1
 READY = "HPCWATCH-PROBE"

@@ -6,7 +6,6 @@ and then seldom. Whose a process is is public, unless /proc is mounted with hide
 
 import os
 import time
-from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from .evidence import is_open, is_watcher
 from .listing import boot_time_s, login_name
@@ -15,6 +14,7 @@ from .procs import ProcessTable
 from .ration import Ration
 from .schema import JobUse, Node, Stranger
 from .tracked import STAT_BYTES
+from .typed import Dict, List, NamedTuple, Optional, Tuple
 
 _EXCESS_CORES = 0.5  # own: what a stranger has to use to be worth a word
 _LEAST_CORES = 0.1  # of one process that is named

@@ -1,6 +1,6 @@
 """Readings that are made more often than samples: summed up for each sample."""
 
-from typing import List, NamedTuple, Optional
+from .typed import List, NamedTuple, Optional
 
 
 class Summary(NamedTuple):

@@ -1,6 +1,6 @@
 """Sums over processes that are kept, not made anew: only what changed is exchanged."""
 
-from typing import List, NamedTuple, Optional
+from .typed import List, NamedTuple, Optional
 
 
 class Share(NamedTuple):

@@ -1,10 +1,10 @@
 """A process that is followed: the open descriptor of its stat, and what was last read of it."""
 
 import os
-from typing import Dict, FrozenSet, Optional, Tuple
 
 from .procfs import parse_stat
 from .totals import Share
+from .typed import Dict, FrozenSet, Optional, Tuple
 
 STAT_BYTES = 1024  # the line is under 400 bytes; the name is at most 15
 

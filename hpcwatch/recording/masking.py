@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from hpcwatch.base import config_files, masks
 from hpcwatch.probe.schema import Process, Sample
+from hpcwatch.probe.typed import Any
 
 
 def is_on() -> bool:

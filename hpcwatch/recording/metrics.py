@@ -5,7 +5,8 @@ part of the sample, or an entry of the part's ``more`` if there is no such field
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Optional
+
+from hpcwatch.probe.typed import Any, NamedTuple, Optional
 
 _GIB = 1 << 30
 _MIB = 1 << 20

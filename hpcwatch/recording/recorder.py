@@ -13,11 +13,11 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Optional
 
 from hpcwatch.base import files, reading
 from hpcwatch.base.errors import os_reason
 from hpcwatch.probe.schema import Gpu, Process, Sample, Window, from_line, to_line
+from hpcwatch.probe.typed import Any, NamedTuple, Optional
 from hpcwatch.recording import metrics
 from hpcwatch.recording.job_memory import huge_bytes, job_used_bytes
 from hpcwatch.recording.masking import masked_sample

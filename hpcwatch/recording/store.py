@@ -10,12 +10,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 from hpcwatch.base import config_files, files, reading
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.base.files import Reserve
 from hpcwatch.probe.schema import Sample, from_line, names_of, to_plain
+from hpcwatch.probe.typed import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from hpcwatch.recording import masking
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from typing import NamedTuple, Optional, TextIO
+
+from hpcwatch.probe.typed import NamedTuple, Optional, TextIO
 
 STYLES = {
     "": "",

@@ -28,6 +28,7 @@ from hpcwatch.probe.schema import (
     from_line,
     to_line,
 )
+from hpcwatch.probe.typed import meaning
 from hpcwatch.recording.recorder import GAUGES
 
 RECORDS = (Node, Cgroup, JobUse, Process, GpuProcess, Mig, Gpu, Stranger, Window, Sample)
@@ -60,7 +61,8 @@ def strategy(hint: Any, name: str = "") -> st.SearchStrategy[Any]:
 
 
 def hints(record: type) -> dict[str, Any]:
-    return typing.get_type_hints(record)
+    own = typing.get_type_hints(record)
+    return {name: meaning(hint) for name, hint in own.items()}
 
 
 def is_numeric(hint: Any) -> bool:

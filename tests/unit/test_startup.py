@@ -100,6 +100,7 @@ OURS = {
     "hpcwatch.probe.schema",
     "hpcwatch.probe.sums",
     "hpcwatch.probe.totals",
+    "hpcwatch.probe.typed",
     "hpcwatch.probe.tracked",
     "hpcwatch.recording",
     "hpcwatch.recording.environment",

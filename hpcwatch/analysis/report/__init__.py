@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from hpcwatch.analysis.costs import Rates
 from hpcwatch.analysis.report.cores import cores_allowed
@@ -15,6 +14,7 @@ from hpcwatch.analysis.report.summary import summary_of
 from hpcwatch.analysis.timeline import HostTimeline, Timeline
 from hpcwatch.recording.store import Event, Run
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.analysis.costs import Costs
     from hpcwatch.analysis.findings import Thresholds

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hpcwatch.analysis.report.figures import if_known, sum_if_known, whole
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.recording.store import Run
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
 

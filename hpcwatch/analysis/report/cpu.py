@@ -1,11 +1,11 @@
 """CPU time of a run on a host: the program's own, and its whole job's. Pure."""
 
 import os
-from typing import NamedTuple, Optional
 
 from hpcwatch.analysis.report.figures import sum_if_known
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.probe.schema import Cgroup, JobUse
+from hpcwatch.probe.typed import NamedTuple, Optional
 from hpcwatch.recording.store import Run
 
 _LAUNCHERS = frozenset({"aprun", "jsrun", "pbsdsh", "srun"})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.columns import Part
+from hpcwatch.probe.typed import Any
 
 
 def whole(host: HostTimeline, metric: str, gpu: str | None = None) -> Part:

@@ -1,9 +1,8 @@
 """What a report is made of: records without a rule in them. Anything unknown is None."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
-
 from hpcwatch.analysis.costs import Costs
 from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.probe.typed import TYPE_CHECKING, Any, NamedTuple, Optional
 from hpcwatch.recording.store import Event, Run
 
 if TYPE_CHECKING:

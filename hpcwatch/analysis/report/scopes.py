@@ -6,13 +6,13 @@ Each host is a Scope of its own, over the time in which it was read; the job is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from hpcwatch.analysis.report.cores import cores_allowed
 from hpcwatch.analysis.report.records import Quality, Summary
 from hpcwatch.analysis.timeline import HostTimeline, Timeline
 from hpcwatch.recording.store import Event, Run
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.analysis.findings import Finding, Scope, Thresholds
     from hpcwatch.analysis.needs import Observed

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hpcwatch.analysis.limits import Limit
 from hpcwatch.analysis.report.cores import cores_allowed, cores_peak, cores_used
 from hpcwatch.analysis.report.cpu import Cpu, job_cpu, program_cpu
@@ -12,6 +10,7 @@ from hpcwatch.analysis.report.records import GpuSummary, Summary
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.recording.store import Run
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.analysis.timeline.gpus import GpuTimeline
 

@@ -6,10 +6,10 @@ Anything unknown is null. Adding a key keeps the version; changing or removing o
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
 
 from hpcwatch.analysis.report import Report
 from hpcwatch.base.units import iso
+from hpcwatch.probe.typed import TYPE_CHECKING, Any
 from hpcwatch.recording.store import Run
 
 if TYPE_CHECKING:

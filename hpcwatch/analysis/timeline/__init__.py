@@ -6,12 +6,12 @@ Unknown is NaN. Times are seconds since the epoch.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from hpcwatch.analysis.timeline.host import HostTimeline
 from hpcwatch.analysis.timeline.host_metrics import HOST_METRICS, cpu_counter_s
 from hpcwatch.probe.schema import Sample
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
 

@@ -7,7 +7,8 @@ Unknown is NaN. Times are seconds since the epoch.
 import math
 from array import array
 from collections.abc import Callable
-from typing import NamedTuple, Optional
+
+from hpcwatch.probe.typed import NamedTuple, Optional
 
 NAN = math.nan
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from hpcwatch.analysis.timeline.columns import Column
+from hpcwatch.probe.typed import Any
 from hpcwatch.recording.metrics import Metric, value_of
 
 Gauges = Mapping[str, tuple[float, float, float]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from typing import TYPE_CHECKING
 
 from hpcwatch.analysis.limits import Limit, binding_limit
 from hpcwatch.analysis.timeline.columns import NAN, Column, Part, same
@@ -26,6 +25,7 @@ from hpcwatch.analysis.timeline.steady import SteadyClock
 from hpcwatch.probe.schema import JobUse, Node, Process, Sample
 from hpcwatch.recording.job_memory import counts_by_group, huge_bytes, job_used_bytes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.analysis.timeline.gpus import GpuTimeline
     from hpcwatch.analysis.timeline.strangers import SeenStranger

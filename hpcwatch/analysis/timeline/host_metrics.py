@@ -1,12 +1,12 @@
 """What a host's columns are derived from: gauges, counters, the job's CPU, the limit. Pure."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Optional
 
 from hpcwatch.analysis.limits import Limit
 from hpcwatch.analysis.timeline.columns import NAN, Column, same
 from hpcwatch.analysis.timeline.gauges import GaugeColumns
 from hpcwatch.probe.schema import Cgroup, JobUse, Node, Sample
+from hpcwatch.probe.typed import Any, NamedTuple, Optional
 from hpcwatch.recording import metrics
 
 HOST_METRICS = tuple(metric.name for metric in metrics.of_host())

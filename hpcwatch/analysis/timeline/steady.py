@@ -6,9 +6,9 @@ of day is kept; when it jumps, what follows is counted on from before the jump. 
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple, Optional
 
 from hpcwatch.probe.schema import Sample
+from hpcwatch.probe.typed import NamedTuple, Optional
 from hpcwatch.recording.store import Event
 
 _STEP_S = 1.0

@@ -8,7 +8,8 @@ pairs of a command and its parser (``query``). ``environment`` tells which job t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+
+from hpcwatch.probe.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.dialects import Dialect

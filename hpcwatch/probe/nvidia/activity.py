@@ -10,10 +10,10 @@ was tried on the tests' stand-in for the driver only.
 """
 
 import time
-from typing import Any, List, NamedTuple, Optional, Tuple
 
 from ..schema import Gpu
 from ..tally import Summary, Tally
+from ..typed import Any, List, NamedTuple, Optional, Tuple
 from .calls import Calls, bounded, percent
 
 _UTIL_SAMPLES = 1  # NVML_GPU_UTILIZATION_SAMPLES

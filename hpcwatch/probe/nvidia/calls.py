@@ -5,7 +5,8 @@ pynvml calls the newest form of a function and fails where a driver has only an 
 """
 
 import ctypes
-from typing import Any, Container, List, NamedTuple, Optional, Set, Tuple
+
+from ..typed import Any, Container, List, NamedTuple, Optional, Set, Tuple
 
 _NOT_OFFERED = {
     "NVMLError_NotSupported",

@@ -1,10 +1,9 @@
 """One NVIDIA device: every reading may fail alone and then is unknown."""
 
-from typing import Any, List, NamedTuple, Optional
-
 from ..procfs import text
 from ..schema import Gpu
 from ..tally import Tally
+from ..typed import Any, List, NamedTuple, Optional
 from .activity import Gpm, UtilReader, read_memory
 from .calls import Calls, reason, scaled, watts
 from .health import XidReader, read_health, read_limits, read_nvlinks, read_traffic

@@ -4,9 +4,8 @@ Any user may wait for Xid errors; what happened before we registered is not told
 tests' stand-in for the driver only.
 """
 
-from typing import Any, List, Optional
-
 from ..schema import Gpu
+from ..typed import Any, List, Optional
 from .calls import Calls, bounded, watts
 
 _SM_CLOCK = 1  # nvmlClockType_t

@@ -4,10 +4,9 @@ NVML gives an instance memory and processes, and from Hopper on GPM's activity o
 its utilisation is never known. Tried on the tests' stand-in for the driver only.
 """
 
-from typing import Any, List, Optional
-
 from ..procfs import text
 from ..schema import Gpu, Mig
+from ..typed import Any, List, Optional
 from .activity import Gpm, read_memory
 from .calls import Calls
 from .processes import ProcessReader

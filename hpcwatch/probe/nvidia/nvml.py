@@ -1,9 +1,9 @@
 """NVIDIA's driver through NVML: starting it, the devices it lists, and starting it anew."""
 
 import os
-from typing import Any, Dict, List, Tuple
 
 from ..gpu_presence import has_nvidia_device
+from ..typed import Any, Dict, List, Tuple
 from .calls import Binding, Calls
 from .device import Identity, NvmlDevice
 

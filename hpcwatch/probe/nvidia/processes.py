@@ -1,11 +1,11 @@
 """Who holds a context on a device: memory, share of its time, and whose process it is."""
 
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..owner import owner_uid
 from ..procfs import read
 from ..schema import GpuProcess
+from ..typed import Any, Dict, List, NamedTuple, Optional, Tuple
 from .calls import Calls, bounded
 
 _COMPUTE, _GRAPHICS, _MPS = (

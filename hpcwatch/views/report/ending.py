@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hpcwatch.analysis.report import Report
 from hpcwatch.base.units import format_clock, format_seconds
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
 

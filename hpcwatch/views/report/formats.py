@@ -6,7 +6,8 @@ needed: `run` asks for the names before it starts a program.
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hpcwatch.probe.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from hpcwatch.analysis.report import Report
