@@ -1,7 +1,5 @@
 """Which memory limit binds a job on a node, and what counts against it. Pure."""
 
-import re
-
 from hpcwatch.probe.schema import Cgroup, Sample
 from hpcwatch.probe.typed import TYPE_CHECKING, NamedTuple, Optional
 from hpcwatch.recording.job_memory import job_used_bytes, node_used_bytes
@@ -26,7 +24,11 @@ class Limit(NamedTuple):
     @property
     def step(self) -> Optional[str]:
         """Slurm's name of the step that alone is limited so, ``0`` or ``batch``; else None."""
-        match = re.search(_STEP, self.path) if self.path else None
+        if not self.path or "/step_" not in self.path:
+            return None
+        import re
+
+        match = re.search(_STEP, self.path)
         return match[1] if match else None
 
 

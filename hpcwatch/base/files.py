@@ -7,14 +7,15 @@ a planted file; it is then renamed, so that a reader sees the old file or the ne
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import re
 import stat
-from collections.abc import Collection, Iterable
 
 from hpcwatch.base.errors import HpcwatchError, os_reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
 
 _FOLDER, _FILE = 0o700, 0o600
 _SHARED = 0o666  # before the umask
@@ -114,8 +115,10 @@ def move(old: str, new: str) -> None:
 
 def discard(path: str) -> None:
     """Remove a file if it is there and can be removed."""
-    with contextlib.suppress(OSError):
+    try:  # noqa: SIM105 - contextlib takes long to import
         os.unlink(path)
+    except OSError:
+        pass
 
 
 def beside(path: str) -> str:
@@ -126,6 +129,8 @@ def beside(path: str) -> str:
 
 def is_left_over(name: str, of: Collection[str]) -> bool:
     """Return True for the temporary name of one of the files ``of`` whose writer died."""
+    import re
+
     match = re.fullmatch(_BESIDE, name)
     return match is not None and (match[1] in of or match[1] == "now")
 

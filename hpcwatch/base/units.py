@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 
 KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
@@ -128,6 +127,8 @@ _AGE_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0
 
 def parse_age(text: str) -> float | None:
     """Parse an age such as ``30d``, ``12h`` or ``2w``; return seconds, None if it is not an age."""
+    import re
+
     match = re.fullmatch(_AGE, text)
     return None if match is None else float(match[1]) * _AGE_UNITS_S[match[2]]
 
@@ -140,6 +141,8 @@ def parse_bytes(text: str) -> int | None:
 
     None if the text is not a quantity of memory.
     """
+    import re
+
     match = re.fullmatch(_MEMORY, text.strip())
     if match is None or len(match[1]) > 30:  # no memory has that many digits
         return None
@@ -156,6 +159,8 @@ def parse_clock(text: str) -> int | None:
     Two fields are hours and minutes with a day before them, else minutes and seconds; one field
     is seconds. None if the text is not a duration.
     """
+    import re
+
     days_text, dash, rest = text.strip().rpartition("-")
     fields = rest.split(":")
     if not all(re.fullmatch(_NUMBER, field) for field in ([days_text] if dash else []) + fields):

@@ -20,7 +20,7 @@ from hpcwatch.cluster.transport import PLAIN_STEPS, Steps
 from hpcwatch.cluster.transport.ways import NAMES as WAYS
 from hpcwatch.cluster.transport.ways import Ways, slurm_steps, suitable, ways
 from hpcwatch.monitor import report
-from hpcwatch.monitor.local import NodeState
+from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.monitor.watch import Known, Questions, Watch, known_from
 from hpcwatch.recording.store import find
 from hpcwatch.views.text import columns_of, wants_colour

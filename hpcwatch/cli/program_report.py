@@ -9,7 +9,7 @@ from hpcwatch.monitor import standard_error
 from hpcwatch.monitor.run import Observer
 from hpcwatch.probe.typed import TYPE_CHECKING, Any, NamedTuple, Optional
 from hpcwatch.recording import store
-from hpcwatch.views.text import columns_of, fresh_line
+from hpcwatch.views.text import columns_of, fresh_line, shell_line
 
 if TYPE_CHECKING:
     from hpcwatch.launch.program import Program
@@ -75,15 +75,9 @@ class Reporter(Observer):
             text = fresh_line(columns_of(sys.stderr)) + text
         if self.saved is not None:
             is_at_home = self.saved.path.startswith(store.root() + os.sep)
-            named = made.run.id if is_at_home else _quoted(self._output or "")
+            named = made.run.id if is_at_home else shell_line([self._output or ""])
             text += f"Again: hpcwatch report {named}\n"
         return text
-
-
-def _quoted(word: str) -> str:
-    from shlex import quote
-
-    return quote(word)
 
 
 def _view_wanted(choice: str) -> str:

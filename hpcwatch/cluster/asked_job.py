@@ -21,7 +21,7 @@ from hpcwatch.cluster.schedulers import scheduler
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.schedulers.query import Query
 from hpcwatch.probe.decode import build
-from hpcwatch.probe.schema import to_plain
+from hpcwatch.probe.encode import to_plain
 
 TIMEOUT_S = 20.0
 

@@ -6,24 +6,15 @@ This is the local session of `hpcwatch run`: the probe in this process, on its o
 import threading
 import time
 from collections.abc import Callable
-from enum import Enum
 
 from hpcwatch.probe.probe import Probe
 from hpcwatch.probe.schema import Sample
-from hpcwatch.probe.typed import NamedTuple, Optional
 
 EARLY_S = 2.0  # short runs count: read more often at the beginning
 EARLY_INTERVAL_S = 0.1
-LATE_INTERVALS = 3.0
-"""A sample that is this many intervals old is late."""
 _SAMPLES = 200_000
 _FEWEST_SAMPLES, _MOST_SAMPLES = 600, 3600
 """Of a host; the longest window of a live finding is an hour, at one sample a second."""
-
-
-def late_after_s(interval_s: float) -> float:
-    """Return from which age on a host's last sample is stale, in seconds."""
-    return max(LATE_INTERVALS * interval_s, interval_s + 2.0)
 
 
 def most_samples(hosts_count: int) -> int:
@@ -107,30 +98,3 @@ class LocalSession:
         interval_s = early_s if due_s - self._started_s < EARLY_S else self._interval_s
         missed = max(int((now - due_s) / interval_s), 0)
         return due_s + (missed + 1) * interval_s
-
-
-class NodeState(str, Enum):
-    """The state of a node's connection."""
-
-    CONNECTING = "connecting"
-    LIVE = "live"
-    STALE = "stale"
-    """Connected, but its last sample is late."""
-    LOST = "lost"
-    """Not connected; retried later unless the user has to act."""
-
-
-class NodeStatus(NamedTuple):
-    """A node of a watched job. Times are ``time.monotonic``."""
-
-    host: str
-    state: NodeState
-    since_s: float
-    reason: str = ""
-    """Why it is lost or stale, in words."""
-    way: str = ""
-    """The transport by which it is or was read, such as ``ssh`` or ``srun``."""
-    last_at_s: Optional[float] = None
-    """When its last sample arrived."""
-    retry_at_s: Optional[float] = None
-    """The time of the next attempt; None if there is none."""

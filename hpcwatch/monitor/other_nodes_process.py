@@ -18,10 +18,11 @@ from hpcwatch.cluster.current_job import is_in_step, is_one_of_many
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.transport.ways import own_hosts, slurm_steps, suitable, ways
 from hpcwatch.launch import own_python
-from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.node_status import NodeState, NodeStatus
 from hpcwatch.monitor.remote import JobSession, spec_of
 from hpcwatch.probe.decode import build
-from hpcwatch.probe.schema import Sample, to_line, to_plain
+from hpcwatch.probe.encode import to_plain
+from hpcwatch.probe.schema import Sample, to_line
 from hpcwatch.recording.store import Event
 
 ARGV = own_python.argv("hpcwatch.monitor.other_nodes_process")

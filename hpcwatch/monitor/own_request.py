@@ -14,7 +14,7 @@ from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.launch import own_python
 from hpcwatch.launch.program import Program
 from hpcwatch.probe.decode import build
-from hpcwatch.probe.schema import to_plain
+from hpcwatch.probe.encode import to_plain
 
 ARGV = own_python.argv("hpcwatch.cluster.asked_job")
 ASK_AFTER_S = 1.0

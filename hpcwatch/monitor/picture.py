@@ -7,7 +7,7 @@ from typing import NamedTuple
 from hpcwatch.analysis.findings import Finding
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.cluster.schedulers.job import Job
-from hpcwatch.monitor.local import NodeStatus
+from hpcwatch.monitor.node_status import NodeStatus
 
 
 class Source(NamedTuple):

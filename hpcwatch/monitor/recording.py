@@ -14,7 +14,6 @@ from hpcwatch.analysis.report.to_json import to_json
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.monitor import own_cost, report, run_record
-from hpcwatch.monitor.local import NodeState, NodeStatus
 from hpcwatch.monitor.notes import attempt
 from hpcwatch.monitor.program_events import ProgramEvents
 from hpcwatch.probe.schema import Sample
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from hpcwatch.cluster.schedulers.job import Job
     from hpcwatch.config import Settings
+    from hpcwatch.monitor.node_status import NodeStatus
 
 _NODES_IN_FULL = 16
 """With more nodes, several readings of each go into one line."""
@@ -207,6 +207,8 @@ class WatchRecording(Recording):
 
     def mark(self, status: NodeStatus) -> None:
         """Record that a node was lost or found again. Any thread."""
+        from hpcwatch.monitor.node_status import NodeState
+
         is_lost = status.state is NodeState.LOST
         with self._lock:
             if is_lost == (status.host in self._lost) or status.state is NodeState.CONNECTING:

@@ -15,7 +15,7 @@ from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.transport import ConnectError, Link, Trouble
 from hpcwatch.cluster.transport.intake import Intake, Names
 from hpcwatch.cluster.transport.ways import Opened
-from hpcwatch.monitor.local import LATE_INTERVALS, NodeState, NodeStatus, late_after_s
+from hpcwatch.monitor.node_status import LATE_INTERVALS, NodeState, NodeStatus, late_after_s
 from hpcwatch.probe.schema import Sample
 from hpcwatch.probe.spec import SILENCE_S, Spec
 

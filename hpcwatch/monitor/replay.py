@@ -11,7 +11,8 @@ from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.cluster.schedulers.job import JobState
 from hpcwatch.config import Settings
 from hpcwatch.monitor.live_findings import About, Looking
-from hpcwatch.monitor.local import LATE_INTERVALS, NodeState, NodeStatus, late_after_s, most_samples
+from hpcwatch.monitor.local import most_samples
+from hpcwatch.monitor.node_status import LATE_INTERVALS, NodeState, NodeStatus, late_after_s
 from hpcwatch.monitor.picture import Picture
 from hpcwatch.monitor.recent_events import RecentEvents
 from hpcwatch.recording.playback import Clock, Recording

@@ -23,7 +23,8 @@ from hpcwatch.config import Settings
 from hpcwatch.monitor import run_record
 from hpcwatch.monitor.job_program import Inside
 from hpcwatch.monitor.live_findings import About, Looking
-from hpcwatch.monitor.local import NodeState, NodeStatus, most_samples
+from hpcwatch.monitor.local import most_samples
+from hpcwatch.monitor.node_status import NodeState, NodeStatus
 from hpcwatch.monitor.notes import attempt
 from hpcwatch.monitor.picture import Picture, Source
 from hpcwatch.monitor.presence import Presence

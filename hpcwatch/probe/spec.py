@@ -2,7 +2,7 @@
 
 import json
 
-from .schema import to_plain
+from .encode import to_plain
 from .typed import List, NamedTuple, Optional
 
 PROTOCOL = 1

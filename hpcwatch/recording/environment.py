@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from hpcwatch.cluster.schedulers import variable_prefixes
@@ -57,10 +56,14 @@ _MOST_CHARACTERS = 4096
 def kept(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables to record, by name."""
     prefixes = (*variable_prefixes(), *_PREFIXES)
+    names = sorted(name for name in environment if name in _NAMES or name.startswith(prefixes))
+    if not names:
+        return {}
+    import re  # takes milliseconds
+
     return {
         name: value[:_MOST_CHARACTERS]
-        for name, value in sorted(environment.items())
-        if (name in _NAMES or name.startswith(prefixes))
-        and not re.search(_HIDDEN_NAME, name)
+        for name, value in ((name, environment[name]) for name in names)
+        if not re.search(_HIDDEN_NAME, name)
         and (name in _DEVICES or not re.fullmatch(_LIKE_A_KEY, value.strip()))
     }

@@ -8,7 +8,6 @@ change.
 A full disk stops nothing: pending samples wait, merged into one line, until there is space.
 """
 
-import contextlib
 import errno
 import os
 import threading
@@ -158,8 +157,10 @@ class Recorder:
     def _close_file(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            with contextlib.suppress(OSError):
+            try:  # noqa: SIM105 - contextlib takes long to import
                 os.close(descriptor)
+            except OSError:
+                pass  # it is closed all the same
 
     def _give_up(self, reason: str) -> None:
         if not self._has_stopped:

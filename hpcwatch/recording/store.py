@@ -5,8 +5,6 @@ A run is a directory of its own: ``run.json`` (what and where), ``samples.jsonl`
 network file systems, where SQLite's locks fail.
 """
 
-import contextlib
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from hpcwatch.base import config_files, files, reading
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.base.files import Reserve
-from hpcwatch.probe.schema import Sample, from_line, names_of, to_plain
+from hpcwatch.probe.encode import to_text
+from hpcwatch.probe.schema import Sample, from_line, names_of
 from hpcwatch.probe.typed import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from hpcwatch.recording import masking
 
@@ -119,6 +118,8 @@ class Event(NamedTuple):
 
 def event_from(line: Union[str, bytes]) -> Optional[Event]:
     """Return the event in a line of a recording; None if the line is torn or foreign."""
+    import json
+
     from hpcwatch.probe.decode import build
 
     try:
@@ -197,7 +198,7 @@ class RunDirectory:
 
     def write_run(self, run: Run) -> None:
         """Replace run.json. Raises OSError."""
-        text = json.dumps(to_plain(run.masked()), indent=1) + "\n"
+        text = to_text(run.masked(), "\n") + "\n"
         if run.ended_at_s is None:
             files.replace(self.file(RUN_FILE), text)
         else:
@@ -220,6 +221,8 @@ class RunDirectory:
 
     def append_events(self, events: list[Event]) -> None:
         """Append events with one write. Raises OSError."""
+        import json
+
         masked = [event.masked() for event in events]
         text = "".join(json.dumps(event._asdict()) + "\n" for event in masked)
         files.append(self.file(EVENTS_FILE), text.encode())
@@ -257,9 +260,13 @@ class RunDirectory:
     def read_events(self) -> list[Event]:
         """Return the events that can be read."""
         events: list[Event] = []
-        with contextlib.suppress(OSError):
-            read = map(event_from, reading.lines(self.file(EVENTS_FILE)))
-            events += [event for event in read if event is not None]
+        try:
+            for line in reading.lines(self.file(EVENTS_FILE)):
+                event = event_from(line)
+                if event is not None:
+                    events.append(event)
+        except OSError:
+            pass  # most runs have none
         return events
 
     def report_part(self, *names: str) -> Any:
@@ -294,10 +301,12 @@ def _run_from(plain: dict[str, Any], written_at_s: float) -> Run:
 
 def link(directory: RunDirectory, run_id: str) -> None:
     """Add a run recorded elsewhere (--output) to the list of runs."""
-    with contextlib.suppress(OSError):
-        folder = root()
+    folder = root()
+    try:
         files.make_private(folder)
         os.symlink(os.path.abspath(directory.path), os.path.join(folder, run_id))
+    except OSError:
+        pass  # it is found by its path
 
 
 Say = Callable[[str], None]
@@ -307,8 +316,10 @@ Say = Callable[[str], None]
 def list_runs(say: Optional[Say] = None) -> list[tuple[RunDirectory, Run]]:
     """Return all readable runs, the latest last; call ``say`` with a line for each other."""
     paths: list[str] = []
-    with contextlib.suppress(OSError):
+    try:  # noqa: SIM105 - contextlib takes long to import
         paths = [entry.path for entry in os.scandir(root())]
+    except OSError:
+        pass  # nothing has been recorded yet
     return _readable(paths, say)
 
 

@@ -10,11 +10,6 @@ GAP = 2
 """Blanks between two columns, where there is room."""
 
 
-LABEL = 11
-"""Columns of a row's name in a report."""
-_ASKED, _USED, _PEAK = 11, 19, 12
-
-
 class Column(NamedTuple):
     """A column of a table."""
 
@@ -45,17 +40,6 @@ class Words:
         self.words = words
         self.is_number = is_number
         self.width = max(map(width_of, [title, *words]))
-
-
-def figures_row(label: str, asked: str, used: str, peak: str = "", spark: str = "") -> Line:
-    """Return a row of a report: what was requested, the mean that was used, the peak, a curve.
-
-    A label that is too long takes the next column, too.
-    """
-    first = f"{label:{LABEL}}{asked:{_ASKED}}"
-    if width_of(label) >= LABEL:
-        first = f"{label:{LABEL + _ASKED}}"
-    return [Span(f"{first}{used:{_USED}}{peak:{_PEAK}}"), Span(spark, "ok")]
 
 
 def cell(text: str, style: str = "") -> Line:

@@ -6,7 +6,6 @@ alone would take longer than many of the programs we watch.
 
 import math
 import os
-import re
 from collections.abc import Sequence
 
 from hpcwatch.probe.typed import NamedTuple, Optional, TextIO
@@ -35,15 +34,15 @@ class Span(NamedTuple):
 Line = Sequence[Span]
 
 
-# All but Latin, dashes, and what rules, sparklines and signs are made of: those take one column.
-_ODD = "(?![\u2010-\u2027])[^\x20-\u02ff\u2500-\u25fc]"
+_NARROW = frozenset(map(chr, (*range(0x20, 0x300), *range(0x2010, 0x2028), *range(0x2500, 0x25FD))))
+"""Latin, dashes, and what rules, sparklines and signs are made of: they take one column."""
 
 
 def width_of(text: str) -> int:
     """Return how many columns a text takes (wide East Asian characters take two)."""
-    if text.isascii():
+    if text.isascii() or _NARROW.issuperset(text):
         return len(text)
-    return len(text) + sum([_columns(character) - 1 for character in re.findall(_ODD, text)])
+    return sum([1 if character in _NARROW else _columns(character) for character in text])
 
 
 def _columns(character: str) -> int:
@@ -88,21 +87,74 @@ def line_width(line: Line) -> int:
     return sum([width_of(span.text) for span in line])
 
 
-# A number and its unit, and a device and its number: apart they are hard to read.
-_UNITS = "%|s|min|h|d|W|°C|k?Wh|(?:core|GPU)-hours|cores?|[KMGT]?i?B"
-_TOGETHER = rf"(?<=\d) (?=(?:{_UNITS})(?!\w))|(?<=\bGPU) (?=\d)"
+_UNITS = (
+    *(
+        "%",
+        "s",
+        "min",
+        "h",
+        "d",
+        "W",
+        "°C",
+        "Wh",
+        "kWh",
+        "core-hours",
+        "GPU-hours",
+        "core",
+        "cores",
+    ),
+    *("B", "KB", "MB", "GB", "TB", "iB", "KiB", "MiB", "GiB", "TiB"),
+)
 
 
 def wrapped(text: str, width: int) -> list[str]:
     """Return clean text in rows of a width; a number stays beside its unit, an option whole."""
     rows, row = [], ""
-    for word in filter(None, re.sub(_TOGETHER, "\xa0", text).split(" ")):
+    for word in _kept_together(text.split(" ")):
         row += " " * bool(row) + word
         while len(row) > width:
             fits = row.rfind(" ") if " " in row and len(word) <= width else width
             rows.append(row[:fits].rstrip(" "))
             row = row[fits:].lstrip(" ")
     return [one.replace("\xa0", " ") for one in (*rows, row) if one]
+
+
+def _kept_together(words: Sequence[str]) -> list[str]:
+    """Join what is hard to read apart: a number and its unit, a device and its number."""
+    made: list[str] = []
+    before = ""
+    for word in words:
+        if made and (
+            (before[-1:].isdigit() and _starts_with_unit(word))
+            or (word[:1].isdigit() and before.endswith("GPU") and not _is_in_word(before[-4:-3]))
+        ):
+            made[-1] += f"\xa0{word}"
+        elif word:
+            made.append(word)
+        before = word
+    return made
+
+
+def _starts_with_unit(word: str) -> bool:
+    return any(
+        word.startswith(unit) and not _is_in_word(word[len(unit) : len(unit) + 1])
+        for unit in _UNITS
+    )
+
+
+def _is_in_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+_PLAIN = frozenset("%+,-./0123456789:=@ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")
+
+
+def shell_line(words: Sequence[str]) -> str:
+    """Return words as a shell reads them, as ``shlex.join`` does, whose import takes longer."""
+    return " ".join(
+        word if word and _PLAIN.issuperset(word) else "'" + word.replace("'", "'\"'\"'") + "'"
+        for word in words
+    )
 
 
 def render(line: Line, coloured: bool) -> str:
@@ -175,3 +227,19 @@ def columns_of(stream: Optional[TextIO], default: int = 80) -> int:
         return os.get_terminal_size(stream.fileno()).columns or default
     except (OSError, ValueError):
         return default
+
+
+LABEL = 11
+"""Columns of a row's name in a report."""
+_ASKED, _USED, _PEAK = 11, 19, 12
+
+
+def figures_row(label: str, asked: str, used: str, peak: str = "", spark: str = "") -> Line:
+    """Return a row of a report: what was requested, the mean that was used, the peak, a curve.
+
+    A label that is too long takes the next column, too.
+    """
+    first = f"{label:{LABEL}}{asked:{_ASKED}}"
+    if width_of(label) >= LABEL:
+        first = f"{label:{LABEL + _ASKED}}"
+    return [Span(f"{first}{used:{_USED}}{peak:{_PEAK}}"), Span(spark, "ok")]

@@ -27,7 +27,7 @@ from hpcwatch.cli.job import live
 from hpcwatch.cluster.schedulers.inquiry import Reply
 from hpcwatch.cluster.schedulers.job import Job, JobNode, JobState
 from hpcwatch.config import Settings
-from hpcwatch.monitor.local import NodeState
+from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.monitor.remote import Opener
 from hpcwatch.monitor.watch import Known, Questions, Watch
 

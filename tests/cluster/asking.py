@@ -14,7 +14,7 @@ from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cluster.client import Asker, inquiry
 from hpcwatch.cluster.schedulers import Job
 from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
-from hpcwatch.probe.schema import to_plain
+from hpcwatch.probe.encode import to_plain
 
 
 def plain(value: Any) -> Any:

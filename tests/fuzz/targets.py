@@ -31,7 +31,8 @@ from hpcwatch.cluster.transport.ssh_config import host_options
 from hpcwatch.monitor import event_file
 from hpcwatch.monitor import report as reading
 from hpcwatch.probe.decode import build
-from hpcwatch.probe.schema import Sample, from_line, to_plain
+from hpcwatch.probe.encode import to_plain
+from hpcwatch.probe.schema import Sample, from_line
 from hpcwatch.recording.previous_runs import earlier_runs
 from hpcwatch.recording.store import RunDirectory, event_from
 from hpcwatch.sweep import joblog, outcome

@@ -18,7 +18,7 @@ from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.cluster.transport import ConnectError, Trouble, intake, process
 from hpcwatch.cluster.transport.intake import Intake, Names
 from hpcwatch.cluster.transport.ways import Ways
-from hpcwatch.monitor.local import NodeState
+from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.monitor.remote import JobSession
 from hpcwatch.probe.schema import Gpu, Node, Process, Sample, Stranger, to_line
 from hpcwatch.probe.spec import READY, Spec

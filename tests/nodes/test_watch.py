@@ -28,7 +28,7 @@ from hpcwatch.cluster.transport.ways import ways
 from hpcwatch.config import Settings
 from hpcwatch.monitor import job_program, recording
 from hpcwatch.monitor import watch as watching
-from hpcwatch.monitor.local import NodeState
+from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.monitor.report import load
 from hpcwatch.monitor.watch import Questions, Watch, known_from
 from hpcwatch.recording.store import Event, list_runs, root

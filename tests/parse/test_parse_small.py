@@ -29,7 +29,7 @@ from hpcwatch.cluster.schedulers.slurm_list import jobs_from_list
 from hpcwatch.cluster.schedulers.slurm_states import memory_bytes, state_of
 from hpcwatch.cluster.schedulers.text import seconds, when, when_before
 from hpcwatch.probe.decode import build
-from hpcwatch.probe.schema import to_plain
+from hpcwatch.probe.encode import to_plain
 
 NOV_23 = 1795437446.0
 

@@ -155,7 +155,7 @@ def main(wheel: str, folder: Path) -> None:
     os.environ["AMDSMI_ANSWERS"] = str(folder / "answers")
     sys.path[:0] = [str(binding), str(Path(__file__).resolve().parents[2])]
     from hpcwatch.probe.amd import Amd
-    from hpcwatch.probe.schema import to_plain
+    from hpcwatch.probe.encode import to_plain
 
     driver = Amd()
     (device,) = driver.open()

@@ -22,6 +22,7 @@ from hpcwatch.cli import replay
 from hpcwatch.cli import runs as listing
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.monitor import report as reading
+from hpcwatch.probe.encode import to_plain
 from hpcwatch.probe.schema import (
     Cgroup,
     Gpu,
@@ -30,7 +31,6 @@ from hpcwatch.probe.schema import (
     Sample,
     Stranger,
     to_line,
-    to_plain,
 )
 from hpcwatch.recording.previous_runs import earlier_runs
 from hpcwatch.recording.recorder import merge

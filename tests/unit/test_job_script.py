@@ -12,7 +12,7 @@ import pytest
 from hpcwatch.cluster.job_script import MOST_BYTES, directives, with_script
 from hpcwatch.cluster.schedulers import Job
 from hpcwatch.probe.decode import build
-from hpcwatch.probe.schema import to_plain
+from hpcwatch.probe.encode import to_plain
 
 TEXT = """#!/bin/bash
 # my job

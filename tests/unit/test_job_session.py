@@ -20,7 +20,7 @@ from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.transport import ConnectError, Trouble
 from hpcwatch.cluster.transport.ways import Opened
 from hpcwatch.monitor import remote
-from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.node_status import NodeState, NodeStatus
 from hpcwatch.monitor.remote import JobSession
 from hpcwatch.probe.schema import Sample, to_line
 from hpcwatch.probe.spec import Spec

@@ -14,7 +14,7 @@ from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.config import Settings
 from hpcwatch.monitor.live_findings import About, Looking
-from hpcwatch.monitor.local import NodeState
+from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.monitor.replay import Replayer
 from hpcwatch.probe.schema import Sample, to_line
 from hpcwatch.recording.playback import Clock, Recording

@@ -22,7 +22,7 @@ def typings(name: str) -> Any:
     """A record of the schema as `typing` makes it."""
     code = SOURCE.replace("from .typed import", "from typing import")
     assert code != SOURCE
-    known: dict[str, Any] = {"__name__": "typings"}
+    known: dict[str, Any] = {"__name__": "typings", "__package__": typed.__package__}
     exec(compile(code, "typings", "exec", dont_inherit=True), known)
     return known[name]
 

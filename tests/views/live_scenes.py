@@ -9,7 +9,7 @@ from hpcwatch.analysis.findings import Directive, Finding, Severity
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.units import GIB, MIB
 from hpcwatch.cluster.schedulers.job import Job, JobNode, JobState
-from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.node_status import NodeState, NodeStatus
 from hpcwatch.monitor.picture import Picture, Source
 from hpcwatch.probe.schema import Cgroup, Gpu, GpuProcess, JobUse, Node, Process, Sample
 from hpcwatch.views.live.board import Board, Figures

@@ -7,7 +7,7 @@ from live_scenes import HOSTS, INTERVAL_S, UP_S, Quiet, picture, status, texts
 
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.cluster.transport import ConnectError, Trouble
-from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.node_status import NodeState, NodeStatus
 from hpcwatch.monitor.picture import Picture
 from hpcwatch.views.live.browser import Browser
 from hpcwatch.views.live.once import text_of

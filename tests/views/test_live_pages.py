@@ -32,7 +32,7 @@ from hpcwatch.analysis.findings import Directive, Severity
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.units import GIB
 from hpcwatch.cluster.schedulers.job import Cause, Job, JobExit, JobState
-from hpcwatch.monitor.local import NodeState
+from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.monitor.picture import Picture, Source, Telling
 from hpcwatch.probe.schema import GpuProcess, JobUse, Node, Sample
 from hpcwatch.views.live.board import Figures

@@ -25,7 +25,7 @@ from hpcwatch.analysis.findings import Severity
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.units import GIB
 from hpcwatch.cluster.schedulers.job import JobNode
-from hpcwatch.monitor.local import NodeState
+from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.views.live.board import Figures, natural, trouble
 from hpcwatch.views.live.layout import bar, flow
 from hpcwatch.views.live.listing import Listing, Scroll

@@ -9,7 +9,7 @@ from hpcwatch.base.units import GIB, MIB
 from hpcwatch.cluster.schedulers import qshow
 from hpcwatch.cluster.schedulers.job import Coverage, Job, JobNode, JobState, Usage
 from hpcwatch.cluster.schedulers.query import Answer
-from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.node_status import NodeState, NodeStatus
 from hpcwatch.probe.schema import JobUse, Node, Process, Sample
 from hpcwatch.views.report.qshow import qshow_text
 

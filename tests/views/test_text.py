@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import shlex
 import unicodedata
 
 import pytest
@@ -15,11 +16,13 @@ from hpcwatch.base.clean import clean
 from hpcwatch.views.text import (
     STYLES,
     Span,
+    _kept_together,
     columns_of,
     cut,
     fit,
     line_width,
     render,
+    shell_line,
     sparkline,
     wants_colour,
     width_of,
@@ -151,3 +154,31 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -
 def test_columns(given_columns: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", given_columns)
     assert columns_of(io.StringIO()) == columns
+
+
+_UNITS = "%|s|min|h|d|W|°C|k?Wh|(?:core|GPU)-hours|cores?|[KMGT]?i?B"
+_TOGETHER = rf"(?<=\d) (?=(?:{_UNITS})(?!\w))|(?<=\bGPU) (?=\d)"
+WORDS = "12|3.5|%|s|s.|GiB|GiB,|cores|core-hours|GPU|xGPU|(GPU|°C|W|kWh|used||sum|7x|x7|min)|h_"
+told = st.lists(st.sampled_from(WORDS.split("|")))
+
+
+@given(told)
+def test_a_number_stays_beside_its_unit_and_a_device_beside_its_number(words: list[str]) -> None:
+    text = " ".join(words)
+    joined = " ".join(filter(None, re.sub(_TOGETHER, "\xa0", text).split(" ")))
+    assert " ".join(_kept_together(text.split(" "))) == joined
+
+
+@given(foreign)
+def test_columns_are_counted_as_unicode_says(text: str) -> None:
+    def columns(character: str) -> int:
+        if unicodedata.category(character) in ("Mn", "Me"):
+            return 0
+        return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+    assert width_of(text) == sum(map(columns, text))
+
+
+@given(st.lists(foreign))
+def test_a_command_is_written_as_a_shell_reads_it(words: list[str]) -> None:
+    assert shell_line(words) == shlex.join(words)

@@ -5,10 +5,9 @@ Anything unknown is null. Adding a key keeps the version; changing or removing o
 
 from __future__ import annotations
 
-import json
-
 from hpcwatch.analysis.report import Report
 from hpcwatch.base.units import iso
+from hpcwatch.probe.encode import to_text
 from hpcwatch.probe.typed import TYPE_CHECKING, Any
 from hpcwatch.recording.store import Run
 
@@ -21,7 +20,7 @@ SCHEMA_VERSION = 1
 
 def to_json(report: Report) -> str:
     """Return report.json, version 1."""
-    return json.dumps(to_plain(report), indent=1, ensure_ascii=True)
+    return to_text(to_plain(report), "\n")
 
 
 def to_plain(report: Report) -> dict[str, Any]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MOST_HOSTS = 100_000  # more is not a list of hosts but a mistake, or an attack on our memory
-_NUMBER = r"[0-9]{1,9}"
+_MOST_DIGITS = 9
 _COMMA = r",(?![^\[\]]*\])"  # not one between brackets
 
 
 def expand_hosts(text: str) -> tuple[str, ...]:
     """Expand ``qb[001-003,010],login1`` in order; what is not of that form gives nothing."""
+    import re
+
     hosts: list[str] = []
     for word in filter(None, re.split(_COMMA, text)):
         hosts += _expand(word)
@@ -32,13 +35,17 @@ def _expand(word: str) -> list[str]:
     for part in ranges.split(","):
         first, dash, last = part.partition("-")
         last = last if dash else first
-        if not (re.fullmatch(_NUMBER, first) and re.fullmatch(_NUMBER, last)):
+        if not (_is_number(first) and _is_number(last)):
             return []
         numbers = range(int(first), int(last) + 1)
         if len(numbers) * len(tails) + len(names) > MOST_HOSTS:
             return []
         names += [f"{before}{n:0{len(first)}}{tail}" for n in numbers for tail in tails]
     return names
+
+
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) <= _MOST_DIGITS
 
 
 _NUMBERED = r"(.*?)([0-9]{1,9})"
@@ -48,6 +55,8 @@ def fold_hosts(names: Sequence[str]) -> str:
     """Write host names short: ``qb[001-003,010],login1``, in the order of their first ones."""
     if len(names) == 1:
         return names[0]
+    import re  # takes milliseconds, and most runs have one host
+
     groups: dict[tuple[str, int], list[int]] = {}
     written: dict[tuple[str, int], None] = {}
     for name in names:
@@ -80,7 +89,7 @@ def numbers(text: str) -> tuple[int, ...]:
     for part in text.split(","):
         first, dash, last = part.partition("-")
         last = last if dash else first
-        if not (re.fullmatch(_NUMBER, first) and re.fullmatch(_NUMBER, last)):
+        if not (_is_number(first) and _is_number(last)):
             return ()
         if int(last) - int(first) + len(found) >= MOST_HOSTS:
             return ()
@@ -99,10 +108,9 @@ def exec_host(text: str, is_count: bool = False) -> tuple[tuple[str, int], ...]:
         host, _, slots = part.strip().partition("/")
         _, star, times = slots.partition("*")
         counted = times if star else slots if is_count else ""
+        cores = len(numbers(slots))
         if counted:
-            cores = int(counted) if re.fullmatch(_NUMBER, counted) else 0
-        else:
-            cores = len(numbers(slots))
+            cores = int(counted) if _is_number(counted) else 0
         if host:
             parts.append((host, cores))
     return tuple(parts)
@@ -138,6 +146,8 @@ def gres_gpus(text: str) -> tuple[int, tuple[int, ...]]:
     ``gpu:k40:2(IDX:0-1)``, ``gres:gpu:2``; up to 19.05 ``gpu(IDX:0,2-3)``; of devices without
     files ``gpu:a100(CNT:3)``.
     """
+    import re
+
     total, indices = 0, list[int]()
     for count, which, many in re.findall(_GPUS, text.replace("gres:", "").replace("gres/", "")):
         found = numbers(which) if which else ()

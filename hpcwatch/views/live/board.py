@@ -12,7 +12,7 @@ from hpcwatch.analysis.findings import Finding
 from hpcwatch.analysis.report import cores_allowed
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.cluster.schedulers.job import Job, JobNode
-from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.node_status import NodeState, NodeStatus
 from hpcwatch.monitor.picture import Picture
 from hpcwatch.views.live.rows import NodeFigures, figures_of
 from hpcwatch.views.live.totals import Totals

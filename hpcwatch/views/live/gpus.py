@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import UNKNOWN, format_energy, format_pct
-from hpcwatch.monitor.local import NodeState
+from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.probe.schema import Gpu
 from hpcwatch.views.live.board import Board, natural
 from hpcwatch.views.live.figures_text import gpu_finding, rate, sign_span

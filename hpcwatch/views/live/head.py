@@ -10,7 +10,7 @@ from hpcwatch.base.clean import clean
 from hpcwatch.base.units import UNKNOWN, format_bytes, format_clock, format_cores, format_seconds
 from hpcwatch.cluster.schedulers.arrays import counted
 from hpcwatch.cluster.schedulers.job import Job, JobState
-from hpcwatch.monitor.local import NodeState
+from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.monitor.picture import Telling
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.layout import bar, flow, spread

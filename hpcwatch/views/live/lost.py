@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 
 from hpcwatch.base.clean import clean
-from hpcwatch.monitor.local import NodeState
+from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.live.words import last_values_text, status_text

@@ -14,7 +14,7 @@ from hpcwatch.base.units import (
     format_seconds,
     three_digits,
 )
-from hpcwatch.monitor.local import NodeState
+from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.figures_text import cores_style, memory_style, rate
 from hpcwatch.views.live.gpus import all_gpus, gpu_table

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import UNKNOWN, format_bytes, format_cores, three_digits
-from hpcwatch.monitor.local import NodeState
+from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.views.live.board import Board, natural, trouble
 from hpcwatch.views.live.figures_text import (
     amount,

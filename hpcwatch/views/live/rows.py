@@ -15,7 +15,7 @@ from typing import NamedTuple
 from hpcwatch.analysis.findings.gpu_attribution import shown_gpus
 from hpcwatch.analysis.limits import Limit
 from hpcwatch.analysis.timeline import HostTimeline
-from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.node_status import NodeState, NodeStatus
 from hpcwatch.probe.schema import Gpu, Node, Process, Sample
 from hpcwatch.recording.job_memory import job_used_bytes
 

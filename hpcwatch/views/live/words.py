@@ -7,7 +7,7 @@ import time
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_seconds
 from hpcwatch.cluster.schedulers.job import Job, JobState
-from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.node_status import NodeState, NodeStatus
 
 FOUND_BY = {
     "tree": "those below hpcwatch",

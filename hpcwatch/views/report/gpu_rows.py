@@ -15,8 +15,7 @@ from hpcwatch.base.units import (
     format_seconds,
 )
 from hpcwatch.views.report.gpu_health import health_facts
-from hpcwatch.views.table import LABEL, figures_row
-from hpcwatch.views.text import Line, Span, cut, sparkline
+from hpcwatch.views.text import LABEL, Line, Span, cut, figures_row, sparkline
 
 FEW_GPUS = 8  # this many are listed singly, more are summed up
 HARMLESS = ("idle", "application clocks", "display clocks", "sync boost")

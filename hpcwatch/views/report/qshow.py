@@ -31,7 +31,7 @@ from hpcwatch.analysis.timeline import HostTimeline, Timeline, cpu_counter_s
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import GIB, KIB, MIB
 from hpcwatch.cluster.schedulers.job import Coverage, Job
-from hpcwatch.monitor.local import NodeState, NodeStatus
+from hpcwatch.monitor.node_status import NodeState, NodeStatus
 from hpcwatch.probe.schema import Process, Sample
 
 Number = TypeVar("Number", int, float)

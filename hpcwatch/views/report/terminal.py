@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 
 from hpcwatch.analysis.report import ProcessSummary, Report
 from hpcwatch.base.clean import clean
@@ -11,8 +10,19 @@ from hpcwatch.base.units import format_bytes, format_pct, three_digits
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
 from hpcwatch.views.report.ending import after, ending
 from hpcwatch.views.report.used_rows import cpu_seconds, limit_words, scope_words, used_rows
-from hpcwatch.views.table import LABEL
-from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width, render, width_of, wrapped
+from hpcwatch.views.text import (
+    LABEL,
+    SIGNS,
+    Line,
+    Span,
+    cut,
+    fit,
+    line_width,
+    render,
+    shell_line,
+    width_of,
+    wrapped,
+)
 
 WIDTH = 80
 _NAMED = 3
@@ -57,7 +67,7 @@ def _ending(report: Report, width: int) -> list[Line]:
     hosts = cut(clean(fold_hosts(run.hosts)), _HOSTS)
     tail = f" · {clean(where)}{hosts} · "
     said = f"{how} {after(report)}"
-    command = clean(shlex.join(run.argv) or run.name)
+    command = clean(shell_line(run.argv) or run.name)
     room = width - width_of(tail) - width_of(said)
     if room < min(16, width_of(command)):  # two lines rather than an unrecognisable command
         return [
@@ -163,7 +173,7 @@ def _largest(report: Report, width: int) -> list[Line]:
 def _process(process: ProcessSummary, width: int) -> str:
     figures = f"{cpu_seconds(process.cpu_s):>9} CPU {format_bytes(process.memory_peak_bytes):>9}  "
     argv = process.argv or [process.name]
-    command = clean(shlex.join([os.path.basename(argv[0]), *argv[1:]]))
+    command = clean(shell_line([os.path.basename(argv[0]), *argv[1:]]))
     return figures + cut(f"{process.pid} {command}", width - len(figures))
 
 

@@ -17,8 +17,7 @@ from hpcwatch.base.units import (
     three_digits,
 )
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
-from hpcwatch.views.table import LABEL, figures_row
-from hpcwatch.views.text import Line, Span, sparkline
+from hpcwatch.views.text import LABEL, Line, Span, figures_row, sparkline
 
 _SPARK = 20
 

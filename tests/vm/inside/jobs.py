@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hpcwatch.probe.encode import to_plain
 from hpcwatch.probe.probe import Probe
-from hpcwatch.probe.schema import to_plain
 from hpcwatch.probe.spec import Spec
 from vm.inside.groups import Group
 from vm.inside.waiting import wait_for
