@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hpcwatch.analysis.report import Report, Summary
-from hpcwatch.analysis.report.figures import if_known, sum_if_known, whole
+from hpcwatch.analysis.report.records import if_known, sum_if_known, whole
 from hpcwatch.base.units import format_bytes, format_clock, format_cores, format_pct, three_digits
 
 SMALL_PCT = 2.0

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
-
-from hpcwatch.base import to_ascii
 
 
 def prepare() -> None:
     """Make a stream replace characters that it cannot encode by similar ones, not raise."""
-    to_ascii.register()
+    register()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors=to_ascii.NEAREST)
+            stream.reconfigure(errors=NEAREST)
 
 
 def is_interactive() -> bool:
@@ -47,3 +46,31 @@ def flush() -> bool:
         except (OSError, ValueError):
             is_whole = is_whole and stream is not sys.stdout
     return is_whole
+
+
+NEAREST = "hpcwatch.nearest"
+"""The name of the encoding error handler after ``register``: ``errors=NEAREST``."""
+
+_LIKE = str.maketrans(
+    {
+        **dict.fromkeys("─━╸╌–—−·", "-"),
+        **dict.fromkeys("▏▎▍▌▋▕│", "|"),
+        **dict.fromkeys("▊▉█", "#"),
+        **dict(zip("▁▂▃▄▅▆▇", "_.,-=+*")),
+        **dict(zip("▲●✓✗×≥≤…→←↑↓›░▒°", "!*+xx><~><^v>:%o")),
+    }
+)
+"""Each replacement takes one column, as the original does."""
+
+
+def register() -> None:
+    """Register NEAREST with all encoders."""
+    codecs.register_error(NEAREST, _nearest)
+
+
+def _nearest(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    wrong = error.object[error.start : error.end]
+    alike = wrong.translate(_LIKE)
+    return "".join(one if one.isascii() else "?" for one in alike), error.end

@@ -14,8 +14,8 @@ from hpcwatch.analysis.report.to_json import to_json
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.monitor import own_cost, report, run_record
-from hpcwatch.monitor.notes import attempt
 from hpcwatch.monitor.program_events import ProgramEvents
+from hpcwatch.monitor.standard_error import attempt
 from hpcwatch.probe.schema import Sample
 from hpcwatch.recording import store
 from hpcwatch.recording.recorder import Recorder

@@ -25,11 +25,11 @@ from hpcwatch.monitor.job_program import Inside
 from hpcwatch.monitor.live_findings import About, Looking
 from hpcwatch.monitor.local import most_samples
 from hpcwatch.monitor.node_status import NodeState, NodeStatus
-from hpcwatch.monitor.notes import attempt
 from hpcwatch.monitor.picture import Picture, Source
 from hpcwatch.monitor.presence import Presence
 from hpcwatch.monitor.recording import WatchRecording
 from hpcwatch.monitor.remote import JobSession, Opener, spec_of
+from hpcwatch.monitor.standard_error import attempt
 from hpcwatch.probe.schema import Sample
 
 POLL_S = 5.0

@@ -4,9 +4,8 @@ import os
 import resource
 import time
 
-from .members import Members
+from .members import STAT_BYTES, Members, Tracked
 from .procfs import KeptFile
-from .tracked import STAT_BYTES, Tracked
 from .typed import Callable, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple
 
 _SPARE_DESCRIPTORS = 64

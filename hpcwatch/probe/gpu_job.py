@@ -9,11 +9,11 @@ import time
 
 from .drm import DrmReader
 from .gpu_use import GpuUse, GpuUseReader
+from .members import Tracked
 from .owner import owner_uid
 from .procfs import read, read_all
 from .ration import Ration
 from .schema import Gpu
-from .tracked import Tracked
 from .typed import Dict, List, Mapping, NamedTuple, Optional, Set
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"

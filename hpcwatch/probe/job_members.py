@@ -14,9 +14,8 @@ from .evidence import (
     shepherded_id,
     shown_in_environment,
 )
-from .members import Everyone, Members, is_kernels
+from .members import Everyone, Members, Tracked, is_kernels
 from .spec import Spec
-from .tracked import Tracked
 from .typed import Callable, Dict, Iterable, List, Optional, Set
 
 _CGROUP, _SHEPHERD, _ENVIRONMENT, _USER, _ANOTHERS = range(5)

@@ -3,10 +3,10 @@
 import os
 import time
 
+from .members import Tracked
 from .procfs import TICK_S, parse_argv, read, text
 from .procs import ProcessTable
 from .schema import Process
-from .tracked import Tracked
 from .typed import Callable, Dict, Iterable, List, Optional
 
 

@@ -6,11 +6,11 @@ last PSS, scaled by how its RSS has changed since.
 
 import time
 
+from .members import Tracked
 from .memory_files import Files, MemoryFiles
 from .procfs import PAGE_BYTES, parse_table, read, read_all
 from .procs import ProcessTable
 from .ration import Ration
-from .tracked import Tracked
 from .typed import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 _PSS_S_PER_BYTE = 8e-12  # 6.4 ms a GB was measured; rounded up until a process has its own

@@ -7,9 +7,9 @@ the same user are told apart: they may be another job's, or hpcwatch's own recor
 import os
 import time
 
+from .members import Tracked
 from .procfs import parse_mounts, read_all
 from .ration import Ration
-from .tracked import Tracked
 from .typed import Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 _MOST_FILES = 20000

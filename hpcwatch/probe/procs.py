@@ -9,11 +9,10 @@ import os
 import time
 
 from .discovery import Discovery, allowed
-from .members import Members
+from .members import STAT_BYTES, Members, Tracked
 from .procfs import parse_stat, parse_table, read
 from .ration import Ration
 from .totals import Share, Totals
-from .tracked import STAT_BYTES, Tracked
 from .typed import Callable, Dict, FrozenSet, Iterable, List, Optional
 
 _DETAIL_S = 40e-6  # status and io of one process, before it was measured

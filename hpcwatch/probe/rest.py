@@ -7,13 +7,13 @@ have no known parent. Read only where no control group counts the whole job.
 import os
 
 from .job_members import Beside
+from .members import Tracked
 from .memory import MemoryReader
 from .procs import ProcessTable
 from .schema import JobUse
 from .spec import Spec
 from .sums import use_of
 from .totals import Reaped
-from .tracked import Tracked
 from .typed import Optional, Sequence
 
 

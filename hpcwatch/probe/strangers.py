@@ -9,11 +9,11 @@ import time
 
 from .evidence import is_open, is_watcher
 from .listing import boot_time_s, login_name
+from .members import STAT_BYTES
 from .procfs import TICK_S, parse_table, read, text
 from .procs import ProcessTable
 from .ration import Ration
 from .schema import JobUse, Node, Stranger
-from .tracked import STAT_BYTES
 from .typed import Dict, List, NamedTuple, Optional, Tuple
 
 _EXCESS_CORES = 0.5  # own: what a stranger has to use to be worth a word

@@ -21,6 +21,10 @@ class Noted:
     def __getitem__(self, inner: "Any") -> "Noted":
         return Noted(self.name, inner)
 
+    def __call__(self) -> None:
+        """Fail: typing takes only what can be called for the type that a text means."""
+        raise TypeError("%r makes nothing" % self)
+
     def __repr__(self) -> str:
         return self.name if self.inner is None else "%s[%r]" % (self.name, self.inner)
 

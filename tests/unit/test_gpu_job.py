@@ -11,8 +11,8 @@ import pytest
 from unit_parts import wait_until
 
 from hpcwatch.probe.gpu_job import GpuJob, allowed_devices, device_variables
+from hpcwatch.probe.members import Tracked
 from hpcwatch.probe.schema import Gpu, GpuProcess
-from hpcwatch.probe.tracked import Tracked
 
 OWN = os.getpid()
 NOBODY = 4_190_000  # no machine has so many

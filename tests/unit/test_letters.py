@@ -7,14 +7,14 @@ import re
 import pytest
 from program import ROOT, Hpcwatch
 
-from hpcwatch.base import to_ascii
+from hpcwatch.base import output
 
-to_ascii.register()
+output.register()
 _OURS = re.compile("[^\x00-\x7f]")
 
 
 def shown(text: str, encoding: str = "ascii") -> str:
-    return text.encode(encoding, to_ascii.NEAREST).decode(encoding)
+    return text.encode(encoding, output.NEAREST).decode(encoding)
 
 
 def test_signs_that_mean_something_else_stay_apart() -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from unit_parts import wait_until
 
+from hpcwatch.probe.members import Tracked
 from hpcwatch.probe.memory_files import Files, MemoryFiles
 from hpcwatch.probe.probe import Probe, Target
 from hpcwatch.probe.schema import JobUse
-from hpcwatch.probe.tracked import Tracked
 
 TREES = Path(__file__).with_name("trees.py")
 MIB = 1 << 20

@@ -26,11 +26,8 @@ OURS = {
     "hpcwatch.analysis.costs",
     "hpcwatch.analysis.limits",
     "hpcwatch.analysis.report",
-    "hpcwatch.analysis.report.cores",
     "hpcwatch.analysis.report.cpu",
-    "hpcwatch.analysis.report.figures",
     "hpcwatch.analysis.report.nodes",
-    "hpcwatch.analysis.report.quality",
     "hpcwatch.analysis.report.records",
     "hpcwatch.analysis.report.scopes",
     "hpcwatch.analysis.report.summary",
@@ -38,7 +35,6 @@ OURS = {
     "hpcwatch.analysis.resample_sum",
     "hpcwatch.analysis.timeline",
     "hpcwatch.analysis.timeline.columns",
-    "hpcwatch.analysis.timeline.gauges",
     "hpcwatch.analysis.timeline.host",
     "hpcwatch.analysis.timeline.host_metrics",
     "hpcwatch.analysis.timeline.marks",
@@ -52,7 +48,6 @@ OURS = {
     "hpcwatch.base.masks",
     "hpcwatch.base.output",
     "hpcwatch.base.reading",
-    "hpcwatch.base.to_ascii",
     "hpcwatch.base.units",
     "hpcwatch.cli",
     "hpcwatch.cli.program_report",
@@ -74,7 +69,6 @@ OURS = {
     "hpcwatch.monitor",
     "hpcwatch.monitor.guard",
     "hpcwatch.monitor.local",
-    "hpcwatch.monitor.notes",
     "hpcwatch.monitor.own_cost",
     "hpcwatch.monitor.program_events",
     "hpcwatch.monitor.recording",
@@ -102,7 +96,6 @@ OURS = {
     "hpcwatch.probe.sums",
     "hpcwatch.probe.totals",
     "hpcwatch.probe.typed",
-    "hpcwatch.probe.tracked",
     "hpcwatch.recording",
     "hpcwatch.recording.environment",
     "hpcwatch.recording.job_memory",
@@ -143,15 +136,6 @@ NOT_NEEDED = {
     "unicodedata",
 }
 
-TEXTS = """
-for module in [one for name, one in sys.modules.items() if name.startswith("hpcwatch")]:
-    for record in vars(module).values():
-        if hasattr(record, "_fields") and record.__module__ == module.__name__:
-            hints = record.__annotations__.values()
-            if any(isinstance(hint, str) or "ForwardRef" in repr(hint) for hint in hints):
-                print(f"{record.__module__}.{record.__name__}")
-"""
-
 
 def after_a_run(code: str, home: Path) -> set[str]:
     """Run `true` under the monitor in a Python of its own; return the words that code prints."""
@@ -174,8 +158,3 @@ def test_a_run_of_a_millisecond_imports_no_more_than_it_needs(tmp_path: Path) ->
     ours = {name for name in found if name.partition(".")[0] == "hpcwatch"}
     assert ours <= OURS
     assert not found & NOT_NEEDED
-
-
-def test_no_record_of_such_a_run_gives_its_types_as_text(tmp_path: Path) -> None:
-    """Each would be compiled at every start, and the first sets up Python's ast."""
-    assert after_a_run(TEXTS, tmp_path) == set()

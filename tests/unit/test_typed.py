@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hpcwatch.probe import schema, typed
+from hpcwatch.probe import decode, schema, typed
 
 SOURCE = Path(schema.__file__).read_text()
 MANY = 2 * typed._COMPILED_FROM if hasattr(typed, "_COMPILED_FROM") else 2
@@ -108,6 +108,16 @@ def test_noted_types_mean_those_of_typing() -> None:
     assert repr(typed.meaning(noted)) == "typing.Callable[[int, typing.Any], typing.List[str]]"
     assert typed.meaning(list[typed.Optional[int]]) == list[typing.Optional[int]]
     assert typed.meaning(int) is int
+
+
+def test_a_noted_type_may_stand_in_a_text() -> None:
+    class Pair(typed.NamedTuple):
+        low: typed.Optional[int]
+
+    Pair.__annotations__ = {"low": "typed.Optional[int]"}
+    assert decode.build(Pair, {"low": 3}) == (3,)
+    with pytest.raises(TypeError):
+        decode.build(Pair, {"low": "3"})
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="typing makes its records")

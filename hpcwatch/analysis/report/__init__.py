@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from hpcwatch.analysis.costs import Rates
-from hpcwatch.analysis.report.cores import cores_allowed
-from hpcwatch.analysis.report.nodes import largest_processes, node_summary
-from hpcwatch.analysis.report.quality import quality_of
+from hpcwatch.analysis.report.cpu import cores_allowed
+from hpcwatch.analysis.report.nodes import largest_processes, node_summary, quality_of
 from hpcwatch.analysis.report.records import GpuSummary, ProcessSummary, Quality, Report, Summary
 from hpcwatch.analysis.report.scopes import advice_of, findings_of, observed_of
 from hpcwatch.analysis.report.summary import summary_of

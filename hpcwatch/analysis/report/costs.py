@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hpcwatch.analysis.costs import Costs, Rates
-from hpcwatch.analysis.report.figures import sum_if_known
-from hpcwatch.analysis.report.records import Summary
+from hpcwatch.analysis.report.records import Summary, sum_if_known
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.recording.store import Run
 

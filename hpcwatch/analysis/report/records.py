@@ -1,7 +1,10 @@
-"""What a report is made of: records without a rule in them. Anything unknown is None."""
+"""What a report is made of: records and figures. Pure. Anything unknown is None."""
+
+from collections.abc import Iterable
 
 from hpcwatch.analysis.costs import Costs
-from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.analysis.timeline import HostTimeline, Timeline
+from hpcwatch.analysis.timeline.columns import Part
 from hpcwatch.probe.typed import TYPE_CHECKING, Any, NamedTuple, Optional
 from hpcwatch.recording.store import Event, Run
 
@@ -160,3 +163,21 @@ class Report(NamedTuple):
     """What the run showed of the job's needs: later runs of its name look back at it."""
     costs: Optional[Costs] = None
     """None without configured rates."""
+
+
+def whole(host: HostTimeline, metric: str, gpu: Optional[str] = None) -> Part:
+    """Return a metric over all that was read of a host."""
+    if not host.at_s:
+        return host.part(metric, 0.0, 0.0, gpu)
+    return host.part(metric, host.at_s[0] - host.span_s[0] - 1.0, host.at_s[-1], gpu)
+
+
+def if_known(value: float) -> Optional[float]:
+    """Return a column's figure, None for NaN."""
+    return value if value == value else None
+
+
+def sum_if_known(values: Iterable[Any]) -> Any:
+    """Sum; None if any is unknown."""
+    known = list(values)
+    return None if any(value is None for value in known) else sum(known)

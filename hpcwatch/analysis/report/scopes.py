@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hpcwatch.analysis.report.cores import cores_allowed
+from hpcwatch.analysis.report.cpu import cores_allowed
 from hpcwatch.analysis.report.records import Quality, Summary
 from hpcwatch.analysis.timeline import HostTimeline, Timeline
 from hpcwatch.recording.store import Event, Run

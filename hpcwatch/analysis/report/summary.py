@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from hpcwatch.analysis.limits import Limit
-from hpcwatch.analysis.report.cores import cores_allowed, cores_peak, cores_used
-from hpcwatch.analysis.report.cpu import Cpu, job_cpu, program_cpu
-from hpcwatch.analysis.report.figures import if_known, sum_if_known, whole
-from hpcwatch.analysis.report.records import GpuSummary, Summary
+from hpcwatch.analysis.report.cpu import (
+    Cpu,
+    cores_allowed,
+    cores_peak,
+    cores_used,
+    job_cpu,
+    program_cpu,
+)
+from hpcwatch.analysis.report.records import GpuSummary, Summary, if_known, sum_if_known, whole
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.recording.store import Run
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from hpcwatch.analysis.timeline.columns import NAN, Column, same
-from hpcwatch.analysis.timeline.gauges import GaugeColumns, Gauges
+from hpcwatch.analysis.timeline.columns import NAN, Column, GaugeColumns, Gauges, same
 from hpcwatch.analysis.timeline.gpu_health import GpuHealth
 from hpcwatch.analysis.timeline.gpu_memory import Unlisted, holdings
 from hpcwatch.probe.schema import Gpu, Sample

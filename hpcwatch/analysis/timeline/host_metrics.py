@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 
 from hpcwatch.analysis.limits import Limit
-from hpcwatch.analysis.timeline.columns import NAN, Column, same
-from hpcwatch.analysis.timeline.gauges import GaugeColumns
+from hpcwatch.analysis.timeline.columns import NAN, Column, GaugeColumns, same
 from hpcwatch.probe.schema import Cgroup, JobUse, Node, Sample
 from hpcwatch.probe.typed import Any, NamedTuple, Optional
 from hpcwatch.recording import metrics

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from hpcwatch.base import to_ascii
+from hpcwatch.base import output
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.views.text import Line, line_width
 
@@ -166,7 +166,7 @@ class Screen:
         What is left of a piece that was taken in part goes out before anything else, because it
         may end in the middle of a sequence.
         """
-        piece = text.encode(self._encoding, to_ascii.NEAREST)
+        piece = text.encode(self._encoding, output.NEAREST)
         pending = self._unsent + piece
         deadline_s = time.monotonic() + patience_s
         while pending:
@@ -186,7 +186,7 @@ class Screen:
 
 def _encoding() -> str:
     """Return how the terminal takes letters: as standard output does, which is that terminal."""
-    to_ascii.register()
+    output.register()
     return getattr(sys.stdout, "encoding", None) or "utf-8"
 
 
