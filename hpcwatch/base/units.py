@@ -64,6 +64,28 @@ def format_of_bytes(used: float | None, total: float | None) -> str:
     return f"{three_digits(used / size)} of {number} {unit}"
 
 
+def short_of_bytes(used: float | None, total: float | None) -> str:
+    """Format ``used/total`` for a narrow column: ``1.6/126G``, ``58M/24G``.
+
+    Without a total ``58M``. None is unknown; the units are binary.
+    """
+    if used is None or math.isnan(used):
+        return UNKNOWN
+    if total is None or math.isnan(total):
+        return _short_bytes(used)
+    used_text, total_text = _short_bytes(used), _short_bytes(total)
+    if used_text[-1] == total_text[-1]:
+        used_text = used_text[:-1]
+    return f"{used_text}/{total_text}"
+
+
+def _short_bytes(value: float) -> str:
+    for size, letter in ((TIB, "T"), (GIB, "G"), (MIB, "M")):
+        if abs(value) >= 999.5 / 1024 * size:
+            return f"{value / size:.{1 if value < 9.95 * size else 0}f}{letter}"
+    return f"{value / KIB:.0f}K"
+
+
 def format_clock(seconds: float | None) -> str:
     """Format as schedulers do: ``2:41``, ``2:41:07``, ``72:00:00``. None is unknown."""
     if seconds is None or math.isnan(seconds):

@@ -14,7 +14,7 @@ from hpcwatch.recording.removal import obstacle
 from hpcwatch.recording.removal import remove as remove_run
 from hpcwatch.recording.search import Found
 from hpcwatch.sweep.recorded import Sweep, Task
-from hpcwatch.views.jobs import runs_table
+from hpcwatch.views.jobs import runs_rows, runs_table
 
 
 def remove(chosen: Sequence[Found | Sweep], is_sure: bool, is_named: bool) -> int:
@@ -34,7 +34,9 @@ def remove(chosen: Sequence[Found | Sweep], is_sure: bool, is_named: bool) -> in
     if not going:
         print("Nothing to remove.")
         return EXIT_FAILURE if is_named else 0
-    for line in runs_table.lines(going, runs_table.width_of_terminal(sys.stdout)):
+    for line in runs_table.lines(
+        runs_rows.of_list(going), runs_table.width_of_terminal(sys.stdout)
+    ):
         print(line)
     _say_links(going)
     if not is_sure and not _is_wanted(len(going)):

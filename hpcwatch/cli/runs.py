@@ -12,15 +12,14 @@ from hpcwatch import config
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import complain
-from hpcwatch.base.units import iso
 from hpcwatch.cli import removal
 from hpcwatch.cli.arguments import DAY_S, Parser, age_s, since_s
-from hpcwatch.recording.masking import masked_words
 from hpcwatch.recording.search import Found, Wanted, all_runs, found_at, older_than
 from hpcwatch.recording.store import RunDirectory, find, root
 from hpcwatch.sweep import recorded
 from hpcwatch.sweep.recorded import Sweep, Task
-from hpcwatch.views.jobs import runs_table
+from hpcwatch.views.jobs import runs_rows, runs_table
+from hpcwatch.views.jobs.runs_rows import Row
 
 _KINDS = ("run", "job", recorded.KIND, "sweep-task")
 _CONFIGURED = "configured"
@@ -42,10 +41,14 @@ def main(arguments: list[str]) -> int:
             raise HpcwatchError("a sweep's tasks are removed with their sweep", hint, EXIT_USAGE)
         old = older_than(found, _prune_s(options.prune, settings.keep_days))
         return removal.remove(old, options.yes, is_named=False)
+    rows = runs_rows.sorted_rows(runs_rows.of_list(found), options.sort, options.reverse)
     if options.format == "json":
-        print(json.dumps(_plain(found), indent=1, ensure_ascii=True))
+        print(json.dumps(_plain(rows), indent=1, ensure_ascii=True))
         return 0
-    _print(found, settings.keep_days)
+    if options.format == "csv":
+        print("\n".join(runs_table.csv_lines(rows)))
+        return 0
+    _print(rows, settings.keep_days)
     if options.sweep is not None:
         _say_unrecorded(options.sweep, len({one.attempt.started.task for one in _tasks(found)}))
     return 0
@@ -132,7 +135,14 @@ def _parser() -> Parser:
     parser.add_argument("--with-findings", action="store_true", help="only runs with findings")
     parser.add_argument("--kind", choices=_KINDS, help="only runs of one kind")
     parser.add_argument("--sweep", metavar="SWEEP", help="the tasks of a sweep, a line per task")
-    parser.add_format("text", "json")
+    parser.add_argument(
+        "--sort",
+        choices=tuple(runs_rows.SORTS),
+        default="started",
+        help="what to sort by, the largest last (default: %(default)s)",
+    )
+    parser.add_argument("-r", "--reverse", action="store_true", help="sort the other way round")
+    parser.add_format("text", "json", "csv")
     parser.add_argument("--delete", nargs="+", metavar="RUN", help="remove these runs or sweeps")
     parser.add_argument(
         "--prune",
@@ -170,70 +180,26 @@ def _prune_s(text: str, keep_days: float | None) -> float:
         raise HpcwatchError(f"argument --prune: {error}", "", EXIT_USAGE) from None
 
 
-def _print(found: Sequence[Found | Sweep], keep_days: float | None) -> None:
-    if not found:
+def _print(rows: Sequence[Row], keep_days: float | None) -> None:
+    if not rows:
         if all_runs() or recorded.every():
             print("No run matches; list all with: hpcwatch runs")
         else:
             print(f"No runs in {clean(root())} yet; record one with: hpcwatch run -- COMMAND")
         return
-    for line in runs_table.lines(found, runs_table.width_of_terminal(sys.stdout)):
+    for line in runs_table.lines(rows, runs_table.width_of_terminal(sys.stdout)):
         print(line)
-    old = older_than(found, keep_days * DAY_S) if keep_days is not None else []
+    old = older_than([row.one for row in rows], keep_days * DAY_S) if keep_days is not None else []
     if old:
         named = "1 is" if len(old) == 1 else f"{len(old)} are"
         print(f"{named} older than {keep_days:g} days; remove with: hpcwatch runs --prune")
 
 
-def _plain(found: Sequence[Found | Sweep]) -> dict[str, object]:
+def _plain(rows: Sequence[Row]) -> dict[str, object]:
     """Return the documented structure, version 1."""
     return {
         "schema_version": 1,
         "root": root(),
-        "runs": [_plain_run(one) for one in found if isinstance(one, Found)],
-        "sweeps": [_plain_sweep(one) for one in found if isinstance(one, Sweep)],
-    }
-
-
-def _plain_run(one: Found) -> dict[str, object]:
-    ended = one.attempt.ended if isinstance(one, Task) else None
-    return {
-        "id": one.run.id,
-        "name": one.run.name,
-        "kind": one.run.kind,
-        "argv": one.run.argv,
-        "hosts": one.run.hosts,
-        "job_id": one.run.job.id if one.run.job is not None else None,
-        "sweep_id": one.run.sweep_id,
-        "parameters": one.run.parameters,
-        "results": ended.results if ended is not None else None,
-        "started_at": iso(one.run.started_at_s),
-        "ended_at": iso(one.run.ended_at_s),
-        "wall_s": one.run.wall_s,
-        "how": one.how,
-        "exit_code": one.run.exit_code,
-        "signal": one.run.signal,
-        "size_bytes": one.size_bytes,
-        "path": one.directory.path,
-        "is_link": one.is_link,
-    }
-
-
-def _plain_sweep(one: Sweep) -> dict[str, object]:
-    return {
-        "id": one.plan.id,
-        "name": one.plan.name,
-        "command": masked_words(one.plan.command),
-        "job_id": one.plan.job_id,
-        "tasks_count": one.plan.tasks_count,
-        "good_count": one.good_count,
-        "failed_count": one.failed_count,
-        "left_count": one.left_count,
-        "started_at": iso(one.started_at_s),
-        "last_at": iso(one.last_s),
-        "wall_s": one.wall_s,
-        "cpu_s": one.cpu_s,
-        "how": one.how,
-        "size_bytes": one.size_bytes,
-        "path": one.folder,
+        "runs": [runs_rows.plain_run(row) for row in rows if isinstance(row.one, Found)],
+        "sweeps": [runs_rows.plain_sweep(row) for row in rows if isinstance(row.one, Sweep)],
     }

@@ -46,15 +46,15 @@ def _summed(directory: RunDirectory, run: Run) -> EarlierRun:
     """Sum up a run from its report.json; without a readable one its figures are unknown."""
     found = directory.report_part("summary")
     summary: dict[str, Any] = found if isinstance(found, dict) else {}
-    utils = [_figure(gpu, "util_mean_pct") for gpu in _list(summary.get("gpus"))]
+    utils = [figure(gpu, "util_mean_pct") for gpu in _list(summary.get("gpus"))]
     known = [util for util in utils if util is not None]
     return EarlierRun(
         id=run.id,
         started_at_s=run.started_at_s,
         wall_s=run.wall_s,
         how=run.how,
-        cores_used_mean=_figure(summary, "cores_used_mean"),
-        memory_peak_bytes=_figure(summary, "memory_peak_bytes"),
+        cores_used_mean=figure(summary, "cores_used_mean"),
+        memory_peak_bytes=figure(summary, "memory_peak_bytes"),
         gpu_util_mean_pct=sum(known) / len(known) if known else None,
     )
 
@@ -63,7 +63,8 @@ def _list(value: object) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _figure(plain: dict[str, Any], name: str) -> float | None:
+def figure(plain: dict[str, Any], name: str) -> float | None:
+    """Return a number of a report.json; None if it is missing or no figure of a run."""
     value: Any = plain.get(name)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return float(value) if is_number and 0 <= value < _MOST_FIGURE else None

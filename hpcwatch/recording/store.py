@@ -394,9 +394,10 @@ def runs_of_array(word: str) -> list[tuple[RunDirectory, Run]]:
 
 
 def find(which: Optional[str]) -> RunDirectory:
-    """Find a run by directory, id, start of an id, or job id; None or ``latest`` is the latest.
+    """Find a run by directory, id, short id, start of an id, or job id.
 
-    If no run matches, tasks of sweeps are searched. Raises HpcwatchError with what to do.
+    None or ``latest`` is the latest. If no run matches, tasks of sweeps are searched.
+    Raises HpcwatchError with what to do.
     """
     if which and (os.sep in which or os.path.exists(os.path.join(which, RUN_FILE))):
         folder, name = os.path.split(which)
@@ -417,6 +418,11 @@ def find(which: Optional[str]) -> RunDirectory:
     return runs[-1][0]
 
 
+def _ends_with_mark(run_id: str, word: str) -> bool:
+    """True of the short id that `hpcwatch runs` shows: the last six digits of ``new_id``."""
+    return len(word) == 6 and run_id.endswith(f"-{word}")
+
+
 def _called(runs: list[tuple[RunDirectory, Run]], which: str) -> Optional[RunDirectory]:
     """Return the run that matches, None if none does. Raises HpcwatchError if several match."""
     exact = [pair for pair in runs if pair[1].id == which]
@@ -424,7 +430,8 @@ def _called(runs: list[tuple[RunDirectory, Run]], which: str) -> Optional[RunDir
     starting = [pair for pair in runs if pair[1].id.startswith(which)]
     named = [pair for pair in runs if pair[1].name == which]
     of_array = [pair for pair in runs if pair[1].job and pair[1].job.is_task_of(which)]
-    for matches in (exact, of_job, of_array, named):
+    marked = [pair for pair in runs if _ends_with_mark(pair[1].id, which)]
+    for matches in (exact, of_job, of_array, named, marked if len(marked) == 1 else []):
         if matches:
             return matches[-1][0]
     if len(starting) == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -99,7 +100,10 @@ def test_json_is_all_there_is_and_unknown_is_null(several: Hpcwatch) -> None:
 
 def test_the_table_has_sizes_and_their_sum(several: Hpcwatch) -> None:
     rows = several("runs", "--failed").out.splitlines()
-    assert rows[0].split() == ["started", "took", "ended", "size", "run", "command"]
+    assert rows[0].split() == [
+        *("id", "started", "name", "took", "cores", "cores", "%", "memory", "ended"),
+        *("size", "command"),
+    ]
     assert "exit 1" in rows[1]
     assert "KiB" in rows[1]
     assert rows[-1].startswith("2 runs, 1")
@@ -107,6 +111,115 @@ def test_the_table_has_sizes_and_their_sum(several: Hpcwatch) -> None:
     assert (
         several("runs", "--name", "none*").out == "No run matches; list all with: hpcwatch runs\n"
     )
+
+
+REPORT: dict[str, Any] = {
+    "summary": {
+        "cores_used_mean": 2.1,
+        "cores_allocated": 20,
+        "cpu_efficiency_pct": 10.4,
+        "memory_peak_bytes": 1.61 * (1 << 30),
+        "memory_limit_bytes": 126 << 30,
+        "gpus": [{"use": "worked"}, {"use": "did nothing"}],
+    },
+    "findings": [],
+    "events": [
+        {"at": "x", "name": "log", "fields": {"test_accuracy": 0.9931}},
+        {"at": "x", "name": "signal", "fields": {"signal": "SIGTERM"}},
+    ],
+}
+ID = "20260101-000000-mnist-cnn-0a1b2c"
+
+
+def reported(hpcwatch: Hpcwatch, run_id: str = ID, job_id: str = "305671[3].qb3") -> None:
+    job = Job(job_id, "torque", array_id="305671[].qb3", array_index="3")
+    path = made(hpcwatch, "mnist_cnn", id=run_id, job=job)
+    (path / "report.json").write_text(json.dumps(REPORT))
+    path.rename(path.parent / run_id)
+
+
+def test_a_row_says_what_the_run_used_and_how_it_ended(hpcwatch: Hpcwatch) -> None:
+    reported(hpcwatch)
+    head, row, _ = hpcwatch("runs").out.splitlines()
+    assert row.split()[0] == "0a1b2c"
+    for title, words in {
+        "name": "mnist_cnn",
+        "job": "305671[3].qb3",
+        "ended": "ok",
+        "result": "test_accuracy=0.9931",
+    }.items():
+        assert row[head.index(f" {title}") + 1 :].startswith(words)
+    for words in (" 2.1/20 ", " 10 % ", " 1.6/126G ", " 1/2 "):
+        assert words in row
+    (plain,) = json.loads(hpcwatch("runs", "--format", "json").out)["runs"]
+    (row_of_csv,) = csv.DictReader(hpcwatch("runs", "--format", "csv").out.splitlines())
+    wanted = {
+        "short_id": "0a1b2c",
+        "job_task": "3",
+        "cores_used_mean": 2.1,
+        "cpu_efficiency_pct": 10.4,
+        "gpus_used_count": 1,
+        "gpus_count": 2,
+        "findings_count": 0,
+    }
+    assert {name: plain[name] for name in wanted} == wanted
+    assert plain["results"] == {"test_accuracy": 0.9931}
+    assert {name: row_of_csv[name] for name in wanted} == {
+        name: str(value) for name, value in wanted.items()
+    }
+    assert row_of_csv["results"] == "test_accuracy=0.9931"
+
+
+def test_the_short_id_is_whole_at_80_columns_and_names_the_run(hpcwatch: Hpcwatch) -> None:
+    reported(hpcwatch)
+    lines = hpcwatch("runs", COLUMNS="80").out.splitlines()
+    head, row = lines[0].split(), lines[1].split()
+    assert head[:2] == ["id", "name"]
+    assert row[0] == "0a1b2c"
+    assert {"memory", "GPUs", "result", "ended"} <= set(head)
+    assert max(map(len, lines)) <= 80
+    assert json.loads(hpcwatch("report", "0a1b2c", "--format", "json").out)["run"]["id"] == ID
+
+
+def test_an_id_is_short_only_where_it_names_one_run(hpcwatch: Hpcwatch) -> None:
+    """A job of that number, or a second run with that end, keeps its claim."""
+    reported(hpcwatch, "20260101-000000-a-305669", job_id="305669.qb3")
+    reported(hpcwatch, "20260101-000000-b-0a1b2c")
+    reported(hpcwatch, "20260102-000000-c-0a1b2c")
+    reported(hpcwatch, "20260103-000000-d-ffffff")
+    shown = [row.split()[0] for row in hpcwatch("runs").out.splitlines()[1:-1]]
+    assert sorted(shown) == [
+        *("20260101-000000-a-305669", "20260101-000000-b-0a1b2c", "20260102-000000-c-0a1b2c"),
+        "ffffff",
+    ]
+    assert hpcwatch("report", "0a1b2c").complaint.startswith("hpcwatch: no run 0a1b2c")
+
+
+def test_rows_are_sorted_with_the_largest_last_and_the_unknown_first(several: Hpcwatch) -> None:
+    for name, peak in (("failed", 3), ("killed", 1), ("fine", 2), ("old", None), ("wasteful", "x")):
+        report = {"summary": {"memory_peak_bytes": peak}}
+        (several.runs / f"{name}-id" / "report.json").write_text(json.dumps(report))
+    order = ["old", "wasteful", "killed", "fine", "failed"]
+    assert names(several("runs", "--sort", "memory", "--format", "json")) == order
+    turned = ["old", "wasteful", "failed", "fine", "killed"]
+    assert names(several("runs", "--sort", "memory", "-r", "--format", "json")) == turned
+    assert names(several("runs", "--sort", "name", "--format", "json"))[-1] == "wasteful"
+
+
+@pytest.mark.parametrize(
+    ("damage", "peak"),
+    [
+        ("[]", 1 << 30),  # as without a report: what run.json and the samples say
+        ("{", 1 << 30),
+        ('{"summary": 1, "findings": [1], "events": {}}', None),
+        ('{"summary": {"memory_peak_bytes": true, "gpus": [1]}}', None),
+    ],
+)
+def test_a_damaged_report_stops_nothing(hpcwatch: Hpcwatch, damage: str, peak: int | None) -> None:
+    path = made(hpcwatch, "odd")
+    (path / "report.json").write_text(damage)
+    (plain,) = json.loads(hpcwatch("runs", "--format", "json").out)["runs"]
+    assert plain["memory_peak_bytes"] == peak
 
 
 @pytest.mark.parametrize(

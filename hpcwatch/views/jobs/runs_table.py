@@ -1,72 +1,165 @@
-"""Recorded runs and sweeps as a table. Pure but for their sizes."""
+"""Recorded runs and sweeps as a table of text, JSON or CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
 import shlex
-import shutil
 import time
 from collections.abc import Sequence
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from hpcwatch.base.clean import clean
-from hpcwatch.base.units import format_bytes, format_clock
+from hpcwatch.base.units import (
+    UNKNOWN,
+    format_bytes,
+    format_clock,
+    format_cores,
+    format_pct,
+    short_of_bytes,
+)
 from hpcwatch.recording.masking import masked_words
 from hpcwatch.recording.search import Found
 from hpcwatch.sweep.recorded import Sweep, Task
+from hpcwatch.views.jobs.runs_rows import CSV_HEAD, Row, csv_cells
+from hpcwatch.views.report.csv import harmless
 from hpcwatch.views.sweep.words import combination, many, value
-from hpcwatch.views.table import Column, cell, table
-from hpcwatch.views.text import cut, render
+from hpcwatch.views.table import Column, ListRow, cell, page_table
+from hpcwatch.views.text import columns_of, cut, render
 
 _NO_TERMINAL = 200
+_NARROW = 110  # columns
+
+
+class _Longest(NamedTuple):
+    """The columns that names may take: where there is little room, figures need it more."""
+
+    name: int
+    job: int
+    result: int
+
+
+_WIDE_NAMES, _NARROW_NAMES = _Longest(24, 16, 32), _Longest(12, 12, 16)
 
 
 def width_of_terminal(stream: TextIO | None) -> int:
     """Return the width to fit in; where there is no terminal, lines are long."""
-    is_terminal = stream is not None and stream.isatty()
-    return shutil.get_terminal_size().columns if is_terminal else _NO_TERMINAL
+    return columns_of(stream, _NO_TERMINAL)
 
 
 _COLUMNS = (
-    Column("started", is_left=True, least=16),
-    Column("took", least=8),
-    Column("ended", is_left=True, least=9),
-    Column("size", least=8),
-    Column("run", is_left=True),
-    Column("command", is_left=True),
+    Column("id", is_left=True),
+    Column("started", is_left=True, rank=6),
+    Column("name", is_left=True),
+    Column("job", is_left=True, rank=2),
+    Column("took", rank=5),
+    Column("cores", rank=7),
+    Column("cores %", rank=1),
+    Column("memory", rank=1),
+    Column("GPUs", rank=3),
+    Column("ended", is_left=True),
+    Column("result", is_left=True, rank=4),
+    Column("size", rank=8),
+    Column("command", is_left=True, least=12, rank=9, is_open=True),
 )
 
 
-def lines(found: Sequence[Found | Sweep], width: int) -> list[str]:
-    """Return titles, a line a run or sweep, and what they take together."""
-    sizes = [one.size_bytes for one in found]
-    rows = [[cell(word) for word in _row(one, size)] for one, size in zip(found, sizes)]
-    made = [render(line, False) for line in table(_COLUMNS, rows)]
-    made.append(f"{counted(found)}, {format_bytes(sum(sizes))}")
+def lines(rows: Sequence[Row], width: int) -> list[str]:
+    """Return titles, a line a run or sweep, and their number and size together."""
+    now_s = time.time()
+    longest = _WIDE_NAMES if width >= _NARROW else _NARROW_NAMES
+    cells = [_cells(row, now_s, longest) for row in rows]
+    shown = [
+        index for index, column in enumerate(_COLUMNS)
+        if column.title in _ALWAYS or any(row[index] for row in cells)
+    ]  # fmt: skip
+    columns = [_COLUMNS[index] for index in shown]
+    table = page_table(
+        columns, [ListRow([cell(row[index]) for index in shown]) for row in cells], width
+    )
+    made = [render(line, False)[1:].rstrip() for line in table]  # no row is selected
+    found = [row.one for row in rows]
+    made.append(f"{counted(found)}, {format_bytes(sum(row.size_bytes for row in rows))}")
     return [cut(row, width) for row in made]
 
 
+_ALWAYS = ("id", "started", "name", "took", "ended")
+
+
+def csv_lines(rows: Sequence[Row]) -> list[str]:
+    """Return the same rows as CSV, the heading first; no cell begins as a formula does."""
+    made = [list(CSV_HEAD), *([harmless(word) for word in csv_cells(row)] for row in rows)]
+    return [_csv_line(cells) for cells in made]
+
+
+def _csv_line(cells: Sequence[str]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="").writerow(cells)
+    return buffer.getvalue()
+
+
 def counted(found: Sequence[Found | Sweep]) -> str:
-    """Say how many there are: ``3 runs and 1 sweep``."""
+    """Return how many there are: ``3 runs and 1 sweep``."""
     sweeps_count = sum(isinstance(one, Sweep) for one in found)
     runs_count = len(found) - sweeps_count
     words = [many(runs_count, "run")] if runs_count or not sweeps_count else []
     return " and ".join(words + ([many(sweeps_count, "sweep")] if sweeps_count else []))
 
 
-def _row(one: Found | Sweep, size_bytes: int) -> tuple[str, ...]:
-    facts: tuple[float, float | None, str]
-    if isinstance(one, Sweep):
-        facts = one.started_at_s, one.wall_s, one.how
-    else:
-        facts = one.run.started_at_s, one.run.wall_s, one.how
-    started_at_s, wall_s, ended = facts
-    started = time.strftime("%Y-%m-%d %H:%M", time.localtime(started_at_s))
-    words = started, format_clock(wall_s), ended, format_bytes(size_bytes)
-    return (*words, clean(_id(one)), clean(_command(one)))
+def _cells(row: Row, now_s: float, longest: _Longest) -> list[str]:
+    figures = row.figures
+    is_sweep = isinstance(row.one, Sweep)
+    cores = f"{format_cores(figures.cores_used_mean)}/{_count(figures.cores_allocated)}"
+    memory = short_of_bytes(figures.memory_peak_bytes, figures.memory_limit_bytes)
+    return [
+        clean(row.short_id),
+        started_words(row.started_at_s, now_s),
+        cut(clean(row.name), longest.name),
+        cut(clean(row.job_id or ""), longest.job),
+        format_clock(row.wall_s),
+        "" if is_sweep else UNKNOWN if figures.cores_used_mean is None else cores,
+        "" if is_sweep else format_pct(figures.cpu_efficiency_pct),
+        "" if is_sweep else memory,
+        _gpus(row),
+        ended_words(row),
+        cut(_result(row), longest.result),
+        format_bytes(row.size_bytes),
+        clean(_command(row.one)),
+    ]
 
 
-def _id(one: Found | Sweep) -> str:
-    return one.plan.id if isinstance(one, Sweep) else one.run.id
+def started_words(at_s: float, now_s: float) -> str:
+    """Return ``today 14:15``, this year ``23 Nov 15:12``, else ``2025-11-23``."""
+    at, now = time.localtime(at_s), time.localtime(now_s)
+    if at[:3] == now[:3]:
+        return time.strftime("today %H:%M", at)
+    return time.strftime("%d %b %H:%M" if at[0] == now[0] else "%Y-%m-%d", at)
+
+
+def ended_words(row: Row) -> str:
+    """Return how it ended: ``ok``, ``exit 3``, ``killed: memory``, ``running``, ``unfinished``."""
+    run = row.one.run if isinstance(row.one, Found) else None
+    if run is not None and row.how != "running":
+        if run.kind == "job" and run.job is not None and run.job.state.is_over:
+            return run.job.state.value.replace("completed", "ok")
+        if run.signal and row.figures.is_memory_killed:
+            return "killed: memory"
+    return row.how
+
+
+def _count(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:g}"
+
+
+def _gpus(row: Row) -> str:
+    figures = row.figures
+    if not figures.gpus_count:
+        return ""
+    return f"{_count(figures.gpus_used_count)}/{figures.gpus_count}"
+
+
+def _result(row: Row) -> str:
+    return " ".join(f"{clean(name)}={value(one)}" for name, one in (row.results or {}).items())
 
 
 def _command(one: Found | Sweep) -> str:
@@ -91,9 +184,6 @@ def _tasks(sweep: Sweep) -> str:
 
 
 def _combination(task: Task) -> str:
-    started, ended = task.attempt
+    started = task.attempt.started
     again = f" (try {started.attempt})" if started.attempt > 1 else ""
-    results = ended.results if ended is not None else {}
-    found = " ".join(f"{name}={value(one)}" for name, one in results.items())
-    words = f"task {started.task}{again} {combination(task.run.parameters or {})}"
-    return f"{words} → {found}" if found else words
+    return f"task {started.task}{again} {combination(task.run.parameters or {})}"

@@ -52,7 +52,7 @@ def _of_host(host: HostTimeline, part: slice, start_s: float) -> Iterator[str]:
     blank = [""] * len(when[0])
 
     def lines(entity: str, device: str, values: list[list[str]]) -> Iterator[str]:
-        place = [_line([_harmless(host.name), entity, device])] * len(blank)
+        place = [_line([harmless(host.name), entity, device])] * len(blank)
         # What else is in a line needs no quotes.
         return map(",".join, zip(place, *when, *values))
 
@@ -61,7 +61,7 @@ def _of_host(host: HostTimeline, part: slice, start_s: float) -> Iterator[str]:
     for gpu in host.gpus.values():
         values = _texts(gpu.columns, GPU_METRICS, part)
         values = [blank] * len(_heads(HOST_METRICS)) + values
-        entities.append(lines(_harmless(gpu.label), _harmless(gpu.uuid), values))
+        entities.append(lines(harmless(gpu.label), harmless(gpu.uuid), values))
     return chain.from_iterable(zip(*entities))
 
 
@@ -106,7 +106,7 @@ def _number(value: float) -> str:
     return "0" if text == "-0" else text
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Make a name harmless, to a spreadsheet too: none begins as a formula does."""
     name = clean(text)
     return f"'{name}" if name.startswith(("=", "+", "-", "@")) else name
