@@ -44,11 +44,23 @@ _NODES_PER_S = 100.0
 def main(arguments: list[str]) -> int:
     """Watch a job."""
     parser = Parser(prog="hpcwatch job", description="Watch every node of a job, live.")
-    parser.add_argument("job", metavar="JOBID", help="305669, 5[3], 2_3")
+    parser.add_argument(
+        "job",
+        metavar="JOBID",
+        nargs="?",
+        help="305669, 5[3], 2_3 (default: my only running job, else a list to choose from)",
+    )
     add_options(parser)
     options = parser.parse_args(arguments)
     inquiry = client.inquiry(options.scheduler or config.load().scheduler)
-    return watch_job(inquiry, inquiry.scheduler.clean_id(options.job), options)
+    if options.job is not None:
+        return watch_job(inquiry, inquiry.scheduler.clean_id(options.job), options)
+    from hpcwatch.cli import picker
+
+    chosen = picker.choose(inquiry, options, is_one_picture(options))
+    if chosen.job is None:
+        return chosen.code
+    return watch_job(inquiry, chosen.job.id, options, known=chosen.known)
 
 
 def add_options(parser: Parser) -> None:
@@ -83,11 +95,20 @@ def add_view_options(parser: Parser) -> None:
 
 
 def watch_job(
-    inquiry: Inquiry, job_id: str, options: argparse.Namespace, until_over: bool = False
+    inquiry: Inquiry,
+    job_id: str,
+    options: argparse.Namespace,
+    until_over: bool = False,
+    known: Known | None = None,
 ) -> int:
-    """Watch a job until the user leaves, or, if requested, until it is over."""
+    """Watch a job until the user leaves, or, if requested, until it is over.
+
+    ``known`` is what a list said of it: then the first picture does not wait for another answer.
+    """
     while True:
-        known = known_from(inquiry.job(job_id))
+        is_listed = known is not None and not is_one_picture(options)
+        if known is None or not is_listed:
+            known = known_from(inquiry.job(job_id))
         if not known.parts:
             return finished.recorded(inquiry, job_id, options)
         job = known.job
@@ -98,9 +119,10 @@ def watch_job(
             print(array_answer.of_parts(job_id, known.parts), end="")
             return 0
         watching = Watching(Questions(inquiry, job_id), known, options, until_over)
-        chosen = watching.show()
+        chosen = watching.show(is_listed)
         if chosen is None:
             return watching.code
+        known = None
         job_id = inquiry.scheduler.clean_id(chosen)
 
 
@@ -142,10 +164,15 @@ class Watching:
         job = self._watch.known.job
         return job is not None and job.state is JobState.SUSPENDED
 
-    def show(self) -> str | None:
-        """Show it; return the id of another job if the user opened one."""
+    def show(self, is_due: bool = False) -> str | None:
+        """Show it; return the id of another job if the user opened one.
+
+        ``is_due`` asks the scheduler about the job at once, on a thread of its own.
+        """
         watch = self._watch
         watch.start()
+        if is_due:
+            watch.refresh()
         try:
             if is_one_picture(self._options):
                 self.code = once(watch, self._options)

@@ -45,9 +45,9 @@ def main(arguments: list[str]) -> int:
     settings = config.load()
     asked = client.inquiry(options.scheduler or settings.scheduler)
     reply = asked.jobs(user)
-    jobs, left_count = _enriched(asked, ordered(reply.value))
+    jobs, left_count = enriched(asked, ordered(reply.value))
     now_s = time.time()
-    rows = _rows(jobs, now_s, settings)
+    rows = rows_of(jobs, now_s, settings)
     if options.format == "json":
         print(to_json.to_json(user, asked.scheduler.name, rows, now_s))
         return 0
@@ -80,7 +80,7 @@ def _nothing(user: str, scheduler: str, is_mine: bool) -> str:
     return f"{said}." if is_mine else f"{said}, or {scheduler} does not show them to you."
 
 
-def _enriched(asked: Inquiry, jobs: Sequence[Job]) -> tuple[list[Job], int]:
+def enriched(asked: Inquiry, jobs: Sequence[Job]) -> tuple[list[Job], int]:
     """Add what needs one call per job, for the first few jobs and for a limited time.
 
     Returns the jobs, and the number of waiting jobs whose reason was not queried.
@@ -101,7 +101,8 @@ def _enriched(asked: Inquiry, jobs: Sequence[Job]) -> tuple[list[Job], int]:
     return made, left_count
 
 
-def _rows(jobs: Sequence[Job], now_s: float, settings: config.Settings) -> list[JobRow]:
+def rows_of(jobs: Sequence[Job], now_s: float, settings: config.Settings) -> list[JobRow]:
+    """Return jobs with their flags, from the accounting and from recordings in progress."""
     is_any_running = any(job.state is JobState.RUNNING for job in jobs)
     recordings = _being_made() if is_any_running else []
     return [

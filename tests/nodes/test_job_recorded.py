@@ -130,7 +130,6 @@ def test_a_job_with_no_process_here_is_unknown_not_zero(tmp_path: Path) -> None:
     ("state", "words", "message"),
     [
         ("running", ("job", "0; id"), "job id"),
-        ("running", ("job",), "required"),
         ("running", ("job", "0", "--interval", "0"), "interval"),
         ("running", ("job", "0", "--scheduler", "lsf"), "lsf"),
         ("running", ("job", "0", "--once", "--transport", "srun"), "transport"),

@@ -40,6 +40,11 @@ class JobRow(NamedTuple):
     flags: tuple[Flag, ...]
 
 
+def state_style(job: Job) -> str:
+    """Return the style of a job's state."""
+    return _STYLES.get(job.state, "")
+
+
 def ordered(jobs: Sequence[Job]) -> list[Job]:
     """Return the jobs in the order of the table: running, waiting, over; each the oldest first."""
     return sorted(jobs, key=lambda job: (_place(job), _since_s(job)))
@@ -61,9 +66,9 @@ def _since_s(job: Job) -> float:
 
 def lines(title: str, rows: Sequence[JobRow], now_s: float, width: int) -> list[Line]:
     """Return the table's lines, none wider than ``width``. There is at least one row."""
-    columns = _fitting(rows, now_s, width)
+    columns = fitting_columns(rows, now_s, width)
     made: list[Line] = [
-        [Span(clean(title), "head"), Span(f": {_counts([row.job for row in rows])}")],
+        [Span(clean(title), "head"), Span(f": {counts_words([row.job for row in rows])}")],
         [],
         [Span(word_titles(columns), "dim")],
     ]
@@ -72,7 +77,7 @@ def lines(title: str, rows: Sequence[JobRow], now_s: float, width: int) -> list[
         texts = word_cells(columns, index)
         line = [
             Span(_GAP.join(texts[:state]) + _GAP),
-            Span(texts[state], _STYLES.get(row.job.state, "")),
+            Span(texts[state], state_style(row.job)),
             Span(_GAP + _GAP.join(texts[state + 1 :])),
         ]
         made += _with_flags(line, row.flags, width)
@@ -81,7 +86,7 @@ def lines(title: str, rows: Sequence[JobRow], now_s: float, width: int) -> list[
     return [fit(line, width) for line in made]
 
 
-def _counts(jobs: Sequence[Job]) -> str:
+def counts_words(jobs: Sequence[Job]) -> str:
     """Say how many there are of each kind: ``2 running (40 cores, 2 GPUs), 1 waiting``.
 
     Each task of an array is one. Torque lists a begun array without its tasks.
@@ -119,7 +124,7 @@ def _with_flags(line: Line, flags: Sequence[Flag], width: int) -> list[Line]:
     """Put flags at the right end of a row if there is room, else below it."""
     if not flags:
         return [line]
-    spans = [_flag(flag) for flag in flags]
+    spans = [flag_span(flag) for flag in flags]
     beside = [*line, *(part for span in spans for part in (Span(_GAP), span))]
     if line_width(beside) <= width:
         return [beside]
@@ -134,7 +139,8 @@ def _with_flags(line: Line, flags: Sequence[Flag], width: int) -> list[Line]:
     ]
 
 
-def _flag(flag: Flag) -> Span:
+def flag_span(flag: Flag) -> Span:
+    """Return a flag with the sign and the colour of its severity."""
     word = flag.severity.name.lower()
     style = "" if flag.severity is Severity.INFO else word
     return Span(f"{SIGNS[word]} {clean(flag.text)}", style)
@@ -149,7 +155,7 @@ def _notes(uses: Sequence[Used]) -> list[Line]:
     ]
 
 
-def _fitting(rows: Sequence[JobRow], now_s: float, width: int) -> list[Words]:
+def fitting_columns(rows: Sequence[JobRow], now_s: float, width: int) -> list[Words]:
     """Return as many columns as fit: names and times get short, then the right ones go."""
     columns = _columns(rows, now_s)
     if width_of_words(columns) <= width:
