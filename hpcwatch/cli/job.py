@@ -106,8 +106,10 @@ def watch_job(
     ``known`` is what a list said of it: then the first picture does not wait for another answer.
     """
     while True:
-        is_listed = known is not None and not is_one_picture(options)
-        if known is None or not is_listed:
+        if known is None and not is_one_picture(options):
+            known = _head(inquiry, job_id)
+        is_head = known is not None and not is_one_picture(options)
+        if known is None or not is_head:
             known = known_from(inquiry.job(job_id))
         if not known.parts:
             return finished.recorded(inquiry, job_id, options)
@@ -119,11 +121,25 @@ def watch_job(
             print(array_answer.of_parts(job_id, known.parts), end="")
             return 0
         watching = Watching(Questions(inquiry, job_id), known, options, until_over)
-        chosen = watching.show(is_listed)
+        chosen = watching.show(is_head)
         if chosen is None:
             return watching.code
         known = None
         job_id = inquiry.scheduler.clean_id(chosen)
+
+
+def _head(inquiry: Inquiry, job_id: str) -> Known | None:
+    """Return what one query says of a running job: enough for the first picture.
+
+    The rest takes up to four queries. None if it is no single job that runs, or no answer came.
+    """
+    try:
+        known = known_from(inquiry.watched(job_id))
+    except HpcwatchError:
+        return None
+    job = known.job
+    is_enough = job is not None and job.state is JobState.RUNNING and not known.trouble
+    return known if is_enough and len(known.parts) == 1 else None
 
 
 def _is_over(known: Known) -> bool:

@@ -19,6 +19,7 @@ BENCHMARKS = (
     "parsing",
     "probe_cost",
     "redraw",
+    "first_picture",
     "many_nodes",
     "report_size",
     "ssh_hosts",

@@ -173,7 +173,7 @@ def ways(
 
     within = bounds or Bounds()
     by_name: dict[str, Callable[[], Transport]] = {
-        "ssh": lambda: _own_ssh(within),
+        "ssh": lambda: _LaterSsh(within) if forced == "auto" else _own_ssh(within),
         "ssh-program": lambda: process.ssh_program(
             None, within.connect_timeout_s, within.keepalive_s
         ),
@@ -196,6 +196,34 @@ def ways(
     if forced != "auto" and isinstance(made[0], _Missing):
         raise HpcwatchError(made[0].error.message, made[0].error.hint, EXIT_USAGE)
     return Ways(made, process.local(), own_hosts())
+
+
+class _LaterSsh:
+    """Our own ssh, imported on a node's thread by the first connection.
+
+    The import takes longer than all else up to the first picture, and this node needs none of it.
+    """
+
+    name = "ssh"
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._lock = threading.Lock()
+        self._made: Transport | None = None
+
+    def open(self, host: str, argv: Sequence[str]) -> Link:
+        """See ``Transport.open``."""
+        with self._lock:
+            if self._made is None:
+                self._made = _own_ssh(self._bounds)
+        return self._made.open(host, argv)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        with self._lock:
+            made = self._made
+        if made is not None:
+            made.close()
 
 
 def _own_ssh(bounds: Bounds) -> Transport:
