@@ -34,7 +34,19 @@ def main(arguments: list[str]) -> int:
     if array is not None and path is None:
         print(array, end="")
         return 0
-    report = _without(reading.load(find(options.run)), options.silence)
+    try:
+        found: Report | str = reading.load(find(options.run))
+    except HpcwatchError as error:
+        from hpcwatch.cli import unwatched
+
+        found = unwatched.answer(options.run, error)
+    if isinstance(found, str):
+        if name != "text" or path is not None:
+            hint = "name one of its tasks, or leave out --format and -o"
+            raise HpcwatchError(f"{options.run} is an array, not one job", hint, EXIT_USAGE)
+        print(found, end="")
+        return 0
+    report = _without(found, options.silence)
     if path is not None:
         _write(report, name, path)
     elif name == "text":
@@ -53,7 +65,8 @@ def _parser() -> Parser:
     parser.add_argument(
         "run",
         nargs="?",
-        help="a run's id or name, a job's id, or a run directory (default: latest)",
+        help="a run's id or name, a job's id, or a run directory (default: latest); of a job that"
+        " nobody watched the report is from its scheduler's accounting",
     )
     parser.add_argument(
         "--format",

@@ -62,3 +62,42 @@ def test_a_report_that_cannot_be_written_is_one_line(hpcwatch: Hpcwatch, tmp_pat
     wanted = "hpcwatch: no json report: cannot write /dev/full: no space left on device"
     assert ended.complaint == wanted
     assert path.exists()  # the others are written all the same
+
+
+def test_report_of_a_job_that_nobody_watched_is_from_the_accounting(
+    hpcwatch: Hpcwatch, tmp_path: Path
+) -> None:
+    there = environment(tmp_path, "over")
+    ended = hpcwatch("report", "0", **there)
+    assert (ended.code, ended.err) == (0, "")
+    assert "two_nodes · 0.qb3" in ended.out
+    assert "ended well" in ended.out
+    assert "636 MiB" in ended.out
+    said = " ".join(ended.out.split())
+    assert "hpcwatch did not watch this job: the figures are from the accounting of torque" in said
+    plain = json.loads(hpcwatch("report", "0.qb3", "--format", "json", **there).out)
+    assert plain["summary"]["cpu_s"] == 2.0
+    assert plain["summary"]["memory_peak_bytes"] is not None
+    assert plain["nodes"] == []
+    page = hpcwatch("report", "0", "--format", "html", "-o", tmp_path / "a.html", **there)
+    assert page.code == 0
+    assert "from the accounting of torque" in (tmp_path / "a.html").read_text()
+    assert hpcwatch("runs", **there).out.startswith("No runs in")  # nothing is recorded for it
+
+
+@pytest.mark.parametrize(
+    ("state", "which", "said"),
+    [
+        ("forgotten", "0", "no run 0, and torque knows no such job"),
+        ("down", "0", "no run 0, and torque does not say whether it is a job"),
+        ("over", "mnist", "no run mnist: see: hpcwatch runs"),
+        ("over", "mnist5;id", "no run mnist5;id: see: hpcwatch runs"),
+    ],
+)
+def test_report_of_neither_a_run_nor_a_known_job_is_one_line(
+    hpcwatch: Hpcwatch, tmp_path: Path, state: str, which: str, said: str
+) -> None:
+    hpcwatch("run", "-q", "--", "true")
+    ended = hpcwatch("report", which, **environment(tmp_path, state))
+    assert (ended.code != 0, ended.out) == (True, "")
+    assert said in ended.complaint

@@ -17,6 +17,7 @@ from hpcwatch.recording.store import Run
 from hpcwatch.views.report.cost_words import cost
 from hpcwatch.views.report.evidence import label, value
 from hpcwatch.views.report.tables import cpu_time
+from hpcwatch.views.report.unwatched import is_unwatched, unwatched_words
 from hpcwatch.views.report.used_rows import limit_words, scope_words
 
 _MOST = 20  # gaps and errors named one by one
@@ -52,6 +53,8 @@ def evidence(finding: Finding) -> str:
 def measured(report: Report) -> list[str]:
     """How it was measured, in sentences: interval, coverage, gaps, unknowns, our own cost."""
     quality, summary = report.quality, report.summary
+    if is_unwatched(report):
+        return [f"{unwatched_words(report)}."]
     said = [
         f"Measured every {three_digits(quality.interval_s)} s: {quality.samples:,} readings"
         f" of {len(report.nodes)} node{'s' if len(report.nodes) != 1 else ''}, covering"

@@ -181,7 +181,9 @@ def quality_lines(report: Report, width: int) -> list[Line]:
     """Say how often it was measured, what stayed unknown, and what the measuring took."""
     quality = report.quality
     if not quality.samples and report.run.kind == "job":
-        return [[Span(row, "dim")] for row in wrapped(_unwatched(report), width)]
+        from hpcwatch.views.report.unwatched import unwatched_words
+
+        return [[Span(row, "dim")] for row in wrapped(unwatched_words(report), width)]
     interval = three_digits(quality.interval_s)
     said = f"Measured every {interval} s, {quality.samples:,} readings"
     if quality.coverage_pct is not None and quality.coverage_pct < 95 and report.summary.wall_s > 5:
@@ -203,13 +205,3 @@ def quality_lines(report: Report, width: int) -> list[Line]:
     if quality.odd_lines:
         said += f" Damaged lines of the recording, left out: {quality.odd_lines}."
     return [[Span(row, "dim")] for row in wrapped(said, width)]
-
-
-def _unwatched(report: Report) -> str:
-    """Say where the figures come from when the job was not watched."""
-    said = "hpcwatch did not watch this job: the figures are its scheduler's own"
-    usage = report.run.job.usage if report.run.job is not None else None
-    if usage is None:
-        return f"{said}, and it gives none of the use."
-    covers = "" if usage.covers.value == "all nodes" else f" ({usage.covers.value})"
-    return f"{said}{covers}. Next time, watch it while it runs: hpcwatch job ID"
