@@ -2,6 +2,9 @@
 # make test       install what the tests need and run them all
 # make test-fast  the tests that need nothing but Python, in under two minutes
 # make check   lint, types, layers
+# make pyz     build hpcwatch.pyz, one file for places without pip
+# make dist    build the sdist and the wheels, and check them
+# make docs    build the documentation site into build/site
 # make bench   measure overhead, accuracy and behaviour beside other tools (minutes)
 
 PYTHON ?= python3
@@ -9,7 +12,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-fast check bench clean
+.PHONY: demo test test-fast check bench pyz clean
 
 demo: $(VENV)/.train
 	$(BIN)/hpcwatch run -- $(BIN)/python trainers/mnist_cnn.py
@@ -37,12 +40,24 @@ check: $(VENV)/.dev
 bench: $(VENV)-bench/.done
 	PATH="$(CURDIR)/$(VENV)-bench/bin:$$PATH" $(VENV)-bench/bin/python tests/bench
 
+# What it holds besides hpcwatch must suit any Python: pip takes the pure packages of the oldest.
+PYZ_PACKAGES = build/pyz-packages
+
+pyz: $(PYZ_PACKAGES)/.done
+	$(PYTHON) packaging/pyz/build.py --packages $(PYZ_PACKAGES) -o hpcwatch.pyz
+
+$(PYZ_PACKAGES)/.done: $(BIN)/python pyproject.toml
+	$(PIP) --upgrade --target $(PYZ_PACKAGES) --no-deps --no-compile --only-binary=:all: \
+	    --platform any --implementation py --abi none --python-version 3.9 \
+	    'rich>=13' 'nvidia-ml-py>=12' 'tomli>=2'
+	touch $@
+
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9) and "hpcwatch needs Python 3.9 or newer; say: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.train: $(BIN)/python pyproject.toml
-	$(PIP) --editable '.[train]'
+	$(PIP) ./packaging/mnist --editable '.[train]'
 	touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.base import single_file
+from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import is_interactive
 from hpcwatch.cli.arguments import Parser
 
@@ -37,6 +38,8 @@ def main(arguments: list[str]) -> int:
         hint = f"there are {', '.join(DEMOS)}"
         raise HpcwatchError(f"no demo {options.name}", hint, EXIT_USAGE)
     directory = _directory(options.name)
+    if single_file.path() is not None:
+        raise HpcwatchError("no recordings to show", single_file.LACKING_HINT, EXIT_FAILURE)
     if options.report or options.output is not None:
         from hpcwatch.cli import report
 

@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 
+from hpcwatch.base import single_file
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.cli.arguments import Parser
@@ -43,8 +44,8 @@ def main(arguments: list[str]) -> int:
     to_type = os.path.join(".", folder) if folder.startswith("-") else folder
     if not digits:
         print(
-            "The digits (10 MB) are not installed: pip install hpcwatch-mnist, or in a checkout of"
-            " hpcwatch: pip install ./packaging/mnist; then copy the programs again."
+            "The digits (10 MB) are not installed: pip install 'hpcwatch[train]', or in a checkout"
+            " of hpcwatch: pip install ./packaging/mnist; then copy the programs again."
         )
         print("With an mnist.npz of your own: hpcwatch run -- python mnist_cnn.py --data FILE")
         return 0
@@ -76,4 +77,5 @@ def _source() -> str:
     ):
         if os.path.isdir(folder):
             return folder
-    raise HpcwatchError("the programs are missing", "reinstall hpcwatch", EXIT_FAILURE)
+    hint = single_file.LACKING_HINT if single_file.path() else "reinstall hpcwatch"
+    raise HpcwatchError("the programs are missing", hint, EXIT_FAILURE)

@@ -98,4 +98,4 @@ def test_without_the_digits_it_says_what_to_install(wheel: Path, tmp_path: Path)
     )
     assert (told.returncode, told.stderr) == (0, "")
     assert (tmp_path / "mnist" / "mnist_cnn.py").exists()
-    assert "pip install hpcwatch-mnist" in told.stdout
+    assert "pip install 'hpcwatch[train]'" in told.stdout

@@ -11,6 +11,7 @@ from importlib import import_module, metadata
 from typing import NamedTuple
 
 from hpcwatch import __version__
+from hpcwatch.base import single_file
 from hpcwatch.cli.doctor_checks import Check, Level, guarded, ok
 from hpcwatch.views.text import wants_colour
 
@@ -24,13 +25,23 @@ class _Package(NamedTuple):
     module: str
     least: tuple[int, int]
     purpose: str
+    without: str = ""
+    """What hpcwatch.pyz, which does not contain the package, does without it."""
 
 
 _PACKAGES = (
-    _Package("psutil", "psutil", (5, 9), "node-wide figures"),
+    _Package(
+        "psutil",
+        "psutil",
+        (5, 9),
+        "node-wide figures",
+        "available memory is unknown on kernels before 3.14",
+    ),
     _Package("nvidia-ml-py", "pynvml", (12, 0), "GPUs"),
     _Package("rich", "rich", (13, 0), "the live view"),
-    _Package("paramiko", "paramiko", (3, 0), "ssh to the nodes"),
+    _Package(
+        "paramiko", "paramiko", (3, 0), "ssh to the nodes", "nodes are reached by the ssh program"
+    ),
 )
 _OLD_NVML = "pynvml"
 """Another package that installs an older copy of nvidia-ml-py's module over it."""
@@ -52,6 +63,9 @@ def _package(package: _Package) -> Check:
         import_module(package.module)
         version = metadata.version(package.name)
     except ImportError as error:  # PackageNotFoundError is an ImportError
+        if single_file.path() is not None and package.without:
+            found = f"not installed for this Python: {package.without}"
+            return Check(package.name, Level.NOTE, found, advice)
         found = f"cannot be imported: {error}; {package.purpose} will be missing"
         return Check(package.name, Level.PROBLEM, found, advice)
     if _numbers(version) < package.least:

@@ -120,24 +120,44 @@ def bundle() -> bytes:
 
 def _files() -> Iterator[tuple[str, bytes]]:
     """Yield names and contents. ``hpcwatch`` itself is reduced to its version."""
-    folder = os.path.dirname(probe.__file__)
-    names = [
-        os.path.relpath(os.path.join(place, name), folder)
-        for place, _, files in os.walk(folder)
-        for name in files
-        if name.endswith(".py")
-    ]
-    for name in sorted(names, key=lambda name: (name != "bundled.py", name)):
-        yield f"hpcwatch/probe/{name}", _content(folder, name)
+    sources = dict(_sources(probe.__name__))
+    for name in sorted(sources, key=lambda name: (name != "bundled.py", name)):
+        yield f"hpcwatch/probe/{name}", sources[name]
     yield "hpcwatch/__init__.py", f'__version__ = "{__version__}"\n'.encode()
     spec = importlib.util.find_spec("psutil")
     if spec is not None and spec.origin is not None:
         folder = os.path.dirname(spec.origin)
         for name in filter(_is_of_linux, sorted(os.listdir(folder))):
             yield f"psutil/{name}", _content(folder, name)
-    spec = importlib.util.find_spec("pynvml")
-    if spec is not None and spec.origin is not None and spec.origin.endswith("pynvml.py"):
-        yield "pynvml.py", _content(*os.path.split(spec.origin))
+    source = _source("pynvml")
+    if source is not None:
+        yield "pynvml.py", source
+
+
+def _sources(package: str) -> Iterator[tuple[str, bytes]]:
+    """Yield a package's sources, from a folder or from inside a zip, by names relative to it."""
+    import pkgutil
+
+    found = importlib.util.find_spec(package)
+    assert found is not None
+    assert found.submodule_search_locations is not None
+    modules = [(package, True)] + [
+        (module.name, module.ispkg)
+        for module in pkgutil.walk_packages(found.submodule_search_locations, f"{package}.")
+    ]
+    for name, is_package in modules:
+        source = _source(name)
+        assert source is not None
+        path = (name + ".__init__" if is_package else name).removeprefix(f"{package}.")
+        yield f"{path.replace('.', '/')}.py", source
+
+
+def _source(module: str) -> bytes | None:
+    """Return the source text of a module, or None if there is no such module or only its code."""
+    spec = importlib.util.find_spec(module)
+    get_source = getattr(None if spec is None else spec.loader, "get_source", None)
+    source: str | None = None if get_source is None else get_source(module)
+    return None if source is None else source.encode()
 
 
 def _content(folder: str, name: str) -> bytes:
