@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 from demo_jobs import DEMOS, USER, Demo  # noqa: E402  # found by the line above
 from demo_model import Counters, sample  # noqa: E402
 
-from hpcwatch.probe.schema import to_plain  # noqa: E402
+from hpcwatch.probe.encode import to_plain  # noqa: E402
 
 RECORDINGS = ROOT / "hpcwatch" / "demos"
 STARTED_AT_S = 1795457418.8

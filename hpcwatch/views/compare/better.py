@@ -74,7 +74,8 @@ def _won_pct(best: float, rival: float, goal: Goal) -> float | None:
 def _price(compared: Comparison, best: int, rival: int) -> str:
     """Say what the better run took, compared with the next best."""
     winner, loser = string.ascii_uppercase[best], string.ascii_uppercase[rival]
-    more, less = [], []
+    more: list[str] = []
+    less: list[str] = []
     for figure in compared.figures:
         words, took, instead = _PRICES.get(figure.name), figure.values[best], figure.values[rival]
         if words is None or took is None or not instead:
