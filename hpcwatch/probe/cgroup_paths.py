@@ -24,7 +24,7 @@ _JOB = (
 
 Slurm 26.05 names the level by the job's SLUID, ``s5K1KKYAYG5D00``, in place of its number.
 """
-_MAKERS = ("slurm", "pbs", "torque")
+_MAKERS = ("/slurm", "slurmstepd.", "/pbs", "/torque/")
 """Every path that ``_JOB`` matches holds one of these; on most machines no path does."""
 _IS_SLUID = "^" + _SLUID + "$"
 _SLICE = r"^(?:pbspro|pbs_jobs)-(?P<id>.+)\.slice$"

@@ -191,7 +191,7 @@ devices = made_of(
     throttled=pcts,
     capped=pcts,
 )
-shares = st.builds(
+shares = made_of(
     JobNode,
     host=st.sampled_from(["qb002", "qb003"]),
     cores_count=counts,
@@ -221,7 +221,7 @@ jobs = st.one_of(
         is_interactive=st.booleans(),
     ),
 )
-processes = st.builds(
+processes = made_of(
     Process,
     pid=st.integers(2, 9),
     ppid=st.sampled_from([1, PID]),
@@ -254,7 +254,7 @@ shapes = made_of(
     home_rate=numbers,
     home=st.tuples(st.text(max_size=40), st.text(max_size=20)),
     stranger_cores=st.one_of(st.none(), st.floats(0, 256)),
-    stranger=st.builds(
+    stranger=made_of(
         Stranger,
         pid=st.integers(2, 2**22),
         name=st.text(max_size=16),

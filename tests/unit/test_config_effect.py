@@ -193,8 +193,8 @@ def test_memory_per_core_of_the_job_s_queue_is_what_the_findings_use(hpcwatch: H
 
 
 def test_ssh_s_bounds_reach_the_transports() -> None:
-    made = ways(None, None, "auto", Bounds(3.0, 7.0, 2))
-    by_paramiko, _ = made._remote
+    made = ways(None, None, "ssh", Bounds(3.0, 7.0, 2))
+    [by_paramiko] = made._remote
     patience = by_paramiko._patience  # type: ignore[attr-defined]
     assert (patience.connect_s, patience.keepalive_s) == (3.0, 7.0)
     assert by_paramiko._turns._initial_value == 2  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Union
 
 from hpcwatch.base.units import iso
 from hpcwatch.monitor.run_figures import Figures, figures_of, figures_so_far
-from hpcwatch.recording.masking import masked_words
+from hpcwatch.recording.masking import masked_fields, masked_words
 from hpcwatch.recording.search import Found
 from hpcwatch.recording.short_ids import short_ids
 from hpcwatch.recording.store import list_runs
@@ -62,10 +62,13 @@ class Row(NamedTuple):
 
     @property
     def results(self) -> Mapping[str, Any] | None:
-        """What the program logged last; of a sweep's task what the sweep read of it."""
+        """What the program logged last, masked; of a sweep's task what the sweep read of it."""
         if isinstance(self.one, Task):
-            return self.one.attempt.ended.results if self.one.attempt.ended is not None else None
-        return self.figures.results
+            ended = self.one.attempt.ended
+            found = ended.results if ended is not None else None
+        else:
+            found = self.figures.results
+        return masked_fields(found) if found is not None else None
 
 
 def of_list(found: Sequence[One]) -> list[Row]:

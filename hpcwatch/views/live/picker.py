@@ -20,7 +20,7 @@ from hpcwatch.views.table import GAP, word_cells, word_titles
 from hpcwatch.views.text import Line, Span, fit
 
 _GAP = " " * GAP
-_KEYS = "↑↓ choose  ⏎ open  / filter  q quit"
+_KEYS = "↑↓ choose  Enter open  / filter  q quit"
 _LONGEST_FILTER = 40
 _FLAGS_MOST = 50  # columns
 _ESCAPE_S = 0.05  # after an Esc, the rest of a sequence comes within this time
@@ -77,7 +77,7 @@ class Picker:
 
     def _foot(self, seen: range) -> Line:
         if self._is_typing:
-            return [Span(f" / {clean(self._filter)}▏", "bold"), Span("  ⏎ keep  Esc clear", "dim")]
+            return [Span(f" / {clean(self._filter)}▏", "bold"), Span("  Enter keep  Esc clear", "dim")]
         said = f'filter "{clean(self._filter)}": ' if self._filter else ""
         if self._filter or len(seen) < len(self._rows):
             said += f"{len(self._rows)} of {len(self._all)} jobs"
