@@ -76,7 +76,7 @@ def add_options(parser: Parser) -> None:
         type=reporting.wanted,
         metavar="FORMAT[:FILE]",
         default=[],
-        help=reporting.HELP,
+        help=reporting.help_text(),
     )
     parser.add_argument(
         "--no-record",

@@ -4,17 +4,12 @@ import os
 from collections.abc import Callable, Sequence
 
 from hpcwatch.probe.typed import TYPE_CHECKING, NamedTuple, Optional, TextIO
-from hpcwatch.views.report.formats import FORMATS
 
 if TYPE_CHECKING:
     from hpcwatch.analysis.report import Report
 
 NONE = "none"
 """Nothing is printed."""
-HELP = (
-    f"the report's format: {', '.join(FORMATS)}, or none; with a FILE the report is also "
-    f"written there; may be given several times"
-)
 
 
 class Wanted(NamedTuple):
@@ -25,8 +20,20 @@ class Wanted(NamedTuple):
     """None: print it in place of the text."""
 
 
+def help_text() -> str:
+    """Return the help text of ``--report``."""
+    from hpcwatch.views.report.formats import FORMATS
+
+    return (
+        f"the report's format: {', '.join(FORMATS)}, or none; with a FILE the report is also "
+        f"written there; may be given several times"
+    )
+
+
 def wanted(text: str) -> Wanted:
     """Read FORMAT[:FILE]; a file that cannot be written is an error now, not after three days."""
+    from hpcwatch.views.report.formats import FORMATS
+
     name, _, path = text.partition(":")
     if text == NONE:
         return Wanted(NONE, None)

@@ -36,7 +36,7 @@ class Options(RunOptions):
 
 def _parser() -> Parser:
     from hpcwatch.cli.arguments import Parser
-    from hpcwatch.cli.reporting import HELP, wanted
+    from hpcwatch.cli.reporting import help_text, wanted
 
     parser = Parser(
         prog="hpcwatch run",
@@ -61,7 +61,12 @@ def _parser() -> Parser:
         help="in a job of several nodes: watch all of them, or only this one",
     )
     parser.add_argument(
-        "--report", action="append", type=wanted, metavar="FORMAT[:FILE]", default=[], help=HELP
+        "--report",
+        action="append",
+        type=wanted,
+        metavar="FORMAT[:FILE]",
+        default=[],
+        help=help_text(),
     )
     parser.add_argument(
         "--fail-on",

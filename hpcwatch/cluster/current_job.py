@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from hpcwatch.base import reading
 from hpcwatch.cluster import schedulers
 
 TYPE_CHECKING = False
@@ -69,6 +68,8 @@ def _number(text: str | None) -> int | None:
 
 def _read_text(path: str) -> str | None:
     try:
+        from hpcwatch.base import reading
+
         return reading.text(path, "replace", _MOST_BYTES)
     except OSError:
         return None

@@ -19,8 +19,7 @@ from hpcwatch.launch.program import Program
 from hpcwatch.monitor import report as reports
 from hpcwatch.monitor import run_record
 from hpcwatch.monitor.local import LocalSession, most_samples
-from hpcwatch.monitor.program_events import ProgramEvents
-from hpcwatch.monitor.recording import ProgramRecording
+from hpcwatch.monitor.recording import ProgramEvents, ProgramRecording
 from hpcwatch.monitor.standard_error import Complaints
 from hpcwatch.probe.probe import Probe, Target
 from hpcwatch.probe.schema import Sample

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from hpcwatch.base import config_files, files, reading
+from hpcwatch.base import config_files, files
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.base.files import Reserve
 from hpcwatch.probe.encode import to_text
@@ -229,6 +229,8 @@ class RunDirectory:
 
     def read_run(self) -> Run:
         """Read run.json. Raises HpcwatchError if it is missing or not hpcwatch's."""
+        from hpcwatch.base import reading
+
         path = self.file(RUN_FILE)
         try:
             plain = reading.plain(path, _RUN_MOST_BYTES)
@@ -246,6 +248,8 @@ class RunDirectory:
 
     def read_samples(self) -> Iterator[Optional[Sample]]:
         """Yield each sample; None for a line that is torn or foreign."""
+        from hpcwatch.base import reading
+
         try:
             for line in reading.lines(self.file(SAMPLES_FILE)):
                 try:
@@ -260,13 +264,17 @@ class RunDirectory:
     def read_events(self) -> list[Event]:
         """Return the events that can be read."""
         events: list[Event] = []
+        if not os.path.lexists(self.file(EVENTS_FILE)):  # as of most runs
+            return events
+        from hpcwatch.base import reading
+
         try:
             for line in reading.lines(self.file(EVENTS_FILE)):
                 event = event_from(line)
                 if event is not None:
                     events.append(event)
         except OSError:
-            pass  # most runs have none
+            pass  # a report without them is better than none
         return events
 
     def report_part(self, *names: str) -> Any:
@@ -274,6 +282,8 @@ class RunDirectory:
 
         None as well if the report is missing or damaged.
         """
+        from hpcwatch.base import reading
+
         return reading.part(self.file(REPORT_FILE), *names)
 
 

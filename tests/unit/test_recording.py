@@ -12,8 +12,7 @@ import pytest
 from program import Hpcwatch
 from unit_parts import run, sample
 
-from hpcwatch.monitor.program_events import ProgramEvents
-from hpcwatch.monitor.recording import ProgramRecording
+from hpcwatch.monitor.recording import ProgramEvents, ProgramRecording
 from hpcwatch.monitor.standard_error import Complaints
 from hpcwatch.recording.recorder import BUDGET_BYTES
 from hpcwatch.recording.store import Event, RunDirectory

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from unit_parts import GIB, START_S, job, run, sample
 
 from hpcwatch.analysis.report import Report, build, cores_allowed
-from hpcwatch.analysis.resample_sum import joined
+from hpcwatch.analysis.resample import joined
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.analysis.timeline.columns import Column
 from hpcwatch.cluster.schedulers.hosts import expand_hosts, fold_hosts

@@ -7,9 +7,14 @@ import os
 from hpcwatch.analysis.report import ProcessSummary, Report
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_bytes, format_pct, three_digits
-from hpcwatch.cluster.schedulers.hosts import fold_hosts
 from hpcwatch.views.report.ending import after, ending
-from hpcwatch.views.report.used_rows import cpu_seconds, limit_words, scope_words, used_rows
+from hpcwatch.views.report.used_rows import (
+    cpu_seconds,
+    host_names,
+    limit_words,
+    scope_words,
+    used_rows,
+)
 from hpcwatch.views.text import (
     LABEL,
     SIGNS,
@@ -64,7 +69,7 @@ def _ending(report: Report, width: int) -> list[Line]:
     run = report.run
     how, style = ending(report)
     where = f"{run.job.id} · " if run.job is not None else ""
-    hosts = cut(clean(fold_hosts(run.hosts)), _HOSTS)
+    hosts = cut(clean(host_names(run.hosts)), _HOSTS)
     tail = f" · {clean(where)}{hosts} · "
     said = f"{how} {after(report)}"
     command = clean(shell_line(run.argv) or run.name)
@@ -128,7 +133,7 @@ def _findings(report: Report, width: int) -> list[Line]:
         if gap >= 2:
             title += [Span(" " * gap), Span(finding.rule, "dim")]
         made.append(title)
-        where = f"On {clean(fold_hosts(hosts))}. " if is_many and any(hosts) else ""
+        where = f"On {clean(host_names(hosts))}. " if is_many and any(hosts) else ""
         advice = "As above." if finding.advice in told else clean(finding.advice)
         told.add(finding.advice)
         rows = wrapped(where + advice, max(width - LABEL, 10))

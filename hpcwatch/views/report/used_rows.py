@@ -6,7 +6,6 @@ import math
 
 from hpcwatch.analysis.limits import Limit
 from hpcwatch.analysis.report import Report, Summary
-from hpcwatch.analysis.resample_sum import joined
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import (
     UNKNOWN,
@@ -16,10 +15,15 @@ from hpcwatch.base.units import (
     format_pct,
     three_digits,
 )
-from hpcwatch.cluster.schedulers.hosts import fold_hosts
 from hpcwatch.views.text import LABEL, Line, Span, figures_row, sparkline
 
 _SPARK = 20
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hpcwatch.analysis.timeline import HostTimeline
 
 LIMITS = {
     "cgroup": "the control group's limit",
@@ -30,6 +34,15 @@ LIMITS = {
 
 _OTHERS_LEAST_BYTES = 64 << 20  # own: less is nothing to look for
 _MAPPED_LEAST_BYTES = 256 << 20  # own: libraries of large frameworks are less
+
+
+def host_names(names: Sequence[str]) -> str:
+    """Return hosts as schedulers write them: ``qb[001-003]``."""
+    if len(names) == 1:
+        return names[0]
+    from hpcwatch.cluster.schedulers.hosts import fold_hosts
+
+    return fold_hosts(names)
 
 
 def limit_words(summary: Summary) -> str:
@@ -103,7 +116,7 @@ def _cpu_row(report: Report) -> Line:
     used = format_cores(summary.cores_used_mean)
     if summary.cpu_efficiency_pct is not None:
         used += f" ({format_pct(summary.cpu_efficiency_pct)})"
-    values = joined(report.timeline.hosts.values(), "cpu_cores", sum)
+    values = _joined(list(report.timeline.hosts.values()), "cpu_cores", sum)
     highest = max((value for value in values if value == value), default=None)
     if len(report.timeline.hosts) <= 1 or highest is None:
         highest = summary.cores_used_max
@@ -118,7 +131,7 @@ def _memory_row(report: Report) -> Line:
     hosts = list(report.timeline.hosts.values())
     means = [host.part("used_bytes", host.at_s[0] - 1, host.at_s[-1]).average() for host in hosts]
     mean = max((one for one in means if one == one), default=math.nan)
-    values = joined(hosts, "used_bytes", max)
+    values = _joined(hosts, "used_bytes", max)
     used = format_bytes(mean)
     if limit and mean == mean:
         used += f" ({format_pct(100 * mean / limit)})"
@@ -126,6 +139,17 @@ def _memory_row(report: Report) -> Line:
     spark = sparkline(values, max((v for v in values if v == v), default=0.0), _SPARK)
     peak = sign + format_bytes(summary.memory_peak_bytes)
     return figures_row("Memory", format_bytes(limit), used, peak, spark)
+
+
+def _joined(
+    hosts: list[HostTimeline], metric: str, join: Callable[[list[float]], float]
+) -> list[float]:
+    """Return a metric's values of all hosts in one line."""
+    if len(hosts) == 1:
+        return list(hosts[0].columns[metric].high)
+    from hpcwatch.analysis.resample import joined
+
+    return joined(hosts, metric, join)
 
 
 def cpu_seconds(value: float | None) -> str:
@@ -145,12 +169,12 @@ def scope_words(report: Report) -> list[str]:
         said.append(f"CPU and memory are the whole job's; of that the program's own: {own}.")
     guessed = [node.host for node in report.nodes if node.found_by == "user"]
     if guessed:
-        named = clean(fold_hosts(guessed))
+        named = clean(host_names(guessed))
         said.append(
             f"On {named} nothing shows which processes are the job's: all of its owner's count"
             " that are no other job's."
         )
     absent = [node.host for node in report.nodes if node.found_by == "none"]
     if absent:
-        said.append(f"On {clean(fold_hosts(absent))} there was no process of the job.")
+        said.append(f"On {clean(host_names(absent))} there was no process of the job.")
     return said
