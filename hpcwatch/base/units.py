@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
@@ -43,7 +42,7 @@ def three_digits(value: float) -> str:
 
 def format_bytes(value: float | None) -> str:
     """Format in binary units: ``1.61 GiB``. None is unknown."""
-    if value is None or math.isnan(value):
+    if value is None or value != value:
         return UNKNOWN
     for size, unit in ((TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
         # From 999.5 of the smaller unit on, so that there are never more than three digits.
@@ -54,7 +53,7 @@ def format_bytes(value: float | None) -> str:
 
 def format_of_bytes(used: float | None, total: float | None) -> str:
     """Format ``used of total`` in the total's unit, written once: ``1.61 of 126 GiB``."""
-    if used is None or total is None or math.isnan(used) or math.isnan(total):
+    if used is None or total is None or used != used or total != total:
         return f"{format_bytes(used)} of {format_bytes(total)}"
     text = format_bytes(total)
     number, unit = text.rsplit(" ", 1)
@@ -88,7 +87,7 @@ def _short_bytes(value: float) -> str:
 
 def format_clock(seconds: float | None) -> str:
     """Format as schedulers do: ``2:41``, ``2:41:07``, ``72:00:00``. None is unknown."""
-    if seconds is None or math.isnan(seconds):
+    if seconds is None or seconds != seconds:
         return UNKNOWN
     whole = int(seconds)
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
@@ -97,7 +96,7 @@ def format_clock(seconds: float | None) -> str:
 
 def format_seconds(seconds: float | None) -> str:
     """Format a duration for a sentence: ``0.35 s``, ``12 min``, ``2 h 41 min``, ``3 d 2 h``."""
-    if seconds is None or math.isnan(seconds):
+    if seconds is None or seconds != seconds:
         return UNKNOWN
     if seconds < 99.5:
         return f"{three_digits(seconds)} s"
@@ -121,7 +120,7 @@ def format_energy(joules: float | None) -> str:
 
 def format_pct(value: float | None) -> str:
     """Format a percentage: ``77 %``, below ten ``7.4 %``; ``0 %`` is exactly 0. None is unknown."""
-    if value is None or math.isnan(value):
+    if value is None or value != value:
         return UNKNOWN
     if 0 < abs(value) < 0.05:
         return "<0.1 %"
@@ -132,7 +131,7 @@ def format_pct(value: float | None) -> str:
 
 def format_cores(value: float | None) -> str:
     """Format a number of cores: ``2.1``, ``0.04``, ``20``. None is unknown."""
-    return UNKNOWN if value is None or math.isnan(value) else three_digits(max(value, 0.0))
+    return UNKNOWN if value is None or value != value else three_digits(max(value, 0.0))
 
 
 def iso(at_s: float | None) -> str | None:

@@ -4,19 +4,19 @@ import os
 import sys
 
 from hpcwatch.analysis import report
-from hpcwatch.cli import reporting
 from hpcwatch.monitor import standard_error
 from hpcwatch.monitor.run import Observer
 from hpcwatch.probe.typed import TYPE_CHECKING, Any, NamedTuple, Optional
 from hpcwatch.recording import store
-from hpcwatch.views.text import columns_of, fresh_line, shell_line
+from hpcwatch.views.text import columns_of, fresh_line, shell_line, wants_colour
 
 if TYPE_CHECKING:
+    from hpcwatch.cli.reporting import Wanted
     from hpcwatch.launch.program import Program
     from hpcwatch.monitor.run import LiveView, Opening
     from hpcwatch.monitor.run_options import RunOptions
 else:
-    LiveView = Opening = Program = RunOptions = Any  # types as text would be compiled
+    Wanted = LiveView = Opening = Program = RunOptions = Any  # types as text would be compiled
 
 
 class Shown(NamedTuple):
@@ -24,7 +24,7 @@ class Shown(NamedTuple):
 
     view: str
     color: str
-    report: list[reporting.Wanted]
+    report: list[Wanted]
     quiet: bool
 
 
@@ -64,11 +64,22 @@ class Reporter(Observer):
         text = "" if shown.quiet else self._text(made)
         if text:
             standard_error.write(text)
-        reporting.write(made, shown.report, self.say)
+        if shown.report:
+            from hpcwatch.cli import reporting
+
+            reporting.write(made, shown.report, self.say)
 
     def _text(self, made: report.Report) -> str:
         shown = self._shown
-        text = reporting.printed(made, shown.report, sys.stderr, shown.color)
+        if shown.report:
+            from hpcwatch.cli import reporting
+
+            text = reporting.printed(made, shown.report, sys.stderr, shown.color)
+        else:
+            from hpcwatch.views.report import terminal
+
+            is_coloured = wants_colour(sys.stderr, shown.color)
+            text = terminal.text(made, is_coloured, columns_of(sys.stderr))
         if not text:
             return ""
         if sys.stderr is not None and sys.stderr.isatty():

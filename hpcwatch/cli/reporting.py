@@ -1,9 +1,8 @@
 """`--report FORMAT[:FILE]` of `run`, `job` and `submit`."""
 
 import os
-from collections.abc import Callable, Sequence
 
-from hpcwatch.probe.typed import TYPE_CHECKING, NamedTuple, Optional, TextIO
+from hpcwatch.probe.typed import TYPE_CHECKING, Callable, NamedTuple, Optional, Sequence, TextIO
 
 if TYPE_CHECKING:
     from hpcwatch.analysis.report import Report

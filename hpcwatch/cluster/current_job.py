@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 
 from hpcwatch.cluster import schedulers
+from hpcwatch.probe.typed import Mapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

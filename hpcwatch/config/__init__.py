@@ -1,8 +1,6 @@
 """The configuration: a site's and a user's TOML and HPCWATCH_* variables, each optional."""
 
 import os
-from collections.abc import Mapping
-from types import MappingProxyType
 
 from hpcwatch.analysis.costs import Rates
 from hpcwatch.base import config_files
@@ -10,7 +8,7 @@ from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.base.output import complain
 from hpcwatch.base.units import GIB, MIB
-from hpcwatch.probe.typed import TYPE_CHECKING, NamedTuple, Optional
+from hpcwatch.probe.typed import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.transport import Bounds
@@ -23,12 +21,15 @@ PER_CORE = "memory_per_core_bytes"
 Thresholds = Mapping[str, Mapping[str, "Scalar"]]
 
 
+_NONE: Mapping[str, Any] = {}  # nothing may be put into it
+
+
 class Settings(NamedTuple):
     """The values in force."""
 
     interval_s: float = 1.0
     budget_bytes: int = 32 * MIB
-    thresholds: Thresholds = MappingProxyType({})
+    thresholds: Thresholds = _NONE
     """Rule -> keyword -> value, for all queues."""
     keep_days: Optional[float] = None
     keep: Optional[str] = None
@@ -41,7 +42,7 @@ class Settings(NamedTuple):
     """None: detect it."""
     rates: Rates = Rates()
     memory_per_core_bytes: Optional[int] = None
-    queues: Mapping[str, int] = MappingProxyType({})
+    queues: Mapping[str, int] = _NONE
     """Queue -> bytes of memory per core."""
 
     @property

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from itertools import islice
 
 from hpcwatch.launch.spawn import EVENTS_FILE, EVENTS_FOLDERS, where_we_run
+from hpcwatch.probe.typed import Iterator
 
 _MOST_ENTRIES = 10_000
 _MOST_REMOVED = 16

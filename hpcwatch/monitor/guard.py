@@ -6,7 +6,7 @@ that waits for the program waits for the monitor only for the times stated here.
 
 from __future__ import annotations
 
-import threading
+import _thread
 import time
 
 TYPE_CHECKING = False
@@ -42,6 +42,16 @@ _STEP_S = 0.25
 _PEEK_S = 0.04
 
 
+def _held() -> _thread.LockType:
+    """Return a lock whose release tells a waiting thread something.
+
+    `threading` and its events take 5 ms to import.
+    """
+    lock = _thread.allocate_lock()
+    lock.acquire()
+    return lock
+
+
 class Guard:
     """Starts a monitor, passes events to it, ends it. No method raises."""
 
@@ -65,9 +75,10 @@ class Guard:
         self._is_late_too = is_late_too
         self._peek = peek
         self._steps: list[Callable[[Monitor], None]] = []
-        self._has_step = threading.Event()
-        self._is_over = threading.Event()
-        self._is_done = threading.Event()
+        self._has_step = _held()
+        self._over = _held()
+        self._done = _held()
+        self._is_over = False
         self.monitor: Monitor | None = None
         """The monitor, once it is made."""
         self.is_begun = False
@@ -78,7 +89,7 @@ class Guard:
 
     def _start(self) -> bool:
         try:
-            threading.Thread(target=self._run, name="hpcwatch-monitor", daemon=True).start()
+            _thread.start_new_thread(self._run, ())
         except (Exception, SystemExit) as error:  # RuntimeError under ulimit -u or -v
             self._complain("cannot watch the program, it runs on", error)
             return False
@@ -86,32 +97,31 @@ class Guard:
 
     def _run(self) -> None:
         try:
-            self._clock = time.pthread_getcpuclockid(threading.get_ident())
+            self._clock = time.pthread_getcpuclockid(_thread.get_ident())
             if self._is_over_early() and not self._is_late_too:
                 return
             self.is_begun = True
             self.monitor = monitor = self._make()
             monitor.start()
-            while not self._is_over.is_set():
-                self._has_step.wait()
-                self._has_step.clear()
+            while not self._is_over:
+                self._has_step.acquire()
                 self._take_steps(monitor)
             self._take_steps(monitor)
             monitor.finish()
         except BaseException as error:
             self._complain("the program is not watched", error)
         finally:
-            self._is_done.set()
+            self._done.release()
 
     def _is_over_early(self) -> bool:
         """Wait as long as nothing can be measured; True if the program ends meanwhile."""
         left_s = self._unwatched_s
         while self._peek is not None and left_s > _PEEK_S:
-            if self._is_over.wait(_PEEK_S):
+            if self._over.acquire(timeout=_PEEK_S):
                 return True
             self._peek()
             left_s -= _PEEK_S
-        return self._is_over.wait(left_s)
+        return self._over.acquire(timeout=left_s)
 
     def _take_steps(self, monitor: Monitor) -> None:
         while self._steps:
@@ -129,21 +139,25 @@ class Guard:
 
     def _do(self, step: Callable[[Monitor], None]) -> None:
         self._steps.append(step)
-        self._has_step.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._has_step.locked():
+            self._has_step.release()
 
     def suspend(self) -> None:
         """Clear the view before we stop with the program."""
         if self.monitor is not None:
-            is_cleared = threading.Event()
+            cleared = _held()
 
             def clear(monitor: Monitor) -> None:
                 try:
                     monitor.suspend()
                 finally:
-                    is_cleared.set()
+                    cleared.release()
 
             self._do(clear)
-            is_cleared.wait(_SUSPEND_S)
+            cleared.acquire(timeout=_SUSPEND_S)
 
     def resume(self) -> None:
         """Show the view again."""
@@ -159,13 +173,14 @@ class Guard:
 
         The program has ended; its exit code waits at most for the stated seconds.
         """
-        self._is_over.set()
-        self._has_step.set()
+        self._is_over = True
+        self._over.release()
+        self._wake()
         if not self._is_started and not self._start():  # now there may be room for a thread
             return "no thread could be started"
         started_s = quiet_from_s = time.monotonic()
         worked_s = self._worked_s()
-        while not self._is_done.wait(_STEP_S):
+        while not self._done.acquire(timeout=_STEP_S):
             now_s = time.monotonic()
             if self._worked_s() > worked_s:
                 quiet_from_s, worked_s = now_s, self._worked_s()

@@ -5,21 +5,13 @@ This is the local session of `hpcwatch run`: the probe in this process, on its o
 
 import threading
 import time
-from collections.abc import Callable
 
 from hpcwatch.probe.probe import Probe
 from hpcwatch.probe.schema import Sample
+from hpcwatch.probe.typed import Callable
 
 EARLY_S = 2.0  # short runs count: read more often at the beginning
 EARLY_INTERVAL_S = 0.1
-_SAMPLES = 200_000
-_FEWEST_SAMPLES, _MOST_SAMPLES = 600, 3600
-"""Of a host; the longest window of a live finding is an hour, at one sample a second."""
-
-
-def most_samples(hosts_count: int) -> int:
-    """Return how many samples of each host a view keeps: of many hosts fewer."""
-    return min(max(_SAMPLES // max(hosts_count, 1), _FEWEST_SAMPLES), _MOST_SAMPLES)
 
 
 class LocalSession:
@@ -48,11 +40,6 @@ class LocalSession:
     def start(self) -> None:
         """Take the first sample on the session's thread at once."""
         self._thread.start()
-
-    def read_once(self) -> None:
-        """Take one sample of a finished program on the caller's thread. May raise anything."""
-        self._arrived(self._probe.read(is_full=False))
-        self._probe.close()
 
     def hurry(self) -> None:
         """Take an extra sample now."""

@@ -5,8 +5,8 @@ The failure of a recording stops nothing: it is one line, and the watching goes 
 
 from __future__ import annotations
 
+import _thread
 import os
-import threading
 import time
 
 from hpcwatch.analysis.report import Report
@@ -229,7 +229,7 @@ class WatchRecording(Recording):
         self._lost: set[str] = set()
         self._told: Sequence[store.Event] = ()
         self._is_told_kept = False
-        self._lock = threading.Lock()
+        self._lock = _thread.allocate_lock()
 
     @property
     def run_id(self) -> str | None:

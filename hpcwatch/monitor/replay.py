@@ -7,11 +7,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.analysis.timeline import Timeline, most_samples
 from hpcwatch.cluster.schedulers.job import JobState
 from hpcwatch.config import Settings
 from hpcwatch.monitor.live_findings import About, Looking
-from hpcwatch.monitor.local import most_samples
 from hpcwatch.monitor.node_status import LATE_INTERVALS, NodeState, NodeStatus, late_after_s
 from hpcwatch.monitor.picture import Picture
 from hpcwatch.monitor.recent_events import RecentEvents

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from hpcwatch import config
 from hpcwatch.analysis import report
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.monitor import run_record
+from hpcwatch.probe.typed import Sequence
 from hpcwatch.recording.store import Event, Run, RunDirectory
 
 TYPE_CHECKING = False

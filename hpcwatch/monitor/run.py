@@ -6,19 +6,18 @@ runs on.
 
 from __future__ import annotations
 
+import _thread
 import os
-import threading
 import time
 
 from hpcwatch import config
 from hpcwatch.analysis.report import Report
-from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.analysis.timeline import Timeline, most_samples
 from hpcwatch.cluster.current_job import is_one_of_many, names_here, own_job
 from hpcwatch.launch import leftovers
 from hpcwatch.launch.program import Program
 from hpcwatch.monitor import report as reports
 from hpcwatch.monitor import run_record
-from hpcwatch.monitor.local import LocalSession, most_samples
 from hpcwatch.monitor.recording import ProgramEvents, ProgramRecording
 from hpcwatch.monitor.standard_error import Complaints
 from hpcwatch.probe.probe import Probe, Target
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from hpcwatch.cluster.schedulers.job import Job
+    from hpcwatch.monitor.local import LocalSession
     from hpcwatch.monitor.other_nodes import Neighbours
     from hpcwatch.monitor.own_request import OwnRequest
     from hpcwatch.monitor.run_options import RunOptions
@@ -104,7 +104,7 @@ class Observer:
         self._open_display = open_display
         self.say = self._complaints.say
         self.guarded = self._complaints.guarded
-        self._lock = threading.Lock()
+        self._lock = _thread.allocate_lock()
         """Locked for each sample: samples of this node and of others come on different threads."""
         self._events = ProgramEvents(program.events_descriptor, program.started_s)
         self._recording = ProgramRecording(self._events, self.say)
@@ -141,7 +141,7 @@ class Observer:
         with self._lock:
             self._recording.begin()
         if is_over:
-            self.guarded("no reading", lambda: self._session_of(interval_s).read_once())
+            self.guarded("no reading", self._read_end)
             return
         self.guarded("no live view", self._show)
         self.guarded("other nodes not watched", lambda: self._watch_others(job, interval_s))
@@ -158,15 +158,23 @@ class Observer:
         is_task = self._options.sweep_id is not None or is_one_of_many(os.environ)
         return target._replace(job_ids=() if is_task else names_here(job), is_task=is_task)
 
-    def _session_of(self, interval_s: float) -> LocalSession:
+    def _probe(self) -> Probe:
         program = self._program
-        target = self._target(self._timeline.job)
-        probe = Probe(target, program.reaped, program.own_children)
-        return LocalSession(probe, interval_s, self._arrived, self._session_failed)
+        return Probe(self._target(self._timeline.job), program.reaped, program.own_children)
 
     def _read(self, interval_s: float) -> None:
-        self._session = session = self._session_of(interval_s)
+        from hpcwatch.monitor.local import LocalSession
+
+        self._session = session = LocalSession(
+            self._probe(), interval_s, self._arrived, self._session_failed
+        )
         session.start()
+
+    def _read_end(self) -> None:
+        """Take one sample of a program that has already ended."""
+        probe = self._probe()
+        self._arrived(probe.read(is_full=False))
+        probe.close()
 
     def _configure(self) -> None:
         self._settings = config.load()

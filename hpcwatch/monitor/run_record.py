@@ -9,7 +9,7 @@ from hpcwatch import __version__
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.launch.program import Program
 from hpcwatch.monitor import own_cost
-from hpcwatch.recording import environment, store
+from hpcwatch.recording import masking, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def of_program(
         interval_s=interval_s,
         hpcwatch_version=__version__,
         monitor_pid=os.getpid(),
-        environment=environment.kept(os.environ),
+        environment=masking.kept(os.environ),
         job=job,
         sweep_id=options.sweep_id,
         parameters=options.parameters,

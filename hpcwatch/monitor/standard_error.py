@@ -8,12 +8,11 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import threading
 import time
-from collections.abc import Callable
 
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import HpcwatchError, os_reason
+from hpcwatch.probe.typed import Callable
 
 PATIENCE_S = 0.4
 """A pipe that accepts nothing for this time is abandoned: its reader is stopped or gone."""
@@ -64,6 +63,8 @@ def say(message: str) -> None:
 
     def told() -> None:
         write(f"hpcwatch: {clean(message)}\n")
+
+    import threading  # most monitors have nothing to say, and it takes milliseconds
 
     thread = threading.Thread(target=told, name="hpcwatch-say", daemon=True)
     try:

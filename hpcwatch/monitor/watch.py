@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from hpcwatch.analysis.findings import Finding
 from hpcwatch.analysis.report import Report
-from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.analysis.timeline import Timeline, most_samples
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cluster.job_script import with_script
 from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
@@ -23,7 +23,6 @@ from hpcwatch.config import Settings
 from hpcwatch.monitor import run_record
 from hpcwatch.monitor.job_program import Inside
 from hpcwatch.monitor.live_findings import About, Looking
-from hpcwatch.monitor.local import most_samples
 from hpcwatch.monitor.node_status import NodeState, NodeStatus
 from hpcwatch.monitor.picture import Picture, Source
 from hpcwatch.monitor.presence import Presence

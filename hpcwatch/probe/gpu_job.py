@@ -11,8 +11,7 @@ from .drm import DrmReader
 from .gpu_use import GpuUse, GpuUseReader
 from .members import Tracked
 from .owner import owner_uid
-from .procfs import read, read_all
-from .ration import Ration
+from .procfs import Ration, read, read_all
 from .schema import Gpu
 from .typed import Dict, List, Mapping, NamedTuple, Optional, Set
 

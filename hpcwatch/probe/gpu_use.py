@@ -7,7 +7,7 @@ every device that is visible, so a descriptor says that a device was looked at, 
 import os
 import time
 
-from .ration import Ration
+from .procfs import Ration
 from .typed import Dict, FrozenSet, Iterable, List, NamedTuple, Optional
 
 _DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri/renderD", "/dev/dxg")

@@ -9,8 +9,7 @@ import os
 import select
 import time
 
-from .procfs import Mount, parse_mounts, read_all, text
-from .ration import Ration
+from .procfs import Mount, Ration, parse_mounts, read_all, text
 from .typed import Dict, List, NamedTuple, Optional, Tuple
 
 NFS = ("nfs", "nfs4")

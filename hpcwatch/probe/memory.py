@@ -8,9 +8,8 @@ import time
 
 from .members import Tracked
 from .memory_files import Files, MemoryFiles
-from .procfs import PAGE_BYTES, parse_table, read, read_all
+from .procfs import PAGE_BYTES, Ration, parse_table, read, read_all
 from .procs import ProcessTable
-from .ration import Ration
 from .typed import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 _PSS_S_PER_BYTE = 8e-12  # 6.4 ms a GB was measured; rounded up until a process has its own

@@ -8,8 +8,7 @@ import os
 import time
 
 from .members import Tracked
-from .procfs import parse_mounts, read_all
-from .ration import Ration
+from .procfs import Ration, parse_mounts, read_all
 from .typed import Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 _MOST_FILES = 20000

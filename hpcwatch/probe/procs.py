@@ -10,8 +10,7 @@ import time
 
 from .discovery import Discovery, allowed
 from .members import STAT_BYTES, Members, Tracked
-from .procfs import parse_stat, parse_table, read
-from .ration import Ration
+from .procfs import Ration, parse_stat, parse_table, read
 from .totals import Share, Totals
 from .typed import Callable, Dict, FrozenSet, Iterable, List, Optional
 

@@ -10,9 +10,8 @@ import time
 from .evidence import is_open, is_watcher
 from .listing import boot_time_s, login_name
 from .members import STAT_BYTES
-from .procfs import TICK_S, parse_table, read, text
+from .procfs import TICK_S, Ration, parse_table, read, text
 from .procs import ProcessTable
-from .ration import Ration
 from .schema import JobUse, Node, Stranger
 from .typed import Dict, List, NamedTuple, Optional, Tuple
 

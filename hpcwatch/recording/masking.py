@@ -1,27 +1,30 @@
-"""Masks secrets in records before they are written, unless ``[privacy] mask = false``."""
+"""What of a run may be written down: which environment variables, and texts without secrets.
+
+Secrets in records are masked unless ``[privacy] mask = false``.
+"""
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Sequence
 
 from hpcwatch.base import config_files, masks
+from hpcwatch.cluster.schedulers import variable_prefixes
 from hpcwatch.probe.schema import Process, Sample
-from hpcwatch.probe.typed import Any
+from hpcwatch.probe.typed import Any, Mapping, Sequence
 
 
 def is_on() -> bool:
     """Tell whether secrets are masked."""
-    return _is_on(
-        os.environ.get("HPCWATCH_PRIVACY_MASK"), config_files.user_file(), config_files.SITE_FILE
-    )
+    told = os.environ.get("HPCWATCH_PRIVACY_MASK")
+    key = told, config_files.user_file(), config_files.SITE_FILE
+    if key not in _known:
+        _known.clear()
+        _known[key] = config_files.has_masks()
+    return _known[key]
 
 
-@functools.lru_cache(maxsize=4)
-def _is_on(*_: str | None) -> bool:
-    """Return the setting, read once per process."""
-    return config_files.has_masks()
+_known: dict[tuple[str | None, str, str], bool] = {}
+"""What decides -> the setting, read once per process."""
 
 
 def masked_words(words: Sequence[str]) -> list[str]:
@@ -51,3 +54,66 @@ def _masked_process(process: Process) -> Process:
     if process.argv is None:
         return process
     return process._replace(argv=masks.masked_words(process.argv))
+
+
+_PREFIXES = (
+    "OMP_",
+    "MKL_",
+    "KMP_",
+    "OPENBLAS_",
+    "BLIS_",
+    "NUMEXPR_",
+    "VECLIB_",
+    "CUDA_",
+    "NCCL_",
+    "ROCR_",
+    "HIP_",
+    "TF_CPP_",  # not all of TF_: Terraform and others use this prefix
+    "TF_CUDNN_",
+    "TF_DETERMINISTIC_",
+    "TF_ENABLE_",
+    "TF_FORCE_",
+    "TF_GPU_",
+    "TF_NUM_",
+    "TF_USE_",
+    "TF_XLA_",
+    "XLA_",
+    "KERAS_",
+)
+_NAMES = {
+    "NCPUS",
+    "GPU_DEVICE_ORDINAL",
+    "NVIDIA_VISIBLE_DEVICES",
+    "LOADEDMODULES",
+    "_LMFILES_",
+    "CONDA_DEFAULT_ENV",
+    "VIRTUAL_ENV",
+    "TMPDIR",
+    "PARALLEL_SEQ",
+}
+_HIDDEN_NAME = r"(?i)COOKIE|TOKEN|SECRET|PASS|CRED|AUTH|JWT|KEY"
+_LIKE_A_KEY = (
+    r"(?s)(?:(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+_=-]{24,}"  # a key, not a path, list or host
+    r"|(?=.*[0-9])(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9+_=.-]{24,}"  # a token of several parts
+    r"|.*://[^/@\s]*:[^/@\s]*@.*)"  # a URL with a password
+)
+_DEVICES = {"CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"}
+"""Their UUIDs look like keys but are not secret."""
+
+_MOST_CHARACTERS = 4096
+
+
+def kept(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables to record, by name."""
+    prefixes = (*variable_prefixes(), *_PREFIXES)
+    names = sorted(name for name in environment if name in _NAMES or name.startswith(prefixes))
+    if not names:
+        return {}
+    import re  # takes milliseconds
+
+    return {
+        name: value[:_MOST_CHARACTERS]
+        for name, value in ((name, environment[name]) for name in names)
+        if not re.search(_HIDDEN_NAME, name)
+        and (name in _DEVICES or not re.fullmatch(_LIKE_A_KEY, value.strip()))
+    }

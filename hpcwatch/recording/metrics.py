@@ -4,9 +4,7 @@ A new metric is a line here and a line in its reader. The value is the field of 
 part of the sample, or an entry of the part's ``more`` if there is no such field.
 """
 
-from collections.abc import Sequence
-
-from hpcwatch.probe.typed import Any, NamedTuple, Optional
+from hpcwatch.probe.typed import Any, NamedTuple, Optional, Sequence
 
 _GIB = 1 << 30
 _MIB = 1 << 20

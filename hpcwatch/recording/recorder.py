@@ -8,19 +8,22 @@ change.
 A full disk stops nothing: pending samples wait, merged into one line, until there is space.
 """
 
+import _thread
 import errno
 import os
-import threading
-from collections.abc import Callable, Iterator
 
-from hpcwatch.base import files, reading
+from hpcwatch.base import files
 from hpcwatch.base.errors import os_reason
 from hpcwatch.probe.schema import Gpu, Process, Sample, Window, from_line, to_line
-from hpcwatch.probe.typed import Any, NamedTuple, Optional
+from hpcwatch.probe.typed import TYPE_CHECKING, Any, Callable, Iterator, NamedTuple, Optional
 from hpcwatch.recording import metrics
 from hpcwatch.recording.job_memory import huge_bytes, job_used_bytes
 from hpcwatch.recording.masking import masked_sample
 from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory
+
+if TYPE_CHECKING:
+    import threading
+
 
 BUDGET_BYTES = 32 << 20
 MOST_PROCESSES = 24
@@ -69,7 +72,7 @@ class Recorder:
         self._used_bytes = 0
         self._stride = stride_count
         self._pending: dict[str, Sample] = {}
-        self._lock = threading.Lock()
+        self._lock = _thread.allocate_lock()
         self._thinning: Optional[threading.Thread] = None
         self._backlog: list[Sample] = []
 
@@ -90,6 +93,8 @@ class Recorder:
 
     def _start_thinning(self) -> None:
         """Thin the file on a thread of its own; if none can start (ulimit -u), try again later."""
+        import threading  # most recordings stay small
+
         thread = threading.Thread(target=self._thin, name="hpcwatch-thin", daemon=True)
         try:
             thread.start()  # it needs our lock before it can end
@@ -223,6 +228,8 @@ class Recorder:
             self._budget_bytes = max(self._budget_bytes, 4 * size.used_bytes)
 
     def _merged_pairs(self) -> Iterator[Sample]:
+        from hpcwatch.base import reading
+
         waiting: dict[str, Sample] = {}
         for line in reading.lines(self._path):
             try:

@@ -7,14 +7,22 @@ network file systems, where SQLite's locks fail.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
 
 from hpcwatch.base import config_files, files
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.base.files import Reserve
 from hpcwatch.probe.encode import to_text
 from hpcwatch.probe.schema import Sample, from_line, names_of
-from hpcwatch.probe.typed import TYPE_CHECKING, Any, NamedTuple, Optional, Union
+from hpcwatch.probe.typed import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Iterable,
+    Iterator,
+    NamedTuple,
+    Optional,
+    Union,
+)
 from hpcwatch.recording import masking
 
 if TYPE_CHECKING:

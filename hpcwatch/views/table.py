@@ -1,9 +1,7 @@
 """Tables made of spans: every table of text is laid out here. Pure."""
 
-from collections.abc import Sequence
-
 from hpcwatch.base.units import UNKNOWN
-from hpcwatch.probe.typed import NamedTuple
+from hpcwatch.probe.typed import NamedTuple, Sequence
 from hpcwatch.views.text import Line, Span, fit, line_width, width_of
 
 GAP = 2

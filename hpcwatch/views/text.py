@@ -4,11 +4,9 @@ The panel and the summary of `hpcwatch run` are made of these rather than of ric
 alone would take longer than many of the programs we watch.
 """
 
-import math
 import os
-from collections.abc import Sequence
 
-from hpcwatch.probe.typed import NamedTuple, Optional, TextIO
+from hpcwatch.probe.typed import NamedTuple, Optional, Sequence, TextIO
 
 STYLES = {
     "": "",
@@ -202,7 +200,7 @@ def sparkline(values: Sequence[float], top: float, width: int) -> str:
 
 def _largest(values: Sequence[float]) -> float:
     """Return the largest known value; NaN, which equals nothing, if none is."""
-    return max([value for value in values if value == value], default=math.nan)
+    return max([value for value in values if value == value], default=float("nan"))
 
 
 def wants_colour(stream: Optional[TextIO], choice: str = "auto") -> bool:

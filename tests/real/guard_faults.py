@@ -9,6 +9,7 @@ output says how many runs there were, and of those that were not as without hpcw
 
 from __future__ import annotations
 
+import _thread
 import builtins
 import contextlib
 import gc
@@ -113,6 +114,21 @@ def forked(command: str, output: Path, arm: Callable[[], None]) -> int:
     return pid
 
 
+def note_threads(note: Callable[[types.FrameType, str, object], None]) -> None:
+    """Have every new thread profiled, also one that `threading` does not start."""
+    start = _thread.start_new_thread
+
+    def profiled(function: Callable[..., None], words: tuple[Any, ...], *named: Any) -> int:
+        def run(*given: Any, **options: Any) -> None:
+            sys.setprofile(note)
+            function(*given, **options)
+
+        return start(run, words, *named)
+
+    _thread.start_new_thread = profiled  # type: ignore[assignment]
+    threading.setprofile(note)
+
+
 def listed(folder: Path, command: str, kind: str) -> list[str]:
     """What a run without faults calls or imports once its program has been started."""
     result = folder / f"{command}.list"
@@ -126,7 +142,7 @@ def listed(folder: Path, command: str, kind: str) -> list[str]:
     def arm() -> None:
         before = set(sys.modules)
         if kind == "calls":
-            threading.setprofile(note)
+            note_threads(note)
             sys.setprofile(note)
 
         def leave(code: int) -> None:

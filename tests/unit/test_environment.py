@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcwatch.recording.environment import kept
+from hpcwatch.recording.masking import kept
 
 ENVIRONMENTS = Path(__file__).resolve().parents[1] / "data" / "environments"
 TOKEN = "Zk3x9QmB7vR2tYw8LpN4cH6sD1fGjK5a"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcwatch.probe.ration import Ration
+from hpcwatch.probe.procfs import Ration
 
 
 class Clock:

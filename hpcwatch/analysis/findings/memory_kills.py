@@ -15,7 +15,7 @@ from hpcwatch.analysis.findings.header import Directives
 from hpcwatch.analysis.findings.memory import Usage, evidence_of, of_limit, oom_kills, usage_of
 from hpcwatch.analysis.findings.shared import Told, between, known_evidence
 from hpcwatch.analysis.timeline import HostTimeline
-from hpcwatch.analysis.timeline.marks import Mark
+from hpcwatch.analysis.timeline.seen import Mark
 from hpcwatch.base.units import MIB, format_bytes
 from hpcwatch.cluster.schedulers.job import Cause, Job, JobState
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 from hpcwatch.analysis.costs import Rates
 from hpcwatch.analysis.report.cpu import cores_allowed
 from hpcwatch.analysis.report.nodes import largest_processes, node_summary, quality_of
@@ -11,6 +9,7 @@ from hpcwatch.analysis.report.records import GpuSummary, ProcessSummary, Quality
 from hpcwatch.analysis.report.scopes import advice_of, findings_of, observed_of
 from hpcwatch.analysis.report.summary import summary_of
 from hpcwatch.analysis.timeline import HostTimeline, Timeline
+from hpcwatch.probe.typed import Iterable, Sequence
 from hpcwatch.recording.store import Event, Run
 
 TYPE_CHECKING = False

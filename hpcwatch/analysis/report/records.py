@@ -1,11 +1,9 @@
 """What a report is made of: records and figures. Pure. Anything unknown is None."""
 
-from collections.abc import Iterable
-
 from hpcwatch.analysis.costs import Costs
 from hpcwatch.analysis.timeline import HostTimeline, Timeline
 from hpcwatch.analysis.timeline.columns import Part
-from hpcwatch.probe.typed import TYPE_CHECKING, Any, NamedTuple, Optional
+from hpcwatch.probe.typed import TYPE_CHECKING, Any, Iterable, NamedTuple, Optional
 from hpcwatch.recording.store import Event, Run
 
 if TYPE_CHECKING:

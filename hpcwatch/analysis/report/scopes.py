@@ -5,11 +5,10 @@ Each host is a Scope of its own, over the time in which it was read; the job is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from hpcwatch.analysis.report.cpu import cores_allowed
 from hpcwatch.analysis.report.records import Quality, Summary
 from hpcwatch.analysis.timeline import HostTimeline, Timeline
+from hpcwatch.probe.typed import Sequence
 from hpcwatch.recording.store import Event, Run
 
 TYPE_CHECKING = False

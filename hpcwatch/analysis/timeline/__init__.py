@@ -5,11 +5,10 @@ Unknown is NaN. Times are seconds since the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from hpcwatch.analysis.timeline.host import HostTimeline
 from hpcwatch.analysis.timeline.host_metrics import HOST_METRICS, cpu_counter_s
 from hpcwatch.probe.schema import Sample
+from hpcwatch.probe.typed import Iterable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,3 +64,13 @@ class Timeline:
         """Add samples in order."""
         for sample in samples:
             self.add(sample)
+
+
+_SAMPLES = 200_000
+_FEWEST_SAMPLES, _MOST_SAMPLES = 600, 3600
+"""Of a host; the longest window of a live finding is an hour, at one sample a second."""
+
+
+def most_samples(hosts_count: int) -> int:
+    """Return how many samples of each host a view keeps: of many hosts fewer."""
+    return min(max(_SAMPLES // max(hosts_count, 1), _FEWEST_SAMPLES), _MOST_SAMPLES)

@@ -6,47 +6,57 @@ Unknown is NaN. Times are seconds since the epoch.
 
 from __future__ import annotations
 
-import math
-from array import array
-from collections.abc import Callable, Mapping, Sequence
-
-from hpcwatch.probe.typed import Any, NamedTuple, Optional
+from hpcwatch.probe.typed import Any, Callable, Mapping, NamedTuple, Optional, Sequence, Union
 from hpcwatch.recording.metrics import Metric, value_of
 
-NAN = math.nan
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from array import array
+
+    Numbers = Union[list[float], array[float]]
+
+NAN = float("nan")
 
 
 class Column:
     """One metric over time.
 
-    Low, mean and high are one and the same array until they first differ: live samples of a
+    Low, mean and high are one and the same until they first differ: live samples of a
     thousand nodes would take three times the memory else.
     """
 
     __slots__ = ("high", "low", "mean")
 
     def __init__(self) -> None:
-        self.low = self.mean = self.high = array("d")
+        values: Numbers = []
+        self.low = self.mean = self.high = values
 
     def append(self, low: float, mean: float, high: float) -> None:
         """Add one sample's values."""
         if self.low is self.mean:
             # NaN differs from itself, but unknown is unknown in all three.
             if low == high or mean != mean:
-                self.mean.append(mean)
+                self.mean.append(float(mean))
                 return
             self.low, self.high = self.mean[:], self.mean[:]
-        self.low.append(low)
-        self.mean.append(mean)
-        self.high.append(high)
+        self.low.append(float(low))
+        self.mean.append(float(mean))
+        self.high.append(float(high))
 
     def add(self, value: Optional[float]) -> None:
         """Add what was read at an instant; None is unknown."""
-        known = NAN if value is None else value
+        known = NAN if value is None else float(value)
         self.mean.append(known)
         if self.low is not self.mean:
             self.low.append(known)
             self.high.append(known)
+
+    def pack(self) -> None:
+        """Take a quarter of the memory from now on."""
+        is_one = self.low is self.mean
+        self.mean = packed(self.mean)
+        self.low = self.mean if is_one else packed(self.low)
+        self.high = self.mean if is_one else packed(self.high)
 
     def hide(self, index: int) -> None:
         """Let a sample's value be unknown."""
@@ -58,6 +68,15 @@ class Column:
         del self.mean[:count]
         if self.low is not self.mean:
             del self.low[:count], self.high[:count]
+
+
+def packed(values: Numbers) -> Numbers:
+    """Return numbers in an array, whose module a short run does without."""
+    if not isinstance(values, list):
+        return values
+    from array import array
+
+    return array("d", values)
 
 
 class Part(NamedTuple):

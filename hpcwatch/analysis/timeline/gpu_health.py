@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from hpcwatch.probe.schema import Gpu
+from hpcwatch.probe.typed import NamedTuple
 
 _WORKS_PCT = 20.0
 """From this utilisation on a device does not save power at its PCIe link."""

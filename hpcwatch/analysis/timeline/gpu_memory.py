@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import NamedTuple
 
 from hpcwatch.probe.schema import Gpu, GpuProcess
+from hpcwatch.probe.typed import NamedTuple
 
 
 class Holdings(NamedTuple):

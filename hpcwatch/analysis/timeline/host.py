@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_right
-
 from hpcwatch.analysis.limits import Limit, binding_limit
-from hpcwatch.analysis.timeline.columns import NAN, Column, Part, same
+from hpcwatch.analysis.timeline.columns import NAN, Column, Part, packed, same
 from hpcwatch.analysis.timeline.host_metrics import (
     HOST_METRICS,
     HOST_RATES_OF_JOB,
@@ -19,18 +16,21 @@ from hpcwatch.analysis.timeline.host_metrics import (
     rate_columns,
     throttled_pct,
 )
-from hpcwatch.analysis.timeline.marks import MemoryMarks
-from hpcwatch.analysis.timeline.processes import SeenProcesses
+from hpcwatch.analysis.timeline.seen import MemoryMarks, SeenProcesses
 from hpcwatch.analysis.timeline.steady import SteadyClock
 from hpcwatch.probe.schema import JobUse, Node, Process, Sample
+from hpcwatch.probe.typed import Sequence
 from hpcwatch.recording.job_memory import counts_by_group, huge_bytes, job_used_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hpcwatch.analysis.timeline.columns import Numbers
     from hpcwatch.analysis.timeline.gpus import GpuTimeline
-    from hpcwatch.analysis.timeline.strangers import SeenStranger
+    from hpcwatch.analysis.timeline.seen import SeenStranger
     from hpcwatch.cluster.schedulers.job import Job
 
+_PACKED_AFTER = 64
+"""Samples; a shorter run does without the module of arrays."""
 _GAP = 2.5
 """A sample stands for at most this many intervals: what is longer is a gap."""
 
@@ -52,8 +52,8 @@ class HostTimeline:
         self.name = name
         self.job = job
         """The job as seen from this host: what it asked for here."""
-        self.at_s = array("d")
-        self.span_s = array("d")
+        self.at_s: Numbers = []
+        self.span_s: Numbers = []
         self.columns = {metric: Column() for metric in HOST_METRICS}
         self.gpus: dict[str, GpuTimeline] = {}
         self.strangers: dict[int, SeenStranger] = {}
@@ -130,8 +130,8 @@ class HostTimeline:
         if before is None and sample.window is not None:
             passed_s = max(sample.at_s - sample.window.started_at_s, 0.0)
         readings = sample.window.sample_count if sample.window else 1
-        self.at_s.append(sample.at_s)
-        self.span_s.append(min(passed_s, _GAP * self.interval_s * readings))
+        self.at_s.append(float(sample.at_s))
+        self.span_s.append(float(min(passed_s, _GAP * self.interval_s * readings)))
         self.reading_count += readings
         self._processes.add(sample)
         self.marks.add(sample)
@@ -140,6 +140,8 @@ class HostTimeline:
         self.columns["stranger_cores"].add(self._stranger_cores(sample, before, passed_s))
         self._append_gpus(sample)
         self._keep(sample)
+        if len(self.at_s) % _PACKED_AFTER == 0:
+            self._pack()
 
     def _append_gauges(self, sample: Sample) -> None:
         gauges = sample.window.gauges if sample.window else {}
@@ -198,7 +200,7 @@ class HostTimeline:
     def _stranger_cores(self, sample: Sample, before: Sample | None, passed_s: float) -> float:
         if sample.strangers is None:
             return NAN
-        from hpcwatch.analysis.timeline.strangers import count_strangers
+        from hpcwatch.analysis.timeline.seen import count_strangers
 
         return count_strangers(self.strangers, sample, before, passed_s)
 
@@ -243,8 +245,8 @@ class HostTimeline:
         """Return a metric between two times, of a device if its uuid is given."""
         columns = self.columns if gpu is None else self.gpus[gpu].columns
         column = columns[metric]
-        first = bisect_right(self.at_s, start_s)
-        last = bisect_right(self.at_s, end_s)
+        first = _count_until(self.at_s, start_s)
+        last = _count_until(self.at_s, end_s)
         spans = list(self.span_s[first:last])
         if spans:  # the first sample reaches back beyond the start
             spans[0] = min(spans[0], max(self.at_s[first] - start_s, 0.0))
@@ -266,7 +268,7 @@ class HostTimeline:
         if self._ended_s is not None or not self.at_s or self.at_s[-1] <= end_s:
             return
         self._ended_s = end_s
-        first = bisect_right(self.at_s, end_s)
+        first = _count_until(self.at_s, end_s)
         for index in range(first, len(self.at_s)):
             is_astride = self.at_s[index] - self.span_s[index] < end_s
             for metric in OF_JOB:
@@ -283,6 +285,13 @@ class HostTimeline:
             return None
         return round(known) if most is None else min(round(known), most)
 
+    def _pack(self) -> None:
+        """Keep what has come so far in less memory."""
+        self.at_s, self.span_s = packed(self.at_s), packed(self.span_s)
+        for columns in (self.columns, *(gpu.columns for gpu in self.gpus.values())):
+            for column in columns.values():
+                column.pack()
+
     def forget(self, count: int) -> None:
         """Drop the first ``count`` samples; what was largest stays known."""
         del self.at_s[:count], self.span_s[:count]
@@ -291,3 +300,14 @@ class HostTimeline:
         for gpu in self.gpus.values():
             for column in gpu.columns.values():
                 column.drop(count)
+
+
+def _count_until(at_s: Sequence[float], moment_s: float) -> int:
+    """Return how many of the times, in order, are not after a moment."""
+    if not at_s or at_s[-1] <= moment_s:
+        return len(at_s)
+    if moment_s < at_s[0]:
+        return 0
+    from bisect import bisect_right  # a short run never needs it
+
+    return bisect_right(at_s, moment_s)

@@ -1,11 +1,9 @@
 """What a host's columns are derived from: gauges, counters, the job's CPU, the limit. Pure."""
 
-from collections.abc import Mapping
-
 from hpcwatch.analysis.limits import Limit
 from hpcwatch.analysis.timeline.columns import NAN, Column, GaugeColumns, same
 from hpcwatch.probe.schema import Cgroup, JobUse, Node, Sample
-from hpcwatch.probe.typed import Any, NamedTuple, Optional
+from hpcwatch.probe.typed import Any, Mapping, NamedTuple, Optional
 from hpcwatch.recording import metrics
 
 HOST_METRICS = tuple(metric.name for metric in metrics.of_host())

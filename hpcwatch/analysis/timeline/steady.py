@@ -5,10 +5,8 @@ of day is kept; when it jumps, what follows is counted on from before the jump. 
 (NTP slews both clocks alike) are no jumps.
 """
 
-from collections.abc import Iterable
-
 from hpcwatch.probe.schema import Sample
-from hpcwatch.probe.typed import NamedTuple, Optional
+from hpcwatch.probe.typed import Iterable, NamedTuple, Optional
 from hpcwatch.recording.store import Event
 
 _STEP_S = 1.0

@@ -7,9 +7,7 @@ pairs of a command and its parser (``query``). ``environment`` tells which job t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from hpcwatch.probe.typed import TYPE_CHECKING, Any
+from hpcwatch.probe.typed import TYPE_CHECKING, Any, Mapping
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.dialects import Dialect

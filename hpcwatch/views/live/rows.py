@@ -6,9 +6,8 @@ histories are cut where the record's own sample ends.
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -204,7 +203,7 @@ def _idle(history: HostTimeline, gpu: Gpu, before: Idle | None) -> Idle | None:
     return Idle(since_s, is_least=True)
 
 
-def _last(values: array[float]) -> float | None:
+def _last(values: Sequence[float]) -> float | None:
     return values[-1] if values and values[-1] == values[-1] else None
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
@@ -90,7 +89,7 @@ def _texts(columns: Mapping[str, Column], metrics: Sequence[str], part: slice) -
     return made
 
 
-def _numbers(values: array[float]) -> list[str]:
+def _numbers(values: Sequence[float]) -> list[str]:
     if values.count(values[0]) == len(values):  # limits, what is not used
         return [_number(values[0])] * len(values)
     return list(map(_number, values))

@@ -5,9 +5,8 @@ needed: `run` asks for the names before it starts a program.
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
 
-from hpcwatch.probe.typed import TYPE_CHECKING, Any, NamedTuple
+from hpcwatch.probe.typed import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Sequence
 
 if TYPE_CHECKING:
     from hpcwatch.analysis.report import Report

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from hpcwatch.analysis.limits import Limit
 from hpcwatch.analysis.report import Report, Summary
 from hpcwatch.base.clean import clean
@@ -130,7 +128,7 @@ def _memory_row(report: Report) -> Line:
     limit = limit_asked(report)
     hosts = list(report.timeline.hosts.values())
     means = [host.part("used_bytes", host.at_s[0] - 1, host.at_s[-1]).average() for host in hosts]
-    mean = max((one for one in means if one == one), default=math.nan)
+    mean = max((one for one in means if one == one), default=float("nan"))
     values = _joined(hosts, "used_bytes", max)
     used = format_bytes(mean)
     if limit and mean == mean:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from hpcwatch.analysis.findings import Finding
@@ -112,6 +111,6 @@ def _gpu_states(host: HostTimeline, errors: Mapping[str, str]) -> list[GpuState]
     return states
 
 
-def _last(values: array[float]) -> float | None:
+def _last(values: Sequence[float]) -> float | None:
     """The latest value, None if it is unknown."""
     return values[-1] if values and values[-1] == values[-1] else None
