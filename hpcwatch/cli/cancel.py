@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from hpcwatch.cluster.schedulers.arrays import task_indices
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.cluster.schedulers.query import Answer, NoAnswerError
-from hpcwatch.monitor import own_cost
+from hpcwatch.probe.listing import login_name
 from hpcwatch.views.jobs import loss
 
 
@@ -42,7 +43,7 @@ def main(arguments: list[str]) -> int:
     word = options.job.strip()
     job_id = asked.scheduler.clean_id(word)
     parts = _meant(word, _still_there(job_id, asked, heard))
-    for line in loss.lines(parts, time.time(), own_cost.user()):
+    for line in loss.lines(parts, time.time(), login_name(os.getuid())):
         print(line)
     if not options.yes and not is_confirmed(f"Cancel {'it' if len(parts) == 1 else 'them'}?"):
         print("Nothing was cancelled.")

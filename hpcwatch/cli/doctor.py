@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
@@ -26,8 +27,8 @@ from hpcwatch.cluster.client import Asker
 from hpcwatch.cluster.schedulers import NAMES
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.schedulers.query import clean_host
-from hpcwatch.monitor import own_cost
 from hpcwatch.monitor.remote import spec_of
+from hpcwatch.probe.listing import login_name
 from hpcwatch.views.text import Span, columns_of, render, wants_colour
 
 _LOOKS = {
@@ -62,7 +63,7 @@ def main(arguments: list[str]) -> int:
     host = clean_host(options.host) if options.host is not None else None
     folder = recording.new_folder(options.record) if options.record is not None else None
     wanted = options.scheduler or config.load_or_default().scheduler
-    patient = Patient(recording.Recording(client.run), wanted, own_cost.user())
+    patient = Patient(recording.Recording(client.run), wanted, login_name(os.getuid()))
     printer = _Printer(wants_colour(sys.stdout, options.color), columns_of(sys.stdout))
     for check in _checks(patient, host, options.job, folder):
         printer.show(check)

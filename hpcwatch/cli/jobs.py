@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from hpcwatch.cluster.schedulers import NAMES
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.cluster.schedulers.query import clean_user
-from hpcwatch.monitor import own_cost
+from hpcwatch.probe.listing import login_name
 from hpcwatch.recording.removal import is_being_made
 from hpcwatch.recording.store import Run, RunDirectory, list_runs
 from hpcwatch.views.jobs import jobs_table, to_json
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> int:
     parser.add_format("text", "json")
     parser.add_colour()
     options = parser.parse_args(arguments)
-    user = clean_user(options.user if options.user is not None else own_cost.user())
+    user = clean_user(options.user if options.user is not None else login_name(os.getuid()))
     settings = config.load()
     asked = client.inquiry(options.scheduler or settings.scheduler)
     reply = asked.jobs(user)

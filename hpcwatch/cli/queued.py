@@ -13,7 +13,7 @@ from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.query import Answer
-from hpcwatch.monitor import own_cost
+from hpcwatch.probe.listing import login_name
 from hpcwatch.recording.store import root
 
 _PATIENCE_S = 3.0  # a person waits for each of the two commands
@@ -39,7 +39,7 @@ def _asked() -> list[str]:
     wanted = config.load_or_default().scheduler
     try:
         asked = Inquiry(client.find(wanted, _run), client.Asker(_run))
-        return [job.id for job in asked.jobs(own_cost.user()).value]
+        return [job.id for job in asked.jobs(login_name(os.getuid())).value]
     except HpcwatchError:
         return []
 

@@ -6,16 +6,17 @@ They are read on a separate thread: their folder may hang, and then no other thr
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hpcwatch.cluster.schedulers.job import Job
-from hpcwatch.monitor import own_cost
 from hpcwatch.monitor.job_runs import Following, InnerRuns
 from hpcwatch.monitor.picture import Telling
 from hpcwatch.monitor.remote import names_on_nodes
+from hpcwatch.probe.listing import login_name
 from hpcwatch.recording.store import Event
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Inside:
     def of(cls, parts: Sequence[Job]) -> Inside | None:
         """Return a follower of our own job; None for a job of another user."""
         owner = parts[0].owner if parts else None
-        return cls(parts) if parts and owner in (None, own_cost.user()) else None
+        return cls(parts) if parts and owner in (None, login_name(os.getuid())) else None
 
     def start(self) -> None:
         """Start following."""

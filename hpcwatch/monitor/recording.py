@@ -13,7 +13,7 @@ from hpcwatch.analysis.report import Report
 from hpcwatch.analysis.report.to_json import to_json
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.errors import HpcwatchError
-from hpcwatch.monitor import own_cost, report, run_record
+from hpcwatch.monitor import report, run_record
 from hpcwatch.monitor.standard_error import attempt
 from hpcwatch.probe.schema import Sample
 from hpcwatch.recording import store
@@ -299,7 +299,7 @@ class WatchRecording(Recording):
         if self._recorder is not None:
             self._recorder.close()
         self._run = self._run._replace(
-            monitor_cpu_s=time.process_time(), monitor_memory_bytes=own_cost.memory_bytes()
+            monitor_cpu_s=time.process_time(), monitor_memory_bytes=run_record.memory_bytes()
         )
         self._guarded(self._write_told)
         self._guarded(lambda: self._finish(timeline))

@@ -8,7 +8,8 @@ import time
 from hpcwatch import __version__
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.launch.program import Program
-from hpcwatch.monitor import own_cost
+from hpcwatch.probe.listing import login_name
+from hpcwatch.probe.procfs import parse_table, read
 from hpcwatch.recording import masking, store
 
 TYPE_CHECKING = False
@@ -29,7 +30,7 @@ def of_program(
         kind="run" if options.sweep_id is None else "sweep-task",
         argv=list(program.argv),
         cwd=_working_directory(),
-        user=own_cost.user(),
+        user=login_name(os.getuid()),
         hosts=[os.uname().nodename],
         started_at_s=program.started_s,
         interval_s=interval_s,
@@ -69,7 +70,7 @@ def program_ended(
         monitor_cpu_s=(time.process_time() if read_cpu_s is None else read_cpu_s)
         + program.helpers_cpu_s,
         monitor_cpu_before_s=program.own_cpu_before_s,
-        monitor_memory_bytes=own_cost.memory_bytes(),
+        monitor_memory_bytes=memory_bytes(),
     )
 
 
@@ -83,7 +84,7 @@ def of_job(title: str, job: Job | None, hosts: tuple[str, ...], settings: Settin
         kind="job",
         argv=[],
         cwd=(job.working_directory if job is not None else None) or "",
-        user=(job.owner if job is not None else None) or own_cost.user(),
+        user=(job.owner if job is not None else None) or login_name(os.getuid()),
         hosts=list(hosts),
         started_at_s=now_s,
         interval_s=settings.interval_s,
@@ -125,3 +126,11 @@ def _working_directory() -> str:
         return os.getcwd()
     except OSError:  # it was removed meanwhile
         return "(removed)"
+
+
+def memory_bytes() -> int | None:
+    """Return the monitor's own PSS in bytes."""
+    try:
+        return parse_table(read("/proc/self/smaps_rollup")).get(b"Pss")
+    except OSError:
+        return None

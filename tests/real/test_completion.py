@@ -25,7 +25,7 @@ from hpcwatch.cli import COMMANDS
 from hpcwatch.cli.completer import offers
 from hpcwatch.cli.described import commands
 from hpcwatch.cluster.schedulers.job import Job
-from hpcwatch.monitor import own_cost
+from hpcwatch.probe.listing import login_name
 from hpcwatch.recording.store import RunDirectory
 
 needs_zsh = pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
@@ -233,7 +233,7 @@ def on_cluster(shells: Shells, kind: tuple[str, ...], scenario: scenarios.Scenar
 
 def test_my_jobs_in_the_queue_are_offered_and_the_scheduler_is_asked_once(shells: Shells) -> None:
     scenario = scenarios.slurm()
-    scenario["*"]["squeue --json -u *"]["replace"] = {'"alice"': f'"{own_cost.user()}"'}
+    scenario["*"]["squeue --json -u *"]["replace"] = {'"alice"': f'"{login_name(os.getuid())}"'}
     cluster = on_cluster(shells, SLURM, scenario)
     first = shells.bash("hpcwatch", "job", "")
     assert JOB in first

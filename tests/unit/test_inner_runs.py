@@ -282,6 +282,6 @@ def test_a_run_that_began_last_is_not_missed() -> None:
 def test_another_users_job_is_not_looked_for(
     owner: str | None, is_followed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpcwatch.monitor.own_cost.user", lambda: "us")
+    monkeypatch.setattr("hpcwatch.monitor.job_program.login_name", lambda _: "us")
     assert (Inside.of((JOB._replace(owner=owner),)) is not None) is is_followed
     assert Inside.of(()) is None
