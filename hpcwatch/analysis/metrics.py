@@ -103,11 +103,17 @@ METRICS = {
     ),
     "memory_files_bytes": (
         "The most that lay in files in memory-backed file systems that a process of the job was"
-        " seen to map or hold open. memory_files_where names where. They take memory until they"
-        " are removed."
+        " seen to map or hold open; of several nodes, on any one. memory_files_where names where."
+        " They take memory until they are removed."
     ),
-    "read_bytes": "Read from storage, not from the page cache (/proc/PID/io, ru_inblock).",
-    "written_bytes": "Handed to storage (/proc/PID/io, ru_oublock).",
+    "read_bytes": (
+        "Read from storage, not from the page cache (/proc/PID/io, ru_inblock). Unknown if it is"
+        " unknown on one of the job's nodes."
+    ),
+    "written_bytes": (
+        "Handed to storage (/proc/PID/io, ru_oublock). Unknown if it is unknown on one of the"
+        " job's nodes."
+    ),
     "home_bytes_per_s": (
         "Bytes that all users of the node read from and write to the servers of the "
         "file system that"

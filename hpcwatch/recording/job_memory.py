@@ -20,12 +20,32 @@ def job_used_bytes(sample: Sample) -> int | None:
         return None
     if use.found_by == "visible":
         return node_used_bytes(sample)
-    rest = sample.rest.used_bytes if sample.rest is not None else None
-    if rest is None:
-        return use.used_bytes
-    if use.used_bytes is None and use.process_count:
+    parts = [use] if sample.rest is None else [use, sample.rest]
+    is_known = all(part.used_bytes is not None or not part.process_count for part in parts)
+    if is_rest_unread(sample) or not is_known:
         return None
-    return rest + (use.used_bytes or 0)
+    known = [part.used_bytes for part in parts if part.used_bytes is not None]
+    return sum(known) if known else None
+
+
+def gauge_of_used(sample: Sample) -> str:
+    """Return the gauge under which a window keeps the extremes of ``job_used_bytes``.
+
+    ``whole.used_bytes`` if it is a sum of fields or a difference: their extremes do not add up.
+    """
+    if huge_bytes(sample):
+        return "whole.used_bytes"
+    if counts_by_group(sample):
+        return "cgroup.used_bytes"
+    use = sample.job
+    is_nodes = use is not None and use.found_by == "visible"
+    is_sum = sample.rest is not None or is_rest_unread(sample)
+    return "whole.used_bytes" if is_nodes or is_sum else "job.used_bytes"
+
+
+def is_rest_unread(sample: Sample) -> bool:
+    """Return True if the job's processes beside the program's could not be read this time."""
+    return sample.rest is None and "job" in (sample.errors or ())
 
 
 def counts_by_group(sample: Sample) -> bool:

@@ -17,7 +17,7 @@ from hpcwatch.base.errors import os_reason
 from hpcwatch.probe.schema import Gpu, Process, Sample, Window, from_line, to_line
 from hpcwatch.probe.typed import TYPE_CHECKING, Any, Callable, Iterator, NamedTuple, Optional
 from hpcwatch.recording import metrics
-from hpcwatch.recording.job_memory import huge_bytes, job_used_bytes
+from hpcwatch.recording.job_memory import gauge_of_used, job_used_bytes
 from hpcwatch.recording.masking import masked_sample
 from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory
 
@@ -331,8 +331,7 @@ def _instant(sample: Sample) -> dict[str, Extremes]:
             value = metrics.value_of(record, name)
             if value is not None:
                 found[f"{prefix}.{name}"] = (value, value, value)
-    if sample.rest is not None or huge_bytes(sample):
-        # Two maxima do not add up: the sum has extremes of its own.
+    if gauge_of_used(sample) == "whole.used_bytes":
         used = job_used_bytes(sample)
         if used is not None:
             found["whole.used_bytes"] = (used, used, used)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from unit_parts import GIB, START_S, full_sample, job, sample
 
 from hpcwatch.analysis.timeline import HOST_METRICS, HostTimeline, Timeline, cpu_counter_s
-from hpcwatch.probe.schema import Cgroup, Gpu, GpuProcess, Node, Process, Sample
+from hpcwatch.probe.schema import Cgroup, Gpu, GpuProcess, JobUse, Node, Process, Sample
 from hpcwatch.recording.recorder import merge
 
 
@@ -239,3 +239,44 @@ def test_cores_of_a_process_since_the_sample_before() -> None:
     assert made.process_cores == {}
     made = host([sample(0, processes=listed(5.0)), sample(1, processes=listed(4.0))])
     assert made.process_cores == {7: 0.0}, "its number was given to another process"
+
+
+def test_a_merged_sample_shows_what_each_showed_where_others_are_hidden() -> None:
+    """With hidepid the job's memory is the node's: live and recorded agree after thinning."""
+    hidden = JobUse("visible", process_count=1, used_bytes=GIB)
+    samples = [
+        sample(t, job=hidden, node=Node(memory_total_bytes=64 * GIB, memory_available_bytes=left))
+        for t, left in ((0, 50 * GIB), (1, 4 * GIB), (2, 40 * GIB), (3, 44 * GIB))
+    ]
+    live = host(samples)
+    recorded = host([merge(samples[0], samples[1]), merge(samples[2], samples[3])])
+    assert list(live.columns["used_bytes"].high) == [14 * GIB, 60 * GIB, 24 * GIB, 20 * GIB]
+    assert list(recorded.columns["used_bytes"].high) == [60 * GIB, 24 * GIB]
+    assert list(recorded.columns["used_bytes"].low) == [14 * GIB, 20 * GIB]
+    assert recorded.used_peak_bytes == live.used_peak_bytes == 60 * GIB
+
+
+def in_job(t: float, rest: JobUse | None, errors: dict[str, str] | None = None) -> Sample:
+    own = JobUse("tree", 1, 1, cpu_user_s=t, cpu_system_s=0.0, used_bytes=GIB, is_whole_job=True)
+    return sample(t, job=own, rest=rest, errors=errors)
+
+
+def beside(cpu_s: float, used_bytes: int | None = 2 * GIB) -> JobUse:
+    return JobUse("shepherd", 1, 1, cpu_user_s=cpu_s, cpu_system_s=0.0, used_bytes=used_bytes)
+
+
+def test_a_job_is_unknown_while_its_other_processes_cannot_be_read() -> None:
+    failed = in_job(2, None, {"job": "PermissionError: no"})
+    made = host([in_job(0, beside(0)), in_job(1, beside(3)), failed, in_job(3, beside(9))])
+    cores, used = column(made, "cpu_cores"), column(made, "used_bytes")
+    assert cores[1] == 4.0
+    assert math.isnan(cores[2])
+    assert math.isnan(cores[3])
+    assert [used[0], used[1], used[3]] == [3 * GIB] * 3
+    assert math.isnan(used[2])
+
+
+def test_a_part_whose_memory_is_unknown_makes_the_job_s_unknown() -> None:
+    made = host([in_job(0, beside(0)), in_job(1, beside(1, used_bytes=None))])
+    assert column(made, "used_bytes")[0] == 3 * GIB
+    assert math.isnan(column(made, "used_bytes")[1])

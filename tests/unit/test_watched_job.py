@@ -101,6 +101,35 @@ def test_an_unwatched_node_counts_as_uncovered() -> None:
     assert report.quality.coverage_pct == pytest.approx(100 * 100 / 2200)
 
 
+def moved(host: str, read: int | None, files: int | None, where: str) -> Sample:
+    one = on(host, 1.0, 1.0)
+    assert one.job is not None
+    use = one.job._replace(
+        read_bytes=read, written_bytes=7, files_bytes=files, files_where=where, pss_bytes=GIB
+    )
+    return one._replace(job=use)
+
+
+def test_what_was_moved_is_unknown_while_one_node_s_is() -> None:
+    n1, n2 = moved("n1", 100, GIB, "/dev/shm"), moved("n2", 50, 3 * GIB, "/tmp")
+    whole = made(watched(), [n1, n2]).summary
+    assert (whole.read_bytes, whole.written_bytes) == (150, 14)
+    hidden = made(watched(), [n1, moved("n2", None, 3 * GIB, "/tmp")]).summary
+    assert (hidden.read_bytes, hidden.written_bytes) == (None, 14)
+    lost = made(watched(), [n1, n2._replace(job=None)]).summary
+    assert (lost.read_bytes, lost.written_bytes) == (None, None)
+    unwatched = made(watched(), [n1]).summary
+    assert (unwatched.read_bytes, unwatched.written_bytes) == (None, None)
+
+
+def test_files_in_memory_are_those_of_one_node_as_all_of_memory_is() -> None:
+    n1, n2 = moved("n1", 1, GIB, "/dev/shm"), moved("n2", 1, 3 * GIB, "/tmp")
+    summary = made(watched(), [n1, n2]).summary
+    assert (summary.memory_files_bytes, summary.memory_files_where) == (3 * GIB, "/tmp")
+    unread = made(watched(), [n1, moved("n2", 1, None, "/tmp")]).summary
+    assert unread.memory_files_bytes is None
+
+
 def test_an_ended_job_lasted_until_its_end() -> None:
     over = TWO._replace(state=JobState.COMPLETED, ended_at_s=START_S + 500.0)
     report = made(watched(over, ended_at_s=START_S + 600.0, wall_s=600.0), both())

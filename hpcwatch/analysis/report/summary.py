@@ -17,7 +17,10 @@ from hpcwatch.recording.store import Run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hpcwatch.analysis.timeline.gpus import GpuTimeline
+    from hpcwatch.probe.schema import JobUse
 
 
 def summary_of(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
@@ -35,6 +38,7 @@ def summary_of(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
     peak, is_exact = _memory_peak(run, hosts)
     limit = _limit(run, hosts)
     jobs = [host.last.job for host in hosts if host.last is not None and host.last.job is not None]
+    files_bytes, files_where = _files(hosts)
     return Summary(
         wall_s=wall_s,
         cpu_s=cpu_s,
@@ -47,12 +51,10 @@ def summary_of(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
         memory_peak_exact=is_exact,
         memory_limit_bytes=limit.limit_bytes,
         memory_limit_source=limit.source,
-        memory_files_bytes=sum_if_known([host.files_peak_bytes for host in hosts])
-        if hosts
-        else None,
-        memory_files_where=next((host.files_where for host in hosts if host.files_where), None),
-        read_bytes=sum_if_known([use.read_bytes for use in jobs]) if jobs else None,
-        written_bytes=sum_if_known([use.written_bytes for use in jobs]) if jobs else None,
+        memory_files_bytes=files_bytes,
+        memory_files_where=files_where,
+        read_bytes=_moved(run, hosts, lambda use: use.read_bytes),
+        written_bytes=_moved(run, hosts, lambda use: use.written_bytes),
         processes_total=sum(use.seen_count for use in jobs) if jobs else None,
         processes_max=sum(host.process_count_max for host in hosts) if jobs else None,
         gpus=_gpus(run, hosts),
@@ -80,6 +82,30 @@ def _cpu_s(run: Run, sampled_s: float | None) -> float | None:
     if usage is None or usage.cpu_s is None or not usage.is_cpu_whole:
         return sampled_s
     return max(usage.cpu_s, sampled_s or 0.0)
+
+
+def _files(hosts: list[HostTimeline]) -> tuple[int | None, str | None]:
+    """Return the most that lay in files in memory on any one node, and where.
+
+    Of one node, as all of memory is: limits are each node's own. None if a node's is unknown.
+    """
+    sizes = [(host.files_peak_bytes, host.files_where) for host in hosts]
+    known = [(size, where) for size, where in sizes if size is not None]
+    if not known or len(known) < len(sizes):
+        return None, next((where for _, where in sizes if where), None)
+    return max(known, key=lambda one: one[0])
+
+
+def _moved(
+    run: Run, hosts: list[HostTimeline], bytes_of: Callable[[JobUse], int | None]
+) -> int | None:
+    """Return the bytes that all nodes moved; None if one node's are unknown, or none was read."""
+    nodes = run.job.nodes if run.kind == "job" and run.job is not None else ()
+    if not hosts or len(hosts) < len(nodes):
+        return None
+    uses = [host.last_use for host in hosts]
+    total: int | None = sum_if_known(None if use is None else bytes_of(use) for use in uses)
+    return total
 
 
 def _scope(run: Run, hosts: list[HostTimeline]) -> str:

@@ -20,7 +20,7 @@ from hpcwatch.analysis.timeline.seen import MemoryMarks, SeenProcesses
 from hpcwatch.analysis.timeline.steady import SteadyClock
 from hpcwatch.probe.schema import JobUse, Node, Process, Sample
 from hpcwatch.probe.typed import Sequence
-from hpcwatch.recording.job_memory import counts_by_group, huge_bytes, job_used_bytes
+from hpcwatch.recording.job_memory import gauge_of_used, job_used_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,10 +148,7 @@ class HostTimeline:
         for part, columns in self._gauges:
             columns.append(getattr(sample, part), gauges)
         used = job_used_bytes(sample)
-        name = "cgroup.used_bytes" if counts_by_group(sample) else "job.used_bytes"
-        if huge_bytes(sample) or (sample.rest is not None and not counts_by_group(sample)):
-            name = "whole.used_bytes"
-        known = gauges.get(name)
+        known = gauges.get(gauge_of_used(sample))
         low, mean, high = known or same(used)
         self.columns["used_bytes"].append(low, mean, high)
         limit = binding_limit(sample, self.job)

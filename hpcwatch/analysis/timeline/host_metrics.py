@@ -5,6 +5,7 @@ from hpcwatch.analysis.timeline.columns import NAN, Column, GaugeColumns, same
 from hpcwatch.probe.schema import Cgroup, JobUse, Node, Sample
 from hpcwatch.probe.typed import Any, Mapping, NamedTuple, Optional
 from hpcwatch.recording import metrics
+from hpcwatch.recording.job_memory import is_rest_unread
 
 HOST_METRICS = tuple(metric.name for metric in metrics.of_host())
 OF_PROCESSES = frozenset(metric.name for metric in metrics.of_host() if metric.part == "job")
@@ -64,6 +65,8 @@ def cpu_counter_s(sample: Sample) -> Optional[float]:
         parts = (node.cpu_user_s, node.cpu_system_s) if node is not None else (None, None)
         return sum_known(*parts)
     if job is None:
+        return None
+    if is_rest_unread(sample):
         return None
     own_s, rest = sum_known(job.cpu_user_s, job.cpu_system_s), sample.rest
     if rest is None or own_s is None:
