@@ -10,12 +10,18 @@ import os
 import stat
 from itertools import islice
 
-from hpcwatch.launch.spawn import EVENTS_FILE, EVENTS_FOLDERS, where_we_run
+from hpcwatch.launch.spawn import EVENTS_FILE, EVENTS_FOLDERS, EVENTS_VARIABLE, where_we_run
+from hpcwatch.probe.procfs import parse_argv, program_of, read
 from hpcwatch.probe.typed import Iterator
 
+_MONITORS = ("hpcwatch", "hpcwatch-python", "task.py")
+"""The files and the module that monitors run; the last one starts a sweep's task."""
 _MOST_ENTRIES = 10_000
 _MOST_REMOVED = 16
 _MOST_PROCESSES = 5_000
+
+
+_SET = f"{EVENTS_VARIABLE}=".encode()
 
 
 def remove() -> None:
@@ -36,7 +42,7 @@ def _stale(parent: str) -> Iterator[str]:
         with os.scandir(parent) as entries:
             for entry in islice(entries, _MOST_ENTRIES):
                 pid = _monitor(entry.name, here)
-                if pid is not None and _is_ours(entry) and not _lives(pid):
+                if pid is not None and _is_ours(entry) and is_monitor(pid) is False:
                     yield entry.path
     except OSError:
         return
@@ -59,15 +65,20 @@ def _is_ours(entry: os.DirEntry[str]) -> bool:
     return is_private and found.st_uid == os.getuid()
 
 
-def _lives(pid: int) -> bool:
-    """Return True if the pid is a monitor's, or if that is unknown."""
+def is_monitor(pid: int) -> bool | None:
+    """Tell whether a process is a monitor; None if its command line is hidden from us.
+
+    What it runs tells: a folder named hpcwatch does not. ``python -c`` may call us, too.
+    """
     try:
-        with open(f"/proc/{pid}/cmdline", "rb") as stream:
-            return b"hpcwatch" in stream.read(65536)
-    except FileNotFoundError:
+        argv = parse_argv(read(f"/proc/{pid}/cmdline", 1 << 16))
+    except (FileNotFoundError, ProcessLookupError):
         return False
     except OSError:
+        return None
+    if os.path.basename(program_of(argv)) in _MONITORS:
         return True
+    return any(word == "-c" and "hpcwatch." in code for word, code in zip(argv, argv[1:]))
 
 
 def _named_by_processes() -> set[bytes]:
@@ -80,7 +91,7 @@ def _named_by_processes() -> set[bytes]:
         except OSError:
             continue
         for entry in entries:
-            if entry.startswith(b"HPCWATCH_EVENTS="):
+            if entry.startswith(_SET):
                 named.add(os.path.dirname(entry.partition(b"=")[2]))
     return named
 

@@ -19,7 +19,7 @@ else:
 
 EVENTS_FOLDERS = ("/tmp", "/dev/shm")  # noqa: S108
 EVENTS_FILE = "events.jsonl"
-_VARIABLE = "HPCWATCH_EVENTS"
+EVENTS_VARIABLE = "HPCWATCH_EVENTS"
 
 
 class CannotStartError(Exception):
@@ -100,15 +100,24 @@ def _reason(name: str, error: OSError) -> CannotStartError:
     if isinstance(error, BlockingIOError) or error.errno == errno.ENOMEM:
         return NoProcessError("no further process can be started (see: ulimit -u)", 126)
     if isinstance(error, FileNotFoundError):
-        if "/" in name and os.path.lexists(name):
-            return CannotStartError("its interpreter (the line after #!) was not found", 127)
-        where = "no such file" if "/" in name else "no such command on PATH"
-        return CannotStartError(where, 127)
+        return CannotStartError(_missing(name), 127)
     if os.path.isdir(name):
         return CannotStartError("it is a directory", 126)
     if isinstance(error, PermissionError):
         return CannotStartError("it is not executable (chmod +x it, or name its interpreter)", 126)
     return CannotStartError((error.strerror or str(error)).lower(), 126)
+
+
+def _missing(name: str) -> str:
+    """Return what was not found: the program, or the interpreter that it names."""
+    from shutil import which
+
+    path = name if "/" in name else which(name) or ""
+    if os.path.exists(path):
+        return "its interpreter (the line after #!) was not found"
+    if os.path.islink(path):
+        return f"it is a link to {os.readlink(path)}, which is not there"
+    return "no such file" if "/" in name else "no such command on PATH"
 
 
 def occupy_standard_descriptors() -> None:
@@ -138,7 +147,7 @@ class EventsFile:
     def __init__(self, at_s: float) -> None:
         """Create it, or go on without. ``at_s``, since the epoch, makes its name unique."""
         self._path: str | None = None
-        self._outer = os.environ.get(_VARIABLE)
+        self._outer = os.environ.get(EVENTS_VARIABLE)
         for folder in EVENTS_FOLDERS:
             private = f"{folder}/hpcwatch-{os.getpid()}-{at_s * 1e6:.0f}-{where_we_run()}"
             path = f"{private}/{EVENTS_FILE}"
@@ -147,7 +156,7 @@ class EventsFile:
                 os.mknod(path, 0o600)  # not a descriptor that could be taken for a standard stream
             except OSError:
                 continue
-            os.environ[_VARIABLE] = self._path = path
+            os.environ[EVENTS_VARIABLE] = self._path = path
             return
 
     def open(self) -> int | None:
@@ -162,9 +171,9 @@ class EventsFile:
         """Unlink it: nothing is left behind even if we are killed during the report."""
         if self._path is not None:
             if self._outer is None:
-                os.environ.pop(_VARIABLE, None)
+                os.environ.pop(EVENTS_VARIABLE, None)
             else:
-                os.environ[_VARIABLE] = self._outer
+                os.environ[EVENTS_VARIABLE] = self._outer
             for remove, path in ((os.unlink, self._path), (os.rmdir, os.path.dirname(self._path))):
                 try:  # noqa: SIM105 - contextlib takes milliseconds to import
                     remove(path)

@@ -7,7 +7,7 @@ import os
 import re
 
 from .cgroup_paths import job_id_in
-from .procfs import parse_argv, parse_stat, read, read_all
+from .procfs import parse_argv, parse_stat, program_of, read, read_all
 from .typed import Iterable, List, NamedTuple, Optional, Set, Tuple
 
 _VARIABLES = (b"PBS_JOBID=", b"SLURM_JOB_ID=", b"SLURM_JOBID=")
@@ -18,7 +18,7 @@ _STEP = re.compile(r"slurmstepd: \[(?P<id>[0-9]+(?:_[0-9]+)?)(?:\+[0-9]+)?(?:\.[
 _MOST_ANCESTORS = 64
 _USUAL_BYTES = 1 << 17
 PROBE_NAME = b"hpcwatch-probe"  # what a probe calls itself; the kernel keeps 15 bytes
-_WATCHERS = ("hpcwatch", "hpcwatch.probe", "hpcwatch-probe")
+_WATCHERS = ("hpcwatch", "hpcwatch-python", "hpcwatch.probe", "hpcwatch-probe")
 
 
 class JobIds:
@@ -129,18 +129,7 @@ def is_watcher(name: bytes, folder: str) -> bool:
         return "-c" in argv[1:3] and any("hpcwatch-probe" in word for word in argv[2:])
     if not name.startswith(b"python"):
         return False
-    return os.path.basename(_program(argv_of(folder))) in _WATCHERS
-
-
-def _program(argv: List[str]) -> str:
-    """Return what an interpreter runs: a file, a module, or the word after its code."""
-    position = 1
-    while position < len(argv) and argv[position].startswith("-"):
-        if argv[position] in ("-m", "-c"):
-            position += 1 if argv[position] == "-m" else 2
-            break
-        position += 1
-    return argv[position] if position < len(argv) else ""
+    return os.path.basename(program_of(argv_of(folder))) in _WATCHERS
 
 
 def own_session(proc: str, pid: int) -> Set[int]:

@@ -82,6 +82,20 @@ def parse_argv(raw: bytes) -> List[str]:
     return [text(word) for word in words] if words != [b""] else []
 
 
+def program_of(argv: List[str]) -> str:
+    """Return what an interpreter runs: a file, a module, or the word after its code."""
+    position = 1
+    while position < len(argv) and argv[position].startswith("-"):
+        if argv[position] in ("-m", "-c"):
+            position += 1 if argv[position] == "-m" else 2
+            break
+        position += 2 if argv[position] in _WITH_VALUE else 1
+    return argv[position] if position < len(argv) else ""
+
+
+_WITH_VALUE = ("-X", "-W")  # python's options whose value is a word of its own
+
+
 def text(raw: bytes) -> str:
     r"""Decode a foreign name so that it can be stored and sent: invalid bytes as ``\xNN``."""
     return raw.decode("utf-8", "backslashreplace")

@@ -29,14 +29,12 @@ _FRESH_S = 300.0
 
 
 def is_monitored(run: Run) -> bool | None:
-    """Return whether a run's monitor still lives; None if it ran on another host."""
+    """Return whether a run's monitor still lives; None if this host cannot see that."""
     if os.uname().nodename != (run.monitor_host or ",".join(run.hosts)):
         return None
-    try:
-        with open(f"/proc/{run.monitor_pid}/cmdline", "rb") as stream:
-            return b"hpcwatch" in stream.read()
-    except OSError:
-        return False
+    from hpcwatch.launch.leftovers import is_monitor
+
+    return is_monitor(run.monitor_pid)
 
 
 def last_written_s(directory: RunDirectory, run: Run) -> float:

@@ -144,6 +144,10 @@ def test_a_step_that_ran_out_of_memory_is_told() -> None:
     assert "srun --mem" in finding.advice
     assert finding.directives == ()
     assert killed([], of._replace(exit=JobExit(Cause.EXIT_CODE, "1:0", 1))) is None
+    other = killed([], of._replace(scheduler="pbspro"))
+    assert other is not None
+    assert "srun" not in other.advice
+    assert other.advice.startswith("If the step had a limit of its own, that is what has to be")
 
 
 def test_what_the_kernel_counted_is_not_told_twice() -> None:

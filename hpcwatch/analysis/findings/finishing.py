@@ -137,11 +137,11 @@ def _clock(at_s: float, now_s: float) -> str:
 def _little_left(
     scope: Scope, walltime_s: int, started_s: float, left_s: float, severity: Severity
 ) -> Finding:
-    clock = _clock(started_s + walltime_s, scope.end_s)
+    end = _clock(started_s + walltime_s, scope.end_s)
     told = Told(
         rule="will-not-finish",
         severity=severity,
-        title=f"{format_seconds(left_s)} of its walltime left: it ends at {clock}",
+        title=f"{format_seconds(left_s)} of its walltime left: it ends at {end}",
         evidence={"left_s": left_s, "walltime_s": walltime_s},
         advice="What runs then is killed. Save a checkpoint now; next time ask for 1.2 times what "
         "it takes.",

@@ -24,6 +24,10 @@ from hpcwatch.analysis.timeline.columns import NAN, Part
 from hpcwatch.base.units import format_bytes, format_of_bytes, format_seconds
 from hpcwatch.cluster.schedulers import known
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hpcwatch.cluster.schedulers.job import Job
+
 _LIMITS = {
     "cgroup": "of its cgroup",
     "request": "asked for",
@@ -222,10 +226,14 @@ def _in_plain_letters(path: str) -> str:
     return re.sub(r"[^A-Za-z0-9._/@:+\[\]-]", "?", path[-80:])
 
 
-def _how_for_steps(host: HostTimeline) -> str:
-    """Return how a step gets more memory: `` with srun --mem``; nothing if that is not known."""
-    scheduler = known(host.job.scheduler) if host.job is not None else None
-    return f" with {scheduler.step_memory}" if scheduler and scheduler.step_memory else ""
+def step_option(job: Job | None, before: str, after: str = "") -> str:
+    """Return what gives a step more memory, ``srun --mem``, between two texts.
+
+    Empty if the job's scheduler has no such option.
+    """
+    scheduler = known(job.scheduler) if job is not None else None
+    option = scheduler.step_memory if scheduler is not None else ""
+    return f"{before}{option}{after}" if option else ""
 
 
 def _near_advice(host: HostTimeline, stretch: Stretch) -> str:
@@ -248,8 +256,8 @@ def _near_advice(host: HostTimeline, stretch: Stretch) -> str:
     if host.limit.step is not None:
         return (
             f"The limit that binds is that of step {host.limit.step} alone, not the job's. A "
-            f"process that goes beyond it is killed: give the step more{_how_for_steps(host)}, or "
-            "keep less in memory at once."
+            "process that goes beyond it is killed: give the step more"
+            f"{step_option(host.job, ' with ')}, or keep less in memory at once."
         )
     return (
         f"The limit that binds is {what}; page cache is not counted. A process that goes beyond "

@@ -12,7 +12,14 @@ from hpcwatch.analysis.findings.directives import (
     rounded_up,
 )
 from hpcwatch.analysis.findings.header import Directives
-from hpcwatch.analysis.findings.memory import Usage, evidence_of, of_limit, oom_kills, usage_of
+from hpcwatch.analysis.findings.memory import (
+    Usage,
+    evidence_of,
+    of_limit,
+    oom_kills,
+    step_option,
+    usage_of,
+)
 from hpcwatch.analysis.findings.shared import Told, between, known_evidence
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.seen import Mark
@@ -186,8 +193,8 @@ def _advice(host: HostTimeline, step: str | None, peak: float, needed_bytes: int
     if needed_bytes is not None and step is not None:
         return (
             f"{seen}The limit that was reached is that of step {step} alone: give it "
-            f"at least {format_bytes(needed_bytes)} with srun --mem. More memory for the job "
-            "does not help it."
+            f"at least {format_bytes(needed_bytes)}{step_option(host.job, ' with ')}. More memory "
+            "for the job does not help it."
         )
     if needed_bytes is not None:
         return f"{seen}Ask for at least {format_bytes(needed_bytes)}."
@@ -211,9 +218,8 @@ def _killed_by_word(
         advice = f"Ask for at least {format_bytes(needed)}."
     if not of_whole:
         advice = (
-            "If the step had a limit of its own (srun --mem), that is what has to be raised; else "
-            + advice[0].lower()
-            + advice[1:]
+            f"If the step had a limit of its own{step_option(job, ' (', ')')}, that is what has to "
+            f"be raised; else {advice[0].lower()}{advice[1:]}"
         )
     told = Told(
         rule="memory-killed",
