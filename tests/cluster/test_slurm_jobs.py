@@ -293,16 +293,6 @@ def test_a_comment_cannot_forge_another_record(ask: Questions, submit: Submit) -
     assert job.output_path == f"{WORK}/slurm-{job_id}.out"
 
 
-def test_nodes(slurm: Cluster, ask: Questions, submit: Submit) -> None:
-    slurm.wait_state(submit("sleep 600", "-p", "k40"), "RUNNING")
-    nodes = {node["name"]: node for node in ask("nodes")["value"]}
-    assert sorted(nodes) == ["qb001", "qb002", "qb003"]
-    gpu_node = nodes["qb003"]
-    assert (gpu_node["gpus_count"], gpu_node["cores_count"]) == (2, 20)
-    assert (gpu_node["memory_bytes"], gpu_node["raw_state"]) == (64000 * MIB, "MIXED")
-    assert [node["name"] for node in ask("nodes", ["qb002"])["value"]] == ["qb002"]
-
-
 def test_a_job_over_its_walltime(ask: Questions, overdue: str) -> None:
     job = ask.job_once(overdue, lambda job: job.state.is_over and job.usage, "to time out")
     assert (job.state, job.raw_state, job.reason) == (JobState.TIMEOUT, "TIMEOUT", "TimeLimit")

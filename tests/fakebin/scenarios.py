@@ -30,7 +30,6 @@ def torque(ran_s: int = 40) -> Scenario:
             "checkjob -v 12": "moab/checkjob-v-12_waiting",
             "checkjob -v 14": "moab/checkjob-v-14_procs",
             "showstart 9": "moab/moab-showstart-antwerp_idle-days",
-            "pbsnodes -x": {"recorded": "torque/pbsnodes-x-qb001"},
         }
     }
 
@@ -46,7 +45,6 @@ def pbspro(ran_s: int = 60) -> Scenario:
                 "taken_at_s": taken,
                 "stretch": ran_s / 60,
             },
-            "pbsnodes -v -F json -a": "pbspro/pbsnodes-av-json",
         }
     }
 

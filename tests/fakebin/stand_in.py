@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 FAKE = Path(__file__).with_name("fake")
-TORQUE = ("qstat", "qdel", "qsub", "qselect", "pbsnodes")
+TORQUE = ("qstat", "qdel", "qsub", "qselect")
 MAUI = ("checkjob", "showstart")
 SLURM = ("scontrol", "squeue", "sacct", "sstat", "scancel", "sbatch", "sinfo")
 HELPERS = (*MAUI, "qshow")

@@ -42,35 +42,29 @@ PARSERS: dict[str, list[tuple[str, Parse]]] = {
         ("qstat-f*", torque.jobs_from_text),
         ("qstat-x*", torque.jobs_from_xml),
         ("qstat*", torque.jobs_from_text),
-        ("pbsnodes-x*", torque.nodes_from_xml),
-        ("pbsnodes*", torque.nodes_from_text),
         ("qdel*", _said("qdel")),
     ],
     "pbspro": [
         ("qstat*json*", pbspro.jobs_from_json),
         ("qstat*", pbspro.jobs_from_text),
-        ("pbsnodes*json*", pbspro.nodes_from_json),
-        ("pbsnodes*", pbspro.nodes_from_text),
         ("qdel*", _said("qdel")),
     ],
     "slurm": [
         ("scontrol-show-job-d-1_newline-in-name*", _of(slurm.COMMANDS.job("1"))),
         ("scontrol-show-job*", jobs_from_scontrol),
         ("squeue-o-list*", jobs_from_list),
-        ("scontrol-show-node*", _of(slurm.COMMANDS.nodes())),
         ("squeue*", _of(slurm.COMMANDS.jobs("alice"))),
         ("sacct*", jobs_from_sacct),
         ("sstat*", usage_from_sstat),
         ("scancel*", _of(slurm.COMMANDS.cancel("1"))),
     ],
-    "wrapper": [("qstat*", torque.jobs_from_text), ("pbsnodes*", torque.nodes_from_text)],
+    "wrapper": [("qstat*", torque.jobs_from_text), ("qdel*", _said("qdel"))],
     "moab": [
         ("*checkjob*", moab.jobs_from_checkjob),
         ("*showstart*", moab.estimate_from_showstart),
         ("qshow*", qshow.parse),
     ],
 }
-PARSERS["wrapper"].append(("qdel*", _said("qdel")))
 ALL: list[Parse] = [parse for pairs in PARSERS.values() for _, parse in pairs]
 
 

@@ -111,7 +111,7 @@ def test_all_is_well(doctor: Doctor) -> None:
     assert (found.code, found.summary) == (0, "All is well.")
     assert {check[0] for check in found.checks} >= SUBJECTS | {"commands", "helpers", "jobs"}
     assert found.of("scheduler")[:2] == ("ok", "torque: Version: 6.1.3.h5")
-    assert found.of("commands")[1].startswith("qstat, qdel, qsub, pbsnodes in ")
+    assert found.of("commands")[1].startswith("qstat, qdel, qsub in ")
     assert found.of("helpers")[1] == "checkjob (why a job waits), showstart (when it starts)"
     assert found.of("jobs")[1].startswith(f"0 jobs of {ME}, 0 running; answered in ")
     assert found.of("job here")[0] == "note"
@@ -171,7 +171,7 @@ def test_commands_that_are_missing(doctor: Doctor) -> None:
     word, said, advice = found.of("commands")
     assert (word, said) == (
         "warning",
-        "not on PATH: qdel (cancel), qsub (submit), pbsnodes (nodes)",
+        "not on PATH: qdel (cancel), qsub (submit)",
     )
     assert "module load torque" in advice
     assert found.of("helpers")[0] == "note"
@@ -470,10 +470,9 @@ def recorded(folder: Path) -> dict[str, Path]:
     ("name", "commands", "expected"),
     [
         ("torque", TORQUE + MAUI, {"torque/qstat-x_recorded", "other/torque/qstat-version_recorded",
-                                   "torque/pbsnodes-x_recorded", "moab/checkjob-v-9_recorded",
+                                   "moab/checkjob-v-9_recorded",
                                    "moab/showstart-9_recorded", "torque/qstat-x-9-qb3_recorded"}),
-        ("pbspro", TORQUE, {"pbspro/qstat-f-F-json_recorded",
-                            "pbspro/pbsnodes-v-F-json-a_recorded"}),
+        ("pbspro", TORQUE, {"pbspro/qstat-f-F-json_recorded"}),
         ("slurm", SLURM, {f"slurm/squeue-json-u-{ME}_recorded",
                           "slurm/sstat-a-P-j-1-o_recorded"}),
     ],

@@ -67,7 +67,7 @@ def ask_all(
     scheduler: Scheduler, helpers: Collection[str], ask: Asker, jobs: Sequence[Job]
 ) -> None:
     """Run every query that hpcwatch ever makes about these jobs; failures are kept as answers."""
-    queries: list[Query[Any] | None] = [scheduler.nodes()]
+    queries: list[Query[Any] | None] = []
     for job in jobs:
         job_id = job.raw_id or job.id
         queries += [scheduler.job(job_id), scheduler.history(job_id), scheduler.usage(job_id)]

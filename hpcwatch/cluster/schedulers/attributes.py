@@ -121,20 +121,6 @@ def _record(text: str, is_wrapper: bool) -> Attributes:
     return Attributes(first.strip(), values)
 
 
-def nodes_in_text(answer: Answer) -> list[Attributes]:
-    """Read `pbsnodes -a`: a name at column 0, its attributes below. Raises NotUnderstoodError."""
-    found: list[Attributes] = []
-    for block in answer.text.split("\n\n"):
-        name, *rest = block.strip("\n").split("\n")
-        pairs = [line.strip().partition(" = ") for line in rest if line[:1] in (" ", "\t")]
-        if not name.strip():
-            continue
-        if name[:1].isspace() or not pairs:
-            raise not_understood("pbsnodes -a", answer)
-        found.append(Attributes(name.strip(), {key: value for key, _, value in pairs}))
-    return found
-
-
 def from_json(answer: Answer, section: str, command: str) -> list[Attributes]:
     """Read a section of PBS's JSON: ``Jobs`` or ``nodes``. None there: there are none.
 

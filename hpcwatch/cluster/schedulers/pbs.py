@@ -24,6 +24,7 @@ from hpcwatch.cluster.schedulers.query import (
     PBS_ID,
     Answer,
     Query,
+    Scheduler,
     clean_pbs_id,
     clean_script,
     done,
@@ -199,52 +200,81 @@ def only(job_ids: Sequence[str], jobs: Sequence[Job]) -> tuple[Job, ...]:
     return tuple(kept)
 
 
-def owned(user: str, jobs: Sequence[Job]) -> tuple[Job, ...]:
-    """Keep a user's jobs."""
-    return tuple(job for job in jobs if job.owner == user)
+class Commands(Scheduler):
+    """qstat in two formats, qdel and qsub."""
 
+    def __init__(
+        self,
+        name: str,
+        structured: tuple[Sequence[str], Sequence[str]],
+        parse_structured: Parse,
+        parse_text: Parse,
+    ) -> None:
+        """``structured`` are the words of qstat's structured format, before and after others."""
+        self.name = name
+        self._structured = structured
+        self._parse_structured = parse_structured
+        self._parse_text = parse_text
 
-def ask_in_order(
-    job_ids: Sequence[str],
-    structured: Sequence[str],
-    plain: Sequence[str],
-    parse_structured: Parse,
-    parse_plain: Parse,
-) -> Query[tuple[Job, ...]]:
-    """Ask in a structured format, in text if that was not understood; by number if unknown."""
-    ids = [clean_pbs_id(job_id) for job_id in job_ids]
+    def clean_id(self, text: str) -> str:
+        """Return the id in the form that commands take. Raises HpcwatchError."""
+        return clean_pbs_id(text)
 
-    def pair(
-        given: Sequence[str], by_number: Query[tuple[Job, ...]] | None
+    def job(self, *job_ids: str) -> Query[tuple[Job, ...]]:
+        """Ask for these jobs in one call, for all without ids. -t lists an array's tasks."""
+        return self._ask(job_ids)
+
+    def array_id(self, job_id: str) -> str | None:
+        """Return the array that a plain number may mean: qstat does not take ``4`` for ``4[]``."""
+        return None if "[" in job_id else f"{number_of(job_id)}[]"
+
+    def jobs(self, user: str) -> Query[tuple[Job, ...]]:
+        """Ask for a user's jobs; -u would give a table that cuts names."""
+        return self._query((), (), lambda jobs: tuple(job for job in jobs if job.owner == user))
+
+    def cancel(self, job_id: str) -> Query[str]:
+        """End a job."""
+        return Query(["qdel", clean_pbs_id(job_id)], lambda answer: done("qdel", answer))
+
+    def submit(self, script: str, arguments: Sequence[str] = ()) -> Query[str]:
+        """Submit a script."""
+        argv = ["qsub", *arguments, clean_script(script)]
+        return Query(argv, lambda answer: submitted_id("qsub", PBS_ID, answer))
+
+    def _ask(self, job_ids: Sequence[str], *options: str) -> Query[tuple[Job, ...]]:
+        """Ask by the ids as they are, and by their numbers if these are unknown."""
+        ids = [clean_pbs_id(job_id) for job_id in job_ids]
+        numbers = [number_of(job_id) for job_id in ids]
+        tasks = ["-t"] if any("[]" in job_id for job_id in ids) else []
+
+        def asked(
+            given: Sequence[str], by_number: Query[tuple[Job, ...]] | None = None
+        ) -> Query[tuple[Job, ...]]:
+            words = [*options, *tasks]
+            return self._query(words, given, lambda jobs: only(given, jobs), by_number)
+
+        return asked(ids, asked(numbers) if numbers != ids else None)
+
+    def _query(
+        self,
+        options: Sequence[str],
+        ids: Sequence[str],
+        kept: Callable[[tuple[Job, ...]], tuple[Job, ...]],
+        by_number: Query[tuple[Job, ...]] | None = None,
     ) -> Query[tuple[Job, ...]]:
+        """Ask in the structured format, in text if that was not understood."""
+        before, after = self._structured
         in_text = Query(
-            [*plain, *given], lambda a: only(given, parse_plain(a)), if_unknown=by_number
+            ["qstat", "-f", *options, *ids],
+            lambda answer: kept(self._parse_text(answer)),
+            if_unknown=by_number,
         )
         return Query(
-            [*structured, *given],
-            lambda a: only(given, parse_structured(a)),
+            [*before, *options, *after, *ids],
+            lambda answer: kept(self._parse_structured(answer)),
             if_odd=in_text,
             if_unknown=by_number,
         )
-
-    numbers = [number_of(job_id) for job_id in ids]
-    return pair(ids, pair(numbers, None) if numbers != ids else None)
-
-
-def array_id(job_id: str) -> str | None:
-    """Return the array that a plain number may mean: ``4[]`` of ``4``; qstat does not take 4."""
-    return None if "[" in job_id else f"{number_of(job_id)}[]"
-
-
-def cancel(job_id: str) -> Query[str]:
-    """Return `qdel ID`."""
-    return Query(["qdel", clean_pbs_id(job_id)], lambda answer: done("qdel", answer))
-
-
-def submit(script: str, arguments: Sequence[str]) -> Query[str]:
-    """Return `qsub ARGUMENTS SCRIPT`."""
-    argv = ["qsub", *arguments, clean_script(script)]
-    return Query(argv, lambda answer: submitted_id("qsub", PBS_ID, answer))
 
 
 REASONS = Reasons(
@@ -281,5 +311,5 @@ REASONS = Reasons(
 LAUNCHERS = "mpirun -machinefile $PBS_NODEFILE, parallel --slf $PBS_NODEFILE"
 """How a program is started on all nodes of a job."""
 GROUPS = ("/pbs_jobs.service/jobid/5.qb3",)
-PURPOSES = {"qstat": "jobs", "qdel": "cancel", "qsub": "submit", "pbsnodes": "nodes"}
+PURPOSES = {"qstat": "jobs", "qdel": "cancel", "qsub": "submit"}
 PROBE = ("qstat", "--version")

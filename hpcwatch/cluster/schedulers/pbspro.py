@@ -1,16 +1,16 @@
-"""PBS Pro and OpenPBS: `qstat`, `qdel`, `qsub`, `pbsnodes`.
+"""PBS Pro and OpenPBS: `qstat`, `qdel`, `qsub`.
 
-Sources: qstat(1B), pbsnodes(8B), and "Job Exit Codes" of the PBS Administrator's Guide.
+Sources: qstat(1B), and "Job Exit Codes" of the PBS Administrator's Guide.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from hpcwatch.base.units import parse_bytes
 from hpcwatch.cluster.schedulers import pbs, request_pbspro
-from hpcwatch.cluster.schedulers.attributes import Attributes, from_json, from_text, nodes_in_text
+from hpcwatch.cluster.schedulers.attributes import Attributes, from_json, from_text
 from hpcwatch.cluster.schedulers.dialects import Dialect
 from hpcwatch.cluster.schedulers.environment import INSIDE
 from hpcwatch.cluster.schedulers.environment import pbspro as from_environment
@@ -18,14 +18,10 @@ from hpcwatch.cluster.schedulers.hosts import exec_host
 from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobNode, Usage
 from hpcwatch.cluster.schedulers.query import (
     Answer,
-    Node,
     Query,
     all_words,
-    clean_host,
-    clean_pbs_id,
-    is_unknown,
 )
-from hpcwatch.cluster.schedulers.text import count, is_usable
+from hpcwatch.cluster.schedulers.text import count
 
 __all__ = ["COMMANDS", "DIALECT", "PbsPro", "from_environment"]
 
@@ -134,105 +130,24 @@ def _allocation(record: Attributes) -> tuple[JobNode, ...]:
     )
 
 
-def nodes_from_json(answer: Answer) -> tuple[Node, ...]:
-    """Read `pbsnodes -av -F json`. Raises SchedulerError."""
-    if is_unknown(answer):
-        return ()
-    return tuple(map(_node, from_json(answer, "nodes", "pbsnodes -F json")))
-
-
-def nodes_from_text(answer: Answer) -> tuple[Node, ...]:
-    """Read `pbsnodes -av`. Raises SchedulerError."""
-    return () if is_unknown(answer) else tuple(map(_node, nodes_in_text(answer)))
-
-
-def _node(record: Attributes) -> Node:
-    raw_state = record.text("state") or ""
-    return Node(
-        name=record.id,
-        raw_state=raw_state,
-        is_usable=is_usable(raw_state),
-        cores_count=record.count("resources_available.ncpus"),
-        memory_bytes=record.bytes("resources_available.mem"),
-        gpus_count=record.count("resources_available.ngpus"),
-    )
-
-
-class PbsPro:
+class PbsPro(pbs.Commands):
     """PBS Pro's commands."""
-
-    name = "pbspro"
-
-    def clean_id(self, text: str) -> str:
-        """Return the id in the form that commands take. Raises HpcwatchError."""
-        return clean_pbs_id(text)
-
-    def job(self, *job_ids: str) -> Query[tuple[Job, ...]]:
-        """Ask for these jobs in one call, for all without ids. -t lists an array's tasks."""
-        return _ask(job_ids)
-
-    def array_id(self, job_id: str) -> str | None:
-        """Return the array that a plain number may mean."""
-        return pbs.array_id(job_id)
-
-    def jobs(self, user: str) -> Query[tuple[Job, ...]]:
-        """Ask for a user's jobs; -u would give a table that cuts names."""
-        return Query(
-            [*_QSTAT, "-F", "json"],
-            lambda answer: pbs.owned(user, jobs_from_json(answer)),
-            if_odd=Query(_QSTAT, lambda answer: pbs.owned(user, jobs_from_text(answer))),
-        )
 
     def history(self, job_id: str) -> Query[tuple[Job, ...]]:
         """Ask for a job that may be over; sites keep them for days, or not at all."""
-        return _ask([job_id], "-x")
-
-    def usage(self, job_id: str) -> None:
-        """The job's own answer holds it."""
-
-    def submit_line(self, job: Job) -> None:
-        """The job's own answer holds it."""
-
-    def estimate(self, job_id: str) -> None:
-        """The job's own answer holds it, where the site lets the server estimate."""
-
-    def nodes(self, names: Sequence[str] = ()) -> Query[tuple[Node, ...]]:
-        """Ask for nodes, for all without names."""
-        which = [clean_host(name) for name in names] or ["-a"]
-        return Query(
-            ["pbsnodes", "-v", "-F", "json", *which],
-            nodes_from_json,
-            if_odd=Query(["pbsnodes", "-v", *which], nodes_from_text),
-        )
-
-    def cancel(self, job_id: str) -> Query[str]:
-        """End a job."""
-        return pbs.cancel(job_id)
-
-    def submit(self, script: str, arguments: Sequence[str] = ()) -> Query[str]:
-        """Submit a script."""
-        return pbs.submit(script, arguments)
-
-
-_QSTAT = ("qstat", "-f")
-
-
-def _ask(job_ids: Sequence[str], *options: str) -> Query[tuple[Job, ...]]:
-    tasks = ["-t"] if any("[]" in job_id for job_id in job_ids) else []
-    argv = [*_QSTAT, *options, *tasks]
-    return pbs.ask_in_order(job_ids, [*argv, "-F", "json"], argv, jobs_from_json, jobs_from_text)
+        return self._ask([job_id], "-x")
 
 
 def _is_pbspro(answer: Answer) -> bool:
     return "pbs_version" in all_words(answer)
 
 
-COMMANDS = PbsPro()
+COMMANDS = PbsPro("pbspro", (("qstat", "-f"), ("-F", "json")), jobs_from_json, jobs_from_text)
 DIALECT = Dialect(
     name="pbspro",
     commands=COMMANDS,
     inside=INSIDE["pbspro"],
-    requests=request_pbspro,
+    requests=request_pbspro.REQUESTS,
     required=("qstat",),
     probe=pbs.PROBE,
     is_told_by=_is_pbspro,

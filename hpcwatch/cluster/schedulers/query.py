@@ -99,19 +99,6 @@ class Query(Generic[T_co]):
         """Asked if the answer was empty: the same id written otherwise."""
 
 
-class Node(NamedTuple):
-    """A node as its scheduler sees it. None is not said."""
-
-    name: str
-    raw_state: str
-    is_usable: bool
-    """False if it is down, drained, offline or cannot be reached."""
-    cores_count: int | None = None
-    memory_bytes: int | None = None
-    gpus_count: int | None = None
-    load: float | None = None
-
-
 class Estimate(NamedTuple):
     """The estimated start of a pending job. None is unknown."""
 
@@ -121,7 +108,7 @@ class Estimate(NamedTuple):
 
 
 class Scheduler(Protocol):
-    """What hpcwatch wants to know of a scheduler. None is that it has no such command."""
+    """What hpcwatch asks a scheduler. None: there is no such command, or it is not needed."""
 
     name: str
 
@@ -131,26 +118,24 @@ class Scheduler(Protocol):
     def job(self, *job_ids: str) -> Query[tuple[Job, ...]]:
         """Ask for these jobs in one call, for all without ids. Empty: it knows none of them."""
 
-    def array_id(self, job_id: str) -> str | None:
+    def array_id(self, job_id: str) -> str | None:  # noqa: ARG002
         """Return the id of the array that an unknown id may mean, where that is another."""
+        return None
 
     def jobs(self, user: str) -> Query[tuple[Job, ...]]:
         """Ask for a user's jobs."""
 
-    def history(self, job_id: str) -> Query[tuple[Job, ...]] | None:
+    def history(self, job_id: str) -> Query[tuple[Job, ...]] | None:  # noqa: ARG002
         """Ask for a job that may have left the queue."""
+        return None
 
-    def usage(self, job_id: str) -> Query[Usage | None] | None:
+    def usage(self, job_id: str) -> Query[Usage | None] | None:  # noqa: ARG002
         """Ask for the use so far where the job's own answer lacks it."""
+        return None
 
-    def submit_line(self, job: Job) -> Query[tuple[Job, ...]] | None:
+    def submit_line(self, job: Job) -> Query[tuple[Job, ...]] | None:  # noqa: ARG002
         """Ask for how a job was submitted where its own answer lacks it."""
-
-    def estimate(self, job_id: str) -> Query[Estimate | None] | None:
-        """Ask when a waiting job may start where the job's own answer lacks it."""
-
-    def nodes(self, names: Sequence[str] = ()) -> Query[tuple[Node, ...]]:
-        """Ask for nodes, for all without names."""
+        return None
 
     def cancel(self, job_id: str) -> Query[str]:
         """End a job. The answer is what the scheduler said, often nothing."""
@@ -171,7 +156,7 @@ _DOWN = re.compile(
 _UNKNOWN = re.compile(
     r"unknown job id|invalid job id|illegally formed job|invalid job specified"
     r"|cannot locate job|couldn't get steps for job|no steps running|job has finished"
-    r"|unknown queue destination|unknown node",
+    r"|unknown queue destination",
     re.IGNORECASE,
 )
 _UNKNOWN_CODE = 153  # the low byte of PBS's error 15001; Slurm's wrapper exits so without a word

@@ -6,13 +6,8 @@ import math
 import re
 from collections.abc import Iterator
 
-from hpcwatch.base.units import parse_bytes
-from hpcwatch.cluster.schedulers.request import UNSAID, Kept, Needs, Script, clock, size
-from hpcwatch.cluster.schedulers.request_pbs import PREFIX
+from hpcwatch.cluster.schedulers.request import UNSAID, Kept, Needs
 from hpcwatch.cluster.schedulers.text import count
-
-_SHORTEST = ("min_walltime", "minwclimit")
-"""The shortest walltime that a job accepts, in PBS Pro and in Moab."""
 
 
 class Chunks:
@@ -85,18 +80,6 @@ class Chunks:
         )
 
 
-def put_walltime(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
-    """Write the walltime where it was written, or in a line of its own."""
-    if new.walltime_s == old.walltime_s or not new.walltime_s:
-        return
-    flexible = next((one for one in _SHORTEST if script.get(one) is not None), None)
-    if flexible is not None:
-        why = f"{flexible}={script.get(flexible)} lets the scheduler choose it"
-        yield Kept("walltime", why)
-    elif not script.put("walltime", clock(new.walltime_s)):
-        script.add(f"{PREFIX} -l walltime={clock(new.walltime_s)}")
-
-
 def put_nodes(chunks: Chunks, old: Needs, new: Needs) -> Iterator[Kept]:
     """Write how many nodes there are."""
     if new.nodes_count == old.nodes_count:
@@ -118,31 +101,3 @@ def put_cores(chunks: Chunks, old: Needs, new: Needs, name: str) -> Iterator[Kep
         yield Kept("cores", f"nodes={chunks.text} was placed on {old.nodes_count}")
     else:
         chunks.put(name, str(new.node_cores_count))
-
-
-def is_fewer_cores(old: Needs, new: Needs) -> bool:
-    """True if the job as a whole gets fewer cores: then it needs less memory on fewer nodes."""
-    before, after = old.node_cores_count, new.node_cores_count
-    return not (before and after) or after * new.nodes_count < before * old.nodes_count
-
-
-def with_whole_memory(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
-    """Write ``mem``, which is the whole job's, where it was written, or in a line of its own."""
-    whole, each = script.get("mem"), script.get("pmem")
-    memory = new.node_memory_bytes
-    if memory != old.node_memory_bytes and memory:
-        text = size(memory * new.nodes_count, "mb", "gb")
-        virtual = script.get("vmem") if new.vmem_bytes == old.vmem_bytes else None
-        is_more = memory > (old.node_memory_bytes or 0)
-        if each is not None:
-            yield Kept("memory", f"pmem={each} limits it too")
-            return
-        if is_more and virtual and (parse_bytes(virtual) or 0) < memory * new.nodes_count:
-            yield Kept("memory", f"vmem={virtual} limits it too")
-            return
-        if not script.put("mem", text):
-            script.add(f"{PREFIX} -l mem={text}")
-    elif new.nodes_count < old.nodes_count and whole and is_fewer_cores(old, new):
-        share = (parse_bytes(whole) or 0) * new.nodes_count / old.nodes_count
-        if share:
-            script.put("mem", size(math.ceil(share), "mb", "gb"))

@@ -12,105 +12,52 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from hpcwatch.base.units import parse_bytes
-from hpcwatch.cluster.schedulers.request import (
-    UNSAID,
-    Edited,
-    Kept,
-    Needs,
-    Request,
-    Script,
-    clock,
-    needs_of,
-    size,
-)
-from hpcwatch.cluster.schedulers.request_chunks import (
-    Chunks,
-    put_cores,
-    put_nodes,
-    put_walltime,
-    with_whole_memory,
-)
-from hpcwatch.cluster.schedulers.request_pbs import (
-    PREFIX,
-    name_lines,
-    own_lines,
-    resource_lines,
-    resources_of,
-    spots_of,
-)
-from hpcwatch.cluster.schedulers.request_pbs import script_name as _script_name
+from hpcwatch.cluster.schedulers.request import UNSAID, Kept, Needs, Script, size
+from hpcwatch.cluster.schedulers.request_chunks import Chunks, put_cores, put_nodes
+from hpcwatch.cluster.schedulers.request_pbs import PREFIX
+from hpcwatch.cluster.schedulers.request_qsub import QsubRequests, with_whole_memory
 from hpcwatch.cluster.schedulers.text import count
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
 
-__all__ = ["PREFIX", "edit", "read", "script_name"]
-
-FLAGS = "fGhIVXz"
-"""Options of qsub that take no value."""
-HOST_LEVEL = frozenset(
+_HOST_LEVEL = frozenset(
     {"ncpus", "mem", "vmem", "ngpus", "naccelerators", "accelerator_memory", "mpiprocs"}
     | {"ompthreads", "arch", "host", "vnode", "nchunk", "accelerator", "accelerator_model"}
 )
 """Resources of a chunk: next to ``select`` the server lists their sums, which are not a request."""
 _DERIVED = frozenset({"nodect", "nodes", "neednodes", "select", "place", "walltime"})
-_spots = spots_of(FLAGS)
 
 
-def script_name(job: Job) -> str | None:
-    """Return the script's name as qsub was given it."""
-    return _script_name(job, FLAGS)
-
-
-def read(job: Job, _environment: Mapping[str, str]) -> Request:
-    """Return what was requested, in the user's words if they are known."""
-    own = own_lines(job, FLAGS)
-    if own is not None:
-        return own
-    resources = resources_of(job)
-    if not resources:
-        return _from_numbers(job)
+def _held(resources: Mapping[str, str]) -> dict[str, str]:
+    """Return what Resource_List says was requested: it also has sums and what was derived."""
     asked: dict[str, str] = {}
     others = {name: value for name, value in resources.items() if name not in _DERIVED}
     if "nodes" in resources:  # select and place were made of it
         asked["nodes"] = resources["nodes"]
-        others = {k: v for k, v in others.items() if k not in HOST_LEVEL or k == "mem"}
+        others = {k: v for k, v in others.items() if k not in _HOST_LEVEL or k == "mem"}
     elif "select" in resources:
         asked["select"] = resources["select"]
         if resources.get("place", "free") != "free":
             asked["place"] = resources["place"]
         named = {word.partition("=")[0] for word in Chunks(resources["select"]).words()}
-        others = {k: v for k, v in others.items() if k not in HOST_LEVEL and k not in named}
-    asked.update(others)
-    if "walltime" in resources:
-        asked["walltime"] = resources["walltime"]
-    made = resource_lines(asked)
-    return made._replace(lines=(*name_lines(job), *made.lines))
+        others = {k: v for k, v in others.items() if k not in _HOST_LEVEL and k not in named}
+    return asked | others
 
 
-def _from_numbers(job: Job) -> Request:
-    """Return what the numbers alone say; the words around them are not known."""
-    needs, lines = needs_of(job), name_lines(job)
+def _numbers(_job: Job, needs: Needs) -> Iterator[str]:
+    """Yield what the numbers alone say; the words around them are not known."""
     if needs.node_cores_count:
-        chunk = f"{PREFIX} -l select={needs.nodes_count}:ncpus={needs.node_cores_count}"
+        chunk = f"select={needs.nodes_count}:ncpus={needs.node_cores_count}"
         chunk += f":ngpus={needs.node_gpus_count}" if needs.node_gpus_count else ""
         memory = needs.node_memory_bytes
         chunk += f":mem={size(memory, 'mb', 'gb')}" if memory else ""
-        lines.append(f"{chunk}:{UNSAID}")
-    if job.walltime_s and job.walltime_s > 0:
-        lines.append(f"{PREFIX} -l walltime={clock(job.walltime_s)}")
-    return Request(tuple(lines), ("the rest of your -l lines, which PBS did not report",))
+        yield f"{chunk}:{UNSAID}"
 
 
-def edit(lines: tuple[str, ...], old: Needs, new: Needs) -> Edited:
-    """Return the lines with other numbers."""
-    script = Script(lines, _spots)
-    if script.get("select") is not None:
-        kept = list(_edit_select(script, old, new))
-    else:
-        kept = list(_edit_older(script, old, new))
-    kept += put_walltime(script, old, new)
-    return script.edited(kept)
+def _change(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
+    is_select = script.get("select") is not None
+    return (_edit_select if is_select else _edit_older)(script, old, new)
 
 
 def _edit_select(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
@@ -223,3 +170,6 @@ def _edit_older(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
 def _is_by_process(chunks: Chunks) -> bool:
     """True if processes (``ppn``) and cores (``cpp``, ``ncpus``) are counted apart."""
     return bool(any(chunks.values("cpp")) or (chunks.even("ppn") and chunks.even("ncpus")))
+
+
+REQUESTS = QsubRequests("PBS", "fGhIVXz", _held, _numbers, _change)

@@ -12,42 +12,14 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from hpcwatch.base.units import parse_bytes
-from hpcwatch.cluster.schedulers.request import (
-    UNSAID,
-    Edited,
-    Kept,
-    Needs,
-    Request,
-    Script,
-    clock,
-    needs_of,
-    nodes_count,
-    size,
-)
-from hpcwatch.cluster.schedulers.request_chunks import (
-    Chunks,
-    put_cores,
-    put_nodes,
-    put_walltime,
-    with_whole_memory,
-)
-from hpcwatch.cluster.schedulers.request_pbs import (
-    PREFIX,
-    name_lines,
-    own_lines,
-    resource_lines,
-    resources_of,
-    spots_of,
-)
-from hpcwatch.cluster.schedulers.request_pbs import script_name as _script_name
+from hpcwatch.cluster.schedulers.request import UNSAID, Kept, Needs, Script, nodes_count, size
+from hpcwatch.cluster.schedulers.request_chunks import Chunks, put_cores, put_nodes
+from hpcwatch.cluster.schedulers.request_pbs import PREFIX
+from hpcwatch.cluster.schedulers.request_qsub import QsubRequests, with_whole_memory
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
 
-__all__ = ["PREFIX", "edit", "read", "script_name"]
-
-FLAGS = "fhInVxXz"
-"""Options of qsub that take no value."""
 _DERIVED = frozenset({"nodect", "neednodes", "unsetnodes"})
 _GPU_MODES = frozenset(
     {
@@ -61,12 +33,6 @@ _GPU_MODES = frozenset(
     }
 )
 _ORDER = ("nodes", "procs", "ncpus", "mem", "pmem", "vmem", "pvmem")
-_spots = spots_of(FLAGS)
-
-
-def script_name(job: Job) -> str | None:
-    """Return the script's name as qsub was given it."""
-    return _script_name(job, FLAGS)
 
 
 def memory_of_a_node(job: Job) -> int | None:
@@ -77,53 +43,36 @@ def memory_of_a_node(job: Job) -> int | None:
     return job.node_memory_bytes or (job.memory_bytes if nodes_count(job) == 1 else None)
 
 
-def read(job: Job, _environment: Mapping[str, str]) -> Request:
-    """Return what was requested, in the user's words if they are known."""
-    own = own_lines(job, FLAGS)
-    if own is not None:
-        return own
-    resources = {k: v for k, v in resources_of(job).items() if k not in _DERIVED}
-    if not resources:
-        return _from_numbers(job)
+def _held(resources: Mapping[str, str]) -> dict[str, str]:
+    """Return what Resource_List says was requested, the usual resources first."""
     first = [name for name in _ORDER if name in resources]
-    last = ["walltime"] if "walltime" in resources else []
-    rest = [name for name in resources if name not in (*first, *last)]
-    made = resource_lines({name: resources[name] for name in (*first, *rest, *last)})
-    return made._replace(lines=(*name_lines(job), *made.lines))
+    rest = [name for name in resources if name not in (*_ORDER, *_DERIVED, "walltime")]
+    return {name: resources[name] for name in (*first, *rest)}
 
 
-def _from_numbers(job: Job) -> Request:
-    """Return what the numbers alone say; the words around them are not known."""
-    needs, lines = needs_of(job), name_lines(job)
+def _numbers(job: Job, needs: Needs) -> Iterator[str]:
+    """Yield what the numbers alone say; the words around them are not known."""
     if needs.node_cores_count:
         gpus = f":gpus={needs.node_gpus_count}" if needs.node_gpus_count else ""
-        lines.append(
-            f"{PREFIX} -l nodes={needs.nodes_count}:ppn={needs.node_cores_count}{gpus}:{UNSAID}"
-        )
+        yield f"nodes={needs.nodes_count}:ppn={needs.node_cores_count}{gpus}:{UNSAID}"
     if needs.node_memory_bytes:
-        memory = size(needs.node_memory_bytes * needs.nodes_count, "mb", "gb")
-        lines.append(f"{PREFIX} -l mem={memory}")
+        yield f"mem={size(needs.node_memory_bytes * needs.nodes_count, 'mb', 'gb')}"
     for name, limit in (("vmem", job.vmem_bytes), ("pvmem", job.pvmem_bytes)):
         if limit:
-            lines.append(f"{PREFIX} -l {name}={size(limit, 'mb', 'gb')}")
-    if job.walltime_s and job.walltime_s > 0:
-        lines.append(f"{PREFIX} -l walltime={clock(job.walltime_s)}")
-    return Request(tuple(lines), ("the rest of your -l lines, which Torque did not report",))
+            yield f"{name}={size(limit, 'mb', 'gb')}"
 
 
-def edit(lines: tuple[str, ...], old: Needs, new: Needs) -> Edited:
-    """Return the lines with other numbers."""
-    script = Script(lines, _spots)
-    kept = [*_edit_chunks(script, old, new), *_edit_memory(script, old, new)]
-    for name in ("vmem", "pvmem"):
-        limit = getattr(new, f"{name}_bytes")
-        if limit != getattr(old, f"{name}_bytes"):
-            if limit:
-                script.put(name, size(limit, "mb", "gb"))
-            else:
-                script.drop(name)
-    kept += put_walltime(script, old, new)
-    return script.edited(kept)
+def _change(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
+    yield from _edit_chunks(script, old, new)
+    yield from _edit_memory(script, old, new)
+    for name, before, limit in (
+        ("vmem", old.vmem_bytes, new.vmem_bytes),
+        ("pvmem", old.pvmem_bytes, new.pvmem_bytes),
+    ):
+        if limit and limit != before:
+            script.put(name, size(limit, "mb", "gb"))
+        elif limit != before:
+            script.drop(name)
 
 
 def _edit_chunks(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
@@ -242,3 +191,6 @@ def _edit_pmem(script: Script, each_bytes: int | None, old: Needs, new: Needs) -
         yield Kept("memory", "pmem is a process's, and how many processes there are is not known")
         return
     script.put("pmem", size(math.ceil(wanted / cores), "mb", "gb"))
+
+
+REQUESTS = QsubRequests("Torque", "fhInVxXz", _held, _numbers, _change)

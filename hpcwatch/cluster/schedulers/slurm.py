@@ -18,10 +18,9 @@ from hpcwatch.cluster.schedulers.hosts import expand_hosts
 from hpcwatch.cluster.schedulers.job import Job, Usage
 from hpcwatch.cluster.schedulers.query import (
     Answer,
-    Node,
     Query,
     RefusedError,
-    clean_host,
+    Scheduler,
     clean_script,
     clean_user,
     done,
@@ -37,7 +36,7 @@ from hpcwatch.cluster.schedulers.slurm_accounting import (
 )
 from hpcwatch.cluster.schedulers.slurm_json import jobs_from_squeue
 from hpcwatch.cluster.schedulers.slurm_list import FORMAT, jobs_from_list
-from hpcwatch.cluster.schedulers.slurm_text import jobs_from_scontrol, nodes_from_scontrol
+from hpcwatch.cluster.schedulers.slurm_text import jobs_from_scontrol
 
 _REASON_WORDS = {
     "priority": "jobs with a higher priority are ahead of it",
@@ -93,7 +92,7 @@ _WAITING = re.compile(r"(\d{1,12})_\[([\d,:-]+)(?:%\d{1,9})?\]", re.ASCII)
 """The tasks of an array that wait, as squeue shows them; what follows % is not part of the set."""
 
 
-class Slurm:
+class Slurm(Scheduler):
     """Slurm's commands."""
 
     name = "slurm"
@@ -122,9 +121,6 @@ class Slurm:
         argv = ["scontrol", "show", "job", "-d", ids[0]]
         return Query(argv, lambda answer: _only(ids, jobs_from_scontrol(answer, number)))
 
-    def array_id(self, job_id: str) -> None:
-        """An array's number already means its tasks."""
-
     def jobs(self, user: str) -> Query[tuple[Job, ...]]:
         """Ask for a user's jobs. Some versions' --json ignores -u, so they are picked again."""
         name = clean_user(user)
@@ -152,16 +148,6 @@ class Slurm:
         """Ask the accounting: scontrol of Slurm 22.05 tells the script's path alone."""
         line = job.submit_arguments or ""
         return None if line and not line.startswith("/") else self.history(job.id)
-
-    def estimate(self, job_id: str) -> None:
-        """The job's own answer holds it."""
-
-    def nodes(self, names: Sequence[str] = ()) -> Query[tuple[Node, ...]]:
-        """Ask for nodes, for all without names."""
-        which = ",".join(clean_host(name) for name in names)
-        return Query(
-            ["scontrol", "show", "node", "-d", *filter(None, [which])], nodes_from_scontrol
-        )
 
     def cancel(self, job_id: str) -> Query[str]:
         """End a job; of ``43_[3-4%2]`` those tasks and no others.

@@ -11,7 +11,6 @@ from hpcwatch.cluster.schedulers.hosts import MOST_HOSTS, expand_hosts, numbers
 from hpcwatch.cluster.schedulers.job import Job, JobNode, JobState, even_share
 from hpcwatch.cluster.schedulers.query import (
     Answer,
-    Node,
     is_unknown,
     not_understood,
 )
@@ -29,11 +28,10 @@ from hpcwatch.cluster.schedulers.slurm_states import (
     tres_gpus,
     word,
 )
-from hpcwatch.cluster.schedulers.text import count, is_usable, when
+from hpcwatch.cluster.schedulers.text import count, when
 
 # An empty line stands between records: a comment may hold a line that begins like one.
 _JOBS = re.compile(r"(?:\A|(?<=\n\n))JobId=(?=\d)")
-_NODES = re.compile(r"^NodeName=", re.MULTILINE)
 # Their value is the rest of the line: it may look like more pairs.
 _LONG = re.compile(
     r" *(Comment|AdminComment|SystemComment|SubmitLine|Command|WorkDir|StdErr|StdIn|StdOut)="
@@ -232,29 +230,3 @@ def _allocation(fields: Fields) -> tuple[JobNode, ...]:
             if len(nodes) < MOST_HOSTS:
                 nodes[host] = JobNode(host, *shared)
     return tuple(nodes.values())
-
-
-def nodes_from_scontrol(answer: Answer) -> tuple[Node, ...]:
-    """Read `scontrol show node -d`. Raises SchedulerError."""
-    if is_unknown(answer):
-        return ()
-    before, *records = _NODES.split(answer.text)
-    if before.strip():
-        raise not_understood("scontrol show node", answer)
-    return tuple(_node(Fields("NodeName=" + record)) for record in records)
-
-
-def _node(fields: Fields) -> Node:
-    raw_state = fields.text("State") or ""
-    load = fields.text("CPULoad") or ""
-    gpus, _ = gpus_of(fields.text("Gres"))
-    return Node(
-        name=fields.text("NodeName") or "",
-        raw_state=raw_state,
-        # A star after the state is a node that does not answer.
-        is_usable=is_usable(raw_state) and not raw_state.endswith("*"),
-        cores_count=count(fields.text("CPUTot")),
-        memory_bytes=memory_bytes(fields.text("RealMemory"), MIB),
-        gpus_count=gpus,
-        load=float(load) if re.fullmatch(r"\d{1,9}\.\d{1,9}", load, re.ASCII) else None,
-    )

@@ -105,18 +105,3 @@ def seconds(text: str | None) -> float | None:
         return None
     days, hours, minutes = (int(part or 0) for part in match.groups()[:3])
     return ((days * 24 + hours) * 60 + minutes) * 60 + float(match[4])
-
-
-_USABLE = re.compile(
-    r"free|job-busy|job-exclusive|busy|running|mixed|allocated|idle", re.IGNORECASE
-)
-_UNUSABLE = re.compile(
-    r"down|offline|unknown|drain|stale|maint|fail|provisioning|sleep|no_?resp|not_resp|power"
-    r"|reboot|inval|future",
-    re.IGNORECASE,
-)
-
-
-def is_usable(raw_state: str) -> bool:
-    """Return whether a node of this state runs jobs, for all schedulers' words."""
-    return bool(_USABLE.search(raw_state)) and not _UNUSABLE.search(raw_state)

@@ -1,6 +1,6 @@
-"""Torque 6, with Moab or Maui or by itself: `qstat`, `qdel`, `qsub`, `pbsnodes`.
+"""Torque 6, with Moab or Maui or by itself: `qstat`, `qdel`, `qsub`.
 
-Sources: qstat(1), pbsnodes(8), the exit statuses of `pbs_job.h`.
+Sources: qstat(1), the exit statuses of `pbs_job.h`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from hpcwatch.cluster.schedulers import pbs, request_torque, slurm_wrapper
-from hpcwatch.cluster.schedulers.attributes import Attributes, from_text, from_xml, nodes_in_text
+from hpcwatch.cluster.schedulers.attributes import Attributes, from_text, from_xml
 from hpcwatch.cluster.schedulers.dialects import Dialect
 from hpcwatch.cluster.schedulers.environment import INSIDE
 from hpcwatch.cluster.schedulers.environment import torque as from_environment
@@ -17,17 +17,12 @@ from hpcwatch.cluster.schedulers.hosts import exec_gpus, exec_host, per_host
 from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobNode
 from hpcwatch.cluster.schedulers.query import (
     Answer,
-    Node,
-    Query,
     all_words,
-    clean_host,
-    clean_pbs_id,
-    is_unknown,
 )
 from hpcwatch.cluster.schedulers.request_torque import memory_of_a_node
-from hpcwatch.cluster.schedulers.text import count, is_usable
+from hpcwatch.cluster.schedulers.text import count
 
-__all__ = ["COMMANDS", "DIALECT", "Torque", "from_environment"]
+__all__ = ["COMMANDS", "DIALECT", "from_environment"]
 
 _CAUSES: Mapping[int, Cause] = {-10: Cause.MEMORY, -11: Cause.WALLTIME, -12: Cause.CPU_TIME}
 _MOST_PARTS = 10_000
@@ -108,105 +103,6 @@ def _value(name: str, properties: Sequence[str]) -> int | None:
     return None
 
 
-def nodes_from_xml(answer: Answer) -> tuple[Node, ...]:
-    """Read `pbsnodes -x`. Raises SchedulerError."""
-    if is_unknown(answer):
-        return ()
-    return tuple(map(_node, from_xml(answer, "Node", "name", "pbsnodes -x")))
-
-
-def nodes_from_text(answer: Answer) -> tuple[Node, ...]:
-    """Read `pbsnodes -a`. Raises SchedulerError."""
-    return () if is_unknown(answer) else tuple(map(_node, nodes_in_text(answer)))
-
-
-_STATUS = re.compile(r"(?:^|,)(loadave|physmem|availmem)=([^,]*)")
-
-
-def _node(record: Attributes) -> Node:
-    status = Attributes("", dict(_STATUS.findall(record.text("status") or "")))
-    raw_state = record.text("state") or ""
-    return Node(
-        name=record.id,
-        raw_state=raw_state,
-        is_usable=is_usable(raw_state),
-        cores_count=record.count("np"),
-        memory_bytes=status.bytes("physmem") or status.bytes("availmem"),
-        gpus_count=record.count("gpus"),
-        load=status.number("loadave"),
-    )
-
-
-class Torque:
-    """Torque's commands."""
-
-    name = "torque"
-
-    def clean_id(self, text: str) -> str:
-        """Return the id in the form that commands take. Raises HpcwatchError."""
-        return clean_pbs_id(text)
-
-    def job(self, *job_ids: str) -> Query[tuple[Job, ...]]:
-        """Ask for these jobs in one call, for all without ids. -t lists an array's tasks."""
-        is_array = any("[]" in job_id for job_id in job_ids)
-        tasks = ["-t"] if is_array else []
-        return pbs.ask_in_order(
-            job_ids, ["qstat", "-x", *tasks], ["qstat", "-f", *tasks], jobs_from_xml, jobs_from_text
-        )
-
-    def array_id(self, job_id: str) -> str | None:
-        """Return the array that a plain number may mean."""
-        return pbs.array_id(job_id)
-
-    def jobs(self, user: str) -> Query[tuple[Job, ...]]:
-        """Ask for a user's jobs; -u would give a table that cuts names."""
-
-        def in_text(answer: Answer) -> tuple[Job, ...]:
-            return pbs.owned(user, jobs_from_text(answer))
-
-        return Query(
-            ["qstat", "-x"],
-            lambda answer: pbs.owned(user, jobs_from_xml(answer)),
-            if_odd=Query(["qstat", "-f"], in_text),
-        )
-
-    def history(self, job_id: str) -> None:
-        """Torque forgets a job minutes after its end; only root may read its logs."""
-
-    def usage(self, job_id: str) -> None:
-        """The job's own answer holds it."""
-
-    def submit_line(self, job: Job) -> None:
-        """The job's own answer holds it."""
-
-    def estimate(self, job_id: str) -> None:
-        """Moab and Maui know, where they are."""
-
-    def nodes(self, names: Sequence[str] = ()) -> Query[tuple[Node, ...]]:
-        """Ask for nodes. pbsnodes takes one name, so several are picked from all."""
-        wanted = frozenset(map(clean_host, names))
-        given = list(wanted) if len(wanted) == 1 else []
-
-        def kept(nodes: tuple[Node, ...]) -> tuple[Node, ...]:
-            return tuple(node for node in nodes if not wanted or node.name in wanted)
-
-        return Query(
-            ["pbsnodes", "-x", *given],
-            lambda answer: kept(nodes_from_xml(answer)),
-            if_odd=Query(
-                ["pbsnodes", *(given or ["-a"])], lambda answer: kept(nodes_from_text(answer))
-            ),
-        )
-
-    def cancel(self, job_id: str) -> Query[str]:
-        """End a job."""
-        return pbs.cancel(job_id)
-
-    def submit(self, script: str, arguments: Sequence[str] = ()) -> Query[str]:
-        """Submit a script."""
-        return pbs.submit(script, arguments)
-
-
 _VERSION = re.compile(r"^version: *\d", re.IGNORECASE | re.MULTILINE)
 
 
@@ -215,12 +111,13 @@ def _is_torque(answer: Answer) -> bool:
     return "pbs_version" not in said and _VERSION.search(said) is not None
 
 
-COMMANDS = Torque()
+COMMANDS = pbs.Commands("torque", (("qstat", "-x"), ()), jobs_from_xml, jobs_from_text)
+"""No history: Torque forgets a job minutes after its end, and only root may read its logs."""
 DIALECT = Dialect(
     name="torque",
     commands=COMMANDS,
     inside=INSIDE["torque"],
-    requests=request_torque,
+    requests=request_torque.REQUESTS,
     required=("qstat",),
     probe=pbs.PROBE,
     is_told_by=_is_torque,
