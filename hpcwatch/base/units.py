@@ -68,9 +68,9 @@ def short_of_bytes(used: float | None, total: float | None) -> str:
 
     Without a total ``58M``. None is unknown; the units are binary.
     """
-    if used is None or math.isnan(used):
+    if used is None or used != used:
         return UNKNOWN
-    if total is None or math.isnan(total):
+    if total is None or total != total:
         return _short_bytes(used)
     used_text, total_text = _short_bytes(used), _short_bytes(total)
     if used_text[-1] == total_text[-1]:

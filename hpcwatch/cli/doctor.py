@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from hpcwatch import config
 from hpcwatch.base.clean import clean
-from hpcwatch.base.errors import EXIT_FAILURE
+from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.doctor_checks import (
     Check,
@@ -26,7 +26,7 @@ from hpcwatch.cluster import client
 from hpcwatch.cluster.client import Asker
 from hpcwatch.cluster.schedulers import NAMES
 from hpcwatch.cluster.schedulers.job import Job
-from hpcwatch.cluster.schedulers.query import clean_host
+from hpcwatch.cluster.transport import valid_host
 from hpcwatch.monitor.remote import spec_of
 from hpcwatch.probe.listing import login_name
 from hpcwatch.views.text import Span, columns_of, render, wants_colour
@@ -60,7 +60,9 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_colour()
     options = parser.parse_args(arguments)
-    host = clean_host(options.host) if options.host is not None else None
+    host = options.host
+    if host is not None and not valid_host(host):
+        raise HpcwatchError(f"{host[:60]!r} is no host name", "", EXIT_USAGE)
     folder = recording.new_folder(options.record) if options.record is not None else None
     wanted = options.scheduler or config.load_or_default().scheduler
     patient = Patient(recording.Recording(client.run), wanted, login_name(os.getuid()))
@@ -117,7 +119,6 @@ def _node(host: str | None, job: Job | None) -> Iterable[Check]:
     if host is None:
         found = "none tried: none of my jobs is running"
         return [Check("node", Level.NOTE, found, "name one: hpcwatch doctor --host NODE")]
-    host = clean_host(host)
     return node.checks(host, job, spec_of([] if job is None else [job], node.INTERVAL_S))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Sequence
 
@@ -12,8 +13,8 @@ from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cli.jobs import enriched, rows_of
 from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
 from hpcwatch.cluster.schedulers.job import Job, JobState
-from hpcwatch.monitor import own_cost
 from hpcwatch.monitor.watch import Known, known_from
+from hpcwatch.probe.listing import login_name
 from hpcwatch.recording.store import list_runs
 from hpcwatch.views.jobs.jobs_table import counts_words, ordered
 
@@ -44,7 +45,7 @@ def choose(inquiry: Inquiry, options: argparse.Namespace, is_one_picture: bool) 
 
     Raises HpcwatchError where nobody can choose: one picture is requested, or there is no terminal.
     """
-    user = own_cost.user()
+    user = login_name(os.getuid())
     jobs = _with_ended_today(ordered(inquiry.jobs(user).value), inquiry.scheduler.name)
     running = [job for job in jobs if _is_running(job)]
     if len(running) == 1:

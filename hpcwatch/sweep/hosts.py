@@ -15,7 +15,7 @@ from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.cluster import schedulers
 from hpcwatch.cluster.schedulers.hosts import expand_hosts
 from hpcwatch.cluster.schedulers.job import Job
-from hpcwatch.cluster.transport.hosts import valid_host
+from hpcwatch.cluster.transport import valid_host
 from hpcwatch.cluster.transport.ways import own_hosts
 from hpcwatch.sweep import engine, gpus, node, slots
 

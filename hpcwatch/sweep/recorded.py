@@ -111,9 +111,7 @@ class Sweep:
             and (wanted.job is None or _is_of_job(self.plan.job_id, wanted.job))
             and (wanted.since_s is None or self.started_at_s >= wanted.since_s)
             and (not wanted.is_failed or self.failed_count > 0)
-            and (
-                not wanted.has_findings or any(has_findings(one.directory) for one in self.tasks())
-            )
+            and (not wanted.has_findings or self._has_findings())
         )
 
     def _has_findings(self) -> bool:

@@ -17,8 +17,7 @@ from harness import alive, processes, wait_until
 from lab_hosts import LOGIN, USER, Hosts
 from ssh_checks import failure, output, refused, said, ssh
 
-from hpcwatch.cluster.transport import ConnectError, Trouble
-from hpcwatch.cluster.transport.hosts import valid_host
+from hpcwatch.cluster.transport import ConnectError, Trouble, valid_host
 from hpcwatch.cluster.transport.process import ssh_program
 from hpcwatch.cluster.transport.ssh_connection import Connection, Refusal
 

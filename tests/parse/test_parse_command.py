@@ -28,7 +28,6 @@ from hpcwatch.cluster.schedulers.query import (
     NotUnderstoodError,
     Query,
     ServerDownError,
-    clean_host,
     is_unknown,
 )
 
@@ -590,12 +589,6 @@ def test_only_ids_reach_a_command_line(name: str, word: str) -> None:
         if asked.__doc__ and (name == "slurm" or asked in (commands.job, commands.cancel)):
             with pytest.raises(HpcwatchError, match="is no"):
                 asked(word)
-
-
-@pytest.mark.parametrize("word", ["-a", "qb001 qb002", "qb001;id", "a/b", "qb[1-2]"])
-def test_only_hosts_reach_a_command_line(word: str) -> None:
-    with pytest.raises(HpcwatchError, match="is no host name"):
-        clean_host(word)
 
 
 @pytest.mark.parametrize(

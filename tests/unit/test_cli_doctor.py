@@ -462,6 +462,13 @@ def test_a_node_that_refuses(doctor: Doctor, tmp_path: Path) -> None:
     assert "qb099" in said
 
 
+@pytest.mark.parametrize("word", ["qb001 qb002", "qb001;id", "a/b", "qb[1-2]", ""])
+def test_a_host_that_cannot_be_one(doctor: Doctor, word: str) -> None:
+    ended = doctor.on(TORQUE, scenarios.torque())("--host", word)
+    assert ended.code == 2
+    assert ended.err.strip() == f"hpcwatch: {word!r} is no host name"
+
+
 def recorded(folder: Path) -> dict[str, Path]:
     return {str(path.relative_to(folder))[:-4]: path for path in folder.rglob("*.txt")}
 

@@ -225,7 +225,6 @@ def done(command: str, answer: Answer) -> str:
     raise SchedulerError(message)
 
 
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}", re.ASCII)
 # Also with a domain, as sssd and winbind name users: alice@corp.example.org, CORP\alice.
 _USER = re.compile(
     r"(?:[A-Za-z0-9][A-Za-z0-9.-]{0,63}[\\+])?[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?"
@@ -233,11 +232,6 @@ _USER = re.compile(
     re.ASCII,
 )
 PBS_ID = re.compile(r"(\d{1,12}(?:\[\d{0,9}\])?)(\.[A-Za-z0-9][A-Za-z0-9._-]{0,252})?", re.ASCII)
-
-
-def clean_host(text: str) -> str:
-    """Return a host's name. Raises HpcwatchError if it cannot be one."""
-    return _clean(_HOST, text, "host name")
 
 
 def clean_user(text: str) -> str:

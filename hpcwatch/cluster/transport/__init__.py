@@ -6,6 +6,7 @@ wrong is a ConnectError with its kind: that tells the caller what to try next.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -64,6 +65,23 @@ class ConnectError(HpcwatchError):
     def __init__(self, trouble: Trouble, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
         self.trouble = trouble
+
+
+_HOST = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}")
+
+
+def valid_host(name: str) -> bool:
+    """Return whether a text is a host name: letters, digits, ``.``, ``_``, ``-``; no ``-`` first.
+
+    IPv6 addresses are refused: no scheduler names nodes by them.
+    """
+    return _HOST.fullmatch(name) is not None
+
+
+def require_host(name: str) -> None:
+    """Raise ConnectError if the text is not a host name: it is to reach a command line."""
+    if not valid_host(name):
+        raise ConnectError(Trouble.UNREACHABLE, f"{name[:80]!r} is not a host name")
 
 
 class Link(Protocol):

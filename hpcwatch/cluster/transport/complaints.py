@@ -1,4 +1,4 @@
-"""Turns the exit code and the messages of ssh, srun and pbs_attach into errors."""
+"""What ssh, srun and pbs_attach complain about: the end of it, and the errors that it means."""
 
 from __future__ import annotations
 
@@ -8,8 +8,29 @@ from typing import NamedTuple
 
 from hpcwatch.cluster.transport import ConnectError, Trouble
 
+MOST_BYTES = 4096
 _SSH_FAILED = 255
 _NOT_FOUND = 127
+
+
+class Tail:
+    """Keeps the last bytes of a standard error."""
+
+    def __init__(self) -> None:
+        self._bytes = b""
+
+    def add(self, data: bytes) -> None:
+        """Append."""
+        self._bytes = (self._bytes + data)[-MOST_BYTES:]
+
+    def text(self) -> str:
+        """Return what is kept."""
+        return self._bytes.decode(errors="replace")
+
+    def last_line(self) -> str:
+        """Return the last line that is not blank; empty if there is none."""
+        lines = self.text().splitlines()
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 class _Rule(NamedTuple):

@@ -11,8 +11,15 @@ import shutil
 from collections.abc import Callable, Sequence
 
 from hpcwatch.base.errors import os_reason
-from hpcwatch.cluster.transport import PLAIN_STEPS, Bounds, ConnectError, Steps, Trouble, complaints
-from hpcwatch.cluster.transport.hosts import require_host
+from hpcwatch.cluster.transport import (
+    PLAIN_STEPS,
+    Bounds,
+    ConnectError,
+    Steps,
+    Trouble,
+    complaints,
+    require_host,
+)
 from hpcwatch.cluster.transport.process_link import Explain, ProcessLink
 from hpcwatch.cluster.transport.ssh_answer import Answers, Subject
 from hpcwatch.cluster.transport.ssh_chain import require_end

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from hpcwatch.base.errors import os_reason
 from hpcwatch.cluster.transport import ConnectError, Trouble, guard
-from hpcwatch.cluster.transport.tail import Tail
+from hpcwatch.cluster.transport.complaints import Tail
 
 _CHUNK_BYTES = 65536
 _TO_END_S = 2.0  # after its input was closed, and again after SIGTERM

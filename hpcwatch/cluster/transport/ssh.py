@@ -15,8 +15,7 @@ from contextlib import contextmanager
 import paramiko
 
 from hpcwatch.base.errors import os_reason
-from hpcwatch.cluster.transport import Bounds, ConnectError, Trouble
-from hpcwatch.cluster.transport.hosts import require_host
+from hpcwatch.cluster.transport import Bounds, ConnectError, Trouble, require_host
 from hpcwatch.cluster.transport.known_hosts import KnownHosts
 from hpcwatch.cluster.transport.ssh_answer import Answers, Subject
 from hpcwatch.cluster.transport.ssh_chain import last_hop, require_end

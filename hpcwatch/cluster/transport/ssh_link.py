@@ -7,8 +7,8 @@ import socket
 import paramiko
 
 from hpcwatch.cluster.transport import ConnectError, Trouble
+from hpcwatch.cluster.transport.complaints import Tail
 from hpcwatch.cluster.transport.ssh_connection import Connection
-from hpcwatch.cluster.transport.tail import Tail
 
 _CHUNK_BYTES = 65536
 

@@ -11,7 +11,7 @@ from typing import IO
 
 from hpcwatch.base.errors import os_reason
 from hpcwatch.cluster.transport import ConnectError, Trouble, guard
-from hpcwatch.cluster.transport.tail import MOST_BYTES, Tail
+from hpcwatch.cluster.transport.complaints import MOST_BYTES, Tail
 
 _KILL_S = 5.0
 

@@ -77,7 +77,8 @@ class Picker:
 
     def _foot(self, seen: range) -> Line:
         if self._is_typing:
-            return [Span(f" / {clean(self._filter)}▏", "bold"), Span("  Enter keep  Esc clear", "dim")]
+            typed = Span(f" / {clean(self._filter)}▏", "bold")
+            return [typed, Span("  Enter keep  Esc clear", "dim")]
         said = f'filter "{clean(self._filter)}": ' if self._filter else ""
         if self._filter or len(seen) < len(self._rows):
             said += f"{len(self._rows)} of {len(self._all)} jobs"

@@ -14,11 +14,10 @@ from hpcwatch.analysis.report import Report
 from hpcwatch.base.units import format_bytes, format_pct, format_seconds, three_digits
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
 from hpcwatch.recording.store import Run
-from hpcwatch.views.report.cost_words import cost
 from hpcwatch.views.report.evidence import label, value
 from hpcwatch.views.report.tables import cpu_time
 from hpcwatch.views.report.unwatched import is_unwatched, unwatched_words
-from hpcwatch.views.report.used_rows import limit_words, scope_words
+from hpcwatch.views.report.used_rows import cost, limit_words, scope_words
 
 _MOST = 20  # gaps and errors named one by one
 

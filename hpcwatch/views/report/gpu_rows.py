@@ -14,7 +14,6 @@ from hpcwatch.base.units import (
     format_pct,
     format_seconds,
 )
-from hpcwatch.views.report.gpu_health import health_facts
 from hpcwatch.views.text import LABEL, Line, Span, cut, figures_row, sparkline
 
 FEW_GPUS = 8  # this many are listed singly, more are summed up
@@ -22,6 +21,7 @@ HARMLESS = ("idle", "application clocks", "display clocks", "sync boost")
 """Reasons for lower clocks that tell of no trouble."""
 
 _SPARK = 20
+_ALWAYS_PCT = 95.0
 _ASKED = 11
 
 
@@ -81,3 +81,18 @@ def gpu_facts(gpu: GpuSummary) -> str:
     if held_by:
         facts.append(f"slowed by {', '.join(map(clean, held_by))}")
     return ", ".join([*facts, *health_facts(gpu)])
+
+
+def health_facts(gpu: GpuSummary) -> list[str]:
+    """Return what is wrong with a device, and for how much of the time it answered."""
+    facts = []
+    if gpu.coverage_pct is not None and gpu.coverage_pct < _ALWAYS_PCT:
+        facts.append(f"answered {format_pct(gpu.coverage_pct)} of the time")
+    if gpu.xids:
+        facts.append(f"Xid {', '.join(map(clean, gpu.xids))}")
+    if gpu.ecc_uncorrected_count:
+        facts.append(f"{gpu.ecc_uncorrected_count} uncorrectable memory errors")
+    links, count = gpu.nvlink_active_count, gpu.nvlink_count
+    if links is not None and count and links < count:
+        facts.append(f"{links} of {count} NVLinks")
+    return facts

@@ -28,8 +28,7 @@ from hpcwatch.base.units import (
 from hpcwatch.events import PHASE_BEGIN, PHASE_END
 from hpcwatch.recording.previous_runs import EarlierRun
 from hpcwatch.recording.store import Event
-from hpcwatch.views.report.gpu_health import health_facts
-from hpcwatch.views.report.gpu_rows import FEW_GPUS, all_gpus
+from hpcwatch.views.report.gpu_rows import FEW_GPUS, all_gpus, health_facts
 from hpcwatch.views.report.program import PhaseRow, phase_rows, took_text
 from hpcwatch.views.report.used_rows import limit_asked
 

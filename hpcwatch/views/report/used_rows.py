@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hpcwatch.analysis.costs import Costs, price
 from hpcwatch.analysis.limits import Limit
 from hpcwatch.analysis.report import Report, Summary
 from hpcwatch.base.clean import clean
@@ -101,10 +102,18 @@ def used_rows(report: Report, width: int) -> list[Line]:
     volume = f"read {format_bytes(summary.read_bytes)}, wrote {format_bytes(summary.written_bytes)}"
     made.append([Span(f"{'Storage':{LABEL}}{volume}")])
     if report.costs is not None:
-        from hpcwatch.views.report.cost_words import cost
-
         made.append([Span(f"{'Cost':{LABEL}}{clean(cost(report.costs))}")])
     return made
+
+
+def cost(costs: Costs) -> str:
+    """Say it: ``12.4 EUR, of which 9.1 EUR for what lay idle``."""
+    if costs.run_cost is None:
+        return UNKNOWN
+    said = price(costs.run_cost, costs.unit)
+    if not costs.idle_cost:
+        return said
+    return f"{said}, of which {price(costs.idle_cost, costs.unit)} for what lay idle"
 
 
 def _cpu_row(report: Report) -> Line:
