@@ -1,9 +1,9 @@
-"""The scheduler's answer about the job of `hpcwatch run`: queried once, in its own process.
+"""Queries the scheduler once about the job of `hpcwatch run`, in a separate process.
 
-Inside of a job the environment tells neither memory nor walltime of PBS, nor the words of a
-request. A process of the monitor's own asks, so that the scheduler's commands are no children of
-the program's; it reads the job from its standard input, writes it to its standard output, and ends
-when its input does.
+Inside of a job, the environment holds neither memory nor walltime of PBS, nor the words of a
+request. A child of the monitor runs the scheduler's commands, so that they are not children of the
+program. It reads the job from its standard input, writes it to its standard output, and ends when
+its input does.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _TOLD = tuple(_TOLD_FIELDS.split())
 def merged(own: Job, told: Job, host: str) -> Job:
     """Return the job with the scheduler's values added where the environment has none.
 
-    What the environment says of this host stands. ``told`` is as seen from outside.
+    The environment's values for this host are kept. ``told`` is the job as seen from outside.
     """
     seen = told.seen_from(host)
     missing = {
@@ -60,7 +60,7 @@ def merged(own: Job, told: Job, host: str) -> Job:
 
 
 def asked(job: Job) -> Job:
-    """Return the job with its scheduler's answer. Raises HpcwatchError."""
+    """Return the job with the scheduler's answer added. Raises HpcwatchError."""
     dialect = scheduler(job.scheduler)
     ask = client.Asker(lambda argv: client.run(argv, TIMEOUT_S))
     answer = ask(dialect.job(dialect.clean_id(job.id))).value
@@ -72,7 +72,7 @@ def asked(job: Job) -> Job:
 
 
 def _with_line(told: Job, ask: client.Asker, query: Query[tuple[Job, ...]] | None) -> Job:
-    """Add how the job was submitted, where another command tells that."""
+    """Add how the job was submitted, if another command reports that."""
     if query is None:
         return told
     try:

@@ -1,7 +1,7 @@
-"""The only place that runs schedulers' commands: argument lists, never a shell; with a deadline.
+"""The only place that runs schedulers' commands: argument lists, never a shell, with a deadline.
 
-A scheduler is shared by thousands: the same question is put to it once in 30 s at most, however
-often a view repaints, and while it does not answer the last good answer stands with its age.
+A scheduler is shared by thousands of users: the same query runs at most once in 30 s, however often
+a view repaints. While it fails, the last good answer stands with its age.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from hpcwatch.cluster.schedulers.query import (
 TIMEOUT_S = 30.0
 """Slurm 26.05's clients try for 20.0 s before they say that the controller is down."""
 _HELPER_TIMEOUT_S = 10.0
-"""checkjob, showstart and qshow only add to an answer that is already there."""
+"""checkjob, showstart and qshow only add to an answer that exists already."""
 EVERY_S = 30.0
 MOST_BYTES = 64 << 20
-"""Of standard output: 20,000 jobs of 3 kB each, more than `qstat -f` prints at large sites."""
+"""Limit of standard output: 20,000 jobs of 3 kB, more than `qstat -f` prints at large sites."""
 MOST_LINES = 3_000_000
 _MOST_ERROR_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 16
 _LOOK_S = 0.02
-"""How often a silent command is looked at: it may end while a child keeps its output open."""
+"""The interval of checks whether a silent command has ended: a child may keep its output open."""
 
 Run = Callable[[Sequence[str]], Answer]
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for a scheduler's command: C's locale, our time zone."""
+    """Return the environment for a scheduler's command: locale C, our time zone."""
     known = [dialect(name) for name in NAMES]
     dropped = ("LC_", *(start for one in known for start in one.formatting))
     kept = {name: value for name, value in own.items() if not name.startswith(dropped)}
@@ -122,12 +122,12 @@ class _Reader:
             else:  # both outputs are closed: the end is near
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(left_s)
-        # What it printed before its end is in the pipes; a child may go on to fill them.
+        # The pipes hold what it printed before its end; a child may go on to fill them.
         while self._selector.get_map() and self._take(0) and time.monotonic() < end_s:
             pass
 
     def _take(self, patience_s: float) -> bool:
-        """Read what is there; False if that is nothing."""
+        """Read the available output; False if there is none."""
         ready = self._selector.select(patience_s)
         for key, _ in ready:
             try:
@@ -159,7 +159,7 @@ class _Reader:
             self._process.wait(1.0)
 
     def close(self) -> None:
-        """Let go of the outputs."""
+        """Close the outputs."""
         self._selector.close()
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
@@ -167,7 +167,7 @@ class _Reader:
 
 
 class _Known(NamedTuple):
-    """A question's last good answer and the last attempt."""
+    """The last good answer to a query, and the last attempt."""
 
     value: Any
     has_value: bool
@@ -193,7 +193,7 @@ class Asker:
         self._renamed: set[tuple[str, ...]] = set()
 
     def __call__(self, query: Query[Any]) -> Reply:
-        """Return the last good answer, asking anew if it is old.
+        """Return the last good answer, after a new query if it is old.
 
         Raises HpcwatchError if there never was a good answer.
         """
@@ -218,7 +218,7 @@ class Asker:
         return _Known(value, True, now, now, None)
 
     def _answer(self, query: Query[Any]) -> Any:
-        """Ask; in another format if the answer is odd, by another id if there is none."""
+        """Query; in another format if the answer is odd, by another id if it is empty."""
         kind = query.argv[:3]
         if query.if_odd is not None and kind in self._odd:
             return self._answer(query.if_odd)
@@ -228,7 +228,7 @@ class Asker:
             value = query.parse(self._run(query.argv))
         except ServerDownError:
             raise
-        except NoAnswerError:  # what crashes in one format may do in another
+        except NoAnswerError:  # a command that crashes in one format may work in another
             if query.if_odd is None:
                 raise
             return self._answer(query.if_odd)
@@ -236,7 +236,7 @@ class Asker:
             if query.if_odd is None:
                 raise
             value = self._answer(query.if_odd)
-            self._odd.add(kind)  # what this version does not know need not be tried again
+            self._odd.add(kind)  # a format that this version does not know is not tried again
             return value
         if not value and query.if_unknown is not None:
             value = self._answer(query.if_unknown)
@@ -245,23 +245,23 @@ class Asker:
         return value
 
     def hurry(self) -> None:
-        """Ask anew next time, and keep the answers in case that there is none."""
+        """Query anew next time, and keep the answers in case that fails."""
         long_ago_s = self._clock() - self._every_s
         for argv, known in self._known.items():
             self._known[argv] = known._replace(tried_at_s=min(known.tried_at_s, long_ago_s))
 
     def forget(self) -> None:
-        """Ask anew next time: a job was just submitted or cancelled."""
+        """Query anew next time: a job was just submitted or cancelled."""
         self._known.clear()
 
 
 def inquiry(forced: str | None = None, ask: Asker | None = None) -> Inquiry:
-    """Return questions to this machine's scheduler. Raises HpcwatchError if there is none."""
+    """Return the queries of this machine's scheduler. Raises HpcwatchError if there is none."""
     return Inquiry(find(forced), ask or Asker())
 
 
 def find(forced: str | None = None, run: Run = run) -> Detected:
-    """Find out which scheduler this machine has. Raises HpcwatchError if there is none."""
+    """Detect this machine's scheduler. Raises HpcwatchError if there is none."""
     on_path = frozenset(name for name in commands() if shutil.which(name))
     answers: dict[tuple[str, ...], Answer] = {}
     for argv in () if forced else probes(on_path):

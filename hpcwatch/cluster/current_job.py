@@ -1,4 +1,4 @@
-"""The scheduler's job that this very process runs in."""
+"""The scheduler's job in which this process runs."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ _MOST_BYTES = 64 << 20  # a line for each slot of a job
 
 
 def own_job() -> Job | None:
-    """Return what the environment, and the files it names, say of it; None outside of a job."""
+    """Return the job according to the environment and the files it names; None outside of a job."""
     return schedulers.from_environment(os.environ, _read_text)
 
 
 def names_here(job: Job) -> tuple[str, ...]:
-    """Return what the job we run in may be called in environments and groups on this node."""
+    """Return the names that this job may have in environments and control groups on this node."""
     return tuple(dict.fromkeys((job.id, job.id.partition(".")[0])))
 
 
 def is_one_of_many(environment: Mapping[str, str]) -> bool:
-    """True if a launcher started us as one of several tasks of the job.
+    """True if a launcher started this process as one of several tasks of the job.
 
-    Then what the job uses is not ours alone. Sources: srun(1), mpirun(1) of Open MPI, GNU parallel.
+    Then this process uses only a part of the job's resources. Sources: srun(1), mpirun(1) of Open
+    MPI, GNU parallel.
     """
     if "PARALLEL_SEQ" in environment:
         return True
@@ -45,10 +46,10 @@ def is_one_of_many(environment: Mapping[str, str]) -> bool:
 
 
 def is_in_step(environment: Mapping[str, str]) -> bool:
-    """True below srun: in a step that may be one of several at once in the job.
+    """True below srun: in a step, of which a job may have several at once.
 
-    A batch script and an allocation's shell are none: their number is -5 or so, before 26.05
-    without its sign.
+    A batch script and an allocation's shell are no steps: their number is negative (-5), before
+    26.05 without its sign.
     """
     step = _number(environment.get("SLURM_STEP_ID"))
     return step is not None and 0 <= step < _FIRST_SPECIAL_STEP

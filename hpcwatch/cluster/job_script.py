@@ -1,7 +1,7 @@
 """The directives of a job's script, read from its user's own file.
 
-The scheduler tells the path, so that it is foreign text: what is read is a regular file of our
-own, as old as the job, its head only, and no line that could harm a terminal.
+The path comes from the scheduler, so it is foreign text: only the head of a regular file of our own
+is read, if it is not newer than the job and no line could harm a terminal.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CLOCKS_S = 2.0  # a file server's clock may be a little ahead of the scheduler'
 def with_script(job: Job, last: Job | None = None) -> Job:
     """Return the job with its script's directives, if they can be read.
 
-    ``last`` is what was known of the same job before: what an answer lacks is taken from it.
+    ``last`` is the earlier record of the same job, for values that an answer lacks.
     """
     if last is not None and last.id == job.id:
         job = job._replace(
@@ -47,7 +47,7 @@ def with_script(job: Job, last: Job | None = None) -> Job:
 def _own_text(path: str, submitted_at_s: float | None) -> str | None:
     """Return the head of a file; None if it is not ours, or was changed since."""
     try:
-        # Without waiting for a writer, were it a pipe.
+        # O_NONBLOCK: opening a pipe would wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except (OSError, ValueError):
         return None
@@ -67,7 +67,7 @@ def _own_text(path: str, submitted_at_s: float | None) -> str | None:
 def directives(text: str, prefix: str) -> tuple[str, ...] | None:
     """Return the lines that the scheduler reads: those above the first command.
 
-    None if there may be more than was read, or one that is not to be shown.
+    None if there may be more than was read, or a line that must not be shown.
     """
     found: list[str] = []
     for line in map(str.rstrip, text.split("\n")):

@@ -351,7 +351,7 @@ def test_a_torque_job_from_running_to_gone(stand_in: Made) -> None:
     clock.now += 31
     reply = asked.job("0", job)
     assert reply.value == (job,), "one absence is not the end"
-    assert "asked once more" in reply.trouble
+    assert "queried once more" in reply.trouble
     clock.now += 5
     assert asked.job("0", job).value == (job,), "nor is the same answer, read again"
     clock.now += 26

@@ -278,7 +278,7 @@ def test_what_scontrol_tells_where_the_script_cannot_be_read() -> None:
         "#SBATCH --ntasks=1", "#SBATCH --cpus-per-task=8", "#SBATCH --mem=8G",
         "#SBATCH --gres=gpu:k40:2", "#SBATCH --time=10:00:00",
     )  # fmt: skip
-    assert made.gaps == ("options that Slurm does not tell of, such as --exclusive",)
+    assert made.gaps == ("options that Slurm does not report, such as --exclusive",)
     new = edited(job, job._replace(node_cores_count=2, gpus_count=1))
     assert new.changes == (
         ("#SBATCH --cpus-per-task=8", "#SBATCH --cpus-per-task=2"),

@@ -1,8 +1,9 @@
-"""What a scheduler says of a job. Pure: nothing here runs a command.
+"""The state of a job according to its scheduler. Pure: nothing here runs a command.
 
-One module per scheduler, with one record of all that others may ask about it (``dialect``) and
-pairs of a command and its parser (``query``). ``environment`` tells which job this process is in,
-``detection`` which scheduler a machine has, and ``inquiry`` asks it in the right order.
+Each scheduler has one module, with one record of everything that others may ask about it
+(``dialects``) and pairs of a command and its parser (``query``). ``environment`` finds the job of
+this process, ``detection`` the scheduler of a machine, and ``inquiry`` makes the queries in the
+right order.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ __all__ = [
 ]
 
 NAMES = {"slurm": "SLURM_JOB_ID", "torque": "PBS_JOBID", "pbspro": "PBS_JOBID"}
-"""One module each -> the variable that its jobs have, without which none of it is loaded.
+"""One module each -> the variable that its jobs have. Without it the module is not loaded.
 
-In the order they are preferred: Slurm may come with Torque's names too.
+In the order in which they are preferred: Slurm may also provide Torque's names.
 """
 
 
 def __getattr__(name: str) -> Any:
-    """Import the records when they are asked for: most programs run in no job."""
+    """Import the records on first use: most programs run outside of a job."""
     if name in ("Job", "JobNode", "JobState", "ReadText"):
         from importlib import import_module
 
@@ -47,7 +48,7 @@ def __getattr__(name: str) -> Any:
 
 
 def dialect(name: str) -> Dialect:
-    """Return all that is known of a kind of scheduler. ``name`` is one of NAMES."""
+    """Return everything that is known of a kind of scheduler. ``name`` is one of NAMES."""
     from importlib import import_module
 
     found: Dialect = import_module(f"{__name__}.{name}").DIALECT
@@ -55,7 +56,7 @@ def dialect(name: str) -> Dialect:
 
 
 def known(name: str | None) -> Dialect | None:
-    """Return a scheduler's record; None for a name of none. ``name`` may be foreign text."""
+    """Return a scheduler's record; None for an unknown name. ``name`` may be foreign text."""
     return dialect(name) if name in NAMES else None
 
 
@@ -74,7 +75,7 @@ def from_environment(environment: Mapping[str, str], read_text: ReadText) -> Job
 
 
 def inside(name: str) -> Inside:
-    """Return how a scheduler's job looks from inside, from the module that costs least to load.
+    """Return how a scheduler's job looks from inside, from the module that is cheapest to load.
 
     ``name`` is one of NAMES.
     """
@@ -84,11 +85,11 @@ def inside(name: str) -> Inside:
 
 
 def inside_of(environment: Mapping[str, str]) -> list[Inside]:
-    """Return how jobs look from inside under each scheduler that this environment may be of."""
+    """Return how jobs look from inside under each scheduler that the environment may come from."""
     return [inside(name) for name, variable in NAMES.items() if variable in environment]
 
 
 def variable_prefixes() -> tuple[str, ...]:
-    """Return the beginnings of the variables that schedulers set: ``SLURM_``, ``PBS_``."""
+    """Return the prefixes of the variables that schedulers set: ``SLURM_``, ``PBS_``."""
     begins = (variable.partition("_")[0] for variable in NAMES.values())
     return tuple(dict.fromkeys(f"{begin}_" for begin in begins))

@@ -1,4 +1,4 @@
-"""How many tasks of an array are where. A scheduler may list an array, its tasks, or both. Pure."""
+"""Counts the tasks of an array by state. Schedulers list an array, its tasks, or both. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from hpcwatch.cluster.schedulers.job import Job, JobState
 
 
 def tasks_count(job: Job) -> int:
-    """Return how many tasks stand behind ``3-6%2``, ``1-6:2``, ``0,4-7``; 1 if it cannot tell."""
+    """Return the number of tasks in ``3-6%2``, ``1-6:2``, ``0,4-7``; 1 if it cannot be read."""
     return len(task_indices(job.array_index or "")) or 1
 
 
 def task_indices(text: str) -> frozenset[int]:
-    """Read the indices in ``3-6%2``, ``1-6:2``, ``0,4-7``; none if it cannot be read."""
+    """Return the indices in ``3-6%2``, ``1-6:2``, ``0,4-7``; none if they cannot be read."""
     found: set[int] = set()
     for part in text.partition("%")[0].split(","):
         span, _, step = part.partition(":")
@@ -26,7 +26,7 @@ def task_indices(text: str) -> frozenset[int]:
 
 
 def is_whole(job: Job) -> bool:
-    """Return whether this is PBS's record of a whole array; its tasks may have own records."""
+    """Return whether this is PBS's record of a whole array. Its tasks may have records too."""
     return "[]" in job.id
 
 
@@ -36,13 +36,13 @@ def tasks_of(parts: Sequence[Job]) -> list[Job]:
 
 
 def task_order(job_id: str) -> tuple[object, ...]:
-    """Return what sorts ids as people count: ``2_9`` before ``2_10``."""
+    """Return a key that sorts ids numerically: ``2_9`` before ``2_10``."""
     words = re.split(r"(\d{1,18})", job_id)
     return tuple((int(word), "") if word.isdecimal() else (-1, word) for word in words)
 
 
 def counted(parts: Sequence[Job]) -> Counter[JobState]:
-    """Count the tasks in each state."""
+    """Return the number of tasks in each state."""
     found: Counter[JobState] = Counter()
     for job in tasks_of(parts):
         if job.tasks is not None:

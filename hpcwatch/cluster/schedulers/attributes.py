@@ -1,4 +1,4 @@
-"""PBS's attributes of jobs and nodes: `qstat -f` as text, JSON and XML, read into one shape."""
+"""Attributes of PBS's jobs: `qstat -f` as text, JSON and XML, read into one form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 MOST_JOBS = 100_000
-"""No queue holds more; a command that prints more is broken, or meant to fill our memory."""
+"""The largest number of records. A longer answer is broken, or meant to fill our memory."""
 _LONGEST = 40  # no quantity has more characters; Python refuses to read very long numbers
 
 
@@ -24,7 +24,7 @@ _LONGEST_WORD, _MOST_WORDS = 10_000, 100  # a select of many named hosts is long
 
 
 class Attributes:
-    """Typed readers of one object's attributes. What is absent or odd is None."""
+    """Typed readers of one object's attributes. A value that is absent or malformed is None."""
 
     __slots__ = ("_values", "id")
 
@@ -33,7 +33,7 @@ class Attributes:
         self._values = values
 
     def text(self, *names: str) -> str | None:
-        """Return the first of these attributes that is there and not empty."""
+        """Return the first of these attributes that is present and not empty."""
         for name in names:
             value = self._values.get(name)
             if value and (value := value.strip()):
@@ -41,7 +41,7 @@ class Attributes:
         return None
 
     def below(self, prefix: str) -> tuple[str, ...]:
-        """Return the attributes whose names begin so, as ``name=value`` without it, in order."""
+        """Return the attributes with this prefix, as ``name=value`` without it, in order."""
         start = len(prefix)
         found = (
             f"{name[start:]}={value.strip()}"
@@ -61,7 +61,7 @@ class Attributes:
         return parse_clock(value) if value and len(value) < _LONGEST else None
 
     def when(self, *names: str) -> float | None:
-        """Read the first of these times that is there, in seconds since the epoch."""
+        """Read the first of these times that is present, in seconds since the epoch."""
         return when(self.text(*names))
 
     def count(self, name: str) -> int | None:
@@ -84,7 +84,7 @@ _WRAPPED = re.compile(r"\n(?:\t| {8,})")
 # Torque's newline inside a value: an odd number of backslashes before it.
 _ESCAPED = re.compile(r"(?<!\\)((?:\\\\)*)\\\n")
 _RECORD = re.compile(r"^Job Id:[ \t]*", re.MULTILINE)
-# A name and its value; lines that begin no other attribute go on with it.
+# A name and its value; a line that begins no other attribute continues the value.
 _PAIR = r"^{0}([A-Za-z_][\w.]*) = (.*(?:\n(?!{0}[A-Za-z_][\w.]* = ).+)*)"
 _PAIRS = re.compile(_PAIR.format(" " * 4), re.ASCII | re.MULTILINE)
 _WRAPPER_PAIRS = re.compile(_PAIR.format("\t"), re.ASCII | re.MULTILINE)
@@ -92,9 +92,10 @@ _NEWLINE = "\ufdd0"  # a code point that is not a character replaces a newline w
 
 
 def from_text(answer: Answer) -> Iterator[Attributes]:
-    """Read `qstat -f`'s text. Raises NotUnderstoodError if it is something else.
+    """Read the text of `qstat -f`. Raises NotUnderstoodError if it is something else.
 
-    One record at a time: a full queue's attributes together would keep the collector busy.
+    It yields one record at a time: the attributes of a full queue together would slow down Python's
+    garbage collector.
     """
     text = answer.text
     if text.count("Job Id:") > MOST_JOBS:  # before each of them takes memory
@@ -102,7 +103,7 @@ def from_text(answer: Answer) -> Iterator[Attributes]:
     before, *records = _RECORD.split(text)
     if before.strip():
         raise not_understood("qstat -f", answer)
-    # Slurm's wrapper indents with a tab, with which the others go on with a long value.
+    # Slurm's wrapper indents with a tab, which continues a long value in the others' output.
     is_wrapper = text.startswith("Job Id:\t")
     return (_record(record, is_wrapper) for record in records)
 
@@ -114,7 +115,7 @@ def _record(text: str, is_wrapper: bool) -> Attributes:
         text = _WRAPPED.sub("", text)
     first, _, rest = text.partition("\n")
     pairs = (_WRAPPER_PAIRS if is_wrapper else _PAIRS).findall(rest)
-    # Of two of a name the first counts: a variable's newlines may add one of its own.
+    # The first of a name counts: newlines in a variable may add another one.
     values: dict[str, str] = dict(reversed(pairs))
     if _NEWLINE in text:
         values = {name: value.replace(_NEWLINE, "\n") for name, value in values.items()}
@@ -122,9 +123,10 @@ def _record(text: str, is_wrapper: bool) -> Attributes:
 
 
 def from_json(answer: Answer, section: str, command: str) -> list[Attributes]:
-    """Read a section of PBS's JSON: ``Jobs`` or ``nodes``. None there: there are none.
+    """Read a section of PBS's JSON: ``Jobs``. Without the section there are no records.
 
-    Raises NotUnderstoodError if it is no JSON; older versions write names like 007 as bare numbers.
+    Raises NotUnderstoodError if it is not JSON: older versions write names like 007 as bare
+    numbers.
     """
     try:
         # Numbers stay text: a job may be named 1e5.
@@ -158,9 +160,9 @@ def from_xml(answer: Answer, tag: str, id_tag: str, command: str) -> Iterator[At
     if not text.strip():
         return iter(())
     is_odd = _SURROGATE.search(text) is not None
-    if is_odd:  # expat knows no surrogates, so bytes that are not UTF-8 pass it in disguise
+    if is_odd:  # expat accepts no surrogates: other code points replace bytes that are not UTF-8
         text = text.translate(_PRIVATE)
-    if "<!" in text[:2000]:  # entities, which no scheduler has a use for
+    if "<!" in text[:2000]:  # entities: no scheduler uses them
         raise not_understood(command, answer)
     try:
         root = Xml.fromstring(text)  # noqa: S314

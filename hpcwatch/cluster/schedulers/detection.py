@@ -1,4 +1,4 @@
-"""Which scheduler a machine has: from the commands on PATH and what they say of themselves."""
+"""Detects a machine's scheduler from the commands on PATH and their answers."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from hpcwatch.cluster.schedulers import NAMES, dialect, pbs, slurm_wrapper
 from hpcwatch.cluster.schedulers.query import Answer
 
 HELPERS = ("checkjob", "showstart", "qshow")
-"""Moab's, Maui's and one site's commands, which add to what the scheduler itself says."""
+"""The commands of Moab, of Maui and of one site, which add to the scheduler's own answers."""
 
 
 def commands() -> tuple[str, ...]:
-    """Return what to look for on PATH."""
+    """Return the commands to look for on PATH."""
     named = [command for name in NAMES for command in dialect(name).required]
     return (*dict.fromkeys(named), *HELPERS)
 
 
 class Detected(NamedTuple):
-    """What a machine has."""
+    """The scheduler of a machine."""
 
     scheduler: str
     helpers: frozenset[str]
-    """Of ``checkjob``, ``showstart`` and ``qshow``, those that are there for this scheduler."""
+    """Those of ``checkjob``, ``showstart`` and ``qshow`` that exist and fit this scheduler."""
 
 
 def probes(on_path: Collection[str]) -> tuple[tuple[str, ...], ...]:
-    """Return the commands whose answers ``detect`` needs, for the commands found on PATH."""
+    """Return the commands whose answers ``detect`` needs, out of those on PATH."""
     known = [dialect(name) for name in NAMES]
     there = [one.probe for one in known if set(one.required) <= set(on_path)]
     return tuple(dict.fromkeys(there))
@@ -39,9 +39,9 @@ def detect(
     answers: Mapping[tuple[str, ...], Answer],
     forced: str | None = None,
 ) -> Detected:
-    """Return the scheduler: native Slurm first, since it may bring Torque's names as wrappers.
+    """Return the scheduler. Native Slurm comes first, since it may also install Torque's names.
 
-    Raises HpcwatchError if there is none that hpcwatch knows.
+    Raises HpcwatchError if there is no scheduler that hpcwatch supports.
     """
     name = _forced(forced) if forced else _found(on_path, answers)
     helpers = set(HELPERS) & set(on_path) if dialect(name).has_helpers else set()

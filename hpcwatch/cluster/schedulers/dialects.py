@@ -1,7 +1,7 @@
-"""What the rest of hpcwatch may ask about a kind of scheduler: one record, made in its module.
+"""The record of a scheduler: everything that the rest of hpcwatch may ask about it.
 
-A new scheduler is one module with a DIALECT and one line in `schedulers.NAMES`. Nothing else
-compares a scheduler's name; docs/adding.md shows a whole one.
+A new scheduler is one module with a DIALECT and one line in `schedulers.NAMES`. No other code
+compares a scheduler's name. docs/adding.md shows a complete example.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from hpcwatch.cluster.schedulers.request import Requests
 
 
 class Reasons(NamedTuple):
-    """A scheduler's words for why a job waits, and the same in plain English."""
+    """A scheduler's words for why a job waits, each with the same in plain English."""
 
     exact: Mapping[str, str] = {}
     """Whole reasons, in lower case."""
     patterns: tuple[tuple[str, str], ...] = ()
-    """Regular expressions, searched for in a reason in lower case; the first that fits counts."""
+    """Regular expressions, searched for in a reason in lower case; the first match counts."""
 
 
 class Dialect(NamedTuple):
@@ -34,29 +34,29 @@ class Dialect(NamedTuple):
     requests: Requests
     """Reads and edits the lines of a script that request something."""
     required: tuple[str, ...]
-    """Commands that are on PATH where this scheduler may be."""
+    """Commands that are on PATH where this scheduler may exist."""
     probe: tuple[str, ...]
-    """The command line whose answer tells whether it is."""
+    """The command whose answer tells whether this scheduler exists."""
     is_told_by: Callable[[Answer], bool]
-    """Whether the probe's answer is this scheduler's."""
+    """Returns whether the probe's answer is this scheduler's."""
     purposes: Mapping[str, str]
-    """For `hpcwatch doctor`: its commands -> what hpcwatch does with them."""
+    """For `hpcwatch doctor`: each of its commands -> what hpcwatch uses it for."""
     job_groups: tuple[str, ...]
-    """Paths of a job's control group, of job 5, as the probe has to know them."""
+    """Example paths of the control group of job 5. A test checks that the probe knows them."""
     reasons: Reasons = Reasons()
     transports: tuple[str, ...] = ()
-    """Ways to a node of its jobs that exist besides ssh, by name (`ssh.transport`)."""
+    """Ways to reach a node of its jobs besides ssh, by name (`ssh.transport`)."""
     step_memory: str = ""
-    """How a step of a job gets more memory, without the amount: ``srun --mem``. Empty: no steps."""
+    """The option that gives a step of a job more memory: ``srun --mem``. Empty: no steps."""
     whole_cores: str = ""
-    """How a program gets all cores of its job where its launcher gives it fewer."""
+    """How a program gets all cores of its job when its launcher gives it fewer."""
     launchers: str = ""
     """How a program is started on all nodes of its job."""
     has_helpers: bool = False
-    """Moab, Maui or qshow may be used with it."""
+    """True if Moab, Maui or qshow may be used with it."""
     is_end_in_reason: bool = False
-    """The reason of a job that is over says how it ended."""
+    """True if the reason of a job that is over says how it ended."""
     formatting: tuple[str, ...] = ()
-    """Beginnings of variables by which users shape what its commands print for people."""
+    """Prefixes of variables with which users change the output of its commands."""
     settings: Mapping[str, str] = {}
-    """Variables that its commands are given, so that they print what the parsers know."""
+    """Variables to set for its commands, so that they print what the parsers expect."""

@@ -1,6 +1,6 @@
-"""The job this process runs in, from its environment alone: on the way to every program's start.
+"""Reads the job of this process from its environment alone, while every program waits to start.
 
-Kept apart from the schedulers' modules, which the start of `hpcwatch run` need not load.
+It is separate from the schedulers' modules, which the start of `hpcwatch run` need not load.
 Sources: qsub(1) of Torque 6, PBS User's Guide "Job environment", sbatch(1) "OUTPUT ENVIRONMENT
 VARIABLES".
 """
@@ -24,19 +24,19 @@ class Inside(NamedTuple):
     """How a job of a scheduler looks to a process in it."""
 
     job: Callable[[Mapping[str, str], ReadText], Job | None]
-    """Reads the job from the environment; returns None if the process is in none."""
+    """Reads the job from the environment; returns None outside of a job."""
     node_list_variable: str
     """The environment variable with a job's nodes, or with the file that lists them."""
     gpu_file_variable: str = ""
     """The environment variable with the file that lists the devices of all the job's nodes."""
     host_variables: tuple[str, ...] = ()
-    """Beginnings of variables whose values are true on one host only."""
+    """Prefixes of variables whose values hold on one host only."""
     are_gpus_minors: bool = False
-    """The scheduler's numbers of devices are the driver's minor numbers."""
+    """True if the scheduler's numbers of devices are the driver's minor numbers."""
 
 
 def torque(environment: Mapping[str, str], read_text: ReadText) -> Job | None:
-    """Return the Torque job this process runs in. None if it is in no job or in another's."""
+    """Return the Torque job of this process; None outside of a job, or in another scheduler's."""
     job_id = environment.get("PBS_JOBID")
     is_torque = "PBS_NUM_PPN" in environment or "TORQUE" in environment.get("PBS_VERSION", "")
     if not job_id or not is_torque:
@@ -64,10 +64,10 @@ def torque(environment: Mapping[str, str], read_text: ReadText) -> Job | None:
 
 
 def pbspro(environment: Mapping[str, str], read_text: ReadText) -> Job | None:
-    """Return the PBS job this process runs in, None if it is in none.
+    """Return the PBS job of this process; None outside of a job.
 
-    PBS lists a host once per MPI rank in its node file and gives this chunk's cores in NCPUS, so
-    the cores of a job of several nodes are known only if each has one entry.
+    PBS lists a host once per MPI rank in its node file and gives the cores of this chunk in NCPUS.
+    The cores of a job of several nodes are known only if each node has one entry.
     """
     job_id = environment.get("PBS_JOBID")
     if not job_id:
@@ -89,7 +89,7 @@ def pbspro(environment: Mapping[str, str], read_text: ReadText) -> Job | None:
 
 
 def slurm(environment: Mapping[str, str], _: ReadText) -> Job | None:
-    """Return the Slurm job this process runs in, None if it is in none."""
+    """Return the Slurm job of this process; None outside of a job."""
     job_id = environment.get("SLURM_JOB_ID")
     if not job_id:
         return None
@@ -141,7 +141,7 @@ def _gpu_nodes(listed: Sequence[str]) -> tuple[JobNode, ...]:
 
 
 def _own_gpus(environment: Mapping[str, str]) -> tuple[JobNode, ...]:
-    """Read ``SLURM_JOB_GPUS=0,2``: this node's devices, as the whole node counts them."""
+    """Read ``SLURM_JOB_GPUS=0,2``: this node's devices by their number on the node."""
     host = environment.get("SLURMD_NODENAME")
     words = environment.get("SLURM_JOB_GPUS", "").split(",")
     if not host or not all(word.isdecimal() and word.isascii() and len(word) < 4 for word in words):
@@ -150,7 +150,7 @@ def _own_gpus(environment: Mapping[str, str]) -> tuple[JobNode, ...]:
 
 
 def _sum_per_node(text: str | None) -> int | None:
-    """Sum ``20(x2),4``: cores a node, and on how many nodes."""
+    """Read ``20(x2),4``: return the cores per node, and the number of nodes."""
     parts = [_PER_NODE.fullmatch(part) for part in (text or "").split(",")]
     if not all(parts):
         return None
@@ -171,4 +171,4 @@ INSIDE: Mapping[str, Inside] = {
     "torque": Inside(torque, "PBS_NODEFILE", "PBS_GPUFILE", _PBS_HOST),
     "pbspro": Inside(pbspro, "PBS_NODEFILE", host_variables=_PBS_HOST),
 }
-"""Of the schedulers that are loaded last: any other has its own in its module's record."""
+"""The schedulers whose modules need not be loaded. Any other has its own in its record."""

@@ -1,4 +1,4 @@
-"""Lists of hosts and of numbers as schedulers write them. Bounded: foreign text may be hostile."""
+"""Lists of hosts and numbers as schedulers write them. Bounded: foreign text can be hostile."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MOST_HOSTS = 100_000  # more is not a list of hosts but a mistake, or an attack on our memory
+MOST_HOSTS = 100_000  # a longer list is a mistake, or an attack on our memory
 _MOST_DIGITS = 9
-_COMMA = r",(?![^\[\]]*\])"  # not one between brackets
+_COMMA = r",(?![^\[\]]*\])"  # none between brackets
 
 
 def expand_hosts(text: str) -> tuple[str, ...]:
-    """Expand ``qb[001-003,010],login1`` in order; what is not of that form gives nothing."""
+    """Expand ``qb[001-003,010],login1`` in order; malformed parts give nothing."""
     import re
 
     hosts: list[str] = []
@@ -52,7 +52,7 @@ _NUMBERED = r"(.*?)([0-9]{1,9})"
 
 
 def fold_hosts(names: Sequence[str]) -> str:
-    """Write host names short: ``qb[001-003,010],login1``, in the order of their first ones."""
+    """Write host names short: ``qb[001-003,010],login1``, in the order of their first hosts."""
     if len(names) == 1:
         return names[0]
     import re  # takes milliseconds, and most runs have one host
@@ -61,7 +61,7 @@ def fold_hosts(names: Sequence[str]) -> str:
     written: dict[tuple[str, int], None] = {}
     for name in names:
         match = re.fullmatch(_NUMBERED, name)
-        # Only names of equally many digits fold: qb9 and qb010 are not of one range.
+        # Only names with the same number of digits fold: qb9 and qb010 are not one range.
         key = (match[1], len(match[2])) if match else (name, 0)
         written[key] = None
         if match:
@@ -84,7 +84,7 @@ def _folded(key: tuple[str, int], found: list[int]) -> str:
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """Read ``0-3,8``: numbers in order. What is not of that form gives nothing."""
+    """Read ``0-3,8`` as numbers in order; malformed parts give nothing."""
     found: list[int] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
@@ -98,10 +98,10 @@ def numbers(text: str) -> tuple[int, ...]:
 
 
 def exec_host(text: str, is_count: bool = False) -> tuple[tuple[str, int], ...]:
-    """Read PBS's ``exec_host`` as (host, cores) in order, one entry for each part.
+    """Read PBS's ``exec_host`` as (host, cores), one entry per part, in order.
 
-    Torque 6 writes ``qb002/0-3`` and ``qb001/6,11-12``, older ones ``n/7+n/6``, OpenPBS
-    ``qb001/8*4``. Slurm's wrapper writes a *count*, ``qb001/4``, for which ``is_count`` is.
+    Torque 6 writes ``qb002/0-3`` and ``qb001/6,11-12``, older versions ``n/7+n/6``, OpenPBS
+    ``qb001/8*4``. Slurm's wrapper writes a *count*, ``qb001/4``: then ``is_count`` is set.
     """
     parts: list[tuple[str, int]] = []
     for part in text.split("+")[:MOST_HOSTS]:
@@ -117,7 +117,7 @@ def exec_host(text: str, is_count: bool = False) -> tuple[tuple[str, int], ...]:
 
 
 def per_host(parts: tuple[tuple[str, int], ...]) -> dict[str, int]:
-    """Add up the parts of each host, hosts in order of their first part."""
+    """Add up the parts of each host; hosts are in the order of their first parts."""
     total: dict[str, int] = {}
     for host, cores in parts:
         total[host] = total.get(host, 0) + cores
@@ -141,10 +141,10 @@ _GPUS = (
 
 
 def gres_gpus(text: str) -> tuple[int, tuple[int, ...]]:
-    """Read Slurm's GRES of a node: how many GPUs, and which if it says so.
+    """Read Slurm's GRES of a node: the number of GPUs, and their indices if it says so.
 
-    ``gpu:k40:2(IDX:0-1)``, ``gres:gpu:2``; up to 19.05 ``gpu(IDX:0,2-3)``; of devices without
-    files ``gpu:a100(CNT:3)``.
+    ``gpu:k40:2(IDX:0-1)``, ``gres:gpu:2``; up to 19.05 ``gpu(IDX:0,2-3)``; devices without files
+    are ``gpu:a100(CNT:3)``.
     """
     import re
 

@@ -1,4 +1,4 @@
-"""The order of a scheduler's queries about jobs. Pure: the runner of commands is an argument."""
+"""Makes a scheduler's queries about jobs in the right order. Pure: the runner is an argument."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ T = TypeVar("T")
 _MOST_PARTS = 4
 """The tasks of a larger array are not queried one by one."""
 _HELPER_REST_S = 30.0
-"""How long Moab, Maui and qshow are left alone after one of them did not answer."""
-_ABSENT = "the scheduler does not list the job just now; it is asked once more"
+"""For how long Moab, Maui and qshow are not queried after one of them did not answer."""
+_ABSENT = "the scheduler does not list the job just now; it is queried once more"
 
 
 class Reply(NamedTuple):
-    """What is known, how old it is, and what went wrong since."""
+    """A value, its age, and what has gone wrong since."""
 
     value: Any
     age_s: float = 0.0
@@ -32,16 +32,16 @@ class Reply(NamedTuple):
 
 
 class Ask(Protocol):
-    """Runs queries, at most one of a kind in a while."""
+    """Runs queries; the same one only once per interval."""
 
     def __call__(self, query: Query[Any]) -> Reply:
         """Return the last good answer, or raise HpcwatchError if there never was one."""
 
     def forget(self) -> None:
-        """Ask everything anew."""
+        """Run every query anew."""
 
     def hurry(self) -> None:
-        """Ask everything anew; the last good answers stand if there are none."""
+        """Run every query anew; where one fails, the last good answer stands."""
 
 
 class Inquiry:
@@ -61,33 +61,33 @@ class Inquiry:
 
     @property
     def has_helpers(self) -> bool:
-        """True if why a job waits takes a call of its own: Moab or Maui is here."""
+        """True if the reason why a job waits takes a call of its own: Moab or Maui exists."""
         return "checkjob" in self._helpers
 
     @property
     def trouble(self) -> str:
-        """Why an answer lacks what Moab, Maui or qshow would add; empty if they answer."""
+        """Why an answer lacks the additions of Moab, Maui or qshow; empty if they answer."""
         return self._helper_trouble
 
     def hurry(self) -> None:
-        """Let the next questions be put though they were put a moment ago."""
+        """Let the next queries run although they ran a moment ago."""
         self._ask.hurry()
 
     def jobs(self, user: str) -> Reply:
-        """Return a user's jobs: one call, whatever their number. Raises HpcwatchError."""
+        """Return a user's jobs with one call. Raises HpcwatchError."""
         return self._ask(self.scheduler.jobs(user))
 
     def watched(self, *job_ids: str) -> Reply:
-        """Return these jobs, in one call. Raises HpcwatchError."""
+        """Return these jobs with one call. Raises HpcwatchError."""
         return self._ask(self.scheduler.job(*job_ids))
 
     def job(self, job_id: str, last: Job | None = None) -> Reply:
         """Return a job's parts: itself, an array's tasks, or a heterogeneous job's components.
 
-        ``last`` is what was known of it before. A job that is gone from the queue has not
-        necessarily succeeded: history is asked, and if that does not know the job either, its
-        state is UNKNOWN after the second fresh answer without it. Empty if the job was never
-        known. Raises HpcwatchError.
+        ``last`` is the last known record of it. A job that left the queue has not necessarily
+        succeeded: its state comes from the accounting. If that does not know the job either, the
+        state is UNKNOWN after the second fresh answer without it. Empty if the job was never known.
+        Raises HpcwatchError.
         """
         try:
             reply = self._ask(self.scheduler.job(self._arrays.get(job_id, job_id)))
@@ -140,10 +140,10 @@ class Inquiry:
             self._ask.forget()
 
     def place(self, job: Job) -> int | None:
-        """Return a waiting job's place among those of its queue, by age; None if not known.
+        """Return a waiting job's place in its queue, by age; None if it is not known.
 
-        That is not the order in which they start: priorities and gaps decide. It asks for
-        everybody's jobs, so it should be asked seldom.
+        It is not the order in which jobs start: priorities and gaps decide. It queries the jobs of
+        all users, so it should be used rarely.
         """
         since_s = _waits_since(job)
         everybody: tuple[Job, ...] = self._try(self.scheduler.job()) or ()
@@ -157,7 +157,7 @@ class Inquiry:
         return 1 + sum(other is not None and other < since_s for other in waiting)
 
     def health(self, job_id: str) -> qshow.Qshow | None:
-        """Return what qshow says of a job, where a site has it and it answers."""
+        """Return what qshow says of a job, if the site has it and it answers."""
         return self._helped("qshow", qshow.health, job_id)
 
     def _history(self, job_id: str) -> tuple[Job, ...]:
@@ -169,7 +169,7 @@ class Inquiry:
         return jobs
 
     def enriched(self, job: Job) -> Job:
-        """Add what Moab, Maui and sstat know. A whole array is never queried."""
+        """Add the answers of Moab, Maui and sstat. They are not queried about a whole array."""
         if job.state.is_waiting and "[]" not in job.id:
             for known in self._helped("checkjob", moab.job, job.id) or ():
                 job = moab.merged(job, known)
@@ -184,7 +184,7 @@ class Inquiry:
         return job
 
     def _with_use(self, job: Job) -> Job:
-        """Add to a running job the use so far that its own answer lacks."""
+        """Add the use so far to a running job whose own answer lacks it."""
         usage = self.scheduler.usage(job.raw_id or job.id) if job.usage is None else None
         if usage is not None:
             job = job._replace(usage=self._try(usage))
@@ -205,7 +205,7 @@ class Inquiry:
         return job._replace(submit_arguments=self._lines.get(job.id) or job.submit_arguments)
 
     def _accounted(self, job: Job) -> Job:
-        """Add to a job that is over, but still in the queue's memory, what its accounting knows."""
+        """Add the accounting's answer to a job that is over but still in the scheduler's memory."""
         query = self.scheduler.history(job.id)
         known = (self._try(query) or ()) if query is not None else ()
         for past in known:
@@ -215,10 +215,10 @@ class Inquiry:
         return job
 
     def _helped(self, name: str, query: Callable[[str], Query[T]], job_id: str) -> T | None:
-        """Ask one of Moab's, Maui's or a site's commands; None if it is not here or silent.
+        """Query a command of Moab, of Maui or of a site; None if it does not exist or answer.
 
-        One that does not answer is left alone for a while, with the others: a view that waits
-        for each of them in turn is of no use.
+        After one did not answer, none is queried for a while: a view that waits for each in turn is
+        of no use.
         """
         if name not in self._helpers or time.monotonic() - self._helper_failed_s < _HELPER_REST_S:
             return None
@@ -235,7 +235,7 @@ class Inquiry:
         return value
 
     def _try(self, query: Query[T]) -> T | None:
-        """Ask what may fail without harm: it only adds to what is known."""
+        """Run a query that only adds to what is known; None if it fails."""
         try:
             value: T | None = self._ask(query).value
         except HpcwatchError:
@@ -244,7 +244,7 @@ class Inquiry:
 
 
 def _is_told(job: Job) -> bool:
-    """True if the use on all nodes and the account are known: qshow need not be asked."""
+    """True if the use on all nodes and the account are known: qshow need not be queried."""
     return job.usage is not None and job.usage.covers is Coverage.JOB and job.account is not None
 
 

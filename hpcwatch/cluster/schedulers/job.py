@@ -10,11 +10,11 @@ from typing import NamedTuple
 from hpcwatch.base.signals import signal_name
 
 ReadText = Callable[[str], "str | None"]
-"""Reads a small file, such as $PBS_NODEFILE; None if it cannot be read."""
+"""Reads a small file such as $PBS_NODEFILE; returns None if it cannot be read."""
 
 GONE = "no longer in the queue; how it ended is unknown"
 _COUNT_AGE_S = 300.0
-"""OpenPBS asks its nodes for the use every 2 minutes at most, Torque every 45 s."""
+"""OpenPBS collects the use from its nodes at most every 2 minutes, Torque every 45 s."""
 _SIGNAL_OFFSETS = (256, 128)  # PBS adds 256 to a signal's number, shells add 128
 
 
@@ -37,7 +37,7 @@ class JobState(str, Enum):
 
     @property
     def is_over(self) -> bool:
-        """True once the job will not change any more. False for UNKNOWN."""
+        """True if the job will not change any more. False for UNKNOWN."""
         return self in _OVER
 
     @property
@@ -72,7 +72,7 @@ class Cause(str, Enum):
     SCHEDULER = "scheduler"
     """It could not be started."""
     NODE = "node"
-    """A node of it failed while it ran."""
+    """One of its nodes failed while it ran."""
     PREEMPTED = "preempted"
 
 
@@ -81,20 +81,20 @@ class JobExit(NamedTuple):
 
     cause: Cause
     raw: str
-    """The scheduler's own figure: ``271``, ``-29``, ``0:9``."""
+    """The scheduler's own code: ``271``, ``-29``, ``0:9``."""
     code: int | None = None
-    """The program's, where it ended by itself."""
+    """The program's exit code, if it ended by itself."""
     signal: int | None = None
     node: str | None = None
     """The node that failed."""
     is_step_out_of_memory: bool = False
-    """A step was killed over its memory limit; the job itself may have ended otherwise."""
+    """A step was killed over its memory limit. The job itself may have ended in another way."""
     step: str | None = None
-    """That step, where the scheduler names it: ``3.0``."""
+    """The id of that step, if the scheduler names it: ``3.0``."""
 
     @property
     def words(self) -> str:
-        """Say it in words: ``killed: the walltime was over``."""
+        """Return it in words: ``killed: the walltime was over``."""
         said = _WORDS.get(self.cause, "")
         if self.cause is Cause.EXIT_CODE:
             said = f"ended with exit code {self.code}"
@@ -109,7 +109,7 @@ class JobExit(NamedTuple):
 
     @property
     def words_with_raw(self) -> str:
-        """Say it with the scheduler's own figure where that adds something."""
+        """Return it in words, with the scheduler's own code if that adds something."""
         is_plain = self.cause in (Cause.EXIT_CODE, Cause.NODE, Cause.PREEMPTED)
         return self.words if is_plain or not self.raw else f"{self.words} ({self.raw})"
 
@@ -127,34 +127,34 @@ _WORDS = {
 
 
 class Coverage(str, Enum):
-    """What a figure of accounted use covers."""
+    """The part of the job that a figure of accounted use covers."""
 
     JOB = "all nodes"
     FIRST_NODE = "first node only"
     FIRST_NODE_OR_MORE = "first node, or more"
-    """Not known whether the other nodes are counted yet."""
+    """It is not known whether the other nodes are counted yet."""
     RUNNING_STEPS = "running steps"
     LARGEST_STEP = "largest step"
 
 
 class Usage(NamedTuple):
-    """What the scheduler itself accounts."""
+    """The use that the scheduler itself accounts."""
 
     covers: Coverage
     cpu_s: float | None = None
     memory_bytes: int | None = None
-    """Resident, the peak so far; over what ``covers`` says."""
+    """Peak of resident memory so far, over what ``covers`` says."""
     vmem_bytes: int | None = None
     walltime_s: int | None = None
 
     @property
     def is_cpu_whole(self) -> bool:
-        """True if the CPU time is the whole job's: sacct's is, beside its largest step's memory."""
+        """True if the CPU time is the whole job's: sacct has it even where memory is a step's."""
         return self.covers in (Coverage.JOB, Coverage.LARGEST_STEP)
 
 
 class TaskCounts(NamedTuple):
-    """How many tasks of an array are where."""
+    """The number of an array's tasks by state."""
 
     waiting_count: int = 0
     running_count: int = 0
@@ -162,21 +162,21 @@ class TaskCounts(NamedTuple):
 
 
 class JobNode(NamedTuple):
-    """A node's share of a job. None is not said."""
+    """A node's share of a job. None is unknown."""
 
     host: str
     cores_count: int | None = None
     memory_bytes: int | None = None
     gpus_count: int | None = None
     gpu_indices: tuple[int, ...] = ()
-    """The scheduler's numbers of the devices, where it tells them."""
+    """The scheduler's numbers of the devices, if it reports them."""
 
 
 class Job(NamedTuple):
-    """A job and what was asked for it. None is unknown, or not asked for."""
+    """A job and its request. None is unknown, or not requested."""
 
     id: str
-    """As its scheduler writes it: ``305669.qb3``, ``5[1].qb3``, ``2_3``, ``4+0``."""
+    """Its id as the scheduler writes it: ``305669.qb3``, ``5[1].qb3``, ``2_3``, ``4+0``."""
     scheduler: str
     """``torque``, ``pbspro`` or ``slurm``."""
     name: str | None = None
@@ -185,12 +185,12 @@ class Job(NamedTuple):
     cores_count: int | None = None
     """Over all nodes."""
     node_cores_count: int | None = None
-    """On this node; from outside of the job, on each node if all have the same."""
+    """On this node; from outside of the job, on each node if all have the same number."""
     gpus_count: int | None = None
     memory_bytes: int | None = None
     """Over all nodes."""
     node_memory_bytes: int | None = None
-    """On this node; from outside of the job, on each node if all have the same."""
+    """On this node; from outside of the job, on each node if all have the same amount."""
     walltime_s: int | None = None
     started_at_s: float | None = None
     is_interactive: bool = False
@@ -199,26 +199,26 @@ class Job(NamedTuple):
     owner: str | None = None
     account: str | None = None
     array_id: str | None = None
-    """The array this is, or is a task of."""
+    """The id of the array that this is, or belongs to."""
     array_index: str | None = None
-    """A task's index; of an array, the indices it stands for: ``3-6%2``."""
+    """The index of a task; for a whole array its indices: ``3-6%2``."""
     het_id: str | None = None
-    """The first component's number, of a heterogeneous job in Slurm."""
+    """The number of the first component of a heterogeneous job in Slurm."""
     het_offset: int | None = None
     raw_id: str | None = None
     """Slurm's number of an array task or a component: ``18`` for ``2_1``."""
     nodes_count: int | None = None
     vmem_bytes: int | None = None
     pmem_bytes: int | None = None
-    """Asked for each process."""
+    """The limit of each process."""
     pvmem_bytes: int | None = None
-    """Virtual, for each process."""
+    """The limit of each process's virtual memory."""
     allocation: tuple[JobNode, ...] = ()
     usage: Usage | None = None
     submitted_at_s: float | None = None
     eligible_at_s: float | None = None
     estimated_start_at_s: float | None = None
-    """Only of a job that waits; the scheduler's guess."""
+    """The scheduler's estimate for a waiting job."""
     ended_at_s: float | None = None
     exit: JobExit | None = None
     working_directory: str | None = None
@@ -228,42 +228,43 @@ class Job(NamedTuple):
     reason: str | None = None
     """Why it waits or how it ended, in the scheduler's words."""
     comment: str | None = None
-    """What its owner noted, where the scheduler keeps that apart."""
+    """The owner's comment, if the scheduler keeps it separately."""
     requested: tuple[str, ...] = ()
-    """The request in the scheduler's own words, ``name=value`` each: PBS's ``Resource_List``,
-    Slurm's fields of a request. Empty if it was not asked."""
+    """The request in the scheduler's own words, each ``name=value``: PBS's ``Resource_List``,
+    Slurm's request fields. Empty if it was not queried.
+    """
     script_lines: tuple[str, ...] | None = None
     """The directives of the job's script; None if it could not be read."""
     elapsed_s: float | None = None
-    """How long it had run, without suspension, at ``elapsed_at_s``; of a job that does not run
-    now the whole. None: since its start."""
+    """How long it had run at ``elapsed_at_s``, without suspension. For a job that does not run now,
+    its whole run. None: count from its start.
+    """
     elapsed_at_s: float | None = None
     sluid: str | None = None
-    """Slurm's name of this run of the job, by which its control group is called since 26.05.
-
-    It changes when the job is requeued, so it belongs to one answer and not to the job's id.
+    """Slurm's id of this run of the job, which names its control group since 26.05. It changes when
+    the job is requeued, so it belongs to one answer and not to the job's id.
     """
     licenses: str | None = None
     """Requested licences as the scheduler writes them: ``fluent:3``."""
     tasks: TaskCounts | None = None
-    """Of an array as a whole, where the scheduler counts its tasks."""
+    """For a whole array, if the scheduler counts its tasks."""
 
     @property
     def has_ended(self) -> bool:
-        """True if the job will not change any more: it is over, or its end is unknown."""
+        """True if the job will not change any more: it is over, or how it ended is unknown."""
         is_past = self.reason == GONE or self.ended_at_s is not None
         return self.state.is_over or (self.state is JobState.UNKNOWN and is_past)
 
     @property
     def is_array(self) -> bool:
-        """True of an array as a whole, or of those of its tasks that wait: not of one task."""
+        """True for a whole array, or for its waiting tasks together; false for a single task."""
         return "[]" in self.id or "_[" in self.id
 
     def elapsed_at(self, now_s: float) -> float | None:
-        """Return for how long the job has run, in seconds; None if it has not, or is an array.
+        """Return how long the job has run, in seconds; None if it has not started, or is an array.
 
-        What the scheduler counts leaves out suspension and runs before a requeue. PBS's count
-        may be minutes old, so the time since the start stands as long as the two agree.
+        The scheduler's count leaves out suspension and runs before a requeue. PBS's count may be
+        minutes old, so the time since the start is used as long as the two agree.
         """
         if self.state.is_waiting or self.is_array:
             return None
@@ -283,7 +284,7 @@ class Job(NamedTuple):
     def counted_start_s(self, now_s: float) -> float | None:
         """Return when it would have started had it never been suspended or requeued.
 
-        From then on its walltime counts. None if it has not run, or is an array.
+        Its walltime counts from then. None if it has not started, or is an array.
         """
         elapsed_s = self.elapsed_at(now_s)
         if elapsed_s is None:
@@ -308,7 +309,7 @@ class Job(NamedTuple):
         return next((n for n in self.allocation if n.host.partition(".")[0] == short), None)
 
     def seen_from(self, host: str) -> Job:
-        """Return the job with what it has on a host as its ``node_`` figures."""
+        """Return the job with its share of a host as its ``node_`` figures."""
         share = self.on(host)
         if share is None:
             return self
@@ -319,10 +320,10 @@ class Job(NamedTuple):
 
 
 def exit_of_status(status: int, causes: Mapping[int, Cause], raw: str) -> JobExit:
-    """Read a PBS exit status: 271 is signal 15, 137 is a shell's word for signal 9.
+    """Read a PBS exit status: 271 is signal 15, 137 is a shell's code for signal 9.
 
-    What ``causes`` names is the scheduler's own; other negative numbers mean that the job could
-    not be run.
+    ``causes`` are the scheduler's own codes. Other negative numbers mean that the job could not be
+    run.
     """
     if status in causes:
         return JobExit(causes[status], raw)
@@ -343,9 +344,9 @@ STATE_OF_CAUSE = {
     Cause.WALLTIME: JobState.TIMEOUT,
     Cause.MEMORY: JobState.OUT_OF_MEMORY,
 }
-"""A job's state from how it ended; what is not here is FAILED."""
+"""A job's state by the cause of its end; FAILED for any other cause."""
 
 
 def even_share(values: tuple[int | None, ...]) -> int | None:
-    """Return what each node has if all have the same, else None."""
+    """Return the value that all nodes have in common, else None."""
     return values[0] if values and len(set(values)) == 1 else None

@@ -51,7 +51,7 @@ _CAUSES = {-10: Cause.MEMORY, -11: Cause.WALLTIME, -12: Cause.CPU_TIME}  # Torqu
 _HEADER = re.compile(r"^(?:checking )?job (\S+)(?: \(RM job '([^']*)'\))?$", re.MULTILINE)
 _FIELD = re.compile(r"^ *([A-Z][A-Za-z ]*?): *(.*?) *$", re.MULTILINE)
 _VAGUE = ("non-idle state", "job has hold in place")
-"""What checkjob says of any hold: the least of reasons."""
+"""What checkjob says of every hold. It is the least informative reason."""
 _COMPLETION = re.compile(r"Completion Code: *(-?\d{1,6})")
 _REASONS = tuple(
     re.compile(pattern, re.MULTILINE)
@@ -72,7 +72,7 @@ def _field(fields: list[tuple[str, str]], name: str) -> str:
 
 
 def jobs_from_checkjob(answer: Answer) -> tuple[Job, ...]:
-    """Read `checkjob -v`. Empty: it knows no such job. Raises SchedulerError."""
+    """Read `checkjob -v`. Empty if it does not know the job. Raises SchedulerError."""
     if is_unknown(answer) or "ERROR:  invalid job specified" in answer.text:
         return ()
     text = "\n".join(line.rstrip() for line in answer.text.split("\n"))
@@ -131,7 +131,7 @@ def _ending(raw_state: str, text: str) -> tuple[JobExit | None, JobState]:
             return None, JobState.UNKNOWN
         ending = exit_of_status(int(code[1]), _CAUSES, code[1])
         return ending, STATE_OF_CAUSE.get(ending.cause, JobState.FAILED)
-    # The expected state tells of a hold that Moab itself put on the job.
+    # The expected state shows a hold that Moab itself put on the job.
     state, _, expected = raw_state.partition("EState:")
     word = expected.strip() if expected.strip() in _HOLDS else state.strip()
     known = _STATES.get(word, JobState.UNKNOWN)
@@ -148,7 +148,10 @@ _FEASIBLE = re.compile(r"^idle procs: +\d+ +(feasible procs: +0)$", re.MULTILINE
 
 
 def _reason(text: str) -> str | None:
-    """Return why the job waits, the most telling first. Its last parenthesis may stand alone."""
+    """Return why the job waits, the most informative reason first.
+
+    Its last parenthesis may stand on a line of its own.
+    """
     holds, never = _HOLDS_LINE.search(text), _FEASIBLE.search(text)
     found = _blocked(text)
     if holds and (found or _VAGUE[0]).startswith(_VAGUE):
@@ -185,10 +188,10 @@ _BASES = {"Rsv": "reservation", "Priority": "priority"}
 
 
 def estimate_from_showstart(answer: Answer) -> Estimate | None:
-    """Read `showstart`; None if it says nothing of use. Raises SchedulerError.
+    """Read `showstart`; None if it has no estimate. Raises SchedulerError.
 
-    It reports a start in the past for a running job, and at once for a held one: the caller
-    queries only pending jobs. A guess from history alone is not an estimate for this job.
+    It reports a start in the past for a running job, and an immediate one for a held job: the
+    caller queries only pending jobs. A guess from history alone is not an estimate for this job.
     """
     if "cannot determine earliest start" in answer.words or is_unknown(answer):
         return None
@@ -205,7 +208,7 @@ def estimate_from_showstart(answer: Answer) -> Estimate | None:
 
 
 def job(job_id: str) -> Query[tuple[Job, ...]]:
-    """Ask Moab or Maui for a job, by its number: Maui knows no longer names."""
+    """Ask Moab or Maui for a job by its number: Maui does not accept longer ids."""
     return Query(["checkjob", "-v", number_of(clean_pbs_id(job_id))], jobs_from_checkjob)
 
 
@@ -217,7 +220,7 @@ def estimate(job_id: str) -> Query[Estimate | None]:
 def merged(job: Job, moab: Job) -> Job:
     """Add what Moab knows better: why a job waits, and that it is held.
 
-    Maui says Hold also of a job that waits for its time, which is state W of PBS.
+    Maui also says Hold for a job that waits for its start time, which is state W of PBS.
     """
     is_vague = (moab.reason or _VAGUE[0]).startswith(_VAGUE)
     reason = job.reason or moab.reason if is_vague else moab.reason
@@ -241,9 +244,9 @@ REASONS = Reasons(
         ),
         (
             r"^holds: .*\b(system|operator|admin)",
-            "an administrator holds it, and only one can release it",
+            "an administrator holds it, and only an administrator can release it",
         ),
-        (r"feasible procs: 0", "no node has what it asks for: it never starts"),
+        (r"feasible procs: 0", "no node has what it requests: it never starts"),
         (r"violates? .*(limit|policy)", "a limit on its owner or class is reached"),
         (r"idle procs do not meet|insufficient idle|noresources", "not enough cores are free yet"),
         (r"\bhold\b|\bheld\b", "it is held"),

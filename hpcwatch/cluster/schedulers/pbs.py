@@ -1,4 +1,4 @@
-"""What Torque and PBS Pro have in common: a job's attributes, and how their commands fail."""
+"""What Torque and PBS Pro have in common: a job's attributes, and their commands."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _OVER = "CFX"
 def job_from(
     record: Attributes, scheduler: str, allocation: tuple[JobNode, ...], causes: Mapping[int, Cause]
 ) -> Job:
-    """Build a job from what both write alike; the caller adds what differs."""
+    """Build a job from the attributes that both write alike. The caller adds the others."""
     raw_state = record.text("job_state") or ""
     started = record.when("start_time", "stime")
     is_over = raw_state in _OVER and bool(raw_state)
@@ -118,7 +118,7 @@ def _owner(record: Attributes) -> str | None:
 
 
 def _hold(record: Attributes) -> str | None:
-    """Return who holds a job and what for: ``Hold_Types = s, depend = afterok:2.qb3``."""
+    """Return who holds a job and why: ``Hold_Types = s, depend = afterok:2.qb3``."""
     named = [("Hold_Types", record.text("Hold_Types")), ("depend", record.text("depend"))]
     return ", ".join(f"{name} = {value}" for name, value in named if value) or None
 
@@ -127,7 +127,7 @@ _TASKS = re.compile(r"(Queued|Running|Exiting|Expired):(\d{1,9})")
 
 
 def _tasks(record: Attributes) -> TaskCounts | None:
-    """Read OpenPBS's ``Queued:3 Running:2 Exiting:0 Expired:5``; Torque counts no tasks."""
+    """Read OpenPBS's ``Queued:3 Running:2 Exiting:0 Expired:5``. Torque does not count tasks."""
     counts = {name: int(many) for name, many in _TASKS.findall(record.text(_COUNTS) or "")}
     if not counts:
         return None
@@ -139,26 +139,26 @@ _COUNTS = "array_state_count"
 
 
 def _ending(record: Attributes, causes: Mapping[int, Cause]) -> JobExit | None:
-    """Return how a job that is over ended; None if nothing says so."""
+    """Return how a job that is over ended; None if it is unknown."""
     status = record.whole("exit_status")
     if status is None:
         status = record.whole("Exit_status")
     if status is not None:
         return exit_of_status(status, causes, str(status))
     has_started = record.text("start_time", "stime", "session_id", "exec_host")
-    # Deleted while it waited, by its owner or because what it depended on failed.
+    # Deleted while it waited, by its owner or because a job that it depended on failed.
     return None if has_started else JobExit(Cause.DELETED, "")
 
 
 def state_of(raw_state: str, ending: JobExit | None) -> JobState:
-    """Return the state that a letter and, of a job that is over, its exit status say."""
+    """Return the state by its letter and, for a job that is over, its exit status."""
     if ending is not None:
         return STATE_OF_CAUSE.get(ending.cause, JobState.FAILED)
     return STATES.get(raw_state, JobState.UNKNOWN)
 
 
 def usage_from(record: Attributes, covers: Coverage) -> Usage | None:
-    """Return the accounted use; None of a job that never ran."""
+    """Return the accounted use; None for a job that never ran."""
     if not record.text("resources_used.walltime", "resources_used.cput", "resources_used.mem"):
         return None
     return Usage(
@@ -174,9 +174,10 @@ Parse = Callable[[Answer], tuple[Job, ...]]
 
 
 def known_jobs(answer: Answer, read: Callable[[], tuple[Job, ...]]) -> tuple[Job, ...]:
-    """Read an answer that may be a refusal: the jobs in it, none if it says that it knows none.
+    """Return the jobs in an answer; none if it says that it knows none of them.
 
-    Raises SchedulerError. With one id unknown and another known, qstat fails and prints the known.
+    Raises SchedulerError. With one id unknown and another known, qstat fails and prints the known
+    one.
     """
     if is_unknown(answer) and not answer.stdout.strip():
         return ()
@@ -184,9 +185,9 @@ def known_jobs(answer: Answer, read: Callable[[], tuple[Job, ...]]) -> tuple[Job
 
 
 def only(job_ids: Sequence[str], jobs: Sequence[Job]) -> tuple[Job, ...]:
-    """Keep what was asked for: Torque's ``qstat -f '6[]'`` answers with every job.
+    """Keep the jobs that were queried: Torque's ``qstat -f '6[]'`` answers with every job.
 
-    An array's id means its tasks too. Without ids all are kept.
+    An array's id also means its tasks. Without ids all jobs are kept.
     """
     if not job_ids:
         return tuple(jobs)
@@ -210,7 +211,7 @@ class Commands(Scheduler):
         parse_structured: Parse,
         parse_text: Parse,
     ) -> None:
-        """``structured`` are the words of qstat's structured format, before and after others."""
+        """``structured`` are qstat's words for its structured format, before and after others."""
         self.name = name
         self._structured = structured
         self._parse_structured = parse_structured
@@ -242,7 +243,7 @@ class Commands(Scheduler):
         return Query(argv, lambda answer: submitted_id("qsub", PBS_ID, answer))
 
     def _ask(self, job_ids: Sequence[str], *options: str) -> Query[tuple[Job, ...]]:
-        """Ask by the ids as they are, and by their numbers if these are unknown."""
+        """Ask by the given ids, and by their numbers if the ids are unknown."""
         ids = [clean_pbs_id(job_id) for job_id in job_ids]
         numbers = [number_of(job_id) for job_id in ids]
         tasks = ["-t"] if any("[]" in job_id for job_id in ids) else []
@@ -289,8 +290,8 @@ REASONS = Reasons(
         (r"^hold_types = [a-z]*s", "the system holds it, and only an administrator can release it"),
         (r"^hold_types = [a-z]*p", "its password is no longer valid: qsub it again"),
         (r"^hold_types = l", "it is held on its own host (qhold there): qrls ID lets it go"),
-        (r"can never run: insufficient", "the cluster has not so much of it: it never starts"),
-        (r"can never run", "it asks for what this cluster cannot give: it never starts"),
+        (r"can never run: insufficient", "the cluster does not have that much: it never starts"),
+        (r"can never run", "it requests what this cluster does not have: it never starts"),
         (r"insufficient amount of (queue |server )?resource", "not enough is free yet"),
         (
             r"not enough (of the right type of |free )?nodes|no available resources",

@@ -33,7 +33,7 @@ _CAUSES: Mapping[int, Cause] = {
     -28: Cause.CPU_TIME,
     -29: Cause.WALLTIME,
 }
-"""Over ncpus (burst, sum), vmem, mem, cput and walltime."""
+"""Limits of ncpus (burst, sum), vmem, mem, cput and walltime that were exceeded."""
 _DELETED = re.compile(r"\bterminated by \S+@|\bdeleted\b")
 
 
@@ -72,9 +72,9 @@ def _job(record: Attributes) -> Job:
 
 
 def _coverage(usage: Usage, first: JobNode) -> Coverage:
-    """Return what the use of a running job of several nodes covers.
+    """Return which nodes the use of a running job covers.
 
-    It is the first node's until the others were polled, and the sum from then on: what exceeds
+    It covers the first node until the others were polled, and all nodes from then on. A use above
     the first node's share is a sum (encode_used in mom_updates_bundle.c of OpenPBS).
     """
     cores = usage.cpu_s / usage.walltime_s if usage.cpu_s and usage.walltime_s else 0.0
@@ -88,7 +88,7 @@ _MORE = 1.05  # CPU time and walltime are not read at the same instant
 
 
 class _Share:
-    """A host's chunks, added up."""
+    """The sum of a host's chunks."""
 
     def __init__(self) -> None:
         self.cores = self.gpus = self.memory = 0
@@ -106,9 +106,9 @@ class _Share:
 
 
 def _allocation(record: Attributes) -> tuple[JobNode, ...]:
-    """Read ``exec_vnode``, whose chunks come in the order of ``exec_host``'s hosts.
+    """Read ``exec_vnode``, whose chunks are in the order of the hosts of ``exec_host``.
 
-    A host may have several vnodes, named like ``host[0]``, within a chunk.
+    A host may have several vnodes within a chunk, named like ``host[0]``.
     """
     hosts = exec_host(record.text("exec_host") or "")
     chunks = (record.text("exec_vnode") or "").strip("()").split(")+(")
@@ -134,7 +134,7 @@ class PbsPro(pbs.Commands):
     """PBS Pro's commands."""
 
     def history(self, job_id: str) -> Query[tuple[Job, ...]]:
-        """Ask for a job that may be over; sites keep them for days, or not at all."""
+        """Ask for a job that may be over. Sites keep such jobs for days, or not at all."""
         return self._ask([job_id], "-x")
 
 

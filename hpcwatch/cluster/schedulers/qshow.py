@@ -1,4 +1,4 @@
-"""`qshow`: what one site's own tool says of a job on its nodes. One sample of it is public."""
+"""`qshow`: one site's own summary of a job on its nodes. One sample of it is public."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hpcwatch.cluster.schedulers.text import count
 
 
 class QshowProcess(NamedTuple):
-    """A process, or several of one name, on a node."""
+    """A process on a node, or several with the same name."""
 
     user: str
     command: str
@@ -35,13 +35,13 @@ class QshowNode(NamedTuple):
     up_days: float | None
     load: float | None
     cpu_pct: float | None
-    """Of one core: 205 is two cores busy."""
+    """In percent of one core: 205 is two busy cores."""
     users_count: int | None
     processes: tuple[QshowProcess, ...]
 
 
 class Qshow(NamedTuple):
-    """A job's health as qshow sums it up. None is not said."""
+    """A job's health as qshow sums it up. None is unknown."""
 
     job_id: str
     nodes: tuple[QshowNode, ...]
@@ -67,7 +67,7 @@ _PAIR = re.compile(r"(?:^|\s)(\w+)=(\S*)")
 
 
 def merged(job: Job, known: Qshow) -> Job:
-    """Add to a running job what qshow says and its scheduler does not: use on all of its nodes."""
+    """Add what qshow says and a running job's scheduler does not: its use on all nodes."""
     nodes_count = known.nodes_count or len(known.nodes) or None
     usage = job.usage
     if usage is None or usage.covers in (Coverage.FIRST_NODE, Coverage.FIRST_NODE_OR_MORE):

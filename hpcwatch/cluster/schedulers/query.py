@@ -1,7 +1,7 @@
-"""Pairs of a command and a parser for what it prints. Nothing here runs anything.
+"""Pairs of a command and the parser of its output. Nothing here runs a command.
 
 A parser takes an ``Answer`` and returns records, or raises one of the errors below with the
-command's own words. What reaches a command line was matched by one of the patterns here first.
+command's own words. Every user's word in a command line has matched one of the patterns here.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class SchedulerError(HpcwatchError):
-    """A scheduler's command did not do what it was asked."""
+    """A scheduler's command failed."""
 
 
 class NoAnswerError(SchedulerError):
-    """The command was cut short, by a signal, a bound or a failure. The last answer stands."""
+    """The command was cut short by a signal, a bound or a failure. The last answer stands."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint or "try again in a minute; hpcwatch doctor tells more")
@@ -33,21 +33,21 @@ class ServerDownError(NoAnswerError):
 
 
 class NotUnderstoodError(SchedulerError):
-    """It answered, but not in the expected form."""
+    """The command answered, but not in the expected form."""
 
 
 class RefusedError(SchedulerError):
-    """It answered no: not the owner's, or the job is over."""
+    """The scheduler refused: the job is another user's, or over."""
 
 
 class Answer(NamedTuple):
-    """What a command printed, and when."""
+    """The output of a command, and when it was printed."""
 
     stdout: bytes
     stderr: bytes = b""
     exit_code: int = 0
     at_s: float = 0.0
-    """Seconds since the epoch; times without a year are read against it."""
+    """Seconds since the epoch; times without a year are relative to it."""
     command: str = "the scheduler's command"
     """Its name, for messages."""
 
@@ -58,7 +58,7 @@ class Answer(NamedTuple):
 
     @property
     def words(self) -> str:
-        """The line that says what went wrong, without banners around it."""
+        """The line that says what went wrong, without the banners around it."""
         said = f"{_decode(self.stderr)}\n{self.text}"
         lines = [
             line.strip().removeprefix("'") for line in said.split("\n")
@@ -94,9 +94,9 @@ class Query(Generic[T_co]):
         self.argv = tuple(argv)
         self.parse = parse
         self.if_odd = if_odd
-        """Asked if the answer was not understood: the same in an older format."""
+        """The same query in an older format, run if the answer was not understood."""
         self.if_unknown = if_unknown
-        """Asked if the answer was empty: the same id written otherwise."""
+        """The same query with the id in another form, run if the answer was empty."""
 
 
 class Estimate(NamedTuple):
@@ -104,22 +104,22 @@ class Estimate(NamedTuple):
 
     start_at_s: float | None
     basis: str
-    """Whose guess it is: ``reservation``, ``priority``, ``backfill``."""
+    """The basis of the estimate: ``reservation``, ``priority``, ``backfill``."""
 
 
 class Scheduler(Protocol):
-    """What hpcwatch asks a scheduler. None: there is no such command, or it is not needed."""
+    """The queries of a scheduler. None: there is no such command, or it is not needed."""
 
     name: str
 
     def clean_id(self, text: str) -> str:
-        """Return the id in the form that commands take. Raises HpcwatchError."""
+        """Return the id in the form that commands accept. Raises HpcwatchError."""
 
     def job(self, *job_ids: str) -> Query[tuple[Job, ...]]:
-        """Ask for these jobs in one call, for all without ids. Empty: it knows none of them."""
+        """Ask for these jobs with one call, or for all without ids. Empty if it knows none."""
 
     def array_id(self, job_id: str) -> str | None:  # noqa: ARG002
-        """Return the id of the array that an unknown id may mean, where that is another."""
+        """Return the id of the array that an unknown id may mean, if its form differs."""
         return None
 
     def jobs(self, user: str) -> Query[tuple[Job, ...]]:
@@ -130,15 +130,15 @@ class Scheduler(Protocol):
         return None
 
     def usage(self, job_id: str) -> Query[Usage | None] | None:  # noqa: ARG002
-        """Ask for the use so far where the job's own answer lacks it."""
+        """Ask for the use so far, if the job's own answer lacks it."""
         return None
 
     def submit_line(self, job: Job) -> Query[tuple[Job, ...]] | None:  # noqa: ARG002
-        """Ask for how a job was submitted where its own answer lacks it."""
+        """Ask for how a job was submitted, if the job's own answer lacks it."""
         return None
 
     def cancel(self, job_id: str) -> Query[str]:
-        """End a job. The answer is what the scheduler said, often nothing."""
+        """End a job. The answer is the scheduler's message, often empty."""
 
     def submit(self, script: str, arguments: Sequence[str] = ()) -> Query[str]:
         """Submit a script. The answer is the new job's id."""
@@ -159,7 +159,7 @@ _UNKNOWN = re.compile(
     r"|unknown queue destination",
     re.IGNORECASE,
 )
-_UNKNOWN_CODE = 153  # the low byte of PBS's error 15001; Slurm's wrapper exits so without a word
+_UNKNOWN_CODE = 153  # the low byte of PBS's error 15001; Slurm's wrapper prints nothing with it
 _REFUSED = re.compile(
     r"unauthorized|permission|denied|job has finished|invalid state for job|already complet"
     r"|invalid for state|job/step already",
@@ -168,7 +168,7 @@ _REFUSED = re.compile(
 
 
 def all_words(answer: Answer) -> str:
-    """Return what was printed on both outputs, for a look at its wording."""
+    """Return standard output and standard error together, to search for words."""
     return f"{_decode(answer.stderr)}\n{answer.text}"
 
 
@@ -176,16 +176,16 @@ _MESSAGE_BYTES = 1000  # more on standard output is an answer, not a message
 
 
 def is_unknown(answer: Answer) -> bool:
-    """Judge an answer by how its command ended, before what it printed is read.
+    """Judge an answer by how its command ended, before its output is parsed.
 
-    Returns True if the scheduler said that there is no such job or node, False if the output is
-    to be read. Raises ServerDownError if the scheduler could not be asked, whatever stands on
-    standard output (OpenPBS prints valid JSON then), NoAnswerError if the command died or failed
-    with a part of an answer, NotUnderstoodError if it failed without one: another format may do.
+    Returns True if the scheduler said that there is no such job, False if the output is to be
+    parsed. Raises ServerDownError if the scheduler could not be reached, whatever is on standard
+    output (OpenPBS prints valid JSON then), NoAnswerError if the command died or failed with a part
+    of an answer, NotUnderstoodError if it failed without one: another format may work.
     """
     errors, code = _decode(answer.stderr), answer.exit_code
     if code == 0:
-        # Beside a good answer a warning may stand; sstat and sacct fail with exit code 0.
+        # A good answer may come with a warning; sstat and sacct fail with exit code 0.
         if not answer.stdout.strip() and _DOWN.search(errors):
             raise ServerDownError(answer.words)
         return bool(_UNKNOWN.search(errors))
@@ -210,9 +210,9 @@ def not_understood(command: str, answer: Answer, why: str = "") -> NotUnderstood
 
 
 def done(command: str, answer: Answer) -> str:
-    """Return what a command said that was to change something.
+    """Return the message of a command that changes something.
 
-    Raises ServerDownError, RefusedError, or SchedulerError for anything else that went wrong.
+    Raises ServerDownError, RefusedError, or SchedulerError for any other failure.
     """
     if answer.exit_code == 0:
         return answer.text.strip()
@@ -250,14 +250,14 @@ def number_of(job_id: str) -> str:
 
 
 def clean_script(path: str) -> str:
-    """Return a script's path so that no command takes it for an option."""
+    """Return a script's path in a form that no command takes for an option."""
     if not path or "\0" in path:
         raise HpcwatchError("no script to submit", "name its file", EXIT_USAGE)
     return f"./{path}" if path.startswith("-") else path
 
 
 def submitted_id(command: str, pattern: re.Pattern[str], answer: Answer) -> str:
-    """Return the id that a submission printed, below whatever a site prints before it."""
+    """Return the id that a submission printed, below any message of the site."""
     said = done(command, answer)
     for line in reversed(said.split("\n")):
         match = pattern.fullmatch(line.strip())

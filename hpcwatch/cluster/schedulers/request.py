@@ -1,9 +1,9 @@
-"""A job's request as lines of a script in its user's own words, and other numbers in them. Pure.
+"""A job's request as lines of a script in the user's own words, and edits of the numbers. Pure.
 
-A scheduler's record (``dialects.Dialect``) names what does so (``Requests``), such as the module
+A scheduler's record (``dialects.Dialect``) names its ``Requests``, such as the module
 ``request_slurm``: ``read(job, environment)`` returns the lines, ``edit(lines, old, new)`` the same
-lines with other numbers. No line is made anew from numbers where the user's words are known: what
-an edit does not understand stays as it is.
+lines with other numbers. Where the user's words are known, no line is made from numbers, and an
+edit leaves words that it does not understand as they are.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
 
 UNSAID = "…"
-"""Stands in a line for the words of the user's that are not known: no scheduler accepts it."""
+"""Stands in a line for words of the user that are not known. No scheduler accepts it."""
 
 
 class Request(NamedTuple):
-    """What was requested, as lines of a script's head."""
+    """The request as lines of a script's head."""
 
     lines: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
-    """What the lines may lack. With any, they are not to be pasted."""
+    """What the lines may lack. If there is any gap, the lines must not be pasted."""
     notes: tuple[str, ...] = ()
-    """What the user should know of where the lines come from."""
+    """What the user should know about the origin of the lines."""
 
 
 class Needs(NamedTuple):
-    """Amounts to request. None is unknown or not requested; a limit of 0 bytes is to be dropped."""
+    """Amounts to request. None is unknown or not requested; a limit of 0 bytes is to be removed."""
 
     nodes_count: int
     node_cores_count: int | None = None
@@ -55,18 +55,18 @@ class Edited(NamedTuple):
     """The lines after an edit."""
 
     changes: tuple[tuple[str | None, str | None], ...]
-    """Each line that differs, old and new: no old line is an added one, no new line a removed."""
+    """The lines that differ, as (old, new): (None, new) is added, (old, None) is removed."""
     lines: tuple[str, ...]
     """All of them."""
     kept: tuple[Kept, ...] = ()
 
 
 class Requests(Protocol):
-    """How a scheduler's requests are read and edited: a module, or an object."""
+    """Reads and edits a scheduler's requests: a module, or an object."""
 
     @property
     def PREFIX(self) -> str:  # noqa: N802 (a module's constant)
-        """What a line of a script begins with that the scheduler reads: ``#PBS``."""
+        """The prefix of a script's lines that the scheduler reads: ``#PBS``."""
 
     def script_name(self, job: Job) -> str | None:
         """Return the script's path, relative to where the job was submitted; None without one."""
@@ -77,12 +77,12 @@ class Requests(Protocol):
     def edit(self, lines: tuple[str, ...], old: Needs, new: Needs) -> Edited:
         """Return the lines with the numbers in which ``new`` differs from ``old``.
 
-        Where something is kept, the other lines may depend on it: ``settled`` edits again.
+        If it keeps a number, other lines may depend on that number: ``settled`` edits again.
         """
 
 
 def settled(requests: Requests, lines: tuple[str, ...], old: Needs, new: Needs) -> Edited:
-    """Edit lines until nothing in them depends on a number that could not be changed."""
+    """Edit lines again until none depends on a number that could not be changed."""
     kept: dict[str, Kept] = {}
     for _ in Needs._fields:  # each round settles at least one of them
         made = requests.edit(lines, old, new)
@@ -95,8 +95,8 @@ def settled(requests: Requests, lines: tuple[str, ...], old: Needs, new: Needs) 
 
 
 def _unchanged(old: Needs, new: Needs, subject: str) -> Needs:
-    """Return the amounts with one of them as it was."""
-    if subject == "nodes":  # nor does a node get what other nodes were to give up
+    """Return the new amounts with one of them as it was."""
+    if subject == "nodes":  # the nodes that stay do not take over the others' share either
         return new._replace(
             nodes_count=old.nodes_count,
             node_cores_count=_least(old.node_cores_count, new.node_cores_count),
@@ -117,33 +117,33 @@ def _least(old: int | None, new: int | None) -> int | None:
 
 
 class Spot(NamedTuple):
-    """A value within a line, and what goes with it."""
+    """A value within a line."""
 
     name: str
     value: str
     start: int
     end: int
-    """Where the value stands."""
+    """The position of the value."""
     cut_start: int
     cut_end: int
-    """What to cut so that nothing is left of it."""
+    """The part of the line to remove with the value."""
 
 
 Spots = Callable[[str], tuple[Spot, ...]]
-"""Returns the values of a line."""
+"""Returns the values in a line."""
 
 
 class Script:
-    """Lines that are being edited."""
+    """Lines under edit."""
 
     def __init__(self, lines: Iterable[str], spots: Spots) -> None:
         self._old = tuple(lines)
         self._now: list[str | None] = list(self._old)
-        """In the same order; what was added stands behind."""
+        """The lines in the same order; added lines come last."""
         self._spots = spots
 
     def get(self, name: str) -> str | None:
-        """Return a value: the last that is given counts."""
+        """Return a value; if it is given several times, the last counts."""
         found = None
         for line in self._now:
             for spot in self._spots(line) if line else ():
@@ -151,15 +151,15 @@ class Script:
         return found
 
     def times(self, name: str) -> int:
-        """Return how often a value is given."""
+        """Return how many times a value is given."""
         return sum(spot.name == name for line in self._now if line for spot in self._spots(line))
 
     def put(self, name: str, value: str) -> bool:
-        """Write another value wherever it is given. False if it is given nowhere."""
+        """Replace a value wherever it is given. Returns False if it is not given."""
         return self._each(name, lambda line, spot: line[: spot.start] + value + line[spot.end :])
 
     def drop(self, name: str) -> bool:
-        """Take a value out of its line, and the line out if nothing else is in it."""
+        """Remove a value from its line, and the whole line if nothing else is in it."""
 
         def without(line: str, spot: Spot) -> str | None:
             rest = line[: spot.cut_start] + line[spot.cut_end :]
@@ -182,11 +182,11 @@ class Script:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What has become of the lines."""
+        """The lines as they are now."""
         return tuple(line for line in self._now if line is not None)
 
     def edited(self, kept: Iterable[Kept]) -> Edited:
-        """Return the lines with what differs in them."""
+        """Return the lines and the differences."""
         changes = [
             (old, self._now[index])
             for index, old in enumerate(self._old)
@@ -197,26 +197,26 @@ class Script:
 
 
 def has_plain_words(job: Job) -> bool:
-    """True if what the user wrote can be shown and pasted: no control character, no line break.
+    """True if the user's words can be shown and pasted: no control character, no line break.
 
-    The scheduler, or a recording, tells it: a line break in it would end a comment in a script.
+    They come from the scheduler or from a recording. A line break would end a comment in a script.
     """
     words = (job.submit_arguments or "", *(job.script_lines or ()))
     return all(line.replace("\t", " ").isprintable() for line in words)
 
 
 def nodes_count(job: Job) -> int:
-    """Return on how many nodes the job runs."""
+    """Return the number of nodes of the job."""
     return max(len(job.nodes) or job.nodes_count or 1, 1)
 
 
 def node_gpus_count(job: Job) -> int | None:
-    """Return the devices requested on each node; None if that is not known."""
+    """Return the devices requested per node; None if that is unknown."""
     return None if job.gpus_count is None else math.ceil(job.gpus_count / nodes_count(job))
 
 
 def needs_of(job: Job) -> Needs:
-    """Return a job's amounts."""
+    """Return the amounts of a job."""
     return Needs(
         nodes_count=nodes_count(job),
         node_cores_count=job.node_cores_count,
@@ -229,12 +229,12 @@ def needs_of(job: Job) -> Needs:
 
 
 def clock(seconds: int) -> str:
-    """Write a duration as all three read it: ``3:15:00``, ``0:20:00``."""
+    """Write a duration in the form that all schedulers accept: ``3:15:00``, ``0:20:00``."""
     return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 def size(size_bytes: float, mib: str, gib: str) -> str:
-    """Write memory in whole GiB, or else in MiB, rounded up."""
+    """Write an amount of memory in whole GiB, or else in MiB, rounded up."""
     if size_bytes % GIB == 0:
         return f"{int(size_bytes) // GIB}{gib}"
     return f"{math.ceil(size_bytes / MIB)}{mib}"

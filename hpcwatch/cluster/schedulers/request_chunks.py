@@ -1,4 +1,4 @@
-"""The values of PBS's `nodes` and `select`, and what Torque and PBS Pro edit alike. Pure."""
+"""The values of PBS's `nodes` and `select`, and edits that Torque and PBS Pro share. Pure."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ class Chunks:
                 part.insert(0, "")
 
     def counts(self) -> list[int | None]:
-        """Return how many of each there are; None where a host is named."""
+        """Return the count of each part; None where a part names a host."""
         return [
             int(part[0] or "1") if re.fullmatch(r"\d{0,6}", part[0]) else None
             for part in self.parts
         ]
 
     def total(self) -> int:
-        """Return how many chunks there are."""
+        """Return the number of chunks."""
         return sum(1 if count is None else count for count in self.counts())
 
     def even(self, name: str) -> str | None:
-        """Return the value that all chunks have of a resource, '' if none has it; None if some."""
+        """Return the value that a resource has in all chunks, '' if none has it; else None."""
         values = set(self.values(name))
         return values.pop() if len(values) == 1 else None
 
     def values(self, name: str) -> list[str]:
-        """Return each chunk's value of a resource, '' where it has none."""
+        """Return each chunk's value of a resource, '' where it is not given."""
         return [
             next((w[len(name) + 1 :] for w in part[1:] if w.startswith(f"{name}=")), "")
             for part in self.parts
         ]
 
     def most(self, *names: str) -> int:
-        """Return the largest product of some counts in a chunk. A count not given is 1."""
+        """Return the largest product of some counts in a chunk. A count that is not given is 1."""
         counts = [[count(value) or 1 for value in self.values(name)] for name in names]
         return max(map(math.prod, zip(*counts)))
 
@@ -54,7 +54,7 @@ class Chunks:
             yield from part[1:]
 
     def put(self, name: str, value: str | None, is_last: bool = False) -> None:
-        """Write a resource into every chunk, or take it out."""
+        """Write a resource into every chunk, or remove it."""
         for part in self.parts:
             at = next((i for i, word in enumerate(part) if word.startswith(f"{name}=")), None)
             if value is None:
@@ -66,13 +66,13 @@ class Chunks:
                 part.insert(end if is_last else 1, f"{name}={value}")
 
     def drop_words(self, words: frozenset[str]) -> None:
-        """Take bare words out of every chunk."""
+        """Remove bare words from every chunk."""
         for part in self.parts:
             part[1:] = [word for word in part[1:] if word not in words]
 
     @property
     def text(self) -> str:
-        """What is to be written."""
+        """The value as text."""
         return (
             "+".join(":".join(part).removeprefix(":") for part in self.parts)
             + self._hash
@@ -81,7 +81,7 @@ class Chunks:
 
 
 def put_nodes(chunks: Chunks, old: Needs, new: Needs) -> Iterator[Kept]:
-    """Write how many nodes there are."""
+    """Write the number of nodes."""
     if new.nodes_count == old.nodes_count:
         return
     if len(chunks.parts) > 1 or chunks.counts() != [old.nodes_count]:
@@ -91,7 +91,7 @@ def put_nodes(chunks: Chunks, old: Needs, new: Needs) -> Iterator[Kept]:
 
 
 def put_cores(chunks: Chunks, old: Needs, new: Needs, name: str) -> Iterator[Kept]:
-    """Write how many cores each node has."""
+    """Write the number of cores per node."""
     if new.node_cores_count == old.node_cores_count:
         return
     is_placed = chunks.total() in (old.nodes_count, new.nodes_count)

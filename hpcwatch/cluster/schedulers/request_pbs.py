@@ -1,7 +1,7 @@
-"""What Torque and PBS Pro have in common of a request: `#PBS` lines, lists of `-l`, chunks. Pure.
+"""What requests to Torque and PBS Pro have in common: `#PBS` lines, lists of `-l`. Pure.
 
-Sources: qsub(1B) of Torque 6, "Submitting a PBS Job" of the PBS User's Guide. What is given to
-qsub itself wins over the script, for each resource apart.
+Sources: qsub(1B) of Torque 6, "Submitting a PBS Job" of the PBS User's Guide. A resource given to
+qsub itself wins over the same resource in the script.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _ITEM = re.compile(r"""(?:[^,"']|"[^"]*"|'[^']*')+""")
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}", re.ASCII)
 _VALUE = re.compile(r"[A-Za-z0-9_.:+=%@/#^*!,~-]{1,4000}", re.ASCII)
 _ASKING = frozenset("lLNqAPJtW")
-"""Options that say what a job needs or where it counts; mail, output and the like stay unread."""
+"""Options about the request or where it counts. Others (mail, output) are not read."""
 _CHUNK = ("select", "nodes", "procs", "ncpus")
 _MAIN = frozenset({*_CHUNK, "mem", "pmem", "vmem", "pvmem", "walltime", "ngpus", "place"})
 _DEFAULT_CHUNKS = frozenset({"1", "1:ppn=1", "1:ncpus=1"})
 
 
 class Option(NamedTuple):
-    """An option of qsub within a line: its letter, where its value stands, and what to cut."""
+    """An option of qsub in a line: its letter, the position of its value, the part to remove."""
 
     letter: str
     start: int
@@ -41,7 +41,7 @@ class Option(NamedTuple):
 
 
 def options(line: str, flags: str, start: int = len(PREFIX)) -> Iterator[Option]:
-    """Yield the options from ``start`` on. ``flags`` are the letters that take no value."""
+    """Yield the options from ``start`` on. ``flags`` are the letters of options without a value."""
     words = [match.span() for match in _WORD.finditer(line, start)]
     position = 0
     while position < len(words):
@@ -73,7 +73,7 @@ def _before(line: str, at: int) -> int:
 
 @lru_cache(maxsize=8)
 def spots_of(flags: str) -> Spots:
-    """Return a reader of a line's values: ``walltime`` of ``-l``, ``-q`` of all other options."""
+    """Return a reader of a line's values. They are named ``walltime`` for ``-l``, else ``-q``."""
 
     @lru_cache(maxsize=256)  # an edit asks for each line often
     def spots(line: str) -> tuple[Spot, ...]:
@@ -121,20 +121,20 @@ def _inside_quotes(line: str, start: int, end: int) -> tuple[int, int]:
 
 
 def resources_of(job: Job) -> dict[str, str]:
-    """Return ``Resource_List``, as the scheduler tells it."""
+    """Return ``Resource_List`` as the scheduler reports it."""
     pairs = (word.partition("=") for word in job.requested)
     return {name: value for name, _, value in pairs}
 
 
 def own_lines(job: Job, flags: str) -> Request | None:
-    """Return what the user wrote; None if it cannot be read, or is not what the job asked for."""
+    """Return the user's lines; None if they cannot be read, or do not match the job."""
     if not has_plain_words(job):
         return None
     command = f"{PREFIX} {job.submit_arguments or ''}"
     operands = _operands(command, flags)
     script = job.script_lines
     if script is None:
-        if operands is not None:  # its lines are in a file that cannot be read
+        if operands is not None:  # the lines are in a file that cannot be read
             return None
         script = ()
     spots = spots_of(flags)
@@ -169,9 +169,9 @@ def _given(names: list[str]) -> str:
 
 
 def _operands(command: str, flags: str) -> str | None:
-    """Return the script among qsub's arguments, an empty word if it came by its input.
+    """Return the script among qsub's arguments; empty if it came through standard input.
 
-    None if a command was given instead, or nothing is known to have been a script.
+    None if a command was given instead, or if it is not known that a script was given.
     """
     rest = command[len(PREFIX) :]
     if re.search(r"(?:^|\s)--(?:\s|$)", rest):
@@ -184,7 +184,7 @@ def _operands(command: str, flags: str) -> str | None:
 
 
 def script_name(job: Job, flags: str) -> str | None:
-    """Return the script's name as it was given to qsub; None if there is none."""
+    """Return the script's name as it was given to qsub; None without one."""
     return _operands(f"{PREFIX} {job.submit_arguments or ''}", flags) or None
 
 
@@ -197,12 +197,12 @@ def _asks(line: str, flags: str) -> bool:
 
 
 def _is_kept(line: str, flags: str) -> bool:
-    """True for a line that asks for something and holds no variables, which may be secret."""
+    """True for a line that requests something and holds no variables, which may be secret."""
     return _asks(line, flags) and "v" not in _letters(line, flags) and "depend=" not in line
 
 
 def _agree(values: Mapping[str, str], resources: Mapping[str, str]) -> bool:
-    """True if what was read is what the scheduler holds; it adds its defaults."""
+    """True if the values match those of the scheduler, which adds its defaults."""
     for name, value in values.items():
         held = resources.get(name)
         if held is None and name in _MAIN:
@@ -215,7 +215,7 @@ def _agree(values: Mapping[str, str], resources: Mapping[str, str]) -> bool:
 
 
 def _plain(name: str, value: str) -> object:
-    """Return a value in a form to compare: ``01:00:00`` is 3600 s."""
+    """Return a value in a form that can be compared: ``01:00:00`` is 3600 s."""
     if len(value) < 40 and name.endswith("mem"):
         return parse_bytes(value) or value
     if len(value) < 40 and name in ("walltime", "cput", "pcput"):
@@ -224,7 +224,7 @@ def _plain(name: str, value: str) -> object:
 
 
 def name_lines(job: Job) -> list[str]:
-    """Return the lines of a job's name, queue and account, where they need no quotes."""
+    """Return the lines of a job's name, queue and account, unless they would need quotes."""
     named = (("-N", job.name), ("-q", job.queue), ("-A", job.account))
     return [
         f"{PREFIX} {option} {name}" for option, name in named if name and _PLAIN.fullmatch(name)
@@ -232,7 +232,7 @@ def name_lines(job: Job) -> list[str]:
 
 
 def resource_lines(resources: Mapping[str, str]) -> Request:
-    """Return a line for each resource; what would need quotes is a gap."""
+    """Return a line per resource. A value that would need quotes is a gap."""
     odd = [name for name, value in resources.items() if not _VALUE.fullmatch(f"{name}={value}")]
     lines = [f"{PREFIX} -l {name}={value}" for name, value in resources.items() if name not in odd]
     return Request(tuple(lines), tuple(f"the resource {name[:40]!r}" for name in odd))

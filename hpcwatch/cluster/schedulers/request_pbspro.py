@@ -25,12 +25,12 @@ _HOST_LEVEL = frozenset(
     {"ncpus", "mem", "vmem", "ngpus", "naccelerators", "accelerator_memory", "mpiprocs"}
     | {"ompthreads", "arch", "host", "vnode", "nchunk", "accelerator", "accelerator_model"}
 )
-"""Resources of a chunk: next to ``select`` the server lists their sums, which are not a request."""
+"""Resources of a chunk. With ``select`` the server lists their sums, which are not a request."""
 _DERIVED = frozenset({"nodect", "nodes", "neednodes", "select", "place", "walltime"})
 
 
 def _held(resources: Mapping[str, str]) -> dict[str, str]:
-    """Return what Resource_List says was requested: it also has sums and what was derived."""
+    """Return the requested part of Resource_List, which also holds sums and derived values."""
     asked: dict[str, str] = {}
     others = {name: value for name, value in resources.items() if name not in _DERIVED}
     if "nodes" in resources:  # select and place were made of it
@@ -46,7 +46,7 @@ def _held(resources: Mapping[str, str]) -> dict[str, str]:
 
 
 def _numbers(_job: Job, needs: Needs) -> Iterator[str]:
-    """Yield what the numbers alone say; the words around them are not known."""
+    """Yield what the numbers alone say. The words around them are not known."""
     if needs.node_cores_count:
         chunk = f"select={needs.nodes_count}:ncpus={needs.node_cores_count}"
         chunk += f":ngpus={needs.node_gpus_count}" if needs.node_gpus_count else ""
@@ -87,7 +87,7 @@ def _edit_select(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
 
 
 def _move(chunks: Chunks, each: float, old: Needs, new: Needs) -> str:
-    """Write how many chunks there are. Returns why not; empty if it is done."""
+    """Write the number of chunks. Returns why it cannot; empty if it is done."""
     if len(chunks.parts) > 1 or each % 1 or not each or any(map(_is_place, chunks.words())):
         return "says which nodes, not only how many"
     before, after = old.node_cores_count or 0, new.node_cores_count or 0
@@ -106,7 +106,7 @@ def _is_place(word: str) -> bool:
 
 
 def _obstacle(chunks: Chunks, name: str, each: float, before: int | None, after: int) -> str:
-    """Return why a node's amount of a resource cannot be written; empty if it can."""
+    """Return why a resource's amount per node cannot be written; empty if it can."""
     now = chunks.even(name)
     if now is None or each % 1 or not each or (not now and name == "ngpus"):
         return "asks for different nodes"
@@ -128,9 +128,10 @@ def _obstacle(chunks: Chunks, name: str, each: float, before: int | None, after:
 
 
 def _is_of_gpus(word: str, count: int) -> bool:
-    """True for what must change with the GPUs: as many accelerators, or a kind of GPU without one.
+    """True for a word that depends on the number of GPUs.
 
-    Sites name the kind as they like: ``gpu_model``, ``gpu_type``, ``accelerator_model``.
+    ``naccelerators`` is the same number. A kind of GPU needs at least one; sites name the kind as
+    they like: ``gpu_model``, ``gpu_type``, ``accelerator_model``.
     """
     return word.startswith("naccelerators=") or (
         count == 0 and word.startswith(("gpu", "accelerator"))
@@ -168,7 +169,7 @@ def _edit_older(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
 
 
 def _is_by_process(chunks: Chunks) -> bool:
-    """True if processes (``ppn``) and cores (``cpp``, ``ncpus``) are counted apart."""
+    """True if processes (``ppn``) and cores (``cpp``, ``ncpus``) are given separately."""
     return bool(any(chunks.values("cpp")) or (chunks.even("ppn") and chunks.even("ncpus")))
 
 

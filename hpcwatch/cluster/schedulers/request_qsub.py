@@ -1,4 +1,4 @@
-"""A request to qsub, read and edited: what Torque and PBS Pro have in common. Pure."""
+"""Reads and edits a request to qsub, for Torque and PBS Pro. Pure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SHORTEST = ("min_walltime", "minwclimit")
 
 
 class QsubRequests:
-    """Reads and edits a request. The arguments are what differs."""
+    """Reads and edits a request. The arguments are the differences between the two."""
 
     PREFIX = PREFIX
 
@@ -64,7 +64,7 @@ class QsubRequests:
         return script_name(job, self._flags)
 
     def read(self, job: Job, _environment: Mapping[str, str]) -> Request:
-        """Return what was requested, in the user's words if they are known."""
+        """Return the request, in the user's words if they are known."""
         own = own_lines(job, self._flags)
         if own is not None:
             return own
@@ -101,7 +101,7 @@ def _put_walltime(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
 
 
 def _is_fewer_cores(old: Needs, new: Needs) -> bool:
-    """True if the job as a whole gets fewer cores: then it needs less memory on fewer nodes."""
+    """True if the whole job gets fewer cores: then it needs less memory on fewer nodes."""
     before, after = old.node_cores_count, new.node_cores_count
     return not (before and after) or after * new.nodes_count < before * old.nodes_count
 

@@ -1,6 +1,6 @@
-"""Slurm's request: `#SBATCH` lines, sbatch's own options, and what `scontrol` tells of both. Pure.
+"""Slurm's request: `#SBATCH` lines, sbatch's own options, and `scontrol`'s report of both. Pure.
 
-Source: sbatch(1). What is given to sbatch itself wins over the script; of two lines of a script
+Source: sbatch(1). An option given to sbatch itself wins over the script. Of two lines of a script
 the later counts.
 """
 
@@ -40,14 +40,14 @@ _SILENT = """
     verbose version wait wrap
 """
 _UNREAD = frozenset(_SILENT.split())
-"""Options that say nothing of what the job needs, or that may hold a secret."""
+"""Options that say nothing of the job's needs, or that may hold a secret."""
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}", re.ASCII)
 _VALUE = re.compile(r"[A-Za-z0-9_.:+=%@/#&|*()\[\],~-]{1,4000}", re.ASCII)
 _SHELL = re.compile(r"[&|*()#\[\]~]")
 
 
 def script_name(job: Job) -> str | None:
-    """Return the script's path as `scontrol` tells it, or as sbatch was given it."""
+    """Return the script's path as `scontrol` reports it, or as it was given to sbatch."""
     told = _fields(job).get("Command") or job.submit_arguments or ""
     if told.startswith("/"):
         return told.partition(" ")[0]
@@ -60,7 +60,7 @@ def _fields(job: Job) -> dict[str, str]:
 
 
 def _submitted(job: Job) -> tuple[list[str], str]:
-    """Return the options of ``sbatch -n1 --mem 2G run.sh``, and the script with what follows."""
+    """Return the options of ``sbatch -n1 --mem 2G run.sh``, and the script with its arguments."""
     line = job.submit_arguments or ""
     words = line.split(None, 1)
     if len(words) < 2 or words[0].rpartition("/")[2] not in ("sbatch", "salloc", "srun"):
@@ -75,13 +75,13 @@ def _submitted(job: Job) -> tuple[list[str], str]:
 
 
 def read(job: Job, environment: Mapping[str, str]) -> Request:
-    """Return what was requested, in the user's words if they are known."""
+    """Return the request, in the user's words if they are known."""
     own = _own(job)
     if own is not None and _agrees(own.lines, job):
         return own
     fields = _fields(job)
     if any(name != "Command" for name in fields):
-        gap = "options that Slurm does not tell of, such as --exclusive"
+        gap = "options that Slurm does not report, such as --exclusive"
         if job.het_id is not None:
             gap += ", and the other components of the job"
         return Request((*_name_lines(job), *_from_fields(fields, job)), (gap,))
@@ -96,7 +96,7 @@ def _own(job: Job) -> Request | None:
     line = job.submit_arguments or ""
     is_wrapped = bool(re.search(r"\s--wrap(=|\s)", line))
     if job.script_lines is None and not is_wrapped:
-        return None  # its lines are in a file that cannot be read
+        return None  # the lines are in a file that cannot be read
     if not line.strip() and not job.script_lines:
         return None
     made = Script((text for text in job.script_lines or () if _is_kept(text)), spots)
@@ -131,7 +131,7 @@ def _is_kept(line: str) -> bool:
 
 
 def _agrees(lines: tuple[str, ...], job: Job) -> bool:
-    """True if the job may have come from these lines: Slurm may give more than was requested."""
+    """True if the job can come from these lines: Slurm may give more than was requested."""
     script = Script(lines, spots)
     needs = needs_of(job)
     time, memory = script.get("time"), script.get("mem")
@@ -158,7 +158,7 @@ def _name_lines(job: Job) -> list[str]:
 
 
 def _from_fields(fields: Mapping[str, str], job: Job) -> Iterator[str]:
-    """Yield the options that a record of `scontrol show job` comes from."""
+    """Yield the options behind a record of `scontrol show job`."""
     for field, option in REQUEST_FIELDS.items():
         value = fields.get(field)
         if not value or not _VALUE.fullmatch(value):
@@ -173,7 +173,7 @@ def _from_fields(fields: Mapping[str, str], job: Job) -> Iterator[str]:
 
 
 def _of_gres(option: str, value: str) -> str | None:
-    """Turn ``gres/gpu:2`` or ``gres:gpu:k40:1`` into what the option takes."""
+    """Turn ``gres/gpu:2`` or ``gres:gpu:k40:1`` into the option's value."""
     if option == "gres":
         return re.sub(r"\bgres[/:]", "", value)
     if option.startswith(("gpus", "mem-per-gpu", "cpus-per-gpu")):

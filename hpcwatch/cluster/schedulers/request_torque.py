@@ -36,22 +36,22 @@ _ORDER = ("nodes", "procs", "ncpus", "mem", "pmem", "vmem", "pvmem")
 
 
 def memory_of_a_node(job: Job) -> int | None:
-    """Return the memory requested on each node: ``mem`` is the whole job's, so on one node its own.
+    """Return the memory requested per node: ``mem`` is the whole job's, so on one node the node's.
 
-    On several nodes nothing says how a job's memory is shared out.
+    On several nodes nothing says how a job's memory is divided.
     """
     return job.node_memory_bytes or (job.memory_bytes if nodes_count(job) == 1 else None)
 
 
 def _held(resources: Mapping[str, str]) -> dict[str, str]:
-    """Return what Resource_List says was requested, the usual resources first."""
+    """Return the requested part of Resource_List, the usual resources first."""
     first = [name for name in _ORDER if name in resources]
     rest = [name for name in resources if name not in (*_ORDER, *_DERIVED, "walltime")]
     return {name: resources[name] for name in (*first, *rest)}
 
 
 def _numbers(job: Job, needs: Needs) -> Iterator[str]:
-    """Yield what the numbers alone say; the words around them are not known."""
+    """Yield what the numbers alone say. The words around them are not known."""
     if needs.node_cores_count:
         gpus = f":gpus={needs.node_gpus_count}" if needs.node_gpus_count else ""
         yield f"nodes={needs.nodes_count}:ppn={needs.node_cores_count}{gpus}:{UNSAID}"
@@ -98,7 +98,7 @@ def _edit_chunks(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
 
 
 def _edit_counts(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
-    """Edit what asks for cores without nodes: `procs`, `ncpus`, `-L`."""
+    """Edit a request for cores without nodes: `procs`, `ncpus`, `-L`."""
     if script.get("-L") is not None:
         yield from _edit_tasks(script, old, new)
         return
@@ -152,7 +152,7 @@ def _edit_tasks(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
 
 
 def _placed_cores(words: list[str]) -> str | None:
-    """Return what places a task on a number of sockets, cores or threads: ``place=core=8``."""
+    """Return the word that ties a task to some sockets, cores or threads: ``place=core=8``."""
     return next((word for word in words if re.fullmatch(r"place=\w+=\d+", word)), None)
 
 
@@ -178,11 +178,11 @@ def _edit_memory(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
 
 
 def _edit_pmem(script: Script, each_bytes: int | None, old: Needs, new: Needs) -> Iterator[Kept]:
-    """Write the memory of a process, of which a node has as many as cores."""
+    """Write the memory per process. A node has one process per core."""
     cores, was = new.node_cores_count, old.node_cores_count
     wanted = new.node_memory_bytes
     if wanted == old.node_memory_bytes and cores != was and each_bytes and was:
-        wanted = each_bytes * was  # what a node had stays, whatever its cores
+        wanted = each_bytes * was  # a node keeps its memory, whatever its cores
     elif wanted == old.node_memory_bytes:
         return
     if not wanted:

@@ -1,7 +1,7 @@
 """Slurm's commands: `scontrol`, `squeue`, `sacct`, `sstat`, `scancel`, `sbatch`.
 
-One job is read from scontrol, the only one that tells cores, memory and devices on each node;
-lists come from squeue's JSON, whose names may hold anything; what is over from sacct.
+A single job comes from scontrol, the only one that reports cores, memory and devices per node;
+lists come from squeue's JSON, where names may hold anything; jobs that are over from sacct.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _REASON_WORDS = {
     "dependencyneversatisfied": "the job it depends on ended otherwise: this one never starts",
     "begintime": "it was asked to start no earlier than a certain time",
     "jobhelduser": "its owner holds it: scontrol release ID lets it go",
-    "jobheldadmin": "an administrator holds it, and only one can release it",
+    "jobheldadmin": "an administrator holds it, and only an administrator can release it",
     "jobholdmaxrequeue": "it failed to start too often and is held: scontrol release ID lets it go",
     "job_requeued_in_held_state": "it was requeued and is held: scontrol release ID lets it go",
     "launch_failed_requeued_held": "it failed to start and is held: scontrol release ID lets it go",
@@ -54,7 +54,7 @@ _REASON_WORDS = {
     "reservation": "it waits for its reservation to begin",
     "reservationdeleted": "its reservation is gone: it never starts",
     "nodedown": "a node it needs is down",
-    "badconstraints": "no node has what it asks for: it never starts",
+    "badconstraints": "no node has what it requests: it never starts",
     "partitiondown": "its partition is down",
     "partitioninactive": "its partition starts no jobs at present",
     "partitionconfig": "it asks for what its partition does not have or allow",
@@ -89,7 +89,7 @@ __all__ = ["COMMANDS", "DIALECT", "Slurm", "expand_hosts", "from_environment"]
 _ID = re.compile(r"(\d{1,12})(?:[_+](\d{1,9}))?", re.ASCII)
 _SUBMITTED = re.compile(r"\d{1,12}(?:;[\w.-]+)?", re.ASCII)
 _WAITING = re.compile(r"(\d{1,12})_\[([\d,:-]+)(?:%\d{1,9})?\]", re.ASCII)
-"""The tasks of an array that wait, as squeue shows them; what follows % is not part of the set."""
+"""The waiting tasks of an array, as squeue shows them. The part after % is not part of the set."""
 
 
 class Slurm(Scheduler):
@@ -109,10 +109,10 @@ class Slurm(Scheduler):
         return word
 
     def job(self, *job_ids: str) -> Query[tuple[Job, ...]]:
-        """Ask for these jobs in one call, for all without ids.
+        """Ask for these jobs with one call, or for all without ids.
 
-        One is read from scontrol, which tells most; a list from squeue, where no user can write
-        what reads like another's job.
+        A single job comes from scontrol, which reports most; a list from squeue, where no user can
+        write text that looks like another user's job.
         """
         ids = [self.clean_id(job_id) for job_id in job_ids]
         if len(ids) != 1:
@@ -122,7 +122,7 @@ class Slurm(Scheduler):
         return Query(argv, lambda answer: _only(ids, jobs_from_scontrol(answer, number)))
 
     def jobs(self, user: str) -> Query[tuple[Job, ...]]:
-        """Ask for a user's jobs. Some versions' --json ignores -u, so they are picked again."""
+        """Ask for a user's jobs. Some versions' --json ignores -u, so the answer is filtered."""
         name = clean_user(user)
         return _listed(["-u", name], lambda jobs: tuple(job for job in jobs if job.owner == name))
 
@@ -145,14 +145,14 @@ class Slurm(Scheduler):
         return Query(argv, usage_from_sstat)
 
     def submit_line(self, job: Job) -> Query[tuple[Job, ...]] | None:
-        """Ask the accounting: scontrol of Slurm 22.05 tells the script's path alone."""
+        """Ask the accounting: scontrol of Slurm 22.05 reports the script's path alone."""
         line = job.submit_arguments or ""
         return None if line and not line.startswith("/") else self.history(job.id)
 
     def cancel(self, job_id: str) -> Query[str]:
-        """End a job; of ``43_[3-4%2]`` those tasks and no others.
+        """End a job; with ``43_[3-4%2]`` only those tasks.
 
-        scancel succeeds silently even if there is none: look again afterwards.
+        scancel succeeds silently even if there is no such job: check its state afterwards.
         """
         waiting = _WAITING.fullmatch(job_id.strip())
         which = f"{waiting[1]}_[{waiting[2]}]" if waiting else self.clean_id(job_id)
@@ -167,7 +167,7 @@ class Slurm(Scheduler):
 def _listed(
     options: Sequence[str], kept: Callable[[tuple[Job, ...]], tuple[Job, ...]]
 ) -> Query[tuple[Job, ...]]:
-    """Ask for several jobs: in JSON, in a table where that is not known."""
+    """Ask for several jobs in JSON, or in a table where JSON is not supported."""
     # Only where squeue itself is replaced by something else.
     in_text = Query(
         ["scontrol", "show", "job", "-d"], lambda answer: kept(jobs_from_scontrol(answer))
@@ -191,7 +191,7 @@ def _cancelled(answer: Answer) -> str:
 
 
 def _only(ids: Sequence[str], jobs: tuple[Job, ...]) -> tuple[Job, ...]:
-    """Keep what was asked for; a number also means an array's tasks and a job's components."""
+    """Keep the queried jobs. A number also means an array's tasks and a job's components."""
     if not ids:
         return jobs
     asked = frozenset(ids)

@@ -1,6 +1,6 @@
-"""Other numbers in sbatch's options, in the form in which they were requested. Pure.
+"""Edits the numbers in sbatch's options, in the form in which they were requested. Pure.
 
-Source: sbatch(1). Cores of a node are tasks on it times ``--cpus-per-task``.
+Source: sbatch(1). The cores of a node are its tasks times ``--cpus-per-task``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def put(script: Script, option: str, value: str) -> None:
 
 
 def _edit_cores(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
-    """Edit nodes and cores together: tasks may be counted for each node or for all."""
+    """Edit nodes and cores together: tasks may be counted per node or in total."""
     is_moved = new.nodes_count != old.nodes_count
     if is_moved and script.get("nodelist") is not None:
         yield Kept("nodes", f"--nodelist={script.get('nodelist')} names the nodes")
@@ -49,7 +49,7 @@ def _edit_cores(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
     if is_moved:
         yield from _move_tasks(script, old, new, per_task)
     if is_moved and tasks > old.nodes_count:
-        return  # the tasks were moved with their cores
+        return  # the tasks moved with their cores
     after, is_other = new.node_cores_count, new.node_cores_count != old.node_cores_count
     has_other_gpus = bool(new.node_gpus_count) and new.node_gpus_count != old.node_gpus_count
     if not after or not (is_other or (has_other_gpus and script.get("cpus-per-gpu"))):
@@ -73,7 +73,7 @@ def _edit_cores(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
 
 
 def _other_sense(script: Script, old: Needs, after: int, cores: int) -> str | None:
-    """Return why fewer cores than the job was given are more than its options ask for; or None.
+    """Return why fewer cores than the job has are more than it requested; None if not.
 
     Slurm gives more than requested where it gives whole nodes, or both threads of a core.
     """
@@ -87,7 +87,7 @@ def _other_sense(script: Script, old: Needs, after: int, cores: int) -> str | No
 
 
 def _tie(script: Script) -> str | None:
-    """Return which option decides on the cores whatever others say; None if none does."""
+    """Return the option that decides on the cores whatever others say; None if there is none."""
     if script.get("exclusive") == "":
         return "--exclusive asks for all cores of its nodes"
     for name in ("ntasks-per-gpu", "tres-per-task"):
@@ -111,7 +111,7 @@ def _put_cores_of_gpus(script: Script, new: Needs) -> Iterator[Kept]:
 
 
 def _move_tasks(script: Script, old: Needs, new: Needs, per_task: int) -> Iterator[Kept]:
-    """Write fewer nodes: tasks go with their cores, or all of them onto fewer nodes."""
+    """Write fewer nodes: the tasks go with their cores, or all move to the remaining nodes."""
     whole, each = count(script.get("ntasks")), count(script.get("ntasks-per-node"))
     cores = (new.node_cores_count or old.node_cores_count or 1) * new.nodes_count
     tasks = max(cores // per_task, 1)
@@ -128,7 +128,7 @@ def _move_tasks(script: Script, old: Needs, new: Needs, per_task: int) -> Iterat
 
 
 def _edit_memory(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
-    """Write memory for each node, each core or each GPU, whichever was requested."""
+    """Write memory per node, per core or per GPU, as it was requested."""
     wanted = new.node_memory_bytes
     is_same = wanted == old.node_memory_bytes
     for option, before, after in (
@@ -139,7 +139,7 @@ def _edit_memory(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
             continue
         share = slurm_bytes(script.get(option))
         if is_same and before != after and share and before:
-            wanted = wanted or share * before  # what a node had stays
+            wanted = wanted or share * before  # a node keeps its memory
         elif is_same or not wanted:
             return
         if not after or not wanted:
@@ -152,7 +152,7 @@ def _edit_memory(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
 
 
 def _edit_time(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
-    """Write the walltime, and the shortest that the job accepts if that is longer."""
+    """Write the walltime, and the shortest walltime that the job accepts if that is longer."""
     if new.walltime_s == old.walltime_s or not new.walltime_s:
         return
     signal = script.get("signal")

@@ -1,7 +1,8 @@
-"""Another number of GPUs in sbatch's options: in all that say it, or in none. Pure.
+"""Edits the number of GPUs in sbatch's options: in all that state it, or in none. Pure.
 
-Source: sbatch(1). One option may say how many (``--gres``, ``--gpus``, ``--gpus-per-node``,
-``--gpus-per-task``) and others what depends on it. Slurm refuses a script in which they differ.
+Source: sbatch(1). Several options may state the number (``--gres``, ``--gpus``,
+``--gpus-per-node``, ``--gpus-per-task``), and others depend on it. Slurm refuses a script in which
+they contradict each other.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from hpcwatch.cluster.schedulers.slurm_options import tasks_of
 _GPU = re.compile(r"((?:gres[/:])?gpu(?::[A-Za-z][\w.-]*)?)(?::(\d{1,6}))?(\(.*\))?", re.ASCII)
 _TYPED = re.compile(r"((?:[A-Za-z][\w.-]*:)?)(\d{1,6})", re.ASCII)
 _OF_GPUS = ("gpu-bind", "gpu-freq", "gres-flags", "tres-bind")
-"""Options without a meaning where there is no GPU."""
+"""Options that mean nothing without a GPU."""
 
 
 def gpus_of(script: Script, nodes: int) -> int | None:
@@ -32,7 +33,7 @@ def gpus_of(script: Script, nodes: int) -> int | None:
 
 
 def edit_gpus(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
-    """Write the GPUs of each node. The options of nodes and tasks are already the new ones."""
+    """Write the number of GPUs per node. The options of nodes and tasks are new already."""
     each = new.node_gpus_count
     is_other = each != old.node_gpus_count
     if each is None or not (is_other or new.nodes_count != old.nodes_count):
@@ -57,7 +58,7 @@ def edit_gpus(script: Script, old: Needs, new: Needs) -> Iterator[Kept]:
 
 
 def _tie(script: Script, each: int) -> str | None:
-    """Return why another number of GPUs would contradict an option, None if it would not."""
+    """Return why another number of GPUs would contradict an option; None if it would not."""
     if script.get("ntasks-per-gpu") is not None:
         return f"--ntasks-per-gpu={script.get('ntasks-per-gpu')} ties tasks to them"
     if each == 0 and (script.get("cpus-per-gpu") or script.get("mem-per-gpu")):
@@ -69,9 +70,9 @@ def _tie(script: Script, each: int) -> str | None:
 
 
 def _values(script: Script, new: Needs, each: int, is_other: bool) -> dict[str, str | None]:
-    """Return what becomes of each option that says how many, None if it cannot say so many.
+    """Return the new value of each option that states the number; None if it cannot state it.
 
-    An empty value is to be dropped.
+    An option with an empty value is to be removed.
     """
     tasks = tasks_of(script, new.nodes_count) / new.nodes_count
     values = {

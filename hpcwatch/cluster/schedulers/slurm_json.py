@@ -80,7 +80,7 @@ def _job(plain: dict[str, Any]) -> Job:
     allocation = _allocation(plain)
     start, minutes = _time(plain.get("start_time")), _number(plain.get("time_limit"))
     node_mib = _number(plain.get("memory_per_node"))
-    if not given and node_mib == 0:  # --mem=0 asks for no amount
+    if not given and node_mib == 0:  # --mem=0 requests no amount
         amounts.pop("mem", None)
     memory = tuple(node.memory_bytes for node in allocation)
     elapsed_s, elapsed_at_s = elapsed(
@@ -136,7 +136,7 @@ def _exit(state: JobState, plain: dict[str, Any]) -> JobExit | None:
 
 
 def _status(value: Any) -> tuple[int | None, int | None]:
-    """Read a wait status, or since 23.02 the same in words, as exit code and signal."""
+    """Read a wait status, or since 23.02 its words, as exit code and signal."""
     if isinstance(value, dict):
         signal = value.get("signal") or {}
         number = _number(signal.get("id", signal.get("signal_id")))
@@ -166,7 +166,7 @@ def _allocation(plain: dict[str, Any]) -> tuple[JobNode, ...]:
 
 
 def _cores(node: dict[str, Any]) -> int:
-    """Count the cores that are marked as allocated: ``cpus_used`` is 0 once a job is over."""
+    """Count the cores marked as allocated: ``cpus_used`` is 0 once a job is over."""
     cpus = node.get("cpus")
     if isinstance(cpus, dict):
         return _number(cpus.get("count")) or 0

@@ -1,9 +1,9 @@
-"""`squeue -o`: a list of jobs where `squeue --json` is not known, that is before Slurm 21.08.
+"""`squeue -o`: a list of jobs for versions without `squeue --json`, that is before Slurm 21.08.
 
-`scontrol show job` prints comments and command lines as they are, newlines included, so that a
-user may write into them what reads like another user's job. Here the only free text is the name:
-it is cut to _NAME_WIDTH characters, and every row begins with a longer column of digits, so that
-no name can hold a row.
+`scontrol show job` prints comments and command lines as they are, with newlines, so that a user may
+write text that looks like another user's job. Here the only free text is the name: it is cut to
+_NAME_WIDTH characters, and every row begins with a longer column of digits, so that no name can
+look like a row.
 """
 
 from __future__ import annotations

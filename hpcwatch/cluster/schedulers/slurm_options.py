@@ -1,6 +1,6 @@
-"""sbatch's options within `#SBATCH` lines and a submit line: names, places, values. Pure.
+"""sbatch's options in `#SBATCH` lines and in a submit line: names, positions, values. Pure.
 
-Source: sbatch(1) of Slurm 26.05 and 22.05. Long names may be shortened as far as they stay unique.
+Source: sbatch(1) of Slurm 26.05 and 22.05. Long names may be shortened as long as they are unique.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ _WORD = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
 
 @lru_cache(maxsize=256)
 def long_name(word: str) -> str:
-    """Return an option's whole name; a word that is none, or could be several, as it is."""
+    """Return an option's full name; a word that is unknown or ambiguous as it is."""
     if word in _LONG:
         return word
     fitting = [name for name in _LONG if name.startswith(word)] if len(word) > 1 else []
@@ -105,13 +105,16 @@ def long_name(word: str) -> str:
 
 @lru_cache(maxsize=256)
 def spots(line: str) -> tuple[Spot, ...]:
-    """Return the options of a `#SBATCH` line up to a comment. An edit asks for each line often."""
+    """Return the options of a `#SBATCH` line up to a comment.
+
+    An edit calls it several times per line, so the result is cached.
+    """
     found, _ = options(line, len(PREFIX), is_script=True)
     return tuple(found)
 
 
 def options(line: str, start: int, is_script: bool = False) -> tuple[list[Spot], int]:
-    """Return the options from ``start`` on, and where the first word that is none begins."""
+    """Return the options from ``start`` on, and the position of the first word that is not one."""
     words = [match.span() for match in _WORD.finditer(line, start)]
     found: list[Spot] = []
     position = 0
@@ -158,7 +161,7 @@ def _inside_quotes(line: str, start: int, end: int) -> tuple[int, int]:
 
 
 def slurm_bytes(text: str | None) -> int | None:
-    """Read ``--mem``: a number without a unit counts in MiB; 0 is all of a node, thus None."""
+    """Read ``--mem``: a number without a unit is in MiB. 0 means the whole node and gives None."""
     if not text or len(text) > 40:
         return None
     bare = count(text)
@@ -166,7 +169,7 @@ def slurm_bytes(text: str | None) -> int | None:
 
 
 def slurm_seconds(text: str | None) -> int | None:
-    """Read ``--time``, which counts in whole minutes: ``90``, ``1:30``, ``2:00:00``, ``1-12``.
+    """Read ``--time`` in seconds, rounded up to minutes: ``90``, ``1:30``, ``2:00:00``, ``1-12``.
 
     None for no limit of its own.
     """
@@ -176,6 +179,6 @@ def slurm_seconds(text: str | None) -> int | None:
 
 
 def tasks_of(script: Script, nodes: int) -> int:
-    """Return how many tasks were requested: one on each node if nothing says so."""
+    """Return the number of requested tasks; one per node if nothing states it."""
     whole, each = count(script.get("ntasks")), count(script.get("ntasks-per-node"))
     return whole or (each or 1) * nodes

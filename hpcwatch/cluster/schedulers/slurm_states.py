@@ -1,4 +1,4 @@
-"""Slurm's states, exits and amounts, as all its commands write them."""
+"""Slurm's states, exit codes and amounts, as all its commands write them."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ OUT_OF_MEMORY_SIGNAL = 125
 def state_of(raw_state: str, reason: str | None = None) -> JobState:
     """Return the state of ``RUNNING``, ``CANCELLED by 1001``, ``RUNNING,COMPLETING``.
 
-    The first word is the state, the others are its flags. A job that is held says so in its
-    reason only: ``JobHeldUser``.
+    The first word is the state, the others are flags. Only the reason of a held job says that it is
+    held: ``JobHeldUser``.
     """
     words = re.findall(r"[A-Z_]+", raw_state)
     if not words:
@@ -101,8 +101,8 @@ def elapsed(
 ) -> tuple[float | None, float | None]:
     """Return ``Job.elapsed_s`` and ``elapsed_at_s`` of a job that was suspended, else None.
 
-    ``before_s`` is SecsPreSuspend, what it had run before the last suspension or resumption;
-    ``since_s`` is SuspendTime, when that was. Source: job_info.c of scontrol.
+    ``before_s`` is SecsPreSuspend, its run time up to the last suspension or resumption;
+    ``since_s`` is SuspendTime, the time of that. Source: job_info.c of scontrol.
     """
     if not since_s or before_s is None or state.is_waiting:
         return None, None
@@ -116,7 +116,7 @@ def exit_pair(text: str | None) -> tuple[int | None, int | None]:
 
 
 def word(text: str | None) -> str | None:
-    """Return a value, None for the many ways in which Slurm writes nothing."""
+    """Return a value; None for the many ways in which Slurm writes that there is none."""
     text = (text or "").strip()
     return None if text in _NOTHING else text
 
@@ -131,9 +131,9 @@ def limit_s(text: str | None) -> int | None:
 
 
 def memory_bytes(text: str | None, unit: int = 1) -> int | None:
-    """Read ``4G``, ``318247.50K``; a bare number counts in ``unit`` bytes.
+    """Read ``4G``, ``318247.50K``; a number without a unit is in ``unit`` bytes.
 
-    None for 0, which is Slurm's word for "not limited" and "all of the node".
+    None for 0, which means "not limited" and "the whole node" in Slurm.
     """
     text = word(text)
     if not text or len(text) > 40:
@@ -149,7 +149,7 @@ def tres(text: str | None) -> dict[str, str]:
 
 
 def tres_gpus(amounts: dict[str, str]) -> int | None:
-    """Return the GPUs among them; None if none are named."""
+    """Return the number of GPUs in it; None if it names none."""
     if "gres/gpu" in amounts:
         return count(amounts["gres/gpu"])
     typed = [count(value) or 0 for name, value in amounts.items() if name.startswith("gres/gpu:")]
@@ -157,7 +157,7 @@ def tres_gpus(amounts: dict[str, str]) -> int | None:
 
 
 def gpus_of(text: str | None) -> tuple[int | None, tuple[int, ...]]:
-    """Read a node's GRES: how many GPUs, and which. None if it names none."""
+    """Read a node's GRES: the number of GPUs, and their indices. None if it names none."""
     found = word(text)
     if not found or "gpu" not in found:
         return None, ()

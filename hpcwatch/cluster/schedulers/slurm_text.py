@@ -1,4 +1,4 @@
-"""`scontrol show job -d` and `scontrol show node -d`: records of `Key=Value` lines.
+"""`scontrol show job -d`: records of `Key=Value` lines.
 
 Values hold spaces and equals signs (`JobName=fem=solve run`), and a comment may hold newlines.
 """
@@ -30,7 +30,7 @@ from hpcwatch.cluster.schedulers.slurm_states import (
 )
 from hpcwatch.cluster.schedulers.text import count, when
 
-# An empty line stands between records: a comment may hold a line that begins like one.
+# Records are separated by an empty line: a comment may hold a line that begins like one.
 _JOBS = re.compile(r"(?:\A|(?<=\n\n))JobId=(?=\d)")
 # Their value is the rest of the line: it may look like more pairs.
 _LONG = re.compile(
@@ -56,7 +56,7 @@ class Fields:
                 self._values[last] += "\n" + line
 
     def _read(self, line: str) -> str | None:
-        """Read a line's pairs; return the name of the last, with which a next line may go on."""
+        """Read a line's pairs; return the name of the last, which the next line may continue."""
         long = _LONG.match(line)
         if long:
             return self._keep(long[1], line[long.end() :])
@@ -81,7 +81,7 @@ class Fields:
         return word(self._values.get(name))
 
     def path(self, name: str) -> str | None:
-        """Return a path; None while it is not known, since the array's task is not."""
+        """Return a path; None while it is unknown because the array's task is not started."""
         value = self.text(name)
         return None if value and "4294967294" in value else value
 
@@ -91,7 +91,10 @@ class Fields:
 
 
 def jobs_from_scontrol(answer: Answer, asked: str = "") -> tuple[Job, ...]:
-    """Read `scontrol show job -d`; ``asked`` is its number if one was. Raises SchedulerError."""
+    """Read `scontrol show job -d`. ``asked`` is the number of the queried job, if there was one.
+
+    Raises SchedulerError.
+    """
     if is_unknown(answer):
         return ()
     text = answer.text
@@ -109,7 +112,7 @@ _NUMBERS = re.compile(r"JobId=(\d+)(?: ArrayJobId=(\d+)| HetJobId=(\d+))?")
 
 
 def _records(parts: list[str], asked: str) -> list[str]:
-    """Put together what is one record: a name or comment may hold what begins like another."""
+    """Join the lines of one record: a name or comment may hold text that begins like another."""
     records: list[str] = []
     for part in parts:
         record = "JobId=" + part
@@ -123,9 +126,10 @@ def _records(parts: list[str], asked: str) -> list[str]:
 def _is_next(record: str, records: list[str], asked: str) -> bool:
     """Return whether a text is a record of its own, and not free text of the last record.
 
-    Each record tells its user on the line after its name, so what has other lines but no user is
-    the rest of a comment, and what has no lines a name's beginning. If one job was asked for, more
-    records follow only if it is an array or heterogeneous: of its number and user, each once.
+    Each record names its user on the line after its name. Text with other lines but no user is the
+    rest of a comment, and text without other lines is the beginning of a name. If one job was
+    queried, more records follow only for an array or a heterogeneous job: with the same number and
+    user, and each id once.
     """
     if _MARK not in records[-1] or (_MARK not in record and "\n   " in record):
         return False
@@ -185,7 +189,7 @@ def _job(fields: Fields) -> Job:
         submitted_at_s=when(fields.text("SubmitTime")),
         eligible_at_s=when(fields.text("EligibleTime")),
         estimated_start_at_s=start if state is JobState.QUEUED else None,
-        # Of a running job EndTime is the latest possible one.
+        # A running job's EndTime is the latest possible end.
         ended_at_s=when(fields.text("EndTime")) if state.is_over else None,
         exit=exit_from(
             state, *exit_pair(fields.text("ExitCode")), derived, fields.text("FailedNode")

@@ -1,8 +1,8 @@
-"""Slurm's `qstat -f`, where its wrappers of Torque's commands stand in for Torque's own.
+"""`qstat -f` of Slurm's wrappers, which replace Torque's commands.
 
-It looks like Torque's, but `mtime` is a job's start, `ctime` its end (before that the latest
-possible ones), `Priority` 0 is a hold, and of a job that is over it never says how it ended.
-Source: qstat(1) of Slurm's contribs/torque.
+The output looks like Torque's, but `mtime` is a job's start, `ctime` its end (the latest possible
+one while it runs), `Priority` 0 is a hold, and it never says how a job ended. Source: qstat(1) of
+Slurm's contribs/torque.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from hpcwatch.cluster.schedulers.query import Answer, all_words
 
 
 def is_version(answer: Answer) -> bool:
-    """Return whether this is what the wrapper says to `qstat --version`, which it does not know."""
+    """Return whether the wrapper answered `qstat --version`, which it does not support."""
     said = all_words(answer)
     return "--man" in said or "Unknown option: version" in said
 
 
 def is_wrapper(record: Attributes) -> bool:
-    """Return whether a job was printed by it: it leaves out what Torque always says."""
+    """Return whether the wrapper printed this record: it lacks what Torque always prints."""
     return record.text("server") is None and record.count("Resource_List.ncpus") is not None
 
 
 def corrected(job: Job, record: Attributes) -> Job:
-    """Return the job with what the wrapper's words really mean."""
+    """Return the job with the true meaning of the wrapper's fields."""
     start, end = record.when("mtime"), record.when("ctime")
     if job.raw_state == "C":
         reason = "Slurm's qstat does not tell how it ended"
-        has_started = start if job.nodes else None  # of one that never ran it is the end
+        has_started = start if job.nodes else None  # for a job that never ran it is the end
         return job._replace(
             state=JobState.UNKNOWN,
             exit=None,

@@ -1,4 +1,4 @@
-"""Small readers that the schedulers share. Foreign text: what does not fit is None."""
+"""Small readers that the schedulers share. Malformed foreign text gives None."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hpcwatch.cluster.schedulers.job import ReadText
 
 
 def count(text: str | None) -> int | None:
-    """Read a whole number that is not negative, of any 18 digits at most."""
+    """Read a whole number that is not negative, of at most 18 digits."""
     if not text or len(text) > 18:
         return None
     return int(text) if text.isascii() and text.isdigit() else None
 
 
 def lines(read_text: ReadText, path: str | None) -> list[str]:
-    """Return the words of a file of one word a line; none if it cannot be read."""
+    """Return the words of a file with one word per line; none if it cannot be read."""
     return (read_text(path) or "").split() if path else []
 
 
@@ -71,14 +71,14 @@ def when(text: str | None) -> float | None:
 
 
 def when_before(text: str, at_s: float) -> float | None:
-    """Read Maui's ``Mon Nov 23 12:43:24``, a time in the past: the last year its weekday fits."""
+    """Read Maui's ``Mon Nov 23 12:43:24``, a past time: the last year with that weekday."""
     match = _CTIME.fullmatch(text.strip())
     if not match or match[7]:
         return when(text.strip())
     month, year = _MONTHS.index(match[2]) + 1, time.localtime(at_s).tm_year
     for earlier in range(12):  # the calendar repeats within twelve years
         at = _local(year - earlier, month, *map(int, match.group(3, 4, 5, 6)))
-        # Clocks differ, so what is to come within a day counts as past.
+        # Clocks differ, so a time within the next day counts as past.
         if at is None or at > at_s + 86400:
             continue
         if _DAYS[time.localtime(at).tm_wday] == match[1]:
@@ -99,7 +99,7 @@ _SECONDS = re.compile(r"(?:(\d{1,5})-)?(?:(\d{1,7}):)?(\d{1,7}):(\d{1,7}(?:\.\d+
 
 
 def seconds(text: str | None) -> float | None:
-    """Read CPU time as Slurm accounts it: ``00:04.545``, ``1-02:03:04``."""
+    """Read CPU time as Slurm writes it: ``00:04.545``, ``1-02:03:04``."""
     match = _SECONDS.fullmatch(text or "")
     if not match:
         return None

@@ -48,7 +48,7 @@ def _job(record: Attributes) -> Job:
     if slurm_wrapper.is_wrapper(record):
         job = slurm_wrapper.corrected(job, record)
     return job._replace(
-        # What was given counts more than what was asked: procs=5 may end on two nodes.
+        # The allocation wins over the request: procs=5 may be placed on two nodes.
         cores_count=job.cores_count or cores,
         gpus_count=job.gpus_count if job.gpus_count is not None else gpus,
         nodes_count=job.nodes_count or nodes,
@@ -91,7 +91,7 @@ def _asked(record: Attributes) -> tuple[int | None, int | None, int | None]:
         nodes += times
         cores += times * (_value("ppn", properties) or 1)
         gpus += times * (_value("gpus", properties) or 0)
-    # On whole-node queues a job may use GPUs that it never asked for: none asked is not none.
+    # On whole-node queues a job may use GPUs that it did not request: unknown, not 0.
     return nodes, cores + (procs or 0), gpus or None
 
 

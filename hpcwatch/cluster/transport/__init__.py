@@ -1,7 +1,7 @@
-"""How a probe is started on a node, and how its lines come back.
+"""The interface to start a probe on a node and to receive its lines.
 
-A transport opens links; a link is one running program on a node: bytes out, bytes in. What goes
-wrong is a ConnectError with its kind: that tells the caller what to try next.
+A transport opens links; a link is one running program on a node: bytes out, bytes in. A failure is
+a ConnectError with its kind, which tells the caller what to try next.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ class Trouble(str, Enum):
     KEY_UNKNOWN = "host key unknown"
     KEY_CHANGED = "host key changed"
     LOGIN = "login refused"
-    """No method of ours was accepted: the site's own ssh may know another."""
+    """No method of ours was accepted. The site's own ssh may have another."""
     NO_PYTHON = "no Python"
     PROGRAM = "program missing"
-    """The program of the transport (ssh, srun, pbs_attach) is not here, or cannot be used."""
+    """The program of the transport (ssh, srun, pbs_attach) is missing or cannot be used."""
     BROKEN = "connection lost"
     PROBE = "probe failed"
 
     @property
     def needs_user(self) -> bool:
-        """True if trying again does not help until the user has done something."""
+        """True if a new attempt only helps after the user has done something."""
         return self in (Trouble.KEY_UNKNOWN, Trouble.KEY_CHANGED)
 
 
 class Bounds(NamedTuple):
-    """Time limits and the number of simultaneous logins of ssh: what a site may configure."""
+    """Time limits of ssh and the number of simultaneous logins. A site may configure them."""
 
     connect_timeout_s: float = 10.0
     keepalive_s: float = 15.0
@@ -52,11 +52,11 @@ class Steps(NamedTuple):
     offsets: Mapping[str, int] = {}
     """Node -> its component of a heterogeneous job. The job's id is its leader's then."""
     is_suspended: Callable[[], bool] = bool
-    """Tells whether the job is suspended now."""
+    """Returns whether the job is suspended now."""
 
 
 PLAIN_STEPS = Steps()
-"""Of a job that is neither heterogeneous nor suspended."""
+"""For a job that is neither heterogeneous nor suspended."""
 
 
 class ConnectError(HpcwatchError):
@@ -79,7 +79,7 @@ def valid_host(name: str) -> bool:
 
 
 def require_host(name: str) -> None:
-    """Raise ConnectError if the text is not a host name: it is to reach a command line."""
+    """Raise ConnectError if the text is not a host name and must not reach a command line."""
     if not valid_host(name):
         raise ConnectError(Trouble.UNREACHABLE, f"{name[:80]!r} is not a host name")
 
@@ -100,7 +100,7 @@ class Link(Protocol):
         """Return the last line of the program's standard error, as the program wrote it."""
 
     def close(self) -> None:
-        """End the program by closing its input, and let go of the connection. Never raises."""
+        """End the program by closing its input, and release the connection. Never raises."""
 
 
 class Transport(Protocol):

@@ -69,13 +69,13 @@ code["start"](zip,header)
 
 
 class Greeting(NamedTuple):
-    """The first line of a probe."""
+    """The first line of a probe's output."""
 
     kind: str
     """``package`` if hpcwatch is installed there, ``bundle`` if it had to be sent."""
     python_version: str
     rest: bytes
-    """What arrived beyond the greeting: the beginning of the samples."""
+    """Bytes after the greeting: the beginning of the samples."""
 
 
 def argv(interpreter: str, version: str) -> tuple[str, ...]:
@@ -107,9 +107,9 @@ def _above(path: str, levels: int) -> str:
 
 @functools.lru_cache(maxsize=1)
 def bundle() -> bytes:
-    """Return a zip of the probe, psutil and pynvml, as far as those are installed here.
+    """Return a zip of the probe and, if they are installed here, of psutil and pynvml.
 
-    The first file is the one that can run the others from memory.
+    Its first file is the one that can run the others from memory.
     """
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
@@ -173,7 +173,7 @@ def _is_of_linux(name: str) -> bool:
 
 
 def greet(link: Link, spec: Spec, timeout_s: float) -> Greeting:
-    """Wait for a probe's first line, and send it what to look for.
+    """Read a probe's first line, and send it its target.
 
     Output of the user's start-up files before that is skipped. Raises ConnectError.
     """

@@ -66,7 +66,7 @@ def certified_key(blob: bytes) -> bytes:
 
 
 def _read_public(message: paramiko.Message) -> bytes:
-    """Return the certified key, and stop behind it."""
+    """Return the certified key; the buffer is then at the field after it."""
     key_type = message.get_text().removesuffix(SUFFIX)
     if key_type not in _CLASSES:
         raise ValueError(f"certificates of type {key_type!r} are not supported")

@@ -1,4 +1,4 @@
-"""What ssh, srun and pbs_attach complain about: the end of it, and the errors that it means."""
+"""The messages of ssh, srun and pbs_attach: their last lines, and the errors that they mean."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Tail:
         self._bytes = (self._bytes + data)[-MOST_BYTES:]
 
     def text(self) -> str:
-        """Return what is kept."""
+        """Return the bytes kept, as text."""
         return self._bytes.decode(errors="replace")
 
     def last_line(self) -> str:

@@ -48,7 +48,7 @@ _FIRST_LOOK_S, _LAST_LOOK_S = 0.0005, 0.05
 
 
 class _Guard:
-    """The shell that outlives this process for a moment."""
+    """The shell that survives this process for a moment."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -66,7 +66,7 @@ class _Guard:
                     os.write(self._pipe, f"{sign} {group}\n".encode())
 
     def close(self) -> None:
-        """Let it kill what is left, and end."""
+        """Let the shell kill the remaining groups, and end."""
         with self._lock:
             pipe, self._pipe = self._pipe, None
         if pipe is None or self._process is None or self._owner != os.getpid():
@@ -110,9 +110,9 @@ def start(argv: Sequence[str], **streams: Any) -> subprocess.Popen[bytes]:
 
 
 def wait(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Wait for the end of a program; what is left of its group is killed then.
+    """Wait for the end of a program; then what is left of its group is killed.
 
-    False if it has not ended in time.
+    Returns False if it has not ended in time.
     """
     end_s = time.monotonic() + seconds
     look_s = _FIRST_LOOK_S

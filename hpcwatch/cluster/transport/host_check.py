@@ -1,4 +1,4 @@
-"""The judgement on the key that a host shows, as OpenSSH's sshconnect.c makes it."""
+"""Judges the key that a host shows, as OpenSSH's sshconnect.c does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class HostCheck:
     """What is known of one host."""
 
     def __init__(self, options: HostOptions, files: KnownHosts, hint: str) -> None:
-        """``hint`` says what the user types to get to know the host's key."""
+        """``hint`` tells the user how to learn the host's key."""
         self._options = options
         self._files = files
         self._hint = hint
@@ -37,7 +37,7 @@ class HostCheck:
     def check(self, key: paramiko.PKey, address: str | None) -> None:
         """Raise ConnectError unless the host may show the key.
 
-        ``address`` is where we are connected to; None by way of a jump host or a command.
+        ``address`` is the address of the connection; None through a jump host or a command.
         """
         options, blob = self._options, key.asbytes()
         self._require_long(key)
@@ -101,7 +101,7 @@ class HostCheck:
         return known.verdict(blob, key_type) is Verdict.KNOWN
 
     def _check_address(self, key: paramiko.PKey, address: str | None) -> None:
-        """Hold the key against what is known of the address, if ``CheckHostIP`` is on."""
+        """Compare the key with the known ones of the address, if ``CheckHostIP`` is on."""
         options = self._options
         if not options.checks_address or options.strict == "no":
             return

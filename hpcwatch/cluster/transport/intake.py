@@ -1,7 +1,7 @@
-"""What a node's probe writes, taken in within bounds: a node may be broken, or lie.
+"""Receives a node's output within bounds: a node may be broken, or lie.
 
-The bounds are per node. They are far above what a probe of ours writes: one line an interval, a
-few hundred bytes for each process it names.
+The bounds are per node. They are far above the output of our probe: one line per interval, and a
+few hundred bytes for each process that it names.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FIRST_READING_S = 30.0
 _BURST_LINES, _LINES_PER_INTERVAL, _LINES_PER_S = 200, 4.0, 10.0
 _BURST_BYTES, _BYTES_PER_INTERVAL, _BYTES_PER_S = 16 << 20, 4 << 20, 1 << 20
 _SAVED_S = 120.0
-"""What a network that was cut kept back may come at once."""
+"""Output that may arrive at once after a network failure."""
 _LONG_LINE_BYTES = 64 << 10
 _MOST_WORDS = 64 << 10
 """Characters of one process's name and arguments."""
@@ -30,7 +30,7 @@ _MOST_SHOWN = 80
 
 
 class _Kind(NamedTuple):
-    """Names that a node gives, and how many different ones it may give while it is watched."""
+    """Kinds of names that a node gives, and how many different ones of each it may give."""
 
     what: str
     most: int
@@ -42,7 +42,7 @@ _REASONS = _Kind("reasons for lower clocks", 64)
 
 
 class Names:
-    """The different names that a node gave so far, over all its connections."""
+    """The different names that a node has given so far, over all its connections."""
 
     def __init__(self) -> None:
         self._known: dict[_Kind, set[str]] = {_GPUS: set(), _READERS: set(), _REASONS: set()}
@@ -68,7 +68,7 @@ class Intake:
     """The lines of one connection."""
 
     def __init__(self, interval_s: float, names: Names) -> None:
-        """``names`` are the node's, whichever connection they came by."""
+        """``names`` belong to the node, whichever connection they came through."""
         self._interval_s = interval_s
         self._names = names
         self._reader = LineReader()
@@ -79,7 +79,7 @@ class Intake:
         self._empty_because = ""
 
     def take(self, data: bytes) -> list[Sample]:
-        """Return the readings that are complete by now; a line that is none is left out.
+        """Return the readings that are complete by now, without malformed lines.
 
         Raises ConnectError if the node writes more than a probe does, or no reading in time.
         """
@@ -97,7 +97,7 @@ class Intake:
 
     @property
     def left_s(self) -> float:
-        """How long the first reading may still take; infinite once it came."""
+        """Return how long the first reading may still take; infinite once it has arrived."""
         if self._has_read:
             return math.inf
         return self._began_s + FIRST_READING_S - time.monotonic()
@@ -137,7 +137,7 @@ class Intake:
         return sample
 
     def _nothing(self) -> str:
-        """Say what came in place of readings."""
+        """Return what arrived instead of readings."""
         start = f"no reading within {FIRST_READING_S:g} s of its greeting"
         if self._empty_because:
             return f"{start}, only errors: {self._empty_because}"

@@ -1,6 +1,6 @@
-"""known_hosts files: which keys a host may show.
+"""known_hosts files: the keys that a host may show.
 
-Format after sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT", and OpenSSH's hostfile.c.
+Format: sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT", and OpenSSH's hostfile.c.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Tell whether a name fits a list: one pattern does, and none of those that begin with "!"."""
+    """Return whether a name matches a list: a pattern matches, and none that begins with "!"."""
     found = False
     for pattern in patterns:
         if pattern.startswith("!"):
@@ -59,7 +59,7 @@ class Entry(NamedTuple):
     number: int
 
     def is_for(self, name: str) -> bool:
-        """Tell whether the line speaks of a name (in lower case)."""
+        """Return whether the line is about a name (in lower case)."""
         if self.names.startswith("|"):
             return _is_hash_of(self.names, name)
         return matches(name, self.names.lower().split(","))
@@ -77,7 +77,7 @@ def _is_hash_of(hashed: str, name: str) -> bool:
 
 
 def hashed(name: str) -> str:
-    """Return a name the way ``HashKnownHosts yes`` writes it."""
+    """Return a name as ``HashKnownHosts yes`` writes it."""
     salt = os.urandom(20)
     digest = hmac.digest(salt, name.encode(), "sha1")
     return f"|1|{base64.b64encode(salt).decode()}|{base64.b64encode(digest).decode()}"
@@ -90,7 +90,7 @@ def fingerprint(blob: bytes) -> str:
 
 
 def looked_up_name(hostname: str, port: int, alias: str | None) -> str:
-    """Return the name under which a host stands in known_hosts."""
+    """Return the name of a host in known_hosts."""
     if alias is not None:
         return alias.lower()
     name = hostname.lower()
@@ -112,7 +112,7 @@ class Known(NamedTuple):
         return next((entry for entry in self._of(Marker.KEY) if entry.blob == blob), None)
 
     def other(self, blob: bytes, key_type: str) -> Entry | None:
-        """Return a line that has another key for the host, one of the same type if there is."""
+        """Return a line that has another key for the host, of the same type if there is one."""
         others = [entry for entry in self._of(Marker.KEY) if entry.blob != blob]
         return min(others, key=lambda entry: entry.key_type != key_type, default=None)
 
@@ -138,7 +138,7 @@ class Known(NamedTuple):
 
 
 class Verdict(Enum):
-    """What the files say of a key that a host shows."""
+    """The verdict of the files on a key that a host shows."""
 
     KNOWN = "known"
     UNKNOWN = "unknown"
@@ -181,7 +181,7 @@ def _stamp(path: str) -> _Stamp:
 
 
 def _read(path: str) -> tuple[Entry, ...]:
-    """Return a file's entries; none of a file that is missing or cannot be read."""
+    """Return a file's entries; none if it is missing or cannot be read."""
     if not os.path.isfile(path):  # a pipe would not end
         return ()
     try:
@@ -194,7 +194,7 @@ def _read(path: str) -> tuple[Entry, ...]:
 
 
 def _entry(words: list[str], path: str, number: int) -> Entry | None:
-    """Return a line's entry; None for a comment and for a line that ssh ignores, too."""
+    """Return a line's entry; None for a comment and for a line that ssh ignores too."""
     marker = Marker.KEY
     if words and words[0] in (Marker.AUTHORITY.value, Marker.REVOKED.value):
         marker = Marker(words.pop(0))

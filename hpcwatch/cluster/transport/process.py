@@ -1,7 +1,4 @@
-"""Starts programs on nodes by another program: the site's ssh, srun or pbs_attach.
-
-Without one they run on this node.
-"""
+"""Starts programs on nodes through the site's ssh, srun or pbs_attach, or on this node."""
 
 from __future__ import annotations
 
@@ -47,9 +44,9 @@ class ProcessTransport:
         is_by_shell: bool = False,
         check: Check | None = None,
     ) -> None:
-        """``is_by_shell``: a shell on the node takes the words apart, as behind ssh.
+        """``is_by_shell``: a shell on the node splits the words, as with ssh.
 
-        ``explain`` says what the program's exit code and complaints mean for the way to the node.
+        ``explain`` returns what the program's exit code and messages mean for the way to the node.
         """
         self.name = name
         self._prefix_of = prefix_of
@@ -58,7 +55,7 @@ class ProcessTransport:
         self._check = check
 
     def open(self, host: str, argv: Sequence[str]) -> ProcessLink:
-        """See ``Transport.open``. Whether the node is reached shows in what the link receives."""
+        """See ``Transport.open``. Only the link's input shows whether the node is reached."""
         require_host(host)
         words = [shlex.join(argv)] if self._is_by_shell else list(argv)
         command = [*self._prefix_of(host), *words]
@@ -77,7 +74,7 @@ class ProcessTransport:
 
 
 def local() -> ProcessTransport:
-    """Return the way to this very node."""
+    """Return the way to this node itself."""
     return ProcessTransport("local", lambda _: ())
 
 
@@ -86,7 +83,7 @@ def ssh_program(
     connect_timeout_s: float = _USUAL.connect_timeout_s,
     keepalive_s: float = _USUAL.keepalive_s,
 ) -> ProcessTransport:
-    """Return the way by the site's own ssh, which may support logins that we do not.
+    """Return the way through the site's own ssh, which may support logins that we do not.
 
     It never asks for a password or about an unknown key. ``config_path`` is its ``-F``.
     """
@@ -97,10 +94,10 @@ def ssh_program(
 
 
 def srun(job_id: str, steps: Steps = PLAIN_STEPS) -> ProcessTransport:
-    """Return the way by a step of a Slurm job, for nodes that accept no ssh.
+    """Return the way through a step of a Slurm job, for nodes that accept no ssh.
 
-    The step shares the job's CPUs, memory and GPUs, and takes none away (``--overlap``, Slurm
-    20.11 and newer). Raises ConnectError if the id is not a job's.
+    The step shares the job's CPUs, memory and GPUs, and takes none away (``--overlap``, Slurm 20.11
+    and newer). Raises ConnectError if the id is not a job's.
     """
     _require_job_id(job_id)
 
@@ -123,7 +120,7 @@ def srun(job_id: str, steps: Steps = PLAIN_STEPS) -> ProcessTransport:
 
 
 def pbs_attach(job_id: str, bounds: Bounds = _USUAL) -> ProcessTransport:
-    """Return the way by ssh into a PBS job's own limits, for sites that require it.
+    """Return the way through ssh into a PBS job's own limits, for sites that require it.
 
     Raises ConnectError if the id is not a job's.
     """

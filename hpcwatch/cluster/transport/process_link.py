@@ -1,4 +1,4 @@
-"""A program started here whose input and output are the link: local, or it leads to a node."""
+"""A local program whose input and output are the link. It may lead to a node."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class ProcessLink:
         return guard.wait(self._process, _TO_END_S)
 
     def _ready(self, descriptors: set[int], event: int, timeout_s: float) -> set[int]:
-        """Return which descriptors are ready; waiting ends when the link is closed, too."""
+        """Return the descriptors that are ready. Closing the link ends the wait too."""
         poll = select.poll()
         for descriptor in descriptors:
             poll.register(descriptor, event)
@@ -122,14 +122,14 @@ class ProcessLink:
         return {descriptor for descriptor, _ in poll.poll(max(timeout_s, 0.0) * 1000)}
 
     def _drain(self) -> None:
-        """Take what was written to standard error, so that it never blocks the program."""
+        """Read standard error, so that it never blocks the program."""
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._errors, _CHUNK_BYTES):
                 self._tail.add(data)
             self._heard.discard(self._errors)
 
     def _end_of_output(self) -> bytes:
-        """Return the end of the program, or raise what ended the way to it."""
+        """Return the end of the program, or raise the error of the way to it."""
         error = self._explained()
         if error is not None:
             raise error

@@ -83,7 +83,7 @@ class SshTransport:
         return host_options(self._answers.ask(subject))
 
     def _connected(self, options: HostOptions) -> Connection:
-        """Return a connection of one's own. Raises ConnectError."""
+        """Return a new connection. Raises ConnectError."""
         try:
             return self._logged_in(self._wire(options), options)
         except ConnectError:
@@ -119,7 +119,7 @@ class SshTransport:
             self._turns.release()
 
     def _wire(self, options: HostOptions) -> Wire:
-        """Return the byte stream to a host: by jump hosts, the user's command, or straight."""
+        """Return the byte stream to a host: through jump hosts, the user's command, or direct."""
         if options.proxy_jump:
             stream: Stream = self._forwarded(options)
         elif options.proxy_command:
@@ -189,14 +189,14 @@ class SshTransport:
 
 
 def _is_over(future: Future[Connection]) -> bool:
-    """Tell whether a shared connection failed, or ended meanwhile."""
+    """Return whether a shared connection failed, or ended meanwhile."""
     if not future.done():
         return False
     return future.exception() is not None or not future.result().is_active()
 
 
 def _not_forwarded(name: str, jump: str, refusal: Refusal) -> ConnectError:
-    """Return the error for a jump host's refusal, in which sshd gives the system's own words."""
+    """Return the error for a jump host's refusal, with the system's own words from sshd."""
     small = refusal.words.lower()
     if refusal.code == _PROHIBITED:
         message = f"{jump} may not be used as a jump host ({refusal.words})"
@@ -210,7 +210,7 @@ def _not_forwarded(name: str, jump: str, refusal: Refusal) -> ConnectError:
 
 
 def _not_started(host: str, error: BaseException) -> BaseException:
-    """Return what to raise when a connection is there and the program on it is not."""
+    """Return the error for a connection that works and a program that does not start on it."""
     if isinstance(error, Refusal):
         message = f"{host} lets us in but starts no programs ({error.words})"
         return ConnectError(Trouble.REFUSED, message)

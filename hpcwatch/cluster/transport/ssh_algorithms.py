@@ -1,4 +1,4 @@
-"""Which algorithms ssh_config allows for a host: none else is offered or accepted."""
+"""The algorithms that ssh_config allows for a host. No other is offered or accepted."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _ALIASES = {"curve25519-sha256@libssh.org": "curve25519-sha256"}
 
 
 class Algorithms(NamedTuple):
-    """Names that ssh allows, the best first; empty if ssh did not tell any: all are allowed."""
+    """Names that ssh allows, the best first; empty if ssh lists none: then all are allowed."""
 
     kex: tuple[str, ...] = ()
     ciphers: tuple[str, ...] = ()
     macs: tuple[str, ...] = ()
     host_keys: tuple[str, ...] = ()
     is_host_key_order_free: bool = True
-    """False if the user chose the host keys: then ssh prefers no type that known_hosts has."""
+    """False if the user chose the host keys: then ssh does not prefer the types in known_hosts."""
     authorities: tuple[str, ...] = ()
-    """Signatures of who certifies hosts."""
+    """Signatures of authorities that certify hosts."""
     own_keys: tuple[str, ...] = ()
     """Signatures to log in with."""
     least_rsa_bits: int = 0
 
     def allows_own_key(self, key_type: str) -> bool:
-        """Tell whether a key or certificate of this type may be used to log in."""
+        """Return whether a key or certificate of this type may be used to log in."""
         return allows(self.own_keys, key_type)
 
 
@@ -59,7 +59,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def allows(allowed: Sequence[str], key_type: str) -> bool:
-    """Tell whether keys of a type may be used; RSA keys sign with SHA-2 alone."""
+    """Return whether keys of a type may be used; RSA keys sign with SHA-2 alone."""
     if not allowed:
         return True
     end = SUFFIX if key_type.endswith(SUFFIX) else ""
@@ -71,9 +71,9 @@ def allows(allowed: Sequence[str], key_type: str) -> bool:
 def chosen(
     keyword: str, supported: Sequence[str], allowed: Sequence[str], host: str
 ) -> tuple[str, ...]:
-    """Return what both sides of this process allow, in ssh's order.
+    """Return the algorithms that ssh_config and paramiko have in common, in ssh's order.
 
-    Raises ConnectError if there is none, with the way out.
+    Raises ConnectError, with advice, if there is none.
     """
     if not allowed:
         return tuple(supported)

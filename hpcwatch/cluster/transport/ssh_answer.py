@@ -1,7 +1,7 @@
-"""Asks the ssh program what its configuration says of a host: ``ssh -G HOST``.
+"""Asks the ssh program for its configuration of a host: ``ssh -G HOST``.
 
-ssh itself resolves Include, Match, canonical names and what a site has built into it. It costs some
-milliseconds for each host, on the thread that connects to the host.
+ssh itself resolves Include, Match, canonical names and the site's patches. It costs some
+milliseconds per host, on the thread that connects to the host.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _KEPT = re.compile(
 
 
 class Subject(NamedTuple):
-    """A host as it stands on the command line of ssh."""
+    """A host as it stands on ssh's command line."""
 
     name: str
     user: str = ""
@@ -59,14 +59,14 @@ class Answer(NamedTuple):
 
     subject: Subject
     settings: Mapping[str, tuple[str, ...]]
-    """Keyword in lower case -> its values, one for each line."""
+    """Keyword in lower case -> its values, one per line."""
 
     def value(self, keyword: str, default: str = "") -> str:
         """Return a setting; the default if ssh does not print it."""
         return self.settings.get(keyword, (default,))[0]
 
     def values(self, keyword: str) -> tuple[str, ...]:
-        """Return a setting that may stand there several times, without "none"."""
+        """Return a setting that may occur several times, without "none"."""
         return tuple(v for v in self.settings.get(keyword, ()) if v.lower() != "none")
 
     def given(self, keyword: str) -> str:
@@ -82,7 +82,7 @@ class Answer(NamedTuple):
 
     @property
     def jumps(self) -> tuple[str, ...]:
-        """Jump hosts, ``[user@]host[:port]`` each, the nearest to us first."""
+        """Jump hosts, each ``[user@]host[:port]``, the nearest to us first."""
         return tuple(hop for hop in self.given("proxyjump").split(",") if hop)
 
 
@@ -129,12 +129,12 @@ def _asked(subject: Subject, config_path: str | None) -> Answer:
 
 
 def parsed(subject: Subject, text: str) -> Answer:
-    """Return what ``ssh -G`` printed: a keyword, a blank and the value in each line.
+    """Return the output of ``ssh -G``: a keyword, a blank and a value per line.
 
-    Raises ConnectError if that is no text: a file's name would be cut off where it holds a 0.
+    Raises ConnectError if it is not text: a file name would be cut off at a NUL byte.
     """
     if "\0" in text:
-        message = f"ssh -G {subject.name} prints what is no text"
+        message = f"ssh -G {subject.name} prints bytes that are not text"
         raise ConnectError(Trouble.LOGIN, message, "use --transport ssh-program")
     settings: dict[str, tuple[str, ...]] = {}
     for line in text.splitlines():
@@ -147,7 +147,7 @@ def parsed(subject: Subject, text: str) -> Answer:
 
 
 def _refusal(name: str, said: str, hint: str) -> ConnectError:
-    """Return the error for a configuration that ssh does not take."""
+    """Return the error for a configuration that ssh rejects."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     telling = [line for line in lines if "terminating" not in line and "Pseudo-" not in line]
     reason = "; ".join(telling)[:500] or "it gave no reason"
@@ -161,7 +161,7 @@ def _refusal(name: str, said: str, hint: str) -> ConnectError:
 
 
 def _run(argv: list[str], name: str) -> tuple[bytes, str, int]:
-    """Run ssh to its end; return its output, its complaints and its exit code."""
+    """Run ssh to its end; return its output, its messages and its exit code."""
     try:
         process = guard.start(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE

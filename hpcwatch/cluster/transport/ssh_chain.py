@@ -1,4 +1,4 @@
-"""The way to a host by jump hosts, followed before anything is started.
+"""Follows the way to a host through jump hosts, before anything is started.
 
 A circle of jump hosts makes the ssh program start itself without end.
 """
@@ -21,7 +21,7 @@ _SSH_FLAGS = "46AaCfGgKkMNnqsTtVvXxYyB:b:c:D:E:e:F:I:i:J:L:l:m:O:o:P:p:Q:R:S:W:w
 def last_hop(answer: Answer) -> Subject:
     """Return the last of a host's jump hosts: those before it lead to that one.
 
-    Raises ConnectError if it is not written as ssh wants it.
+    Raises ConnectError if it is malformed.
     """
     *before, last = answer.jumps
     return _subject(answer.subject.name, last, tuple(before))
@@ -36,7 +36,7 @@ def _subject(name: str, hop: str, before: tuple[str, ...]) -> Subject:
 
 
 def require_end(answers: Answers, subject: Subject) -> None:
-    """Raise ConnectError if the way to a host goes in a circle or is endless."""
+    """Raise ConnectError if the way to a host is a circle or endless."""
     seen = [subject]
     while True:
         after = _next(answers.ask(seen[-1]))
@@ -52,7 +52,7 @@ def require_end(answers: Answers, subject: Subject) -> None:
 
 
 def _next(answer: Answer) -> Subject | None:
-    """Return the host that ssh connects to first on its way; None if it goes straight."""
+    """Return the host to which ssh connects first; None if it connects directly."""
     if answer.jumps:
         return last_hop(answer)
     return _asked_by(answer.given("proxycommand"), answer.subject.name)

@@ -1,4 +1,4 @@
-"""What ssh_config says of a host, as one record: made of ssh's own answer."""
+"""ssh's configuration of a host as one record, made from ssh's own answer."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ _USERS_HOME = re.compile(r"~([^/]*)(/.*)?", re.DOTALL)
 _OFF = ("no", "false", "off")
 _HIGHEST_PORT = 65535
 _LONGEST_S = 86400
-"""For a connection to come about; more is as good as for ever."""
+"""Limit of the time to connect; a larger one is as good as none."""
 
 
 class HostOptions(NamedTuple):
-    """How to reach a host. File names are absolute, tokens filled in."""
+    """How to reach a host. File names are absolute, tokens are filled in."""
 
     subject: Subject
     """The host on ssh's command line."""
     hostname: str
-    """What to connect to."""
+    """The address to connect to."""
     user: str
     port: int
     identity_files: tuple[str, ...]
     are_identities_default: bool
-    """True if the configuration names no identity file: a missing one is not worth a word."""
+    """True if the configuration names no identity file: then a missing one is not reported."""
     identities_only: bool
     certificate_files: tuple[str, ...]
     uses_keys: bool
-    """``PubkeyAuthentication`` is not off."""
+    """``PubkeyAuthentication`` is on."""
     proxy_jump: tuple[str, ...]
-    """``[user@]host[:port]`` each, the nearest to us first."""
+    """Each ``[user@]host[:port]``, the nearest to us first."""
     proxy_command: str | None
     host_key_alias: str | None
     user_known_hosts: tuple[str, ...]
@@ -54,7 +54,7 @@ class HostOptions(NamedTuple):
     strict: str
     """``StrictHostKeyChecking``: yes, ask, accept-new or no."""
     checks_address: bool
-    """``CheckHostIP``: the key must also fit what is known of the address."""
+    """``CheckHostIP``: the key must also match the known ones of the address."""
     skips_loopback: bool
     """``NoHostAuthenticationForLocalhost``: a loopback address may show any key."""
     hashes_known_hosts: bool
@@ -72,7 +72,7 @@ class HostOptions(NamedTuple):
 def host_options(answer: Answer) -> HostOptions:
     """Return the record of ssh's answer.
 
-    Raises ConnectError for what is not known here, with the way out.
+    Raises ConnectError, with advice, for settings that are not supported.
     """
     _require_known(answer)
     fill = _Filling(answer)
@@ -112,7 +112,7 @@ def host_options(answer: Answer) -> HostOptions:
 
 
 def _require_known(answer: Answer) -> None:
-    """Raise ConnectError for settings that decide whom to trust, and that only ssh follows."""
+    """Raise ConnectError for settings about trust that only ssh supports."""
     if answer.given("knownhostscommand"):
         raise _not_followed(answer, "KnownHostsCommand")
     if _flag(answer, "proxyusefdpass", False):
@@ -166,7 +166,7 @@ class _Filling:
         }
 
     def tokens(self, text: str) -> str:
-        """Fill in ``%`` tokens. Raises ConnectError for one that is not known."""
+        """Fill in ``%`` tokens. Raises ConnectError for an unknown one."""
         return _TOKEN.sub(self._token, text)
 
     def file(self, text: str) -> str:
@@ -210,7 +210,7 @@ class _Filling:
 
 
 def home() -> str:
-    """Return the home in the password database. ssh ignores ``$HOME``, too."""
+    """Return the home in the password database: ssh ignores ``$HOME`` too."""
     try:
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:

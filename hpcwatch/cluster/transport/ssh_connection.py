@@ -61,7 +61,7 @@ class Connection(paramiko.Transport):
 
     @property
     def preferred_keys(self) -> Sequence[str]:
-        """The types of host keys to ask for, those first that known_hosts has."""
+        """The types of host keys to request, those in known_hosts first."""
         return self._key_order or super().preferred_keys
 
     @property
@@ -71,7 +71,7 @@ class Connection(paramiko.Transport):
 
     def ask_for_life(self) -> None:
         """Send a request that the other side must answer; do not wait for the answer."""
-        if not self.clear_to_send.is_set():  # keys are being exchanged: that is life
+        if not self.clear_to_send.is_set():  # keys are being exchanged: the other side is alive
             return
         message = paramiko.Message()
         message.add_byte(_GLOBAL_REQUEST)
@@ -149,9 +149,9 @@ class Connection(paramiko.Transport):
 def key_order(
     possible: Sequence[str], known: Known, algorithms: Algorithms, host: str
 ) -> tuple[str, ...]:
-    """Order types of host keys as ssh does: what the host is known by, then the rest.
+    """Order types of host keys as ssh does: known ones of the host first, then the others.
 
-    Certificates come first if an authority is known for the host, and not at all if none is: they
+    Certificates come first if an authority is known for the host, and are left out if none is: they
     could not be checked. An order that the user chose stands. Raises ConnectError.
     """
     allowed = chosen("HostKeyAlgorithms", possible, algorithms.host_keys, host)

@@ -30,21 +30,21 @@ _OPENSSH_MAGIC = b"openssh-key-v1\0"
 
 
 class Identity(NamedTuple):
-    """A key to log in with, as a file name or the agent calls it."""
+    """A key to log in with, under its file name or its name in the agent."""
 
     key: paramiko.PKey
     label: str
 
 
 class Skipped(NamedTuple):
-    """A key that cannot be used, and why."""
+    """A key that cannot be used, and the reason."""
 
     label: str
     reason: str
 
 
 class Agent(AgentSSH):
-    """A connection to an agent, at a path of our own choice, which paramiko.Agent does not take."""
+    """A connection to an agent at a given path, which paramiko.Agent does not support."""
 
     def __init__(self, path: str) -> None:
         """Raises OSError or paramiko.SSHException."""
@@ -75,7 +75,7 @@ class _AgentCertificate(paramiko.AgentKey):
 
 
 class Identities:
-    """All keys that may be tried at one login."""
+    """All keys to try at one login."""
 
     def __init__(self, options: HostOptions) -> None:
         self._options = options
@@ -154,7 +154,7 @@ class Identities:
             yield Identity(key, path)
 
     def _key(self, path: str) -> paramiko.PKey | None:
-        """Return the private key in a file; None, with the reason noted, if there is none."""
+        """Return the private key in a file; None if there is none, with the reason noted."""
         reason = "its kind of key is not supported"
         for kind in _CLASSES:
             try:

@@ -27,9 +27,9 @@ class Patience(NamedTuple):
 def log_in(
     wire: Wire, options: HostOptions, files: KnownHosts, patience: Patience, hint: str
 ) -> Connection:
-    """Return a connection that may open channels; the wire is closed if there is none.
+    """Return a connection that may open channels; on failure the wire is closed.
 
-    ``hint`` says what the user types to get to know the host's key. Raises ConnectError.
+    ``hint`` tells the user how to learn the host's key. Raises ConnectError.
     """
     check = HostCheck(options, files, hint)
     connection = Connection(wire, check.known, options.algorithms, options.name, patience.connect_s)

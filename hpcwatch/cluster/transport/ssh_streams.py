@@ -1,4 +1,4 @@
-"""Where the byte stream of an ssh connection comes from: a socket, or the user's ProxyCommand."""
+"""Opens the byte stream of an ssh connection: a socket, or the user's ProxyCommand."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ProxyCommand:
     def __init__(self, command: str) -> None:
         """Start the command in a shell, as ssh does. Raises OSError."""
         ours, theirs = socket.socketpair()
-        # A file takes its words until it fails; a pipe would have to be read all the time.
+        # A file keeps its messages until it fails; a pipe would have to be read all the time.
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         try:
             with theirs:

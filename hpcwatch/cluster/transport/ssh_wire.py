@@ -1,8 +1,8 @@
 """The byte stream under an ssh connection. It notices when the other side is gone.
 
-paramiko takes anything that sends and receives. This wraps a socket, or a channel of a connection
-to a jump host, and asks for a sign of life when nothing came for a while: a cut cable and a crashed
-node close no connection.
+paramiko accepts anything that sends and receives. This wraps a socket, or a channel of a connection
+to a jump host, and asks for a sign of life after a silence: a cut cable and a crashed node close no
+connection.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Stream(Protocol):
         """Return how many bytes were taken. Raises TimeoutError."""
 
     def settimeout(self, seconds: float | None, /) -> None:
-        """Bound the time of the other two."""
+        """Set the time limit of the other two."""
 
     def close(self) -> None:
-        """Let go."""
+        """Close it."""
 
 
 class Wire:
-    """A watched stream with the methods that paramiko's Transport uses."""
+    """A watched stream with the methods that paramiko's Transport calls."""
 
     def __init__(
         self, stream: Stream, keepalive_s: float, proxy: ProxyCommand | None = None

@@ -1,6 +1,6 @@
-"""Which transport reaches a node: they are tried in turn, first the one that worked last.
+"""Chooses the transport that reaches a node: each is tried in turn, the last successful one first.
 
-Sites differ in what they allow, the nodes of one job hardly ever do.
+Sites differ in what they allow; the nodes of one job hardly ever do.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ GREETING_S = 20.0
 """How long a node may take to start Python: a shell's start-up files may wait for file systems."""
 
 _SAME_EVERYWHERE = (Trouble.KEY_CHANGED, Trouble.NO_PYTHON, Trouble.PROBE)
-"""Another way would meet the same, or would hide what the user has to look at."""
+"""Another way would meet the same error, or hide it from the user."""
 
 NAMES = ("auto", "ssh", "ssh-program", "srun", "pbs_attach")
-"""What --transport takes."""
+"""The values of --transport."""
 
 _OF_JOBS = ("srun", "pbs_attach")
-"""Those that reach the jobs of some schedulers only; which, their records say."""
+"""Transports that reach the jobs of some schedulers only, which their records name."""
 
 
 def suitable(configured: str, scheduler: str | None) -> str:
@@ -82,7 +82,7 @@ class Ways:
         self._is_closed = False
 
     def open(self, host: str, spec: Spec) -> Opened:
-        """Start a probe on a node. Raises ConnectError, with the words of each way tried."""
+        """Start a probe on a node. Raises ConnectError with the message of each way."""
         if host in self._own_hosts:
             return self._begin(self._local, host, spec)
         failures: list[tuple[str, ConnectError]] = []
@@ -122,7 +122,7 @@ class Ways:
             self._greeting.add(link)
 
     def close(self) -> None:
-        """Let go of probes that have not greeted yet, and of shared connections."""
+        """Close probes that have not greeted yet, and shared connections."""
         with self._lock:
             self._is_closed = True
             greeting = list(self._greeting)
@@ -133,7 +133,7 @@ class Ways:
 
 
 def _together(failures: list[tuple[str, ConnectError]]) -> ConnectError:
-    """Return one error for all ways: the most telling first, then the others."""
+    """Return one error for all ways: the most informative first, then the others."""
     # A missing program says nothing about the node.
     telling = [pair for pair in failures if pair[1].trouble is not Trouble.PROGRAM] or failures
     _, first = telling[-1] if telling[-1][1].trouble in _SAME_EVERYWHERE else telling[0]
@@ -149,7 +149,7 @@ def own_hosts() -> frozenset[str]:
 
 
 def slurm_steps(parts: Sequence[Job], is_suspended: Callable[[], bool] = bool) -> Steps:
-    """Return where Slurm starts steps of a job, of which these are the components."""
+    """Return where Slurm starts steps of a job with these components."""
     offsets: dict[str, int] = {}
     for part in parts:
         if part.het_offset is not None:
@@ -238,7 +238,7 @@ def _own_ssh(bounds: Bounds) -> Transport:
 
 
 class _Missing:
-    """A transport that this installation cannot use: another may reach the node."""
+    """A transport that this installation cannot use. Another may reach the node."""
 
     name = "ssh"
 
