@@ -42,7 +42,7 @@ _path = os.environ.get(VARIABLE)
 def log(**values: object) -> None:
     """Record values by name: numbers, short texts, booleans.
 
-    Scalars of NumPy, TensorFlow and the like are numbers, too. The last value of each name is the
+    Scalars of NumPy, TensorFlow and the like count as numbers. The last value of each name is the
     run's result.
     """
     if _path:
@@ -52,7 +52,7 @@ def log(**values: object) -> None:
 def phase(name: str) -> _Phase | _NoPhase:
     """Return a context that marks a stretch of the run: ``with hpcwatch.phase("load"):``.
 
-    Phases may be nested. An exception ends one, too, and goes on its way.
+    Phases may be nested. An exception ends a phase and is passed on.
     """
     return _Phase(name) if _path else _NO_PHASE
 
@@ -82,8 +82,8 @@ def emit(name: str, fields: Mapping[str, object]) -> None:
 def _append(line: bytes) -> None:
     """Append with one write, so that lines of several processes never mix.
 
-    The file is opened anew each time: a descriptor kept could be closed by a program that becomes a
-    daemon, and be another file's when we write. It is not made if it is gone: nobody reads it.
+    The file is opened each time: a program that becomes a daemon closes descriptors, and a kept one
+    could then be another file's. A missing file is not created: nothing would read it.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK  # the variable may name a FIFO
     descriptor = os.open(_path or os.devnull, flags)
@@ -94,7 +94,7 @@ def _append(line: bytes) -> None:
 
 
 def _plain(value: object) -> float | str | bool | None:
-    """Return a value as JSON has it. Types other than numbers and texts become text, cut."""
+    """Return a value in a form that JSON has: numbers and texts, others as short texts."""
     if value is None or isinstance(value, (bool, str, int, float)):
         return fitting(value)
     ways: tuple[Callable[[Any], object], ...] = (_item, float, str)
@@ -107,14 +107,14 @@ def _plain(value: object) -> float | str | bool | None:
 
 
 def _item(value: Any) -> object:
-    """Take the scalar out of a NumPy or PyTorch one. Raises if there is none or several."""
+    """Return the scalar in a NumPy or PyTorch value. Raises if there is none, or several."""
     return value.item()
 
 
 def fitting(value: object) -> float | str | bool | None:
     """Return a plain value with texts cut; NaN and infinities, which JSON lacks, are texts.
 
-    Raises TypeError for what is not plain.
+    Raises TypeError for any other value.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -132,12 +132,12 @@ def fitting(value: object) -> float | str | bool | None:
 
 
 def _is_finite(number: float) -> bool:
-    """True of what JSON has; without `math`, whose import is a file of its own."""
+    """Return whether JSON has this number. Without `math`, whose import would read another file."""
     return number - number == 0.0
 
 
 class _Phase:
-    """Marks its begin and its end."""
+    """Marks a phase's begin and end."""
 
     __slots__ = ("_name", "_started_s")
 
@@ -163,7 +163,7 @@ class _Phase:
 
 
 class _NoPhase:
-    """Marks nothing."""
+    """Marks nothing: outside of a run."""
 
     __slots__ = ()
 
@@ -178,18 +178,18 @@ _NO_PHASE = _NoPhase()
 
 _PAIR = (
     r"([A-Za-z_][A-Za-z0-9_./-]{0,63})="
-    # In quotes or brackets there may be blanks: Python prints such values.
+    # Quotes and brackets may hold blanks: Python prints such values.
     r"""(?:'([^']{0,200})'|"([^"]{0,200})"|(\[[^]]{0,198}\]|\([^)]{0,198}\)|\S{1,200}))(?:\s+|$)"""
 )
 _NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?"
 
 
 def last_line_results(text: str) -> dict[str, float | str]:
-    """Return the results that an output ends with: ``test_accuracy=0.9923 epochs=4``.
+    """Return the results at the end of an output: ``test_accuracy=0.9923 epochs=4``.
 
-    The last line that is not blank must be nothing but pairs ``name=value``, parted by blanks;
-    else there are none. A value that is not a decimal number is kept as text. It may have blanks in
-    quotes, which are taken off, or in brackets: ``name='a b' sizes=[1, 2]``.
+    The last line that is not blank must consist of pairs ``name=value``, separated by blanks; else
+    there are no results. A value that is not a decimal number is kept as text. It may have blanks
+    in quotes, which are removed, or in brackets: ``name='a b' sizes=[1, 2]``.
     """
     import re
 

@@ -37,12 +37,12 @@ def _guarded(hook: Hook) -> Hook:
 
 
 class Monitor(Callback):  # type: ignore[misc]  # Keras has no types
-    """Tells of epochs, and of steps at most every 10 s, with their speed.
+    """Reports epochs, and steps at most every 10 s, with their speed.
 
-    An ``epoch`` event has the epoch's number, from 1, and its time (``epoch_s``), with validation;
-    ``samples_per_s`` and ``steps_per_s`` without; what Keras measured (accuracy, loss, val_loss);
-    ``data_wait_s``, the time its steps waited for data, if `timed` was used; and the most memory
-    TensorFlow held on any GPU. What is not known is left out.
+    An ``epoch`` event has the epoch's number, from 1, and its time (``epoch_s``) with validation;
+    ``samples_per_s`` and ``steps_per_s`` without it; what Keras measured (accuracy, loss,
+    val_loss); ``data_wait_s``, the time its steps waited for data, if `timed` was used; and the
+    most memory that TensorFlow held on any GPU. Unknown values are left out.
     """
 
     def __init__(self) -> None:
@@ -59,9 +59,9 @@ class Monitor(Callback):  # type: ignore[misc]  # Keras has no types
     def timed(self, dataset: Any) -> Any:
         """Return a ``tf.data.Dataset`` that measures how long the training waits for each batch.
 
-        Give it the outermost one: ``model.fit(monitor.timed(batches.prefetch(2)), ...)``.
-        TensorFlow fetches data inside a step, where no callback can see it. Outside of a run, or
-        where the dataset is none, it is returned as it came.
+        Pass it the outermost dataset: ``model.fit(monitor.timed(batches.prefetch(2)), ...)``.
+        TensorFlow fetches data inside a step, where no callback can see it. Outside of `hpcwatch
+        run`, and for anything that is not a dataset, it returns its argument.
         """
         if not events.is_watched():
             return dataset
@@ -73,13 +73,13 @@ class Monitor(Callback):  # type: ignore[misc]  # Keras has no types
 
     @_guarded
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
-        """Tell how much there is to do."""
+        """Report how much is planned."""
         params = self.params or {}
         events.emit("training", _known({name: params.get(name) for name in ("epochs", "steps")}))
 
     @_guarded
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-        """Begin to measure."""
+        """Start the epoch's clock."""
         self._epoch_started_s = time.monotonic()
         self._train = self._step = _Pace(self._epoch_started_s, 0, 0)
         self._ended = {}
@@ -88,7 +88,7 @@ class Monitor(Callback):  # type: ignore[misc]  # Keras has no types
 
     @_guarded
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
-        """Tell of the steps so far, now and then."""
+        """Report the steps so far, at intervals."""
         self._steps_done = batch
         now_s = time.monotonic()
         if self._step is None or now_s - self._step.at_s < _STEP_INTERVAL_S:
@@ -106,7 +106,7 @@ class Monitor(Callback):  # type: ignore[misc]  # Keras has no types
 
     @_guarded
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Tell of the epoch."""
+        """Report the epoch."""
         self._end_steps()
         epoch_s = time.monotonic() - self._epoch_started_s
         fields = {
@@ -120,7 +120,7 @@ class Monitor(Callback):  # type: ignore[misc]  # Keras has no types
         events.emit(events.EPOCH, _known(fields))
 
     def _end_steps(self) -> None:
-        """Take the pace of the epoch's steps, once: a validation forgets how many samples."""
+        """Measure the epoch's speed, once: a validation resets the count of samples."""
         if self._train is None:
             return
         steps = (self.params or {}).get("steps") or self._steps_done + 1
@@ -137,7 +137,7 @@ class Monitor(Callback):  # type: ignore[misc]  # Keras has no types
 
 
 class _Pace:
-    """How far an epoch was at a time; ``samples`` is None if that is not known."""
+    """The progress of an epoch at a time; ``samples`` is None if it is unknown."""
 
     def __init__(self, at_s: float, steps: int, samples: int | None) -> None:
         self.at_s = at_s
@@ -145,7 +145,7 @@ class _Pace:
         self._samples = samples
 
     def since(self, earlier: _Pace) -> dict[str, object]:
-        """Return the rates from an earlier time until this one."""
+        """Return the rates since an earlier time."""
         span_s = max(self.at_s - earlier.at_s, 1e-6)
         rates: dict[str, object] = {
             "steps_per_s": _significant((self._steps - earlier._steps) / span_s),
@@ -169,12 +169,12 @@ def _samples(model: Any) -> int | None:
     try:
         tracker = next(metric for metric in model.metrics if metric.name == "loss")
         return round(float(tracker.count)) or None
-    except Exception:  # a model with a training step of its own
+    except Exception:  # a model with its own training step
         return None
 
 
 def _gpu_peak_bytes() -> int | None:
-    """Return the most memory that TensorFlow held on any one GPU; None if it does not tell."""
+    """Return the most memory that TensorFlow held on any one GPU; None if it is unknown."""
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is None:
         return None
@@ -184,16 +184,16 @@ def _gpu_peak_bytes() -> int | None:
             device.name.partition("device:")[2] for device in config.list_logical_devices("GPU")
         ]
         peaks = [config.experimental.get_memory_info(device)["peak"] for device in devices]
-    except Exception:  # another back end has the devices
+    except Exception:  # another back end uses the devices
         return None
     return max(peaks, default=None)
 
 
 def _watched(dataset: Any) -> tuple[Any, Any]:
-    """Return a variable that sums up the seconds waited for batches, and the dataset that fills it.
+    """Return a variable with the seconds waited for batches, and the dataset that fills it.
 
-    A zip asks its parts one after the other: the first tells the time at which a batch is asked
-    for, the last step that at which it is there.
+    A zip fetches from its parts in turn: the first records the time at which a batch is requested,
+    the last step the time at which it has arrived.
     """
     import tensorflow
 

@@ -1,4 +1,4 @@
-"""The tasks of an array side by side: what each took, and what to request for the next. Pure."""
+"""The tasks of an array in comparison: what each used, and what to request next time. Pure."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _FAILED = frozenset(
 )
 _FACTOR = 1.2  # as for one job: findings.md
 _KILLED_FACTOR = 1.5
-_UNUSED_SHARE = 0.5  # own: less than half of what was requested is worth a word
+_UNUSED_SHARE = 0.5  # own: a use below half of the request is reported
 _LEAST_S = 900.0  # as walltime-over-asked
 
 
 class ArrayTask(NamedTuple):
-    """What is known of one task. None is unknown."""
+    """One task's figures. None is unknown."""
 
     job: Job
     ran_s: float | None
     memory_bytes: int | None
     """Its peak, from a recording or its scheduler's accounting."""
     exit_words: str
-    """How it ended or why it waits; empty if nothing is said."""
+    """How it ended or why it waits; empty if that is unknown."""
     is_failed: bool
 
 
 class Spread(NamedTuple):
-    """The range of a figure over the tasks of which it is known."""
+    """The range of a figure over the tasks with a known value."""
 
     least: float
     middle: float
@@ -52,7 +52,7 @@ class ArraySummary(NamedTuple):
 
 
 def task_of(job: Job, now_s: float, memory_bytes: int | None = None) -> ArrayTask:
-    """Return a task as its scheduler tells it; ``memory_bytes`` is a recording's peak."""
+    """Return a task by its scheduler's record. ``memory_bytes`` is the peak in a recording."""
     usage = job.usage.memory_bytes if job.usage is not None else None
     known = [size for size in (usage, memory_bytes) if size]
     is_dated = not job.state.is_over or job.ended_at_s is not None
@@ -67,7 +67,7 @@ def task_of(job: Job, now_s: float, memory_bytes: int | None = None) -> ArrayTas
 
 
 def summary_of(tasks: Sequence[ArrayTask]) -> ArraySummary:
-    """Sum up an array. What waits has no figures yet; times are of tasks that are over."""
+    """Sum up an array. Waiting tasks have no figures, and times are of tasks that are over."""
     over = [task for task in tasks if task.job.state.is_over]
     return ArraySummary(
         memory=_spread(task.memory_bytes for task in tasks),
@@ -85,7 +85,7 @@ def _spread(figures: Iterable[float | None]) -> Spread | None:
 
 
 def _suggestion(over: Sequence[ArrayTask]) -> str:
-    """Return the one change that matters most: what was killed, then what was not needed."""
+    """Return the most important change: after kills a larger request, else a smaller one."""
     return (_for_killed(over) or _for_unused(over)) if over else ""
 
 
@@ -105,7 +105,7 @@ def _for_killed(over: Sequence[ArrayTask]) -> str:
 
 
 def _for_unused(over: Sequence[ArrayTask]) -> str:
-    """Return what to request less of, where it is known of every task."""
+    """Return the request that can be reduced, if the use of every task is known."""
     memory, time_s, peak = _memory_of(over), _walltime_of(over), _peak(over)
     needed = rounded_up(_FACTOR * peak)
     is_known = memory is not None and all(task.memory_bytes for task in over)
@@ -130,7 +130,7 @@ def _peak(tasks: Sequence[ArrayTask]) -> int:
 
 
 def _memory_of(tasks: Sequence[ArrayTask]) -> int | None:
-    """Return the memory that each requested on a node; None if they differ, or nobody says."""
+    """Return the memory requested per node; None if the tasks differ, or it is unknown."""
     sizes = {task.job.node_memory_bytes for task in tasks}
     return (sizes.pop() or None) if len(sizes) == 1 else None
 

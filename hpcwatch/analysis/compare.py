@@ -1,4 +1,4 @@
-"""Runs side by side: their figures, what changed, and what explains it. Pure."""
+"""Compares runs: their figures, what changed, and what explains it. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ALWAYS_OTHER = re.compile(
     r"JOB_?ID|NODE_?FILE|NODE_?LIST|NODENAME|HOST|PID|TASK_?NUM|STEP|COOKIE|_TIME$|TMPDIR|SOCKET"
     r"|PORT|UNIQUE|GTIDS|PROCID|LOCALID|NODEID|TOPOLOGY|PARALLEL_SEQ|^_LMFILES_$"
 )
-"""Variables that are another in each job and explain nothing, or what another one says."""
+"""Variables that differ in each job without explaining anything, or repeat another variable."""
 _LISTS = {"LOADEDMODULES"}
 """Variables whose value is a list with colons."""
 _PHASE_DEPTHS = 2  # the inner ones are steps, of which there are thousands
@@ -45,7 +45,7 @@ class Figure(NamedTuple):
     name: str
     values: list[float | None]
     changes: list[Change | None]
-    """One a run; of the first, and where one of the two is unknown, None."""
+    """One per run; None for the first, and where one of the two values is unknown."""
 
 
 class Difference(NamedTuple):
@@ -56,7 +56,7 @@ class Difference(NamedTuple):
 
 
 class ComparedFinding(NamedTuple):
-    """A rule that found something in some of the runs only."""
+    """A rule with a finding in some of the runs only."""
 
     rule: str
     severities: list[Severity | None]
@@ -64,24 +64,24 @@ class ComparedFinding(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Runs side by side."""
+    """A comparison of runs."""
 
     reports: list[Report]
     figures: list[Figure]
     phases: list[Figure]
-    """Seconds in each phase that the programs named, those first that differ most."""
+    """Seconds in each phase that the programs named, the largest differences first."""
     results: list[Figure]
     """The last value of each number that the programs logged."""
     explanations: list[list[Explanation]]
-    """One list a run, of why its figures are not the first one's; the first run's is empty."""
+    """One list per run: why its figures differ from the first one's. The first run's is empty."""
     differences: list[Difference]
     findings: list[ComparedFinding]
     common: list[str]
-    """Rules that found something in every run."""
+    """Rules with a finding in every run."""
 
 
 class _Kind(NamedTuple):
-    """A figure: how it is read, and whether more or less of it is better."""
+    """A figure: how it is read, and whether a larger or a smaller value is better."""
 
     name: str
     value: Callable[[Report], float | None]
@@ -95,7 +95,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _sum(values: Sequence[float | None]) -> float | None:
-    """Return the sum; None without any, or if one is unknown."""
+    """Return the sum; None if there is no value, or if one is unknown."""
     known = [value for value in values if value is not None]
     return sum(known) if known and len(known) == len(values) else None
 
@@ -135,7 +135,7 @@ _KINDS = (
 
 
 def compare(reports: Sequence[Report], rates: Rates | None = None) -> Comparison:
-    """Compare runs with the first of them."""
+    """Compare runs with the first one."""
     made = list(reports)
     prices = rates or Rates()
     cost = _Kind("cost", lambda one: prices.cost(_core_hours(one), _gpu_hours(one)), -1)
@@ -176,7 +176,7 @@ def _change(first: float | None, value: float | None, better: int) -> Change | N
 
 
 def _phases(reports: list[Report]) -> list[Figure]:
-    """Return the time in each of the programs' outer phases, all of one name together."""
+    """Return the time in each of the programs' outer phases, summed by name."""
     tables = [_phase_times(one) for one in reports]
     names = dict.fromkeys(name for table in tables for name in table)
     made = [_figure(name, [one.get(name) for one in tables], -1, reports) for name in names]
@@ -184,7 +184,7 @@ def _phases(reports: list[Report]) -> list[Figure]:
 
 
 def _phase_times(report: Report) -> dict[str, float | None]:
-    """Return seconds by the phase's name; None where the end of one is not known."""
+    """Return seconds by the phase's name; None if the end of one is unknown."""
     times: dict[str, float | None] = {}
     for phase in phases(report.events):
         if phase.depth < _PHASE_DEPTHS:
@@ -215,7 +215,7 @@ def _numbers_told(report: Report) -> dict[str, float]:
 
 
 def _differences(reports: list[Report]) -> list[Difference]:
-    """Return what was not the same, what explains most first."""
+    """Return the differences, those that explain most first."""
     rows = [Difference(what, [value(one) for one in reports]) for what, value in _FACTS]
     rows.append(Difference("arguments", _arguments(reports)))
     rows += _named([one.run.parameters or {} for one in reports])
@@ -248,7 +248,7 @@ def _models(report: Report) -> str | None:
 
 
 def _held_by(report: Report) -> str | None:
-    """Return every reason for lower clocks of any device; None if it is not known of all."""
+    """Return every reason for lower clocks of any device; None if it is unknown for one of them."""
     told = [gpu.clocks_held_by for gpu in report.summary.gpus]
     if not told or any(reasons is None for reasons in told):
         return None
@@ -259,7 +259,7 @@ def _held_by(report: Report) -> str | None:
 def _of_nodes(
     report: Report, value: Callable[[Node], int | None], text: Callable[[int], str]
 ) -> str | None:
-    """Return what the nodes have, each text once; None if it is not known of all."""
+    """Return each different text of the nodes; None if it is unknown for one of them."""
     lasts = [host.last for host in report.timeline.hosts.values()]
     values = [value(last.node) for last in lasts if last is not None and last.node is not None]
     known = [text(one) for one in values if one is not None]
@@ -315,7 +315,7 @@ def _arguments(reports: list[Report]) -> list[str | None]:
 
 
 def _that_differ(lists: list[list[str]]) -> list[str | None]:
-    """Return the words of each list that differ from the first one's; None if all are alike."""
+    """Return the words of each list that differ from the first one's; None if all are the same."""
     first = lists[0]
     if all(words == first for words in lists):
         return [None] * len(lists)
@@ -324,7 +324,7 @@ def _that_differ(lists: list[list[str]]) -> list[str | None]:
 
 
 def _differing(words: list[str], other: list[str]) -> str:
-    """Return words with ``…`` for what stands in the other list, too.
+    """Return words with ``…`` for those that the other list has too.
 
     The option in front of a value stays: ``… --epochs 3``.
     """
@@ -339,7 +339,7 @@ def _differing(words: list[str], other: list[str]) -> str:
 
 
 def _findings(reports: list[Report]) -> tuple[list[ComparedFinding], list[str]]:
-    """Return the rules that found something in some runs only, the worst first; and in all."""
+    """Return the rules with findings in some runs only, the worst first; and those in all."""
     worst = [{one.rule: one for one in reversed(report.findings)} for report in reports]
     rules = dict.fromkeys(one.rule for report in reports for one in report.findings)
     some, common = [], []

@@ -1,7 +1,7 @@
 """Explains from two runs' figures why one took longer or used more memory. Pure.
 
-Time is CPU time over busy cores, so that one of the two, or both, account for every difference.
-Nothing is said of what is unknown, nor of runs that did not come to their end.
+Time is CPU time over busy cores, so that one of the two, or both, account for every difference. It
+says nothing about unknown figures, nor about runs that did not reach their end.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from hpcwatch.analysis.report.records import if_known, sum_if_known, whole
 from hpcwatch.base.units import format_bytes, format_clock, format_cores, format_pct, three_digits
 
 SMALL_PCT = 2.0
-"""Own: two runs of the same program differ by more than that on a quiet node."""
-_ALIKE_PCT = 10.0  # own: so much CPU time more threads cost that wait for each other
+"""Own: on a quiet node two runs of the same program differ by less."""
+_ALIKE_PCT = 10.0  # own: waiting for each other costs threads this much CPU time
 _MOST_OF_IT = 0.5
 
 
 class Explanation(NamedTuple):
-    """Why another run's figure is not the first one's, in numbers."""
+    """Why another run's figure differs from the first one's, in numbers."""
 
     what: str
     """``time``, ``GPU time`` or ``memory``."""
@@ -28,18 +28,18 @@ class Explanation(NamedTuple):
 
 
 def explained(first: Report, other: Report) -> list[Explanation]:
-    """Return what the figures say; empty if they do not differ, or say nothing."""
+    """Return the reasons; empty if the figures do not differ, or are unknown."""
     return [*_time(first, other), *_gpu_time(first, other), *_memory(first, other)]
 
 
 def ended_well(report: Report) -> bool:
-    """Tell whether a run came to its end: only then its time says anything."""
+    """Return whether a run reached its end: else its time means nothing."""
     run = report.run
     return run.ended_at_s is not None and not run.exit_code and run.signal is None
 
 
 def time_text(seconds: float) -> str:
-    """Return a time as precise as a comparison needs it: ``5.47 s``, ``2:41``."""
+    """Return a time with the precision of a comparison: ``5.47 s``, ``2:41``."""
     return format_clock(seconds) if seconds >= 60 else f"{three_digits(seconds)} s"
 
 
@@ -60,7 +60,7 @@ def _are_alike(first: float, other: float, pct: float = _ALIKE_PCT) -> bool:
 
 
 def _time(first: Report, other: Report) -> Iterator[Explanation]:
-    """Tell whether it was the amount of work, or how many cores it kept busy."""
+    """Return whether the amount of work or the number of busy cores differed."""
     a, b = first.summary, other.summary
     if not (ended_well(first) and ended_well(other)) or _are_alike(a.wall_s, b.wall_s, SMALL_PCT):
         return
@@ -93,7 +93,7 @@ def _threads(first: Report, other: Report) -> str:
 
 
 def _waiting(first: Report, other: Report) -> str:
-    """Say how long they waited at least, if one did most of the time: less than a core was busy."""
+    """Return how long the threads waited at least, if one of them waited most of the time."""
     summaries = first.summary, other.summary
     idle_s = [max(one.wall_s - (one.cpu_s or 0.0), 0.0) for one in summaries]
     if _are_alike(*idle_s):
@@ -104,7 +104,7 @@ def _waiting(first: Report, other: Report) -> str:
 
 
 def _gpu_time(first: Report, other: Report) -> Iterator[Explanation]:
-    """Tell whether GPUs had more to do, or did it with more pauses."""
+    """Return whether the GPUs had more work, or more pauses."""
     if not (ended_well(first) and ended_well(other)):
         return
     if _are_alike(first.summary.wall_s, other.summary.wall_s, SMALL_PCT):
@@ -125,14 +125,14 @@ def _gpu_time(first: Report, other: Report) -> Iterator[Explanation]:
 
 
 def _gpu_busy_s(report: Report) -> float | None:
-    """Return the time in which GPUs worked, of all devices together; None if one is unknown."""
+    """Return the GPUs' working time, summed over the devices; None if one is unknown."""
     shares = [gpu.util_mean_pct for gpu in report.summary.gpus]
     total_pct: float | None = sum_if_known(shares)
     return None if not shares or total_pct is None else total_pct * report.summary.wall_s / 100
 
 
 def _memory(first: Report, other: Report) -> Iterator[Explanation]:
-    """Tell whether it was more processes, files in memory, or one larger process."""
+    """Return whether more processes, files in memory or one larger process made the difference."""
     a, b = first.summary, other.summary
     before, after = a.memory_peak_bytes, b.memory_peak_bytes
     if not before or not after or _are_alike(before, after):
@@ -179,6 +179,6 @@ def _by_largest(first: Report, other: Report) -> str:
 
 
 def _is_most_of_it(change_bytes: int, first: Summary, other: Summary) -> bool:
-    """Tell whether a change accounts for over half of the peak's, and goes the same way."""
+    """Return whether a change has the direction of the peak's and over half of its size."""
     total = (other.memory_peak_bytes or 0) - (first.memory_peak_bytes or 0)
     return change_bytes / total > _MOST_OF_IT

@@ -1,24 +1,24 @@
-"""What a run costs, at the rates a site or a user has written down. Pure."""
+"""The cost of a run at the rates that a site or a user configured. Pure."""
 
 from hpcwatch.base.units import three_digits
 from hpcwatch.probe.typed import NamedTuple, Optional
 
 
 class Rates(NamedTuple):
-    """Price of an hour; None where none is known."""
+    """Prices per hour; None where none is configured."""
 
     core_hour: Optional[float] = None
     gpu_hour: Optional[float] = None
     unit: str = ""
-    """What the rates are in: ``EUR``, ``SU``."""
+    """The unit of the rates: ``EUR``, ``SU``."""
 
     @property
     def are_known(self) -> bool:
-        """True if there is a price of anything."""
+        """True if any price is configured."""
         return self.core_hour is not None or self.gpu_hour is not None
 
     def cost(self, core_hours: Optional[float], gpu_hours: Optional[float]) -> Optional[float]:
-        """Return the price of hours; None if there is no rate, or an hour that counts is unknown.
+        """Return the price of hours; None if there is no rate, or if hours with a rate are unknown.
 
         A resource without a rate costs nothing.
         """
@@ -32,12 +32,12 @@ class Rates(NamedTuple):
         return total
 
     def text(self, cost: float) -> str:
-        """Return a price as a person reads it: ``12.4 EUR``."""
+        """Return a price as text: ``12.4 EUR``."""
         return price(cost, self.unit)
 
 
 class Costs(NamedTuple):
-    """What a run cost, in the rates' unit. None is unknown."""
+    """The cost of a run in the rates' unit. None is unknown."""
 
     unit: str
     core_hours: Optional[float]
@@ -49,11 +49,11 @@ class Costs(NamedTuple):
     idle_cost: Optional[float]
     """The part of it for idle cores and devices."""
     saved_cost: Optional[float]
-    """What the suggested header would have saved; None also if none is suggested."""
+    """The cost that the suggested header would have saved; None also if there is no suggestion."""
 
 
 def price(cost: float, unit: str) -> str:
-    """Return a price as a person reads it: ``12.4 EUR``."""
+    """Return a price as text: ``12.4 EUR``."""
     if 0 < cost < 0.005:
         return f"< 0.01 {unit}".rstrip()
     return f"{three_digits(cost)} {unit}".rstrip()

@@ -1,4 +1,4 @@
-"""Which memory limit binds a job on a node, and what counts against it. Pure."""
+"""The memory limit that binds a job on a node, and the memory that counts against it. Pure."""
 
 from hpcwatch.probe.schema import Cgroup, Sample
 from hpcwatch.probe.typed import TYPE_CHECKING, NamedTuple, Optional
@@ -17,13 +17,13 @@ class Limit(NamedTuple):
     source: Optional[str]
     """``cgroup``, ``request`` or ``node``."""
     charged_bytes: Optional[int]
-    """What counts against that limit: a node's memory is shared by all users of the node."""
+    """The memory that counts against that limit. A node's memory is shared by all its users."""
     path: Optional[str] = None
-    """The control group that the limit is of; None if it is of none."""
+    """The control group that has the limit; None if it is not a control group's."""
 
     @property
     def step(self) -> Optional[str]:
-        """Slurm's name of the step that alone is limited so, ``0`` or ``batch``; else None."""
+        """Slurm's name of the step with this limit of its own, ``0`` or ``batch``; else None."""
         if not self.path or "/step_" not in self.path:
             return None
         import re
@@ -47,9 +47,9 @@ def binding_limit(sample: Sample, job: "Optional[Job]") -> Limit:
 
 
 def _charged_bytes(cgroup: Cgroup) -> Optional[int]:
-    """Return what counts against the group's limit: the use of the group that the limit is of.
+    """Return the memory that counts against the group's limit: the use of the limited group.
 
-    Recordings of before hold the use of the job's group alone.
+    Older recordings hold the use of the job's group alone.
     """
     path = cgroup.limit_path
     if cgroup.limit_used_bytes is None and (path is None or _is_same_group(cgroup.path, path)):

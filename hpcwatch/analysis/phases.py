@@ -1,4 +1,4 @@
-"""What a program's own events say: its phases, its results, and both in words. Pure."""
+"""A program's own events: its phases, its results, and both as text. Pure."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Phase(NamedTuple):
 
     name: str
     depth: int
-    """0 for one that lies in no other of the same process."""
+    """0 for a phase that lies in no other of the same process."""
     started_at_s: float
     duration_s: float | None
-    """None if it has no end event: it still runs, or was killed."""
+    """None without an end event: it is still running, or was killed."""
     error: str | None = None
-    """The kind of exception that ended it."""
+    """The type of the exception that ended it."""
 
 
 def phases(events: Iterable[Event]) -> list[Phase]:
@@ -47,7 +47,7 @@ def phases(events: Iterable[Event]) -> list[Phase]:
 
 
 def _ended(phase: Phase, event: Event) -> Phase:
-    """The program's own measure counts; a line in another language may lack it."""
+    """The program's own measure counts; events from another language may lack it."""
     told_s, error = event.fields.get("duration_s"), event.fields.get("error")
     duration_s = max(event.at_s - phase.started_at_s, 0.0)
     if isinstance(told_s, (int, float)) and told_s >= 0:
@@ -56,7 +56,7 @@ def _ended(phase: Phase, event: Event) -> Phase:
 
 
 def results(events: Iterable[Event]) -> dict[str, float | str]:
-    """Return the last value by name in the events ``log`` and ``epoch``; numbers as floats."""
+    """Return the last value of each name in the events ``log`` and ``epoch``; numbers as floats."""
     last: dict[str, float | str] = {}
     for event in events:
         if is_result(event):
@@ -69,12 +69,12 @@ def results(events: Iterable[Event]) -> dict[str, float | str]:
 
 
 def is_result(event: Event) -> bool:
-    """True of an event whose values are results: no step, checkpoint or phase."""
+    """True for an event whose values are results: no step, checkpoint or phase."""
     return event.name in (LOG, EPOCH)
 
 
 def now_text(open_phases: Sequence[str], latest: Event | None) -> str:
-    """Say what goes on: ``train › epoch · accuracy 0.97, loss 0.0951``."""
+    """Return what the program does now: ``train › epoch · accuracy 0.97, loss 0.0951``."""
     parts = [" › ".join(open_phases)] if open_phases else []
     if latest is not None:
         values = ", ".join(f"{name} {value_text(value)}" for name, value in latest.fields.items())
@@ -84,7 +84,7 @@ def now_text(open_phases: Sequence[str], latest: Event | None) -> str:
 
 
 def value_text(value: object) -> str:
-    """Return a value as it is read: numbers with four digits at least where they have them."""
+    """Return a value as text; numbers have at least four digits if they are that precise."""
     if value is None:
         return UNKNOWN
     if isinstance(value, bool):

@@ -51,10 +51,10 @@ class Reading(NamedTuple):
 
 
 class Pace(NamedTuple):
-    """How a program got on, in order of time."""
+    """A program's pace, in order of time."""
 
     unit: str
-    """What each reading is of: ``step`` or ``epoch``."""
+    """The unit of each reading: ``step`` or ``epoch``."""
     readings: list[Reading]
 
 
@@ -63,13 +63,13 @@ class Progress(NamedTuple):
 
     at_s: float
     share: float
-    """Of all that is planned, 0 to 1."""
+    """The done part of everything planned, 0 to 1."""
     words: str
     """``12 of 40 epochs``"""
 
 
 class Wait(NamedTuple):
-    """A stretch of a program, and for how much of it it waited for data."""
+    """A stretch of a program, and its time of waiting for data."""
 
     at_s: float
     """Its end."""
@@ -78,21 +78,21 @@ class Wait(NamedTuple):
 
 
 class Peak(NamedTuple):
-    """The most memory that a framework used of a device, and when it said so first."""
+    """The largest memory that a framework used of a device, and when it first reported it."""
 
     at_s: float
     used_bytes: float
 
 
 def told_names(event: Event) -> tuple[str, ...]:
-    """Return which of the names above an event tells; none of most events."""
+    """Return which of the names above an event has; for most events none."""
     if event.name in _SILENT:
         return ()
     return tuple(name for name in FIELDS if number(event, name) is not None)
 
 
 def number(event: Event, name: str) -> float | None:
-    """Return a value that is a number, not negative and not absurd; None of anything else."""
+    """Return a value that is a plausible number, not negative; None for any other."""
     value = event.fields.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
@@ -111,9 +111,9 @@ def trainings(events: Iterable[Event]) -> list[list[Event]]:
 
 
 def pace(training: Sequence[Event]) -> Pace:
-    """Return how long its steps took; or its epochs, if it tells of those as often.
+    """Return the times of its steps; or of its epochs, if it reports those as often.
 
-    An event of an epoch may give the time of its steps.
+    An event of an epoch may hold the time of its steps.
     """
     of_steps = [event for event in training if _tells_step(event)]
     of_epochs = [event for event in training if _is_told(event, "epoch") and not _tells_step(event)]
@@ -147,7 +147,7 @@ def _time(event: Event, name: str) -> float | None:
 
 
 def _counted(events: Sequence[Event], name: str) -> list[Reading]:
-    """Return the time between numbers, for each by which they went up."""
+    """Return the time between numbers, divided by their difference."""
     found: list[Reading] = []
     before: tuple[float, float] | None = None
     epoch: float | None = None
@@ -167,7 +167,7 @@ def _counted(events: Sequence[Event], name: str) -> list[Reading]:
 
 
 def progress(training: Sequence[Event]) -> list[Progress]:
-    """Return its progress at each event; nothing if it never logged how much is planned."""
+    """Return its progress at each event; none if it never logged how much is planned."""
     epochs, steps = _last(training, "epochs"), _last(training, "steps")
     found: list[Progress] = []
     done: float | None = None
@@ -206,7 +206,7 @@ def waits(events: Iterable[Event]) -> list[Wait]:
 
 
 def gpu_peak(events: Iterable[Event]) -> Peak | None:
-    """Return the most that the framework used of any one device; None if it does not tell."""
+    """Return the most that the framework used of any one device; None if it is unknown."""
     told = (
         Peak(one.at_s, size)
         for one in events

@@ -1,4 +1,4 @@
-"""Long columns made short enough to draw, with every spike kept. Pure.
+"""Shortens long columns for drawing and keeps every spike. Pure.
 
 All hosts share one grid of even steps, so that timelines line up. A step holds the lowest and the
 highest value of every sample that covers any of it, and the mean weighted by time.
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.columns import Column
 
-_INSTANT_S = 0.001  # a first sample stands for no time, but is in the step it was read in
+_INSTANT_S = 0.001  # a first sample covers no time, but belongs to its step
 
 
 class Grid(NamedTuple):
@@ -28,7 +28,7 @@ class Grid(NamedTuple):
 
 
 class Thinned(NamedTuple):
-    """A column on a grid, one entry a step; NaN where nothing is known."""
+    """A column on a grid, one entry per step; NaN where it is unknown."""
 
     low: list[float]
     mean: list[float]
@@ -36,7 +36,7 @@ class Thinned(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """Which of a host's samples cover each step: from ``first[i]`` up to, not with, ``last[i]``."""
+    """The samples that cover each step: from ``first[i]`` up to, but not with, ``last[i]``."""
 
     first: list[int]
     last: list[int]
@@ -47,8 +47,8 @@ def grid_of(
 ) -> Grid:
     """Return a grid from ``start_s``, or from the first sample if that is earlier, to the last.
 
-    It reaches to ``end_s`` if that is later. Not finer than half an interval: there is nothing
-    between two samples.
+    It reaches to ``end_s`` if that is later. A step is at least half an interval: finer ones would
+    be empty.
     """
     read = [host for host in hosts if host.at_s]
     start_s = min([start_s, *(host.at_s[0] for host in read)])
@@ -72,7 +72,7 @@ def cut(host: HostTimeline, grid: Grid) -> Cut:
 
 
 def thinned(column: Column, span_s: Sequence[float], steps: Cut) -> Thinned:
-    """Put a column on the grid that ``steps`` were cut for."""
+    """Put a column on the grid of ``steps``."""
     made = Thinned([], [], [])
     for first, last in zip(steps.first, steps.last):
         low, mean, high = over(column, span_s, first, last)
@@ -95,7 +95,7 @@ def over(
         return column.low[first], column.mean[first], column.high[first]
     spans, means = span_s[first:last], column.mean[first:last]
     lows, highs = column.low[first:last], column.high[first:last]
-    if (total := sum(map(mul, spans, means))) == total:  # all is known: no need to look at each
+    if (total := sum(map(mul, spans, means))) == total:  # all are known: no need to check each
         return min(lows), _mean(total, spans, means), max(highs)
     known = [index for index, value in enumerate(means) if value == value]
     if not known:
@@ -106,7 +106,7 @@ def over(
 
 
 def _mean(total: float, spans: Sequence[float], values: Sequence[float]) -> float:
-    """Divide by the time; samples that stand for none count alike."""
+    """Divide by the time. Samples that cover no time all count the same."""
     whole_s = sum(spans)
     return total / whole_s if whole_s else sum(values) / len(values)
 

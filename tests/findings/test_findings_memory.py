@@ -85,8 +85,8 @@ def test_near_limit_needs_80_percent_of_its_window(when: When, known_s: int, fir
 
 def test_near_limit_names_the_limit_that_binds() -> None:
     by_request = found(live(using(0.93)))[NEAR]
-    assert by_request.title == "memory 93 % full: 3.72 of 4 GiB asked for"
-    assert "what was asked for" in by_request.advice
+    assert by_request.title == "memory 93 % full: 3.72 of 4 GiB requested"
+    assert "the request" in by_request.advice
     assert by_request.evidence["limit_source"] == "request"
     in_group = found(live(using(0.93, job=None, cgroup_limit=LIMIT)))[NEAR]
     assert in_group.title == "memory 93 % full: 3.72 of 4 GiB of its cgroup"
@@ -108,7 +108,7 @@ def test_near_limit_of_a_node_without_a_job_says_who_uses_it() -> None:
 def test_near_limit_after_the_run_says_for_how_long() -> None:
     shape = using(0.0, length_s=600, used=lambda at: (0.97 if 100 < at <= 400 else 0.2) * LIMIT)
     finding = found(ended(shape))[NEAR]
-    assert finding.title == "memory 97 % full for 5 min: 3.88 of 4 GiB asked for"
+    assert finding.title == "memory 97 % full for 5 min: 3.88 of 4 GiB requested"
     assert finding.started_at_s == START_S + 100
     assert finding.duration_s == 300
 
@@ -171,7 +171,7 @@ def test_run_out_says_the_clock_time(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.undo()
         time.tzset()
     # 1700000000 is 22:13:20; the run has lasted 15 min and has 20 to go.
-    assert finding.title == "memory full at about 22:48: 2.83 of 4 GiB asked for"
+    assert finding.title == "memory full at about 22:48: 2.83 of 4 GiB requested"
     assert "60 MiB a minute" in finding.advice
     assert "in 20 min" in finding.advice
     assert finding.evidence["growth_bytes_per_s"] == pytest.approx(MIB_S)
@@ -303,7 +303,7 @@ def test_killed_says_what_to_ask_for_and_that_the_peak_is_a_lower_bound() -> Non
     finding = killed(0.9)
     assert finding is not None
     assert finding.severity == Severity.CRITICAL
-    assert finding.title == "killed, probably out of memory: ≥ 3.6 of 4 GiB asked for"
+    assert finding.title == "killed, probably out of memory: ≥ 3.6 of 4 GiB requested"
     assert "may be higher" in finding.advice
     assert "at least 6 GiB" in finding.advice  # 1.5 times 3.6, rounded up
     assert [tuple(one) for one in finding.directives] == [

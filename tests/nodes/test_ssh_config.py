@@ -261,5 +261,7 @@ def test_odd_lines_of_an_answer() -> None:
     assert answer.values("identityfile") == ("/a", "/b c")
     assert answer.value("user") == "x"
     assert "unheard" not in answer.settings
-    with pytest.raises(ConnectError, match="bytes that are not text"):  # a 0 would cut a file's name off
+    with pytest.raises(
+        ConnectError, match="bytes that are not text"
+    ):  # a 0 would cut a file's name off
         parsed(Subject(HOST), "identityfile /a\x00/b")

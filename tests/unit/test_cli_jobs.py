@@ -128,7 +128,9 @@ def test_openpbs_accounts_the_first_node_and_says_so(jobs: Jobs) -> None:
     assert "*" not in row(lines, "1.qb3")
     assert lines[-1] == "* of the first node at least: others may not be counted yet"
     assert "▲ memory 155 % of request: 311 of 200 MiB" in below(lines, "6.qb3")
-    assert below(lines, "9.qb3").startswith("· the cluster does not have that much: it never starts")
+    assert below(lines, "9.qb3").startswith(
+        "· the cluster does not have that much: it never starts"
+    )
     assert "not enough is free yet: 40 cores asked" in below(lines, "14.qb3")
 
 

@@ -166,7 +166,7 @@ def test_nothing_watched_is_unknown() -> None:
 def test_the_report_says_what_became_of_the_job(changes: dict[str, Any], words: str) -> None:
     text = terminal.text(made(watched(TWO._replace(**changes)), both()), coloured=False)
     assert f"cnn · 305669.qb3 · n[1-2] · {words}" in text
-    assert "the memory asked for on the fullest node" in " ".join(text.split())
+    assert "the memory requested on the fullest node" in " ".join(text.split())
 
 
 def test_findings_are_of_each_node_with_its_own_limit() -> None:

@@ -75,7 +75,7 @@ class Finding(NamedTuple):
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """The identity of the finding at the next evaluation."""
+        """The identity of the finding between evaluations."""
         return self.rule, self.host, self.entity
 
 
@@ -134,15 +134,15 @@ NO_PLOT: tuple[str, ...] = ()
 
 
 class RuleEntry(NamedTuple):
-    """A rule as it is listed."""
+    """A registered rule."""
 
     name: str
     function: Rule
     silences: tuple[str, ...]
     accuses: bool
-    """It accuses of waste: not before 300 s, and milder in interactive jobs."""
+    """It accuses of waste: not before 300 s, and one severity milder in interactive jobs."""
     margins: Mapping[str, float]
-    """Threshold -> what is added to it while the finding stands (see ``findings.live``)."""
+    """Threshold -> the amount added to it while the finding stands (see ``findings.live``)."""
     defaults: Mapping[str, Any]
     """Threshold -> its default."""
     is_of_job: bool = False
@@ -152,7 +152,7 @@ class RuleEntry(NamedTuple):
 
 
 SWEEP_RULES_MODULE = "hpcwatch.sweep.findings"
-"""The rules about a whole sweep, which look at an outcome instead of a timeline."""
+"""The rules about a whole sweep, which judge an outcome instead of a timeline."""
 
 _MODULES = (
     "memory",
@@ -217,7 +217,7 @@ def rules() -> dict[str, RuleEntry]:
 Thresholds = Mapping[str, Mapping[str, Any]]
 """Rule -> keyword -> value, from the configuration."""
 
-ACCUSE_AFTER_S = 300.0  # own: a program may need so long to read its input and compile
+ACCUSE_AFTER_S = 300.0  # own: a program may need this long to read its input and compile
 
 
 def ask(entry: RuleEntry, scope: Scope, values: Mapping[str, Any]) -> list[Finding]:
@@ -299,11 +299,10 @@ def judged(
 ) -> Part | None:
     """Return a metric over the stretch that a rule judges; None if too little of it is known.
 
-    In a job it is also None if processes count that may not be the job's, unless the rule
-    ``may_guess``: then the figure is an upper bound.
-
-    Live that is the last ``window_s``; after the run all of it but its first 120 s and last 60 s,
-    or but its first and last tenth if it was short.
+    In a job it is also None if processes that may not be the job's are counted, unless the rule
+    ``may_guess``: then the figure is an upper bound. Live the stretch is the last ``window_s``;
+    after the run it is all but the first 120 s and the last 60 s, or all but the first and last
+    tenth of a short run.
     """
     if scope.is_live:
         start_s, end_s = scope.end_s - window_s, scope.end_s

@@ -211,7 +211,7 @@ def cpu_throttled(
 
 
 def _counted_share(scope: Scope, host: HostTimeline, window_s: float) -> float:
-    """Return the share of the whole run's periods, 0 if nobody looked before it began."""
+    """Return the share of the whole run's periods, 0 if the counter before its begin is unknown."""
     group = host.last.cgroup if host.last is not None else None
     is_counted = group is not None and group.cpu_period_before_count is not None
     if scope.is_live or scope.ran_s < window_s or not is_counted:
@@ -228,9 +228,9 @@ _BEFORE = {
 
 
 def _grown(host: HostTimeline, counter: str) -> float | None:
-    """Return how far a counter of the control group went since the program began.
+    """Return the increase of a control group's counter since the program began.
 
-    Where nobody looked then, since we watched.
+    Without a reading from then, since monitoring began.
     """
     first = host.first.cgroup if host.first is not None else None
     last = host.last.cgroup if host.last is not None else None
@@ -241,7 +241,7 @@ def _grown(host: HostTimeline, counter: str) -> float | None:
 
 
 def is_oversubscribed(part: Part, most: float, held_share: float) -> bool:
-    """True if more than ``most`` threads want to run, for at least that share of the known time."""
+    """True if more than ``most`` threads want to run for at least that share of the known time."""
     return share_where(part, lambda one: one > most) >= held_share
 
 
@@ -253,7 +253,7 @@ def others_share_severity(
     held_share: float,
     critical_factor: float = 2.0,
 ) -> Severity:
-    """Critical if there are twice as many threads as cores, or other people's jobs suffer."""
+    """Critical with twice as many threads as cores, or if other users' jobs suffer."""
     is_double = is_oversubscribed(part, critical_factor * cores, held_share)
     is_critical = is_double or _disturbs_others(scope, host, cores)
     return Severity.CRITICAL if is_critical else Severity.WARNING
@@ -275,12 +275,12 @@ def _use(scope: Scope, host: HostTimeline, window_s: float) -> _Use | None:
 
 
 def is_to_blame(scope: Scope, use: _Use, window_s: float) -> bool:
-    """True if the job works on no device, and the cores that we see idle are idle."""
+    """True if the job works on no device, and the idle cores are known to be idle."""
     return not may_use_gpus(use.host) and sees_all_work(scope, use.host, window_s, use.used_cores)
 
 
 def sees_all_work(scope: Scope, host: HostTimeline, window_s: float, used_cores: float) -> bool:
-    """True unless other tasks of the job may be at work that we do not see.
+    """True unless other tasks of the job may work unseen.
 
     A task of GNU parallel is one of several that share the job's cores.
     """
@@ -305,7 +305,7 @@ def _others_work(
 
 
 def _disturbs_others(scope: Scope, host: HostTimeline, cores_count: int) -> bool:
-    """True if the job runs beside others and is not kept to its own cores."""
+    """True if the job shares a node and is not confined to its own cores."""
     node = host.last_node
     if scope.job is None or node is None or node.cpu_count is None:
         return False

@@ -23,7 +23,7 @@ class Use(str, Enum):
 
     WORKED = "worked"
     IDLE = "did nothing"
-    """It was opened, or whether it was is not known."""
+    """False if it was certainly never opened. True if that is unknown."""
     NEVER_OPENED = "was never opened"
     UNKNOWN = "unknown"
 
@@ -47,13 +47,13 @@ def use_of(host: HostTimeline, gpu: GpuTimeline) -> Use:
 def has_file_open(host: HostTimeline, gpu: GpuTimeline) -> bool:
     """True if a process of the job had the device's file open, or may have had it."""
     signs = gpu_signs(host) or []
-    if gpu.last.device_file is None:  # which file is its own is not known
+    if gpu.last.device_file is None:  # its device file is unknown
         return any(sign.startswith("/dev/nvidia") and sign[-1].isdecimal() for sign in signs)
     return gpu.last.device_file in signs
 
 
 def allocated_gpus(scope: Scope, host: HostTimeline) -> list[GpuTimeline]:
-    """Return the devices that the job requested on this host, as far as that is sure enough.
+    """Return the job's requested devices on this host, if that is certain enough.
 
     Without a job there are none.
     """
@@ -73,7 +73,7 @@ def own_gpus(scope: Scope, host: HostTimeline) -> list[GpuTimeline]:
 
 
 def known_allocation(scope: Scope, host: HostTimeline) -> list[GpuTimeline] | None:
-    """Return the job's devices on this host if it is known for certain which they are."""
+    """Return the job's devices on this host if they are known for certain."""
     job = scope.job
     if job is None or job.gpus_count == 0:
         return None
@@ -82,21 +82,20 @@ def known_allocation(scope: Scope, host: HostTimeline) -> list[GpuTimeline] | No
 
 
 def gpu_signs(host: HostTimeline) -> list[str] | None:
-    """Return what the job's processes had open of GPUs at any time; None if that is not known.
+    """Return the GPU files that the job's processes had open at any time; None if unknown.
 
-    Empty only if no process that was ever read had any. None where processes may be missing or
-    foreign.
+    Empty only if no process that was read had any. None if processes may be missing or foreign.
     """
     use = host.last_use
     if use is None or use.found_by in MAY_BE_OTHERS:
         return None
     if use.gpu_signs == [] and any(is_opened(host, gpu) for gpu in host.gpus.values()):
-        return None  # the driver saw a process that was gone before we looked at it
+        return None  # the driver saw a process that ended before it was read
     return use.gpu_signs
 
 
 def may_use_gpus(host: HostTimeline) -> bool:
-    """False only if the job's processes are known to work on no device of this host."""
+    """False only if the job's processes are known to use no device of this host."""
     if not host.gpus:
         return host.last is None or host.last.gpus is None  # none is [], unknown is None
     return any(
@@ -106,23 +105,23 @@ def may_use_gpus(host: HostTimeline) -> bool:
 
 
 def help_desk(host: HostTimeline, gpu: GpuTimeline, what: str) -> str:
-    """Return what to write to the help desk about a device."""
+    """Return what to tell the help desk about a device."""
     return f"Tell the help desk: node {host.name}, {gpu.label} ({gpu.uuid}), {what}."
 
 
 def highest_util_pct(gpu: GpuTimeline) -> float:
-    """Return the highest utilisation seen; NaN if it is not known."""
+    """Return the highest utilisation; NaN if it is unknown."""
     return max((high for high in gpu.columns["util_pct"].high if high == high), default=NAN)
 
 
 def held_threshold_bytes(gpu: GpuTimeline, held_bytes: float, held_share: float) -> float:
-    """Return the bytes from which memory counts as held: fewer on a small device."""
+    """Return the number of bytes above which memory counts as held: fewer on a small device."""
     total = gpu.last.memory_total_bytes
     return held_bytes if total is None else min(held_bytes, held_share * total)
 
 
 def used_gpus_count(scope: Scope) -> int:
-    """Devices a node that the job needs: those not known to have done nothing.
+    """Return the devices per node that the job needs: all but those known to have done nothing.
 
     Where the job's devices are unknown, all that it requested.
     """

@@ -1,4 +1,4 @@
-"""A finding as a change of the job script, in the job's own dialect. Pure."""
+"""Findings as changes of the job script, in the job's own words. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hpcwatch.cluster.schedulers.request import size
 
 
 def sees_all(scope: Scope) -> bool:
-    """True if every node of the job was watched, and nothing of it is forgotten yet.
+    """True if every node of the job was watched, and its first sample is not dropped yet.
 
     Only then is it certain that less would have been enough.
     """
@@ -30,7 +30,7 @@ def sees_all(scope: Scope) -> bool:
 
 
 def fewer_cores(scope: Scope, needed_count: int) -> Directives:
-    """Ask for ``needed_count`` cores per node, if that is less than requested."""
+    """Request ``needed_count`` cores per node, if that is less than now."""
     job = scope.job
     asked = job.node_cores_count if job else None
     if job is None or asked is None or not 0 < needed_count < asked or not sees_all(scope):
@@ -39,7 +39,7 @@ def fewer_cores(scope: Scope, needed_count: int) -> Directives:
 
 
 def more_cores(scope: Scope, needed_count: int) -> Directives:
-    """Ask for ``needed_count`` cores per node, if that is more than requested."""
+    """Request ``needed_count`` cores per node, if that is more than now."""
     job = scope.job
     asked = job.node_cores_count if job else None
     if job is None or asked is None or needed_count <= asked:
@@ -48,7 +48,7 @@ def more_cores(scope: Scope, needed_count: int) -> Directives:
 
 
 def fewer_gpus(scope: Scope, needed_count: int) -> Directives:
-    """Ask for ``needed_count`` devices per node, if that is less than requested; none at 0."""
+    """Request ``needed_count`` devices per node, if that is less than now. With 0, none."""
     job = scope.job
     asked = node_gpus_count(job) if job else None
     if job is None or asked is None or not 0 <= needed_count < asked or not sees_all(scope):
@@ -57,7 +57,7 @@ def fewer_gpus(scope: Scope, needed_count: int) -> Directives:
 
 
 def fewer_nodes(scope: Scope, needed_count: int) -> Directives:
-    """Ask for ``needed_count`` nodes with as many cores and devices on each as now."""
+    """Request ``needed_count`` nodes with as many cores and devices on each as now."""
     job = scope.job
     if job is None or not 0 < needed_count < nodes_count(job) or not sees_all(scope):
         return ()
@@ -65,7 +65,7 @@ def fewer_nodes(scope: Scope, needed_count: int) -> Directives:
 
 
 def gathered(scope: Scope, needed_count: int) -> Directives:
-    """Ask for the same cores and devices on ``needed_count`` nodes instead of more."""
+    """Request the same cores and devices on ``needed_count`` nodes, which are fewer."""
     job = scope.job
     if job is None or not 0 < needed_count < nodes_count(job) or not sees_all(scope):
         return ()
@@ -81,7 +81,7 @@ def gathered(scope: Scope, needed_count: int) -> Directives:
 
 
 def on_fewer_nodes(job: Job, needed_count: int) -> Job:
-    """Return a request for ``needed_count`` nodes, each with what it has now."""
+    """Return a request for ``needed_count`` nodes, each with its present share."""
     gpus = node_gpus_count(job)
     return job._replace(
         nodes=job.nodes[:needed_count],
@@ -91,7 +91,7 @@ def on_fewer_nodes(job: Job, needed_count: int) -> Job:
 
 
 def more_memory(scope: Scope, needed_bytes: int) -> Directives:
-    """Ask for ``needed_bytes`` per node, if that is more than requested."""
+    """Request ``needed_bytes`` per node, if that is more than now."""
     job = scope.job
     asked = job.node_memory_bytes if job else None
     if job is None or (asked is not None and asked >= needed_bytes):
@@ -105,7 +105,8 @@ def more_memory(scope: Scope, needed_bytes: int) -> Directives:
 def limiting_step(scope: Scope, host: HostTimeline) -> str | None:
     """Return Slurm's name of the step whose own memory limit binds; None if the job's does.
 
-    Slurm gives a step that requests nothing the job's own limit: only a smaller one is its own.
+    Slurm gives a step without a request of its own the job's limit: only a smaller limit is its
+    own.
     """
     job, limit = host.job or scope.job, host.limit.limit_bytes
     whole = job.node_memory_bytes if job is not None else None
@@ -116,7 +117,7 @@ def limiting_step(scope: Scope, host: HostTimeline) -> str | None:
 
 
 def more_memory_of_step(scope: Scope, host: HostTimeline, needed_bytes: int) -> Directives:
-    """Ask for ``needed_bytes`` per node where the step starts, and for the job if it has less."""
+    """Request ``needed_bytes`` per node for the step, and for the job if it has less."""
     job, limit = host.job or scope.job, host.limit.limit_bytes
     scheduler = known(job.scheduler) if job is not None else None
     if limit is None or scheduler is None or not scheduler.step_memory:
@@ -127,7 +128,7 @@ def more_memory_of_step(scope: Scope, host: HostTimeline, needed_bytes: int) -> 
 
 
 def less_memory(scope: Scope, needed_bytes: int) -> Directives:
-    """Ask for ``needed_bytes`` per node, if that is less than requested."""
+    """Request ``needed_bytes`` per node, if that is less than now."""
     job = scope.job
     asked = job.node_memory_bytes if job else None
     if job is None or asked is None or needed_bytes >= asked or not sees_all(scope):
@@ -136,7 +137,7 @@ def less_memory(scope: Scope, needed_bytes: int) -> Directives:
 
 
 def walltime(scope: Scope, needed_s: int) -> Directives:
-    """Ask for ``needed_s`` of time instead of the requested time."""
+    """Request ``needed_s`` of walltime."""
     job = scope.job
     if job is None or not job.walltime_s or job.walltime_s == needed_s:
         return ()
@@ -148,7 +149,7 @@ def _changed(scope: Scope, old: Job, new: Job) -> Directives:
 
 
 def rounded_up(size_bytes: float) -> int:
-    """Round memory up to what a person would request: 1 GiB, above 30 ten, above 1000 a hundred."""
+    """Round memory up as a person would: to 1 GiB, above 30 to ten, above 1000 to a hundred."""
     gib = size_bytes / GIB
     step = 1 if gib <= 30 else 10 if gib <= 1000 else 100
     return math.ceil(gib / step) * step * GIB
@@ -159,16 +160,16 @@ def rounded_up_s(duration_s: float) -> int:
     return math.ceil(duration_s / 300.0) * 300
 
 
-# A word with the sign before it; a duration is one word.
+# A word with the character before it; a duration is one word.
 _WORDS = re.compile(r"[:,+\s]?(?:[\w./-]+=)?(?:\d+-)?\d+(?::\d\d)+(?=[,\s]|$)|[:,+\s]?[^:,+\s]*")
 _AMOUNT = re.compile(r"(.*?[^\w.]|)(\d[\w.:-]*)")
 
 
 def merged(changes: Iterable[Directive]) -> tuple[Directive, ...]:
-    """Return one change for each line of a script: what all of the changes make of it together.
+    """Return one change per line of a script, with the effect of all changes.
 
-    Where two write different amounts into the same word, the larger one stands: it is enough for
-    both findings.
+    Where two changes write different amounts into the same word, the larger one wins: it is enough
+    for both findings.
     """
     by_line: dict[tuple[str, str], Directive] = {}
     for change in changes:
@@ -179,13 +180,13 @@ def merged(changes: Iterable[Directive]) -> tuple[Directive, ...]:
 
 
 def agreed(own: Iterable[Directive], every: Iterable[Directive]) -> tuple[Directive, ...]:
-    """Return what the lines of some changes become when every change is made."""
+    """Return the effect of every change on the lines of some of the changes."""
     lines = {_line_of(change) for change in own}
     return tuple(change for change in merged(every) if _line_of(change) in lines)
 
 
 def _line_of(change: Directive) -> tuple[str, str]:
-    """Return what tells the line of a script. An added one is known by what it requests."""
+    """Return what identifies the line of a script. An added line is identified by its option."""
     return change.scheduler, change.old or f"+{(change.new or '').partition('=')[0]}"
 
 
@@ -204,7 +205,7 @@ def _both(one: Directive, other: Directive) -> Directive:
 
 
 def _edits(words: list[str], text: str) -> list[str]:
-    """Return what a text makes of each of the words, and of the gap before each and at the end."""
+    """Return what each word becomes in a text, and each gap between words and at the end."""
     made = ["", *(part for word in words for part in (word, ""))]
     new = _WORDS.findall(text)
     matcher = SequenceMatcher(None, words, new, autojunk=False)
@@ -220,14 +221,14 @@ def _edits(words: list[str], text: str) -> list[str]:
 
 
 def _larger(word: str, one: str, other: str) -> str:
-    """Return what becomes of a word that one of two may have changed, or both."""
+    """Return what becomes of a word that one or both of two changes may replace."""
     if word in (one, other):
         return other if one == word else one
     return max(one, other, key=_amount)
 
 
 def _amount(word: str) -> float:
-    """Return the amount at a word's end, to compare it with another; 0 if the word is gone."""
+    """Return the amount at a word's end, to compare it with another; 0 if there is none."""
     match = _AMOUNT.fullmatch(word)
     if match is None:
         return 0.0

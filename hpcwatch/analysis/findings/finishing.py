@@ -1,4 +1,4 @@
-"""Findings on whether a job will be done before its walltime is over."""
+"""Findings on whether a job finishes within its walltime."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hpcwatch.base.units import format_clock, format_pct, format_seconds
 from hpcwatch.cluster.schedulers import JobState
 
 _LEAST_TOLD = 3  # between the first two a program may still compile
-_STALE_S = 300.0  # own: as the window of step-slowdown
+_STALE_S = 300.0  # own: the same as the window of step-slowdown
 _MOST_S = 365 * 24 * HOUR_S  # later than any walltime, but still a valid date
 _KILLS = (signal.SIGTERM, signal.SIGKILL, signal.SIGXCPU)
 _EARLY_S = 30.0  # clocks may differ by this much, and a scheduler may act early
@@ -80,7 +80,7 @@ def will_not_finish(
 
 
 def _projection(scope: Scope, least_told_s: float) -> _Projection | None:
-    """Return when all will be done; None if the program does not tell, or has done it."""
+    """Return the projected end; None if the program does not report progress, or is done."""
     parted = trainings(scope.events)
     told = progress(parted[-1]) if parted else []
     if len(told) < _LEAST_TOLD or told[-1].share >= 1:
@@ -150,7 +150,7 @@ def _little_left(
 
 
 def _was_ended_at(scope: Scope, ends_s: float) -> bool:
-    """True if a signal ended the run as schedulers do, and when the walltime was over.
+    """True if a signal ended the run when its walltime was over, as schedulers do.
 
     Inside a job there is no other sign. A shell's exit code gives the signal of its last command.
     """

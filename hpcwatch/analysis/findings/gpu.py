@@ -131,7 +131,7 @@ def _held_idle(
     window_s: float,
     busy_share: float,
 ) -> Idle | None:
-    """For how long the device was held and did nothing; None if not for long enough."""
+    """Return for how long the device was held and did nothing; None if not for long enough."""
     util, held = gpu.columns["util_pct"].mean, gpu.columns["held_bytes"].mean
     if scope.is_live:
         if util[-1] > idle_pct or held[-1] < least_bytes:
@@ -210,7 +210,7 @@ def _hidden_by(host: HostTimeline) -> str | None:
 
 
 def _held_unknown(gpu: GpuTimeline, used: int, least_bytes: float) -> str:
-    """Say what is held where the driver does not say who holds it."""
+    """Return what is held where the driver does not say by whom."""
     said = f"{format_bytes(used)} on it are in use, and the driver does not say who holds them. "
     if used - (gpu.memory_first_bytes or 0) >= least_bytes:
         said += "They came while this job ran: its program may reserve memory on every GPU it sees."
@@ -221,7 +221,7 @@ def _held_unknown(gpu: GpuTimeline, used: int, least_bytes: float) -> str:
 def _held_advice(
     scope: Scope, host: HostTimeline, gpu: GpuTimeline, busy_pct: float, window_s: float
 ) -> str:
-    """Say what holds the memory and the ways out."""
+    """Return what holds the memory, and the remedies."""
     busy = []
     for other in sorted(host.gpus.values(), key=lambda one: one.index):
         if other is gpu or not other.holders.keys() & gpu.holders.keys():
@@ -254,7 +254,7 @@ _REASONS = {
 
 
 def _reserves(host: HostTimeline) -> str:
-    """Return the framework that takes the memory, as far as the process has one mapped."""
+    """Return the framework that reserves the memory, if the process has one mapped."""
     use = host.last_use
     if use is None or use.frameworks is None:
         return "unknown"
@@ -262,7 +262,7 @@ def _reserves(host: HostTimeline) -> str:
 
 
 def _process(host: HostTimeline, pid: int) -> str:
-    """Name a process in plain letters: its name is foreign text and may hold escape sequences."""
+    """Return a process's name in plain letters: foreign text may hold escape sequences."""
     process = host.processes.get(pid)
     letters = "".join(
         letter if letter.isascii() and (letter.isalnum() or letter in "._+-") else "?"

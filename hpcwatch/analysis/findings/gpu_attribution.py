@@ -1,4 +1,4 @@
-"""Which devices of a node are the job's, how that is known, and how sure it is. Pure."""
+"""Which devices of a node are the job's, how that is known, and how certain it is. Pure."""
 
 from __future__ import annotations
 
@@ -59,9 +59,10 @@ def attributed(
 ) -> Attribution:
     """Return which devices of a host are the job's, and the source that says so.
 
-    NVML lists all of a node's devices, also those of other jobs. A divided device (MIG) is never
-    assigned itself, only its instances are. ``environment`` is the job's, where it is known. A
-    source that is not certain is void if a process of the job is on a device that it leaves out.
+    NVML lists all of a node's devices, including those of other jobs. A divided device (MIG) is
+    never assigned itself, only its instances are. ``environment`` is the job's, if it is known. A
+    source that is not certain is discarded if a process of the job is on a device that it leaves
+    out.
     """
     gpus = whole_gpus(host)
     opened = [gpu for gpu in gpus if is_opened(host, gpu)]
@@ -78,7 +79,7 @@ def attributed(
 def _sources(
     job: Job | None, host: HostTimeline, gpus: list[GpuTimeline], environment: Mapping[str, str]
 ) -> Iterator[Attribution]:
-    """Yield what each source says, the surest first."""
+    """Yield the devices that each source names, the most certain source first."""
     asked = node_gpus_count(job) if job is not None else None
     names = [names_of(gpu) for gpu in gpus]
     told = _of_scheduler(job, host, names)
@@ -103,7 +104,7 @@ def _attribution(meant: Meant, gpus: list[GpuTimeline], how: How) -> Attribution
 
 
 def names_of(gpu: GpuTimeline) -> Names:
-    """Return all that a device is called."""
+    """Return every name and number of a device."""
     mig = gpu.last.mig
     return Names(
         index=NvmlIndex(gpu.index),
@@ -115,7 +116,7 @@ def names_of(gpu: GpuTimeline) -> Names:
 
 
 def _of_scheduler(job: Job | None, host: HostTimeline, names: list[Names]) -> Meant | None:
-    """Return the devices by the scheduler's own numbers; None if it does not tell them."""
+    """Return the devices by the scheduler's own numbers; None if it does not report them."""
     share = job.on(host.name) if job is not None else None
     if job is None or share is None:
         return None
@@ -124,7 +125,7 @@ def _of_scheduler(job: Job | None, host: HostTimeline, names: list[Names]) -> Me
 
 
 def _allowed(files: list[str], names: list[Names]) -> Meant:
-    """Return the devices whose files a control group lets the job open: minor numbers, too."""
+    """Return the devices whose files a control group lets the job open, by minor number too."""
     minors = {minor_of(path) for path in files}
     if all(device.minor is not None for device in names):
         places = [place for place, device in enumerate(names) if device.minor in minors]
@@ -136,7 +137,7 @@ def _allowed(files: list[str], names: list[Names]) -> Meant:
 def _visible(
     use: JobUse | None, environment: Mapping[str, str], names: list[Names]
 ) -> Iterator[Meant]:
-    """Yield what the processes' own variables name, then what the run's environment does."""
+    """Yield the devices that the processes' own variables name, then those of the run's."""
     if use is not None and use.found_by not in MAY_BE_OTHERS:
         yield from _visible_to_amd(use, names)
         orders = (use.device_variables or {}).get("CUDA_DEVICE_ORDER", [])
@@ -146,7 +147,7 @@ def _visible(
 
 
 def _visible_to_amd(use: JobUse, names: list[Names]) -> Iterator[Meant]:
-    """Yield the devices of AMD's that its own variables leave, if all processes have the same."""
+    """Yield the AMD devices that AMD's variables leave, if all processes have the same ones."""
     variables = use.device_variables or {}
     given = [variables.get(f"{name}_VISIBLE_DEVICES", []) for name in ("ROCR", "HIP")]
     if not any(given) or any(len(values) > 1 for values in given):
@@ -158,7 +159,7 @@ def _visible_to_amd(use: JobUse, names: list[Names]) -> Iterator[Meant]:
 
 
 def _together(values: list[str], names: list[Names], is_pci_order: bool) -> Meant:
-    """Return the devices that any of the values names; as sure as the least sure of them."""
+    """Return the devices that any of the values names, with the least certainty among them."""
     found = [by_visible(value, names, is_pci_order) for value in values]
     places = sorted({place for one in found for place in one.places})
     if len(places) == len(names):
@@ -167,7 +168,7 @@ def _together(values: list[str], names: list[Names], is_pci_order: bool) -> Mean
 
 
 def whole_gpus(host: HostTimeline) -> list[GpuTimeline]:
-    """Return what can be given to a job: devices that are not divided, and instances of others."""
+    """Return the devices that a job can be given: those not divided, and instances of others."""
     gpus = [gpu for gpu in host.gpus.values() if not gpu.last.is_divided]
     return sorted(gpus, key=lambda gpu: gpu.index)
 
@@ -175,9 +176,9 @@ def whole_gpus(host: HostTimeline) -> list[GpuTimeline]:
 def shown_gpus(
     job: Job | None, host: HostTimeline, environment: Mapping[str, str] = _NO_ENVIRONMENT
 ) -> list[GpuTimeline]:
-    """Return the devices that a view of the job shows, divided ones left out.
+    """Return the devices that a view of the job shows, without divided ones.
 
-    The job's where it is known which they are, and those its processes are on; else all.
+    The job's devices if they are known, and those its processes are on; else all.
     """
     gpus = whole_gpus(host)
     if job is None or not gpus:
@@ -189,7 +190,7 @@ def shown_gpus(
 
 
 def visible_words(host: HostTimeline, gpus: list[GpuTimeline]) -> str:
-    """Return what CUDA_VISIBLE_DEVICES must be so that CUDA sees only these devices.
+    """Return the value of CUDA_VISIBLE_DEVICES that shows CUDA only these devices.
 
     Short numbers where CUDA counts as the driver does, else UUIDs, which mean the same to both.
     """
@@ -201,7 +202,7 @@ def visible_words(host: HostTimeline, gpus: list[GpuTimeline]) -> str:
 
 
 def has_whole_node(job: Job | None, host: HostTimeline) -> bool:
-    """True if the job is known to have all of the node's cores, so that it is alone there."""
+    """True if the job is known to have all of the node's cores, and so the node for itself."""
     node = host.last_node
     if job is None or job.node_cores_count is None or node is None or node.cpu_count is None:
         return False

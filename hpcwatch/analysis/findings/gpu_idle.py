@@ -1,4 +1,4 @@
-"""Findings on devices of which some are idle, or that were busy once."""
+"""Findings on devices that are idle while others are busy, or were busy once."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The three numbers of a device, kept apart, and what each source means by one. Pure.
+"""The three numbers of a device, kept apart, and the devices that each source means. Pure.
 
 The driver's library counts devices in the order of their PCI addresses (NvmlIndex). Device files
-and Slurm carry the driver's minor number (Minor), which follows the order in which the driver
-found the devices. CUDA counts the devices that it sees, the fastest first (CudaIndex), unless
+and Slurm use the driver's minor number (Minor), which follows the order in which the driver found
+the devices. CUDA counts the devices that it sees, the fastest first (CudaIndex), unless
 CUDA_DEVICE_ORDER is PCI_BUS_ID. All three are equal on most nodes; hosts with AMD processors and
 hosts with several models differ. Sources: nvml.h at nvmlDeviceGetHandleByIndex and
 nvmlDeviceGetMinorNumber; CUDA C++ Programming Guide, "CUDA Environment Variables".
@@ -24,17 +24,17 @@ PCI_ORDER = "PCI_BUS_ID"
 
 
 class Sure(IntEnum):
-    """How sure it is which devices are meant."""
+    """How certain it is which devices are meant."""
 
     UNSURE = 0
     """The numbers may mean other devices."""
     LIKELY = 1
-    """The numbers mean these, unless the job's own processes are elsewhere."""
+    """The numbers mean these devices, unless the job's own processes are on others."""
     CERTAIN = 2
 
 
 class Part(NamedTuple):
-    """Where an instance of a divided device (MIG) belongs."""
+    """The place of an instance of a divided device (MIG)."""
 
     parent_uuid: str
     gpu_instance_id: int
@@ -42,7 +42,7 @@ class Part(NamedTuple):
 
 
 class Names(NamedTuple):
-    """All that one device is called."""
+    """Every name and number of a device."""
 
     index: NvmlIndex  # type: ignore[assignment]  # tuple.index is not missed
     uuid: str
@@ -50,11 +50,11 @@ class Names(NamedTuple):
     minor: Minor | None = None
     """None if the driver does not report it."""
     part: Part | None = None
-    """Given if it is an instance of a divided device."""
+    """Set if it is an instance of a divided device."""
 
 
 class Meant(NamedTuple):
-    """Which devices a source means, as places in the list that it was compared with."""
+    """The devices that a source names, as positions in the list that it was compared with."""
 
     places: list[int]
     sure: Sure
@@ -71,10 +71,10 @@ def by_scheduler(
 ) -> Meant | None:
     """Return the devices that a scheduler's numbers mean; None if that is unknown.
 
-    A control group may hide the other devices, which are then counted anew: as many devices as the
-    scheduler gave must be they. Slurm's numbers are minor numbers (``are_minors``). Other
-    schedulers do not document theirs, so they count only where both numberings agree. How a
-    scheduler counts instances of a divided device is unknown.
+    A control group may hide the other devices, which changes the numbers of the rest: if as many
+    devices are visible as the scheduler gave, they are the job's. Slurm's numbers are minor numbers
+    (``are_minors``). Other schedulers do not document theirs, so they count only where both
+    numberings agree. How a scheduler counts instances of a divided device is unknown.
     """
     if not numbers:
         return None
@@ -126,7 +126,7 @@ def by_visible(value: str, devices: Sequence[Names], is_pci_order: bool) -> Mean
         if place not in places:
             places.append(place)
     if len(places) == len(devices):
-        sure = Sure.LIKELY  # all of them, in whatever order
+        sure = Sure.LIKELY  # all of them, in any order
     return Meant(places, sure)
 
 
@@ -142,11 +142,10 @@ def is_called(device: Names, word: str) -> bool:
 
 
 def narrowed(values: Sequence[str], count: int) -> list[int] | None:
-    """Return the places of AMD's devices that variables leave, each of what the one before left.
+    """Return the positions of the AMD devices that the variables leave, each applied in turn.
 
-    ROCR_VISIBLE_DEVICES comes first, then HIP_VISIBLE_DEVICES (or CUDA's name, which HIP reads as
-    well). None if one of them does not name devices by their numbers.
-    Source: ROCm documentation,
+    ROCR_VISIBLE_DEVICES comes first, then HIP_VISIBLE_DEVICES (or CUDA's name, which HIP reads
+    too). None if one of them does not name devices by their numbers. Source: ROCm documentation,
     "GPU isolation techniques".
     """
     places = list(range(count))
@@ -166,5 +165,5 @@ NO_DEVICE = ("", "-1", "NoDevFiles")
 
 
 def hides_all(values: Sequence[str]) -> bool:
-    """Return True if every value of CUDA_VISIBLE_DEVICES that is known hides all devices."""
+    """Return True if every known value of CUDA_VISIBLE_DEVICES hides all devices."""
     return bool(values) and all(value.partition(",")[0].strip() in NO_DEVICE for value in values)

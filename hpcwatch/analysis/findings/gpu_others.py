@@ -1,4 +1,4 @@
-"""Findings on who is on a device: strangers, another job of the same user, or a job not its own."""
+"""Findings on a device's other users, and on devices that are not the job's."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def gpu_foreign(
 def _held_by(
     scope: Scope, host: HostTimeline, gpu: GpuTimeline, metric: str, least: float, window_s: float
 ) -> Part | None:
-    """Return the stretch in which so much is held; None if not for long enough."""
+    """Return the stretch in which that much is held; None if not for long enough."""
     sizes = gpu.columns[metric].mean
     if scope.is_live and not sizes[-1] >= least:
         return None

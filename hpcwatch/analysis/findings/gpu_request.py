@@ -135,7 +135,7 @@ def gpu_cores_excess(
 
 
 def _node_share(host: HostTimeline) -> float | None:
-    """Cores of the node for each of its devices."""
+    """Return the node's cores per device."""
     node = host.last_node
     devices = _devices_count(host)
     if node is None or not node.cpu_count or not devices:
@@ -144,5 +144,5 @@ def _node_share(host: HostTimeline) -> float | None:
 
 
 def _devices_count(host: HostTimeline) -> int:
-    """Devices of the node; the parts of a divided one are not counted."""
+    """Return the node's devices; the instances of a divided one are not counted."""
     return sum(1 for gpu in host.gpus.values() if gpu.last.mig is None)

@@ -17,14 +17,14 @@ _RESTART = "Restart from the last checkpoint on another node."
 
 
 class Xid(NamedTuple):
-    """What an error number of NVIDIA's driver means."""
+    """The meaning of an error number of NVIDIA's driver."""
 
     severity: Severity
     words: str
     advice: str = ""
     """What to do besides telling the help desk; empty if nothing."""
     is_programs: bool = False
-    """Mostly a bug in the program, which the help desk need not know."""
+    """True for a probable bug in the program, which the help desk need not know."""
 
 
 _OWN = "Run the program with compute-sanitizer to find where."
@@ -43,7 +43,7 @@ XIDS = {
 }
 """Source: NVIDIA, "Xid Errors" (docs.nvidia.com/deploy/xid-errors), the list and its table."""
 _HARMLESS = ("45",)
-"""45 is the clean-up after a program that ended; it follows other errors."""
+"""45 is the clean-up after a program that ended: it follows other errors."""
 
 
 def _sick(scope: Scope) -> Iterator[tuple[HostTimeline, GpuTimeline, GpuHealth]]:

@@ -120,7 +120,7 @@ def _waited_share(scope: Scope, window_s: float) -> float | None:
 def _saturated(
     scope: Scope, host: HostTimeline, iowait_share: float, full_share: float, window_s: float
 ) -> tuple[str, str] | None:
-    """Return what keeps the data from coming, and what to do; None if no sign of it is known."""
+    """Return what delays the data, and what to do; None if there is no sign of it."""
     node = host.last_node
     waiting = judged(scope, host, "node_iowait_cores", window_s)
     node_cores = (node.cpu_count or 0) if node is not None else 0

@@ -138,7 +138,7 @@ def _full(
 
 
 def _fullest(gpus: list[GpuTimeline]) -> GpuTimeline | None:
-    """Return the device that a framework's peak is of: it does not say which one.
+    """Return the device that a framework's peak belongs to; the framework does not name it.
 
     None where devices differ in size: then it is unknown.
     """
@@ -150,7 +150,7 @@ def _fullest(gpus: list[GpuTimeline]) -> GpuTimeline | None:
 def _is_reserved(
     host: HostTimeline, gpu: GpuTimeline, total: int, reserved_share: float, within_s: float
 ) -> bool:
-    """True if the device's memory filled at once and was flat from then on."""
+    """True if the device's memory filled at once and then stayed the same."""
     used = gpu.columns["memory_used_bytes"].high
     rows = [(at, size / total) for at, size in zip(host.at_s, used) if size == size]
     first_s = next((at for at, share in rows if share > 0.05), None)

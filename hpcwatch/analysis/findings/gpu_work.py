@@ -1,4 +1,4 @@
-"""Findings on how well devices work: little, shallow, unevenly."""
+"""Findings on how well devices work: too little, on few multiprocessors, unevenly."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Device(NamedTuple):
 
 
 def judged_devices(scope: Scope, window_s: float) -> Iterator[_Device]:
-    """Yield the job's devices of whose utilisation enough is known."""
+    """Yield the job's devices whose utilisation is known well enough."""
     for host in scope.timeline.hosts.values():
         for gpu in allocated_gpus(scope, host) if host.gpus else ():
             util = judged(scope, host, "util_pct", window_s, gpu)

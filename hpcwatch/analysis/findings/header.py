@@ -36,7 +36,7 @@ _NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 
 
 def request(job: Job, environment: Mapping[str, str] = _NO_ENVIRONMENT) -> Request:
-    """Return what was requested, in the user's words if they are known; no lines if nothing is."""
+    """Return the request, in the user's words if they are known; no lines if nothing is known."""
     scheduler = known(job.scheduler)
     return Request() if scheduler is None else scheduler.requests.read(job, environment)
 

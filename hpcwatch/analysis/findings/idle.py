@@ -1,4 +1,4 @@
-"""For how long a device did nothing, and what the findings on it have in common. Pure."""
+"""How long a device did nothing, and what the findings on that have in common. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hpcwatch.base.units import format_clock, format_seconds
 
 
 class Idle(NamedTuple):
-    """How long a device did nothing."""
+    """A stretch in which a device did nothing."""
 
     start_s: float
     length_s: float
@@ -29,7 +29,7 @@ class Idle(NamedTuple):
 def zero(
     scope: Scope, host: HostTimeline, gpu: GpuTimeline, idle_pct: float, window_s: float
 ) -> Idle | None:
-    """For how long every reading was at most ``idle_pct``; None if not for long enough."""
+    """Return the time in which every reading was at most ``idle_pct``; None if it is too short."""
     high = gpu.columns["util_pct"].high
     if scope.is_live:
         if high[-1] > idle_pct:
@@ -42,7 +42,7 @@ def zero(
 
 
 def idle_of(scope: Scope, host: HostTimeline, states: list[State], window_s: float) -> Idle | None:
-    """Live since when it does nothing, after the run for how long it did; None if too briefly."""
+    """Return the idle time: live until now, after the run the longest; None if it is too short."""
     if scope.is_live:
         stretch = stretch_of(scope, host, states, window_s)
         return None if stretch is None else Idle(stretch.start_s, stretch.length_s)
@@ -56,7 +56,7 @@ def idle_of(scope: Scope, host: HostTimeline, states: list[State], window_s: flo
 def is_working(
     scope: Scope, host: HostTimeline, gpu: GpuTimeline, share: float, window_s: float
 ) -> bool:
-    """True if the power drawn contradicts an utilisation of nothing."""
+    """True if the power drawn contradicts a utilisation of 0."""
     limit_w = gpu.last.power_limit_w
     if limit_w is None:
         return False
@@ -65,7 +65,7 @@ def is_working(
 
 
 def holds(scope: Scope, host: HostTimeline, gpu: GpuTimeline) -> bool:
-    """True if gpu-memory-held speaks of this device, or will."""
+    """True if gpu-memory-held reports this device, or will."""
     least_bytes = held_threshold_bytes(gpu, HELD_BYTES, HELD_SHARE)
     held = gpu.columns["held_bytes"].mean
     if scope.is_live:
@@ -74,15 +74,15 @@ def holds(scope: Scope, host: HostTimeline, gpu: GpuTimeline) -> bool:
 
 
 def severity_of(idle: Idle, critical_after_s: float) -> Severity:
-    """Critical from so long on, else a warning."""
+    """Critical after a certain time, else a warning."""
     return Severity.CRITICAL if idle.length_s >= critical_after_s else Severity.WARNING
 
 
 def lasting(scope: Scope, idle: Idle) -> str:
-    """Write ``12 min``, after the run ``2:38:04 of 2:41:07``."""
+    """Return ``12 min``, or after the run ``2:38:04 of 2:41:07``."""
     if scope.is_live:
         return format_seconds(idle.length_s)
-    idle_s = min(idle.length_s, scope.ran_s)  # samples stand for a little more at the ends
+    idle_s = min(idle.length_s, scope.ran_s)  # samples cover a little more at the ends
     return f"for {format_clock(idle_s)} of {format_clock(scope.ran_s)}"
 
 
@@ -96,7 +96,7 @@ def on_device(host: HostTimeline, gpu: GpuTimeline, idle: Idle, told: Told) -> F
 def evidence_on_device(
     scope: Scope, host: HostTimeline, gpu: GpuTimeline, window_s: float
 ) -> dict[str, float | int | str]:
-    """The numbers that are known, and a word on what was not."""
+    """Return the known numbers, and a note on the unknown ones."""
     numbers: dict[str, float | int | str] = {"gpu_index": gpu.index}
     for name, metric in (("util_mean_pct", "util_pct"), ("power_mean_w", "power_w")):
         part = judged(scope, host, metric, window_s, gpu)

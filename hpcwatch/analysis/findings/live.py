@@ -25,12 +25,12 @@ _PARTS = 20  # evaluations per window: rules with long windows read more and cos
 
 
 class _Standing(NamedTuple):
-    """A finding, and when its rule last fired, eased or not."""
+    """A finding, and when its rule last fired, with eased thresholds or without."""
 
     finding: Finding
     fired_s: float
     lasting_s: float
-    """For how long it remains when the rule is silent."""
+    """How long it remains after the rule is silent."""
 
 
 class LiveFindings:
@@ -75,14 +75,14 @@ class LiveFindings:
             eased = {finding.key: finding for finding in ask(entry, scope, _eased(entry, values))}
             for key in before.keys() & eased.keys():
                 found[key] = _eased_finding(found.get(key), eased[key], before[key].finding)
-        # A reading that falls out of the window at the next look must not make it blink.
+        # A reading that leaves the window at the next evaluation must not make the finding blink.
         lasting_s = values.get("window_s", 0.0) + 2 * every_s
         for key, finding in found.items():
             self._standing[key] = _Standing(finding, scope.end_s, lasting_s)
 
 
 def _is_recent(at_s: float | None, now_s: float, every_s: float) -> bool:
-    """True if it was less than ``every_s`` ago. A clock that was set back says nothing."""
+    """True if it was less than ``every_s`` ago. After a clock was set back that is unknown."""
     return at_s is not None and 0 <= now_s - at_s < every_s
 
 
@@ -95,7 +95,7 @@ def _is_milder(now: Finding | None, before: Finding) -> bool:
 
 
 def _eased_finding(now: Finding | None, eased: Finding, before: Finding) -> Finding:
-    """Return what stands: as severe as before at most, unless the rule itself says worse."""
+    """Return the standing findings: no more severe than before, unless the rule says so."""
     severity = min(eased.severity, before.severity)
     if now is None:
         return eased._replace(severity=severity)

@@ -1,4 +1,4 @@
-"""Findings on memory: on what counts against the binding limit, never page cache."""
+"""Findings on memory that counts against the binding limit. Page cache never counts."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 _LIMITS = {
     "cgroup": "of its cgroup",
-    "request": "asked for",
+    "request": "requested",
     "node": "of the node",
 }
-"""Where the binding limit comes from -> the words that end ``3.7 of 4 GiB …``."""
+"""The source of the binding limit -> the words that end ``3.7 of 4 GiB …``."""
 
 
 @rule(
@@ -147,7 +147,8 @@ class Usage(NamedTuple):
 def charged_part(host: HostTimeline, start_s: float, end_s: float) -> tuple[Part, float]:
     """Return what counted against the limit that binds at the end, and that limit in bytes.
 
-    Another limit may bind once a step begins or ends: what counted against it is unknown here.
+    Another limit may have bound before a step began or ended: what counted against it is unknown
+    here.
     """
     part = host.part("charged_bytes", start_s, end_s)
     limits = host.part("limit_bytes", start_s, end_s)
@@ -162,7 +163,7 @@ def charged_part(host: HostTimeline, start_s: float, end_s: float) -> tuple[Part
 
 
 def usage_of(host: HostTimeline, start_s: float, end_s: float) -> Usage:
-    """Return what counted, between two times, against the limit that binds at the end."""
+    """Return what counted between two times against the limit that binds at the end."""
     charged, limit_bytes = charged_part(host, start_s, end_s)
     return Usage(charged.last(), charged.average(), charged.highest(), limit_bytes)
 
@@ -203,14 +204,14 @@ def _full(used: float, limit: float) -> str:
 
 
 def of_limit(host: HostTimeline, used: float, limit: float) -> str:
-    """Write ``3.7 of 4 GiB asked for``, ``99 of 100 MiB of step 0``."""
+    """Return ``3.7 of 4 GiB requested``, ``99 of 100 MiB of step 0``."""
     step = host.limit.step
     whose = _LIMITS[host.limit.source or "node"] if step is None else f"of step {step}"
     return f"{format_of_bytes(used, limit)} {whose}"
 
 
 def evidence_of(host: HostTimeline, usage: Usage) -> dict[str, float | int | str]:
-    """The numbers that are known."""
+    """Return the known numbers."""
     numbers: dict[str, float | int | str] = {
         name: value for name, value in usage._asdict().items() if value == value
     }
@@ -222,7 +223,7 @@ def evidence_of(host: HostTimeline, usage: Usage) -> dict[str, float | int | str
 
 
 def _in_plain_letters(path: str) -> str:
-    """Return the end of a group's path; its letters are foreign text."""
+    """Return the end of a group's path. Its letters are foreign text."""
     return re.sub(r"[^A-Za-z0-9._/@:+\[\]-]", "?", path[-80:])
 
 
@@ -252,7 +253,7 @@ def _near_advice(host: HostTimeline, stretch: Stretch) -> str:
             "When the node's memory is full, the kernel kills processes. Keep less in memory at "
             "once, run fewer processes a node, or ask for a node with more memory."
         )
-    what = "what was asked for" if host.limit.source == "request" else "its control group's limit"
+    what = "the request" if host.limit.source == "request" else "its control group's limit"
     if host.limit.step is not None:
         return (
             f"The limit that binds is that of step {host.limit.step} alone, not the job's. A "

@@ -75,7 +75,7 @@ def memory_killed(
 
 
 def _is_killed(scope: Scope) -> bool:
-    """True if the program died of SIGKILL, or its shell says so of what it ran last."""
+    """True if the program, or the last command of its shell, died of SIGKILL."""
     if scope.is_live:
         return False
     return scope.signal == _SIGKILL or scope.exit_code in _KILLED_EXIT_CODES
@@ -105,15 +105,15 @@ def _was_near(
     if usage.used_high_bytes >= killed_share * limit:
         return True
     if host.limit.source == "node":
-        return False  # the marks are the job's: all others use the node's memory, too
+        return False  # the marks are the job's, and others use the node's memory too
     return _fresh_mark(scope, host, last_s) >= mark_share * limit
 
 
 def _fresh_mark(scope: Scope, host: HostTimeline, last_s: float) -> float:
     """Return the largest mark that rose in the last ``last_s``, in bytes; 0 if none did.
 
-    The group's mark includes page cache, which is freed before a kill: the largest cache ever seen
-    is subtracted, unless the mark is beyond doubt.
+    The group's mark includes page cache, which is freed before a kill: the largest known cache is
+    subtracted, unless the mark is beyond doubt.
     """
     marks = host.marks
 
@@ -131,7 +131,7 @@ def _fresh_mark(scope: Scope, host: HostTimeline, last_s: float) -> float:
     limited = marks.limited.get((group_now.limit_path if group_now is not None else None) or "")
     group = (fresh(limited) if limited is not None else 0) - (cache if cache == cache else 0.0)
     if host.limit.step is not None:
-        process = 0  # whether that process is the step's is unknown
+        process = 0  # it is unknown whether that process is the step's
     return max(float(process), group)
 
 
@@ -150,7 +150,7 @@ def _killed_on(
         mark = max(scope.memory_mark_bytes or 0, host.marks.process.size_bytes or 0)
         peak = max(peak, host.used_peak_bytes or 0, min(mark, limit or 0))
     needed = None
-    # Asking for more moves no limit of a node, and there may be none.
+    # A larger request does not move a node's limit, and there may be no request.
     if host.limit.source in ("cgroup", "request") and limit is not None:
         needed = _rounded(max(limit_factor * limit, peak_factor * peak), step)
     killed = "1 process" if kills == 1 else f"{kills} processes"
@@ -168,7 +168,7 @@ def _killed_on(
 
 
 def _rounded(size_bytes: float, step: str | None) -> int:
-    """Round up what to ask for: a step may be small, and asks for a share of the job's memory."""
+    """Round up the memory to request: a step may be small, and requests a share of the job's."""
     if step is None or size_bytes > 1024 * MIB:
         return rounded_up(size_bytes)
     return -(-int(size_bytes) // (10 * MIB)) * 10 * MIB
@@ -206,7 +206,7 @@ def _advice(host: HostTimeline, step: str | None, peak: float, needed_bytes: int
 def _killed_by_word(
     scope: Scope, job: Job, hosts: list[HostTimeline], peak_factor: float, limit_factor: float
 ) -> Finding:
-    """Return the finding that rests only on the scheduler's state: no samples are needed."""
+    """Return the finding that rests only on the scheduler's state. It needs no samples."""
     peaks = [host.used_peak_bytes for host in hosts if host.used_peak_bytes is not None]
     peak, asked = max(peaks, default=None), job.node_memory_bytes
     of_whole = job.state is JobState.OUT_OF_MEMORY

@@ -74,7 +74,7 @@ def memory_swapping(
 def _most_of_a_window(
     scope: Scope, host: HostTimeline, metric: str, window_s: float
 ) -> float | None:
-    """Return the mean over the last window, after the run of the worst one; None if unknown."""
+    """Return the mean over the last window, after the run of the highest one; None if unknown."""
     part = judged(scope, host, metric, window_s)
     if part is None:
         return None
@@ -181,16 +181,16 @@ def _memory_pressure(host: HostTimeline) -> float | None:
 
 
 class _Reserved(NamedTuple):
-    """What is reserved of one limit of virtual memory."""
+    """The part of one limit of virtual memory that is reserved."""
 
     option: str
-    """``vmem``, of all of the job's processes, or ``pvmem``, of each."""
+    """``vmem``, for all of the job's processes, or ``pvmem``, for each."""
     size_bytes: int
     limit_bytes: int
 
     @property
     def share(self) -> float:
-        """How much of the limit that is."""
+        """Return the reserved share of the limit."""
         return self.size_bytes / self.limit_bytes
 
 
@@ -242,12 +242,12 @@ def _reserved(job: Job, host: HostTimeline) -> Iterator[_Reserved]:
 
 
 def _has_cuda(host: HostTimeline) -> bool:
-    """True if a process of the job is known to work on a GPU, or to have loaded its driver."""
+    """True if a process of the job is known to use a GPU, or to have loaded its driver."""
     return bool(gpu_signs(host)) or any(is_opened(host, gpu) for gpu in host.gpus.values())
 
 
 def _with_room(scope: Scope, job: Job, reserved: _Reserved, near_share: float) -> Directives:
-    """Drop the limit; of vmem make 1.5 times mem instead, if that leaves room."""
+    """Remove the limit; a vmem becomes 1.5 times mem instead, if that leaves room."""
     if reserved.option == "pvmem":
         return difference(job, job._replace(pvmem_bytes=None), scope.environment)
     nodes = nodes_count(job)

@@ -1,4 +1,4 @@
-"""Findings on memory over time and against the request: too much, growing, more than needed."""
+"""Findings on memory: more than comes with the cores, growing, or well below the request."""
 
 from __future__ import annotations
 
@@ -190,9 +190,10 @@ def memory_over_asked(
 
 
 def _most_seen(scope: Scope, host: HostTimeline) -> int:
-    """Return the most memory that any reading or any process's own high-water mark shows, in bytes.
+    """Return the most memory that any reading or any process's own high-water mark shows.
 
-    A reading misses a peak between two. A mark counts mapped files, too: rather too much here.
+    In bytes. A reading misses peaks between two readings. A mark also counts mapped files: here a
+    figure that is too large does less harm.
     """
     mark = max(host.marks.process.size_bytes or 0, scope.memory_mark_bytes or 0)
     most = host.marks.most_bytes

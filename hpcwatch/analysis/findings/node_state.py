@@ -59,7 +59,7 @@ def strangers(
 
 
 def _busiest_stranger(scope: Scope, host: HostTimeline) -> Stranger:
-    """Return the stranger that used most CPU; live only among those still there."""
+    """Return the stranger that used most CPU; live only among those that are still there."""
     named = host.last.strangers if scope.is_live and host.last is not None else None
     there = {one.pid for one in named or ()} & set(host.strangers)
     pid = max(there or host.strangers, key=lambda pid: host.strangers[pid].cpu_s)
@@ -75,7 +75,7 @@ def _about_own(scope: Scope, host: HostTimeline, one: Stranger) -> str:
     return f"Nothing about it says that it is the job's. Unless the job needs it, {end}"
 
 
-_CLOCKS_S = 60.0  # by which the clocks of node and server may differ
+_CLOCKS_S = 60.0  # the clocks of node and server may differ by this much
 
 
 @rule("measurement-gap", margins={"missing_share": -0.05}, plots=EVERY_PLOT)

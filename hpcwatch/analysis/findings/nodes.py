@@ -29,19 +29,19 @@ _BOUND_PCT = 1.0  # docs/findings.md, node-unused
 
 
 class _Busy(NamedTuple):
-    """How busy a node is with the job."""
+    """The use of a node by the job."""
 
     host: HostTimeline
     part: Part
     cores_count: int
     used_pct: float
-    """The share of the requested cores there, in percent."""
+    """The share of the node's requested cores that are busy, in percent."""
 
 
 def _nodes(scope: Scope, window_s: float) -> list[_Busy] | None:
-    """Return how busy each of the job's nodes is; None if it has one, or one is not known.
+    """Return the use of each of the job's nodes; None if it has one node, or one is unknown.
 
-    On a node where the job's processes are not certain, all that may be the job's give an upper
+    On a node where the job's processes are uncertain, all that may be the job's give an upper
     bound: if even they do next to nothing, so does the job.
     """
     job, hosts = scope.job, list(scope.timeline.hosts.values())
@@ -227,7 +227,7 @@ def memory_hot_node(
             rows.append((used.average(), used, host))
     if len(rows) < 2:
         return
-    # The lower one of two in the middle, or the second of two nodes would never stand out.
+    # The lower of the two in the middle: else the second of two nodes would never stand out.
     median = sorted(mean for mean, _, _ in rows)[(len(rows) - 1) // 2]
     for mean, part, host in rows:
         limit = host.limit.limit_bytes or 0

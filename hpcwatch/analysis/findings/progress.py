@@ -12,7 +12,7 @@ from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.base.units import format_seconds
 from hpcwatch.probe.schema import Process
 
-_BLOCKS = 3  # of a window: nothing happens in any of them
+_BLOCKS = 3  # parts of a window: nothing happens in any of them
 _STATES = {
     "D": "waiting for storage",
     "S": "waiting",
@@ -106,7 +106,7 @@ def _is_still(
 
 
 def _waiting(host: HostTimeline) -> str:
-    """Say what each of the last processes named is doing, in plain letters."""
+    """Return what each of the last named processes is doing, in plain letters."""
     listed = host.last.processes if host.last is not None else None
     return ", ".join(
         f"{plain(one.name)} ({one.pid}) {_STATES[one.state]}"
@@ -116,7 +116,7 @@ def _waiting(host: HostTimeline) -> str:
 
 
 def plain(name: str) -> str:
-    """Return a process's name in plain letters: it is foreign text, escape sequences and all."""
+    """Return a process's name in plain letters: foreign text may hold escape sequences."""
     return "".join(
         letter if letter.isascii() and (letter.isalnum() or letter in "._+-") else "?"
         for letter in name[:15]
@@ -152,7 +152,7 @@ def loader_workers(scope: Scope) -> Iterator[Finding]:
 
 
 def _workers(scope: Scope, host: HostTimeline, holders: set[int]) -> int:
-    """Count workers that lived at the same time; after the run the most at any time."""
+    """Return the number of workers at the same time; after the run the largest one."""
     named: list[Process] = list(host.processes.values())
     if scope.is_live and host.last is not None:
         named = host.last.processes or []

@@ -14,7 +14,7 @@ HOUR_S = 3600.0
 MINUTE_S = 60.0
 
 COUNTS_THE_WHOLE_JOB = ("cgroup", "environment", "shepherd")
-"""How processes were found if none of the job's on that host can be missing."""
+"""The ways of finding processes with which none of the job's on that host can be missing."""
 
 
 class Told(NamedTuple):
@@ -59,12 +59,12 @@ def between(start_s: float, duration_s: float, host: str, told: Told) -> Finding
 
 
 def stretch_start_s(scope: Scope, window_s: float) -> float:
-    """Return where the stretch to look at begins: a window ago, after the run at its start."""
+    """Return where the stretch to judge begins: a window ago, or after the run at its start."""
     return scope.end_s - window_s if scope.is_live else scope.start_s
 
 
 def asked_cores(scope: Scope, host: HostTimeline) -> int | None:
-    """Cores that were requested on a host, else those the job may use there."""
+    """Return the cores requested on a host, else those the job may use there."""
     job = host.job or scope.job
     asked = job.node_cores_count if job is not None else None
     return asked or scope.cores_allowed
@@ -87,8 +87,8 @@ def share_where(part: Part, holds: Callable[[float], bool]) -> float:
 def counts_the_whole_job(host: HostTimeline) -> bool:
     """True if everything that belongs to the job on this host is counted.
 
-    Of a program that stands for its job that is so if the job's group, or its processes beside
-    the program's, count, too.
+    For a program that stands for its job, the job's group, or its other processes, must be counted
+    too.
     """
     use, last = host.last_use, host.last
     if use is None or last is None:
@@ -102,7 +102,7 @@ def counts_the_whole_job(host: HostTimeline) -> bool:
 
 
 def known_evidence(**numbers: float | int | str | None) -> dict[str, float | int | str]:
-    """Return the numbers that are known."""
+    """Return the known numbers."""
     return {name: value for name, value in numbers.items() if value is not None and value == value}
 
 
@@ -112,7 +112,7 @@ def gpu_entity(gpu: GpuTimeline) -> str:
 
 
 def allowed_count(host: HostTimeline) -> int | None:
-    """Return the cores that any of the job's processes ever seen may run on; None if unknown."""
+    """Return the cores that any known process of the job may run on; None if unknown."""
     ends = [sample.job for sample in (host.first, host.last) if sample is not None]
     known = [process.allowed_cores for process in host.processes.values()]
     known += [use.allowed_cores for use in ends if use is not None]

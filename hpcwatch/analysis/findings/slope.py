@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from hpcwatch.analysis.timeline.columns import NAN
 
-MOST_POINTS = 60  # 1770 pairs: under a millisecond, and a median needs no more
+MOST_POINTS = 60  # 1770 pairs take under a millisecond, and are enough for a median
 
 
 def slope_per_s(at_s: Sequence[float], values: Sequence[float]) -> float:
     """Return the Theil-Sen slope: the median of the slopes between all pairs of points.
 
     Up to 29 % of the points may be arbitrary (P. K. Sen, 1968). Points whose value is NaN are left
-    out, of many an evenly spread selection is taken. NaN for fewer than three points.
+    out, and an even selection is taken of many points. NaN for fewer than three points.
     """
     known = [(at, value) for at, value in zip(at_s, values) if value == value]
     points = _spread(known)

@@ -1,4 +1,4 @@
-"""Finds what rose on the nodes when a program became slow. Pure."""
+"""Finds the metrics that rose on the nodes when a program became slow. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hpcwatch.analysis.findings.windows import Stretch
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.base.units import format_cores, format_pct
 
-_THROTTLED_PCT = 5.0  # as gpu-throttled
-_STRANGER_CORES = 0.5  # as strangers
+_THROTTLED_PCT = 5.0  # the same as gpu-throttled
+_STRANGER_CORES = 0.5  # the same as strangers
 _OTHERS_CORES = 1.0  # own: the system's daemons use less than that
-_BLOCKED_SHARE = 0.1  # as storage-wait
-_IOWAIT_SHARE = 0.1  # as gpu-starved
+_BLOCKED_SHARE = 0.1  # the same as storage-wait
+_IOWAIT_SHARE = 0.1  # the same as gpu-starved
 
 
 class Cause(NamedTuple):
@@ -26,7 +26,7 @@ class Cause(NamedTuple):
     advice: str
     evidence: dict[str, float | int | str]
     weight: float
-    """How far it rose, in units of the least rise worth naming."""
+    """The rise, in units of the least rise worth reporting."""
 
 
 _NONE = (
@@ -36,7 +36,7 @@ _NONE = (
 
 
 def most_risen(scope: Scope, before: Stretch, then: Stretch) -> Cause:
-    """Return what rose most on any host from one stretch to the other, or that nothing did."""
+    """Return the largest rise on any host from one stretch to the other, or that there was none."""
     known = [
         cause
         for host in scope.timeline.hosts.values()
@@ -52,7 +52,7 @@ def most_risen(scope: Scope, before: Stretch, then: Stretch) -> Cause:
 def _rise(
     host: HostTimeline, metric: str, before: Stretch, then: Stretch, uuid: str | None = None
 ) -> float | None:
-    """Return by how much the mean of a metric rose; None if one of them is not known."""
+    """Return the rise of a metric's mean; None if one of the means is unknown."""
     was = mean_over(host, metric, *before, uuid)
     now = mean_over(host, metric, *then, uuid)
     return None if was is None or now is None else now - was

@@ -14,7 +14,7 @@ from hpcwatch.base.pairs import pairwise
 from hpcwatch.base.units import format_seconds
 
 _LEAST_READINGS = 5  # a median of fewer is moved by two odd ones
-_BLOCKS = 20  # of a window: the times of each are one median
+_BLOCKS = 20  # parts of a window: the times of each give one median
 _PATIENCE = 5  # silent for this many of its usual intervals: it has stopped reporting
 
 
@@ -136,7 +136,7 @@ def _stretches(
 
 
 def _blocks(readings: Sequence[Reading], block_s: float) -> Iterator[list[Reading]]:
-    """Yield them in blocks of a least number of seconds and readings; the rest is left out."""
+    """Yield blocks of at least some seconds and readings; the rest is left out."""
     block: list[Reading] = []
     for reading in readings:
         block.append(reading)
@@ -146,5 +146,5 @@ def _blocks(readings: Sequence[Reading], block_s: float) -> Iterator[list[Readin
 
 
 def _median(values: Sequence[float]) -> float:
-    """The middle one, of an even number the lower."""
+    """Return the middle value; the lower of two in the middle."""
     return sorted(values)[(len(values) - 1) // 2]

@@ -117,14 +117,14 @@ def home_io(
 
 
 def _own_rate(host: HostTimeline, stretch: Stretch) -> float | None:
-    """Return what the job itself moved to and from all storage; None if that is not known."""
+    """Return the job's own traffic to and from all storage; None if it is unknown."""
     read = mean_over(host, "read_bytes_per_s", *stretch)
     written = mean_over(host, "written_bytes_per_s", *stretch)
     return None if read is None or written is None else read + written
 
 
 def _place(host: HostTimeline) -> str:
-    """Say where home is mounted and what it is: `` (/home, nfs4)``. Paths are foreign text."""
+    """Return where home is mounted and its type: `` (/home, nfs4)``. Paths are foreign text."""
     node = host.last_node
     if node is None or node.home_mount is None:
         return ""

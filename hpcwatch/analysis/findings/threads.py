@@ -1,4 +1,4 @@
-"""Findings on threads: too many of them, or too few cores that they may use."""
+"""Findings on threads: too many of them, or too few cores for them."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _whose(workers_count: int) -> str:
 
 
 def _threaded_count(scope: Scope, host: HostTimeline, window_s: float) -> int:
-    """How many processes with several threads there are at once; 0 if none is known."""
+    """Return the number of processes with several threads at once; 0 if none is known."""
     named = sum(1 for process in host.processes.values() if (process.thread_count or 1) > 1)
     alive = judged(scope, host, "process_count", window_s)
     return named if alive is None else min(named, max(round(alive.average()), 1))

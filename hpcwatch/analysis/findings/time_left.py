@@ -55,9 +55,9 @@ def walltime_over_asked(
 
 
 def job_used_s(scope: Scope) -> float:
-    """Return how long the job had run when the run ended, as its scheduler counts it.
+    """Return how long the job had run when the run ended, by its scheduler's count.
 
-    Where that is not known, the run's own time, which is less.
+    Without that count, the run's own time, which is shorter.
     """
     elapsed_s = scope.job.elapsed_at(scope.end_s) if scope.job is not None else None
     return scope.ran_s if elapsed_s is None else elapsed_s

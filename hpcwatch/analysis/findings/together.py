@@ -1,4 +1,4 @@
-"""Joins the same finding on many nodes into one. Pure."""
+"""Joins the same finding on several nodes into one. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hpcwatch.analysis.findings import Finding
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
 
-_ROOM = 20  # columns for names: the problem follows them
+_ROOM = 20  # columns for names: the problem follows after them
 
 
 class Together(NamedTuple):
@@ -17,11 +17,11 @@ class Together(NamedTuple):
     worst: Finding
     """The one that lasts longest."""
     hosts: tuple[str, ...]
-    """All that have it, in the order found."""
+    """All hosts that have it, in the order found."""
 
 
 def told(findings: Iterable[Finding]) -> list[Finding]:
-    """Return one finding for each that several hosts share, with all of them as its host."""
+    """Return one finding for each that several hosts share. Its host names all of them."""
     return [one._replace(host=_named(one, hosts)) for one, hosts in together(findings)]
 
 
@@ -31,7 +31,7 @@ def _named(worst: Finding, hosts: tuple[str, ...]) -> str:
 
 
 def together(findings: Iterable[Finding]) -> list[Together]:
-    """Join what is found on several hosts alike; in the order of the first of each."""
+    """Join findings that several hosts share, in the order of the first of each."""
     groups: dict[tuple[str, int, str], list[Finding]] = {}
     for finding in findings:
         key = finding.rule, int(finding.severity), finding.entity

@@ -1,7 +1,7 @@
-"""The stretches of time in which a state holds. Pure.
+"""Finds the stretches of time in which a state holds. Pure.
 
-A state is True, False or None (unknown), one value per sample of a host. Unknown neither ends a
-stretch nor counts for it; a stretch of which less than 80 % is known does not count.
+A state is True, False or None (unknown), one value per sample of a host. An unknown value neither
+ends a stretch nor counts for it; a stretch of which less than 80 % is known does not count.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Stretch(NamedTuple):
 
     @property
     def length_s(self) -> float:
-        """How long it is."""
+        """Its length."""
         return self.end_s - self.start_s
 
 
@@ -40,7 +40,7 @@ def stretch_of(
 def _standing(
     scope: Scope, host: HostTimeline, states: Sequence[State], window_s: float
 ) -> Stretch | None:
-    """Return since when the state holds, if it did all through the last ``window_s``."""
+    """Return since when the state holds, if it held for the last ``window_s``."""
     start_s = scope.end_s - window_s
     if start_s < scope.started_at_s - host_slack_s(scope):
         return None
@@ -55,7 +55,7 @@ def _standing(
 
 
 def _held_s(host: HostTimeline, states: Sequence[State], first: int, start_s: float) -> float:
-    """Seconds in which the state is known to hold, from sample ``first`` on."""
+    """Return the seconds in which the state is known to hold, from sample ``first`` on."""
     spans = host.span_s[first:]
     if spans:  # the first sample may reach back beyond the start
         spans[0] = min(spans[0], host.at_s[first] - start_s)
@@ -84,12 +84,12 @@ def _longest(
 
 
 def total_s(host: HostTimeline, states: Sequence[State]) -> float:
-    """Seconds in which the state is known to hold, all in all."""
+    """Return the seconds in which the state is known to hold."""
     return sum(span for span, state in zip(host.span_s, states) if state)
 
 
 def busiest(part: Part, length_s: float) -> float:
-    """Return the highest mean over ``length_s`` of known time; the mean of all if that is less.
+    """Return the highest mean over ``length_s`` of known time; the mean of all if there is less.
 
     NaN if nothing is known.
     """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LIMITS = {
     "cgroup": "the control group's limit",
-    "request": "the memory asked for",
+    "request": "the memory requested",
     "node": "the node's memory",
 }
 """What memory is measured against -> in words."""
