@@ -56,6 +56,7 @@ _LIKE = str.maketrans(
         **dict.fromkeys("─━╸╌–—−·", "-"),
         **dict.fromkeys("▏▎▍▌▋▕│", "|"),
         **dict.fromkeys("▊▉█", "#"),
+        **dict.fromkeys("┤┼", "+"),
         **dict(zip("▁▂▃▄▅▆▇", "_.,-=+*")),
         **dict(zip("▲●✓✗×≥≤…→←↑↓›░▒°", "!*+xx><~><^v>:%o")),
     }

@@ -8,6 +8,7 @@ from hpcwatch.analysis.findings import Finding
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.monitor.node_status import NodeStatus
+from hpcwatch.recording.store import Event
 
 
 class Source(NamedTuple):
@@ -59,3 +60,5 @@ class Picture(NamedTuple):
     """A pending job's place in its queue; 1 is next."""
     telling: Telling | None = None
     """None if no program reports events."""
+    events: tuple[Event, ...] = ()
+    """The steps that a program in the job reported."""

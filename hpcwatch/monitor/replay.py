@@ -99,6 +99,7 @@ class Replayer:
             monotonic_s=now_s,
             interval_s=self._run.interval_s,
             replayed=self._clock.words,
+            events=self._recent.all(),
         )
 
     def _go_to(self, now_s: float, most: int) -> None:

@@ -192,6 +192,7 @@ class Watch:
             note=self._note,
             place=self._place,
             telling=self._inside.telling if self._inside is not None else None,
+            events=self._inside.recent if self._inside is not None else (),
         )
 
     def _say(self, note: str) -> None:

@@ -12,6 +12,7 @@ STYLES = {
     "": "",
     "bold": "1",
     "dim": "2",
+    "grey": "2",
     "ok": "32",
     "warning": "33",
     "critical": "1;31",

@@ -160,14 +160,14 @@ def test_uneven_nodes_say_of_how_many() -> None:
 
 def test_many_devices_of_a_node_are_a_bar_each() -> None:
     eight = [gpu(index, 90.0 if index else 0.0) for index in range(8)]
-    shown = picture(("n1",), timeline=timeline(("n1",), gpus=eight))
+    shown = picture(("n1", "n2"), timeline=timeline(("n1",), gpus=eight))
     shown = shown._replace(findings=[finding(host="n1", entity="GPU 0")])
     assert " ▁███████  79▲1 " in row_of(screen(shown), "n1")
     assert "   0▲ 90  90 " in row_of(screen(shown, width=200), "n1")
 
 
 def test_a_device_that_does_not_say_is_unknown() -> None:
-    shown = picture(("n1",), timeline=timeline(("n1",), gpus=[gpu(0, None), gpu(1, 5.0)]))
+    shown = picture(("n1", "n2"), timeline=timeline(("n1",), gpus=[gpu(0, None), gpu(1, 5.0)]))
     assert "   –   5 " in row_of(screen(shown), "n1")
 
 
@@ -216,9 +216,10 @@ def test_processes_are_as_top_shows_them() -> None:
 
 def test_findings_say_what_where_and_how_long() -> None:
     rows = screen(course(), ["4"])
-    assert rows[8].split()[:5] == ["›▲", "critical", "12", "min", "qb002"]
-    assert rows[10].split()[:2] == ["●", "warning"]
-    assert "18 of 20 cores idle" in rows[10]
+    first = next(place for place, row in enumerate(rows) if row.startswith("›▲"))
+    assert rows[first].split()[:5] == ["›▲", "critical", "12", "min", "qb002"]
+    assert rows[first + 2].split()[:2] == ["●", "warning"]
+    assert "18 of 20 cores idle" in rows[first + 2]
     opened = "\n".join(screen(course(), ["4", "enter"], width=100, height=40))
     for said in (
         "▲ critical  GPU 1 idle 12 min, holds 10.7 GiB",
@@ -251,12 +252,17 @@ def test_a_finding_alone_has_the_whole_line_and_an_instant_no_length() -> None:
 
 def test_the_timeline_has_the_job_and_the_selected_node() -> None:
     rows = screen(course(), ["5"], width=100)
-    both = [row for row in rows if row.startswith((" cores ", " memory ", " GPUs busy "))]
-    assert [row.split()[-4:] for row in both[:1]] == [["6.3", "6.3", "6.3", "60"]]
-    assert both[1].split()[-2:] == ["4.83", "GiB"]
-    assert [row for row in rows if row.split()[:1] == ["qb002"]]
-    assert [row for row in screen(course(), ["5", "down"]) if row.split()[:1] == ["qb003"]]
-    assert any("the last 2 min" in row for row in rows)
+    text = "\n".join(rows)
+    assert " all 3 nodes together · last 2 min" in text
+    assert "CPU 6.3 of 60 cores" in text
+    assert "Memory 4.83 of 378 GiB" in text
+    assert "60┤╌" in text
+    opened = screen(course(), ["5", "down", "down"], width=100)
+    assert any(row.startswith(" qb003 · last 2 min") for row in opened)
+    assert "CPU 2.1 of 20 cores" in "\n".join(opened)
+    alone = "\n".join(screen(course(), ["5", "z"], width=100))
+    assert "CPU 6.3 of 60 cores" in alone
+    assert "Memory" not in alone
 
 
 def test_an_opened_node_tells_everything() -> None:
@@ -270,26 +276,28 @@ def test_an_opened_node_tells_everything() -> None:
     browser.lines(120, 60)
     browser.press("enter")
     rows = texts(browser.lines(120, 60))
-    text = "\n".join(rows)
+    browser.press("end")
+    text = "\n".join([*rows, *texts(browser.lines(120, 60))])
     for said in (
         " qb002",
         "read by ssh · processes: the job's control group",
-        "2.1 of 20 cores",
+        "CPU 2.1 of 20 cores",
         "load 0.32 on 20 cores of the node",
-        "each core ██▁▁▁▁▁▁ ▁▁▁▁▁▁▁▁ ▁▁▁▁",
+        "cores  ██▁▁▁▁▁▁ ▁▁▁▁▁▁▁▁ ▁▁▁▁",
         "2 of 20 above 90 %, 18 below 5 %",
         "used 1.61 GiB · limit 126 GiB (the node's memory)",
         "cache 12 GiB",
         "cgroup    used 1.61 GiB · torque/305669.qb3 (the job's)",
         "for CPU 2 %, for memory 0 %, for I/O 0 % of the time",
-        "the last ten minutes",
+        "last 5 min",
+        "20┤╌",
         "python train.py --epochs 20",
-        "the largest of 4 processes with 41 threads",
+        "3 of 4, 41 threads",
         "Tesla K40m",
     ):
         assert said in text, said
     browser.press("esc")
-    assert "[NODES 1]" in "\n".join(texts(browser.lines(100, 60)))
+    assert "[NODES]" in "\n".join(texts(browser.lines(100, 60)))
 
 
 def test_found_by_user_is_said_on_every_page() -> None:

@@ -27,9 +27,9 @@ from hpcwatch.base.units import GIB
 from hpcwatch.cluster.schedulers.job import JobNode
 from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.views.live.board import Figures, natural, trouble
+from hpcwatch.views.live.cores_row import core_shares
 from hpcwatch.views.live.layout import bar, flow
 from hpcwatch.views.live.listing import Listing, Scroll
-from hpcwatch.views.live.node_page import core_shares
 from hpcwatch.views.live.screen import _patiently
 from hpcwatch.views.live.totals import Totals, node_series
 from hpcwatch.views.table import Column, ListRow, cell, page_table
@@ -90,7 +90,9 @@ def test_cores_asked_for_later_are_shown_at_once() -> None:
 
 def test_each_core_is_busy_between_two_samples() -> None:
     figures = Figures()
-    shown = picture()
+    made = Timeline(2.0)
+    made.add(sample("qb002", 120.0))
+    shown = picture(("qb002",), timeline=made)
     assert core_shares(figures.board(shown).nodes[0]) is None
     shown.timeline.add(sample("qb002", 130.0))
     shares = core_shares(figures.board(shown).nodes[0])

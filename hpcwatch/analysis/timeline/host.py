@@ -96,6 +96,11 @@ class HostTimeline:
         return self.last.node if self.last is not None else None
 
     @property
+    def before(self) -> Sample | None:
+        """The sample before the last."""
+        return self._processes.before
+
+    @property
     def last_use(self) -> JobUse | None:
         """What was read last of the job's processes."""
         return self.last.job if self.last is not None else None

@@ -26,6 +26,11 @@ class SeenProcesses:
         self._last: Sample | None = None
         self._before: Sample | None = None
 
+    @property
+    def before(self) -> Sample | None:
+        """The sample before the last."""
+        return self._before
+
     def add(self, sample: Sample) -> None:
         """Remember the processes that a sample names."""
         self._known = self._cores = None

@@ -14,6 +14,7 @@ from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.cluster.schedulers.job import Job, JobNode
 from hpcwatch.monitor.node_status import NodeState, NodeStatus
 from hpcwatch.monitor.picture import Picture
+from hpcwatch.views.live.chart import Letters
 from hpcwatch.views.live.rows import NodeFigures, figures_of
 from hpcwatch.views.live.totals import Totals
 
@@ -28,6 +29,8 @@ class Board(NamedTuple):
     findings: dict[str, list[Finding]]
     """Host -> what was found there, worst first."""
     totals: Totals
+    letters: Letters = Letters.BRAILLE
+    """What charts are drawn with."""
 
     def about(self, host: str, entity: str) -> Finding | None:
         """Return the worst finding about a device of a node."""

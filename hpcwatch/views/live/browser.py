@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from hpcwatch.base.clean import clean
 from hpcwatch.monitor.picture import Picture
 from hpcwatch.views.live.board import Board, Figures
+from hpcwatch.views.live.chart import Letters
 from hpcwatch.views.live.controls import Controls
 from hpcwatch.views.live.findings import FindingsPage, finding_lines
 from hpcwatch.views.live.frame import filter_line, keys_line, rule, tabs_line
@@ -15,7 +17,7 @@ from hpcwatch.views.live.gpus import GpusPage
 from hpcwatch.views.live.head import head
 from hpcwatch.views.live.help import help_lines
 from hpcwatch.views.live.listing import Scroll
-from hpcwatch.views.live.node_page import node_lines
+from hpcwatch.views.live.node_page import OverviewPage, node_lines
 from hpcwatch.views.live.nodes import NodesPage
 from hpcwatch.views.live.page import Kind, Page, Target
 from hpcwatch.views.live.processes import ProcessesPage
@@ -25,6 +27,7 @@ from hpcwatch.views.live.waiting import waiting_lines
 from hpcwatch.views.text import Line, Span, fit
 
 _LOW = 12  # a lower screen has no rule and no keys
+_ROOMY = 30  # a lower one has no rule above the tabs
 _LONG_FILTER = 60
 
 
@@ -41,7 +44,8 @@ class Actions(Protocol):
 class _Opened(NamedTuple):
     """What lies over the pages."""
 
-    lines: Callable[[Board, int], list[Line]]
+    lines: Callable[[Board, int, int], list[Line]]
+    """Draws it in a width, for a height: what is longer is scrolled."""
     scroll: Scroll
     is_help: bool = False
 
@@ -49,19 +53,26 @@ class _Opened(NamedTuple):
 class Browser:
     """Draws a picture as a screenful, and takes keys."""
 
-    def __init__(self, actions: Actions, controls: Controls | None = None) -> None:
-        """``controls`` are keys of the command's own, if it has any."""
+    def __init__(
+        self,
+        actions: Actions,
+        controls: Controls | None = None,
+        letters: Letters = Letters.BRAILLE,
+    ) -> None:
+        """``controls`` are keys of the command's own; ``letters`` are what charts begin with."""
+        self.letters = letters
+        """What charts are drawn with; the user may change it."""
         self._actions = actions
         self._controls = controls
         self._figures = Figures()
         self._board: Board | None = None
         self._pages: tuple[Page, ...] = (
-            NodesPage(),
             GpusPage(),
             ProcessesPage(),
             FindingsPage(),
             TimelinePage(),
         )
+        self._nodes, self._overview = NodesPage(), OverviewPage()
         self._tasks = TasksPage()
         self._page: Page | None = None
         self._opened: list[_Opened] = []
@@ -80,13 +91,14 @@ class Browser:
 
     def lines(self, width: int, height: int) -> list[Line]:
         """Return the screen, exactly ``height`` lines, none wider than ``width``."""
-        board = self._board
-        if board is None:
+        if self._board is None:
             return []
+        board = self._board._replace(letters=self.letters)
         is_low = height < _LOW
-        top = head(board, width, height)
-        if not is_low:
-            top.append([Span("─" * width, "dim")])
+        page = None if self._opened else self._current(board)
+        top = head(board, width, height, has_advice=page is self._overview)
+        if not is_low and height >= _ROOMY:
+            top.append([Span("─" * width, "grey")])
         top.append(self._tabs(board, width))
         bottom_count = 1 if is_low else 2
         room = max(height - len(top) - bottom_count, 1)
@@ -100,7 +112,7 @@ class Browser:
     def _body(self, board: Board, width: int, height: int) -> tuple[list[Line], list[str]]:
         if self._opened:
             opened = self._opened[-1]
-            lines = opened.lines(board, width)
+            lines = opened.lines(board, width, height)
             seen = opened.scroll.settle(len(lines), height)
             status = [] if len(seen) == len(lines) else [f"{seen.stop} of {len(lines)} lines"]
             return lines[seen.start : seen.stop], status
@@ -117,7 +129,9 @@ class Browser:
         is_many = len(parts) > 1 or any("[]" in part.id for part in parts)
         tasks: tuple[Page, ...] = (self._tasks,) if is_many else ()
         if board.nodes or not is_many:
-            return (*self._pages, *tasks) if board.nodes or not _is_waiting(board) else ()
+            is_alone = len(board.nodes) == 1 and board.nodes[0].sample is not None
+            first = self._overview if is_alone else self._nodes
+            return (first, *self._pages, *tasks) if board.nodes or not _is_waiting(board) else ()
         return tasks
 
     def _current(self, board: Board) -> Page | None:
@@ -125,6 +139,8 @@ class Browser:
         pages = self._shown(board)
         if not pages:
             return None
+        if self._page in (self._nodes, self._overview):  # they stand for each other
+            return pages[0]
         return self._page if self._page in pages else pages[0]
 
     def _tabs(self, board: Board, width: int) -> Line:
@@ -173,8 +189,10 @@ class Browser:
             self._is_paused = not self._is_paused
         elif key == "r":
             self._actions.refresh()
-        elif key == "?":
+        elif key in ("?", "h", "f1"):
             self._help()
+        elif key == "b":
+            self.letters = self.letters.next
         elif key in ("tab", "shift-tab") and pages:
             self._turn(pages, pages.index(self._current(board) or pages[0]), key)
         elif key.isdecimal() and key.isascii() and 1 <= int(key) <= len(pages):
@@ -214,7 +232,7 @@ class Browser:
     def _help(self) -> None:
         if not any(opened.is_help for opened in self._opened):
             own = self._controls.help if self._controls is not None else ()
-            lines = _Opened(lambda _board, width: help_lines(width, own), Scroll(), True)
+            lines = _Opened(lambda _board, width, _height: help_lines(width, own), Scroll(), True)
             self._opened.append(lines)
 
     def _open(self, target: Target | None) -> None:
@@ -225,7 +243,8 @@ class Browser:
             self.is_over = True
             return
         draw = _draw_node if target.kind is Kind.NODE else _draw_finding
-        self._opened.append(_Opened(lambda board, width: draw(board, target.key, width), Scroll()))
+        lines = partial(draw, target.key)
+        self._opened.append(_Opened(lines, Scroll()))
 
     def _type(self, key: str) -> None:
         """Take a key of the filter that is being typed."""
@@ -246,14 +265,14 @@ def _is_waiting(board: Board) -> bool:
     return job is not None and job.state.is_waiting
 
 
-def _draw_node(board: Board, host: str, width: int) -> list[Line]:
+def _draw_node(host: str, board: Board, width: int, height: int) -> list[Line]:
     node = board.by_host.get(host)
     if node is None:
         return [[Span(f" {clean(host)} is no longer one of the nodes", "dim")]]
-    return node_lines(board, node, width)
+    return node_lines(board, node, width, height)
 
 
-def _draw_finding(board: Board, key: object, width: int) -> list[Line]:
+def _draw_finding(key: object, board: Board, width: int, _height: int) -> list[Line]:
     found = next((one for one in board.picture.findings if one.key == key), None)
     if found is None:
         return [[Span(" this finding no longer stands", "ok")]]

@@ -10,12 +10,13 @@ from hpcwatch.analysis.findings.directives import agreed
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_seconds
 from hpcwatch.views.live.board import Board
+from hpcwatch.views.live.layout import spread
 from hpcwatch.views.live.page import Kind, ListPage, Target
 from hpcwatch.views.live.words import moment
 from hpcwatch.views.report.evidence import label, value
 from hpcwatch.views.run.line import style_of
 from hpcwatch.views.table import Column, ListRow, cell
-from hpcwatch.views.text import SIGNS, Line, Span, cut
+from hpcwatch.views.text import SIGNS, Line, Span, cut, wrapped
 
 
 class FindingsPage(ListPage[Finding]):
@@ -67,6 +68,38 @@ class FindingsPage(ListPage[Finding]):
             cell(clean(one.title), "bold" if style else ""),
         ]
         return ListRow(cells)
+
+
+def finding_rows(findings: Sequence[Finding], width: int, most: int) -> list[Line]:
+    """Return findings above a page, worst first: the first with its advice in full.
+
+    Of others the advice follows where there is room, else their titles, else their number.
+    """
+    lines: list[Line] = []
+    for place, one in enumerate(findings):
+        title: Line = [Span(" "), title_span(one, width - 2)]
+        rows = wrapped(clean(" ".join(one.advice.split())), max(width - 4, 20))
+        advice: list[Line] = [[Span(f"   {row}")] for row in rows]
+        left, waiting = most - len(lines), len(findings) - place - 1
+        if place and left <= 1 and waiting:
+            lines.append([Span(f" +{waiting + 1} more: page FINDINGS", "dim")])
+            return lines
+        is_whole = 1 + len(advice) + (waiting > 0) <= left
+        lines += [title, *advice] if not place or is_whole else [title]
+        if len(lines) >= most and waiting:
+            return [*lines[:-1], _with_more(lines[-1], waiting, width)]
+    return lines
+
+
+def _with_more(line: Line, count: int, width: int) -> Line:
+    return spread(line, [Span(f" +{count} more ", "dim")], width)
+
+
+def title_span(finding: Finding, width: int) -> Span:
+    """Return a finding's sign, host and title."""
+    where = f"{clean(finding.host)}: " if finding.host else ""
+    text = f"{SIGNS[finding.severity.name.lower()]} {where}{clean(finding.title)}"
+    return Span(cut(text, width), style_of(finding.severity))
 
 
 def finding_lines(board: Board, one: Finding, width: int) -> list[Line]:

@@ -24,35 +24,33 @@ _PAGE = (
 )
 _LIVE = ("p pause", "r refresh")
 """What a recording does otherwise, or cannot."""
+_WHOLE, _SHORT = 20, 4  # letters of a page's name
 _LAST = 2  # how to get help and how to leave stay, however narrow the screen
 
 
 def tabs_line(
     board: Board, names: Sequence[str], current: str | None, is_paused: bool, width: int
 ) -> Line:
-    """Return the pages by number, the current one in brackets, and whether the picture is live.
+    """Return the pages, the current one in brackets, and whether the picture is live.
 
-    Where there is no room for all names, the last ones become numbers, then the first.
+    The only number is that of findings. Where there is no room for all names they are cut to four
+    letters, then only the current one is left.
     """
     liveness = [_liveness(board, is_paused)]
     if not names:
         return spread([Span("[WAITING]", "selected")], liveness, width)
-    named_count = len(names)
-    spans = _tabs(names, current, named_count)
-    while named_count and line_width([*spans, *liveness]) > width:
-        named_count -= 1
-        spans = _tabs(names, current, named_count)
-    return spread(spans, liveness, width)
+    count = len(board.picture.findings)
+    for length in (_WHOLE, _SHORT):
+        spans = [_tab(name, current, length, count) for name in names]
+        if line_width([*spans, *liveness]) <= width:
+            return spread(spans, liveness, width)
+    alone = [_tab(name, current, _WHOLE, count) for name in names if name == current]
+    return spread(alone, liveness, width)
 
 
-def _tabs(names: Sequence[str], current: str | None, named_count: int) -> list[Span]:
-    """Return the tabs; the first ones and the current one show their names."""
-    return [
-        Span(f"[{name} {number}]", "selected")
-        if name == current
-        else Span(f" {name} {number} " if number <= named_count else f" {number} ")
-        for number, name in enumerate(names, 1)
-    ]
+def _tab(name: str, current: str | None, length: int, findings: int) -> Span:
+    said = name[:length] + (f"({findings})" if name == "FINDINGS" and findings else "")
+    return Span(f"[{said}]", "selected") if name == current else Span(f" {said} ")
 
 
 def _liveness(board: Board, is_paused: bool) -> Span:
@@ -70,9 +68,9 @@ def rule(status: Sequence[str], width: int) -> Line:
     """Return the rule below a page, with what the page says of itself in it."""
     spans: list[Span] = []
     for text in status:
-        spans += [Span("── ", "dim"), Span(f"{cut(text, width)} ")]
+        spans += [Span("── ", "grey"), Span(f"{cut(text, width)} ")]
     left = max(width - line_width(spans), 0)
-    return [*spans, Span("─" * left, "dim")]
+    return [*spans, Span("─" * left, "grey")]
 
 
 def keys_line(is_opened: bool, is_paused: bool, width: int, own: Sequence[str] = ()) -> Line:

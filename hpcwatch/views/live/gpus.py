@@ -10,6 +10,7 @@ from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.probe.schema import Gpu
 from hpcwatch.views.live.board import Board, natural
 from hpcwatch.views.live.figures_text import gpu_finding, rate, sign_span
+from hpcwatch.views.live.gpu_bars import device_values
 from hpcwatch.views.live.gpu_text import (
     clock_text,
     held_by_text,
@@ -20,6 +21,7 @@ from hpcwatch.views.live.gpu_text import (
     power_text,
     temperature_text,
 )
+from hpcwatch.views.live.over_time import Window
 from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
 from hpcwatch.views.live.rows import GpuFigures, NodeFigures
 from hpcwatch.views.run.line import device_memory_text, style_of
@@ -98,7 +100,7 @@ def _gpu_row(board: Board, gpu: GpuFigures, spark: int) -> ListRow:
         cell(held_by_text(device)),
         cell(rate(_last(node, device, "nvlink_bytes_per_s"))),
         cell(rate(_last(node, device, "pcie_bytes_per_s"))),
-        [Span(sparkline(_values(node, device), 100.0, spark), "ok")],
+        [Span(_curve(node, gpu, spark), "ok")],
         cell(holders, "warning" if gpu.trouble is not None else ""),
     ]
     if node is not None and node.status.state is not NodeState.LIVE:
@@ -112,12 +114,10 @@ def _last(node: NodeFigures | None, gpu: Gpu, metric: str) -> float | None:
     return next((value for value in reversed(values) if value == value), None)
 
 
-def _values(node: NodeFigures | None, gpu: Gpu) -> list[float]:
-    """Return the last utilisations; of an instance, its multiprocessors at work."""
-    if node is None:
-        return []
-    metric = "util_pct" if gpu.util_pct is not None or gpu.mig is None else "sm_active_pct"
-    return node.readings(metric, _SPARK_S, gpu.uuid)
+def _curve(node: NodeFigures | None, gpu: GpuFigures, width: int) -> str:
+    """Draw the last utilisations, linear in time; of an instance, its multiprocessors at work."""
+    values = device_values(node, gpu, Window(gpu.at_s - _SPARK_S, gpu.at_s))
+    return "" if values is None else sparkline(values(width), 100.0, width)
 
 
 def _util(gpu: GpuFigures) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hpcwatch.analysis.findings import Finding
+from hpcwatch.analysis.findings import Finding, Severity
 from hpcwatch.analysis.findings.together import told
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import UNKNOWN, format_bytes, format_clock, format_cores, format_seconds
@@ -13,10 +13,11 @@ from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.monitor.picture import Telling
 from hpcwatch.views.live.board import Board
+from hpcwatch.views.live.findings import finding_rows, title_span
 from hpcwatch.views.live.layout import bar, flow, spread
 from hpcwatch.views.live.words import FOUND_BY, age, state_style, state_text
 from hpcwatch.views.run.line import style_of
-from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width
+from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, line_width, width_of
 
 _LOW = 12  # a lower screen shows the job's line alone
 _PAIR = 100  # columns from which on findings stand side by side
@@ -24,8 +25,11 @@ _LATE_S = 600.0
 _NAME_COLUMNS = 24
 
 
-def head(board: Board, width: int, height: int) -> list[Line]:
-    """Return the lines above a page, for a screen of a given size."""
+def head(board: Board, width: int, height: int, has_advice: bool = False) -> list[Line]:
+    """Return the lines above a page, for a screen of a given size.
+
+    With ``has_advice`` the findings have their advice, of one host without its name.
+    """
     picture = board.picture
     lines: list[Line] = [_job_line(board, width)]
     if height < _LOW:
@@ -36,6 +40,9 @@ def head(board: Board, width: int, height: int) -> list[Line]:
     if picture.note:
         lines.append(fit([Span(f" {clean(picture.note)}", "warning")], width))
     found = told(picture.findings)
+    if has_advice:
+        bare = [one._replace(host="") for one in found]
+        return [*lines, *finding_rows(bare, width, max(height // 5, 1))]
     return [*lines, *_findings(found, width, max((height - 14) // 5, 0))]
 
 
@@ -55,6 +62,9 @@ def _job_line(board: Board, width: int) -> Line:
     time: Line = next((one for one in times if least + line_width(one) < width), [])
     room = width - least - line_width(time) - 2
     shown = cut("".join(f"  {clean(name)}" for name in names), max(room, 0))
+    verdict = _verdict(board)
+    if width_of(shown) + line_width(verdict) <= room:
+        state += verdict
     return spread([*spans, Span(shown, "bold"), *state], time, width)
 
 
@@ -134,6 +144,20 @@ def _facts(board: Board) -> list[Line]:
         trouble = f": {clean(' '.join(source.trouble.split()))}" if source.trouble else ""
         facts.append([Span(text, "" if trouble else "dim"), Span(trouble, "warning")])
     return [*facts, *_reading(board)]
+
+
+def _verdict(board: Board) -> Line:
+    """Return what the findings of a job that runs come to, in a few words; else nothing."""
+    findings = board.picture.findings
+    if not any(node.is_current for node in board.nodes):
+        return []
+    worst = max((one.severity for one in findings), default=None)
+    count = f"{len(findings)} finding{'s' * (len(findings) != 1)}"
+    if worst is None or worst is Severity.INFO:
+        return [Span("  ✓ ", "ok"), Span("nothing to act on" if worst is None else count)]
+    words = "act now" if worst is Severity.CRITICAL else "worth a look"
+    sign = Span(f"{SIGNS[worst.name.lower()]} {words}", style_of(worst))
+    return [Span("  "), sign, Span(f": {count}")]
 
 
 def _peak_text(board: Board) -> str:
@@ -247,10 +271,3 @@ def _findings(findings: list[Finding], width: int, most_lines: int) -> list[Line
         more = [Span(f" +{hidden} more ", "dim")]
         lines[-1] = spread(fit(lines[-1], width - line_width(more)), more, width)
     return lines
-
-
-def title_span(finding: Finding, width: int) -> Span:
-    """Return a finding's sign, host and title."""
-    where = f"{clean(finding.host)}: " if finding.host else ""
-    text = f"{SIGNS[finding.severity.name.lower()]} {where}{clean(finding.title)}"
-    return Span(cut(text, width), style_of(finding.severity))

@@ -8,17 +8,20 @@ from collections.abc import Sequence
 from hpcwatch.views.text import Line, Span, fit
 
 _KEYS = (
-    ("Tab  Shift-Tab  1 … 6", "next page, last page, one by its number"),
+    ("Tab  Shift-Tab  1 … 6", "next page, last page, one by its place"),
     ("↑ ↓  j k", "select"),
     ("PgUp PgDn  Home End  g G", "by pages, to the ends"),
     ("Enter", "open what is selected"),
     ("Esc", "back; lets a filter go"),
     ("s", "next order of the rows"),
     ("/", "filter: show only rows with a text in them"),
+    ("z", "TIMELINE: one chart on the whole page, the next one, all"),
+    ("b", "charts in braille, in blocks"),
     ("p", "pause: the picture stands still, recording goes on"),
     ("r", "refresh: ask again now"),
     ("Ctrl-L", "draw the screen anew"),
     ("Ctrl-Z", "back to the shell; fg comes back"),
+    ("?  h  F1", "this page"),
     ("q  Ctrl-C", "back, then quit"),
 )
 _LIVE = {"r"}
@@ -30,6 +33,7 @@ _SIGNS = (
     ("–", "dim", "unknown, which is not 0"),
     ("░", "dim", "page cache: the kernel takes it back when memory is wanted"),
     ("≥", "", "at least: it was so when we began to watch"),
+    ("╌", "grey", "a chart's limit: what was requested, or may be used"),
 )
 _WORDS = (
     "CPU is in cores: 2.1 of 20 is two cores busy. Of a process, 100 % is one core.",

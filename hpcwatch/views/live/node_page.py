@@ -1,9 +1,6 @@
-"""One node opened: cores, memory, GPUs, processes, findings, and the last ten minutes. Pure."""
+"""One node opened: what was found there, its dashboard, and details in words. Pure."""
 
 from __future__ import annotations
-
-import math
-from collections.abc import Callable
 
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import (
@@ -16,39 +13,38 @@ from hpcwatch.base.units import (
 )
 from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.views.live.board import Board
-from hpcwatch.views.live.figures_text import cores_style, memory_style, rate
-from hpcwatch.views.live.gpus import all_gpus, gpu_table
-from hpcwatch.views.live.head import title_span
+from hpcwatch.views.live.dashboard import dashboard
+from hpcwatch.views.live.figures_text import cores_style, memory_style
+from hpcwatch.views.live.findings import finding_rows
 from hpcwatch.views.live.layout import bar, flow
-from hpcwatch.views.live.processes import process_table, processes_of
+from hpcwatch.views.live.listing import Scroll
+from hpcwatch.views.live.page import Kind, Target
 from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.live.words import FOUND_BY, last_values_text, status_text
 from hpcwatch.views.report.used_rows import LIMITS
-from hpcwatch.views.table import page_table
-from hpcwatch.views.text import Line, Span, cut, fit, sparkline
+from hpcwatch.views.text import Line, Span, fit
 
-_RECENT_S = 600.0
 _LABEL = 11
-_GROUP = 8  # cores are shown in groups of this size
-_HOT_PCT = 90.0
 
 
-def node_lines(board: Board, node: NodeFigures, width: int) -> list[Line]:
-    """Return all there is to say of a node; the caller shows what fits."""
+def node_lines(board: Board, node: NodeFigures, width: int, height: int) -> list[Line]:
+    """Return a node opened: a page of ``height`` rows, and below it all that is known besides."""
     lines: list[Line] = [_title(board, node), _reading(node)]
     found = board.findings.get(node.host, [])
-    lines += [[Span("   "), title_span(one._replace(host=""), width - 4)] for one in found]
-    if node.sample is None:
-        return [fit(line, width) for line in lines]
-    lines += [[], *_cores(node, width), *_memory(node, width), *_groups(node, width)]
-    gpus = all_gpus(node)
-    if gpus:
-        lines += [[], *page_table(*gpu_table(board, gpus, width, has_host=False), width)]
-    lines += [[], *_processes(node, width)]
-    lines += [[], *_recent(node, width)]
+    lines += finding_rows([one._replace(host="") for one in found], width, max(height // 3, 1))
+    if node.sample is not None:
+        lines += dashboard(board, node, width, max(height - len(lines), 1))
+        lines += [[], *details(node, width)]
+    return [fit(line, width) for line in lines]
+
+
+def details(node: NodeFigures, width: int) -> list[Line]:
+    """Return what is known of a node that was read, in words."""
+    lines = [_cores(node), *_memory(node, width), *_groups(node, width)]
+    errors = (node.sample.errors or {}) if node.sample is not None else {}
     lines += [
         [Span(f" unknown: {clean(name)}: {clean(reason)}", "dim")]
-        for name, reason in (node.sample.errors or {}).items()
+        for name, reason in errors.items()
     ]
     return [fit(line, width) for line in lines]
 
@@ -80,23 +76,7 @@ def _label(text: str) -> Span:
     return Span(f" {text:{_LABEL - 1}}", "bold")
 
 
-def core_shares(node: NodeFigures) -> list[float] | None:
-    """Return how busy each core of the node was between the last two samples, 0 to 1.
-
-    None until there are two samples; NaN where a counter went backwards.
-    """
-    sample, before = node.sample, node.before
-    if sample is None or sample.node is None or before is None or before.node is None:
-        return None
-    now, then = sample.node.core_busy_s, before.node.core_busy_s
-    passed_s = sample.uptime_s - before.uptime_s
-    if now is None or then is None or len(now) != len(then) or passed_s <= 0:
-        return None
-    shares = [(end - start) / passed_s for end, start in zip(now, then)]
-    return [min(share, 1.0) if share >= 0 else math.nan for share in shares]
-
-
-def _cores(node: NodeFigures, width: int) -> list[Line]:
+def _cores(node: NodeFigures) -> Line:
     count = node.cores_count
     used = format_cores(node.used_cores)
     text = f"{used} cores" if count is None else f"{used} of {count} cores"
@@ -111,33 +91,7 @@ def _cores(node: NodeFigures, width: int) -> list[Line]:
     known = node.sample.node if node.sample is not None else None
     if known is not None and known.cpu_count:
         facts.append(Span(f" on {known.cpu_count} cores of the node", "dim"))
-    return [facts, *_heat(node, width)]
-
-
-def _heat(node: NodeFigures, width: int) -> list[Line]:
-    """Return a bar a core, in groups of eight."""
-    shares = core_shares(node)
-    if shares is None:
-        return [[_label("each core"), Span("needs two readings", "dim")]]
-    groups = [shares[first : first + _GROUP] for first in range(0, len(shares), _GROUP)]
-    a_line = max((width - _LABEL - 1) // (_GROUP + 1), 1)
-    lines: list[Line] = []
-    for first in range(0, len(groups), a_line):
-        line = [_label("" if first else "each core")]
-        for group in groups[first : first + a_line]:
-            line += [Span(sparkline([share], 1.0, 1), _heat_style(share)) for share in group]
-            line.append(Span(" "))
-        lines.append(line)
-    hot = sum(share >= _HOT_PCT / 100 for share in shares)
-    calm = sum(share < 0.05 for share in shares)
-    said = f"{hot} of {len(shares)} above {_HOT_PCT:.0f} %, {calm} below 5 %"
-    return [*lines, [_label(""), Span(said, "dim")]]
-
-
-def _heat_style(share: float) -> str:
-    if share != share or share < 0.05:
-        return "dim"
-    return "warning" if share >= _HOT_PCT / 100 else "ok"
+    return facts
 
 
 def _memory(node: NodeFigures, width: int) -> list[Line]:
@@ -204,39 +158,38 @@ def _pressure(node: NodeFigures) -> str:
     return ", ".join(said) + " of the time" if said else ""
 
 
-def _recent(node: NodeFigures, width: int) -> list[Line]:
-    """Return the last ten minutes of each metric that is known."""
-    wanted: list[tuple[str, str, Callable[[float | None], str], float | None]] = [
-        ("cores", "cpu_cores", format_cores, node.cores_count),
-        ("memory", "used_bytes", format_bytes, node.limit.limit_bytes),
-        ("read/s", "read_bytes_per_s", rate, None),
-        ("written/s", "written_bytes_per_s", rate, None),
-        ("net/s", "net_bytes_per_s", rate, None),
-        ("IB/s", "fabric_bytes_per_s", rate, None),
-    ]
-    lines: list[Line] = []
-    room = min(max(width - _LABEL - 36, 8), 120)
-    for label, metric, text, top in wanted:
-        values = node.readings(metric, _RECENT_S)
-        known = [value for value in values if value == value]
-        if not known:
-            continue
-        drawn = sparkline(values, top or max(known), room)
-        figures = f"  min {text(min(known)):>9}  max {text(max(known)):>9}"
-        lines.append([_label(label), Span(drawn.rjust(room), "ok"), Span(figures)])
-    if not lines:
-        return [[Span(" rates need two readings", "dim")]]
-    return [[Span(" the last ten minutes", "dim")], *lines]
+class OverviewPage:
+    """The only node of a job, at once and on the whole screen."""
 
+    name = "OVERVIEW"
 
-def _processes(node: NodeFigures, width: int) -> list[Line]:
-    processes = processes_of(node)
-    if not processes:
-        return [[Span(" no process of the job is running here", "dim")]]
-    job = node.sample.job if node.sample is not None else None
-    lines = page_table(*process_table(processes, width, has_host=False), width)
-    if job is not None and job.process_count > len(processes):
-        said = f" the largest of {job.process_count} processes"
-        threads = "" if job.thread_count is None else f" with {job.thread_count} threads"
-        lines.append([Span(cut(said + threads, width), "dim")])
-    return lines
+    def __init__(self) -> None:
+        self._scroll = Scroll()
+        self._status: list[str] = []
+        self._first: Target | None = None
+
+    def lines(self, board: Board, _pattern: str, width: int, height: int) -> list[Line]:
+        """Return the dashboard, and below it the details."""
+        node = board.nodes[0]
+        self._first = None
+        if board.picture.findings:
+            self._first = Target(Kind.FINDING, board.picture.findings[0].key)
+        is_live = node.status.state is NodeState.LIVE
+        top: list[Line] = [] if is_live else [_title(board, node)]
+        lines = [*top, *dashboard(board, node, width, max(height - len(top), 1))]
+        lines += [[], _reading(node), *details(node, width)]
+        seen = self._scroll.settle(len(lines), height)
+        self._status = [f"{seen.stop} of {len(lines)} lines"] if len(lines) > height else []
+        return lines[seen.start : seen.stop]
+
+    def press(self, key: str) -> bool:
+        """Scroll."""
+        return self._scroll.press(key)
+
+    def target(self) -> Target | None:
+        """Open the worst finding."""
+        return self._first
+
+    def status(self) -> list[str]:
+        """Say how much is below."""
+        return self._status

@@ -21,7 +21,7 @@ from hpcwatch.views.live.figures_text import (
 from hpcwatch.views.live.lost import message, reasons
 from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
 from hpcwatch.views.live.rows import NodeFigures
-from hpcwatch.views.live.timelines import total_lines
+from hpcwatch.views.live.timelines import charts_below
 from hpcwatch.views.live.words import age, status_text
 from hpcwatch.views.table import Column, ListRow, cell
 from hpcwatch.views.text import Line, Span, cut
@@ -97,7 +97,7 @@ class NodesPage(ListPage[NodeFigures]):
         self._shape = _shape((), 80)
 
     def lines(self, board: Board, pattern: str, width: int, height: int) -> list[Line]:
-        """Return at most ``height`` lines; where there is room to spare, use over time, too.
+        """Return at most ``height`` lines; where there is room to spare, charts below them.
 
         A reason for a loss that its row cuts off comes before that: of the chosen node, else of
         the first.
@@ -106,8 +106,9 @@ class NodesPage(ListPage[NodeFigures]):
         told = self._reasons(board, width)[: max(height - _LEAST_TABLE, 0)]
         if told:
             made = [*super().lines(board, pattern, width, height - len(told)), *told]
-        below = [[], *total_lines(board, width)]
-        return made + below if len(made) + len(below) <= height else made
+        left = height - len(made) - 1
+        below = charts_below(board, width, left)
+        return [*made, [], *below] if below else made
 
     def whole(self, board: Board, width: int) -> list[Line]:
         """Return all rows, then the reasons that they cut off."""

@@ -13,8 +13,9 @@ from hpcwatch.cluster.schedulers.arrays import tasks_of
 from hpcwatch.monitor.picture import Picture
 from hpcwatch.views.jobs.array_text import summary_lines
 from hpcwatch.views.live.board import Board, Figures
+from hpcwatch.views.live.findings import title_span
 from hpcwatch.views.live.gpus import GpusPage, gpu_table, unknown_because
-from hpcwatch.views.live.head import head, title_span
+from hpcwatch.views.live.head import head
 from hpcwatch.views.live.nodes import NodesPage
 from hpcwatch.views.live.processes import ProcessesPage, process_table
 from hpcwatch.views.live.tasks import TasksPage

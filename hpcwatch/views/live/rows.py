@@ -124,7 +124,7 @@ def figures_of(
         status=status,
         history=history,
         sample=sample,
-        before=_before(known),
+        before=_before(history),
         cores_count=cores_count,
         used_cores=_last(columns["cpu_cores"].mean),
         load_count=node.load_1min_count if node is not None else None,
@@ -144,10 +144,9 @@ def figures_of(
     )
 
 
-def _before(known: NodeFigures | None) -> Before | None:
-    if known is None or known.sample is None:
-        return known.before if known is not None else None
-    return Before(known.sample.uptime_s, known.sample.node)
+def _before(history: HostTimeline) -> Before | None:
+    before = history.before
+    return None if before is None else Before(before.uptime_s, before.node)
 
 
 def _top(sample: Sample, cores: dict[int, float]) -> Process | None:

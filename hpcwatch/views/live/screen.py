@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcwatch.base import output
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.views.live.chart import Letters
 from hpcwatch.views.text import Line, line_width
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ THEME = {
     "critical": "bold red",
     "head": "bold cyan",
     "selected": "bold reverse",
+    "grey": "dim",
 }
 """Our styles as rich knows them; ``bold`` and ``dim`` are rich's own."""
 
@@ -182,6 +184,15 @@ class Screen:
         is_taken = len(pending) < len(piece) or not piece
         self._unsent = pending if is_taken else pending[: len(pending) - len(piece)]
         return is_taken
+
+
+def charts_letters() -> Letters:
+    """Return what charts are drawn with at first: braille where the terminal is known to have it.
+
+    The console of Linux has no braille in its fonts, and another encoding than UTF-8 has none.
+    """
+    has_braille = "utf" in _encoding().lower() and os.environ.get("TERM", "") != "linux"
+    return Letters.BRAILLE if has_braille else Letters.BLOCKS
 
 
 def _encoding() -> str:

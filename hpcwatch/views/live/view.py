@@ -12,7 +12,7 @@ from hpcwatch.monitor.picture import Picture
 from hpcwatch.views.live.browser import Actions, Browser
 from hpcwatch.views.live.controls import Controls
 from hpcwatch.views.live.keys import Decoder
-from hpcwatch.views.live.screen import Screen
+from hpcwatch.views.live.screen import Screen, charts_letters
 from hpcwatch.views.live.signals import ENDING, Signals
 
 _EVERY_S = 0.25
@@ -39,7 +39,7 @@ class LiveView:
         """
         self._guard = guard if guard is not None else nullcontext()
         self._picture = picture
-        self._browser = Browser(actions, controls)
+        self._browser = Browser(actions, controls, charts_letters())
         self._colour = colour
         self._share = share
         self._decoder = Decoder()
