@@ -15,7 +15,7 @@ _KEYS = (
     ("Esc", "back; lets a filter go"),
     ("s", "next order of the rows"),
     ("/", "filter: show only rows with a text in them"),
-    ("z", "TIMELINE: one chart on the whole page, the next one, all"),
+    ("z", "TIMELINE: one chart alone, the next one, all"),
     ("b", "charts in braille, in blocks"),
     ("p", "pause: the picture stands still, recording goes on"),
     ("r", "refresh: ask again now"),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.base.clean import clean
 from hpcwatch.base.units import (
     MIB,
     UNKNOWN,
@@ -19,7 +20,7 @@ from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.chart import Chart, Letters, Limit, chart_lines, label_width, time_axis
 from hpcwatch.views.live.figures_text import amount, memory_style, rate
 from hpcwatch.views.live.over_time import Values, Window, metric_values, slot_values, summed
-from hpcwatch.views.live.rows import NodeFigures
+from hpcwatch.views.live.rows import GpuFigures, NodeFigures
 from hpcwatch.views.report.used_rows import LIMITS
 from hpcwatch.views.text import Line, Span, cut, fit, line_width, width_of
 
@@ -49,6 +50,7 @@ def node_panels(node: NodeFigures, window: Window) -> dict[str, Panel]:
     made = {"cores": _cores(node, host, window), "memory": _memory(node, host, window)}
     if node.gpus:
         made["gpus"] = _gpus(node, host, window)
+        made["gpu memory"] = _gpu_memory(node, host, window)
     disk = summed_rates(host, ("read_bytes_per_s", "written_bytes_per_s"), window)
     made["disk"] = _rates("Disk", disk, node.disk_bytes_per_s)
     net = metric_values(host, "net_bytes_per_s", window)
@@ -108,6 +110,23 @@ def _gpus(node: NodeFigures, host: HostTimeline, window: Window) -> Panel:
     facts = (f"{busy} of {len(node.gpus)} busy",) if known else ()
     chart = Chart(mean_of(every), 100.0, lambda value: f"{value:.0f}")
     return Panel("GPUs", f"{format_pct(mean)} used", facts, chart)
+
+
+def _gpu_memory(node: NodeFigures, host: HostTimeline, window: Window) -> Panel:
+    """Return the memory of the fullest device against its own: one that is full stops the job."""
+    known = [one for one in node.gpus if one.gpu.memory_used_bytes and one.gpu.memory_total_bytes]
+    fullest = max(known or node.gpus, key=_memory_share)
+    values = metric_values(host, "memory_used_bytes", window, fullest.gpu.uuid, peaks=True)
+    total = fullest.gpu.memory_total_bytes
+    name = "GPU memory" if len(node.gpus) == 1 else f"Memory of {clean(fullest.gpu.label)}"
+    return memory_panel(values, fullest.gpu.memory_used_bytes, total, "all of it", ())._replace(
+        name=name
+    )
+
+
+def _memory_share(one: GpuFigures) -> float:
+    used, total = one.gpu.memory_used_bytes, one.gpu.memory_total_bytes
+    return (used or 0) / total if total else 0.0
 
 
 def _util(host: HostTimeline, uuid: str, window: Window) -> Values:
