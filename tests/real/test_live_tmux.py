@@ -54,6 +54,11 @@ class Scene:
         words = "#{alternate_on} #{cursor_flag}"
         return self.terminal._tmux("display-message", "-p", "-t", "t", words).strip()
 
+    def mouse(self) -> str:
+        """Whether clicks come to the program, and in the form without limits."""
+        words = "#{mouse_standard_flag} #{mouse_sgr_flag}"
+        return self.terminal._tmux("display-message", "-p", "-t", "t", words).strip()
+
     def check_restored(self, code: int, said: str) -> None:
         """The first screen is back, its cursor is seen, keys are echoed, lines are lines."""
         self.wait_for(f"code {code}")
@@ -101,9 +106,9 @@ def test_keys_walk_all_pages(scene: Scene) -> None:
     scene.terminal.press("BTab")
     scene.wait_for("[TIMELINE]")
     scene.terminal.press("?")
-    scene.wait_for("Ctrl-Z")
+    scene.wait_for("next page, last page")
     scene.terminal.press("Escape")
-    scene.wait_for_no("Ctrl-Z")
+    scene.wait_for_no("next page, last page")
     scene.terminal.press("q")
     scene.check_restored(0, "driver ended with 0")
 
@@ -121,6 +126,42 @@ def test_a_node_is_opened_and_left(scene: Scene) -> None:
     assert any(row.startswith(" qb003") for row in scene.terminal.screen())
     scene.terminal.press("q")
     scene.wait_for("›qb003")
+    scene.terminal.press("q")
+    scene.check_restored(0, "driver ended with 0")
+
+
+def test_the_mouse_clicks_and_turns_its_wheel(scene: Scene) -> None:
+    scene.start("many")
+    rows = scene.terminal.screen()
+    row = next(place for place, one in enumerate(rows, 1) if "[NODES]" in one)
+    column = rows[row - 1].index("PROCESSES") + 2
+    assert scene.mouse() == "1 1"
+    scene.terminal.type(f"\x1b[<0;{column};{row}M\x1b[<0;{column};{row}m", enter=False)
+    scene.wait_for("[PROCESSES]")
+    scene.terminal.press("1")
+    scene.wait_for("›qb")
+    first = next(one[:6] for one in scene.terminal.screen() if one.startswith("›"))
+    scene.terminal.type("\x1b[<65;10;12M", enter=False)
+    scene.wait_for_no(first)
+    scene.terminal.type("\x1b[<64;10;12M", enter=False)
+    scene.wait_for(first)
+    scene.terminal.press("m")
+    scene.terminal.wait_until(lambda: scene.mouse() == "0 0", "the mouse given back")
+    scene.terminal.press("m")
+    scene.terminal.wait_until(lambda: scene.mouse() == "1 1", "the mouse taken")
+    scene.terminal.press("F10")
+    scene.check_restored(0, "driver ended with 0")
+    assert scene.mouse() == "0 0"
+
+
+def test_a_question_is_asked_before_a_signal(scene: Scene) -> None:
+    scene.start()
+    scene.terminal.press("3", "k")
+    scene.wait_for("Signal to python (21270) on qb002")
+    scene.terminal.press("q")
+    scene.wait_for("nothing was sent")
+    scene.terminal.press("F9", "t")
+    scene.wait_for("runs on another machine: ssh qb002 kill -TERM 21270")
     scene.terminal.press("q")
     scene.check_restored(0, "driver ended with 0")
 

@@ -101,7 +101,7 @@ def test_a_finding_on_the_whole_job_names_no_host() -> None:
 def test_q_leaves_what_is_open_before_it_quits() -> None:
     hand = Hand(picture(findings=FINDINGS))
     hand.press("4", "enter", "?")
-    assert "Signs" in hand.press("?")
+    assert " Keys" in hand.press("?")
     assert "It rests on" in hand.press("q")
     assert "It rests on" not in hand.press("q")
     assert not hand.browser.is_over

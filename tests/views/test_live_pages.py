@@ -204,12 +204,12 @@ def test_no_gpus_is_not_the_same_as_unknown() -> None:
 def test_processes_are_as_top_shows_them() -> None:
     rows = screen(course(), ["3"], width=140)
     titles = row_of(rows, "node").split()
-    wanted = "node user PID thr CPU % RSS PSS virtual S CPU time command"
+    wanted = "node user PID thr CPU % RSS PSS virtual GPU S CPU time command"
     assert titles == wanted.split()
     first = next(row for row in rows if row.startswith("›qb002"))
-    wanted = "›qb002 fchen14 21270 37 204 1.6 GiB 1.55 GiB 166 GiB R 5:45"
+    wanted = "›qb002 fchen14 21270 37 204 1.6 GiB 1.55 GiB 166 GiB 0,1 R 5:45"
     assert " ".join(first.split()) == f"{wanted} python train.py --epochs 20"
-    by_node = screen(course(), ["3", *"sss"], width=140)
+    by_node = screen(course(), ["3", *"ssss"], width=140)
     places = [row.split()[0].strip("›") for row in by_node if row[1:].startswith("qb00")]
     assert places == ["qb002"] * 3 + ["qb003"] * 3 + ["qb007"] * 3
 

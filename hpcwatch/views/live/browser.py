@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, Protocol
 
 from hpcwatch.base.clean import clean
+from hpcwatch.monitor import own_process
 from hpcwatch.monitor.picture import Picture
 from hpcwatch.views.live.board import Board, Figures
 from hpcwatch.views.live.chart import Letters
@@ -17,10 +19,13 @@ from hpcwatch.views.live.gpus import GpusPage
 from hpcwatch.views.live.head import head
 from hpcwatch.views.live.help import help_lines
 from hpcwatch.views.live.listing import Scroll
+from hpcwatch.views.live.mouse import ALIASES, WHEEL, Places
 from hpcwatch.views.live.node_page import OverviewPage, node_lines
 from hpcwatch.views.live.nodes import NodesPage
-from hpcwatch.views.live.page import Kind, Page, Target
+from hpcwatch.views.live.page import Kind, ListPage, Page, Target
 from hpcwatch.views.live.processes import ProcessesPage
+from hpcwatch.views.live.question import Question, Send, about_signal, question_lines
+from hpcwatch.views.live.rows import ProcessFigures
 from hpcwatch.views.live.tasks import TasksPage
 from hpcwatch.views.live.timelines import TimelinePage
 from hpcwatch.views.live.waiting import waiting_lines
@@ -58,17 +63,22 @@ class Browser:
         actions: Actions,
         controls: Controls | None = None,
         letters: Letters = Letters.BRAILLE,
+        send: Send | None = None,
     ) -> None:
-        """``controls`` are keys of the command's own; ``letters`` are what charts begin with."""
+        """``controls`` are keys of the command's own; ``letters`` are what charts begin with.
+
+        ``send`` sends a signal to a process; as a rule to one of the user's own on this machine.
+        """
         self.letters = letters
         """What charts are drawn with; the user may change it."""
         self._actions = actions
         self._controls = controls
         self._figures = Figures()
         self._board: Board | None = None
+        self._processes = ProcessesPage()
         self._pages: tuple[Page, ...] = (
             GpusPage(),
-            ProcessesPage(),
+            self._processes,
             FindingsPage(),
             TimelinePage(),
         )
@@ -81,6 +91,12 @@ class Browser:
         self._is_paused = False
         self._room = (80, 24)
         self._is_laid = False
+        self._send = send or _send
+        self._question: Question | None = None
+        self._said = ""
+        self._places = Places(())
+        self.has_mouse = True
+        """False while the user wants to select text with the mouse."""
         self.is_over = False
         """True once the user wants to leave."""
 
@@ -99,12 +115,18 @@ class Browser:
         top = head(board, width, height, has_advice=page is self._overview)
         if not is_low and height >= _ROOMY:
             top.append([Span("─" * width, "grey")])
-        top.append(self._tabs(board, width))
+        tabs = self._tabs(board, width)
+        self._places = Places(tabs, len(top) + 1)
+        top.append(tabs)
         bottom_count = 1 if is_low else 2
         room = max(height - len(top) - bottom_count, 1)
         self._room = (width, room)
         body, status = self._body(board, width, room)
         body = body[:room] + [[]] * (room - len(body))
+        if self._question is not None:
+            asked = question_lines(self._question, width)[:room]
+            body[room - len(asked) :] = asked
+        status = [self._said, *status] if self._said else status
         bottom: list[Line] = [] if is_low else [rule(status, width)]
         bottom.append(self._bottom(width))
         return [fit(line, width) for line in [*top, *body, *bottom][:height]]
@@ -166,8 +188,12 @@ class Browser:
         return is_due
 
     def _press(self, key: str, board: Board | None) -> bool:
+        key = key if self._is_typing else ALIASES.get(key, key)
+        question, self._question, self._said = self._question, None, ""
         if board is None:
-            self.is_over = self.is_over or key == "q"
+            self.is_over = self.is_over or key in ("q", "quit")
+        elif question is not None:
+            self._said = question.answer(key)
         elif self._is_typing:
             self._type(key)
         elif self._controls is not None and self._controls.press(key):
@@ -181,15 +207,20 @@ class Browser:
     def _press_common(self, key: str, board: Board) -> bool:
         """Take a key that means the same everywhere."""
         pages = self._shown(board)
-        if key == "q" and not self._opened:
+        if key == "quit" or (key == "q" and not self._opened):
             self.is_over = True
+        elif key.startswith("click "):
+            self._click(key, board)
+        elif key == "m":
+            self.has_mouse = not self.has_mouse
+            self._said = "" if self.has_mouse else "the mouse selects text; m gives it back"
         elif key in ("q", "esc", "backspace"):
             self._back()
         elif key == "p":
             self._is_paused = not self._is_paused
         elif key == "r":
             self._actions.refresh()
-        elif key in ("?", "h", "f1"):
+        elif key == "?":
             self._help()
         elif key == "b":
             self.letters = self.letters.next
@@ -208,6 +239,10 @@ class Browser:
         self._page = pages[(index + step) % len(pages)]
 
     def _press_here(self, key: str, board: Board) -> None:
+        for name in WHEEL.get(key, (key,)):
+            self._press_page(name, board)
+
+    def _press_page(self, key: str, board: Board) -> None:
         if self._opened:
             self._opened[-1].scroll.press(key)
             return
@@ -218,10 +253,33 @@ class Browser:
             page.lines(board, self._filter, *self._room)
         if key == "/":
             self._is_typing = True
+        elif key in ("k", "signal") and page is self._processes:
+            self._ask_signal(board)
         elif key == "enter":
             self._open(page.target())
         else:
             page.press(key)
+
+    def _ask_signal(self, board: Board) -> None:
+        one = self._processes.chosen()
+        if board.picture.replayed:
+            self._said = "a recording has no processes: no signal"
+        elif one is not None:
+            self._question = about_signal(one, self._send)
+
+    def _click(self, key: str, board: Board) -> None:
+        """Show the page of a tab, select a row, open the row that is selected."""
+        column, row = map(int, key.split()[1:])
+        pages, page = self._shown(board), self._current(board)
+        place = self._places.tab(column) if row == self._places.tabs_row else None
+        if place is not None and place < len(pages):
+            self._opened.clear()
+            self._page = pages[place]
+            return
+        if self._opened or not isinstance(page, ListPage):
+            return
+        if page.listing.choose(row - self._places.tabs_row - 2):
+            self._open(page.target())
 
     def _back(self) -> None:
         if self._opened:
@@ -258,6 +316,10 @@ class Browser:
             self._filter = ""
         elif len(key) == 1:
             self._filter = (self._filter + key)[:_LONG_FILTER]
+
+
+def _send(one: ProcessFigures, number: signal.Signals) -> str:
+    return own_process.send(one.host, one.process, number)
 
 
 def _is_waiting(board: Board) -> bool:

@@ -13,8 +13,13 @@ _KEYS = (
     ("PgUp PgDn  Home End  g G", "by pages, to the ends"),
     ("Enter", "open what is selected"),
     ("Esc", "back; lets a filter go"),
-    ("s", "next order of the rows"),
-    ("/", "filter: show only rows with a text in them"),
+    ("s  F6", "next order of the rows"),
+    ("P M T N", "PROCESSES: by CPU, memory, CPU time, number"),
+    ("t  F5", "PROCESSES: as a tree"),
+    ("u", "PROCESSES: of the next user only, of all"),
+    ("k  F9", "PROCESSES: signal to one of your own"),
+    ("wheel, click", "select, open; m leaves the mouse to the terminal"),
+    ("/  F3", "filter: show only rows with a text in them"),
     ("z", "TIMELINE: one chart alone, the next one, all"),
     ("b", "charts in braille, in blocks"),
     ("p", "pause: the picture stands still, recording goes on"),
@@ -22,7 +27,7 @@ _KEYS = (
     ("Ctrl-L", "draw the screen anew"),
     ("Ctrl-Z", "back to the shell; fg comes back"),
     ("?  h  F1", "this page"),
-    ("q  Ctrl-C", "back, then quit"),
+    ("q  Ctrl-C  F10", "back, then quit; F10 quits at once"),
 )
 _LIVE = {"r"}
 """Keys that mean nothing over a recording."""

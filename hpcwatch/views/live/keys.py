@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 
 _ESC = "\x1b"
 
@@ -40,8 +41,16 @@ _SEQUENCES = {
     "OH": "home",
     "OF": "end",
     "OM": "enter",
+    **{name: f"f{number}" for number, name in enumerate(("OP", "OQ", "OR", "OS"), 1)},
+    **{f"[{code}~": f"f{number}" for number, code in enumerate((11, 12, 13, 14, 15), 1)},
+    **{f"[{code}~": f"f{number}" for number, code in enumerate((17, 18, 19, 20, 21), 6)},
+    **{f"[[{letter}": f"f{number}" for number, letter in enumerate("ABCDE", 1)},
 }
 """xterm's, rxvt's and the Linux console's, with the cursor keys in either mode."""
+
+_MOUSE = re.compile(r"\[<([0-9]{1,3});([0-9]{1,4});([0-9]{1,4})M", re.ASCII)
+"""A button that is pressed, in xterm's SGR form: which, column and row from 1."""
+_WHEEL = {"64": "wheel-up", "65": "wheel-down"}
 
 _STRINGS = "]P^_X"  # what begins a string, which BEL or ESC \ ends
 _MOST = 256  # no sequence is longer: more input is not keys
@@ -52,8 +61,9 @@ class Decoder:
 
     A key is a printable character, or a word: ``up``, ``down``, ``left``, ``right``,
     ``shift-left``, ``shift-right``, ``pgup``, ``pgdn``, ``home``, ``end``, ``enter``, ``esc``,
-    ``tab``, ``shift-tab``, ``backspace``, ``clear`` (Ctrl-U), ``redraw`` (Ctrl-L). All else is left
-    out.
+    ``tab``, ``shift-tab``, ``backspace``, ``clear`` (Ctrl-U), ``redraw`` (Ctrl-L), ``f1`` to
+    ``f10``, ``wheel-up``, ``wheel-down``, ``click 12 5`` (column and row, from 1). All else is
+    left out.
     """
 
     def __init__(self) -> None:
@@ -95,7 +105,7 @@ class Decoder:
             return
         self._pending += character
         if self._is_complete():
-            name = _SEQUENCES.get(self._pending[1:])
+            name = _SEQUENCES.get(self._pending[1:]) or _mouse(self._pending[1:])
             self._pending = ""
             if name is not None:
                 keys.append(name)
@@ -106,6 +116,17 @@ class Decoder:
             return True
         if kind in _STRINGS:
             return last == "\x07" or self._pending.endswith(_ESC + "\\")
-        if len(self._pending) == 2:
+        if len(self._pending) == 2 or self._pending == _ESC + "[[":
             return False
+        if self._pending.startswith(_ESC + "[M"):  # the old form of the mouse, which we ignore
+            return len(self._pending) == 6
         return kind == "O" or not " " <= last <= "?"
+
+
+def _mouse(sequence: str) -> str | None:
+    """Return what the mouse did; None if that is not a click of the first button or the wheel."""
+    found = _MOUSE.fullmatch(sequence)
+    if found is None:
+        return None
+    button, column, row = found.groups()
+    return f"click {int(column)} {int(row)}" if button == "0" else _WHEEL.get(button)

@@ -46,6 +46,15 @@ class Listing:
         places = range(self._count)
         return next((place for place in places if self._key_at(place) == self.selected), near)
 
+    def choose(self, row: int) -> bool:
+        """Select a row by its place among those that are seen; True if it was selected already."""
+        place = self._first + row
+        if not 0 <= row < self._height or place >= self._count:
+            return False
+        was_chosen = place == self._index
+        self._index, self.selected = place, self._key_at(place)
+        return was_chosen
+
     def press(self, key: str) -> bool:
         """Move by a key; False if it is none of ours."""
         if key not in MOVES:

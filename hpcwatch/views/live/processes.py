@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from types import MappingProxyType
 
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import UNKNOWN, format_bytes, format_clock
 from hpcwatch.probe.schema import Process, Sample
 from hpcwatch.views.live.board import Board, natural
 from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
-from hpcwatch.views.live.rows import NodeFigures
+from hpcwatch.views.live.process_tree import tree
+from hpcwatch.views.live.rows import NodeFigures, ProcessFigures
 from hpcwatch.views.table import Column, ListRow, cell
-from hpcwatch.views.text import Line, cut
+from hpcwatch.views.text import Line, Span, cut
 
 _LONG_ARGV = 500  # characters of a command line that anybody might see
-
-
-class ProcessFigures(NamedTuple):
-    """A process of a node."""
-
-    host: str
-    process: Process
-    cores: float | None
-    """Used since the sample before."""
-    argv: list[str] | None
 
 
 def processes_of(node: NodeFigures) -> list[ProcessFigures]:
     """Return a node's processes, most CPU first, then most memory."""
     listed = (node.sample.processes or []) if node.sample is not None else []
     known = node.history.processes if node.history is not None else {}
+    devices = _devices(node)
     made = []
     for process in listed:
         # An argv is said once, when the process is first seen.
@@ -38,8 +31,19 @@ def processes_of(node: NodeFigures) -> list[ProcessFigures]:
         if argv is None and process.pid in known and known[process.pid].name == process.name:
             argv = known[process.pid].argv
         cores = node.process_cores.get(process.pid)
-        made.append(ProcessFigures(node.host, process, cores, argv))
+        on = tuple(devices.get(process.pid, ()))
+        made.append(ProcessFigures(node.host, process, cores, argv, on))
     made.sort(key=lambda one: (-(one.cores or 0.0), -(one.process.rss_bytes or 0)))
+    return made
+
+
+def _devices(node: NodeFigures) -> dict[int, list[int]]:
+    """Return the devices on which each process has memory, by its number."""
+    made: dict[int, list[int]] = defaultdict(list)
+    for one in node.gpus:
+        for holder in one.gpu.processes or ():
+            if one.gpu.index not in made[holder.pid]:
+                made[holder.pid].append(one.gpu.index)
     return made
 
 
@@ -51,9 +55,12 @@ def cpu_s(process: Process) -> float | None:
 
 
 def process_table(
-    processes: Sequence[ProcessFigures], width: int, has_host: bool = True
+    processes: Sequence[ProcessFigures],
+    width: int,
+    has_host: bool = True,
+    branches: Mapping[tuple[str, int], str] = MappingProxyType({}),
 ) -> tuple[list[Column], list[ListRow]]:
-    """Return a row a process."""
+    """Return a row per process; ``branches`` stand before commands in a tree, by host and pid."""
     columns = [
         Column("user", is_left=True, least=6, rank=2),
         Column("PID", least=7),
@@ -62,11 +69,16 @@ def process_table(
         Column("RSS", least=8),
         Column("PSS", least=8, rank=5),
         Column("virtual", least=8, rank=6),
+        Column("GPU", rank=3),
         Column("S", is_left=True, rank=1),
         Column("CPU time", least=8),
         Column("command", is_left=True, least=16, is_open=True),
     ]
-    rows = [_row(one, width) for one in processes]
+    rows = [_row(one, width, branches.get((one.host, one.process.pid), "")) for one in processes]
+    if not any(one.gpus for one in processes):
+        place = [column.title for column in columns].index("GPU")
+        columns = [*columns[:place], *columns[place + 1 :]]
+        rows = [row._replace(cells=[*row.cells[:place], *row.cells[place + 1 :]]) for row in rows]
     if not has_host:
         return columns, rows
     host = min(max((len(one.host) for one in processes), default=4), 20)
@@ -76,7 +88,7 @@ def process_table(
     return [first, *columns], rows
 
 
-def _row(one: ProcessFigures, width: int) -> ListRow:
+def _row(one: ProcessFigures, width: int, branch: str) -> ListRow:
     process = one.process
     used = UNKNOWN if one.cores is None else f"{100 * one.cores:.0f}"
     threads = process.thread_count
@@ -88,11 +100,20 @@ def _row(one: ProcessFigures, width: int) -> ListRow:
         cell(format_bytes(process.rss_bytes)),
         cell(format_bytes(process.pss_bytes)),
         cell(format_bytes(process.virtual_bytes)),
+        cell(fold_indexes(one.gpus)),
         cell(clean(process.state)),
         cell(format_clock(cpu_s(process))),
-        cell(cut(command(one), width)),
+        [*([Span(branch, "grey")] if branch else []), Span(cut(command(one), width))],
     ]
     return ListRow(cells)
+
+
+def fold_indexes(indexes: tuple[int, ...]) -> str:
+    """Return devices as a word: ``0``, ``0,1``, ``0-7``; empty if there is none."""
+    ordered = sorted(indexes)
+    if len(ordered) > 2 and ordered[-1] - ordered[0] == len(ordered) - 1:
+        return f"{ordered[0]}-{ordered[-1]}"
+    return ",".join(map(str, ordered))
 
 
 def command(one: ProcessFigures) -> str:
@@ -116,6 +137,10 @@ def _by_node(one: ProcessFigures) -> object:
     return natural(one.host), -(one.cores or 0.0)
 
 
+_ORDERS = {"P": "CPU", "M": "RSS", "T": "CPU time", "N": "PID"}
+"""Keys of htop -> orders."""
+
+
 class ProcessesPage(ListPage[ProcessFigures]):
     """The processes of all nodes in one table."""
 
@@ -125,12 +150,18 @@ class ProcessesPage(ListPage[ProcessFigures]):
         Sort("CPU", lambda _board: _by_cpu),
         Sort("RSS", lambda _board: _by_rss),
         Sort("CPU time", lambda _board: _by_time),
+        Sort("PID", lambda _board: lambda one: one.process.pid),
         Sort("node", lambda _board: _by_node),
     )
 
     def __init__(self) -> None:
         super().__init__()
         self._known: dict[str, tuple[Sample, list[ProcessFigures]]] = {}
+        self._users: list[str] = []
+        self._user: str | None = None
+        self._is_tree = False
+        self._every = 0
+        self._branches: dict[tuple[str, int], str] = {}
 
     def items(self, board: Board) -> Sequence[ProcessFigures]:
         """Return all processes; a node's records are made once a sample."""
@@ -167,5 +198,47 @@ class ProcessesPage(ListPage[ProcessFigures]):
     def table(
         self, _board: Board, items: Sequence[ProcessFigures], width: int
     ) -> tuple[list[Column], list[ListRow]]:
-        """Return a row a process."""
-        return process_table(items, width)
+        """Return a row per process."""
+        return process_table(items, width, branches=self._branches)
+
+    def _arranged(self, board: Board, pattern: str) -> tuple[list[ProcessFigures], int]:
+        items, count = super()._arranged(board, pattern)
+        self._users = sorted({one.process.user for one in items if one.process.user})
+        if self._user is not None:
+            items = [one for one in items if one.process.user == self._user]
+        self._branches = {}
+        if self._is_tree:
+            twigs = tree(items)
+            items = [twig.item for twig in twigs]
+            self._branches = {(one.host, one.process.pid): branch for one, branch in twigs}
+        jobs = [node.sample.job for node in board.nodes if node.sample is not None]
+        self._every = sum(job.process_count for job in jobs if job is not None)
+        return items, count
+
+    def _told(self, pattern: str, count: int, total: int, seen: range) -> list[str]:
+        said = super()._told(pattern, count, total, seen)
+        if self._is_tree:
+            said.append("tree")
+        if self._user is not None:
+            said.append(f"user {clean(self._user)}")
+        if total < self._every:
+            said.append(f"the largest {total} of {self._every}")
+        return said
+
+    def press(self, key: str) -> bool:
+        """Take an order by its letter, the tree, or the next user."""
+        if key in _ORDERS:
+            self._sort = [sort.name for sort in self.sorts].index(_ORDERS[key])
+        elif key == "t":
+            self._is_tree = not self._is_tree
+        elif key == "u":
+            every: list[str | None] = [None, *self._users]
+            place = every.index(self._user) if self._user in every else 0
+            self._user = every[(place + 1) % len(every)]
+        else:
+            return super().press(key)
+        return True
+
+    def chosen(self) -> ProcessFigures | None:
+        """Return the selected process."""
+        return self._items[self.listing.index] if self._items else None

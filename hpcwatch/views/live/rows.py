@@ -94,6 +94,18 @@ class NodeFigures(NamedTuple):
         return list(columns[metric].mean[first:last])
 
 
+class ProcessFigures(NamedTuple):
+    """A process of a node."""
+
+    host: str
+    process: Process
+    cores: float | None
+    """Used since the sample before."""
+    argv: list[str] | None
+    gpus: tuple[int, ...] = ()
+    """Devices on which it has memory."""
+
+
 def figures_of(
     status: NodeStatus,
     history: HostTimeline,

@@ -40,6 +40,7 @@ THEME = {
 _PATIENCE_S = 0.05  # a terminal that takes nothing for so long is stopped (Ctrl-S) or stalled
 _LAST_PATIENCE_S = 2.0
 _CLEAR = "\x1b[m\x1b[2J"
+_MOUSE, _NO_MOUSE = "\x1b[?1000h\x1b[?1006h", "\x1b[?1006l\x1b[?1000l"
 _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"  # a row that is too long is cut, for whatever reason
 
 
@@ -67,6 +68,7 @@ class Screen:
         self._rows: list[str] = []
         self._unsent = b""
         self._is_stale = True
+        self._has_mouse = True
 
     def __enter__(self) -> Screen:
         self.enter()
@@ -97,6 +99,8 @@ class Screen:
             _patiently(lambda: tty.setcbreak(self._terminal, termios.TCSADRAIN))
         self._console.set_alt_screen(True)
         self._console.show_cursor(False)
+        if self._has_mouse:
+            self._written.write(_MOUSE)
         self._rows, self._is_stale = [], True
         self._write(self._taken(), _PATIENCE_S)
 
@@ -104,6 +108,7 @@ class Screen:
         """Give the terminal back as it was. May be called again."""
         if not self._console.is_alt_screen:
             return
+        self._written.write(_NO_MOUSE)
         self._console.show_cursor(True)
         self._console.set_alt_screen(False)
         self._write(f"{_WRAP}\x1b[m{self._taken()}", _LAST_PATIENCE_S)
@@ -135,6 +140,12 @@ class Screen:
             return b""
         except OSError:
             return None
+
+    def use_mouse(self, is_wanted: bool) -> None:
+        """Let clicks and the wheel come as keys, or leave them to the terminal, to select text."""
+        if is_wanted != self._has_mouse:
+            self._has_mouse = is_wanted
+            self._write(_MOUSE if is_wanted else _NO_MOUSE, _PATIENCE_S)
 
     def forget(self) -> None:
         """Paint every row at the next time: the terminal may have lost some."""

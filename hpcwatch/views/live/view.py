@@ -116,7 +116,9 @@ class LiveView:
         if key == "redraw":
             screen.forget()
             return
-        if self._browser.press(key):
+        is_due = self._browser.press(key)
+        screen.use_mouse(self._browser.has_mouse)
+        if is_due:
             self._shown, self._due_s = None, 0.0
         if self._browser.is_over:
             self._code = 0
