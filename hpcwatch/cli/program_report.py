@@ -87,8 +87,19 @@ class Reporter(Observer):
         if self.saved is not None:
             is_at_home = self.saved.path.startswith(store.root() + os.sep)
             named = made.run.id if is_at_home else shell_line([self._output or ""])
+            if is_at_home and _is_first():
+                text += f"Runs are recorded in {store.root()}: hpcwatch runs\n"
             text += f"Again: hpcwatch report {named}\n"
         return text
+
+
+def _is_first() -> bool:
+    """True if there is one recording: where they lie is said once."""
+    try:
+        with os.scandir(store.root()) as entries:
+            return next(entries, None) is not None and next(entries, None) is None
+    except OSError:
+        return False
 
 
 def _view_wanted(choice: str) -> str:

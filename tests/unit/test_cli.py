@@ -374,3 +374,9 @@ def test_on_another_system_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(HpcwatchError, match=r"needs Linux, this is darwin") as caught:
         cli._dispatch(["--help"])
     assert caught.value.exit_code == EXIT_FAILURE
+
+
+def test_where_runs_are_recorded_is_said_once(hpcwatch: Hpcwatch) -> None:
+    line = f"Runs are recorded in {hpcwatch.runs}: hpcwatch runs\n"
+    assert line in hpcwatch("run", "--", "true").err
+    assert line not in hpcwatch("run", "--", "true").err
