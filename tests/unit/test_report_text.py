@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 import unicodedata
 from typing import Any
 
@@ -62,7 +63,10 @@ def report(**fields: Any) -> Report:
     }
     samples: list[Sample] = [full_sample(t)._replace(**changed) for t in range(5)]
     job = None if names["job"] is None else Job(names["job"], "torque", walltime_s=360000)
-    of = run(argv=names["argv"], hosts=[names["host"]], job=job, name=names["name"])
+    foreign = names["name"]
+    of = run(
+        argv=names["argv"], hosts=[names["host"]], job=job, name=foreign, cwd=foreign, user=foreign
+    )
     timeline = Timeline(1.0, job)
     timeline.add_all(samples)
     finding = Finding(
@@ -190,3 +194,27 @@ def test_a_job_that_nobody_watched_shows_what_it_requested() -> None:
     job = Job("1", "torque", memory_bytes=6 << 30, nodes=("a", "b"))
     text = terminal.text(build(run(job=job, kind="job"), Timeline(1.0, job)), False)
     assert "Memory     6 GiB" in text
+
+
+def test_it_says_when_whose_which_job_and_where() -> None:
+    job = Job("305669.qb3", "torque", name="cnn.tf.gpu", queue="k40")
+    made = build(
+        run(job=job, cwd="/home/alice/mnist", user="alice", started_at_s=START_S),
+        Timeline(1.0, job),
+    )
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(START_S))
+    wanted = f"{when} · alice · job cnn.tf.gpu in k40 · /home/alice/mnist"
+    assert rows(made, False, 80)[2] == wanted
+    long = made._replace(run=made.run._replace(cwd="/very/long" * 20 + "/experiment"))
+    row = rows(long, False, 80)[2]
+    assert (len(row), row.endswith("/experiment"), " · …" in row) == (80, True, True)
+
+
+@pytest.mark.parametrize("wall_s", [0.2, 59.0, 61.0, 299.0, 301.0])
+def test_there_is_a_verdict_however_short_the_run(wall_s: float) -> None:
+    made = build(run(wall_s=wall_s, ended_at_s=START_S + wall_s), Timeline(1.0, None))
+    row = rows(made, False, 80)[3]
+    if wall_s < 300:
+        assert row == "No findings; in less than 5 min little can be judged."
+    else:
+        assert row.startswith("No findings")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from hpcwatch.analysis.report import ProcessSummary, Report
 from hpcwatch.base.clean import clean
@@ -31,7 +32,9 @@ from hpcwatch.views.text import (
 
 WIDTH = 80
 _NAMED = 3
-_VERDICT_AFTER_S = 60.0  # a shorter run without findings needs no sentence to say so
+_VERDICT_AFTER_S = 60.0
+_TOO_SHORT = "No findings; in less than 5 min little can be judged."
+_LEAST_FOLDER = 12
 _HOSTS = 40  # columns for the names of many
 _SHARE = 0.1  # of CPU or memory: what a named process accounts for at least
 
@@ -42,6 +45,7 @@ def lines(report: Report, width: int = WIDTH) -> list[Line]:
     made: list[Line] = [
         _rule(width),
         *_ending(report, width),
+        _context(report, width),
         *_verdict(report, width),
         *_next_script(report, width),
         *_findings(report, width),
@@ -82,10 +86,26 @@ def _ending(report: Report, width: int) -> list[Line]:
     return [[Span(cut(command, room), "bold"), Span(tail), Span(said, style)]]
 
 
+def _context(report: Report, width: int) -> Line:
+    """Say when, whose, of which job and in which folder; a long folder loses its beginning."""
+    run = report.run
+    said = [time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started_at_s)), run.user]
+    if run.job is not None and run.job.name:
+        said.append(f"job {run.job.name}")
+        if run.job.queue:
+            said[-1] += f" in {run.job.queue}"
+    line = clean(" · ".join(said))
+    folder = clean(run.cwd)
+    room = max(width - width_of(line) - 3, _LEAST_FOLDER)
+    if width_of(folder) > room:
+        folder = "…" + cut(folder[::-1], room)[-2::-1]
+    return [Span(f"{line} · {folder}" if folder else line, "dim")]
+
+
 def _verdict(report: Report, width: int) -> list[Line]:
     """What is wrong and what to ask for; how it ended is said above, what it used below."""
     if not report.findings and report.summary.wall_s < _VERDICT_AFTER_S:
-        return []
+        return [[Span(_TOO_SHORT)]]  # in the words of verdict.py, whose import takes longer
     from hpcwatch.views.report.verdict import verdict
 
     said = clean(" ".join(verdict(report)[1:]))
