@@ -168,7 +168,12 @@ TABLE: tuple[Metric, ...] = (
         "The GPU's power draw as its driver reports it.",
         plot=Plot("gpu-power", "GPU power", "W"),
     ),
-    _gauge("gpu", "temperature_celsius", "The GPU's temperature as its driver reports it."),
+    _gauge(
+        "gpu",
+        "temperature_celsius",
+        "The GPU's temperature as its driver reports it.",
+        plot=Plot("gpu-temperature", "GPU temperature", "°C"),
+    ),
     _gauge("gpu", "memory_util_pct", "Share of time in which GPU memory was read or written."),
     _gauge(
         "gpu",
@@ -216,6 +221,7 @@ _PLOTS = [
     "gpu-active",
     "gpu-memory",
     "gpu-power",
+    "gpu-temperature",
     "read",
     "written",
     "net",

@@ -108,7 +108,8 @@ def test_the_next_script_is_told_whole_and_a_findings_own_change_with_it() -> No
     assert f"{asks} a run." in script
     assert "```diff\n- #SBATCH --gres=gpu:2\n+ #SBATCH --gres=gpu:1\n```" in findings
     page = html.page(report._replace(advice=advice))
-    assert '<pre tabindex="0"><span>#SBATCH --nodes=2</span><span>``` # fenced</span></pre>' in page
+    script = "<span>#SBATCH --nodes=2</span><span>``` # fenced</span>"
+    assert f'<pre tabindex="0" id="script">{script}</pre>' in page
     assert "<del>- #SBATCH --gres=gpu:2</del><ins>+ #SBATCH --gres=gpu:1</ins>" in page
 
 

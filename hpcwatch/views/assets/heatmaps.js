@@ -10,7 +10,7 @@ function rgb(name) {
 }
 
 /** The rows as a picture of one pixel a step and row; unknown is left out. */
-function pictureOf(rows, top) {
+function pictureOf(rows, low, top) {
   const picture = document.createElement("canvas");
   picture.width = data.grid.steps_count;
   picture.height = rows.length;
@@ -19,7 +19,7 @@ function pictureOf(rows, top) {
   const stops = [rgb("heat-low"), rgb("heat-middle"), rgb("heat-high")];
   rows.forEach((row, index) => row.mean.forEach((value, step) => {
     if (value === null) return;
-    const share = Math.min(Math.max(value / top, 0), 1) * 2;
+    const share = Math.min(Math.max((value - low) / (top - low || 1), 0), 1) * 2;
     const [from, to] = share < 1 ? [stops[0], stops[1]] : [stops[1], stops[2]];
     const pixel = 4 * (index * picture.width + step);
     for (let part = 0; part < 3; part += 1) {
@@ -29,6 +29,11 @@ function pictureOf(rows, top) {
   }));
   ctx.putImageData(image, 0, 0);
   return picture;
+}
+
+/** The lowest mean of all rows. */
+function lowestOf(rows) {
+  return rows.reduce((low, row) => row.mean.reduce((least, value) => (value === null ? least : Math.min(least, value)), low), Infinity);
 }
 
 /** Strokes that stand for unknown, below the picture. */
@@ -113,6 +118,8 @@ function heatmap(place) {
     width = place.clientWidth - AXIS_WIDTH - RIGHT_WIDTH;
     const height = rows.length * rowHeight;
     const top = limitOf(plot) ?? highestOf(rows.map((row) => ({ high: row.mean })));
+    // A card that does nothing is warm, not cold: from 0 on all of them would look alike.
+    const low = plot.unit === "°C" ? lowestOf(rows) : 0;
     canvas.style.height = `${height + FOOT_HEIGHT}px`;
     canvas.width = place.clientWidth * devicePixelRatio;
     canvas.height = (height + FOOT_HEIGHT) * devicePixelRatio;
@@ -122,11 +129,11 @@ function heatmap(place) {
     ctx.imageSmoothingEnabled = false;
     const from = shown.from / data.grid.step_s;
     const count = (shown.to - shown.from) / data.grid.step_s;
-    ctx.drawImage(pictureOf(rows, top || 1), from, 0, count, rows.length, AXIS_WIDTH, 0, width, height);
+    ctx.drawImage(pictureOf(rows, low, top || 1), from, 0, count, rows.length, AXIS_WIDTH, 0, width, height);
     label(ctx, rows, rowHeight, width, height);
     frame(ctx);
     canvas.setAttribute("aria-label", `${plot.title} of ${rows.length} rows over time; the table of nodes and the sentences above say it in numbers`);
-    explain(top);
+    explain(low, top);
   }
 
   /** Frame the rows of the chosen node. */
@@ -186,14 +193,14 @@ function heatmap(place) {
     return `${nameOf(row)}: ${mean === null ? "unknown" : `mean ${figure(mean, plot.unit)}`}${shown.host === row.host ? ", chosen" : ""}`;
   }
 
-  function explain(top) {
+  function explain(low, top) {
     const swatch = (name) => {
       const made = document.createElement("span");
       made.className = `swatch ${name}`;
       return made;
     };
     legend.replaceChildren(
-      "0 ", swatch("scale"), ` ${figure(top, plot.unit)}`, " · ", swatch("hatched"), " unknown. ",
+      `${Number(low.toPrecision(3))} `, swatch("scale"), ` ${figure(top, plot.unit)}`, " · ", swatch("hatched"), " unknown. ",
       canChoose && place === document.querySelector(".heatmap") ? ROW_HINT : "",
     );
   }
@@ -209,7 +216,7 @@ function heatmap(place) {
     const at = shown.from + share * (shown.to - shown.from);
     const step = Math.floor(at / data.grid.step_s);
     const isInside = row && share >= 0 && share < 1;
-    reading.textContent = isInside ? `${nameOf(row)} at ${clock(at)}: ${figure(row.mean[step], plot.unit)}` : "";
+    reading.textContent = isInside ? `${nameOf(row)} at ${clock(at)} (${timeOfDay(at)}): ${figure(row.mean[step], plot.unit)}` : "";
   });
   canvas.addEventListener("mouseleave", () => {
     reading.textContent = "";

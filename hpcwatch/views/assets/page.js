@@ -39,7 +39,45 @@ function showFinding(number) {
   (place ?? document.getElementById("timelines")).parentElement.scrollIntoView({ block: "center" });
 }
 
+/** Copy the job script; where the browser allows no clipboard, select it for the reader's own copy. */
+async function copyScript() {
+  const script = document.getElementById("script");
+  const lines = [...script.children].map((line) => line.textContent);
+  const told = document.getElementById("copied");
+  try {
+    await navigator.clipboard.writeText(`${lines.join("\n")}\n`);
+    told.textContent = "Copied.";
+  } catch {
+    getSelection().selectAllChildren(script);
+    told.textContent = document.execCommand("copy") ? "Copied." : "Selected: copy it with your browser.";
+  }
+}
+
+/** Put what is shown into the page's address: seconds since the start, and the node. */
+function keepInAddress() {
+  if (shown.isPrinted) return;
+  const isWhole = shown.from <= 0 && shown.to >= runLength;
+  const parts = [];
+  if (!isWhole) parts.push(`from=${Number(shown.from.toFixed(2))}`, `to=${Number(shown.to.toFixed(2))}`);
+  if (shown.host !== null) parts.push(`node=${encodeURIComponent(data.hosts[shown.host])}`);
+  const hash = parts.length ? `#${parts.join("&")}` : "";
+  if (hash === location.hash || (!hash && !location.hash.includes("="))) return;
+  try {
+    history.replaceState(null, "", hash || location.pathname + location.search);
+  } catch { /* some viewers allow no change of the address */ }
+}
+
+/** Show what the address says; what it does not say, or says wrongly, stays. */
+function showAddress() {
+  const said = new URLSearchParams(location.hash.slice(1));
+  const host = data.hosts.indexOf(said.get("node"));
+  if (host >= 0) show({ host });
+  const [from, to] = [said.get("from"), said.get("to")].map((text) => Number(text ?? NaN));
+  if (from < to) zoom(from, to);
+}
+
 function tellRange() {
+  document.getElementById("clocks").textContent = `${timeOfDay(shown.from)} to ${timeOfDay(shown.to)}, UTC${data.zone.name}`;
   range.textContent = `${clock(shown.from)} to ${clock(shown.to)}`;
   if (nodeChoice) nodeChoice.value = shown.host === null ? "" : String(shown.host);
 }
@@ -50,8 +88,10 @@ document.querySelectorAll(".lanes").forEach(lanes);
 document.querySelectorAll(".plot").forEach(timeline);
 document.querySelectorAll(".heatmap").forEach(heatmap);
 if (range) {
-  listeners.push(tellRange);
+  listeners.push(tellRange, keepInAddress);
   tellRange();
+  showAddress();
+  addEventListener("hashchange", showAddress);
 }
 
 themeButton.addEventListener("click", () => {
@@ -67,6 +107,7 @@ document.querySelectorAll("[data-zoom]").forEach((button) => button.addEventList
 document.querySelectorAll("[data-finding]").forEach((button) => button.addEventListener("click", () => {
   showFinding(Number(button.dataset.finding));
 }));
+document.getElementById("copy")?.addEventListener("click", copyScript);
 document.getElementById("download").addEventListener("click", download);
 
 // Paper is white and of its own width, and unfolds nothing: draw for it, then again for the screen.

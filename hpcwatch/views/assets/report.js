@@ -53,6 +53,12 @@ function clock(seconds) {
   return hours ? `${hours}:${pair(minutes)}:${pair(whole % 60)}` : `${minutes}:${pair(whole % 60)}`;
 }
 
+/** The time of day on the cluster, so many seconds after the start; seconds only where they matter. */
+function timeOfDay(seconds) {
+  const at = new Date(1000 * (data.grid.start_s + seconds + data.zone.offset_s)).toISOString();
+  return shown.to - shown.from < 600 ? at.slice(11, 19) : at.slice(11, 16);
+}
+
 /** A value with its unit; unknown is a dash. */
 function figure(value, unit) {
   if (value === null || value === undefined) return "–";

@@ -79,7 +79,7 @@ function nearestTold(columns) {
 /** The series, columns and bands of a uPlot: each line with its lowest and highest values. */
 function columnsOf(plot, lines, limit) {
   const made = {
-    series: [{ label: "after", value: (_, seconds) => (seconds === null ? "" : clock(seconds)) }],
+    series: [{ label: "after", value: (_, seconds) => (seconds === null ? "" : `${clock(seconds)} (${timeOfDay(seconds)})`) }],
     columns: [times], bands: [] };
   lines.forEach((line, index) => {
     const stroke = colour(`line-${(index % 8) + 1}`);
@@ -116,8 +116,8 @@ function marksOf(plot) {
   return data.findings.filter((one) => one.plots.includes(plot.name) && concerns(one.hosts));
 }
 
-/** Mark the span of each finding: a bar above the plot with its number, and a tint below. */
-function drawMarks(chart, marks) {
+/** Mark the span of each finding: a bar with its number, `room` pixels above the plot, and a tint below. */
+function drawMarks(chart, marks, room) {
   const ratio = devicePixelRatio;
   const { left, top, width, height } = chart.bbox;
   const at = (seconds) => Math.min(Math.max(chart.valToPos(seconds, "x", true), left), left + width);
@@ -129,7 +129,7 @@ function drawMarks(chart, marks) {
   marks.forEach((mark, row) => {
     const [from, to] = [at(mark.from_s), at(mark.to_s)];
     if (to <= left || from >= left + width) return;
-    const barTop = top - (marks.length - row) * MARK_HEIGHT * ratio;
+    const barTop = top - ((marks.length - row) * MARK_HEIGHT + room) * ratio;
     const barWidth = Math.max(to - from, 2 * ratio);
     ctx.fillStyle = colour(mark.severity);
     ctx.fillRect(from, barTop + 6 * ratio, barWidth, 4 * ratio);
@@ -174,6 +174,27 @@ function drawProgram(chart) {
   ctx.restore();
 }
 
+/** Draw a limit that lies far above the scale: a dashed line at the upper edge, its figure above it. */
+function drawLimitAbove(chart, text) {
+  const ratio = devicePixelRatio;
+  const { left, top, width } = chart.bbox;
+  const ctx = chart.ctx;
+  ctx.save();
+  ctx.strokeStyle = colour("limit");
+  ctx.lineWidth = ratio;
+  ctx.setLineDash([4 * ratio, 4 * ratio]);
+  ctx.beginPath();
+  ctx.moveTo(left, top + 0.5);
+  ctx.lineTo(left + width, top + 0.5);
+  ctx.stroke();
+  ctx.font = `${12 * ratio}px system-ui, sans-serif`;
+  ctx.textAlign = "right";
+  ctx.textBaseline = "bottom";
+  ctx.fillStyle = colour("ink");
+  ctx.fillText(text, left + width, top - 2 * ratio);
+  ctx.restore();
+}
+
 function axis(more) {
   const grid = { stroke: colour("grid"), width: 1 };
   return { stroke: colour("ink"), grid, ticks: grid, font: "12px system-ui, sans-serif", ...more };
@@ -184,18 +205,21 @@ function draw(place, plot) {
   const lines = linesOf(plot);
   const highest = highestOf(lines);
   const limit = limitOf(plot);
-  // A limit far above would press the line flat: then its figure alone is told.
-  const isLimitNear = limit !== null && (plot.unit === "%" || highest > 0.2 * limit);
+  // A limit far above would press the line flat: then it is drawn at the upper edge, and says so.
+  const least = plot.name === "cpu" ? 0.05 : 0.2;
+  const isLimitNear = limit !== null && (plot.unit === "%" || highest > least * limit);
   const top = Math.max(highest, isLimitNear ? limit : 0) * 1.05 || 1;
   const { series, columns, bands } = columnsOf(plot, lines, limit !== null && plot.unit !== "%" ? limit : null);
+  const isAbove = limit !== null && !isLimitNear;
+  const room = isAbove ? MARK_HEIGHT : 0;
   const marks = marksOf(plot);
   const y = plot.is_value ? valueScale(plot, lines) : { range: [0, top] };
   const chart = new uPlot({
-    width: place.clientWidth, height: 190 + marks.length * MARK_HEIGHT,
-    padding: [8 + marks.length * MARK_HEIGHT, RIGHT_WIDTH, 0, 0], series, bands,
+    width: place.clientWidth, height: 205 + marks.length * MARK_HEIGHT + room,
+    padding: [8 + marks.length * MARK_HEIGHT + room, RIGHT_WIDTH, 0, 0], series, bands,
     scales: { x: { time: false, min: shown.from, max: shown.to }, y },
     axes: [
-      axis({ incrs: TIME_STEPS, space: 70, values: (_, splits) => splits.map(clock) }),
+      axis({ incrs: TIME_STEPS, space: 70, size: 46, values: (_, splits) => splits.map((at) => `${clock(at)}\n${timeOfDay(at)}`) }),
       axis({
         size: AXIS_WIDTH, values: (_, splits) => splits.map(axisFigure),
         ...(plot.is_wide ? { splits: (_, __, from, to) => decades(from, to), filter: (_, splits) => splits } : {}),
@@ -212,7 +236,8 @@ function draw(place, plot) {
     hooks: {
       draw: [(chart) => {
         drawProgram(chart);
-        drawMarks(chart, marks);
+        if (isAbove) drawLimitAbove(chart, `▲ ${plot.name === "cpu" ? "allowed" : "limit"}: ${figure(limit, plot.unit)}, above this scale`);
+        drawMarks(chart, marks, room);
       }],
       setCursor: [follow],
       setScale: [(chart) => { if (shadows.has(chart)) placeShadow(chart); }],

@@ -28,7 +28,7 @@ from hpcwatch.base.units import (
 from hpcwatch.events import PHASE_BEGIN, PHASE_END
 from hpcwatch.recording.previous_runs import EarlierRun
 from hpcwatch.recording.store import Event
-from hpcwatch.views.report.gpu_rows import FEW_GPUS, all_gpus, health_facts
+from hpcwatch.views.report.gpu_rows import FEW_GPUS, HARMLESS, all_gpus, health_facts
 from hpcwatch.views.report.program import PhaseRow, phase_rows, took_text
 from hpcwatch.views.report.used_rows import limit_asked
 
@@ -115,6 +115,13 @@ def busy(gpu: GpuSummary) -> str:
     return f"{said}, {gpu.use}" if gpu.use in NO_USE else said
 
 
+def _held_down(gpu: GpuSummary) -> str:
+    """Name what lowered the clocks of a device; that it had nothing to do is no such thing."""
+    if gpu.clocks_held_by is None:
+        return UNKNOWN
+    return ", ".join(why for why in gpu.clocks_held_by if why not in HARMLESS) or "nothing"
+
+
 def gpus(report: Report) -> Table:
     """A row a device: what it is, how busy, memory, power, energy, what held its clocks down."""
     rows = [
@@ -122,8 +129,7 @@ def gpus(report: Report) -> Table:
             f"{gpu.host} {gpu.label}",
             gpu.name,
             gpu.use,
-            ", ".join(gpu.clocks_held_by or ())
-            or ("none" if gpu.clocks_held_by == [] else UNKNOWN),
+            _held_down(gpu),
             format_pct(gpu.util_mean_pct),
             format_pct(gpu.util_max_pct),
             format_pct(gpu.sm_active_mean_pct),
@@ -173,7 +179,7 @@ def processes(report: Report) -> Table:
         )
         for one in report.processes
     ]
-    return Table(("process", "node", "pid", "CPU time", "memory peak", "GPU memory"), rows, 2)
+    return Table(("process", "node", "pid", "CPU time", "memory peak", "memory on GPUs"), rows, 2)
 
 
 def phases(report: Report) -> Table:

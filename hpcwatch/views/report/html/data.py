@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,6 +11,7 @@ from hpcwatch.analysis.findings.together import together
 from hpcwatch.analysis.report import Report
 from hpcwatch.analysis.report.to_json import to_plain
 from hpcwatch.analysis.resample import Cut, Grid, Thinned, cut, grid_of, thinned
+from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.views.report import curves, lanes, plots
 
 _NUMBERS_COUNT = 800_000  # in all series together: what keeps the page below 5 MB
@@ -49,6 +51,7 @@ def _plain(report: Report, on: Grid) -> dict[str, Any]:
         "report": to_plain(report._replace(events=report.events[:: events_step(report)])),
         "events_count": len(report.events),
         "grid": on._asdict(),
+        "zone": _zone(on.start_s),
         "hosts": hosts,
         "plots": [_plot(report, plot) for plot in drawn]
         + [_value_plot(number, group, found) for number, (group, found) in told],
@@ -63,6 +66,12 @@ def _plain(report: Report, on: Grid) -> dict[str, Any]:
         "ticks": [tick._asdict() for tick in lanes.ticks(report, on)],
         "findings": _marks(report, places, on),
     }
+
+
+def _zone(at_s: float) -> dict[str, Any]:
+    """The time of day here when the run started: a reader elsewhere sees the cluster's clock."""
+    here = time.localtime(at_s)
+    return {"offset_s": here.tm_gmtoff, "name": time.strftime("%z", here)}
 
 
 def _without_defaults(band: lanes.Band) -> dict[str, Any]:
@@ -122,7 +131,15 @@ def _limits(report: Report, plot: plots.Plot) -> list[float | None]:
         return [_short(node.memory_limit_bytes, plot.size) for node in report.nodes]
     if plot.name == "gpu-util":
         return [100.0 for _ in report.nodes]
+    if plot.name == "gpu-power":
+        return [_power_limit(host) for host in report.timeline.hosts.values()]
     return [None for _ in report.nodes]
+
+
+def _power_limit(host: HostTimeline) -> float | None:
+    """Return the limit of a host's GPUs in W if it is the same for all; None else."""
+    limits = {gpu.last.power_limit_w for gpu in host.gpus.values() if gpu.last is not None}
+    return limits.pop() if len(limits) == 1 else None
 
 
 def _series(plot: plots.Plot, line: plots.Line, host_index: int, steps: Cut) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from collections.abc import Iterable, Sequence
 from hpcwatch.base.clean import clean
 from hpcwatch.views.report.tables import Table
 
+_SHORT = 15
+"""A table of so few rows stays on one page of paper."""
+
 
 class Markup(str):
     """Text that is markup already."""
@@ -75,7 +78,7 @@ def table(of: Table, caption: str = "") -> Markup:
             tag("thead", head),
             tag("tbody", *body),
         ),
-        class_="wide",
+        class_="wide short" if len(of.rows) <= _SHORT else "wide",
         tabindex="0",
         role="region",
         aria_label=label,

@@ -21,6 +21,7 @@ from hpcwatch.views.text import SIGNS
 
 _NOTHING = Markup()
 _FEW_EVENTS = 12
+_HEAT_OF_GPUS = ("gpu-util", "gpu-power", "gpu-temperature")
 
 
 def body(report: Report, on: Grid, earlier: Sequence[EarlierRun]) -> Markup:
@@ -96,7 +97,10 @@ def _next_script(report: Report) -> list[Markup]:
     if script.changes:
         made.append(_diff(script.changes))
     if script.lines:
-        made.append(tag("pre", *(tag("span", line) for line in script.lines), tabindex="0"))
+        lines = tag("pre", *(tag("span", line) for line in script.lines), tabindex="0", id="script")
+        button = tag("button", "Copy the job script", id="copy", type="button", hidden=True)
+        told = tag("output", id="copied", aria_live="polite")
+        made += [lines, tag("p", button, " ", told)]
     if script.notes:
         made.append(tag("ul", *(tag("li", note) for note in script.notes)))
     return made
@@ -154,7 +158,7 @@ def _show_button(number: int) -> Markup:
         hidden=True,
         class_="show",
         data_finding=str(number),
-        aria_label=f"Show finding {number} on the timelines",
+        aria_label=f"Show on the timelines: finding {number}",
     )
 
 
@@ -240,9 +244,11 @@ def _controls(report: Report) -> Markup:
         choice if len(names) > 1 else _NOTHING,
         *buttons,
         tag("output", id="shown", aria_live="polite"),
+        tag("span", id="clocks"),
         tag(
             "p",
-            "Drag over a plot to zoom, or use the buttons; a double click shows the whole run.",
+            "Drag over a plot to zoom, or use the buttons; a double click shows the whole run. The"
+            " page's address keeps what is shown: it can be copied as a link.",
             class_="hint",
         ),
         class_="controls",
@@ -256,8 +262,13 @@ def _heatmaps(report: Report) -> Markup:
     made = []
     if len(report.nodes) > 1:
         made.append(_heatmap("cpu", "CPU in use, node × time"))
-    if gpus_count > 1 and plots.GPU_UTIL in plots.drawn(report):
-        made.append(_heatmap("gpu-util", "GPU utilisation, GPU × time"))
+    if gpus_count > 1:
+        drawn = {plot.name: plot for plot in plots.drawn(report)}
+        made += [
+            _heatmap(name, f"{drawn[name].title}, GPU × time")
+            for name in _HEAT_OF_GPUS
+            if name in drawn
+        ]
     if not made:
         return _NOTHING
     folded = []
