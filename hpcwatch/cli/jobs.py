@@ -1,4 +1,4 @@
-"""`hpcwatch jobs`: all my jobs in one table."""
+"""`hpcwatch jobs`: all my jobs in one table, with --since those of the past (`history`)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from hpcwatch import config
 from hpcwatch.analysis.findings import Severity
 from hpcwatch.base.clean import clean
+from hpcwatch.cli import history_options
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers import NAMES
@@ -35,14 +36,24 @@ def main(arguments: list[str]) -> int:
         prog="hpcwatch jobs",
         description="All my jobs: what they requested and use, when they start or end, and why "
         "they "
-        "wait. The use comes from the scheduler's own accounting; for more, run: hpcwatch job.",
+        "wait. The use comes from the scheduler's own accounting; for more, run: hpcwatch job. "
+        "With --since, jobs of the past: what they used of what they requested.",
     )
-    parser.add_argument("-u", "--user", help="whose jobs (default: mine)")
+    parser.add_argument(
+        "-u", "--user", nargs="+", metavar="USER", help="whose jobs (default: mine)"
+    )
+    history_options.add(parser)
     parser.add_scheduler(NAMES)
-    parser.add_format("text", "json")
+    parser.add_format("text", "json", *history_options.FORMATS)
     parser.add_colour()
     options = parser.parse_args(arguments)
-    user = clean_user(options.user if options.user is not None else login_name(os.getuid()))
+    me = login_name(os.getuid())
+    past = history_options.chosen(options, me)
+    if past is not None:
+        from hpcwatch.cli.history import print_past
+
+        return print_past(past, options.scheduler)
+    user = clean_user(options.user[0] if options.user is not None else me)
     settings = config.load()
     asked = client.inquiry(options.scheduler or settings.scheduler)
     reply = asked.jobs(user)

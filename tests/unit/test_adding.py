@@ -57,6 +57,7 @@ TOYS = {
         "toyq -u *": {
             "stdout": f"7 alice run {HOST} 4 8192 3600\n8 alice wait - 1 1024 60\n",
         },
+        "toyq -old": {"stdout": f"5 alice done {HOST} 4 8192 3600\n"},
         "toyq 7": {"stdout": f"7 alice run {HOST} 4 8192 3600\n"},
     }
 }
@@ -86,6 +87,13 @@ def test_the_jobs_of_a_new_scheduler_are_listed(toy: Toy) -> None:
     rows = [line.split() for line in ended.out.splitlines()]
     assert [row[0] for row in rows if row and row[0] in ("7", "8")] == ["7", "8"]
     assert "toyq -u alice" in toy.stand_in.calls
+
+
+def test_the_past_jobs_of_a_new_scheduler_are_listed(toy: Toy) -> None:
+    ended = toy("jobs", "--since", "7d", "-u", "alice", "--format", "json")
+    assert (ended.code, ended.err) == (0, "")
+    (job,) = json.loads(ended.out)["jobs"]
+    assert (job["id"], job["state"], job["memory_requested_bytes"]) == ("5", "completed", 8 << 30)
 
 
 def test_a_job_of_a_new_scheduler_is_watched_on_its_nodes(toy: Toy) -> None:

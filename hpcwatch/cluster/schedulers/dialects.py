@@ -7,11 +7,14 @@ compares a scheduler's name. docs/adding.md shows a complete example.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hpcwatch.cluster.schedulers.environment import Inside
 from hpcwatch.cluster.schedulers.query import Answer, Scheduler
 from hpcwatch.cluster.schedulers.request import Requests
+
+if TYPE_CHECKING:
+    from hpcwatch.cluster.schedulers.history import History
 
 
 class Reasons(NamedTuple):
@@ -60,3 +63,5 @@ class Dialect(NamedTuple):
     """Prefixes of variables with which users change the output of its commands."""
     settings: Mapping[str, str] = {}
     """Variables to set for its commands, so that they print what the parsers expect."""
+    history: Callable[[], History] | None = None
+    """Loads what it offers of past jobs, which most commands do not ask for; None: nothing."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from hpcwatch.base.units import parse_bytes
 from hpcwatch.cluster.schedulers import pbs, request_pbspro
@@ -22,6 +23,9 @@ from hpcwatch.cluster.schedulers.query import (
     all_words,
 )
 from hpcwatch.cluster.schedulers.text import count
+
+if TYPE_CHECKING:
+    from hpcwatch.cluster.schedulers.history import History
 
 __all__ = ["COMMANDS", "DIALECT", "PbsPro", "from_environment"]
 
@@ -142,6 +146,19 @@ def _is_pbspro(answer: Answer) -> bool:
     return "pbs_version" in all_words(answer)
 
 
+def _history() -> History:
+    """Sites keep jobs that are over for days, two weeks by default, or not at all."""
+    from hpcwatch.cluster.schedulers.history import History, Site
+    from hpcwatch.cluster.schedulers.history_list import listed
+
+    argv = ["qstat", "-f", "-x", "-t"]
+    return History(
+        questions=listed([*argv, "-F", "json"], jobs_from_json, argv, jobs_from_text),
+        reach="PBS keeps a job as long as the site set (job_history_duration, 2 weeks by default).",
+        unasked=Site(counts_gpus=True),  # what does not request ngpus is given none
+    )
+
+
 COMMANDS = PbsPro("pbspro", (("qstat", "-f"), ("-F", "json")), jobs_from_json, jobs_from_text)
 DIALECT = Dialect(
     name="pbspro",
@@ -157,4 +174,5 @@ DIALECT = Dialect(
     transports=("pbs_attach",),
     launchers=pbs.LAUNCHERS,
     has_helpers=True,
+    history=_history,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cluster.schedulers import request_slurm
@@ -37,6 +38,9 @@ from hpcwatch.cluster.schedulers.slurm_accounting import (
 from hpcwatch.cluster.schedulers.slurm_json import jobs_from_squeue
 from hpcwatch.cluster.schedulers.slurm_list import FORMAT, jobs_from_list
 from hpcwatch.cluster.schedulers.slurm_text import jobs_from_scontrol
+
+if TYPE_CHECKING:
+    from hpcwatch.cluster.schedulers.history import History
 
 _REASON_WORDS = {
     "priority": "jobs with a higher priority are ahead of it",
@@ -207,6 +211,12 @@ def _is_slurm(answer: Answer) -> bool:
     return answer.exit_code == 0 and answer.text.startswith("slurm")
 
 
+def _history() -> History:
+    from hpcwatch.cluster.schedulers.slurm_history import HISTORY
+
+    return HISTORY
+
+
 COMMANDS = Slurm()
 DIALECT = Dialect(
     name="slurm",
@@ -233,4 +243,5 @@ DIALECT = Dialect(
     is_end_in_reason=True,
     formatting=("SQUEUE_", "SACCT_", "SINFO_", "SSTAT_", "SCONTROL_", "SLURM_TIME_FORMAT"),
     settings={"SLURM_TIME_FORMAT": "standard"},
+    history=_history,
 )

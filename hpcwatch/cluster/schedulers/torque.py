@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from hpcwatch.cluster.schedulers import pbs, request_torque, slurm_wrapper
 from hpcwatch.cluster.schedulers.attributes import Attributes, from_text, from_xml
@@ -21,6 +22,9 @@ from hpcwatch.cluster.schedulers.query import (
 )
 from hpcwatch.cluster.schedulers.request_torque import memory_of_a_node
 from hpcwatch.cluster.schedulers.text import count
+
+if TYPE_CHECKING:
+    from hpcwatch.cluster.schedulers.history import History
 
 __all__ = ["COMMANDS", "DIALECT", "from_environment"]
 
@@ -111,8 +115,19 @@ def _is_torque(answer: Answer) -> bool:
     return "pbs_version" not in said and _VERSION.search(said) is not None
 
 
+def _history() -> History:
+    from hpcwatch.cluster.schedulers.history import History
+    from hpcwatch.cluster.schedulers.history_list import listed
+
+    return History(
+        questions=listed(
+            ["qstat", "-x", "-t"], jobs_from_xml, ["qstat", "-f", "-t"], jobs_from_text
+        ),
+        reach="Torque forgets a job minutes after its end: older ones come from recordings.",
+    )
+
+
 COMMANDS = pbs.Commands("torque", (("qstat", "-x"), ()), jobs_from_xml, jobs_from_text)
-"""No history: Torque forgets a job minutes after its end, and only root may read its logs."""
 DIALECT = Dialect(
     name="torque",
     commands=COMMANDS,
@@ -127,4 +142,5 @@ DIALECT = Dialect(
     transports=("pbs_attach",),
     launchers=pbs.LAUNCHERS,
     has_helpers=True,
+    history=_history,
 )
