@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import NamedTuple
@@ -18,6 +19,8 @@ _FACTOR = 1.2  # as for one job: findings.md
 _KILLED_FACTOR = 1.5
 _UNUSED_SHARE = 0.5  # own: a use below half of the request is reported
 _LEAST_S = 900.0  # as walltime-over-asked
+_LEAST_FOR_QUARTILES = 10
+_SHARES = (0.25, 0.75, 0.95)
 
 
 class ArrayTask(NamedTuple):
@@ -39,6 +42,8 @@ class Spread(NamedTuple):
     middle: float
     most: float
     known_count: int
+    quartiles: tuple[float, float, float] | None = None
+    """The 25th, 75th and 95th percentile; None of fewer than ten tasks."""
 
 
 class ArraySummary(NamedTuple):
@@ -81,7 +86,11 @@ def _spread(figures: Iterable[float | None]) -> Spread | None:
     known = sorted(figure for figure in figures if figure is not None)
     if not known:
         return None
-    return Spread(known[0], median(known), known[-1], len(known))
+    quartiles = None
+    if len(known) >= _LEAST_FOR_QUARTILES:
+        lower, upper, p95 = (known[math.ceil(share * len(known)) - 1] for share in _SHARES)
+        quartiles = lower, upper, p95
+    return Spread(known[0], median(known), known[-1], len(known), quartiles)
 
 
 def _suggestion(over: Sequence[ArrayTask]) -> str:

@@ -62,7 +62,7 @@ def sacct_text(rows: Sequence[Sequence[str]], mark: str = MARK) -> str:
 
 def js1(plain: object) -> str:
     """An AdminComment as jobstats writes it."""
-    packed = gzip.compress(json.dumps(plain, separators=(",", ":")).encode())
+    packed = gzip.compress(json.dumps(plain, separators=(",", ":")).encode(), mtime=0)
     return "JS1:" + base64.b64encode(packed).decode()
 
 

@@ -41,7 +41,12 @@ class Accounts:
         self.hpcwatch, self.folder = hpcwatch, folder
         self.fake: StandIn | None = None
 
-    def hold(self, rows: Sequence[Sequence[str]], kind: str = "linux", **answers: Any) -> Accounts:
+    def hold(
+        self,
+        rows: Sequence[Sequence[str]],
+        kind: str = "linux",
+        answers: dict[str, Any] | None = None,
+    ) -> Accounts:
         """Answer every day's question with these rows; moved so that they ended lately."""
         told = {
             "squeue --version": {"stdout": "slurm 22.05.8\n"},
@@ -49,7 +54,7 @@ class Accounts:
             "sacctmgr*": {"stdout": "chem\nphysics\n"},
             "sacct *": {"stdout": sacct_answer(rows)},
         }
-        scenario = {"*": {**told, **answers}}
+        scenario = {"*": {**told, **(answers or {})}}
         self.fake = StandIn(self.folder / "cluster", (*SLURM, "sacctmgr"), scenario)
         return self
 
@@ -274,7 +279,7 @@ DOWN = {
 
 
 def test_a_database_that_is_down_is_told_in_its_words(accounts: Accounts) -> None:
-    ended = accounts.hold(ROWS, **{"sacct *": DOWN})("--since", "7d", "-u", "alice")
+    ended = accounts.hold(ROWS, answers={"sacct *": DOWN})("--since", "7d", "-u", "alice")
     assert ended.code == 1
     assert "Connection refused" in ended.out
     assert "Not whole: missing or in part is" in ended.out
@@ -337,7 +342,7 @@ def test_a_row_with_a_hostile_name_is_harmless_in_each_format(accounts: Accounts
 
 def test_an_older_sacct_is_told_as_it_says_itself(accounts: Accounts) -> None:
     refused = {"stderr": 'sacct: error: Invalid field requested: "AdminComment"\n', "exit_code": 1}
-    ended = accounts.hold(ROWS, **{"sacct *": refused})("--since", "1h", "-u", "alice")
+    ended = accounts.hold(ROWS, answers={"sacct *": refused})("--since", "1h", "-u", "alice")
     assert ended.code == 1
     assert "Invalid field requested" in ended.out
 

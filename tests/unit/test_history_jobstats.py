@@ -46,7 +46,7 @@ def test_one_unknown_node_makes_the_sum_unknown() -> None:
         "a comment of an administrator",
         "JS1:%%%%",
         "JS1:" + base64.b64encode(b"no gzip").decode(),
-        "JS1:" + base64.b64encode(gzip.compress(b"{")).decode(),
+        "JS1:" + base64.b64encode(gzip.compress(b"{", mtime=0)).decode(),
         "JS1:" + base64.b64encode(gzip.compress(json.dumps({"nodes": {"a": NODE}}).encode())[:-9])
         .decode(),
         js1([]),
@@ -57,6 +57,7 @@ def test_one_unknown_node_makes_the_sum_unknown() -> None:
         js1(5),
         "JS1:" + base64.b64encode(gzip.compress(b"[" * 100_000)).decode(),
     ],
+    ids=range(16),
 )  # fmt: skip
 def test_what_is_no_summary_is_unknown(comment: str) -> None:
     assert jobstats(comment) is None

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from hpcwatch.analysis.array_tasks import ArraySummary, ArrayTask, Spread, summary_of
+from hpcwatch.analysis.history_arrays import far_out
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_bytes, format_clock
 from hpcwatch.cluster.schedulers.arrays import counted
-from hpcwatch.views.jobs import cells
+from hpcwatch.views.jobs import cells, history_array_text
 from hpcwatch.views.text import cut
 
 _MOST_FAILED = 5
+_MOST_ROWS = 60
 _TITLES = ("task", "state", "ran", "memory")
 
 
 def text(title: str, tasks: Sequence[ArrayTask], width: int) -> str:
     """Return a table of the tasks and their summary, no line wider than ``width``."""
+    shown = _shown(tasks)
     rows = [
         (
             clean(task.job.id),
@@ -24,15 +27,37 @@ def text(title: str, tasks: Sequence[ArrayTask], width: int) -> str:
             format_clock(task.ran_s),
             format_bytes(task.memory_bytes),
         )
-        for task in tasks
+        for task in shown
     ]
     widths = [max(map(len, column)) for column in zip(_TITLES, *rows)]
     made = [f"array {clean(title)}: {_counts(tasks)}", "", _row(_TITLES, widths, "how it ended")]
-    for row, task in zip(rows, tasks):
+    for row, task in zip(rows, shown):
         made.append(_row(row, widths, clean(task.exit_words)))
-    summary = summary_lines(summary_of(tasks), len(tasks))
-    made += ["", *summary] if summary else []
+    if len(shown) < len(tasks):
+        made.append(f"and {len(tasks) - len(shown):,} more")
+    summary = summary_of(tasks)
+    planned = history_array_text.lines(tasks)
+    if planned:  # it says more than the one sentence
+        summary = summary._replace(suggestion="")
+    below = [*summary_lines(summary, len(tasks)), *planned]
+    made += ["", *below] if below else []
     return "".join(cut(line, width).rstrip() + "\n" for line in made)
+
+
+def _shown(tasks: Sequence[ArrayTask]) -> Sequence[ArrayTask]:
+    """Return the tasks that get a row: all of a small array, of a large one first those to look at.
+
+    These are the ones that failed or are far out.
+    """
+    if len(tasks) <= _MOST_ROWS:
+        return tasks
+    odd = {task.job.id for task, _ in far_out(tasks)}
+    odd |= {task.job.id for task in tasks if task.is_failed}
+    first = [task for task in tasks if task.job.id in odd][:_MOST_ROWS]
+    left = _MOST_ROWS - len(first)
+    others = [task for task in tasks if task.job.id not in odd][:left]
+    kept = {id(task) for task in (*first, *others)}
+    return [task for task in tasks if id(task) in kept]
 
 
 def summary_lines(summary: ArraySummary, count: int) -> list[str]:
@@ -58,6 +83,10 @@ def _spread_line(
         return []
     least, middle, most = map(words, spread[:3])
     known = "" if spread.known_count == count else f" (known of {spread.known_count} of {count})"
+    if spread.quartiles is not None:
+        lower, upper, p95 = map(words, spread.quartiles)
+        said = f"25 % {lower}, median {middle}, 75 % {upper}, 95 % {p95}"
+        return [f"{name:8}  min {least}, {said}, max {most}{known}"]
     return [f"{name:8}  min {least}, median {middle}, max {most}{known}"]
 
 
