@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _MINUTE_S = 60.0
 _UNUSED_PCT = 1.0  # docs/findings.md, node-unused
+_KILLED_PEAK, _KILLED_LIMIT = 1.5, 1.2  # docs/findings.md, memory-killed
+_WHOLE_WALLTIME = 0.98
 _Number = TypeVar("_Number", int, float)
 
 
@@ -40,6 +43,10 @@ class Observed(NamedTuple):
     """The node's memory divided by its cores."""
     flaw: str | None = None
     """Why the run does not show the job's needs; empty if it does."""
+    killed_memory_bytes: int | None = None
+    """Of a run that was killed for its memory: what to request at least, as ``memory-killed``."""
+    killed_wall_s: float | None = None
+    """Of a run that was killed for its walltime: 1.2 times that."""
 
 
 def observe(scope: Scope, kind: str, coverage_pct: float | None) -> Observed:
@@ -58,7 +65,34 @@ def observe(scope: Scope, kind: str, coverage_pct: float | None) -> Observed:
         nodes_count=_nodes_used(scope, hosts, busy),
         node_memory_per_core_bytes=_memory_per_core(hosts),
         flaw=_flaw(scope, hosts, kind, coverage_pct),
+        killed_memory_bytes=_killed_memory_bytes(scope, hosts, kind),
+        killed_wall_s=_killed_wall_s(scope, kind),
     )
+
+
+def _killed_memory_bytes(scope: Scope, hosts: list[HostTimeline], kind: str) -> int | None:
+    """Return what a run needs that was killed for its memory; None if it was not."""
+    job = scope.job
+    is_told = kind == "job" and job is not None and job.state.value == "out of memory"
+    if not is_told and not any(oom_kills(host) for host in hosts):
+        return None
+    peak = max((host.used_peak_bytes or 0 for host in hosts), default=0)
+    limit = (job.node_memory_bytes if job is not None else None) or 0
+    return math.ceil(max(_KILLED_PEAK * peak, _KILLED_LIMIT * limit)) or None
+
+
+def _killed_wall_s(scope: Scope, kind: str) -> float | None:
+    """Return what a run needs that was killed for its walltime; None if it was not.
+
+    From inside of a job only a signal is seen, at the end of the walltime.
+    """
+    job = scope.job
+    limit_s = job.walltime_s if job is not None else None
+    if job is None or not limit_s:
+        return None
+    is_told = kind == "job" and job.state.value == "timeout"
+    is_seen = scope.signal is not None and job_used_s(scope) >= _WHOLE_WALLTIME * limit_s
+    return _KILLED_LIMIT * limit_s if is_told or is_seen else None
 
 
 def largest(values: Iterable[_Number | None]) -> _Number | None:

@@ -1,18 +1,21 @@
 """Derives the head of a job's next script from what the job used. Pure.
 
-Margins (our own): memory 1.2 times the peak, rounded up to 1 GiB (10 above 30, 100 above
-1000); walltime 1.2 times what was used, rounded up to 5 minutes; cores those of the busiest
-minute, rounded up to 1, 2 or a multiple of 4, and never fewer than the memory comes with. Nothing
-is ever suggested above what was asked, nor from a run that does not carry it.
+Memory and walltime are bounds from this work's own history (``advice_bounds``): after one run 1.2
+times what it used. Memory is rounded up to 1 GiB (10 above 30, 100 above 1000), walltime to 5
+minutes; cores are those of the busiest minute, rounded up to 1, 2 or a multiple of 4, and never
+fewer than the memory comes with. Nothing is ever suggested above what was requested, nor from a
+run that does not show the job's needs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from hpcwatch.analysis import advice_bounds
+from hpcwatch.analysis.advice_bounds import FEW_RUNS, RECENT_RUNS, Bound, Trend
 from hpcwatch.analysis.findings import Directive
 from hpcwatch.analysis.findings.directives import on_fewer_nodes, rounded_up, rounded_up_s
 from hpcwatch.analysis.findings.header import (
@@ -29,10 +32,6 @@ if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
     from hpcwatch.cluster.schedulers.request import Edited, Kept
 
-MOST_RUNS = 5
-"""The number of a program's last runs that count."""
-MEMORY_MARGIN = 1.2
-WALLTIME_MARGIN = 1.2
 _SHARE_MARGIN = 1.1  # docs/findings.md, memory-over-share
 _ROUNDING_CORES = 0.05  # a busy core reads up to 1.02: /proc counts in hundredths of a second
 _SAVED = 0.8
@@ -46,6 +45,20 @@ class Savings(NamedTuple):
     core_hours: float | None = None
     gpu_hours: float | None = None
     memory_byte_hours: float | None = None
+
+
+class Bounds(NamedTuple):
+    """What the next run is expected to need. None is unknown."""
+
+    memory: Bound | None = None
+    """On the node that needs most, in bytes."""
+    wall: Bound | None = None
+    """In seconds."""
+    cores_least: float | None = None
+    """Busy in the busiest minute, at least."""
+    memory_trend: Trend | None = None
+    """Why there is no bound on the memory: it grows or shrinks from run to run."""
+    wall_trend: Trend | None = None
 
 
 class Advice(NamedTuple):
@@ -69,6 +82,8 @@ class Advice(NamedTuple):
     """Where the lines come from."""
     kept: tuple[str, ...] = ()
     """Which numbers could not be changed in the lines, and why."""
+    bounds: Bounds | None = None
+    """What the next run is expected to need; None if it is refused."""
 
 
 def advise(
@@ -79,31 +94,89 @@ def advise(
 ) -> Advice:
     """Return what to request next time.
 
-    ``job`` is what was requested in the latest run, ``runs`` what runs of the same program showed,
-    the latest last: of the last five that carry it the worst counts. ``memory_per_core_bytes`` is
-    the site's share where memory comes with cores.
+    ``job`` is what was requested in the latest run, ``runs`` what runs of the same work showed,
+    the latest last. Of cores, devices and nodes the worst of the last five counts.
+    ``memory_per_core_bytes`` is the site's share where memory comes with cores.
     """
-    usable = [run for run in runs[-MOST_RUNS:] if run.flaw is None]
+    usable = [run for run in runs[-RECENT_RUNS:] if run.flaw is None]
     latest = runs[-1].flaw if runs else "no run of it is known"
     own = request(job, environment)
     if latest is not None or not own.lines:
         return _refusal(job, latest or "the request is not known")
-    worst = _worst(usable)
-    wanted = _smaller(job, worst, memory_per_core_bytes)
+    worst, bounds = _worst(usable), bounds_of(runs)
+    wanted = _smaller(job, worst, bounds, memory_per_core_bytes)
     made, new, kept = _written(job, wanted, environment)
     return Advice(
         scheduler=job.scheduler,
         lines=() if own.gaps else made.lines,
         changes=directives(job, made),
         saves=_savings(job, new, runs[-1].wall_s),
-        margins="; ".join(_margins(job, new, worst)),
+        margins="; ".join(_margins(job, new, bounds)),
         refused=None,
-        based_on=_based_on(len(usable)),
+        based_on=_based_on(_counted(runs)),
         new=new,
         withheld=f"not carried over: {'; '.join(own.gaps)}" if own.gaps else None,
         notes=own.notes,
-        kept=tuple(f"Not changed: {_WORDS[one.subject]}, because {one.why}." for one in kept),
+        kept=(
+            *(f"Not changed: {_WORDS[one.subject]}, because {one.why}." for one in kept),
+            *_trend_words(job, bounds),
+        ),
+        bounds=bounds,
     )
+
+
+def bounds_of(runs: Sequence[Observed]) -> Bounds:
+    """Return what the next run is expected to need, from those before it, the latest last.
+
+    A run that was killed for an amount says that it needs more of that; it says nothing else.
+    """
+    good = [run for run in runs if run.flaw is None]
+    memory = [
+        float(max(value, 1))
+        for run in runs
+        for value in (run.killed_memory_bytes if run.flaw else run.memory_bytes,)
+        if value is not None
+    ]
+    wall = [
+        max(value, 1.0)
+        for run in runs
+        for value in (run.killed_wall_s if run.flaw else run.wall_s,)
+        if value is not None
+    ]
+    cores = [run.cores for run in good]
+    known = [value for value in cores if value is not None]
+    memory_trend, wall_trend = advice_bounds.trend(memory), advice_bounds.trend(wall)
+    is_memory_known = all(run.memory_bytes is not None for run in good[-RECENT_RUNS:])
+    return Bounds(
+        memory=advice_bounds.upper(memory)
+        if memory and is_memory_known and memory_trend is None
+        else None,
+        wall=advice_bounds.upper(wall) if wall and wall_trend is None else None,
+        cores_least=advice_bounds.least(known) if known and len(known) == len(cores) else None,
+        memory_trend=memory_trend,
+        wall_trend=wall_trend,
+    )
+
+
+def _counted(runs: Sequence[Observed]) -> int:
+    """Return how many runs a suggestion is based on."""
+    return sum(run.flaw is None for run in runs[-advice_bounds.MOST_RUNS :])
+
+
+def _trend_words(job: Job, bounds: Bounds) -> Iterator[str]:
+    """Say which amounts are left as they are because they change from run to run."""
+    memory, wall = bounds.memory_trend, bounds.wall_trend
+    if memory is not None and job.node_memory_bytes:
+        yield (
+            f"Not changed: the memory, because the peak drifts: from {format_bytes(memory.before)} "
+            f"to {format_bytes(memory.now)} over the last {memory.runs_count} runs."
+        )
+    if wall is not None and job.walltime_s:
+        yield (
+            f"Not changed: the walltime, because the time drifts: from "
+            f"{format_seconds(wall.before)} to {format_seconds(wall.now)} over the last "
+            f"{wall.runs_count} runs."
+        )
 
 
 def _written(
@@ -152,7 +225,7 @@ def _refusal(job: Job, why: str) -> Advice:
 
 
 def _based_on(count: int) -> str:
-    return "this run" if count == 1 else f"the worst of the last {count} runs"
+    return "this run" if count == 1 else f"the last {count} runs"
 
 
 def _worst(runs: Sequence[Observed]) -> Observed:
@@ -169,7 +242,7 @@ def _worst(runs: Sequence[Observed]) -> Observed:
     )
 
 
-def _smaller(job: Job, seen: Observed, memory_per_core_bytes: float | None) -> Job:
+def _smaller(job: Job, seen: Observed, bounds: Bounds, memory_per_core_bytes: float | None) -> Job:
     """Return the smaller request; the job itself if what it requested was right."""
     new = _fewer_nodes(job, seen)
     gpus, used = node_gpus_count(job), seen.gpus_count
@@ -178,28 +251,53 @@ def _smaller(job: Job, seen: Observed, memory_per_core_bytes: float | None) -> J
     cores = _cores(job, seen, memory_per_core_bytes)
     if cores is not None:
         new = new._replace(node_cores_count=cores)
-    memory = _memory(job, seen)
+    memory = _memory(job, bounds.memory)
     if memory is not None:
         new = new._replace(node_memory_bytes=memory)
-    wanted_s = rounded_up_s(WALLTIME_MARGIN * max(seen.wall_s, 1.0))
-    asked_s = job.walltime_s or 0
-    if seen.wall_s < _USED_WALLTIME * asked_s and wanted_s < asked_s:
-        new = new._replace(walltime_s=wanted_s)
+    wall, asked_s = bounds.wall, job.walltime_s or 0
+    if wall is not None and wall.largest < _USED_WALLTIME * asked_s:
+        wanted_s = rounded_up_s(wall.value)
+        if wanted_s < asked_s:
+            new = new._replace(walltime_s=wanted_s)
     return new
 
 
-def _margins(job: Job, new: Job, seen: Observed) -> list[str]:
+def _margins(job: Job, new: Job, bounds: Bounds) -> list[str]:
     """Say what was added to what was seen, of each amount that changes."""
     margins = []
+    memory, wall = bounds.memory, bounds.wall
     if new.node_cores_count != job.node_cores_count:
         margins.append("cores of the busiest minute, rounded up")
-    if new.node_memory_bytes != job.node_memory_bytes:
-        peak = format_bytes(seen.memory_bytes)
-        margins.append(f"memory {MEMORY_MARGIN} times the peak of {peak}")
-    if new.walltime_s != job.walltime_s:
-        used = format_seconds(seen.wall_s)
-        margins.append(f"walltime {WALLTIME_MARGIN} times the {used} used")
+    if memory is not None and new.node_memory_bytes != job.node_memory_bytes:
+        margins.append(f"memory {_margin_words(memory, f'peak of {format_bytes(memory.largest)}')}")
+    if wall is not None and new.walltime_s != job.walltime_s:
+        margins.append(f"walltime {_margin_words(wall, f'{format_seconds(wall.largest)} used')}")
+    unsure = [one for one in (memory, wall) if one is not None and one.risk is None]
+    if margins and unsure and unsure[0].runs_count >= FEW_RUNS:
+        margins.append(
+            f"{unsure[0].runs_count} runs are too few to show a risk of "
+            f"{100 * advice_bounds.RISK:g} %"
+        )
     return margins
+
+
+def _margin_words(bound: Bound, largest: str) -> str:
+    """Say how a bound was made: by a stated risk, by the runs' own spread, or by 1.2."""
+    if bound.risk is not None:
+        return (
+            f"that at most {100 * bound.risk:g} % of runs like these {bound.runs_count} exceed "
+            f"(largest: {largest})"
+        )
+    factor = f"{bound.factor:.2f}".rstrip("0").rstrip(".")
+    if bound.is_new_level:
+        return (
+            f"{factor} times the largest {largest} of the last {bound.runs_count} runs, which "
+            f"needed more than all before"
+        )
+    if bound.runs_count == 1:
+        return f"{factor} times the {largest}"
+    of = "by the spread of the runs" if bound.runs_count >= FEW_RUNS else "by their spread and 1.2"
+    return f"{factor} times the largest {largest}, {of}"
 
 
 def _fewer_nodes(job: Job, seen: Observed) -> Job:
@@ -231,12 +329,12 @@ def placed(count: int) -> int:
     return max(count, 1) if count <= 2 else math.ceil(count / 4) * 4
 
 
-def _memory(job: Job, seen: Observed) -> int | None:
+def _memory(job: Job, bound: Bound | None) -> int | None:
     """Return less memory a node; None if as much as was asked for is needed, or none was."""
     asked = job.node_memory_bytes
-    if not asked or seen.memory_bytes is None:
+    if not asked or bound is None:
         return None
-    needed = rounded_up(MEMORY_MARGIN * max(seen.memory_bytes, 1))
+    needed = rounded_up(bound.value)
     return needed if needed <= _SAVED * asked else None
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "cancel": "end a job, after showing what is lost",
     "sweep": "a command with many parameter combinations, on the job's nodes",
     "report": "what a run requested, what it used, what to change",
+    "advice": "whether earlier advice was followed, and held, and what it saved",
     "replay": "the live view over a recording",
     "compare": "runs side by side, and what explains the difference",
     "runs": "list, find and remove the recorded runs",

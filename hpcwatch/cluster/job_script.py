@@ -31,6 +31,7 @@ def with_script(job: Job, last: Job | None = None) -> Job:
             requested=job.requested or last.requested,
             submit_arguments=job.submit_arguments or last.submit_arguments,
             script_lines=job.script_lines if job.script_lines is not None else last.script_lines,
+            script_hash=job.script_hash or last.script_hash,
         )
     scheduler = known(job.scheduler)
     if job.script_lines is not None or scheduler is None:
@@ -40,8 +41,22 @@ def with_script(job: Job, last: Job | None = None) -> Job:
         return job
     path = os.path.join(job.working_directory or "", name)
     text = _own_text(path, job.submitted_at_s) if os.path.isabs(path) else None
-    lines = None if text is None else directives(text, scheduler.requests.PREFIX)
-    return job._replace(script_lines=lines)
+    if text is None:
+        return job
+    lines = directives(text, scheduler.requests.PREFIX)
+    return job._replace(script_lines=lines, script_hash=commands_hash(text))
+
+
+def commands_hash(text: str) -> str:
+    """Return what identifies a script's commands: other directives and comments do not change it.
+
+    Only what was read of a long script counts.
+    """
+    from hashlib import sha256
+
+    lines = (line.strip() for line in text.split("\n"))
+    commands = [line for line in lines if line and not line.startswith("#")]
+    return sha256("\n".join(commands).encode()).hexdigest()[:16]
 
 
 def _own_text(path: str, submitted_at_s: float | None) -> str | None:

@@ -12,7 +12,7 @@ from hpcwatch.recording.store import Event, Run, RunDirectory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hpcwatch.analysis.needs import Observed
+    from hpcwatch.analysis.advice_check import Past
     from hpcwatch.cluster.schedulers.job import Job
 
 
@@ -20,14 +20,16 @@ def of_program(
     run: Run, timeline: Timeline, events: Sequence[Event], settings: config.Settings
 ) -> report.Report:
     """Return the report of a program that has ended."""
-    return _built(run, timeline, events, settings, earlier=observed_before(run))
+    return _built(run, timeline, events, settings, earlier=past_runs(run))
 
 
 def of_job(
     run: Run, timeline: Timeline, events: Sequence[Event], settings: config.Settings
 ) -> report.Report:
     """Return the report of what was seen so far of a job, or of hosts."""
-    return _built(run, timeline, events, settings, is_running=True)
+    has_ended = run.ended_at_s is not None
+    earlier = past_runs(run) if has_ended else ()
+    return _built(run, timeline, events, settings, is_running=not has_ended, earlier=earlier)
 
 
 def accounted(job: Job, settings: config.Settings) -> report.Report:
@@ -68,7 +70,7 @@ def load(directory: RunDirectory, job: Job | None = None) -> report.Report:
         hint = f"none of its {odd_lines} lines is a sample"
         raise HpcwatchError(f"{directory.path}: not a recording of hpcwatch", hint, EXIT_USAGE)
     events, settings = directory.read_events(), config.load_to_read()
-    is_running, earlier = is_monitored(run), observed_before(run)
+    is_running, earlier = is_monitored(run), past_runs(run)
     return _built(run, timeline, events, settings, odd_lines, is_running, earlier)
 
 
@@ -79,29 +81,39 @@ def _built(
     settings: config.Settings,
     odd_lines: int = 0,
     is_running: bool | None = None,
-    earlier: Sequence[Observed] = (),
+    earlier: Sequence[Past] = (),
 ) -> report.Report:
     thresholds = settings.thresholds_for(run.job.queue if run.job is not None else None)
     rates = settings.rates
     return report.build(run, timeline, events, odd_lines, thresholds, is_running, earlier, rates)
 
 
-def observed_before(run: Run) -> list[Observed]:
-    """Return the figures of earlier runs of the same name from their reports, the latest last."""
+def past_runs(run: Run) -> list[Past]:
+    """Return earlier runs of the same name in jobs, from their recordings, the latest last."""
     if run.job is None:
         return []
     from hpcwatch.recording.previous_runs import before
 
-    seen = [_observed(directory) for directory in before(run)]
-    return [one for one in seen if one is not None]
+    found = (past_of(directory, other) for directory, other in before(run) if other.job)
+    return [one for one in found if one is not None]
 
 
-def _observed(directory: RunDirectory) -> Observed | None:
+def past_of(directory: RunDirectory, run: Run) -> Past | None:
+    """Return an earlier run; None if its report is missing, damaged, or tells no needs."""
+    from hpcwatch.analysis.advice_check import Past, Prediction
+    from hpcwatch.analysis.advice_work import work_of
     from hpcwatch.analysis.needs import Observed
     from hpcwatch.probe.decode import build
 
+    parts = directory.report_part()
+    if not isinstance(parts, dict):
+        return None
     try:
-        observed: Observed = build(Observed, directory.report_part("observed"))
+        observed: Observed = build(Observed, parts.get("observed"))
     except (ValueError, KeyError, TypeError):
         return None  # from an earlier version, or damaged
-    return observed
+    try:
+        said: Prediction | None = build(Prediction, parts.get("prediction"))
+    except (ValueError, KeyError, TypeError):
+        said = None
+    return Past(run, work_of(run), observed, said)

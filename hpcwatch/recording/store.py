@@ -165,9 +165,14 @@ def new_id(name: str, at_s: float) -> str:
     Its end distinguishes runs that start in the same second, on one node or on several.
     """
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(at_s))
-    letters = "".join(c if c.isalnum() and c.isascii() else "-" for c in name)[:24].strip("-")
     mark = hash((os.uname().nodename, os.getpid(), at_s)) & 0xFFFFFF
-    return f"{stamp}-{letters or 'run'}-{mark:06x}"
+    return f"{stamp}-{name_letters(name)}-{mark:06x}"
+
+
+def name_letters(name: str) -> str:
+    """Return the letters of a run's name that its id holds."""
+    letters = "".join(c if c.isalnum() and c.isascii() else "-" for c in name)[:24].strip("-")
+    return letters or "run"
 
 
 class RunDirectory:
@@ -333,12 +338,21 @@ Say = Callable[[str], None]
 
 def list_runs(say: Optional[Say] = None) -> list[tuple[RunDirectory, Run]]:
     """Return all readable runs, the latest last; call ``say`` with a line for each other."""
-    paths: list[str] = []
-    try:  # noqa: SIM105 - contextlib takes long to import
-        paths = [entry.path for entry in os.scandir(root())]
+    return readable(run_names(), say)
+
+
+def run_names() -> list[str]:
+    """Return the names in the folder of all runs, in no order; nothing is opened."""
+    try:
+        return os.listdir(root())
     except OSError:
-        pass  # nothing has been recorded yet
-    return _readable(paths, say)
+        return []
+
+
+def readable(names: Iterable[str], say: Optional[Say] = None) -> list[tuple[RunDirectory, Run]]:
+    """Return those of the named runs that can be read, the latest last, as ``list_runs`` does."""
+    folder = root()
+    return _readable((os.path.join(folder, name) for name in names), say)
 
 
 def list_sweep_tasks() -> list[tuple[RunDirectory, Run]]:

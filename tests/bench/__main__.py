@@ -24,6 +24,7 @@ BENCHMARKS = (
     "report_size",
     "ssh_hosts",
     "sweep",
+    "advice",
 )
 
 

@@ -245,9 +245,9 @@ def test_fewer_nodes() -> None:
     assert advice.saves.gpu_hours == pytest.approx(3.0)
 
 
-def test_the_worst_of_the_last_five() -> None:
+def test_cores_of_the_last_five_and_memory_and_time_of_all() -> None:
     runs = [
-        seen(memory_bytes=60 * GIB),  # six runs ago
+        seen(cores=16.0),  # six runs ago
         seen(memory_bytes=8 * GIB),
         seen(cores=7.5),
         seen(wall_s=7200.0),
@@ -255,10 +255,16 @@ def test_the_worst_of_the_last_five() -> None:
         seen(),
     ]
     advice = advise(asked(), runs)
-    assert advice.based_on == "the worst of the last 4 runs"
+    assert advice.based_on == "the last 5 runs"
     assert "#PBS -l nodes=1:ppn=8:gpus=1" in advice.lines
-    assert "#PBS -l mem=10gb" in advice.lines
-    assert "#PBS -l walltime=2:25:00" in advice.lines
+    assert advice.bounds is not None
+    memory, wall = advice.bounds.memory, advice.bounds.wall
+    assert memory is not None
+    assert wall is not None
+    assert (memory.largest, wall.largest, memory.runs_count) == (8 * GIB, 7200.0, 5)
+    assert memory.risk is None
+    assert "times the largest peak of 8 GiB, by their spread and 1.2" in advice.margins
+    assert "#PBS -l mem=11gb" in advice.lines
     assert advise(asked(), [*runs[:-1], seen(flaw="it failed")]).refused == "it failed"
 
 
@@ -362,7 +368,7 @@ def test_never_too_small_never_more_than_asked(asked: Job, data: st.DataObject) 
         assert run.cores <= new["cores"] + 0.05
         assert new["cores"] <= cores
         assert run.memory_bytes is not None
-        assert min(1.2 * run.memory_bytes, memory) <= new["memory"] <= memory
+        assert run.memory_bytes <= new["memory"] <= memory
         assert (run.gpus_count or 0) <= new.get("gpus", 0) <= gpus
         assert (run.nodes_count or 0) <= new["nodes"] <= nodes
         if share is not None and new["cores"] < cores:

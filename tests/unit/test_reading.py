@@ -11,7 +11,7 @@ from unit_parts import GIB, START_S, job, run, sample
 
 from hpcwatch.analysis.report.to_json import to_json
 from hpcwatch.cluster.schedulers import Job
-from hpcwatch.monitor.report import load, observed_before
+from hpcwatch.monitor.report import load, past_runs
 from hpcwatch.probe.schema import Node, to_line
 from hpcwatch.recording import store
 from hpcwatch.recording.store import RunDirectory
@@ -71,7 +71,7 @@ def test_the_worst_of_the_last_runs_counts(home: Path) -> None:
     assert advice.refused is None
     assert advice.new is not None
     assert (advice.new.node_cores_count or 0) >= 7
-    assert advice.based_on == "the worst of the last 2 runs"
+    assert advice.based_on == "the last 2 runs"
 
 
 def test_another_program_s_runs_do_not(home: Path) -> None:
@@ -94,7 +94,7 @@ def test_later_runs_do_not(home: Path) -> None:
 def test_a_damaged_report_is_left_out(home: Path, text: str) -> None:
     damaged = recorded(0, 6.5)
     Path(damaged.file(store.REPORT_FILE)).write_text(text)
-    assert observed_before(recorded(1, 2.0).read_run()) == []
+    assert past_runs(recorded(1, 2.0).read_run()) == []
 
 
 def test_what_was_observed_is_in_the_report(home: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit_parts import GIB, START_S, full_sample, job, run, sample
 
+from hpcwatch.analysis.advice_check import Check, Fixed, Part, Prediction
 from hpcwatch.analysis.costs import Rates
 from hpcwatch.analysis.findings import Directive, Finding, Severity
 from hpcwatch.analysis.report import Report, build
@@ -21,6 +22,7 @@ from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.units import iso
 from hpcwatch.cluster.schedulers import Job
 from hpcwatch.cluster.schedulers.job import Coverage, Usage
+from hpcwatch.cluster.schedulers.request import Needs
 from hpcwatch.monitor.report import load
 from hpcwatch.probe.schema import Cgroup, Gpu, GpuProcess, Node, Process, Sample
 from hpcwatch.recording.store import Event, Run, RunDirectory
@@ -30,11 +32,20 @@ RECORDINGS = Path(__file__).resolve().parents[1] / "data"
 # report.json, version 1. Adding a key keeps the version; whoever changes or removes one of these
 # raises it, and says so in the changelog.
 KEYS = {
-    "": "schema_version run summary findings directives costs observed nodes processes events"
-    " quality",
+    "": "schema_version run summary findings directives costs observed prediction last_advice nodes"
+    " processes events quality",
     "costs": "unit core_hours gpu_hours idle_core_hours idle_gpu_hours run_cost idle_cost"
     " saved_cost",
-    "observed": "wall_s cores memory_bytes gpus_count nodes_count node_memory_per_core_bytes flaw",
+    "observed": "wall_s cores memory_bytes gpus_count nodes_count node_memory_per_core_bytes flaw"
+    " killed_memory_bytes killed_wall_s",
+    "prediction": "requested suggested memory_bytes wall_s cores runs_count risk fixed",
+    "prediction.requested": "nodes_count node_cores_count node_gpus_count node_memory_bytes"
+    " walltime_s vmem_bytes pvmem_bytes",
+    "prediction.suggested": "nodes_count node_cores_count node_gpus_count node_memory_bytes"
+    " walltime_s vmem_bytes pvmem_bytes",
+    "prediction.fixed": "place_count label value",
+    "last_advice": "run_id followed result parts killed why",
+    "last_advice.parts": "amount predicted seen is_held",
     "run": "id name kind argv cwd user hosts started_at ended_at exit_code signal"
     " hpcwatch_version environment job",
     "run.job": "id scheduler name queue state raw_state nodes cores gpus memory_bytes walltime_s"
@@ -119,7 +130,14 @@ def everything() -> Report:
         None,
         "this run",
     )
-    return report._replace(findings=[finding], advice=advice)
+    needs = Needs(1)
+    fixed = (Fixed(0, "--n", 5.0),)
+    return report._replace(
+        findings=[finding],
+        advice=advice,
+        prediction=Prediction(needs, needs, GIB, 60.0, 1.0, 1, None, fixed),
+        last_advice=Check("run-0", "followed", "held", (Part("memory", GIB, 1.0, True),)),
+    )
 
 
 def structure(plain: object, path: str = "") -> dict[str, set[str]]:

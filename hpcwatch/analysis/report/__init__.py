@@ -13,6 +13,8 @@ from hpcwatch.recording.store import Event, Run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hpcwatch.analysis.advice import Made
+    from hpcwatch.analysis.advice_check import Past
     from hpcwatch.analysis.costs import Costs
     from hpcwatch.analysis.findings import Finding, Scope, Thresholds
     from hpcwatch.analysis.needs import Observed
@@ -40,13 +42,13 @@ def build(
     odd_lines: int = 0,
     thresholds: Thresholds | None = None,
     is_running: bool | None = None,
-    earlier: Sequence[Observed] = (),
+    earlier: Sequence[Past] = (),
     rates: Rates | None = None,
 ) -> Report:
     """Make the report of a run that ended, still runs, or whose monitor was killed.
 
-    ``earlier`` is what runs of the same program showed before, the latest last. Without ``rates``
-    it tells no costs.
+    ``earlier`` holds runs of the same name before it, the latest last. Without ``rates`` it tells
+    no costs.
     """
     run = run.masked()
     hosts = _in_order(run, timeline)
@@ -56,7 +58,8 @@ def build(
     summary = summary_of(run, hosts, wall_s)
     quality = quality_of(run, hosts, summary, odd_lines)
     observed = observed_of(run, timeline, summary, quality)
-    advice = advice_of(run, [*earlier, observed], thresholds) if observed is not None else None
+    made = advice_of(run, observed, earlier, thresholds) if observed is not None else None
+    advice = made.advice if made is not None else None
     return Report(
         run=run,
         summary=summary,
@@ -70,6 +73,8 @@ def build(
         advice=advice,
         observed=observed,
         costs=_costs(rates, run, hosts, summary, advice),
+        prediction=made.prediction if made is not None else None,
+        last_advice=made.check if made is not None else None,
     )
 
 
@@ -172,12 +177,16 @@ def observed_of(
     return observe(job_scope(run, timeline, summary), run.kind, quality.coverage_pct)
 
 
-def advice_of(run: Run, seen: Sequence[Observed], thresholds: Thresholds | None) -> Advice | None:
-    """Return what to ask for next time. A site's share of memory is that of the findings."""
-    from hpcwatch.analysis.rightsize import advise
+def advice_of(
+    run: Run, observed: Observed, earlier: Sequence[Past], thresholds: Thresholds | None
+) -> Made | None:
+    """Return what to request next time. A site's share of memory is that of the findings."""
+    if run.job is None:
+        return None
+    from hpcwatch.analysis.advice import made
 
     share = (thresholds or {}).get("memory-over-share", {}).get("memory_per_core_bytes")
-    return None if run.job is None else advise(run.job, seen, run.environment, share)
+    return made(run, run.job, observed, earlier, share)
 
 
 def job_scope(run: Run, timeline: Timeline, summary: Summary) -> Scope:

@@ -7,11 +7,14 @@ from hpcwatch.probe.typed import TYPE_CHECKING, Any, Iterable, NamedTuple, Optio
 from hpcwatch.recording.store import Event, Run
 
 if TYPE_CHECKING:
+    from hpcwatch.analysis.advice_check import Check, Prediction
     from hpcwatch.analysis.findings import Finding
     from hpcwatch.analysis.needs import Observed
     from hpcwatch.analysis.rightsize import Advice
 else:
-    Advice = Finding = Observed = Any  # their types as text would be compiled at each start
+    Advice = Check = Finding = Observed = Prediction = (
+        Any  # their types as text would be compiled at each start
+    )
 
 
 class GpuSummary(NamedTuple):
@@ -161,6 +164,10 @@ class Report(NamedTuple):
     """What the run showed of the job's needs: later runs of its name look back at it."""
     costs: Optional[Costs] = None
     """None without configured rates."""
+    prediction: Optional[Prediction] = None
+    """What the advice says of the next run of this work, to be checked against it."""
+    last_advice: Optional[Check] = None
+    """What became of the last prediction for this work; None if there was none."""
 
 
 def whole(host: HostTimeline, metric: str, gpu: Optional[str] = None) -> Part:

@@ -39,6 +39,8 @@ def to_plain(report: Report) -> dict[str, Any]:
             "directives": _directives(report),
             "costs": report.costs._asdict() if report.costs is not None else None,
             "observed": report.observed._asdict() if report.observed is not None else None,
+            "prediction": _record(report.prediction),
+            "last_advice": _record(report.last_advice),
             "nodes": nodes,
             "processes": [process._asdict() for process in report.processes],
             "events": [
@@ -49,6 +51,15 @@ def to_plain(report: Report) -> dict[str, Any]:
         }
     )
     return plain
+
+
+def _record(value: Any) -> Any:
+    """Return a record, and those in it, as dicts and lists."""
+    if isinstance(value, tuple):
+        named = getattr(value, "_fields", None)
+        items = [_record(item) for item in value]
+        return items if named is None else dict(zip(named, items))
+    return value
 
 
 def _rounded(value: Any) -> Any:

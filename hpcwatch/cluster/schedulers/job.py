@@ -248,6 +248,9 @@ class Job(NamedTuple):
     """Requested licences as the scheduler writes them: ``fluent:3``."""
     tasks: TaskCounts | None = None
     """For a whole array, if the scheduler counts its tasks."""
+    script_hash: str | None = None
+    """Identifies the commands of the job's script, without directives and comments; None if they
+    were not read."""
 
     @property
     def has_ended(self) -> bool:

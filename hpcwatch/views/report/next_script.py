@@ -11,6 +11,7 @@ from hpcwatch.analysis.findings.directives import merged
 from hpcwatch.analysis.findings.header import clock, node_gpus_count, nodes_count
 from hpcwatch.analysis.report import Report
 from hpcwatch.base.units import format_bytes, format_pct, three_digits
+from hpcwatch.views.report.advice import last_advice
 
 if TYPE_CHECKING:
     from hpcwatch.analysis.rightsize import Advice
@@ -36,10 +37,15 @@ class NextScript(NamedTuple):
 
 
 def next_script(report: Report) -> NextScript:
-    """Return what is to change; no changes if nothing is.
+    """Return what is to change; no changes if nothing is. What became of the last advice is noted.
 
     Where a whole header cannot be suggested, the changes are those that the findings name.
     """
+    script, said = _next_script(report), last_advice(report)
+    return script._replace(notes=[said, *script.notes]) if said else script
+
+
+def _next_script(report: Report) -> NextScript:
     advice = report.advice
     if advice is not None and advice.refused is None:
         if not advice.changes:
