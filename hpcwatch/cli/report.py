@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from hpcwatch.analysis.findings import rules
+from hpcwatch.analysis.findings.header import request
 from hpcwatch.analysis.report import Report
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
@@ -30,6 +31,10 @@ def main(arguments: list[str]) -> int:
         hint = "say: hpcwatch report -o report.html"
         raise HpcwatchError("HTML is for a browser, not for a terminal", hint, EXIT_USAGE)
     _check_rules(options.silence)
+    if options.when and (name != "text" or path is not None):
+        raise HpcwatchError(
+            "--when goes with the report as text", "leave --format and -o out", EXIT_USAGE
+        )
     array = array_answer.of_recordings(options.run) if options.run and name == "text" else None
     if array is not None and path is None:
         print(array, end="")
@@ -52,6 +57,8 @@ def main(arguments: list[str]) -> int:
     elif name == "text":
         coloured = wants_colour(sys.stdout, options.color)
         print(terminal.text(report, coloured, columns_of(sys.stdout)), end="")
+        if options.when:
+            print(_when(report))
     else:
         for piece in formats.pieces(report, name, earlier_runs(report.run)):
             print(piece, end="")
@@ -86,8 +93,26 @@ def _parser() -> Parser:
         metavar="RULE",
         help="leave out the findings of a rule; may be given several times",
     )
+    parser.add_argument(
+        "--when",
+        action="store_true",
+        help="ask the scheduler when the job would start as requested, and as suggested",
+    )
     parser.add_colour()
     return parser
+
+
+def _when(report: Report) -> str:
+    """Say when the job would start as it was requested, and as it is suggested."""
+    from hpcwatch.cli.suggested import when
+
+    advice, said, job = report.advice, report.prediction, report.run.job
+    if job is None or advice is None or said is None or not advice.changes:
+        return "No other request is suggested, so there is no other start to compare."
+    old = request(job, report.run.environment).lines
+    if not advice.lines:
+        return "When it would start is not known: the whole request is not known."
+    return when(report, said, old, advice.lines)
 
 
 def _checked(path: str | None) -> str | None:

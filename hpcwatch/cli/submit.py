@@ -32,12 +32,26 @@ def main(arguments: list[str]) -> int:
     )
     add_options(parser)
     parser.add_argument("--no-watch", action="store_true", help="print the job's id and exit")
+    parser.add_argument(
+        "--as-suggested",
+        action="store_true",
+        help="submit a copy with the request that the script's last run suggests, after showing "
+        "the changes; the script itself is not touched",
+    )
     parser.add_argument("script", metavar="SCRIPT", help="the job script, read by the scheduler")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="for qsub or sbatch")
     options = parser.parse_args(arguments)
     _check(options.script)
     inquiry = client.inquiry(options.scheduler or config.load().scheduler)
-    job_id = inquiry.submit(options.script, options.arguments)
+    script = options.script
+    if options.as_suggested:
+        from hpcwatch.cli import suggested
+
+        script, is_wanted = suggested.copy(script, inquiry.scheduler.name)
+        if not is_wanted:
+            print("Nothing was submitted.")
+            return EXIT_FAILURE
+    job_id = inquiry.submit(script, options.arguments)
     if options.no_watch:
         print(job_id)
         return 0

@@ -29,6 +29,7 @@ _TOLD_FIELDS = """
     name queue account owner cores_count node_cores_count gpus_count memory_bytes
     node_memory_bytes walltime_s nodes_count vmem_bytes pmem_bytes pvmem_bytes started_at_s
     submitted_at_s working_directory submit_arguments requested script_lines
+    script_hash
 """
 _TOLD = tuple(_TOLD_FIELDS.split())
 

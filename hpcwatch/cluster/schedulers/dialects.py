@@ -6,12 +6,12 @@ compares a scheduler's name. docs/adding.md shows a complete example.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hpcwatch.cluster.schedulers.environment import Inside
-from hpcwatch.cluster.schedulers.query import Answer, Scheduler
-from hpcwatch.cluster.schedulers.request import Requests
+from hpcwatch.cluster.schedulers.query import Answer, Query, Scheduler
+from hpcwatch.cluster.schedulers.request import Needs, Requests
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.history import History
@@ -24,6 +24,20 @@ class Reasons(NamedTuple):
     """Whole reasons, in lower case."""
     patterns: tuple[tuple[str, str], ...] = ()
     """Regular expressions, searched for in a reason in lower case; the first match counts."""
+
+
+class Trial(Protocol):
+    """How a scheduler says when a request would start that is not submitted: a module."""
+
+    @property
+    def BY(self) -> str:  # noqa: N802 (a module's constant)
+        """Whose estimate it is, in words."""
+
+    def query(self, lines: Sequence[str]) -> Query[Any]:
+        """Ask for a script with these directives."""
+
+    def start_s(self, answer: Any, needs: Needs) -> float | None:
+        """Return the start in seconds since the epoch; None if the answer does not tell it."""
 
 
 class Dialect(NamedTuple):
@@ -65,3 +79,5 @@ class Dialect(NamedTuple):
     """Variables to set for its commands, so that they print what the parsers expect."""
     history: Callable[[], History] | None = None
     """Loads what it offers of past jobs, which most commands do not ask for; None: nothing."""
+    trial: Trial | None = None
+    """None: it does not say when a request would start before it is submitted."""
