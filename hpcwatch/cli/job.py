@@ -19,7 +19,7 @@ from hpcwatch.cluster.schedulers.job import JobState
 from hpcwatch.cluster.transport import PLAIN_STEPS, Steps
 from hpcwatch.cluster.transport.ways import NAMES as WAYS
 from hpcwatch.cluster.transport.ways import Ways, slurm_steps, suitable, ways
-from hpcwatch.monitor import report
+from hpcwatch.monitor import own_cost, report
 from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.monitor.watch import Known, Questions, Watch, known_from
 from hpcwatch.recording.store import find
@@ -351,18 +351,26 @@ class Left(NamedTuple):
 
 def live(watch: Watch, options: argparse.Namespace, until_over: bool = False) -> Left:
     """Show the full-screen view until the user leaves it, or the job is over."""
+    from hpcwatch.cli import give_back
     from hpcwatch.views.live.view import LiveView
 
-    actions = _Actions(watch)
+    actions, giving = _Actions(watch), give_back.Giving(own_cost.user())
 
     def picture() -> Picture:
         job = watch.known.job
         if until_over and job is not None and job.has_ended:
             raise _Over
-        return watch.picture()
+        made = watch.picture()
+        giving.look(made)
+        return made
 
-    try:
-        code = LiveView(picture, actions, options.color, watch.lock).run()
-    except _Over:
-        code = 0
-    return Left(code, actions.chosen)
+    while True:
+        try:
+            code = LiveView(picture, actions, options.color, watch.lock, giving).run()
+        except _Over:
+            code = 0
+        except give_back.Asked:
+            giving.ask()
+            watch.refresh()
+            continue
+        return Left(code, actions.chosen)

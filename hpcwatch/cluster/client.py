@@ -53,8 +53,8 @@ def environment(own: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "LC_ALL": "C", **settings}
 
 
-def run(argv: Sequence[str], timeout_s: float | None = None) -> Answer:
-    """Run a command to its end and return what it printed.
+def run(argv: Sequence[str], timeout_s: float | None = None, folder: str | None = None) -> Answer:
+    """Run a command to its end, in ``folder`` or where we are, and return what it printed.
 
     Raises HpcwatchError if it cannot be started, NoAnswerError if it does not end within
     ``timeout_s`` or prints more than MOST_BYTES or MOST_LINES. A command that a signal killed has a
@@ -73,6 +73,7 @@ def run(argv: Sequence[str], timeout_s: float | None = None) -> Answer:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment(os.environ),
+            cwd=folder,
             start_new_session=True,  # so that all of a wrapper's children can be ended
         )
     except OSError as error:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hpcwatch.cluster.schedulers.environment import Inside
+from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.schedulers.query import Answer, Query, Scheduler
 from hpcwatch.cluster.schedulers.request import Needs, Requests
 
@@ -38,6 +39,17 @@ class Trial(Protocol):
 
     def start_s(self, answer: Any, needs: Needs) -> float | None:
         """Return the start in seconds since the epoch; None if the answer does not tell it."""
+
+
+class GiveBack(Protocol):
+    """How nodes of a running job are given back: a module."""
+
+    @property
+    def NOTE(self) -> str:  # noqa: N802 (a module's constant)
+        """What the user should know before."""
+
+    def query(self, job: Job, given: Sequence[str]) -> Query[str] | None:
+        """Ask to take nodes from a job; None if that cannot be said of it."""
 
 
 class Dialect(NamedTuple):
@@ -81,3 +93,5 @@ class Dialect(NamedTuple):
     """Loads what it offers of past jobs, which most commands do not ask for; None: nothing."""
     trial: Trial | None = None
     """None: it does not say when a request would start before it is submitted."""
+    give_back: GiveBack | None = None
+    """None: it takes no nodes back from a running job."""

@@ -1,0 +1,21 @@
+"""Nodes of a running job given back to PBS Pro or OpenPBS: `pbs_release_nodes`. Pure.
+
+Source: pbs_release_nodes(8B) of OpenPBS. The first node, that of the script, cannot be released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.cluster.schedulers.query import Query, clean_host, clean_pbs_id, done
+
+NOTE = "The job's $PBS_NODEFILE may go on to name them: the script must not start anything there."
+
+
+def query(job: Job, given: Sequence[str]) -> Query[str] | None:
+    """Ask to take these nodes from a job; None if that cannot be said of it."""
+    if job.is_array or not given:
+        return None
+    argv = ["pbs_release_nodes", "-j", clean_pbs_id(job.id), *map(clean_host, given)]
+    return Query(argv, lambda answer: done("pbs_release_nodes", answer))

@@ -1,0 +1,105 @@
+"""Nodes that a job does not use go back to a real Slurm, by a key and a question."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import wait_until
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "real"))
+from terminal import Terminal, needs_tmux
+
+from cluster.cluster import Cluster
+from cluster.conftest import Submit
+
+pytestmark = pytest.mark.usefixtures("slurm")
+
+WATCH = (
+    f"{sys.executable} -c 'import sys; from hpcwatch.analysis import advice_surplus as one; "
+    'one.LEAST_S = 2.0; from hpcwatch.cli import main; sys.exit(main(["job", "{job}"]))\''
+)
+"""hpcwatch job, which offers nodes after 2 s instead of 5 min."""
+
+
+@pytest.fixture
+def screen(slurm: Cluster, tmp_path: Path) -> Iterator[Terminal]:
+    """alice's terminal on the login host."""
+    with Terminal(tmp_path, columns=110, lines=40) as terminal:
+        terminal.type(
+            "exec env " + " ".join(map(_quoted, [*slurm.prefix(), "PS1=$ ", "bash", "--norc"]))
+        )
+        yield terminal
+
+
+def _quoted(word: str) -> str:
+    return "'" + word.replace("'", "'\\''") + "'"
+
+
+def await_text(terminal: Terminal, text: str, deadline_s: float = 60.0) -> None:
+    def shown() -> bool:
+        return any(text in row for row in terminal.screen())
+
+    try:
+        wait_until(shown, text, deadline_s)
+    except TimeoutError as error:
+        raise AssertionError("\n".join([str(error), *terminal.screen()])) from None
+
+
+def nodes_of(slurm: Cluster, job: str) -> str:
+    return slurm.said("squeue", "-h", "-j", job, "-o", "%T %D %N").strip()
+
+
+@needs_tmux
+def test_an_unused_node_is_given_back_after_a_question(
+    slurm: Cluster, submit: Submit, screen: Terminal
+) -> None:
+    job = submit("sleep 600", "-N2", "--ntasks-per-node=4", "-t", "2:00:00")
+    slurm.wait_state(job, "RUNNING")
+    assert nodes_of(slurm, job) == "RUNNING 2 qb[001-002]"
+    screen.type(WATCH.replace("{job}", job))
+    await_text(screen, "g give back 1 node")
+    screen.press("g")
+    await_text(screen, "Give it back? [y/N]")
+    shown = "\n".join(screen.screen())
+    assert f"scontrol update JobId={job} NodeList=qb001" in shown
+    assert f"No process of job {job} lives on qb002" in shown
+    screen.type("n")
+    await_text(screen, "Nothing was given back.")
+    assert nodes_of(slurm, job) == "RUNNING 2 qb[001-002]"
+    screen.press("Enter")
+    await_text(screen, "g give back 1 node")
+    screen.press("g")
+    await_text(screen, "Give it back? [y/N]")
+    screen.type("y")
+    await_text(screen, "Given back: 1 node, 4 cores, 7.9")
+    assert nodes_of(slurm, job) == "RUNNING 1 qb001"
+    screen.press("Enter")
+    await_text(screen, "RUNNING")
+    screen.press("q")
+    left = slurm.said("find", "/home/alice", "-name", "slurm_job_*_resize*")
+    assert left == ""
+    other = submit("sleep 60", "-w", "qb002", "-c", "20", "-t", "10")
+    slurm.wait_state(other, "RUNNING")  # its cores are free again
+
+
+@needs_tmux
+def test_a_node_on_which_a_process_lives_is_not_offered(
+    slurm: Cluster, submit: Submit, screen: Terminal
+) -> None:
+    job = submit("srun sleep 600", "-N2", "--ntasks-per-node=1", "-t", "30")
+    slurm.wait_state(job, "RUNNING")
+    wait_until(
+        lambda: slurm.run(["pgrep", "-x", "sleep"], host="qb002").returncode == 0, "its task", 60.0
+    )
+    screen.type(WATCH.replace("{job}", job))
+    await_text(screen, "2 of 2 nodes")
+    screen.press("3")
+    await_text(screen, "sleep 600")
+    screen.press("g")
+    await_text(screen, "2 of 2 nodes")
+    assert not any("give back" in row for row in screen.screen())
+    screen.press("q")
+    await_text(screen, "What was seen is kept")
