@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hpcwatch import config
 from hpcwatch.analysis import report
+from hpcwatch.analysis.report.scopes import TOO_SHORT_S
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.monitor import run_record
@@ -89,8 +90,12 @@ def _built(
 
 
 def past_runs(run: Run) -> list[Past]:
-    """Return earlier runs of the same name in jobs, from their recordings, the latest last."""
-    if run.job is None:
+    """Return earlier runs of the same name in jobs, from their recordings, the latest last.
+
+    None are read for a run too short to say anything: its end must cost nothing.
+    """
+    is_short = run.wall_s is not None and run.wall_s < TOO_SHORT_S
+    if run.job is None or (is_short and not run.exit_code and run.signal is None):
         return []
     from hpcwatch.recording.previous_runs import before
 
