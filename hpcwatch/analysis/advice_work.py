@@ -91,7 +91,7 @@ def _shape(words: Sequence[str]) -> tuple[list[str], list[Number]]:
         else:
             is_value = before.startswith("-") and "=" not in before
             label = before if is_value else f"argument {place}"
-        if place:
+        if place and not any(letter.isspace() for letter in word):  # a text, or code, is one word
             found = _NUMBER.findall(short)
             numbers += [Number(label[:_MOST_LETTERS], float(one)) for one in found]
             short = _NUMBER.sub("#", short)

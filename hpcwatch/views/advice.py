@@ -11,10 +11,12 @@ from hpcwatch.base.clean import clean
 from hpcwatch.base.units import UNKNOWN, format_bytes, format_clock, iso, three_digits
 from hpcwatch.cluster.schedulers.request import Needs
 from hpcwatch.views.report.advice import outcome, prediction_words
+from hpcwatch.views.sweep.words import many
 from hpcwatch.views.table import Column, cell, table
-from hpcwatch.views.text import render, wrapped
+from hpcwatch.views.text import cut, render, wrapped
 
 _MOST_STEPS = 30
+_LONGEST = 100
 _COLUMNS = (
     Column("runs"),
     Column("advised"),
@@ -50,7 +52,7 @@ def _row(track: Track) -> tuple[str, ...]:
 def _named(track: Track) -> str:
     """Name a work: by its runs' name, and the shape of its command where that says more."""
     name, shape = track.work.name, track.work.shape
-    return name if shape in ("", name) else f"{name}: {shape}"
+    return name if shape in ("", name) else cut(f"{name}: {shape}", _LONGEST)
 
 
 def _together(found: Sequence[Track]) -> Iterator[str]:
@@ -97,11 +99,9 @@ def _step(step: Step) -> Iterator[str]:
 
 
 def _needs_words(needs: Needs) -> str:
-    words = [f"{needs.nodes_count} nodes"] if needs.nodes_count > 1 else []
-    if needs.node_cores_count:
-        words.append(f"{needs.node_cores_count} cores")
-    if needs.node_gpus_count:
-        words.append(f"{needs.node_gpus_count} GPUs")
+    counts = ((needs.node_cores_count, "core"), (needs.node_gpus_count, "GPU"))
+    words = [many(needs.nodes_count, "node")] if needs.nodes_count > 1 else []
+    words += [many(count, what) for count, what in counts if count]
     if needs.node_memory_bytes:
         words.append(format_bytes(needs.node_memory_bytes))
     if needs.walltime_s:

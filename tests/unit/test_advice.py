@@ -100,6 +100,14 @@ def test_runs_of_other_numbers_are_the_same_work_and_those_of_other_words_are_no
     assert not same(base, of(request=asked(name="other"), words="./sim --n 1000 in_001.dat"))
 
 
+def test_code_on_the_command_line_is_one_word() -> None:
+    one, other = of(words="python"), of(words="python")
+    one.argv.extend(["-c", "held = 300 << 20", "5"])
+    other.argv.extend(["-c", "held = 400 << 20", "5"])
+    assert not same(one, other)
+    assert [number.label for number in work_of(one).numbers] == ["argument 3"]
+
+
 def test_numbers_are_called_by_their_option() -> None:
     numbers = work_of(of(words="./sim --n 1000 --lr=1e-3 in_7.dat 2.5 resnet50 v1.2.3")).numbers
     assert [(one.label, one.value) for one in numbers] == [

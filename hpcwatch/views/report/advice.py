@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from hpcwatch.analysis.advice_check import Check, Part, Prediction
     from hpcwatch.analysis.report import Report
 
+_LEAST_CORES = 0.05
+"""A prediction of fewer busy cores is none worth a word."""
 _KILLED = {"memory": "killed over its memory limit", "walltime": "killed at its walltime"}
 
 
@@ -31,11 +33,15 @@ def outcome(check: Check) -> str:
         return ", ".join([*words, f"does not apply: {check.why}"])
     if check.killed:
         return ", ".join([*words, f"missed: {_KILLED[check.killed]}"])
-    told = ", ".join(map(_part, check.parts))
+    told = ", ".join(_part(part) for part in check.parts if _is_telling(part))
     if check.result == "missed":
         return ", ".join([*words, f"missed: {told}"])
     would = "would have held" if check.followed == "not followed" else "held"
     return ", ".join([*words, f"{would} ({told})" if told else would])
+
+
+def _is_telling(part: Part) -> bool:
+    return part.amount != "cores" or part.predicted >= _LEAST_CORES
 
 
 def _part(part: Part) -> str:
@@ -64,5 +70,5 @@ def _predicted(said: Prediction) -> Iterator[str]:
         yield f"peak <= {format_bytes(said.memory_bytes)}"
     if said.wall_s is not None:
         yield f"ends within {format_clock(said.wall_s)}"
-    if said.cores:
-        yield f"cores >= {three_digits(said.cores)} busy"
+    if (said.cores or 0) >= _LEAST_CORES:
+        yield f"cores >= {three_digits(said.cores or 0)} busy"
