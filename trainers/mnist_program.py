@@ -59,6 +59,7 @@ def run(build: Callable[[], keras.Model], options: Options, *, expand: bool = Fa
 
             for path in mnist_plots.write(options.plots, options.program, data, outcome):
                 print(f"wrote {path}")
+    mnist_events.emit("log", outcome.results())
     print(outcome.last_line(), flush=True)
 
 

@@ -40,6 +40,15 @@ class Outcome(NamedTuple):
     loss: float
     seconds: float
 
+    def results(self) -> dict[str, float]:
+        """What the last line says, for `hpcwatch` to keep."""
+        return {
+            "test_accuracy": round(self.accuracy, 6),
+            "test_loss": round(self.loss, 6),
+            "epochs": len(self.curves.test_loss),
+            "seconds": round(self.seconds, 1),
+        }
+
     def last_line(self) -> str:
         """The line that scripts read: always the last one of standard output."""
         return (

@@ -75,6 +75,7 @@ def test_a_watched_training_has_phases_and_results(hpcwatch: Hpcwatch, trainers:
     assert [event.fields["epoch"] for event in epochs] == [1, 2]
     printed = last_line_results(ended.out)
     reached = results(events)
-    for name in ("test_accuracy", "test_loss"):
-        assert reached[name] == pytest.approx(printed[name], abs=1e-4)
+    assert list(printed) == ["test_accuracy", "test_loss", "epochs", "seconds"]
+    for name, value in printed.items():
+        assert reached[name] == pytest.approx(value, abs=1e-4)
     assert reached["train_loss"] > 0  # type: ignore[operator]
