@@ -63,7 +63,8 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = EXPANDED_RECIPE if arguments.expand else RECIPE
     dropout = EXPANDED_DROPOUT if arguments.expand else DROPOUT
-    options = mnist_options.chosen_options(parser, arguments, recipe)
+    variant = "expand" if arguments.expand else ""
+    options = mnist_options.chosen_options(parser, arguments, recipe, variant)
     mnist_program.run(partial(build, dropout), options, expand=arguments.expand)
 
 

@@ -58,7 +58,8 @@ def main() -> None:
         help=f"of each convolution (default {FILTERS})",
     )
     arguments = parser.parse_args()
-    options = mnist_options.chosen_options(parser, arguments, RECIPE)
+    variant = f"{arguments.layers}_{arguments.hidden}"
+    options = mnist_options.chosen_options(parser, arguments, RECIPE, variant)
     model = partial(build, arguments.layers, arguments.hidden, arguments.filters)
     mnist_program.run(model, options)
 

@@ -61,6 +61,12 @@ def recipe_for(activation: str, dropout: float) -> Recipe:
     return next(recipe for recipe in RECIPES if recipe.name == activation)
 
 
+def variant_of(activation: str, dropout: float) -> str:
+    """What differs from the program without flags: ``tanh``, ``sigmoid_dropout``."""
+    parts = ([] if activation == "relu" else [activation]) + (["dropout"] if dropout else [])
+    return "_".join(parts)
+
+
 def main() -> None:
     """Train the five layers as the flags say."""
     parser = mnist_options.make_parser(__doc__, [*RECIPES, DROPOUT_RECIPE])
@@ -79,7 +85,8 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     recipe = recipe_for(arguments.activation, arguments.dropout)
-    options = mnist_options.chosen_options(parser, arguments, recipe)
+    variant = variant_of(arguments.activation, arguments.dropout)
+    options = mnist_options.chosen_options(parser, arguments, recipe, variant)
     mnist_program.run(partial(build, arguments.activation, arguments.dropout), options)
 
 

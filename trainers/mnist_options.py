@@ -45,7 +45,10 @@ class Recipe(NamedTuple):
 
 @dataclass(frozen=True)
 class Options:
-    """What one run was asked to do. `limit` is a number of images, None for all of them."""
+    """What one run was asked to do. `limit` is a number of images, None for all of them.
+
+    `program` is its name with its variant: ``mnist_mlp_tanh``.
+    """
 
     program: str
     recipe: Recipe
@@ -153,11 +156,17 @@ def make_parser(description: str | None, recipes: Iterable[Recipe]) -> argparse.
 
 
 def chosen_options(
-    parser: argparse.ArgumentParser, arguments: argparse.Namespace, recipe: Recipe
+    parser: argparse.ArgumentParser,
+    arguments: argparse.Namespace,
+    recipe: Recipe,
+    variant: str = "",
 ) -> Options:
-    """The shared flags in `arguments`, those left out filled in from `recipe`."""
+    """The shared flags in `arguments`, those left out filled in from `recipe`.
+
+    `variant` tells this model from the program's others in the names of pictures.
+    """
     return Options(
-        program=Path(parser.prog).stem,
+        program="_".join(filter(None, (Path(parser.prog).stem, variant))),
         recipe=recipe._replace(
             epochs=arguments.epochs or recipe.epochs,
             batch_size=arguments.batch_size or recipe.batch_size,

@@ -14,6 +14,7 @@ import mnist_cnn
 import mnist_data
 import mnist_expand
 import mnist_mlp
+import mnist_options
 import mnist_softmax
 import mnist_training
 import numpy as np
@@ -45,6 +46,21 @@ def test_mlp_recipe_follows_activation_and_dropout() -> None:
     assert mnist_mlp.recipe_for("tanh", 0.0).name == "tanh"
     assert mnist_mlp.recipe_for("relu", 0.0).name == "relu"
     assert mnist_mlp.recipe_for("relu", 0.25) == mnist_mlp.DROPOUT_RECIPE
+
+
+@pytest.mark.parametrize(
+    ("activation", "dropout", "variant"),
+    [("relu", 0.0, ""), ("tanh", 0.0, "tanh"), ("relu", 0.25, "dropout")],
+)
+def test_a_variants_pictures_have_a_name_of_their_own(
+    activation: str, dropout: float, variant: str
+) -> None:
+    assert mnist_mlp.variant_of(activation, dropout) == variant
+    parser = mnist_options.make_parser("", [mnist_mlp.DROPOUT_RECIPE])
+    parser.prog = "mnist_mlp.py"
+    recipe = mnist_mlp.recipe_for(activation, dropout)
+    options = mnist_options.chosen_options(parser, parser.parse_args([]), recipe, variant)
+    assert options.program == "mnist_mlp" + (f"_{variant}" if variant else "")
 
 
 def test_cnn_is_the_course_model() -> None:
