@@ -4,7 +4,6 @@
 # make check   lint, types, layers
 # make pyz     build hpcwatch.pyz, one file for places without pip
 # make dist    build the sdist and the wheels, and check them
-# make docs    build the documentation site into build/site
 # make bench   measure overhead, accuracy and behaviour beside other tools (minutes)
 
 PYTHON ?= python3
@@ -12,7 +11,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-fast check bench pyz clean
+.PHONY: demo test test-fast check bench pyz dist clean
 
 demo: $(VENV)/.train
 	$(BIN)/hpcwatch run -- $(BIN)/python trainers/mnist_cnn.py
@@ -46,6 +45,14 @@ PYZ_PACKAGES = build/pyz-packages
 pyz: $(PYZ_PACKAGES)/.done
 	$(PYTHON) packaging/pyz/build.py --packages $(PYZ_PACKAGES) -o hpcwatch.pyz
 
+# As they are uploaded: the wheel is built from the sdist, and both are checked.
+dist: $(VENV)/.release
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/python -m build --no-isolation --outdir dist packaging/mnist
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+
 $(PYZ_PACKAGES)/.done: $(BIN)/python pyproject.toml
 	$(PIP) --upgrade --target $(PYZ_PACKAGES) --no-deps --no-compile --only-binary=:all: \
 	    --platform any --implementation py --abi none --python-version 3.9 \
@@ -62,6 +69,10 @@ $(VENV)/.train: $(BIN)/python pyproject.toml
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml
 	$(PIP) --editable '.[dev]'
+	touch $@
+
+$(VENV)/.release: $(BIN)/python pyproject.toml
+	$(PIP) --editable '.[release]'
 	touch $@
 
 # A copy of its own, compiled as users have it: an editable one would be timed with its detours.

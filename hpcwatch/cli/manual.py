@@ -48,58 +48,68 @@ def lines(known: Sequence[Command]) -> Iterator[str]:
     """Yield the page's lines, in the macros of man(7)."""
     yield '.TH HPCWATCH 1 "" "hpcwatch" "User Commands"'
     yield ".SH NAME"
-    yield _text("hpcwatch - what an HPC job really uses, and what to change")
+    yield escaped("hpcwatch - what an HPC job really uses, and what to change")
     yield ".SH SYNOPSIS"
     yield ".B hpcwatch"
     yield ".I COMMAND"
-    yield _text("[options] ...")
+    yield escaped("[options] ...")
     yield ".br"
     yield ".B hpcwatch COMMAND \\-\\-help"
     yield ".SH DESCRIPTION"
-    yield _text(
+    yield escaped(
         "hpcwatch watches a program or a scheduler's job, while it runs and afterwards: CPU,"
         " memory, GPUs, storage. It says what is wasted or at risk, and what to write in the next"
         " job script."
     )
     yield ".SH COMMANDS"
     for command in known:
-        yield from _command(command)
+        yield from section(command)
     yield ".SH CONFIGURATION"
-    yield _text("Keys of config.toml, each optional; hpcwatch config prints the values in force.")
+    yield escaped("Keys of config.toml, each optional; hpcwatch config prints the values in force.")
     for key in KEYS:
-        given = "" if key.default is None else f" (default {_value(key.default)})"
-        yield from _item(key.name, f"{key.what}{given}")
-    yield from _item("queues.NAME.memory_per_core_gb", "memory.per_core_gb for one queue")
-    yield from _item(
-        "findings.RULE.NAME", "a threshold of a rule; hpcwatch explain RULE names them"
-    )
+        given = "" if key.default is None else f" (default {written(key.default)})"
+        yield from item(key.name, f"{key.what}{given}")
+    yield from item("queues.NAME.memory_per_core_gb", "memory.per_core_gb for one queue")
+    yield from item("findings.RULE.NAME", "a threshold of a rule; hpcwatch explain RULE names them")
     yield ".SH ENVIRONMENT"
     for key in KEYS:
-        yield from _item(key.variable, f"overrides {key.name}")
+        yield from item(key.variable, f"overrides {key.name}")
     for name, what in _ENVIRONMENT:
-        yield from _item(name, what)
+        yield from item(name, what)
     yield ".SH FILES"
-    yield from _item("~/.config/hpcwatch/config.toml", "The user's configuration.")
-    yield from _item(SITE_FILE, "The site's configuration.")
-    yield from _item("~/.local/state/hpcwatch/runs", "Recordings, a folder per run.")
-    yield ".SH EXIT STATUS"
-    for code, what in _EXIT_CODES:
-        yield from _item(code, what)
+    yield from item("~/.config/hpcwatch/config.toml", "The user's configuration.")
+    yield from item(SITE_FILE, "The site's configuration.")
+    yield from item("~/.local/state/hpcwatch/runs", "Recordings, a folder per run.")
+    yield from exit_codes(is_of_run=True)
     yield ".SH EXAMPLES"
     for line, what in _EXAMPLES:
-        yield from _item(line, what)
+        yield from item(line, what)
 
 
-def _command(command: Command) -> Iterator[str]:
-    yield f".SS {_text(command.synopsis)}"
-    yield _text(command.description)
+def section(command: Command) -> Iterator[str]:
+    """Yield a command's section: its usage, description and arguments."""
+    yield f".SS {escaped(command.synopsis)}"
+    yield escaped(command.description)
+    yield from arguments(command)
+
+
+def arguments(command: Command) -> Iterator[str]:
+    """Yield an item per argument, the positional ones first."""
     for argument in (*command.words, *command.options):
         if "--help" in argument.flags:
             continue
         if argument.what:
-            yield from _item(_named(argument), argument.what)
+            yield from item(_named(argument), argument.what)
         elif argument.choices:
-            yield from _item(_named(argument), f"one of {', '.join(argument.choices)}")
+            yield from item(_named(argument), f"one of {', '.join(argument.choices)}")
+
+
+def exit_codes(is_of_run: bool) -> Iterator[str]:
+    """Yield the section on exit codes; those of programs are `hpcwatch run`'s only."""
+    yield ".SH EXIT STATUS"
+    for code, what in _EXIT_CODES:
+        if is_of_run or not what.startswith("run"):
+            yield from item(code, what)
 
 
 def _named(argument: Argument) -> str:
@@ -111,17 +121,19 @@ def _named(argument: Argument) -> str:
     return f"{flags} {value}" if argument.metavar else flags
 
 
-def _value(default: Scalar) -> str:
+def written(default: Scalar) -> str:
+    """Return a default as the page shows it."""
     return default if isinstance(default, str) else f"{default:g}"
 
 
-def _item(name: str, what: str) -> Iterator[str]:
+def item(name: str, what: str) -> Iterator[str]:
+    """Yield a term in bold and its explanation."""
     yield ".TP"
-    yield f".B {_text(name)}"
-    yield _text(what)
+    yield f".B {escaped(name)}"
+    yield escaped(what)
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
     """Return a text escaped for roff: nothing in it is a request or an escape sequence."""
     plain = " ".join(text.split()).replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{plain}" if plain[:1] in (".", "'") else plain

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from program import ROOT, Hpcwatch
 
+from hpcwatch.cli.man_pages import pages
+
 
 def test_programs_and_data_are_copied_and_can_be_run_there(hpcwatch: Hpcwatch) -> None:
     ended = hpcwatch("trainers", "mnist")
@@ -83,6 +85,12 @@ def test_the_plain_wheel_is_small_and_has_every_program_but_not_the_digits(wheel
         pytest.skip("not a git checkout: what belongs to the programs is not known")
     wanted = set(tracked.stdout.decode().split()) - {"trainers/data/mnist.npz"}
     assert names == {name.replace("trainers/", "hpcwatch/_trainers/", 1) for name in wanted}
+
+
+def test_the_wheel_installs_manual_pages_and_completions(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name.partition(".data/data/")[2] for name in archive.namelist()}
+    assert set(pages()) <= names
 
 
 def test_without_the_digits_it_says_what_to_install(wheel: Path, tmp_path: Path) -> None:
