@@ -1,6 +1,6 @@
 """hpcwatch: what a job really uses, while it runs and afterwards, and what to change."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
