@@ -4,6 +4,7 @@
 # make check   lint, types, layers
 # make pyz     build hpcwatch.pyz, one file for places without pip
 # make dist    build the sdist and the wheels, and check them
+# make docs    build the documentation site into build/site; a broken link is an error
 # make bench   measure overhead, accuracy and behaviour beside other tools (minutes)
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-fast check bench pyz dist clean
+.PHONY: demo test test-fast check bench pyz dist docs clean
 
 demo: $(VENV)/.train
 	$(BIN)/hpcwatch run -- $(BIN)/python trainers/mnist_cnn.py
@@ -45,6 +46,9 @@ PYZ_PACKAGES = build/pyz-packages
 pyz: $(PYZ_PACKAGES)/.done
 	$(PYTHON) packaging/pyz/build.py --packages $(PYZ_PACKAGES) -o hpcwatch.pyz
 
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --quiet --strict
+
 # As they are uploaded: the wheel is built from the sdist, and both are checked.
 dist: $(VENV)/.release
 	rm -rf dist
@@ -69,6 +73,10 @@ $(VENV)/.train: $(BIN)/python pyproject.toml
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml
 	$(PIP) --editable '.[dev]'
+	touch $@
+
+$(VENV)/.docs: $(BIN)/python pyproject.toml
+	$(PIP) --editable '.[docs]'
 	touch $@
 
 $(VENV)/.release: $(BIN)/python pyproject.toml

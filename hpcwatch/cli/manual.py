@@ -9,7 +9,7 @@ from hpcwatch.cli.arguments import Argument
 from hpcwatch.cli.described import Command, commands
 from hpcwatch.config.schema import KEYS, Scalar
 
-_EXIT_CODES = (
+EXIT_CODES = (
     ("0", "Success."),
     ("1", "A failure, with its reason on standard error."),
     ("2", "Wrong use, or a mistake in the configuration."),
@@ -99,20 +99,20 @@ def arguments(command: Command) -> Iterator[str]:
         if "--help" in argument.flags:
             continue
         if argument.what:
-            yield from item(_named(argument), argument.what)
+            yield from item(named(argument), argument.what)
         elif argument.choices:
-            yield from item(_named(argument), f"one of {', '.join(argument.choices)}")
+            yield from item(named(argument), f"one of {', '.join(argument.choices)}")
 
 
 def exit_codes(is_of_run: bool) -> Iterator[str]:
     """Yield the section on exit codes; those of programs are `hpcwatch run`'s only."""
     yield ".SH EXIT STATUS"
-    for code, what in _EXIT_CODES:
+    for code, what in EXIT_CODES:
         if is_of_run or not what.startswith("run"):
             yield from item(code, what)
 
 
-def _named(argument: Argument) -> str:
+def named(argument: Argument) -> str:
     """Return how an argument is written: ``-o, --output FILE``."""
     flags = ", ".join(argument.flags)
     value = "|".join(argument.choices) or argument.metavar

@@ -8,6 +8,9 @@ import sys
 from collections.abc import Callable, Iterator
 
 from hpcwatch.analysis.findings import Rule, rules
+from hpcwatch.cli import json_reference, reference
+from hpcwatch.cli.described import commands
+from hpcwatch.config.schema import KEYS
 from hpcwatch.sweep.findings import RULES as SWEEP_RULES
 
 _HEAD = """\
@@ -65,7 +68,14 @@ def paragraphs(function: Rule) -> list[str]:
     return [" ".join(paragraph.split()) for paragraph in apart.split("\n\n")]
 
 
-PAGES: dict[str, Callable[[], Iterator[str]]] = {"findings": findings}
+PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "findings": findings,
+    "reference/commands": lambda: reference.of_commands(commands()),
+    "reference/configuration": lambda: reference.of_configuration(KEYS),
+    "reference/csv": reference.of_csv,
+    "reference/json": json_reference.lines,
+}
+"""By their path below docs, without .md. Those in reference are made when the site is built."""
 
 
 def main() -> None:

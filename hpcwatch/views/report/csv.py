@@ -34,6 +34,12 @@ def rows(report: Report) -> Iterator[str]:
             yield "\n".join(lines) + "\n"
 
 
+def headings() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield each metric with the headings of its columns, in the file's order."""
+    for metric in (*HOST_METRICS, *GPU_METRICS):
+        yield metric, _names(metric)
+
+
 def _line(cells: Iterable[str]) -> str:
     """Put texts into a line, with quotes where they need some."""
     buffer = io.StringIO()
