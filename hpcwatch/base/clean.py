@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+HOST = r"(?!-)[A-Za-z0-9._-]{1,253}"
+"""A host name, which never reads as an option. No scheduler names nodes by IPv6 addresses."""
+
 
 def clean(text: str) -> str:
     r"""Make foreign text harmless: controls, invisible and direction marks become ``\x1b``.

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from hpcwatch import config
 from hpcwatch.base.clean import clean
-from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError
+from hpcwatch.base.errors import EXIT_FAILURE
+from hpcwatch.cli import doctor_site
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.doctor_checks import (
     Check,
@@ -18,6 +19,7 @@ from hpcwatch.cli.doctor_checks import (
     here,
     node,
     recording,
+    site,
     software,
     storage,
 )
@@ -26,7 +28,7 @@ from hpcwatch.cluster import client
 from hpcwatch.cluster.client import Asker
 from hpcwatch.cluster.schedulers import NAMES
 from hpcwatch.cluster.schedulers.job import Job
-from hpcwatch.cluster.transport import valid_host
+from hpcwatch.cluster.schedulers.query import clean_host
 from hpcwatch.monitor.remote import spec_of
 from hpcwatch.probe.listing import login_name
 from hpcwatch.views.text import Span, columns_of, render, wants_colour
@@ -58,15 +60,22 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--record", metavar="DIR", help="write the scheduler's answers to DIR, as parser tests"
     )
+    parser.add_argument(
+        "--site",
+        action="store_true",
+        help="for administrators: what users can see here, what would show them more, and a "
+        "configuration file for all",
+    )
     parser.add_colour()
     options = parser.parse_args(arguments)
-    host = options.host
-    if host is not None and not valid_host(host):
-        raise HpcwatchError(f"{host[:60]!r} is no host name", "", EXIT_USAGE)
+    host = clean_host(options.host) if options.host is not None else None
     folder = recording.new_folder(options.record) if options.record is not None else None
     wanted = options.scheduler or config.load_or_default().scheduler
     patient = Patient(recording.Recording(client.run), wanted, login_name(os.getuid()))
     printer = _Printer(wants_colour(sys.stdout, options.color), columns_of(sys.stdout))
+    if options.site:
+        _site(printer, patient, host)
+        return 0
     for check in _checks(patient, host, options.job, folder):
         printer.show(check)
     print(printer.summary())
@@ -95,6 +104,32 @@ def _checks(
     yield from guarded("node", lambda: _node(host, job))
     if folder is not None:
         yield from guarded("record", lambda: _recorded(patient, folder, jobs))
+
+
+def _site(printer: _Printer, patient: Patient, host: str | None) -> None:
+    """Print the page for administrators."""
+    seen: list[tuple[str, Callable[[], Iterable[Check]]]] = [
+        ("other users", site.others),
+        ("cgroups here", here.cgroups),
+        ("GPUs here", here.gpus),
+        ("scheduler", patient.found),
+        ("jobs", patient.answers),
+        ("node", lambda: _node(host, patient.running())),
+    ]
+    helps: list[tuple[str, Callable[[], Iterable[Check]]]] = [
+        ("settings", lambda: site.settings(patient)),
+        ("GPUs", site.devices),
+        ("programs", site.programs),
+    ]
+    for title, steps in ((doctor_site.SEEN, seen), (doctor_site.HELPS, helps)):
+        print(f"{title}\n")
+        for subject, step in steps:
+            for check in guarded(subject, step):
+                printer.show(check)
+        print()
+    detected = None if patient.detected is None else patient.detected.scheduler
+    print(f"{doctor_site.FILE}\n")
+    print("\n".join(doctor_site.configuration(detected)))
 
 
 def _one_job(patient: Patient, job_id: str, found: list[Job]) -> Iterator[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -19,9 +20,10 @@ from hpcwatch.cluster.schedulers.job import JobState
 from hpcwatch.cluster.transport import PLAIN_STEPS, Steps
 from hpcwatch.cluster.transport.ways import NAMES as WAYS
 from hpcwatch.cluster.transport.ways import Ways, slurm_steps, suitable, ways
-from hpcwatch.monitor import own_cost, report
+from hpcwatch.monitor import report
 from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.monitor.watch import Known, Questions, Watch, known_from
+from hpcwatch.probe.listing import login_name
 from hpcwatch.recording.store import find
 from hpcwatch.views.text import columns_of, wants_colour
 
@@ -354,7 +356,7 @@ def live(watch: Watch, options: argparse.Namespace, until_over: bool = False) ->
     from hpcwatch.cli import give_back
     from hpcwatch.views.live.view import LiveView
 
-    actions, giving = _Actions(watch), give_back.Giving(own_cost.user())
+    actions, giving = _Actions(watch), give_back.Giving(login_name(os.getuid()))
 
     def picture() -> Picture:
         job = watch.known.job

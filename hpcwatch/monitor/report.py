@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hpcwatch import config
 from hpcwatch.analysis import report
-from hpcwatch.analysis.report.scopes import TOO_SHORT_S
+from hpcwatch.analysis.report import TOO_SHORT_S
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.monitor import run_record

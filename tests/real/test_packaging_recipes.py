@@ -53,6 +53,13 @@ def test_conda_s_recipe_asks_for_the_same() -> None:
     assert f"version: {__version__}\n" in text
 
 
+def test_citation_and_changes_are_of_this_version() -> None:
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    heading = re.search(r"^## ([\d.]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert heading is not None
+    assert heading[1] == __version__
+
+
 def test_rattler_build_renders_conda_s_recipe() -> None:
     if importlib.util.find_spec("rattler_build") is None:
         pytest.skip("py-rattler-build is not installed")

@@ -13,6 +13,7 @@ from hpcwatch.cluster.schedulers.environment import Inside
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.schedulers.query import Answer, Query, Scheduler
 from hpcwatch.cluster.schedulers.request import Needs, Requests
+from hpcwatch.cluster.schedulers.site_settings import SiteSettings
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.history import History
@@ -87,6 +88,8 @@ class Dialect(NamedTuple):
     """True if the reason of a job that is over says how it ended."""
     formatting: tuple[str, ...] = ()
     """Prefixes of variables with which users change the output of its commands."""
+    site: SiteSettings | None = None
+    """Its settings that an administrator may want to change."""
     settings: Mapping[str, str] = {}
     """Variables to set for its commands, so that they print what the parsers expect."""
     history: Callable[[], History] | None = None

@@ -22,6 +22,7 @@ from hpcwatch.cluster.schedulers.query import (
     Query,
     all_words,
 )
+from hpcwatch.cluster.schedulers.site_settings import OF_PBSPRO
 from hpcwatch.cluster.schedulers.text import count
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ DIALECT = Dialect(
     name="pbspro",
     commands=COMMANDS,
     inside=INSIDE["pbspro"],
+    site=OF_PBSPRO,
     requests=request_pbspro.REQUESTS,
     required=("qstat",),
     probe=pbs.PROBE,

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from hpcwatch.base.clean import HOST
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.signals import signal_name
 from hpcwatch.cluster.schedulers.job import Job, Usage
@@ -232,6 +233,11 @@ _USER = re.compile(
     re.ASCII,
 )
 PBS_ID = re.compile(r"(\d{1,12}(?:\[\d{0,9}\])?)(\.[A-Za-z0-9][A-Za-z0-9._-]{0,252})?", re.ASCII)
+
+
+def clean_host(text: str) -> str:
+    """Return a host's name. Raises HpcwatchError if it cannot be one."""
+    return _clean(re.compile(HOST), text, "host name")
 
 
 def clean_user(text: str) -> str:

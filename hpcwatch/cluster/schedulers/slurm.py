@@ -27,6 +27,7 @@ from hpcwatch.cluster.schedulers.query import (
     done,
     submitted_id,
 )
+from hpcwatch.cluster.schedulers.site_settings import OF_SLURM
 from hpcwatch.cluster.schedulers.slurm_accounting import (
     HISTORY_FIELDS,
     OLD_HISTORY_FIELDS,
@@ -222,6 +223,7 @@ DIALECT = Dialect(
     name="slurm",
     commands=COMMANDS,
     inside=INSIDE["slurm"],
+    site=OF_SLURM,
     requests=request_slurm,
     required=("squeue", "scontrol"),
     probe=("squeue", "--version"),

@@ -21,6 +21,7 @@ from hpcwatch.cluster.schedulers.query import (
     all_words,
 )
 from hpcwatch.cluster.schedulers.request_torque import memory_of_a_node
+from hpcwatch.cluster.schedulers.site_settings import OF_TORQUE
 from hpcwatch.cluster.schedulers.text import count
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ DIALECT = Dialect(
     name="torque",
     commands=COMMANDS,
     inside=INSIDE["torque"],
+    site=OF_TORQUE,
     requests=request_torque.REQUESTS,
     required=("qstat",),
     probe=pbs.PROBE,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from hpcwatch.base.clean import HOST
 from hpcwatch.base.errors import HpcwatchError
 
 
@@ -67,15 +68,12 @@ class ConnectError(HpcwatchError):
         self.trouble = trouble
 
 
-_HOST = re.compile(r"(?!-)[A-Za-z0-9._-]{1,253}")
-
-
 def valid_host(name: str) -> bool:
     """Return whether a text is a host name: letters, digits, ``.``, ``_``, ``-``; no ``-`` first.
 
     IPv6 addresses are refused: no scheduler names nodes by them.
     """
-    return _HOST.fullmatch(name) is not None
+    return re.fullmatch(HOST, name) is not None
 
 
 def require_host(name: str) -> None:
