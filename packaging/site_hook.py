@@ -15,6 +15,8 @@ from mkdocs.structure.files import File, Files
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PICTURES = "examples/pictures"
 _PICTURE = re.compile(rf"\]\(\.\./{PICTURES}/")
+_WORKER = "https://unpkg.com/iframe-worker/shim"
+"""Where mkdocs-material's offline search would load it from."""
 _OUTSIDE = re.compile(r"\[([^\]\n]+)\]\(\.\./([^)\s]+)\)")
 
 
@@ -29,11 +31,25 @@ def on_files(files: Files, config: Any) -> Files:
     for name in sorted(os.listdir(os.path.join(ROOT, PICTURES))):
         path = os.path.join(ROOT, PICTURES, name)
         files.append(File.generated(config, f"pictures/{name}", abs_src_path=path))
+    path = os.path.join(ROOT, "packaging", "site_worker.js")
+    files.append(File.generated(config, "assets/worker.js", abs_src_path=path))
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """Let the search load nothing from elsewhere."""
+    return output.replace(_WORKER, "../" * page.file.dest_uri.count("/") + "assets/worker.js")
+
+
+def on_post_template(output_content: str, **_: Any) -> str:
+    """Do the same for pages that are no file in docs: 404.html."""
+    return output_content.replace(_WORKER, "/assets/worker.js")
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Point pictures at their place on the site, and other files of the repository at none."""
+    if "/" in page.file.src_uri:  # a page below another folder: its .. is on the site
+        return markdown
     return _OUTSIDE.sub(_named, _PICTURE.sub("](pictures/", markdown))
 
 

@@ -204,10 +204,9 @@ def _table(path: str, what: str, record: type, names: list[str]) -> Iterator[str
     documented, types = docs(record), _types(record)
     for name in names:
         kind = types.get(name) or _KINDS.get(name, "object")
-        meaning = OWN.get((path, name)) or documented.get(name)
-        if not meaning:
-            inner = f"{path}.{name}".lstrip(".")
-            meaning = SECTIONS.get(inner, SECTIONS.get(f"{inner}[]", ("", record)))[0]
+        inner = f"{path}.{name}".lstrip(".")
+        part = SECTIONS.get(inner, SECTIONS.get(f"{inner}[]", ("", record)))[0]
+        meaning = OWN.get((path, name)) or part or documented.get(name) or ""
         if not meaning and record in _OF_METRICS:
             meaning = METRICS.get(name, "")
         meaning = _NONE.sub("null", meaning or WORDS[name])
