@@ -47,6 +47,9 @@ def main() -> None:
     parser.add_argument("--packages", required=True, help="the folder of rich and nvidia-ml-py")
     parser.add_argument("-o", "--output", default="hpcwatch.pyz")
     options = parser.parse_args()
+    if os.environ.get("PYTHONHASHSEED") != "0":  # before Python 3.11 byte code depends on it
+        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # noqa: S606
     build(options.packages, options.output)
     size_mb = os.path.getsize(options.output) / 1e6
     version = ".".join(map(str, sys.version_info[:2]))
