@@ -85,13 +85,14 @@ class Guard:
         """True once the monitor is being set up or records: from then on its end takes a while."""
         self._clock: int | None = None
         """The CPU clock of the monitor's thread; its other threads go on while it hangs."""
-        self._is_started = self._start()
+        self._is_started = self._start(is_first=True)
 
-    def _start(self) -> bool:
+    def _start(self, is_first: bool) -> bool:
         try:
             _thread.start_new_thread(self._run, ())
         except (Exception, SystemExit) as error:  # RuntimeError under ulimit -u or -v
-            self._complain("cannot watch the program, it runs on", error)
+            if is_first:
+                self._complain("cannot watch the program, it runs on", error)
             return False
         return True
 
@@ -176,7 +177,8 @@ class Guard:
         self._is_over = True
         self._over.release()
         self._wake()
-        if not self._is_started and not self._start():  # now there may be room for a thread
+        # Now there may be room for a thread.
+        if not self._is_started and not self._start(is_first=False):
             return "no thread could be started"
         started_s = quiet_from_s = time.monotonic()
         worked_s = self._worked_s()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
+from hpcwatch.base import files
 from hpcwatch.base.errors import HpcwatchError, os_reason
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.launch import own_python
@@ -78,8 +79,12 @@ class OwnRequest:
                     return
                 self._asked_s = time.monotonic()
                 self._to_helper, source = self._program.start_helper(ARGV)
-                os.write(self._to_helper, json.dumps(to_plain(self._job)).encode() + b"\n")
+                target = os.dup(self._to_helper)
             with open(source, "rb") as stream:
+                # Not under the lock, which the program's end waits for: the helper may not read.
+                with open(target, "wb", buffering=0) as request:
+                    request_text = json.dumps(to_plain(self._job)).encode() + b"\n"
+                    files.write_all(request.fileno(), request_text)
                 answer = stream.read(_MOST_BYTES)
             job = answer_from(answer)
         except HpcwatchError as error:

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from stand_in import TORQUE, StandIn
 from hpcwatch.base.units import GIB, MIB
 from hpcwatch.cluster.asked_job import merged
 from hpcwatch.cluster.schedulers import Job, JobNode
-from hpcwatch.monitor.own_request import PATIENCE_S, is_worth_asking
+from hpcwatch.monitor import own_request
+from hpcwatch.monitor.own_request import PATIENCE_S, OwnRequest, is_worth_asking
 
 HOST = os.uname().nodename
+DEADLINE_S = 20.0
 JOB = {
     "recorded": "pbspro/qstat-f-19_gpu-running",
     "replace": {"qb003": HOST, "alice": getpass.getuser()},
@@ -172,3 +175,35 @@ def test_what_the_environment_says_of_this_host_stands() -> None:
     assert job.allocation[0] == JobNode("a", 8, 2 * GIB, 1, (3,))
     assert job.allocation[1] == shares[1]
     assert job.requested == ("NumTasks=1",)
+
+
+def test_a_helper_that_reads_nothing_does_not_delay_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A job of many nodes does not fit into a pipe: writing it waits for the reader."""
+    monkeypatch.setattr(own_request, "ASK_AFTER_S", 0.0)
+    helper = subprocess.Popen(["sleep", "600"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert helper.stdin is not None
+    assert helper.stdout is not None
+    ends = helper.stdin.fileno(), helper.stdout.fileno()
+    started = threading.Event()
+
+    class Starter:
+        def start_helper(self, _: object) -> tuple[int, int]:
+            started.set()
+            return os.dup(ends[0]), os.dup(ends[1])
+
+    program: Any = Starter()
+    try:
+        job = Job("1", "slurm", nodes=tuple(f"node{number}" for number in range(50_000)))
+        request = OwnRequest(program, job, taker=program)
+        assert started.wait(DEADLINE_S)
+        stopping = threading.Thread(target=request.stop, daemon=True)
+        stopping.start()
+        stopping.join(DEADLINE_S)
+        assert not stopping.is_alive()
+        assert request.trouble is not None
+        assert "no answer within" in request.trouble
+    finally:
+        helper.kill()
+        helper.communicate()
