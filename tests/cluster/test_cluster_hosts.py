@@ -61,7 +61,7 @@ def test_without_sshd_logins_are_refused_and_sessions_end(slurm: Cluster) -> Non
     assert slurm.run(["ssh", "qb001", "true"]).returncode == 0
 
 
-def test_a_cut_cable_is_silence(slurm: Cluster) -> None:
+def test_a_cut_cable_is_noticed_by_silence(slurm: Cluster) -> None:
     slurm.cut("qb001")
     try:
         lost = slurm.run(["ssh", "-o", "ConnectTimeout=1", "qb001", "true"])
@@ -91,7 +91,7 @@ time.sleep(600)
 """
 
 
-def test_whoever_dies_takes_his_hosts_along(slurm: Cluster, tmp_path: Path) -> None:
+def test_the_hosts_end_with_the_process_that_started_them(slurm: Cluster, tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
     argv = [sys.executable, "-c", HOST_ALONE, str(tmp_path)]
     with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True) as holder:

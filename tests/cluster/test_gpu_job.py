@@ -80,7 +80,7 @@ def test_the_idle_device_of_a_job_is_seen_from_the_login_host(
     assert "1 of 2 GPUs" in text
 
 
-def test_the_report_knows_who_holds_what(slurm: Cluster, training: str) -> None:
+def test_the_report_shows_who_holds_each_device(slurm: Cluster, training: str) -> None:
     plain = report_of(slurm, training)
     busy, idle = plain["summary"]["gpus"]
     assert [busy["label"], idle["label"]] == ["GPU 0", "GPU 1"]
@@ -115,7 +115,7 @@ def test_inside_the_job_hpcwatch_run_sees_its_devices(
     assert plain["run"]["job"]["gpus"] == 2
 
 
-def test_a_driver_that_does_not_start_is_told_from_afar(
+def test_a_driver_that_does_not_start_on_another_host_is_reported(
     slurm: Cluster, training: str, k40m: Path
 ) -> None:
     (k40m / "scenario").write_text("- fail nvmlInitWithFlags 999\n- fail nvmlInit_v2 999\n")

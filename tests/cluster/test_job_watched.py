@@ -169,7 +169,7 @@ def test_a_cancelled_job_and_one_that_ran_out_of_time(
     assert "walltime" in hpcwatch(slurm, "job", overdue)
 
 
-def test_a_job_that_nobody_knows(slurm: Cluster) -> None:
+def test_a_job_that_no_command_knows(slurm: Cluster) -> None:
     done = slurm.run(["hpcwatch", "job", "999999"])
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "hpcwatch: slurm knows no job 999999: see your jobs: hpcwatch jobs\n"

@@ -65,7 +65,7 @@ def test_a_job_that_is_over_is_unknown_not_well(
     assert (job.state, job.started_at_s, job.exit) == (JobState.UNKNOWN, None, None)
 
 
-def test_an_arrays_tasks_have_numbers_of_their_own(
+def test_tasks_of_an_array_have_their_own_numbers(
     slurm: Cluster, ask: Questions, ask_wrapper: Questions, submit: Submit
 ) -> None:
     array = submit("sleep 600", "--array=1-2")

@@ -65,7 +65,7 @@ def test_serial_needs_one_node() -> None:
 
 @pytest.mark.parametrize("scheduler", ["torque", "pbspro", "slurm"])
 @pytest.mark.parametrize("cores", [0.5, 0.99, 12.0])
-def test_without_a_request_for_cores_nobody_is_accused(scheduler: str, cores: float) -> None:
+def test_without_a_request_for_cores_no_rule_accuses(scheduler: str, cores: float) -> None:
     assert found(live(busy(cores, job=None), cores_allowed=20)) == {}
     unknown = job(scheduler, node_cores_count=None)
     assert found(live(busy(cores, job=unknown))) == {}
@@ -90,7 +90,7 @@ def test_low_says_how_many() -> None:
     assert finding.directives[0].new == "#PBS -l nodes=1:ppn=4"
 
 
-def test_low_never_asks_for_less_than_the_busiest_minute_used() -> None:
+def test_low_never_suggests_less_than_the_busiest_minute() -> None:
     shape = busy(lambda at: 16.0 if 100 < at <= 160 else 2.0)
     finding = found(live(shape))[LOW]
     assert finding.evidence["needed_count"] == 16
@@ -105,7 +105,7 @@ def test_low_changes_nothing_while_a_node_is_not_watched() -> None:
     assert rules[LOW].directives
 
 
-def test_cores_allowed_and_asked_the_fewer_count() -> None:
+def test_cores_are_the_fewer_of_allowed_and_requested() -> None:
     assert LOW in found(live(busy(3.0, cpu_count=64), cores_allowed=64))
     assert LOW not in found(live(busy(3.9), cores_allowed=4))
     assert LOW in found(live(busy(2.5), cores_allowed=4))
@@ -129,7 +129,7 @@ NO_GPU_CASES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("cores", [0.99, 3.0])
 @pytest.mark.parametrize("case", list(GPU_CASES))
-def test_no_word_on_cores_where_a_gpu_may_be_at_work(cores: float, case: str) -> None:
+def test_cores_are_not_judged_where_a_gpu_may_work(cores: float, case: str) -> None:
     rules = found(live(busy(cores, **GPU_CASES[case])))
     assert not {SERIAL, LOW} & set(rules)
 
@@ -139,7 +139,7 @@ def test_cores_are_judged_where_no_gpu_is_at_work(case: str) -> None:
     assert SERIAL in found(live(busy(0.99, **NO_GPU_CASES[case])))
 
 
-def test_no_word_on_cores_while_its_other_tasks_work() -> None:
+def test_cores_are_not_judged_while_other_tasks_work() -> None:
     assert SERIAL in found(live(busy(0.99, node_cores=1.45)))
     assert SERIAL not in found(live(busy(0.99, node_cores=1.55)))
     # On a shared node the others are other people.
@@ -181,7 +181,7 @@ def test_interactive_jobs_are_one_severity_milder() -> None:
 
 
 @pytest.mark.parametrize(("ran_s", "fires"), [(299, False), (300, True)])
-def test_nobody_is_accused_before_300_s(ran_s: float, fires: bool) -> None:
+def test_no_rule_accuses_before_300_s(ran_s: float, fires: bool) -> None:
     short = {"serial_on_many_cores": {"window_s": 60.0}, "cpu_oversubscribed": {"window_s": 60.0}}
     shape = busy(0.99, length_s=ran_s, interval_s=1, runnable=50.0)
     assert set(found(live(shape), **short)) == ({SERIAL, OVER} if fires else set())

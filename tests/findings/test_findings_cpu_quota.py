@@ -64,7 +64,7 @@ def test_too_short_a_time_says_nothing() -> None:
     assert THROTTLED not in found(scope(held_back(1.0, 20.0), Shape(length_s=20), is_live=False))
 
 
-def test_without_a_quota_there_is_nothing_to_say() -> None:
+def test_without_a_quota_there_is_no_finding() -> None:
     made = held_back(0.0, periods_per_s=0.0)
     assert THROTTLED not in found(scope(made, Shape(length_s=30), is_live=False))
 
@@ -76,7 +76,7 @@ def test_cores_that_a_quota_kept_idle_are_not_the_program_s_fault() -> None:
     assert "cpu-low job" not in told
 
 
-def test_a_job_that_rested_for_half_of_the_time_was_held_back_in_the_other_half() -> None:
+def test_throttling_is_judged_over_the_busy_half_of_a_run() -> None:
     """The group has no periods while nothing wants to run in it: that is known, too."""
     made = Timeline(1.0, job())
     for second, sample in enumerate(samples(Shape(length_s=100.0, interval_s=1.0, job=job()))):
@@ -94,7 +94,7 @@ def test_a_job_that_rested_for_half_of_the_time_was_held_back_in_the_other_half(
 
 
 @pytest.mark.parametrize("before", [100, None])
-def test_where_the_quota_kept_us_from_reading_the_kernel_s_counts_do(before: int | None) -> None:
+def test_the_kernel_s_counts_replace_readings_that_a_quota_prevented(before: int | None) -> None:
     """Seen: 155 of 278 periods in 25 s, and the first reading after 23 s."""
     made = Timeline(1.0, job())
     for sample in list(samples(Shape(length_s=100.0, interval_s=1.0, job=job())))[-3:]:

@@ -45,7 +45,7 @@ def second(device: Device, **more: Any) -> Shape:
     return Shape(gpus=(BUSY, device), job=ASKED, cpu_count=20)._replace(**more)
 
 
-def test_the_case_hpcwatch_began_with() -> None:
+def test_the_idle_gpu_that_started_hpcwatch() -> None:
     """Two Tesla K40m, one python (21270): the second is held and idle."""
     first = Device(util=77.0, held=11_011.0 * MIB, power=104.0)
     idle = Device(util=0.0, held=10_950.0 * MIB, power=61.0)
@@ -111,7 +111,7 @@ def test_devices_that_cuda_counts_otherwise_are_named_by_their_uuid() -> None:
     assert "export CUDA_VISIBLE_DEVICES=GPU-0 and" in found(live(mixed))[HELD].advice
 
 
-def test_held_alone_knows_no_tensorflow() -> None:
+def test_held_memory_alone_does_not_name_tensorflow() -> None:
     shape = second(Device(held=2.0 * GIB))._replace(gpus=(Device(), Device(held=2.0 * GIB)))
     finding = found(live(shape))[HELD]
     assert "TensorFlow" not in finding.advice
@@ -120,7 +120,7 @@ def test_held_alone_knows_no_tensorflow() -> None:
     assert finding.directives[0].new == "#PBS -l nodes=1:ppn=20:gpus=1"
 
 
-def test_a_busy_device_of_another_process_is_no_tensorflow() -> None:
+def test_another_process_s_busy_device_is_not_blamed_on_tensorflow() -> None:
     made = Timeline(10.0, ASKED)
     for sample in samples(second(Device(held=2.0 * GIB))):
         assert sample.gpus is not None
@@ -165,13 +165,13 @@ def test_held_window_and_severity() -> None:
     assert found(live(second(idle, length_s=3600)))[HELD].severity == Severity.CRITICAL
 
 
-def test_held_live_is_over_when_it_works_or_lets_go() -> None:
+def test_held_memory_ends_with_work_or_release() -> None:
     assert HELD not in found(live(second(Device(util=step(0, 50, 890), held=1.0 * GIB))))
     assert HELD not in found(live(second(Device(held=step(GIB, 0, 890)))))
 
 
 @pytest.mark.parametrize(("busy_s", "fires"), [(40, True), (60, False)])
-def test_held_after_the_run_bears_a_little_work(busy_s: float, fires: bool) -> None:
+def test_held_memory_is_reported_after_a_little_work(busy_s: float, fires: bool) -> None:
     # 5 % of 1080 s, 1260 s less the first 120 and the last 60
     device = Device(util=step(50.0, 0.0, 120 + busy_s), held=1.0 * GIB)
     rules = found(ended(second(device, length_s=1260)))
@@ -181,11 +181,11 @@ def test_held_after_the_run_bears_a_little_work(busy_s: float, fires: bool) -> N
         assert rules[HELD].directives == ()  # it did work: no fewer
 
 
-def test_held_is_said_without_a_job() -> None:
+def test_held_memory_is_reported_without_a_job() -> None:
     assert HELD in found(live(second(Device(held=1.0 * GIB), job=None)))
 
 
-def test_held_by_others_is_not_ours() -> None:
+def test_memory_held_by_others_is_not_the_job_s() -> None:
     rules = found(live(second(Device(foreign=8.0 * GIB))))
     assert HELD not in rules
     assert rules[UNUSED].title == "GPU 1 unused 15 min: held by others"
@@ -210,14 +210,14 @@ UNUSED_CASES = {
 
 @pytest.mark.parametrize("why", list(UNUSED_CASES))
 @pytest.mark.parametrize("when", [live, ended])
-def test_unused_tells_why(why: str, when: When) -> None:
+def test_unused_says_why(why: str, when: When) -> None:
     finding = found(when(second(UNUSED_CASES[why])))[UNUSED]
     assert finding.title.endswith(": " + why)
     assert finding.directives[0].new == "#PBS -l nodes=1:ppn=20:gpus=1"
     assert "cancel after an hour or two" in finding.advice
 
 
-def test_memory_that_came_with_the_job_is_told_from_memory_that_was_there() -> None:
+def test_memory_from_before_the_job_is_told_apart() -> None:
     grown = Device(is_listed=False, used=lambda at: 10.7 * GIB if at else 0.0)
     assert "They came while this job ran" in found(live(second(grown)))[UNUSED].advice
     standing = Device(is_listed=False, used=10.7 * GIB)
@@ -239,7 +239,7 @@ def test_memory_held_too_briefly_for_a_finding_of_its_own_is_named() -> None:
     assert rules[UNUSED].title == "GPU 1 unused for 10:00 of 10:00: memory held, no work on it"
 
 
-def test_unused_small_memory_of_somebody_is_a_driver_s() -> None:
+def test_unused_ignores_a_driver_s_small_memory() -> None:
     finding = found(live(second(Device(used=400.0 * MIB))))[UNUSED]
     assert finding.title.endswith(": no process opened it")
 
@@ -289,7 +289,7 @@ def test_fewer_devices_in_each_dialect(scheduler: str) -> None:
     ]
 
 
-def test_all_hosts_count_for_what_is_needed() -> None:
+def test_the_need_is_that_of_all_hosts() -> None:
     two = job(gpus_count=4, nodes=("qb002", "qb003"))
     here = second(Device(), job=two)
     there = here._replace(host="qb003", gpus=(BUSY, BUSY))
@@ -378,7 +378,7 @@ def test_memory_of_unknown_size_is_not_held() -> None:
     assert rules[UNUSED].title.endswith("opened, nothing on it")
 
 
-def test_a_driver_that_once_does_not_say_who_holds_it_changes_nothing() -> None:
+def test_one_reading_without_processes_changes_nothing() -> None:
     made = Timeline(10.0, ASKED)
     for sample in samples(second(Device(held=1.0 * GIB))):
         assert sample.gpus is not None

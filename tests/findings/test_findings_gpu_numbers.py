@@ -211,7 +211,7 @@ ACCUSING = {
 
 
 @pytest.mark.parametrize(("models", "minors"), list(ACCUSING))
-def test_where_the_device_is_known_an_unused_one_is_told(models: str, minors: str) -> None:
+def test_an_unused_device_is_reported_where_devices_are_known(models: str, minors: str) -> None:
     accusing = set()
     for source, say in SOURCES.items():
         node = Node(models, minors, 3)
@@ -221,7 +221,7 @@ def test_where_the_device_is_known_an_unused_one_is_told(models: str, minors: st
     assert accusing == ACCUSING[models, minors]
 
 
-def test_a_process_on_a_device_that_was_not_given_is_told_only_where_that_is_certain() -> None:
+def test_a_device_outside_of_the_allocation_is_reported_only_if_certain() -> None:
     node = Node("equal", "minor = index", 0)
     said = slurm(node)
     found = findings(node, said, "elsewhere", 0.0, "cgroup", is_live=True)

@@ -42,7 +42,7 @@ def lost(at_s: float, gpu: Gpu) -> Gpu:
 
 
 @pytest.mark.parametrize("is_live", [True, False])
-def test_a_lost_device_is_all_that_is_said_of_it(is_live: bool) -> None:
+def test_a_lost_device_has_no_other_finding(is_live: bool) -> None:
     rules = told(lost, is_live)
     assert [name for name in rules if name.endswith("GPU 1")] == ["gpu-lost GPU 1"]
     finding = rules["gpu-lost GPU 1"]
@@ -176,14 +176,14 @@ def test_links(change: Change, title: str | None) -> None:
     assert (finding and finding.title) == title
 
 
-def test_another_s_device_is_no_matter_of_ours() -> None:
+def test_another_job_s_device_gives_no_finding() -> None:
     beside = SHAPE._replace(gpus=(BUSY, Device(util=90.0)), job=job(gpus_count=1), cpu_count=64)
     assert "gpu-ecc GPU 1" not in told(
         lambda _at, gpu: gpu._replace(ecc_uncorrected_count=5), shape=beside
     )
 
 
-def test_well_devices_have_no_findings_of_sickness() -> None:
+def test_healthy_devices_have_no_findings() -> None:
     for when in (live, ended):
         names = {one.partition(" ")[0] for one in found(when(SHAPE))}
         assert names.isdisjoint({"gpu-lost", "gpu-xid", "gpu-ecc", "gpu-links"})

@@ -137,7 +137,7 @@ def test_low_not_while_it_warms_up() -> None:
     assert LOW in found(live(low._replace(length_s=720)))
 
 
-def test_low_is_silent_where_others_speak() -> None:
+def test_low_is_silent_where_other_rules_report() -> None:
     assert LOW not in found(live(on(Device(util=1.0, held=GIB))))
     starved = on(swinging(), cores=1.0)
     assert LOW not in found(live(starved))
@@ -383,7 +383,7 @@ def test_two_jobs_of_one_user_on_a_device(
         assert "holds 100 MiB of it" in rules[SHARED].title
 
 
-def test_unassigned() -> None:
+def test_devices_outside_of_the_allocation() -> None:
     given = job(gpus_count=1, allocation=(JobNode("qb002", 20, None, 1, (1,)),))
     rules = found(live(on(BUSY, Device(util=5.0, held=GIB), job=given)))
     assert rules["gpu-unassigned GPU 0"].severity == Severity.CRITICAL
@@ -444,7 +444,7 @@ def test_spread() -> None:
 EXCESS = "gpu-cores-excess job"
 
 
-def test_cores_excess_never_asks_for_what_was_asked() -> None:
+def test_cores_excess_never_suggests_the_present_request() -> None:
     """A quarter of an hour busy on all 16 cores, idle since: 16 are what it needs."""
     asked = job(gpus_count=1, node_cores_count=16)
     burst = on(BUSY, Device(), job=asked, cores=step(16.0, 0.5, 900.0), length_s=7200.0)

@@ -31,7 +31,7 @@ def rules(*shapes: Shape, when: Any = live) -> dict[str, Finding]:
 
 
 @pytest.mark.parametrize("when", [live, ended])
-def test_all_of_the_owner_s_processes_prove_nothing(when: Any) -> None:
+def test_processes_found_by_owner_prove_nothing(when: Any) -> None:
     """Seen: three other jobs of the same user, "memory 187 % full … 934 of 500 MiB"."""
     sure = rules(Shape(found_by="environment", **FULL), when=when)
     assert {"memory-near-limit", "cpu-oversubscribed"} <= set(sure)
@@ -39,7 +39,7 @@ def test_all_of_the_owner_s_processes_prove_nothing(when: Any) -> None:
     assert {name for name in guessed if name.startswith(("memory", "cpu", "serial"))} == set()
 
 
-def test_what_was_guessed_before_a_surer_way_was_found_proves_nothing() -> None:
+def test_readings_from_before_a_certain_attribution_prove_nothing() -> None:
     made = Timeline(10.0, ALONE)
     for sample in samples(Shape(found_by="environment", **FULL)):
         is_early = sample.at_s < START_S + 500
@@ -58,7 +58,7 @@ def test_a_node_without_a_process_of_the_job_is_unused() -> None:
     assert rules(idle, busy)["node-unused"].host == "qb002"
 
 
-def test_what_may_be_the_job_s_is_its_upper_bound() -> None:
+def test_processes_that_may_be_the_job_s_give_an_upper_bound() -> None:
     """An idle shell of the owner's: even with it the node does next to nothing."""
     busy = Shape(cores=20.0, found_by="shepherd", job=PAIR, cpu_count=20, host="qb003")
     idle = busy._replace(host="qb002", found_by="user", cores=0.1)
@@ -68,14 +68,14 @@ def test_what_may_be_the_job_s_is_its_upper_bound() -> None:
     assert "node-imbalance" in rules(others._replace(found_by="environment"), busy)
 
 
-def test_nothing_is_learnt_for_the_next_job() -> None:
+def test_a_flawed_run_gives_no_suggestion() -> None:
     shape = Shape(found_by="user", **FULL)
     flaw = observe(ended(shape, exit_code=0), "run", 100.0).flaw
     assert flaw == "which processes were the job's is not known of all of its nodes"
 
 
 @pytest.mark.parametrize("found_by", ["shepherd", "tree"])
-def test_another_user_s_work_on_a_whole_node_keeps_no_advice_back(found_by: str) -> None:
+def test_another_user_s_process_does_not_stop_advice(found_by: str) -> None:
     """The job's own processes are known, so that the others are strangers."""
     whole = job(cores_count=20, node_cores_count=20)
     shape = Shape(cores=1.0, node_cores=9.0, found_by=found_by, job=whole, cpu_count=20)

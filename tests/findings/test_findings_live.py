@@ -56,7 +56,7 @@ def test_it_comes_after_the_window_and_goes_a_window_after_the_end() -> None:
     assert spells == [(160, 374)]  # a look every 5 s; 60 s and two looks after the last firing
 
 
-def test_a_value_that_plays_around_the_threshold_makes_one_finding() -> None:
+def test_a_value_around_the_threshold_makes_one_finding() -> None:
     # 65 s above, then 40 s just below, over and over; eased it stays above all the time
     def share(at: float) -> float:
         return 0.92 if at % 105 <= 65 else 0.88
@@ -64,14 +64,14 @@ def test_a_value_that_plays_around_the_threshold_makes_one_finding() -> None:
     assert shown(using(share, 900), "memory-near-limit") == [(60, 900)]
 
 
-def test_below_the_margin_it_goes() -> None:
+def test_a_finding_ends_below_its_margin() -> None:
     spells = shown(using(lambda at: 0.92 if at <= 200 else 0.88), "memory-near-limit")
     assert spells == [(60, 600)]
     spells = shown(using(lambda at: 0.92 if at <= 200 else 0.84), "memory-near-limit")
     assert spells == [(60, 274)]
 
 
-def test_the_margin_alone_calls_nothing() -> None:
+def test_a_margin_alone_fires_no_rule() -> None:
     assert shown(using(lambda _at: 0.89), "memory-near-limit") == []
 
 
@@ -104,7 +104,7 @@ def test_thresholds_and_their_margins_can_be_overridden() -> None:
     assert shown(shape, "memory-near-limit", thresholds=changed) == [(30, 244)]
 
 
-def test_what_stands_silences_what_comes() -> None:
+def test_a_standing_finding_silences_a_new_one() -> None:
     # Serial for 15 min, then two minutes of more: cpu-low would fire before serial has gone.
     shape = Shape(
         length_s=1300,
@@ -135,14 +135,14 @@ def test_a_gpu_that_wakes_for_a_moment_does_not_blink() -> None:
     assert shown(held, "gpu-memory-held") == [(600, 2500)]
 
 
-def test_unknown_for_a_window_it_goes() -> None:
+def test_a_finding_ends_after_a_window_of_unknown_readings() -> None:
     shape = using(lambda at: 0.93 if at <= 200 else None)
     spells = shown(shape, "memory-near-limit")
     assert len(spells) == 1
     assert 270 < spells[0][1] < 300
 
 
-def test_it_is_asked_every_five_seconds() -> None:
+def test_the_rule_is_evaluated_every_five_seconds() -> None:
     shape = using(lambda _at: 0.93)
     made, standing = Timeline(1.0, ASKED), LiveFindings()
     made.add_all(samples(shape))
@@ -164,7 +164,7 @@ def test_a_clock_that_is_set_back_does_not_stop_it() -> None:
     assert standing.update(scope(made, shape, True, end_s=START_S + 506))
 
 
-def test_first_shown_is_what_the_rules_say() -> None:
+def test_the_first_findings_shown_are_those_of_the_rules() -> None:
     shape = using(lambda _at: 0.96)
     for at, findings in watch(shape):
         if at % 5 == 0:

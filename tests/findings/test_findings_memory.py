@@ -119,7 +119,7 @@ def test_near_limit_live_counts_from_the_beginning_of_the_stretch() -> None:
     assert finding.duration_s == 500
 
 
-def test_near_limit_is_said_in_interactive_jobs_with_full_weight() -> None:
+def test_near_limit_keeps_its_severity_in_interactive_jobs() -> None:
     interactive = ASKED._replace(is_interactive=True)
     assert found(live(using(0.97, job=interactive)))[NEAR].severity == Severity.CRITICAL
 
@@ -217,7 +217,7 @@ def test_run_out_needs_80_percent_of_two_minutes(unknown_s: float, fires: bool) 
 
 
 @pytest.mark.parametrize(("kept_share", "fires"), [(0.9, False), (1.0, True)])
-def test_run_out_is_not_said_of_what_was_let_go(kept_share: float, fires: bool) -> None:
+def test_run_out_is_not_reported_for_freed_memory(kept_share: float, fires: bool) -> None:
     def used(at: float) -> float:
         return (LIMIT - (1500 - at) * MIB_S) * (kept_share if at > 895 else 1.0)
 
@@ -335,7 +335,7 @@ def test_killed_at_a_step_s_own_limit_advises_the_step(
         assert f"that of step {step} alone" in finding.advice
 
 
-def test_killed_never_asks_for_less_than_more_than_the_limit() -> None:
+def test_a_kill_always_suggests_more_than_the_limit() -> None:
     shape = using(0.2, oom_kills=lambda at: at // 100)
     finding = found(live(shape))[KILLED]
     assert "at least 5 GiB" in finding.advice  # 1.2 times the limit
@@ -369,14 +369,14 @@ def test_killed_ignores_a_counter_that_is_unknown_falls_or_belongs_to_another_gr
     assert KILLED not in found(scope(moved, using(0.5), is_live=True))
 
 
-def test_killed_at_a_nodes_limit_asks_for_no_number() -> None:
+def test_a_kill_at_the_node_s_limit_suggests_no_number() -> None:
     shape = using(0.0, job=ASKED._replace(node_memory_bytes=None), node_total=100 * GIB)
     finding = found(ended(shape._replace(node_used=90.0 * GIB), signal=9))[KILLED]
     assert finding.directives == ()
     assert "node with more memory" in finding.advice
 
 
-def test_killed_at_a_limit_of_nothing_says_nothing() -> None:
+def test_a_kill_at_a_limit_of_zero_gives_no_finding() -> None:
     shape = using(0.0, job=None, cgroup_limit=0, used=1.0 * GIB)
     assert KILLED not in found(ended(shape, signal=9))
 

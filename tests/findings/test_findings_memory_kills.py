@@ -45,7 +45,7 @@ def killed(made: list[Sample], of: Job | None = ASKED, **ending: Any) -> Finding
     return found(scope(timeline, SHAPE, is_live=False, **ending)).get(KILLED)
 
 
-def test_a_kill_before_the_first_reading_is_told_from_one_before_the_program() -> None:
+def test_a_kill_before_the_first_reading_differs_from_one_before_the_program() -> None:
     mine = killed(read(oom_kill_count=1, oom_kill_before_count=0), exit_code=1)
     assert mine is not None
     assert mine.title == "out of memory: the kernel killed 1 process"
@@ -96,7 +96,7 @@ def test_the_title_says_what_the_mark_shows() -> None:
     assert finding.title == "killed, probably out of memory: ≥ 146 of 150 MiB of its cgroup"
 
 
-def test_an_old_mark_is_no_proof() -> None:
+def test_an_old_high_water_mark_does_not_prove_a_kill() -> None:
     long = SHAPE._replace(length_s=600)
     timeline = Timeline(1.0, ASKED)
     for sample in samples(long):
@@ -116,14 +116,14 @@ def test_the_group_s_mark_proves_a_kill_unless_it_is_page_cache(
     assert (killed(made, signal=9) is not None) is fires
 
 
-def test_a_mapped_file_is_no_proof() -> None:
+def test_a_mapped_file_does_not_prove_an_out_of_memory_kill() -> None:
     """Pages of a mapped file count in a process's mark, and not in the group's."""
     made = read(peak_bytes=4 * MIB, limit_peak_bytes=4 * MIB)
     assert killed(made, signal=9, memory_mark_bytes=256 * MIB) is None
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_the_scheduler_s_word_needs_no_reading(count: int) -> None:
+def test_the_scheduler_s_state_needs_no_reading(count: int) -> None:
     of = ASKED._replace(state=JobState.OUT_OF_MEMORY)
     timeline = Timeline(1.0, of)
     for number in range(count):
@@ -136,7 +136,7 @@ def test_the_scheduler_s_word_needs_no_reading(count: int) -> None:
     assert [one.new for one in told[0].directives] == ["#SBATCH --mem=1G"]
 
 
-def test_a_step_that_ran_out_of_memory_is_told() -> None:
+def test_a_step_that_ran_out_of_memory_is_reported() -> None:
     of = ASKED._replace(state=JobState.FAILED, exit=JobExit(Cause.MEMORY, "0:125", None, None))
     finding = killed([], of)
     assert finding is not None
@@ -150,7 +150,7 @@ def test_a_step_that_ran_out_of_memory_is_told() -> None:
     assert other.advice.startswith("If the step had a limit of its own, that is what has to be")
 
 
-def test_what_the_kernel_counted_is_not_told_twice() -> None:
+def test_a_counted_kill_is_reported_once() -> None:
     of = ASKED._replace(state=JobState.OUT_OF_MEMORY)
     finding = killed(read(oom_kill_count=1, oom_kill_before_count=0), of)
     assert finding is not None

@@ -67,7 +67,7 @@ def test_growing_needs_an_hour_and_a_limit() -> None:
     assert GROWING not in found(live(growing(0.2, job=job())))
 
 
-def test_growing_is_no_staircase_that_levels_off() -> None:
+def test_memory_that_levels_off_is_not_growing() -> None:
     def levels(at: float) -> float:
         return (2.0 + min(at, 6000.0) / 1000) * GIB  # ten of twelve blocks rise
 

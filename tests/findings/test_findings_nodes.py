@@ -141,7 +141,7 @@ def test_rules_of_the_job_are_not_asked_of_one_of_its_hosts() -> None:
     assert LiveFindings().update(alone) == []
 
 
-def test_of_one_of_several_hosts_the_job_s_time_is_not_told_again() -> None:
+def test_the_job_s_time_is_reported_once_not_per_host() -> None:
     ends = PAIR._replace(walltime_s=900)
     whole = live(*pair(19.0, 19.0, ends))
     assert [one.rule for one in evaluate(whole)] == ["will-not-finish"]

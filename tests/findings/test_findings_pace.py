@@ -83,7 +83,7 @@ def test_slow_in_the_midst_is_told_afterwards_alone() -> None:
     assert slowdown(ended, twice) is None
 
 
-def test_a_program_that_tells_no_more_is_not_slow() -> None:
+def test_a_program_that_stops_reporting_is_not_slow() -> None:
     events = steps(step(1.0, 2.0, 300), 900)
     assert slowdown(live, events, run(1200)) is not None
     assert slowdown(live, events, run(1210)) is None
@@ -107,7 +107,7 @@ def test_validation_and_checkpoints_are_no_slow_steps(when: When) -> None:
 
 @pytest.mark.parametrize("field", ["epoch", "epoch_s", "steps_per_s"])
 @pytest.mark.parametrize(("now_s", "fires"), [(128.0, False), (132.0, True)])
-def test_epochs_where_no_steps_are_told(field: str, now_s: float, fires: bool) -> None:
+def test_epochs_are_used_where_no_steps_are_reported(field: str, now_s: float, fires: bool) -> None:
     events, at = [], 0.0
     for number in range(1, 31):
         took_s = 100.0 if number <= 10 else now_s
@@ -145,7 +145,7 @@ def test_live_the_training_that_goes_on_counts() -> None:
     "fields",
     [{}, {"loss": 1.0}, {"steps_per_s": "nan"}, {"steps_per_s": 0}, {"step_s": -1}, {"step": True}],
 )
-def test_what_is_not_told_is_not_slow(fields: dict[str, object]) -> None:
+def test_unreported_steps_are_not_slow(fields: dict[str, object]) -> None:
     events = tuple(told("log", at, **fields) for at in range(0, 1200, 10))
     assert slowdown(ended, events) is None
     assert slowdown(live, ()) is None
@@ -195,7 +195,7 @@ def test_what_rose_meanwhile(name: str, when: When) -> None:
     assert words in said if words != "nothing" else said == "nothing seen explains it"
 
 
-def test_of_several_nodes_the_one_is_named() -> None:
+def test_the_finding_names_the_one_node_of_several() -> None:
     two = job(nodes=("qb002", "qb003"))
     here = run(job=two, cpu_count=20, node_iowait=0.0)
     there = here._replace(host="qb003", node_iowait=step(0.0, 9.0, 600))
@@ -249,7 +249,7 @@ def test_it_will_not_be_done_in_its_walltime(walltime_s: int, severity: int | No
         assert "(600 of 1000 steps now)" in rules[FINISH].title
 
 
-def test_what_says_that_it_will_be_done_is_not_hurried() -> None:
+def test_a_job_that_will_be_done_in_time_is_not_reported() -> None:
     assert FINISH in found(live(limited(3200)))
     assert FINISH not in found(live(limited(3200), events=plan(1 / 3100)))
     assert FINISH in found(live(limited(3200), events=plan(1 / 3000)))  # done: nobody knows
@@ -260,7 +260,7 @@ def test_what_says_that_it_will_be_done_is_not_hurried() -> None:
     ("least_s", "count", "fires"),
     [(300.0, 4, True), (299.0, 4, False), (300.0, 3, True), (300.0, 2, False)],
 )
-def test_a_projection_needs_5_min_and_three_tellings(
+def test_a_projection_needs_5_min_and_three_reports(
     least_s: float, count: int, fires: bool
 ) -> None:
     shape = run(300, job=job(walltime_s=9000))
@@ -301,13 +301,13 @@ def test_epochs_and_their_steps(of: int | None) -> None:
     assert FINISH not in found(live(limited(5010), events=epochs(of=of)))
 
 
-def test_a_training_that_goes_on_from_a_checkpoint_has_less_to_do() -> None:
+def test_a_resumed_training_has_less_to_do() -> None:
     finding = found(live(limited(3490), events=epochs(first=4)))[FINISH]
     assert finding.evidence["takes_s"] == pytest.approx(3500)
     assert FINISH not in found(live(limited(3510), events=epochs(first=4)))
 
 
-def test_a_late_job_is_told_until_it_is_in_time_by_a_margin() -> None:
+def test_a_late_job_is_reported_until_it_is_in_time_by_a_margin() -> None:
     shape, standing = limited(4990), LiveFindings()
     made = made_of(shape)
     for later_s, takes_s, stands in (
@@ -390,7 +390,7 @@ def gpu_run(device: Device, **more: Any) -> Shape:
     ],
 )
 @pytest.mark.parametrize("when", [live, ended])
-def test_starved_by_the_programs_own_word(
+def test_starved_by_the_program_s_own_report(
     util: float | None, waited: float, fires: bool, when: When
 ) -> None:
     rules = found(when(gpu_run(Device(util=util, held=GIB)), events=fed(waited)))
@@ -401,7 +401,7 @@ def test_starved_by_the_programs_own_word(
         assert rules[STARVED].evidence["data_wait_share"] == pytest.approx(waited)
 
 
-def test_starved_by_its_own_word_silences_low() -> None:
+def test_starved_by_the_program_s_report_silences_low() -> None:
     shape = gpu_run(Device(util=10.0, held=GIB))
     assert LOW in found(live(shape, events=fed(0.1)))
     rules = found(live(shape, events=fed(0.5)))
@@ -423,7 +423,7 @@ def test_starved_by_its_own_word_silences_low() -> None:
         ((told("step", 890, step_s=241, data_wait_s=200),), True),
     ],
 )
-def test_starved_live_looks_at_what_was_told_last(events: Told, fires: bool) -> None:
+def test_starved_live_uses_the_last_report(events: Told, fires: bool) -> None:
     rules = found(live(gpu_run(Device(util=50.0, held=GIB)), events=events))
     assert (STARVED in rules) is fires
 
@@ -469,7 +469,7 @@ def test_the_frameworks_peak_is_of_the_device_that_it_fills_most() -> None:
 
 @pytest.mark.parametrize("value", [0, 1e-300, 1e-9, 1, 1e15, 10**400, -1, "inf"])
 @pytest.mark.parametrize("name", ["step_s", "steps_per_s", "step", "epoch", "of", "epochs"])
-def test_absurd_numbers_harm_nobody(name: str, value: object) -> None:
+def test_absurd_numbers_raise_nothing(name: str, value: object) -> None:
     for fields in ({"step": 1, "epochs": 7, name: value}, {name: value}):
         events = counted(lambda _: 1.0, 900) + tuple(
             told("log", at, **fields) for at in range(0, 1200, 10)
@@ -478,7 +478,7 @@ def test_absurd_numbers_harm_nobody(name: str, value: object) -> None:
             found(when(run(job=job(walltime_s=1300), gpus=(RESERVED,)), events=events, signal=15))
 
 
-def test_progress_by_a_hair_is_still_told() -> None:
+def test_a_tiny_progress_is_still_reported() -> None:
     events = tuple(told("log", at, step=at * 1e-9, steps=1e15) for at in range(100, 3001, 100))
     finding = found(live(limited(9000), events=events))[FINISH]
     assert finding.evidence["progress_pct"] == pytest.approx(0, abs=1e-9)

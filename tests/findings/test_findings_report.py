@@ -96,7 +96,7 @@ def test_no_header_from_a_run_that_failed() -> None:
     assert text.count("+ #PBS -l nodes=1:ppn=20:gpus=1") == 1  # what the finding says stays
 
 
-def test_a_good_run_says_so_in_one_line_and_suggests_nothing() -> None:
+def test_a_good_run_is_reported_in_one_line_without_a_suggestion() -> None:
     good = COURSE._replace(
         cores=19.0,
         gpus=(COURSE.gpus[0],) * 2 if COURSE.gpus else (),
@@ -130,7 +130,7 @@ def test_outside_of_a_job_nothing_is_suggested() -> None:
     assert json.loads(to_json(made))["directives"] is None
 
 
-def test_a_short_run_is_told_nothing_of_a_script() -> None:
+def test_a_short_run_gets_no_suggested_script() -> None:
     text = terminal.text(report(COURSE._replace(length_s=60.0)), False)
     assert "script" not in text
     assert "suggested" not in text
@@ -167,7 +167,7 @@ def test_a_job_that_waits_is_a_report_of_its_own() -> None:
     assert [one.title for one in made.findings] == ["waits: Resources"]
 
 
-def test_what_costs_most_comes_first_within_a_severity() -> None:
+def test_the_costliest_finding_comes_first_within_a_severity() -> None:
     dear = finding("cpu-low", waste=Waste(core_hours=40.0), duration_s=1.0)
     gpu = finding("gpu-unused", waste=Waste(gpu_hours=3.0), duration_s=2.0)  # 48 core-hours
     free = finding("cpu-oversubscribed", duration_s=9999.0)

@@ -122,13 +122,13 @@ def test_worst_first_then_longest() -> None:
     assert settled([least, short, long, worst]) == [worst, long, short, least]
 
 
-def test_order_of_equals_does_not_depend_on_who_is_asked_first() -> None:
+def test_the_order_of_equal_findings_is_stable() -> None:
     equals = [finding("cpu-low", host=host) for host in ("a", "b", "c")]
     for order in itertools.permutations(equals):
         assert settled(order) == equals
 
 
-def test_nothing_is_found_in_nothing() -> None:
+def test_an_empty_timeline_has_no_findings() -> None:
     empty = Scope(Timeline(1.0, job()), True, START_S, START_S, START_S + 9999)
     assert evaluate(empty) == []
     assert evaluate(empty._replace(is_live=False, signal=9)) == []
@@ -140,7 +140,7 @@ UNKNOWN = Shape(length_s=900, gpus=None, job=job("slurm", gpus_count=2, node_mem
 
 @pytest.mark.parametrize("when", [live, ended])
 @pytest.mark.parametrize("gpus", [None, (), (Device(util=None, power=None, is_listed=False),) * 2])
-def test_nothing_is_found_where_all_is_unknown(when: When, gpus: tuple[Device, ...] | None) -> None:
+def test_unknown_readings_give_no_findings(when: When, gpus: tuple[Device, ...] | None) -> None:
     shape = UNKNOWN._replace(gpus=gpus)
     assert found(when(shape, signal=9, exit_code=137)) == {}
     assert found(when(shape._replace(job=None), signal=9)) == {}
@@ -469,7 +469,7 @@ def test_no_directive_without_a_request(asked: Job | None) -> None:
     assert more_memory(scope_of(None), GIB) == ()
 
 
-def test_what_was_forgotten_or_not_watched_forbids_asking_for_less() -> None:
+def test_unwatched_or_dropped_samples_forbid_a_smaller_request() -> None:
     one = scope_of(job())
     assert fewer_cores(one, 4)
     two_nodes = Shape(length_s=20, job=job(nodes=("qb002", "qb003")))

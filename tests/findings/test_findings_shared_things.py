@@ -110,7 +110,7 @@ def test_home_io_is_the_cause_of_waiting_for_storage() -> None:
     assert "storage-wait job" in found(live(waiting._replace(home_rate=40 * MB)))
 
 
-def test_a_home_s_name_is_foreign_text() -> None:
+def test_the_name_of_a_home_is_escaped() -> None:
     shape = at_home(60 * MB, home=("/ho\x1b[31mme\u202e" + "x" * 99, "nfs4"))
     title = found(live(shape))[HOME].title
     assert title.endswith("home (/ho?[31mme?xxxxxxxxxxx, nfs4)")
@@ -160,7 +160,7 @@ def test_strangers_guards(more: dict[str, Any], when: When) -> None:
 
 
 @pytest.mark.parametrize(("cores", "known"), [(None, []), (0, [0.0] * 10), (0.5, [0.5] * 9)])
-def test_nobody_there_is_not_the_same_as_unknown(cores: float | None, known: list[float]) -> None:
+def test_no_process_differs_from_unknown_processes(cores: float | None, known: list[float]) -> None:
     made = timeline(beside(cores, length_s=90))
     column = made.hosts["qb002"].columns["stranger_cores"].mean
     assert [value for value in column if value == value] == pytest.approx(known)
@@ -187,7 +187,7 @@ OWN = Stranger(815, "train\x1b[2J", "alice", is_owners=True)
         (None, "Unless the job needs it, end it on qb002 with: kill 815"),
     ],
 )
-def test_one_s_own_left_overs(started_s: float | None, says: str) -> None:
+def test_left_over_processes_of_the_owner_are_named(started_s: float | None, says: str) -> None:
     shape = beside(
         0.9,
         stranger=OWN._replace(started_at_s=started_s),
@@ -199,7 +199,7 @@ def test_one_s_own_left_overs(started_s: float | None, says: str) -> None:
     assert "help desk" not in finding.advice
 
 
-def test_who_is_still_there_is_named() -> None:
+def test_a_living_stranger_is_named() -> None:
     first = beside(0.9, length_s=2000)
     made = timeline(first)
     gone = made.hosts["qb002"]
@@ -252,7 +252,7 @@ def test_pvmem_is_each_process_s_however_many_nodes() -> None:
     assert VMEM in found(live(reserving(9.5, job=asked)))
 
 
-def test_the_limit_that_is_nearer_is_told() -> None:
+def test_the_nearer_limit_is_reported() -> None:
     asked = job(vmem_bytes=100 * GIB, pvmem_bytes=50 * GIB)
     two = (Process(100, PID, "solver", "S", virtual_bytes=46 * GIB),)
     rules = found(live(reserving(46.5, job=asked, processes=two)))
@@ -285,7 +285,7 @@ def test_vmem_becomes_half_as_much_again_as_mem(
     assert changes(finding) == [(f"#PBS -l vmem={nodes * 100}gb", expected)]
 
 
-def test_cuda_is_told_where_a_gpu_is_open() -> None:
+def test_cuda_is_named_where_a_gpu_is_open() -> None:
     asked = job(pvmem_bytes=10 * GIB, gpus_count=1)
     shape = reserving(9.5, job=asked, gpus=(Device(util=60.0),))
     assert "CUDA" not in found(live(shape))[VMEM].advice

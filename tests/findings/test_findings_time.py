@@ -48,7 +48,7 @@ def test_time_left_counts_what_the_scheduler_counts() -> None:
     assert LEFT not in found(live(Shape(length_s=20, job=resumed)))
 
 
-def test_of_the_walltime_is_used_what_the_scheduler_counts() -> None:
+def test_walltime_use_is_the_scheduler_s_count() -> None:
     """Slurm's RunTime leaves a suspension of 9000 s out."""
     over = limited(
         10_000, started_at_s=START_S - 9000.0, ended_at_s=START_S + 1000.0, elapsed_s=1000.0

@@ -11,7 +11,7 @@ def finding(host: str, severity: Severity = Severity.WARNING, **more: object) ->
     return base._replace(**more)  # type: ignore[arg-type]
 
 
-def test_alike_on_several_hosts_is_one() -> None:
+def test_the_same_finding_on_several_hosts_is_joined() -> None:
     (one,) = told([finding("qb001"), finding("qb002", duration_s=90.0), finding("qb003")])
     assert (one.host, one.title) == ("qb[001-003]", "idle on qb002")
 
@@ -22,7 +22,7 @@ def test_many_hosts_leave_room_for_what_is_wrong() -> None:
     assert one.host == "15 nodes like qb000"
 
 
-def test_what_differs_stays_apart() -> None:
+def test_different_findings_are_not_joined() -> None:
     found = [
         finding("qb001", Severity.CRITICAL),
         finding("qb002"),
@@ -32,6 +32,6 @@ def test_what_differs_stays_apart() -> None:
     assert told(found) == found
 
 
-def test_a_host_counts_once() -> None:
+def test_each_host_counts_once() -> None:
     ((_, hosts),) = together([finding("qb001"), finding("qb001", title="again")])
     assert hosts == ("qb001",)

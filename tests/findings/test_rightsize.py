@@ -121,7 +121,7 @@ def test_the_diff() -> None:
     ]
 
 
-def test_a_well_asked_job_is_left_alone() -> None:
+def test_a_job_with_a_fitting_request_gets_no_suggestion() -> None:
     well = asked(walltime_s=HOUR_S + 600, node_memory_bytes=7 * GIB, gpus_count=1)
     well = changed(well, node_cores_count=4)
     advice = advise(well, [seen()])
@@ -268,7 +268,7 @@ def test_cores_of_the_last_five_and_memory_and_time_of_all() -> None:
     assert advise(asked(), [*runs[:-1], seen(flaw="it failed")]).refused == "it failed"
 
 
-def test_what_one_run_does_not_know_none_does() -> None:
+def test_an_amount_unknown_in_one_run_is_unknown_in_all() -> None:
     advice = advise(asked(), [seen(gpus_count=None), seen()])
     assert "#PBS -l nodes=1:ppn=4:gpus=2" in advice.lines
     assert advice.saves.gpu_hours == 0.0
@@ -344,7 +344,9 @@ requests = st.builds(
 
 @given(asked=requests, data=st.data())
 @settings(max_examples=300, deadline=None)
-def test_never_too_small_never_more_than_asked(asked: Job, data: st.DataObject) -> None:
+def test_a_suggestion_is_never_too_small_nor_above_the_request(
+    asked: Job, data: st.DataObject
+) -> None:
     cores = asked.node_cores_count or 0
     memory = asked.node_memory_bytes or 0
     gpus, nodes = node_gpus_count(asked) or 0, nodes_count(asked)
@@ -456,9 +458,7 @@ def test_the_node_that_needs_most_counts() -> None:
         ),
     ],
 )
-def test_what_does_not_carry_it_is_refused(
-    shape: Shape, options: dict[str, Any], said: str
-) -> None:
+def test_a_flawed_run_is_refused(shape: Shape, options: dict[str, Any], said: str) -> None:
     got = observed(shape, **options)
     assert got.flaw is not None
     assert said in got.flaw
@@ -467,7 +467,7 @@ def test_what_does_not_carry_it_is_refused(
     assert (advice.lines, advice.changes) == ((), ())
 
 
-def test_a_watched_job_that_completed_carries_it() -> None:
+def test_a_watched_job_that_completed_gets_a_suggestion() -> None:
     done = asked(state=JobState.COMPLETED, started_at_s=START_S - 1800)
     got = observed(GOOD._replace(job=done), kind="job")
     assert got.flaw is None

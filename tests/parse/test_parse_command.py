@@ -290,7 +290,7 @@ def test_openpbs_down_is_neither_no_jobs_nor_a_job_that_is_gone(stand_in: Made) 
         asked.jobs("alice")
 
 
-def test_a_silent_maui_is_asked_once_and_told(stand_in: Made) -> None:
+def test_a_silent_maui_is_queried_once_and_reported(stand_in: Made) -> None:
     text = (DATA / "torque" / "qstat-x-0_xml-running.txt").read_text()
     queued = text.replace("<job_state>R", "<job_state>Q")
     down = {"stderr": "ERROR:    cannot request service (status)\n", "exit_code": 1}
@@ -362,7 +362,7 @@ def test_a_torque_job_from_running_to_gone(stand_in: Made) -> None:
     assert fake.calls[:2] == ["qstat --version", "qstat -x 0"]
 
 
-def test_maui_tells_why_a_torque_job_waits(stand_in: Made) -> None:
+def test_maui_says_why_a_torque_job_waits(stand_in: Made) -> None:
     text = (DATA / "torque" / "qstat-x-0_xml-running.txt").read_text()
     queued = text.replace("<job_state>R", "<job_state>Q").replace(
         "0.qb3</Job_Id>", "9.qb3</Job_Id>"
@@ -483,7 +483,7 @@ def test_an_accounting_that_failed_or_did_not_know_the_job_yet_is_asked_again(
     assert job.submit_arguments.startswith("sbatch -n1 -t 10 -J cpu -w qb001")
 
 
-def test_what_the_accounting_does_not_tell_either_stays_the_path(stand_in: Made) -> None:
+def test_a_line_that_the_accounting_lacks_too_stays_the_path(stand_in: Made) -> None:
     scenario: dict[str, Any] = {
         "*": {**slurm_job["*"], **slurm_job["start"], "sacct*": {"exit_code": 1}}
     }
@@ -501,7 +501,7 @@ def test_an_array_s_tasks_are_not_asked_for_one_by_one(stand_in: Made) -> None:
     assert fake.calls == ["scontrol show job -d 11"]
 
 
-def test_a_list_of_jobs_comes_from_where_no_user_can_write(stand_in: Made) -> None:
+def test_a_list_of_jobs_holds_no_text_that_users_can_forge(stand_in: Made) -> None:
     """Older squeue has no --json; scontrol prints comments as they are, newlines included."""
     scenario = {
         "*": {

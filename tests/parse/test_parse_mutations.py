@@ -53,7 +53,7 @@ def test_cut_off_anywhere(one: Recorded, data: st.DataObject) -> None:
 
 @FEW
 @given(st.sampled_from(WITH_TEXT), st.data())
-def test_a_piece_is_missing_or_strange(one: Recorded, data: st.DataObject) -> None:
+def test_a_missing_or_damaged_line_is_survived(one: Recorded, data: st.DataObject) -> None:
     raw = one.answer.stdout
     begin = data.draw(st.integers(0, len(raw)))
     end = data.draw(st.integers(begin, min(begin + 200, len(raw))))

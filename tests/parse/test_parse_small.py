@@ -304,7 +304,7 @@ def test_a_heterogeneous_job_is_found_by_its_first_number() -> None:
     assert [job.id for job in asked] == ["4+0", "4+1"]
 
 
-def test_what_is_gone_is_not_said_to_have_ended_well() -> None:
+def test_a_job_that_is_gone_is_not_called_successful() -> None:
     job = Job("1", "torque", state=JobState.RUNNING)
     assert gone(job).state is JobState.UNKNOWN
     over = job._replace(state=JobState.FAILED)
@@ -326,7 +326,7 @@ def test_bytes_that_are_no_utf_8_survive_in_every_format() -> None:
     assert json.loads(json.dumps(to_plain(job)))["name"] == "caf\udce9"
 
 
-def test_a_bare_number_for_a_name_sends_us_to_the_text() -> None:
+def test_json_with_a_bare_number_as_a_name_is_read_as_text_instead() -> None:
     raw = (DATA / "pbspro" / "qstat-f-json-1_running.txt").read_bytes()
     (job,) = pbspro.jobs_from_json(Answer(raw.replace(b'"small"', b"1e5")))
     assert job.name == "1e5"
@@ -343,14 +343,14 @@ def test_entities_are_refused() -> None:
         torque.jobs_from_xml(Answer(bomb))
 
 
-def test_a_variable_cannot_say_how_the_job_stands() -> None:
+def test_a_variable_cannot_set_a_job_s_state() -> None:
     raw = (DATA / "torque" / "qstat-f-0_running-2nodes.txt").read_bytes()
     fake = raw.replace(b"PBS_O_HOST=qb3", b"X=1\\\n    job_state = C\\\n    exit_status = 0")
     (job,) = torque.jobs_from_text(Answer(fake))
     assert (job.state, job.exit) == (JobState.RUNNING, None)
 
 
-def test_nor_how_it_ended() -> None:
+def test_a_comment_cannot_set_how_a_job_ended() -> None:
     raw = (DATA / "torque" / "qstat-f-13_deleted.txt").read_bytes()
     fake = raw.replace(b"PBS_O_HOST=qb3", b"X=1\\\n    exit_status = 0")
     (job,) = torque.jobs_from_text(Answer(fake))
@@ -398,7 +398,7 @@ def test_a_path_may_look_like_fields() -> None:
     assert (job.working_directory, job.name) == ("/home/a b Key=B JobName=x", "fem=solve run")
 
 
-def test_a_comment_cannot_say_how_the_job_stands() -> None:
+def test_a_comment_cannot_set_a_job_s_state() -> None:
     path = DATA / "slurm" / "scontrol-show-job-d-batch2-8_newline-in-comment.txt"
     raw = path.read_bytes().replace(b"line2 Key=Val", b"   JobState=FAILED JobName=x")
     (job,) = slurm.COMMANDS.job("8").parse(Answer(raw))

@@ -43,9 +43,7 @@ def test_what_descends_from_a_program_and_holds_a_file_in_memory_is_seen(shared:
 
 
 @needs_parallel
-def test_a_file_that_was_written_and_left_at_once_counts_with_its_task_alone(
-    tmp_path: Path, shared: Path
-) -> None:
+def test_an_orphaned_file_counts_only_with_its_own_task(tmp_path: Path, shared: Path) -> None:
     assert UNWATCHED_S > 0.15
     sweeps = Sweeps(tmp_path)
     task = ["sh", "-c", HOLDS, str(shared), "{i}"]

@@ -81,7 +81,7 @@ def test_what_tasks_may_be_given(
         (["1", "-1", "2"], None, WHOLE, Numbering(), ["GPU-1a"]),  # as CUDA reads it
     ],
 )
-def test_a_name_means_the_same_device_whoever_counts(
+def test_a_uuid_means_the_same_device_in_every_numbering(
     visible: Sequence[str] | None,
     told: Sequence[str] | None,
     listed: Sequence[Device],

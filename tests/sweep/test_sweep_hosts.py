@@ -102,7 +102,7 @@ Nodes=qb001 CPU_IDs=0-1 Mem=1000 GRES=gpu:k40:2(IDX:2-3)
 
 
 @pytest.mark.parametrize("answers", [True, False])
-def test_slurm_is_asked_for_the_gpus_of_other_nodes(sweeps: SweepsOnHosts, answers: bool) -> None:
+def test_slurm_is_queried_for_the_gpus_of_other_nodes(sweeps: SweepsOnHosts, answers: bool) -> None:
     """A job's environment tells of its first node only; devices differ from node to node."""
     said = {
         "recorded": "slurm/scontrol-show-job-d-batch2-1_gpu-running",

@@ -96,7 +96,7 @@ def test_short_tasks_report_too(sweeps: Sweeps) -> None:
     assert found["tasks"][0]["results"] == {"loss": 0.4, "note": "fine"}
 
 
-def test_the_monitor_of_a_task_shows_whose_it_is_wherever_the_runs_are(sweeps: Sweeps) -> None:
+def test_the_monitor_of_a_task_is_recognisable_by_its_command_line(sweeps: Sweeps) -> None:
     """Its pid may be another process's by now: its command line tells."""
     home = sweeps.folder / "elsewhere"
     program = ["sh", "-c", "tr '\\0' '\\n' < /proc/$PPID/cmdline # {n}"]
@@ -108,7 +108,7 @@ def test_the_monitor_of_a_task_shows_whose_it_is_wherever_the_runs_are(sweeps: S
     assert "-Xhpcwatch" in printed.read_text().splitlines()
 
 
-def test_what_fails_is_told_and_kept_apart(sweeps: Sweeps) -> None:
+def test_failed_tasks_are_reported_and_kept_apart(sweeps: Sweeps) -> None:
     script = "echo about to fail $1; [ $1 = 2 ] && kill -9 $$; exit $(($1 - 1))"
     ended = sweeps("-p", "n=1,2,4", "--format", "json", "--", "sh", "-c", script, "x", "{n}")
     assert ended.code == 1
@@ -376,7 +376,7 @@ def test_a_plain_parallel_run_from_its_joblog(sweeps: Sweeps) -> None:
     assert (ended.code, "not a joblog" in ended.complaint) == (2, True)
 
 
-def test_a_table_to_read_on(sweeps: Sweeps) -> None:
+def test_the_table_is_sorted_and_written_as_csv(sweeps: Sweeps) -> None:
     script = "echo acc=0.$1"
     ended = sweeps("-p", "n=3,9,5", "--sort", "acc", "--", "sh", "-c", script, "x", "{n}")
     table = [line.split() for line in ended.out.splitlines() if line.strip()[:1].isdigit()]

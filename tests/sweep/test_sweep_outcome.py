@@ -170,7 +170,7 @@ def test_durations_are_learned_per_value() -> None:
     assert estimate.Durations(done[:2]).of({"layers": "1"}) is None
 
 
-def test_the_end_is_foretold_task_by_task() -> None:
+def test_the_end_is_predicted_task_by_task() -> None:
     assert estimate.end_in_s([(100, 40), (100, 90)], [50, 50], 2) == pytest.approx(110)
     assert estimate.end_in_s([(100, 300)], [], 1) == pytest.approx(30)  # it runs longer than told
     assert estimate.end_in_s([], [30, 20, 10], 3) == pytest.approx(30)
@@ -307,7 +307,7 @@ def test_a_table_too_wide_for_its_terminal_leaves_columns_out() -> None:
     assert head(widest - 1)[1] == "no room for: host (--format csv has all)"
 
 
-def test_failures_are_told_with_their_last_lines() -> None:
+def test_failures_are_shown_with_their_last_lines() -> None:
     made = outcome.of_picture(picture()._replace(is_over=True))
     lines = sweep_table.lines(made, [], GOAL, None, 50, {4: "OOM\x1b[2J " + 80 * "x"})
     (told,) = [render(line, False) for line in lines if "failed (" in render(line, False)]
@@ -331,7 +331,7 @@ def test_long_sentences_are_wrapped() -> None:
     assert not any(line.endswith("…") for line in told)
 
 
-def test_the_end_is_not_foretold_from_two_tasks() -> None:
+def test_the_end_is_not_predicted_from_two_tasks() -> None:
     made = picture()
     few = made._replace(attempts={1: made.attempts[1], 5: made.attempts[5]})
     assert "end not known yet" in shown(few)[0]

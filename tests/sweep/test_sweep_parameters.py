@@ -64,7 +64,7 @@ def test_values_as_people_write_them(text: str, expected: tuple[str, ...]) -> No
         ("n=a\0b", "NUL"),
     ],
 )
-def test_what_is_no_list_of_values_is_told(text: str, said: str) -> None:
+def test_an_invalid_list_of_values_is_refused(text: str, said: str) -> None:
     with pytest.raises(HpcwatchError, match=said) as caught:
         values.parse(text)
     assert (caught.value.exit_code, bool(caught.value.hint)) == (EXIT_USAGE, True)
@@ -76,7 +76,7 @@ def test_what_is_no_list_of_values_is_told(text: str, said: str) -> None:
     st.integers(2, 50),
     st.sampled_from(["lin", "log"]),
 )
-def test_spaced_values_begin_and_end_where_said(
+def test_intervals_begin_and_end_at_the_given_values(
     low: float, high: float, count: int, kind: str
 ) -> None:
     text = f"n={kind}:{low!r}..{high!r}:{count}"
@@ -111,9 +111,7 @@ def test_grids_that_cannot_be() -> None:
 
 
 @given(st.integers(1, 24), st.integers(0, 2**31))
-def test_a_random_choice_is_of_the_grid_none_twice_and_the_same_again(
-    count: int, seed: int
-) -> None:
+def test_a_random_choice_has_no_repeats_and_is_reproducible(count: int, seed: int) -> None:
     parameters = [values.parse("a=1..4"), values.parse("b=x,y"), values.parse("c=7,8,9")]
     found = combinations.drawn(parameters, count, seed)
     assert found == combinations.drawn(parameters, count, seed)
@@ -162,7 +160,7 @@ def test_a_table_row_by_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("a\nx\0y\n", "NUL"),
     ],
 )
-def test_tables_that_are_none(tmp_path: Path, text: str, said: str) -> None:
+def test_invalid_tables_are_refused(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "t.csv"
     path.write_text(text)
     with pytest.raises(HpcwatchError, match=said):
@@ -201,7 +199,7 @@ def test_slots_as_people_write_them() -> None:
     assert gpus.visible_devices({"CUDA_VISIBLE_DEVICES": "1, GPU-a,-1"}) == ["1", "GPU-a"]
 
 
-def test_what_wins() -> None:
+def test_the_result_to_rank_by() -> None:
     told: list[dict[str, Any]] = [
         {"loss": 0.3, "name": "x"},
         {"loss": 0.1, "accuracy": 0.9},

@@ -151,7 +151,7 @@ def test_only_the_jobs_devices_count(made: Recordings) -> None:
     assert made.found(is_in_job=True) == []  # the control group says: 0 and 2
 
 
-def test_in_a_job_unnamed_devices_may_be_anothers(made: Recordings) -> None:
+def test_devices_that_nothing_names_may_be_another_job_s(made: Recordings) -> None:
     gpus = [gpu(0, 80.0, [101, 102]), gpu(1, 0.0)]
     made.add(1, gpus)
     made.add(2, gpus)
@@ -159,7 +159,7 @@ def test_in_a_job_unnamed_devices_may_be_anothers(made: Recordings) -> None:
     assert len(made.found(is_in_job=False)) == 1
 
 
-def test_by_the_one_device_that_each_was_shown(made: Recordings) -> None:
+def test_devices_are_told_apart_by_the_one_that_each_process_sees(made: Recordings) -> None:
     """In a container the driver's process numbers are not ours."""
     gpus = [gpu(0, 80.0, [7001, 7002]), gpu(1, 0.0)]
     use = JobUse("tree", visible_devices=["0"], gpu_signs=["libcuda.so"])
@@ -220,7 +220,7 @@ def test_a_recording_is_followed_and_read_once(made: Recordings) -> None:
     assert last.shared_s == pytest.approx(95, abs=8)
 
 
-def test_looked_at_many_times_it_is_the_same_as_at_once(made: Recordings) -> None:
+def test_evaluating_often_gives_the_same_as_once(made: Recordings) -> None:
     gpus = [gpu(0, 80.0, [101, 102]), gpu(1, 0.0)]
     apart = [gpu(0, 80.0, [101]), gpu(1, 70.0, [102])]
     watch = made.watch()
@@ -238,7 +238,7 @@ def test_looked_at_many_times_it_is_the_same_as_at_once(made: Recordings) -> Non
     assert last[0].shared_s == pytest.approx(1000, abs=10)
 
 
-def test_the_longest_stretch_is_told(made: Recordings) -> None:
+def test_the_longest_stretch_is_reported(made: Recordings) -> None:
     gpus = [gpu(0, 80.0, [101, 102]), gpu(1, 0.0)]
     apart = [gpu(0, 80.0, [101]), gpu(1, 70.0, [102])]
     for task in (1, 2):

@@ -153,7 +153,7 @@ def test_a_configuration_is_obeyed_shown_and_checked(hpcwatch: Hpcwatch) -> None
     assert "did you mean findings.sweep-tail?" in hpcwatch("config").err
 
 
-def test_explain_tells_how_to_override(hpcwatch: Hpcwatch) -> None:
+def test_explain_shows_how_to_override(hpcwatch: Hpcwatch) -> None:
     for rule, own in findings.defaults().items():
         text = hpcwatch("explain", rule).out
         assert "Source: " in text

@@ -58,7 +58,7 @@ def test_a_job_that_was_suspended_ends_later() -> None:
     assert walltime.limit_of(job, 5000.0) == Limit(4400.0, 8000.0)
 
 
-def test_the_foretold_end_is_held_against_the_jobs() -> None:
+def test_the_predicted_end_is_compared_with_the_job_s() -> None:
     assert foretold(1000.0, 1000.0) is None
     assert foretold(1001.0, 1000.0) == (Severity.WARNING, "1:35:00.")  # 1.2 × 4601 s
     assert foretold(601.0, 600.0) == (Severity.WARNING, "1:25:00.")
@@ -76,7 +76,7 @@ class NoGpus:
         return []
 
 
-def test_where_there_is_no_live_view_it_is_said_once(
+def test_without_a_live_view_that_is_said_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tasks = [Task(number, {"n": str(number)}, ["t"]) for number in range(1, 100)]

@@ -82,7 +82,7 @@ def test_every_task_has_a_row_and_all_together_a_summary() -> None:
         ([task(1, None, HOUR_S), task(2, 2 * GIB, 6 * HOUR_S)], ""),
     ],
 )
-def test_one_thing_is_suggested(jobs: list[Job], suggestion: str) -> None:
+def test_an_array_gets_one_suggestion(jobs: list[Job], suggestion: str) -> None:
     assert summary_of([task_of(job, 0.0) for job in jobs]).suggestion == suggestion
 
 

@@ -186,7 +186,7 @@ def test_the_job_s_own_level_is_found(tree: Tree, path: str, ends: str) -> None:
         "/system.slice/slurmstepd.scope/s5K1KKYAYG5D001",
     ],
 )
-def test_other_groups_are_nobody_s_job(tree: Tree, path: str) -> None:
+def test_unrelated_groups_are_no_job(tree: Tree, path: str) -> None:
     tree.v2(path)
     tree.group(V1 + path, v2_files())
     group = tree.known()

@@ -206,7 +206,7 @@ def test_a_broken_configuration_costs_one_line(hpcwatch: Hpcwatch, text: str) ->
     assert "config.toml" in line
 
 
-def test_a_hostile_job_environment_costs_nothing(hpcwatch: Hpcwatch) -> None:
+def test_a_hostile_job_environment_raises_nothing(hpcwatch: Hpcwatch) -> None:
     ended = hpcwatch("run", "--", *SEVEN, SLURM_JOB_ID="1", SLURM_JOB_NODELIST="n[²]")
     assert (ended.code, said(ended.err)) == (7, [])
     assert "failed (exit 7)" in ended.err
@@ -304,7 +304,7 @@ def test_runs_are_listed_with_how_they_ended(hpcwatch: Hpcwatch) -> None:
     assert all(how in row for row, how in found)
 
 
-def test_report_prints_the_latest_and_json_is_all_there_is(hpcwatch: Hpcwatch) -> None:
+def test_report_prints_the_latest_run_and_json_prints_only_json(hpcwatch: Hpcwatch) -> None:
     hpcwatch("run", "--name", "first", "--", "true")
     shown = hpcwatch("run", "--name", "second", "--", *SEVEN).err
     assert hpcwatch("report").out.splitlines()[:8] == shown.splitlines()[:8]
@@ -323,14 +323,14 @@ def imported(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["run"]])
-def test_nothing_dear_is_imported_for_help(words: list[str]) -> None:
+def test_help_imports_nothing_expensive(words: list[str]) -> None:
     modules = imported(f"from hpcwatch.cli import main; main({words!r})")
     assert not modules & set(HEAVY)
     probe = {name for name in modules if name.startswith("hpcwatch.probe")}
     assert probe <= {"hpcwatch.probe", "hpcwatch.probe.typed"}
 
 
-def test_the_program_runs_before_anything_dear_is_imported() -> None:
+def test_the_program_starts_before_expensive_imports() -> None:
     """At the moment the program is started, the monitor has loaded neither reader nor view."""
     code = (
         "import os, sys\n"

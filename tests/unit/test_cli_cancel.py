@@ -161,7 +161,7 @@ def test_the_state_afterwards_may_be_unknown(cancel: Cancel) -> None:
     assert ended.out.endswith("torque accepted the request; the state of 13 is not known.\n")
 
 
-def test_a_job_that_nobody_remembers_has_left_the_queue(cancel: Cancel) -> None:
+def test_a_job_that_no_command_knows_has_left_the_queue(cancel: Cancel) -> None:
     scenario = torque(deleted={"qstat*": "torque/qstat-x_unknown-id"})
     ended = cancel.on(TORQUE, scenario)("13", "--yes")
     assert (ended.code, ended.err) == (0, "")
@@ -325,7 +325,7 @@ def test_the_waiting_tasks_of_an_array_and_no_others(cancel: Cancel, word: str) 
     assert screen.endswith(f"{word} has left the queue.\n")
 
 
-def test_some_of_the_waiting_tasks(cancel: Cancel) -> None:
+def test_a_waiting_part_of_an_array_is_cancelled(cancel: Cancel) -> None:
     code, screen = cancel.on(SLURM, slurm_array("2_[3-4]")).asked(b"y\n", "2_[3-4]")
     assert code == 0
     assert cancel.cancelled == ["scancel 2_[3-4]"]

@@ -50,7 +50,7 @@ def row(compared: Comparison, title: str, rates: Rates | None = None) -> str:
     return " ".join(line.removeprefix(title).split())
 
 
-def test_less_time_is_better_and_said_with_both_numbers() -> None:
+def test_less_time_is_better_and_shown_with_both_numbers() -> None:
     compared = compare([report(400), report(100)])
     assert changes(compared, "wall_s") == [None, Change(-300, -75, True)]
     assert row(compared, "time") == "6:40 1:40 -5:00 (-75 %) faster"
@@ -69,7 +69,7 @@ def test_a_small_change_is_neither_better_nor_worse() -> None:
 @pytest.mark.parametrize(
     "fields", [{"exit_code": 1}, {"exit_code": None, "signal": 9}, {"ended_at_s": None}]
 )
-def test_of_a_run_that_did_not_end_well_nothing_is_better(fields: dict[str, Any]) -> None:
+def test_no_figure_of_a_failed_run_is_called_better(fields: dict[str, Any]) -> None:
     for pair in ([report(400), report(100, **fields)], [report(400, **fields), report(100)]):
         for figure in compare(pair).figures:
             assert all(change is None or change.is_better is None for change in figure.changes)
@@ -85,7 +85,7 @@ def test_what_is_unknown_has_no_change() -> None:
     assert "memory_peak_bytes" not in [one.name for one in compare([lacking, lacking]).figures]
 
 
-def test_from_nothing_there_is_no_share() -> None:
+def test_a_change_from_zero_has_no_percentage() -> None:
     first = report()
     without = first._replace(summary=first.summary._replace(read_bytes=0))
     with_some = first._replace(summary=first.summary._replace(read_bytes=5 * GIB))
@@ -109,7 +109,7 @@ def test_three_runs_fit_without_a_mark_of_what_was_left_out() -> None:
     assert short in text(compared, len(short) + 1).splitlines()
 
 
-def test_next_to_nothing_is_not_called_no_change() -> None:
+def test_a_tiny_change_is_not_called_none() -> None:
     first, second = report(), report()
     more = second.summary._replace(memory_peak_bytes=(first.summary.memory_peak_bytes or 0) + 1)
     told = row(compare([first, second._replace(summary=more)]), "memory peak")
@@ -135,7 +135,7 @@ def test_an_unknown_hour_that_costs_makes_the_cost_unknown() -> None:
     assert Rates(gpu_hour=2).cost(None, 3) == 6
 
 
-def test_what_explains_it() -> None:
+def test_variables_that_explain_a_difference() -> None:
     job = Job("1", "torque", queue="k40", walltime_s=3600)
     first = report(
         job=job,

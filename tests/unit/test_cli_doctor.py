@@ -137,7 +137,7 @@ def test_slurm(doctor: Doctor) -> None:
     assert not [check for check in found.checks if check[0] == "helpers"]
 
 
-def test_no_scheduler_is_no_problem_of_its_own(doctor: Doctor) -> None:
+def test_a_machine_without_a_scheduler_is_not_a_problem(doctor: Doctor) -> None:
     found = Found(doctor())
     assert found.of("scheduler") == (
         "warning",
@@ -184,7 +184,7 @@ def test_a_forced_scheduler_that_is_not_there(doctor: Doctor) -> None:
     assert found.code == 1
 
 
-def test_a_wrong_configuration_is_said_and_stops_nothing(
+def test_a_wrong_configuration_is_reported_and_stops_nothing(
     doctor: Doctor, hpcwatch: Hpcwatch
 ) -> None:
     path = hpcwatch.configure("[run]\nintervall_s = 1\n")
@@ -361,7 +361,7 @@ def test_devices_here(doctor: Doctor, tmp_path: Path) -> None:
     assert said.startswith("2: 0 Tesla K40m, 1 Tesla K40m")
 
 
-def test_a_check_that_fails_is_a_problem_and_no_end() -> None:
+def test_a_failing_check_is_a_problem_and_the_others_go_on() -> None:
     def broken() -> list[Any]:
         raise ZeroDivisionError("by zero")
 
@@ -463,7 +463,7 @@ def test_a_node_that_refuses(doctor: Doctor, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["qb001 qb002", "qb001;id", "a/b", "qb[1-2]", ""])
-def test_a_host_that_cannot_be_one(doctor: Doctor, word: str) -> None:
+def test_a_word_that_is_no_host_name_is_refused(doctor: Doctor, word: str) -> None:
     ended = doctor.on(TORQUE, scenarios.torque())("--host", word)
     assert ended.code == 2
     assert ended.err.strip() == f"hpcwatch: {word!r} is no host name"
@@ -530,7 +530,7 @@ def parsed(files: dict[str, Path], user: str) -> dict[str, Any]:
     return found
 
 
-def test_the_same_asked_twice_is_kept_twice(tmp_path: Path) -> None:
+def test_the_same_query_twice_is_recorded_twice(tmp_path: Path) -> None:
     heard = [Heard(("qstat", "-x"), Answer(text), 0.0, 0.1) for text in (b"1", b"2")]
     late = Heard(("checkjob", "9"), None, 0.0, 20.0, "checkjob did not answer")
     assert write(str(tmp_path), "torque", [*heard, late]) == 3

@@ -101,7 +101,7 @@ def test_torque_with_maui(jobs: Jobs) -> None:
     assert "took 0:07" in row(lines, "3.qb3")
 
 
-def test_running_come_first_then_waiting_then_what_is_over(jobs: Jobs) -> None:
+def test_running_jobs_come_first_then_waiting_then_finished_ones(jobs: Jobs) -> None:
     found = jobs.on(TORQUE + MAUI, scenarios.torque()).plain("-u", "alice")
     states = [one["state"] for one in found["jobs"]]
     assert states == ["running"] * 6 + ["queued", "held", "held", "queued", "queued"] + [
@@ -189,7 +189,7 @@ SUM = """Job Id: 69301.qb3
 """
 
 
-def test_what_exceeds_the_first_node_is_a_sum_over_all(jobs: Jobs) -> None:
+def test_use_above_the_first_node_s_share_is_a_sum_over_all(jobs: Jobs) -> None:
     text = SUM.replace("\\\n", "").replace("alice@corp.example.org@", "alice@")
     said = replayed(
         jobs, TORQUE, text.format(stime=ago(64 * 3600, "%a %b %d %H:%M:%S %Y")), "69301.qb3"
@@ -353,7 +353,7 @@ def test_a_command_that_hangs_is_given_up(jobs: Jobs) -> None:
     assert time.monotonic() - begin_s < 200
 
 
-def test_nonsense_is_said_in_its_own_words(jobs: Jobs) -> None:
+def test_nonsense_is_reported_in_its_own_words(jobs: Jobs) -> None:
     scenario = scenarios.torque()
     for line in ("qstat -x", "qstat -f"):
         scenario["*"][line] = {"stdout": "Segmentation \x1b[31mfault\n", "exit_code": 139}
@@ -420,7 +420,7 @@ def test_findings_of_an_old_recording_are_not_news(
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"findings": 3}', '{"findings": [{"rule": 1}]}'])
-def test_a_damaged_report_is_no_trouble(jobs: Jobs, hpcwatch: Hpcwatch, text: str) -> None:
+def test_a_damaged_report_stops_nothing(jobs: Jobs, hpcwatch: Hpcwatch, text: str) -> None:
     watched(hpcwatch, "x").write_report(text)
     lines = jobs.on(TORQUE, scenarios.torque(3000)).shown("-u", "alice")
     assert below(lines, "0.qb3") == "● 0.05 of 8 cores busy (0.6 %)"

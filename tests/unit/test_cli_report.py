@@ -56,7 +56,7 @@ def _umask() -> int:
     return mask
 
 
-def test_the_format_said_counts_more_than_the_ending(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
+def test_a_given_format_wins_over_the_file_s_ending(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
     hpcwatch("report", RECORDING, "-o", tmp_path / "r.txt", "--format", "json")
     assert json.loads((tmp_path / "r.txt").read_text())["schema_version"] == 1
 
@@ -76,9 +76,7 @@ def test_a_file_that_cannot_be_written_is_one_line(hpcwatch: Hpcwatch, tmp_path:
 
 
 @pytest.mark.parametrize("name", ["", ".", "missing/r.html"])
-def test_where_nothing_can_be_written_is_said_before_the_work(
-    hpcwatch: Hpcwatch, name: str
-) -> None:
+def test_an_unwritable_target_is_reported_before_the_work(hpcwatch: Hpcwatch, name: str) -> None:
     ended = hpcwatch("report", "/no/run", "--format", "html", "-o", name)
     assert ended.code == 1
     assert "no run" not in ended.complaint
@@ -99,7 +97,7 @@ def test_a_file_of_a_recording_means_the_recording(hpcwatch: Hpcwatch, name: str
 @pytest.mark.parametrize(
     ("which", "said"), [("", "the run's name is empty"), ("/etc/passwd", "no run in /etc/passwd")]
 )
-def test_what_is_no_run_is_one_line(hpcwatch: Hpcwatch, which: str, said: str) -> None:
+def test_a_folder_that_is_not_a_run_is_one_line(hpcwatch: Hpcwatch, which: str, said: str) -> None:
     ended = hpcwatch("report", which)
     assert ended.code == 2
     assert said in ended.complaint
@@ -167,7 +165,7 @@ def test_silencing_what_is_no_rule_names_the_nearest(hpcwatch: Hpcwatch) -> None
     assert ended.complaint == "hpcwatch: no rule memory-kiled: did you mean memory-killed?"
 
 
-def test_earlier_runs_of_the_same_name_are_told(hpcwatch: Hpcwatch) -> None:
+def test_earlier_runs_of_the_same_name_are_shown(hpcwatch: Hpcwatch) -> None:
     for number in range(7):
         run = hpcwatch.runs / f"run{number}"
         shutil.copytree(RECORDING, run)

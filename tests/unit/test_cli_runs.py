@@ -85,7 +85,7 @@ def test_a_date_is_a_local_day(hpcwatch: Hpcwatch) -> None:
     assert names(hpcwatch("runs", "--since", day, "--format", "json")) == ["after"]
 
 
-def test_json_is_all_there_is_and_unknown_is_null(several: Hpcwatch) -> None:
+def test_json_is_the_only_output_and_unknown_is_null(several: Hpcwatch) -> None:
     plain = json.loads(several("runs", "--format", "json", "--name", "wasteful").out)
     assert plain["schema_version"] == 1
     assert plain["root"] == str(several.runs)
@@ -252,7 +252,7 @@ def test_delete_removes_what_is_named(several: Hpcwatch) -> None:
     assert left(several) == {"failed", "killed", "fine"}
 
 
-def test_nobody_to_ask_removes_nothing(several: Hpcwatch) -> None:
+def test_without_a_terminal_nothing_is_removed(several: Hpcwatch) -> None:
     ended = several("runs", "--delete", "old")
     assert (ended.code, "say --yes to remove" in ended.complaint) == (2, True)
     assert "old" in left(several)
@@ -325,7 +325,7 @@ def test_a_run_with_something_foreign_in_it_stays(several: Hpcwatch, name: str) 
     assert outside.read_text() == "mine"
 
 
-def test_what_was_begun_and_not_finished_goes_too(several: Hpcwatch) -> None:
+def test_unfinished_temporary_files_are_removed_too(several: Hpcwatch) -> None:
     (several.runs / "old-id" / ".run.json.123").write_text("{")
     (several.runs / "old-id" / "samples.jsonl.123").write_text("{")
     assert several("runs", "--delete", "old", "--yes").code == 0
@@ -423,7 +423,7 @@ def test_what_is_older_than_configured_goes_when_a_run_ends(several: Hpcwatch) -
     assert thesis.exists()
 
 
-def test_nothing_is_removed_unasked_or_twice_an_hour(several: Hpcwatch) -> None:
+def test_nothing_is_removed_without_a_setting_or_twice_an_hour(several: Hpcwatch) -> None:
     assert "removed" not in several("run", "--", "true").err
     several.configure("[storage]\nkeep_days = 30\n")
     assert "removed" not in several("run", "--", "true").err

@@ -117,7 +117,7 @@ def test_wrong_values_are_refused(files: Files, text: str) -> None:
     assert "\n" not in complaint(files, text)
 
 
-def test_what_is_no_text_is_refused_with_its_line(files: Files) -> None:
+def test_bytes_that_are_not_text_are_refused_with_their_line(files: Files) -> None:
     files.user.write_bytes(b'[costs]\n# \xc3\xa9\nunit = "\xff"\n')
     with pytest.raises(HpcwatchError, match=r"line 3: cannot read byte 0xff") as caught:
         load()
@@ -251,7 +251,7 @@ def test_memory_per_core_goes_by_the_queue(files: Files) -> None:
     assert set(settings.thresholds_for("bigmem")) == knowing
 
 
-def test_a_rule_s_own_value_counts_most_and_other_thresholds_stay(files: Files) -> None:
+def test_a_rule_s_own_value_wins_and_other_thresholds_stay(files: Files) -> None:
     files.user.write_text(
         "[queues.bigmem]\nmemory_per_core_gb = 32\n"
         "[findings.memory-over-share]\nmemory_per_core_bytes = 7\nwindow_s = 9\n"

@@ -100,7 +100,7 @@ def test_a_command_that_reads_goes_on_and_says_what_is_wrong(hpcwatch: Hpcwatch)
         assert line.endswith("(1 more); left out, the rest holds"), words
 
 
-def test_what_is_right_beside_a_mistake_holds(hpcwatch: Hpcwatch) -> None:
+def test_valid_settings_next_to_a_mistake_hold(hpcwatch: Hpcwatch) -> None:
     path = hpcwatch.configure(WRONG)
     ended = hpcwatch("config")
     assert ended.code == 2

@@ -103,7 +103,7 @@ def test_whose_devices(
     assert told(attributed(job, host(gpus, **{"found_by": "cgroup", **traits}))) == (labels, how)
 
 
-def test_the_environment_of_the_run_is_the_last_that_is_asked() -> None:
+def test_the_run_s_environment_is_the_last_source() -> None:
     of = {"CUDA_VISIBLE_DEVICES": "2"}
     assert told(attributed(asked(1), host(FOUR), of)) == (["2"], How.VISIBLE)
     other = host(FOUR, visible_devices=["3"])
@@ -121,7 +121,9 @@ def test_the_environment_of_the_run_is_the_last_that_is_asked() -> None:
         ({"ROCR_VISIBLE_DEVICES": ["7"]}, []),
     ],
 )
-def test_what_amds_variables_leave(variables: dict[str, list[str]], labels: list[str]) -> None:
+def test_devices_that_amds_variables_leave(
+    variables: dict[str, list[str]], labels: list[str]
+) -> None:
     devices = [one._replace(device_file=f"/dev/dri/renderD{128 + one.index}") for one in FOUR]
     job = asked(len(labels) or 1)
     seen = host(devices, found_by="cgroup", device_variables=variables)

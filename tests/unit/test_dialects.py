@@ -74,7 +74,7 @@ def test_a_foreign_name_is_no_scheduler_and_nothing_is_imported(name: str | None
     assert known(name) is None
 
 
-def test_the_record_names_ways_that_there_are() -> None:
+def test_the_record_names_transports_that_exist() -> None:
     for name in NAMES:
         assert set(dialect(name).transports) <= set(ways.NAMES)
     [key] = [key for key in schema.KEYS if key.name == "ssh.transport"]

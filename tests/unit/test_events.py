@@ -144,7 +144,7 @@ def test_too_many_and_too_long_fields_stay_within_a_line(told: Callable[[], Any]
 
 
 @pytest.mark.parametrize("path", ["/nowhere/events", "/proc/self/mem", "/dev/full", "/"])
-def test_a_file_that_takes_nothing_does_not_matter(
+def test_a_file_that_cannot_be_written_does_not_matter(
     path: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(events, "_path", path)
@@ -161,7 +161,7 @@ def test_a_file_that_is_gone_is_not_made_again(told: Callable[[], Any], tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def test_a_fifo_nobody_reads_does_not_hold_up(
+def test_a_fifo_without_a_reader_does_not_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "fifo"
@@ -321,7 +321,7 @@ def test_values_json_lacks_are_texts() -> None:
     assert event.fields == {"a": "nan", "b": "-inf", "c": "inf", "d": "[NaN]"}
 
 
-def test_a_line_in_the_making_waits_for_its_end(file: File) -> None:
+def test_an_unfinished_line_waits_for_its_end(file: File) -> None:
     assert file.read(b'{"a": ') == []
     assert [event.fields for event in file.read(b'1}\n{"b": 2}')] == [{"a": 1}]
     assert [event.fields for event in file.marks.close(NOW_S)] == [{"b": 2}]
@@ -384,7 +384,7 @@ def test_names_without_end_are_odd(file: File) -> None:
     assert file.marks.odd_count == 36
 
 
-def test_what_goes_on_is_known_meanwhile(file: File) -> None:
+def test_the_current_phase_is_known_during_a_run(file: File) -> None:
     def begin(name: str) -> dict[str, object]:
         return {"name": "phase begin", "fields": {"phase": name}}
 

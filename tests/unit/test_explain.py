@@ -70,14 +70,14 @@ def test_a_wrong_name_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> No
         ("gpu_util", "util_pct or util_zero_pct or memory_util_pct or util_mean_pct?"),
     ],
 )
-def test_a_name_far_off_gets_those_that_share_its_words(
+def test_a_distant_name_gets_suggestions_that_share_its_words(
     wrong: str, near: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["explain", wrong]) == 2
     assert f"did you mean {near}" in capsys.readouterr().err
 
 
-def test_a_name_like_none_gets_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unrelated_name_gets_the_whole_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["explain", "xyzzy"]) == 2
     assert "see: hpcwatch explain" in capsys.readouterr().err
 

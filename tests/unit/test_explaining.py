@@ -53,14 +53,14 @@ def test_more_work_on_as_many_cores() -> None:
     }
 
 
-def test_both_and_neither() -> None:
+def test_processes_with_both_signs_or_neither() -> None:
     assert said(report(100, 100), report(100 / 3, 50))["time"].startswith(
         "50 % less CPU time (1:40 and 50 s), 1.5 cores busy rather than 1"
     )
     assert "differ by less than 10 % each" in said(report(100, 100), report(104, 102))["time"]
 
 
-def test_waiting_is_told_where_less_than_a_core_was_busy() -> None:
+def test_waiting_is_reported_where_less_than_a_core_was_busy() -> None:
     told = said(report(100, 20), report(40, 20))["time"]
     assert told.endswith("0.5 cores busy rather than 0.2; waited 20 s rather than 1:20")
     assert "waited" not in said(report(100, 100), report(50, 100))["time"]
@@ -76,7 +76,7 @@ def test_waiting_is_told_where_less_than_a_core_was_busy() -> None:
         report(400, 240)._replace(run=run(ended_at_s=None, exit_code=None)),
     ],
 )
-def test_nothing_is_said_of_the_unknown_the_small_and_the_failed(other: Report) -> None:
+def test_unknown_and_small_changes_and_failed_runs_are_not_explained(other: Report) -> None:
     assert said(report(100, 240), other) == {}
     assert said(other, report(100, 240)) == {}
 
@@ -141,7 +141,7 @@ def trained(seconds: float, epochs_count: int, accuracy: float) -> Report:
     return report(100, 100)._replace(events=events)
 
 
-def test_what_programs_told_stands_beside_each_other() -> None:
+def test_reported_phases_and_results_are_compared() -> None:
     compared = compare([trained(30, 3, 0.9712), trained(60, 6, 0.9931)])
     assert [(one.name, one.values) for one in compared.phases] == [
         ("train\x1b[2J", [30.0, 60.0]),
@@ -172,7 +172,7 @@ def test_a_value_keeps_its_option_and_of_modules_only_the_other_ones_are_told() 
     }
 
 
-def test_what_held_the_clocks_of_gpus_is_told() -> None:
+def test_reasons_for_lower_clocks_are_compared() -> None:
     def held_by(*reasons: list[str] | None) -> Report:
         made = on_gpus(100, *([90.0] * len(reasons)))
         gpus = [
@@ -220,7 +220,7 @@ def test_shares_change_by_points() -> None:
     assert " ".join(line.split()) == "CPU efficiency 48 % 52 % +4 points better"
 
 
-def test_nodes_of_another_kind_are_told() -> None:
+def test_different_kinds_of_nodes_are_reported() -> None:
     first, second = report(100, 100), report(100, 100)
     (host,) = second.timeline.hosts.values()
     assert host.last is not None and host.last.node is not None

@@ -263,7 +263,7 @@ def test_two_devices_of_one_uuid_are_told(
     assert "Traceback" not in looked_at(recording, capsys)
 
 
-def test_what_is_unknown_for_being_odd_is_noted(recording: Recording) -> None:
+def test_odd_values_are_unknown_and_noted(recording: Recording) -> None:
     lines = list(recording.samples)
     lines[5] = changed(lines[5], ("gpus", 0, "util_pct"), 1e308)
     hurt = changed(changed(recording.run, ("wall_s",), 1e11), ("started_at_s",), -1e18)

@@ -76,7 +76,7 @@ def test_a_temporary_name_cannot_be_guessed(tmp_path: Path) -> None:
     assert all(os.path.basename(name).startswith(".x.") for name in names)
 
 
-def test_a_begun_file_is_known_by_its_name() -> None:
+def test_a_temporary_file_is_recognised_by_its_name() -> None:
     assert files.is_left_over(os.path.basename(files.beside("run.json")), ["run.json"])
     for name in ("run.json", ".run.json.1", ".thesis.tex.0123456789ab", "run.json.0123456789ab"):
         assert not files.is_left_over(name, ["run.json"])
@@ -89,7 +89,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["folder"]
 
 
-def test_one_of_two_claims_wins(tmp_path: Path) -> None:
+def test_only_one_of_two_claims_succeeds(tmp_path: Path) -> None:
     path = str(tmp_path / "1-1.started")
     assert files.claim(path, "first")
     assert not files.claim(path, "second")
@@ -173,7 +173,7 @@ def test_a_growing_file_may_begin_anywhere(tmp_path: Path) -> None:
     assert list(reading.Growing(str(path), behind_bytes=4).new_lines()) == [b"row"]
 
 
-def test_what_others_may_write_to_is_doubted(tmp_path: Path) -> None:
+def test_files_that_others_may_write_to_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     folder.mkdir(0o700)
     assert owners.doubt(str(folder)) is None

@@ -141,7 +141,7 @@ def test_what_the_driver_kept_between_two_polls_is_seen(tmp_path: Path) -> None:
     assert first.gpus[1].util_max_pct == 0.0
 
 
-def test_what_the_driver_left_from_long_ago_is_no_word_of_the_present(tmp_path: Path) -> None:
+def test_old_values_in_the_driver_s_buffer_do_not_count(tmp_path: Path) -> None:
     text = without("two_k40m", "util") + "0 samples_age 100\n0 util 0 @-50=80\n"
     with watch(text, tmp_path) as gpus:
         first = gpus.first()
@@ -228,7 +228,7 @@ def test_a_call_that_fails_says_why(watching: Watching, code: int, reason: str) 
     assert reading.gpus[1].memory_used_bytes == 10950 * MIB
 
 
-def test_what_was_not_offered_is_asked_again_later(watching: Watching) -> None:
+def test_a_reading_that_was_not_offered_is_tried_again_later(watching: Watching) -> None:
     rules = ("0 fail nvmlDeviceGetPowerUsage 3 0 1",)
     times = ("_POLL_S=0.1", "_SELDOM_POLLS=2")
     with watching("gpm", *rules, times=times, stopped=True) as gpus:
@@ -237,7 +237,7 @@ def test_what_was_not_offered_is_asked_again_later(watching: Watching) -> None:
         gpus.until(lambda one: one.gpus[0].power_w == 420.0, "an answer")
 
 
-def test_the_first_of_two_failures_is_told(watching: Watching) -> None:
+def test_the_first_of_two_failures_is_reported(watching: Watching) -> None:
     calls = ("nvmlDeviceGetPowerUsage", "nvmlDeviceGetUtilizationRates")
     with watching("two_k40m", *(f"0 fail {call} 999" for call in calls)) as gpus:
         reading = gpus.first()
@@ -255,7 +255,7 @@ def test_what_only_an_administrator_may_read_is_no_error(watching: Watching) -> 
     assert gpu.util_pct == 99.0
 
 
-def test_throttling_is_told_in_words_and_as_a_share(tmp_path: Path) -> None:
+def test_throttling_is_shown_in_words_and_as_a_share(tmp_path: Path) -> None:
     with watch(driver.scenario("throttling"), tmp_path, "_POLL_S=0.1", stopped=True) as gpus:
         cool = gpus.first().gpus[0]
         gpus.at(6)
@@ -284,7 +284,7 @@ def test_memory_errors_and_xids_are_counted(watching: Watching) -> None:
     assert (after.remapped_row_count, after.needs_reset, after.remap_failed) == (3, True, False)
 
 
-def test_a_wait_for_xids_that_fails_is_no_word_on_the_device(watching: Watching) -> None:
+def test_a_failed_wait_for_xids_says_nothing_about_the_device(watching: Watching) -> None:
     with watching("gpm", "- fail nvmlEventSetWait_v2 15", "0 xid 31 0") as gpus:
         reading = gpus.first()
     assert reading.errors == {}
@@ -306,7 +306,7 @@ def test_memory_fills_up(watching: Watching) -> None:
         gpus.until(lambda one: one.gpus[0].memory_used_bytes > before + GIB, "more memory")
 
 
-def test_gpm_tells_what_utilisation_hides(watching: Watching) -> None:
+def test_gpm_shows_what_utilisation_hides(watching: Watching) -> None:
     with watching("gpm", times=("_POLL_S=0.15",)) as gpus:
         reading = gpus.until(lambda one: polled(one) and one.gpus[0].sm_active_pct, "activity")
     (gpu,) = reading.gpus

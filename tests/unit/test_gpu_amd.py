@@ -126,7 +126,9 @@ def test_the_reader_takes_it_where_the_node_has_one(monkeypatch: pytest.MonkeyPa
         reader.close()
 
 
-def test_amd_without_its_package_is_unknown_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_amd_devices_without_amdsmi_are_unknown_with_a_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("AMDSMI_STANDIN", "broken")
     monkeypatch.setattr(gpu, "has_nvidia", lambda: False)
     monkeypatch.setattr(gpu, "has_amd", lambda: True)

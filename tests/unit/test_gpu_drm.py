@@ -94,7 +94,7 @@ def test_amdgpu_old_and_new_names_of_memory() -> None:
 
 
 @pytest.mark.parametrize("text", ["", HEAD, "drm-engine-gfx: 5 ns\n", "inotify wd:1 ino:2\n"])
-def test_what_is_no_gpu(text: str) -> None:
+def test_files_that_are_not_gpus(text: str) -> None:
     assert parse_fdinfo(text.encode()) is None
 
 

@@ -101,7 +101,7 @@ def test_each_environment_is_read_once_and_again_as_another_program(tmp_path: Pa
     assert reader.traits({}).visible_devices == ["0", "1", "5"]  # they have ended
 
 
-def test_nobody_has_one(tmp_path: Path) -> None:
+def test_a_value_that_no_run_has(tmp_path: Path) -> None:
     put(tmp_path, 7, b"HOME=/\0")
     assert GpuJob(str(tmp_path), str(tmp_path)).traits({7: tracked(7)}).visible_devices is None
 
@@ -146,7 +146,7 @@ def test_devices_that_a_control_group_allows(
     assert allowed_devices(7, str(tmp_path), str(tmp_path)) == allowed
 
 
-def test_of_version_2_nothing_is_known(tmp_path: Path) -> None:
+def test_version_2_does_not_show_allowed_devices(tmp_path: Path) -> None:
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "cgroup").write_text("0::/system.slice/job_7\nodd\n")
     assert allowed_devices(7, str(tmp_path), str(tmp_path)) is None
@@ -157,7 +157,7 @@ def device(*pids: int, used: int = 0) -> Gpu:
     return Gpu(0, "u", "n", memory_used_bytes=used, processes=[GpuProcess(pid) for pid in pids])
 
 
-def test_pids_of_another_world_are_unknown() -> None:
+def test_pids_of_another_namespace_are_unknown() -> None:
     reader = GpuJob()
     known = [device(OWN, NOBODY), device(NOBODY), device()]
     assert reader.told_apart(known) == known
@@ -166,7 +166,7 @@ def test_pids_of_another_world_are_unknown() -> None:
     assert reader.told_apart([device(used=40 << 30)])[0].processes == []  # we see all processes
 
 
-def test_in_a_container_nobody_on_a_full_device_means_unknown(tmp_path: Path) -> None:
+def test_in_a_container_a_full_device_without_processes_is_unknown(tmp_path: Path) -> None:
     (tmp_path / "self" / "ns").mkdir(parents=True)
     (tmp_path / "self" / "ns" / "pid").symlink_to("pid:[4026532999]")
     reader = GpuJob(str(tmp_path))

@@ -100,7 +100,7 @@ def test_the_driver_is_not_restarted_below_a_call_that_hangs(tmp_path: Path) -> 
         assert {len(gpus.next().gpus) for _ in range(20)} == {8}
 
 
-def test_a_mistake_of_ours_on_one_device_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_ours_on_one_device_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(AmdDevice):
         def poll(self, is_full: bool, is_seldom: bool) -> None:
             raise ZeroDivisionError("by zero")
@@ -252,7 +252,7 @@ def test_a_lost_device_is_unknown_from_then_on(tmp_path: Path) -> None:
     assert well.util_pct is not None
 
 
-def test_nothing_stands_that_was_read_before_a_loss(tmp_path: Path) -> None:
+def test_readings_from_before_a_loss_do_not_count(tmp_path: Path) -> None:
     times = ("_POLL_S=0.1", "_FULL_POLLS=1000")  # power and processes are read once
     with watch(scenario("lost"), tmp_path, *times, stopped=True) as gpus:
         before = gpus.first()
@@ -384,7 +384,7 @@ def without_processes(name: str, *lines: str) -> str:
     return "\n".join([*kept, *lines, ""])
 
 
-def test_memory_of_a_process_that_is_not_told_is_unknown(tmp_path: Path) -> None:
+def test_memory_that_the_driver_does_not_report_is_unknown(tmp_path: Path) -> None:
     with watch(without_processes("gpm", "0 process 1"), tmp_path) as gpus:
         (process,) = gpus.first().gpus[0].processes
     assert process.memory_bytes is None

@@ -53,7 +53,7 @@ def test_a_process_that_loads_a_cuda_library(tmp_path: Path) -> None:
         assert gpu_use(pid) == GpuUse(libraries=frozenset({"libcuda.so"}))
 
 
-def test_a_process_that_does_neither() -> None:
+def test_a_process_with_neither_sign() -> None:
     with running("import json") as pid:
         use = gpu_use(pid)
         assert use == GpuUse()
@@ -86,7 +86,7 @@ def test_a_name_that_only_resembles_one_is_no_sign(tmp_path: Path) -> None:
     assert gpu_use(7, str(tmp_path)) == GpuUse()
 
 
-def test_who_is_gone_is_unknown(tmp_path: Path) -> None:
+def test_an_ended_process_is_unknown(tmp_path: Path) -> None:
     assert gpu_use(7, str(tmp_path)) is None
     assert GpuUseReader(str(tmp_path)).read([7]) == {}
 
@@ -120,7 +120,7 @@ def test_many_processes_are_looked_at_within_a_ration(
     assert len(reader.read(pids)) == 299
 
 
-def test_who_has_both_signs_is_not_looked_at_again(
+def test_a_process_with_both_signs_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[int] = []

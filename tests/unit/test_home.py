@@ -90,7 +90,7 @@ def test_what_the_server_sent_and_got_of_the_home_s_mount_alone(tree: Tree) -> N
     assert errors == {}
 
 
-def test_counters_go_on(tree: Tree) -> None:
+def test_counters_continue_across_windows(tree: Tree) -> None:
     tree.mount("/home", "nfs4", "nas:/home", read=100, written=7).write()
     reader = HomeReader("/home/alice", str(tree.root))
     assert reader.read({}).home_read_bytes == 100
@@ -99,7 +99,7 @@ def test_counters_go_on(tree: Tree) -> None:
     assert reader.read({})[2:] == (300, 8)
 
 
-def test_what_is_dear_is_read_seldom(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expensive_readings_are_rare(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     tree.mount("/home", "nfs4", "nas:/home", read=0, written=0).write()
     clock = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
@@ -304,7 +304,7 @@ class Counted:
         return self._answer
 
 
-def test_a_home_that_nobody_knows_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_home_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(monkeypatch, None)
     probe = Probe(Target(os.getpid(), time.time()))
     try:
@@ -316,7 +316,7 @@ def test_a_home_that_nobody_knows_is_asked_for_once(monkeypatch: pytest.MonkeyPa
     assert all("home" not in (one.errors or {}) for one in samples)
 
 
-def test_of_all_processes_of_a_node_nobody_s_home_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_owner_no_home_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(monkeypatch, None)
     probe = Probe(Spec(interval_s=1.0, is_everyone=True))
     try:

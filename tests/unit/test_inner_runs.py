@@ -147,9 +147,7 @@ def test_a_log_is_read_as_it_grows(tmp_path: Path) -> None:
         log.read()
 
 
-def test_no_more_is_read_at_once_than_is_bearable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reading_in_one_go_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "events.jsonl"
     one = line(step=1)
     path.write_text(one * 100)
@@ -171,7 +169,7 @@ def test_a_line_without_end_is_left_out(tmp_path: Path, monkeypatch: pytest.Monk
     assert [event.fields for event in kept] == [{"step": 2}]
 
 
-def test_a_fifo_in_its_place_holds_up_nothing(tmp_path: Path) -> None:
+def test_a_fifo_in_place_of_the_file_does_not_block(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     os.mkfifo(path)
     with pytest.raises(OSError):  # which one is the kernel's to say
@@ -212,7 +210,7 @@ def over(directory: RunDirectory) -> None:
     directory.write_run(before._replace(ended_at_s=before.started_at_s + 1.0, exit_code=0))
 
 
-def test_where_none_goes_on_the_newest_that_told_is_followed() -> None:
+def test_without_a_running_program_the_newest_recording_is_followed() -> None:
     train, check = recorded("train", BEGAN_S + 10), recorded("check", BEGAN_S + 20)
     told(train, log_of(step=1))
     following = Following(InnerRuns(NAMES, BEGAN_S))
@@ -241,7 +239,7 @@ def looked(parts: tuple[Job, ...]) -> Inside:
     return inside
 
 
-def test_rules_look_at_a_program_that_goes_on_a_report_at_one_that_is_over() -> None:
+def test_rules_judge_a_running_program_and_a_report_a_finished_one() -> None:
     job = JOB._replace(started_at_s=BEGAN_S)
     directory = recorded("train")
     told(directory, log_of(step=1, steps=10))
@@ -256,7 +254,7 @@ def test_rules_look_at_a_program_that_goes_on_a_report_at_one_that_is_over() -> 
     assert not ended.telling.is_going
 
 
-def test_what_is_told_last_is_not_missed() -> None:
+def test_the_last_events_are_not_missed() -> None:
     directory = recorded("train")
     told(directory, log_of(step=1))
     inside = Inside((JOB._replace(started_at_s=BEGAN_S),))

@@ -74,7 +74,7 @@ def test_another_user_s_file_is_not_read(tmp_path: Path) -> None:
     assert with_script(job(tmp_path)).script_lines is None
 
 
-def test_nothing_half_read_counts() -> None:
+def test_directives_of_a_partly_read_script_do_not_count() -> None:
     long = "#PBS -l nodes=1\n" + "# a comment\n" * (MOST_BYTES // 12 + 1)
     assert directives(long[:MOST_BYTES], "#PBS") is None
     assert directives("#PBS -l nodes=1\nsleep 1\n" + long, "#PBS") == ("#PBS -l nodes=1",)

@@ -22,7 +22,7 @@ def test_signs_that_mean_something_else_stay_apart() -> None:
     assert len(set(shown("▁▂▃▄▅▆▇█"))) == 8
 
 
-def test_what_is_not_ours_is_a_question_mark() -> None:
+def test_a_letter_without_a_replacement_is_a_question_mark() -> None:
     assert shown("名 é \udcff") == "? ? ?"
     assert shown("é × 名", "latin-1") == "é × ?"
 

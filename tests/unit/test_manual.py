@@ -36,7 +36,7 @@ def test_every_command_and_option_is_in_it() -> None:
     assert [command.name for command in commands()] == list(COMMANDS)
 
 
-def test_no_text_is_taken_for_a_request() -> None:
+def test_damaged_text_is_never_read_as_a_request() -> None:
     word = Argument((), "WORD", (), None, ".so /etc/passwd \\w'x' -a")
     page = list(lines([Command("x", "", "'tl evil", "", (), (word,))]))
     assert r"\&.so /etc/passwd \ew'x' \-a" in page

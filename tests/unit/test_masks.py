@@ -79,7 +79,7 @@ def test_a_token_of_a_known_form_is_masked_wherever_it_stands(text: str) -> None
         ["python", "train.py", "--depth", "8"],
     ],
 )
-def test_what_is_no_secret_stays(words: list[str]) -> None:
+def test_words_that_are_not_secrets_stay(words: list[str]) -> None:
     assert masked_words(words) == words
 
 
@@ -105,7 +105,7 @@ def test_a_scheduler_s_recorded_answers_hold_no_secret(tmp_path: Path) -> None:
     assert b"HF_TOKEN=***,\n\xff" in written
 
 
-def test_values_by_name() -> None:
+def test_values_are_found_by_name() -> None:
     fields = {
         "WANDB_API_KEY": SECRET,
         "SLURM_EXPORT_ENV": f"WANDB_API_KEY={SECRET},HOME=/home/alice",
@@ -123,7 +123,7 @@ def test_values_by_name() -> None:
 
 
 @given(st.lists(st.text(max_size=40), max_size=6))
-def test_any_words_stay_as_many_and_a_mask_is_final(words: list[str]) -> None:
+def test_masking_keeps_the_number_of_words_and_is_idempotent(words: list[str]) -> None:
     made = masked_words(words)
     assert len(made) == len(words)
     for word in words:

@@ -58,7 +58,7 @@ def test_no_step_lasts_over_the_end_of_an_epoch(is_apart: bool) -> None:
     assert times(*events) == ("step", [(1, 1), (92, 2)])
 
 
-def test_epochs_count_where_steps_are_told_no_oftener() -> None:
+def test_epochs_count_unless_steps_are_reported_more_often() -> None:
     epochs = [told(10.0 * one, "epoch", epoch=one, epoch_s=10, steps_per_s=5) for one in (1, 2, 3)]
     assert times(*epochs) == ("step", [(10, 0.2), (20, 0.2), (30, 0.2)])
     slow = [*epochs, told(29, "step", step=3, steps_per_s=1)]
@@ -129,7 +129,7 @@ _ODD = some.one_of(
         max_size=20,
     )
 )
-def test_whatever_a_program_tells_is_taken(rows: list[tuple[float, str, dict[str, Any]]]) -> None:
+def test_any_event_of_a_program_is_accepted(rows: list[tuple[float, str, dict[str, Any]]]) -> None:
     events = [Event(at, name, fields) for at, name, fields in rows]
     for training in trainings(events):
         made: Pace = pace(training)
@@ -159,7 +159,7 @@ def test_of_a_flood_over_days_the_first_and_the_last_are_kept() -> None:
     assert sum(sys.getsizeof(one) + sys.getsizeof(one.fields) for one in kept) < 2e6
 
 
-def test_what_tells_other_things_at_once_is_kept_beside() -> None:
+def test_events_about_different_things_are_all_kept() -> None:
     recent = RecentEvents()
     events = [told(1, step=1), told(1.1, "epoch", epoch=1, epoch_s=1.0), told(1.2, epochs=3)]
     for event in [*events, told(1.3, step=2), told(1.4, "phase begin", step=3)]:

@@ -191,7 +191,7 @@ def test_cpu_time_of_ended_children_is_counted_once(start: Start, kind: str) -> 
                 assert used_s == pytest.approx(0.3 * children, abs=0.15)
 
 
-def test_a_program_that_becomes_another_is_named_anew(start: Start) -> None:
+def test_a_process_that_calls_exec_is_named_again(start: Start) -> None:
     tree = start("becomes")
     with probing() as probe:
         assert "becomes" in (named(probe.read(is_full=False), tree.pid).argv or [])

@@ -53,7 +53,7 @@ def test_savings_are_limited(clock: Clock) -> None:
     assert not ration.allows(0.01)
 
 
-def test_a_reading_dearer_than_all_savings_is_made_once_the_purse_is_full(clock: Clock) -> None:
+def test_a_reading_above_the_budget_waits_until_the_budget_is_full(clock: Clock) -> None:
     ration = Ration(share=0.01, most_s=0.5, first_s=0.0)
     clock.now_s += 49.0
     assert not ration.allows(5.0)

@@ -147,7 +147,7 @@ def test_recording_goes_on_while_the_file_is_thinned(directory: RunDirectory) ->
     assert os.listdir(directory.path) == [SAMPLES_FILE]
 
 
-def test_what_waited_for_a_thinning_may_need_the_next_one(
+def test_samples_that_waited_for_a_thinning_may_cause_the_next_one(
     directory: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on = threading.Event()

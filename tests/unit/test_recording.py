@@ -48,7 +48,7 @@ def test_without_a_directory_nothing_is_kept_and_nothing_fails() -> None:
     assert not recording.is_whole
 
 
-def test_a_complaint_is_said_once(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_complaint_is_printed_once(capfd: pytest.CaptureFixture[str]) -> None:
     complaints = Complaints(unseen)
     for _ in range(2):
         complaints.guarded("no live view", lambda: os.close(-1))
@@ -90,7 +90,9 @@ os.read(read_end, 1)
 """
 
 
-def test_cpu_of_what_outlasts_the_program_counts(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
+def test_the_cpu_of_processes_that_outlive_the_program_counts(
+    hpcwatch: Hpcwatch, tmp_path: Path
+) -> None:
     told = tmp_path / "pid"
     try:
         ended = hpcwatch("run", "--", sys.executable, "-c", OUTLASTS, told)

@@ -67,7 +67,7 @@ def test_a_paused_clock_stands_still(wall: Wall) -> None:
     assert clock.at_s == 32
 
 
-def test_going_on_at_the_end_begins_anew(wall: Wall) -> None:
+def test_play_at_the_end_starts_again(wall: Wall) -> None:
     clock = Clock(600, 1, wall)
     clock.seek(1e9)
     assert clock.at_s == 600
@@ -77,7 +77,7 @@ def test_going_on_at_the_end_begins_anew(wall: Wall) -> None:
     assert clock.at_s == 3
 
 
-def test_speed_changes_where_it_is_not(wall: Wall) -> None:
+def test_changing_the_speed_does_not_move_the_clock(wall: Wall) -> None:
     clock = Clock(6000, 1, wall)
     wall.now_s += 10
     for wanted in ("×2", "×5", "×10"):
@@ -94,7 +94,7 @@ def test_speed_changes_where_it_is_not(wall: Wall) -> None:
     assert clock.words.endswith("×1,000")
 
 
-def test_a_speed_between_two_goes_to_the_next(wall: Wall) -> None:
+def test_a_speed_between_two_settings_goes_to_the_next(wall: Wall) -> None:
     clock = Clock(600, 3, wall)
     clock.change_speed(1)
     assert clock.words.endswith("×5")
@@ -168,7 +168,7 @@ def test_a_picture_shows_what_was_known_then(tmp_path: Path, wall: Wall) -> None
     assert len(picture.timeline.hosts["a"].at_s) == 51
 
 
-def test_going_on_goes_on_with_the_same_timeline(tmp_path: Path, wall: Wall) -> None:
+def test_play_continues_the_same_timeline(tmp_path: Path, wall: Wall) -> None:
     shown, clock = replayer(recorded(tmp_path, two_hosts(100), hosts=["a", "b"]), wall)
     first = shown.picture()
     wall.now_s += 3

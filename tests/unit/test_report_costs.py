@@ -52,7 +52,7 @@ def costs(report: Report) -> Costs:
     return report.costs
 
 
-def test_what_was_asked_for_is_charged_and_what_did_nothing_is_told() -> None:
+def test_requested_resources_are_charged_and_idle_ones_reported() -> None:
     found = costs(made())
     assert (found.unit, found.core_hours, found.gpu_hours) == ("EUR", 10.0, 2.0)
     assert found.run_cost == pytest.approx(10 * 0.5 + 2 * 4.0)
@@ -62,7 +62,7 @@ def test_what_was_asked_for_is_charged_and_what_did_nothing_is_told() -> None:
     assert found.saved_cost is None
 
 
-def test_without_rates_nothing_is_told() -> None:
+def test_without_rates_no_cost_is_shown() -> None:
     for rates in (None, Rates(unit="EUR")):
         report = made(rates=rates)
         assert report.costs is None
@@ -140,7 +140,7 @@ def test_a_unit_is_foreign_text() -> None:
 @pytest.mark.parametrize(
     ("cost", "text"), [(0.0, "0 SU"), (0.001, "< 0.01 SU"), (12.44, "12.4 SU")]
 )
-def test_a_small_price_is_not_none(cost: float, text: str) -> None:
+def test_a_small_price_is_not_shown_as_zero(cost: float, text: str) -> None:
     assert price(cost, "SU") == text
 
 

@@ -176,7 +176,7 @@ def test_a_sparkline_has_one_sign_a_column(values: list[float], top: float, widt
         (Job("1", "torque", node_memory_bytes=4 << 30), "4 GiB"),
     ],
 )
-def test_a_node_s_memory_is_nobody_s_request(job: Job | None, asked: str) -> None:
+def test_the_node_s_memory_is_not_a_request(job: Job | None, asked: str) -> None:
     sample = full_sample(0)
     node = sample.node
     assert node is not None

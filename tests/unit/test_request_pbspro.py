@@ -252,7 +252,7 @@ def test_a_command_instead_of_a_script() -> None:
     assert new.lines[:2] == ("#PBS -l select=1:ncpus=1:mem=400mb", "#PBS -l walltime=1:00:00")
 
 
-def test_from_inside_of_a_job_that_could_not_be_asked_about_no_line_can_be_pasted() -> None:
+def test_without_the_scheduler_s_answer_no_line_can_be_pasted() -> None:
     case = Case((), ONE, {}, ())
     job = job_of("pbspro", case, "#PBS")._replace(script_lines=None)
     made = request(job)

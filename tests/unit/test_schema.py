@@ -264,7 +264,7 @@ def test_the_order_of_keys_and_unknown_ones_between_them_do_not_matter() -> None
                 from_line(json.dumps(minimal(processes=[process, {**process, "argv": [1]}])))
 
 
-def test_what_is_learnt_of_foreign_keys_takes_little_memory() -> None:
+def test_remembered_foreign_keys_take_little_memory() -> None:
     line = json.dumps(minimal(node={"cpu_count": 2}))
     tracemalloc.start()
     try:

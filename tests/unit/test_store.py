@@ -95,7 +95,7 @@ def test_nothing_is_recorded_over_what_is_there(tmp_path: Path, name: str, what:
     assert os.listdir(tmp_path) == [name]
 
 
-def test_a_file_or_a_broken_link_is_no_folder(tmp_path: Path) -> None:
+def test_a_file_or_a_broken_link_is_not_taken_for_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     (tmp_path / "link").symlink_to("nowhere")
     for name in ("file", "link"):
@@ -224,7 +224,7 @@ def found(which: str | None) -> str:
     return os.path.basename(store.find(which).path)
 
 
-def test_runs_are_found_by_what_people_know_of_them(put: Put) -> None:
+def test_runs_are_found_by_name_id_and_job(put: Put) -> None:
     put("20260101-a", started_at_s=1.0, name="cnn", job=Job("305669.qb3", "torque"))
     put("20260102-b", started_at_s=2.0, name="cnn")
     put("20260103-c", started_at_s=3.0, name="mlp")

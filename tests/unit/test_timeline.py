@@ -197,7 +197,7 @@ def test_the_spike_of_a_device_survives_a_window() -> None:
     assert made.gpus["a"].columns["util_pct"].high[0] == 99.0
 
 
-def test_whose_cpu_counter_counts() -> None:
+def test_the_cpu_counter_that_counts() -> None:
     group = Cgroup("/job", True, cpu_s=50.0)
     assert cpu_counter_s(sample(0, job=job(7.0), cgroup=group)) == 7.0
     other = job(7.0)._replace(found_by="cgroup")
@@ -213,7 +213,7 @@ def test_columns_are_as_long_as_there_are_samples(kinds: list[str]) -> None:
     assert {len(one.mean) for one in made.columns.values()} == {len(kinds)}
 
 
-def test_what_was_once_told_of_a_process_stays_known() -> None:
+def test_facts_about_a_process_stay_known() -> None:
     def listed(name: str, argv: list[str] | None, peak: int | None, rss: int | None) -> Any:
         return [Process(7, 1, name, "R", argv, peak_bytes=peak, rss_bytes=rss)]
 

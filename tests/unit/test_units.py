@@ -154,7 +154,7 @@ def test_memory_as_schedulers_write_it(text: str, value: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "--", "-1", "gb", "1 2", "12xb", "nan", "inf", "1e9"])
-def test_what_is_no_memory_is_none(text: str) -> None:
+def test_text_that_is_not_memory_is_none(text: str) -> None:
     assert parse_bytes(text) is None
 
 
@@ -178,7 +178,7 @@ def test_times_as_schedulers_write_them(text: str, seconds: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "--", "-", "-5", "-1:00", "1-", ":", "1::2", "UNLIMITED", "1:2:3:4:5", "٣:00"]
 )
-def test_what_is_no_time_is_none(text: str) -> None:
+def test_text_that_is_not_a_time_is_none(text: str) -> None:
     assert parse_clock(text) is None
 
 

@@ -34,7 +34,7 @@ def test_a_child_that_goes_on_between_two_looks_has_not_ended() -> None:
 
 
 @pytest.mark.parametrize("status", [0, 7 << 8, signal.SIGKILL])
-def test_an_end_is_told_as_wait_tells_it(status: int) -> None:
+def test_an_end_is_reported_as_wait_returns_it(status: int) -> None:
     code = f"""
 import os, sys
 from hpcwatch.launch import waited
