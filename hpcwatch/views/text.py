@@ -6,19 +6,31 @@ alone would take longer than many of the programs we watch.
 
 import os
 
-from hpcwatch.probe.typed import NamedTuple, Optional, Sequence, TextIO
+from hpcwatch.probe.typed import Mapping, NamedTuple, Optional, Sequence, TextIO
 
-STYLES = {
-    "": "",
-    "bold": "1",
-    "dim": "2",
-    "grey": "2",
-    "ok": "32",
-    "warning": "33",
-    "critical": "1;31",
-    "head": "1;36",
+STYLES = ("", "bold", "dim", "grey", "ok", "warning", "critical", "head", "selected")
+"""Every style goes with a word or a sign: nothing is said by colour alone.
+
+Words are never coloured: no colour is readable on every background, but the terminal's own letters
+are. What is coloured is bars, lines, and signs with a background of their own, in colours of the
+cube of 256, which no theme changes. Where there are only 16 colours, which themes do change, signs
+are reversed and nothing is coloured.
+"""
+
+_WORDS = {"bold": "1", "warning": "1", "critical": "1", "head": "1", "selected": "1;7"}
+_BAR_COLOURS = {"ok": "38;5;28", "warning": "38;5;136", "critical": "38;5;160", "grey": "38;5;244"}
+"""Of a lightness in the middle: at least 3:1 on black, white, and Solarized's two backgrounds, but
+for red on Solarized's dark one (2.8), where a bar has its number beside it."""
+_BADGES = {
+    "ok": "1;38;5;231;48;5;28",
+    "warning": "1;38;5;16;48;5;136",
+    "critical": "1;38;5;231;48;5;160",
 }
-"""Style -> SGR parameters. Every style goes with a word or a sign: nothing is said by colour."""
+_FEW_BADGES = {"ok": "1", "warning": "1;7", "critical": "1;7"}
+_BADGED = "●▲✓✗"
+
+NONE, FEW, MANY = 0, 16, 256
+"""How many colours a terminal has."""
 
 SIGNS = {"info": "·", "warning": "●", "critical": "▲"}
 
@@ -160,10 +172,45 @@ def render(line: Line, coloured: bool) -> str:
     """Return the line as text, with SGR sequences if ``coloured``."""
     if not coloured:
         return "".join(span.text for span in line)
-    return "".join(
-        f"\x1b[{STYLES[span.style]}m{span.text}\x1b[0m" if STYLES[span.style] else span.text
-        for span in line
-    )
+    colours = colours_of(os.environ)
+    return "".join([painted(span.text, span.style, colours) for span in line])
+
+
+def colours_of(environment: Mapping[str, str]) -> int:
+    """Return how many colours the terminal has, by what it is called."""
+    if environment.get("COLORTERM"):
+        return MANY
+    name = environment.get("TERM", "")
+    has_many = "256" in name or name.startswith(("tmux", "alacritty", "foot", "xterm-kitty"))
+    return MANY if has_many else FEW
+
+
+def painted(text: str, style: str, colours: int) -> str:
+    """Return a text with the SGR sequences of its style; words, bars and signs differ."""
+    if not style:
+        return text
+    words = _WORDS.get(style, "")
+    bars = _BAR_COLOURS.get(style, words) if colours == MANY else words
+    badges = {NONE: _WORDS, FEW: _FEW_BADGES, MANY: _BADGES}[colours]
+    signs = badges.get(style, words)
+    if style == "grey" or words == bars == signs:
+        return f"\x1b[{bars}m{text}\x1b[0m" if bars else text
+    made, start = [], 0
+    for end in range(1, len(text) + 1):
+        kind = _kind(text[start])
+        if end == len(text) or _kind(text[end]) != kind:
+            sgr = (words, bars, signs)[kind]
+            piece = text[start:end]
+            made.append(f"\x1b[{sgr}m{piece}\x1b[0m" if sgr else piece)
+            start = end
+    return "".join(made)
+
+
+def _kind(letter: str) -> int:
+    """Return 0 for a letter of a word, 1 for a piece of a bar or a chart, 2 for a sign."""
+    if letter in _BADGED:
+        return 2
+    return int("\u2580" <= letter <= "\u259f" or "\u2800" <= letter <= "\u28ff")
 
 
 def fresh_line(columns: int) -> str:

@@ -337,9 +337,9 @@ def on_terminal(doctor: Doctor, columns: int, rows: int, **variables: str) -> st
 
 def test_the_terminal(doctor: Doctor) -> None:
     line = on_terminal(doctor, 120, 30, TERM="xterm-256color")
-    assert line.startswith("\x1b[32m✓ ok")
+    assert line.startswith("\x1b[1;38;5;231;48;5;28m✓\x1b[0m ok")
     assert line.endswith("terminal       xterm-256color, 120 × 30, utf-8, colours")
-    assert on_terminal(doctor, 70, 30, TERM="xterm").startswith("\x1b[33m● warning")
+    assert on_terminal(doctor, 70, 30, TERM="xterm").startswith("\x1b[1;7m●\x1b[0m\x1b[1m warning")
     plain = on_terminal(doctor, 120, 30, TERM="dumb")
     assert plain.startswith("● warning  terminal       dumb, 120 × 30, utf-8, no colours")
 

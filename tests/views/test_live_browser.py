@@ -323,7 +323,7 @@ def test_one_picture_as_text_has_everything() -> None:
     assert "›" not in text
     assert "\x1b" not in text
     assert all(row == row.rstrip() for row in text.split("\n"))
-    assert "\x1b[1;31m▲" in text_of(shown, 120, None, coloured=True)
+    assert "▲\x1b[0m\x1b[1m qb[002-003]: GPU 1 idle" in text_of(shown, 120, None, coloured=True)
 
 
 def test_one_picture_has_all_nodes_and_a_height_cuts_it() -> None:

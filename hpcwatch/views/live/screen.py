@@ -16,26 +16,17 @@ import termios
 import time
 import tty
 from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from hpcwatch.base import output
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.views.live.chart import Letters
-from hpcwatch.views.text import Line, line_width
+from hpcwatch.views.text import FEW, MANY, NONE, Line, line_width, painted
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-THEME = {
-    "ok": "green",
-    "warning": "yellow",
-    "critical": "bold red",
-    "head": "bold cyan",
-    "selected": "bold reverse",
-    "grey": "dim",
-}
-"""Our styles as rich knows them; ``bold`` and ``dim`` are rich's own."""
 
 _PATIENCE_S = 0.05  # a terminal that takes nothing for so long is stopped (Ctrl-S) or stalled
 _LAST_PATIENCE_S = 2.0
@@ -225,14 +216,12 @@ def _patiently(change: Callable[[], object]) -> None:
 
 def _console(stream: io.StringIO, colour: str) -> Console:
     from rich.console import Console
-    from rich.theme import Theme
 
     return Console(
         file=stream,
         force_terminal=True,
         color_system="auto",
         no_color={"always": False, "never": True}.get(colour),
-        theme=Theme(THEME),
         markup=False,
         highlight=False,
         emoji=False,
@@ -241,22 +230,7 @@ def _console(stream: io.StringIO, colour: str) -> Console:
 
 
 def _painter(console: Console) -> Callable[[str, str], str]:
-    """Return what writes a text in one of our styles. Foreign text is never read as markup."""
-    from rich.color import ColorSystem
-    from rich.style import Style
-
-    systems = {
-        "standard": ColorSystem.STANDARD,
-        "256": ColorSystem.EIGHT_BIT,
-        "truecolor": ColorSystem.TRUECOLOR,
-    }
-    system = systems.get(console.color_system or "")
-    styles: dict[str, Style] = {"": Style.null()}
-    for name in (*THEME, "bold", "dim"):
-        style = console.get_style(name)
-        styles[name] = style.without_color if console.no_color else style
-
-    def paint(text: str, style: str) -> str:
-        return styles[style].render(text, color_system=system)
-
-    return paint
+    """Return what writes a text in one of our styles; the same piece is written once."""
+    has_many = console.color_system in ("256", "truecolor")
+    colours = NONE if console.no_color else MANY if has_many else FEW
+    return lru_cache(maxsize=8192)(partial(painted, colours=colours))
