@@ -37,6 +37,8 @@ def main(arguments: list[str]) -> int:
         print(to_json.to_json(compared, rates.unit))
         return 0
     coloured = wants_colour(sys.stdout, options.color)
-    for line in text.lines(compared, columns_of(sys.stdout), rates):
+    # In a pipe nothing is cut, unless COLUMNS says how wide it is.
+    width = columns_of(sys.stdout, 0) or None
+    for line in text.lines(compared, width, rates):
         print(render(line, coloured).rstrip())
     return 0

@@ -237,3 +237,31 @@ def test_wrong_use_is_one_line(hpcwatch: Hpcwatch) -> None:
     ended = hpcwatch("compare", RECORDING, "nothing")
     assert ended.code == 2
     assert "no run" in ended.complaint
+
+
+@pytest.mark.parametrize("width", [80, 120, 400])
+def test_of_four_runs_each_is_a_line(width: int) -> None:
+    made = [report(wall_s) for wall_s in (100.0, 50.0, 200.0, 100.0)]
+    shown = text(compare(made), width).split("What explains it")[0].splitlines()[5:]
+    assert max(map(len, shown)) <= width
+    heads = [row for row in shown if row and row[0] == " "]
+    times = [row.split()[:3] for row in shown if row[:1] in "ABCD" and row.strip()][:4]
+    assert times[0][:2] == ["A", "1:40"]
+    assert times[1][:2] == ["B", "50"]
+    assert "-50%" in " ".join(shown)
+    assert "+100%" in " ".join(shown)
+    titles = " ".join(heads)
+    for title in ("time", "CPU time", "cores used", "memory peak", "threads"):
+        assert title in titles
+    assert (len(heads) == 1) is (width >= 120)
+
+
+def test_in_a_pipe_nothing_is_cut(hpcwatch: Hpcwatch) -> None:
+    for name in ("a", "b", "c", "d"):
+        hpcwatch("run", "-q", "--name", name, "--", "true")
+    ended = hpcwatch("compare", "a", "b", "c", "d")
+    assert (ended.code, "…" in ended.out) == (0, False)
+    rows = ended.out.splitlines()
+    assert [row[:1] for row in rows[6:10]] == ["A", "B", "C", "D"]
+    narrow = hpcwatch("compare", "a", "b", "c", "d", COLUMNS="60").out
+    assert max(map(len, narrow.splitlines())) <= 60

@@ -14,6 +14,7 @@ from hpcwatch.analysis.phases import value_text
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import UNKNOWN, format_bytes, format_pct, three_digits
 from hpcwatch.views.compare.better import better_text
+from hpcwatch.views.compare.many import LEAST, NamedFigure, run_lines
 from hpcwatch.views.table import Column, table
 from hpcwatch.views.text import SIGNS, Line, Span, cut, fit, wrapped
 
@@ -39,22 +40,29 @@ _TITLES = {
 }
 _JOULES_PER_KWH = 3.6e6
 _GAP = "  "
+_PIPE_COLUMNS, _UNBOUNDED = 100, 1 << 20
 _LEAST_COLUMNS, _INDENT = 64, 4
 _LABEL_COLUMNS, _NAME_COLUMNS = 24, 20
 _TINY = "<0.01"
 _LEAST_PCT = 0.05  # less would be written as nothing
 
 
-def lines(compared: Comparison, width: int, rates: Rates | None = None) -> list[Line]:
-    """Return the comparison, no line wider than ``width``."""
+def lines(compared: Comparison, width: int | None, rates: Rates | None = None) -> list[Line]:
+    """Return the comparison, no line wider than ``width``; None cuts nothing, as for a pipe."""
+    if width is None:
+        return _lines(compared, _PIPE_COLUMNS, _UNBOUNDED, rates)
+    return [fit(line, width) for line in _lines(compared, width, width, rates)]
+
+
+def _lines(compared: Comparison, width: int, room: int, rates: Rates | None) -> list[Line]:
+    """Return the lines; sentences are wrapped at ``width``, tables may take ``room``."""
     made: list[Line] = [*_runs(compared), []]
     said = better_text(compared)
     if said is not None:
         made += [*([Span(row, "bold")] for row in wrapped(said, max(width, 10))), []]
-    made += _figures(compared, rates or Rates())
+    made += _figures(compared, rates or Rates(), room)
     made += _differences(compared, width)
-    made += _findings(compared)
-    return [fit(line, width) for line in made]
+    return [*made, *_findings(compared)]
 
 
 def _letters(compared: Comparison) -> str:
@@ -77,22 +85,34 @@ def _of_how(how: str) -> str:
     return "" if how == "ok" else "warning"
 
 
-def _figures(compared: Comparison, rates: Rates) -> list[Line]:
-    """Return a row a figure: what it was, and the change from the first run."""
+def _figures(compared: Comparison, rates: Rates, room: int) -> list[Line]:
+    """Return a row a figure: what it was, and the change from the first run.
+
+    Of many runs it is a row a run.
+    """
+    named = [
+        *(
+            NamedFigure(_TITLES[one.name], one, _format_of(one.name, rates))
+            for one in compared.figures
+        ),
+        *(NamedFigure(f"in {_name(one.name)}", one, time_text) for one in compared.phases),
+        *(NamedFigure(_name(one.name), one, value_text) for one in compared.results),
+    ]
+    if len(compared.reports) >= LEAST:
+        return run_lines(named, [_head(letter) for letter in _letters(compared)], room)
     is_pair = len(compared.reports) == 2
     rows: list[list[Line]] = [[[Span("")]]]
     for letter in _letters(compared):
         rows[0].append([Span(letter, "bold")])
         if letter != "A":
             rows[0].append([Span("change", "dim")])
-    named = [
-        *((_TITLES[one.name], one, _format_of(one.name, rates)) for one in compared.figures),
-        *((f"in {_name(one.name)}", one, time_text) for one in compared.phases),
-        *((_name(one.name), one, value_text) for one in compared.results),
-    ]
     rows += [_row(title, figure, text, is_pair) for title, figure, text in named]
     lefts = [place == 0 or (place > 1 and place % 2 == 1) for place in range(len(rows[0]))]
     return table([Column("", is_left) for is_left in lefts], rows)
+
+
+def _head(letter: str) -> Line:
+    return [Span(letter, "bold")]
 
 
 def _name(told: str) -> str:
