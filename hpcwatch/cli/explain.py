@@ -8,16 +8,19 @@ import textwrap
 from difflib import get_close_matches
 
 from hpcwatch.analysis.findings import rules
+from hpcwatch.analysis.keys import KEYS, WORDS, extreme_of
 from hpcwatch.analysis.metrics import METRICS
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.sweep.findings import RULES as SWEEP_RULES
+from hpcwatch.views.text import cut
 
 _WIDTH = 80
 _INDENT = "  "
 _MISTYPED = 0.8  # of difflib's ratio: one or two wrong letters in a name
 _WORD = r"\b[a-z]{3,6}"  # longer words vary in their endings: throttling, throttled
 _MOST_NEAR = 4
+_NAME_COLUMNS = 26
 
 
 def main(arguments: list[str]) -> int:
@@ -26,10 +29,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("name", nargs="?", help="a name as in the report (default: list all names)")
     name = parser.parse_args(arguments).name
     if name is None:
-        print("Numbers:\n" + _indented(", ".join(METRICS)))
-        print("Findings:\n" + _indented(", ".join([*rules(), *SWEEP_RULES])))
-    elif name in METRICS:
-        print(f"{name}\n{_indented(METRICS[name])}")
+        _print_all()
+        return 0
+    meaning = _meaning(name)
+    if meaning is not None:
+        print(f"{name}\n{_indented(meaning)}")
     elif name in rules() or name in SWEEP_RULES:
         print(f"{name}\n{textwrap.indent(_of_rule(name), _INDENT)}")
     else:
@@ -39,9 +43,51 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _meaning(name: str) -> str | None:
+    """Return what a number, a key, a column or a word means; None if it is none of them."""
+    for known in (METRICS, KEYS):
+        if name in known:
+            return known[name]
+    if name.lower() in WORDS:
+        return WORDS[name.lower()]
+    extreme = extreme_of(name)
+    if extreme is not None and extreme[0] in METRICS:
+        metric, word = extreme
+        return f"The {word} reading of {metric} in the time that a row of the CSV stands for."
+    return None
+
+
+def _print_all() -> None:
+    """Print every name with the beginning of its meaning, a line each."""
+    findings = {
+        name: _first(inspect.getdoc(function) or "")
+        for name, function in (
+            *((name, entry.function) for name, entry in rules().items()),
+            *SWEEP_RULES.items(),
+        )
+    }
+    for title, known in (
+        ("Numbers", METRICS),
+        ("Findings", findings),
+        ("Other keys and columns", KEYS),
+        ("Words", WORDS),
+    ):
+        print(f"{title}:")
+        for name, text in known.items():
+            room = max(_WIDTH - len(_INDENT) - _NAME_COLUMNS - 2, 10)
+            print(f"{_INDENT}{name:{_NAME_COLUMNS}}  {cut(_first(text), room)}".rstrip())
+    print("More of one: hpcwatch explain NAME")
+
+
+def _first(text: str) -> str:
+    """Return the first sentence of a text, without its point, on one line."""
+    line = " ".join(text.replace("``", "").split())
+    return re.split(r"(?<=[.;])\s", line, maxsplit=1)[0].rstrip(".:;")
+
+
 def names() -> list[str]:
     """Return the names that can be explained."""
-    return [*METRICS, *rules(), *SWEEP_RULES]
+    return [*METRICS, *rules(), *SWEEP_RULES, *KEYS, *WORDS]
 
 
 def _nearest(wrong: str, known: list[str]) -> list[str]:

@@ -7,14 +7,23 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import test_report
 
 from hpcwatch import cli, config
 from hpcwatch.analysis import compare
 from hpcwatch.analysis.costs import Costs
 from hpcwatch.analysis.findings import rules
+from hpcwatch.analysis.keys import KEYS, WORDS
 from hpcwatch.analysis.metrics import METRICS
 from hpcwatch.analysis.report import Quality, Summary
+from hpcwatch.cli import explain
+from hpcwatch.monitor.report import load
+from hpcwatch.recording.store import RunDirectory
 from hpcwatch.sweep.findings import RULES as SWEEP_RULES
+from hpcwatch.views.jobs import runs_rows
+from hpcwatch.views.report import csv
+
+DEMOS = Path(cli.__file__).resolve().parents[1] / "demos"
 
 
 @pytest.mark.parametrize("name", [*METRICS, *rules()])
@@ -102,3 +111,34 @@ def test_every_finding_says_where_its_thresholds_are_from_and_how_to_change_them
     assert (f"[findings.{name}]" in table) is bool(thresholds)
     for threshold in thresholds:
         assert re.search(rf"^  (# )?{threshold} ", table, re.MULTILINE)
+
+
+def test_every_key_and_every_column_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    keys = {key for keys in test_report.KEYS.values() for key in keys.split()}
+    recording = RunDirectory(str(DEMOS / "idle-gpu"))
+    columns = set(next(iter(csv.rows(load(recording)))).strip().split(","))
+    for name in keys | columns | set(runs_rows.CSV_HEAD):
+        assert cli.main(["explain", name]) == 0, name
+    assert "highest reading of used_bytes" in capsys.readouterr().out
+    assert not set(KEYS) & set(METRICS)
+
+
+@pytest.mark.parametrize("word", ["cpu", "GPU", "PSS", "pss", "cgroup", *WORDS])
+def test_words_of_the_trade_are_explained(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explain", word]) == 0
+    assert capsys.readouterr().out.startswith(f"{word}\n  ")
+
+
+def test_words_name_only_what_can_be_explained() -> None:
+    known = set(explain.names())
+    for text in WORDS.values():
+        assert set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", text)) <= known
+
+
+def test_the_list_has_a_line_of_meaning_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explain"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert max(map(len, rows)) <= 80
+    listed = {row.split()[0]: row for row in rows if row.startswith("  ")}
+    assert set(listed) == set(explain.names())
+    assert all(len(row.split()) > 2 for row in listed.values())

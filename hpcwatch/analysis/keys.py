@@ -1,0 +1,152 @@
+"""What the other keys of report.json and the columns of CSV mean, and a few words of the trade.
+
+`hpcwatch explain` prints them. Numbers that need a definition are in ``metrics.METRICS``.
+"""
+
+from __future__ import annotations
+
+KEYS = {
+    "schema_version": "Version of report.json. Adding a key keeps it.",
+    "run": "What was run or watched: names, times and how it ended.",
+    "id": "A run's own id, or a job's as its scheduler writes it.",
+    "short_id": "The end of a run's id, where that names one run: hpcwatch report takes it.",
+    "name": "Name of the run, the job, the device, the process or the event.",
+    "kind": "run (hpcwatch run), job (hpcwatch job) or sweep-task.",
+    "argv": "The program with its arguments; secrets in them are masked.",
+    "cwd": "The folder in which the program was started; of a job its working directory.",
+    "user": "Whose run it is.",
+    "owner": "Whose job it is, as the scheduler says.",
+    "hosts": "The nodes that were watched.",
+    "host": "The node that a row is about.",
+    "started_at": "When it started, ISO 8601 in UTC.",
+    "ended_at": "When it ended, ISO 8601 in UTC; null while it runs, or if its end was not seen.",
+    "exit_code": "The program's own exit code; null if a signal ended it.",
+    "signal": "Number of the signal that ended the program; null if none did.",
+    "how": "How a run ended: ok, exit 3, signal 9, running or unfinished (no end was seen).",
+    "hpcwatch_version": "The version of hpcwatch that made the recording.",
+    "environment": "Variables that say how a program uses threads and GPUs; never secrets.",
+    "job": "The job as its scheduler describes it; null outside of a job.",
+    "job_id": "The job of a run, with its task.",
+    "job_task": "Index of the job in its array; null if it is in none.",
+    "sweep_id": "The sweep of a task.",
+    "parameters": "A sweep task's combination of parameters.",
+    "results": "The last value of each name that the program logged.",
+    "scheduler": "torque, pbspro or slurm.",
+    "queue": "The job's queue or partition.",
+    "state": "The job's state: queued, held, running, suspended, completed, failed, timeout ...",
+    "raw_state": "The scheduler's own word for the state.",
+    "nodes": "A row per node with its figures; in job, the names of its nodes.",
+    "cores": "Cores requested, over all nodes.",
+    "gpus": "A row per GPU; in job, the number of GPUs requested.",
+    "memory_bytes": "Memory requested, over all nodes.",
+    "walltime_s": "The time that the job may run.",
+    "submitted_at": "When the job was submitted.",
+    "estimated_start_at": "When the scheduler expects to start a waiting job: a guess.",
+    "account": "The account or project that the job is charged to.",
+    "reason": "Why a job waits or how it ended, or why there are no readings.",
+    "exit": "How the job ended, in words.",
+    "summary": "The whole run in figures.",
+    "findings": "What is worth acting on, the worst first.",
+    "findings_count": "The number of findings in a run's report.",
+    "rule": "The finding's name: hpcwatch explain RULE says when it is raised.",
+    "severity": "info, warning or critical.",
+    "entity": "What a row is about: the job, or a device such as GPU 1.",
+    "device": "UUID of the GPU; empty in rows of the job.",
+    "duration_s": "How long it lasted.",
+    "title": "The finding in a line.",
+    "evidence": "The numbers that a finding rests on, each with its unit in its name.",
+    "advice": "What to do about a finding.",
+    "directives": "The suggested job script, or a finding's own changes to it.",
+    "old": "A line of the job script as it is.",
+    "new": "The line to put in its place.",
+    "lines": "All lines of the suggested job script.",
+    "changes": "The lines that differ from the job's own.",
+    "saves": "What the suggested job script would have saved of this run.",
+    "memory_byte_hours": "Memory requested but not needed, times the run's time.",
+    "margins": "How much more is suggested than was used.",
+    "based_on": "How many runs the suggestion rests on.",
+    "withheld": "What is not suggested although less was used, and why.",
+    "notes": "What to know before using the suggested job script.",
+    "costs": "Costs at the configured rates; null without rates.",
+    "unit": "The unit of costs, such as EUR.",
+    "waste": "What a finding costs: core-hours, GPU-hours and memory.",
+    "observed": "What this run showed of the job's needs: later suggestions rest on it.",
+    "flaw": "Why a run is no base for suggestions; null if it is one.",
+    "node_memory_per_core_bytes": "The node's memory divided by its cores.",
+    "nodes_count": "The number of nodes.",
+    "gpus_count": "The number of GPUs that a run had.",
+    "gpus_used_count": "How many of them did any work; null if that is unknown of one.",
+    "processes": "The largest processes by CPU time, memory and GPU memory.",
+    "pid": "The process's number on its node.",
+    "events": "What the program logged, and signals, phases, nodes lost and found.",
+    "fields": "An event's values by name.",
+    "at": "When it was, ISO 8601 in UTC.",
+    "elapsed_s": "Seconds since the run's start.",
+    "span_s": "For how many seconds the row's values stand.",
+    "quality": "How it was measured, what is unknown, and what measuring took.",
+    "samples": "The number of readings.",
+    "gaps": "Stretches without readings, each with its reason.",
+    "unknown": "Names of figures that are null.",
+    "odd_lines": "Damaged lines of the recording that were left out.",
+    "probe_errors": "What could not be read, with the reason.",
+    "found_by": (
+        "How the job's processes were found on a node: cgroup, tree, environment, user (all of its"
+        " owner's) or none."
+    ),
+    "index": "The GPU's number on its node.",
+    "uuid": "The GPU's or MIG instance's own id.",
+    "label": "The GPU's name on the page: GPU 0, or an instance of a divided device.",
+    "use": "What became of a GPU: worked, did nothing, was never opened or unknown.",
+    "memory_total_bytes": "The GPU's memory.",
+    "held_peak_bytes": "The most GPU memory that the job's own processes held on a device.",
+    "nvlink_count": "The GPU's NVLinks.",
+    "nvlink_active_count": "How many of them are up.",
+    "memory_files_where": "The memory-backed file system that memory_files_bytes is in.",
+    "size_bytes": "The size of a recording's files.",
+    "path": "Where a recording lies.",
+    "is_link": "True of a run recorded elsewhere (--output).",
+    "command": "The program with its arguments, as a shell takes them.",
+}
+"""Key -> its meaning in a sentence or two."""
+
+WORDS = {
+    "cpu": "CPU time and cores in use. How much: cpu_s, cores_used_mean, cpu_efficiency_pct.",
+    "gpu": (
+        "A device of NVIDIA or AMD, or an instance of a divided one. How busy: util_mean_pct; how"
+        " well: sm_active_mean_pct, power_mean_w; its memory: gpu_memory_peak_bytes."
+    ),
+    "memory": "What the job uses and may use: memory_used, memory_peak_bytes, memory_limit_bytes.",
+    "pss": (
+        "Proportional set size: a process's memory, with each page that several processes share"
+        " counted in equal parts. The sum over processes counts no page twice: see memory_used."
+    ),
+    "rss": (
+        "Resident set size: all pages of a process that are in memory. Shared pages count in full"
+        " in each process, so that sums are too large: see rss_bytes and pss."
+    ),
+    "cgroup": (
+        "Control group: the kernel's account of a job's processes, and its limits on them. Where a"
+        " job has one, its memory and CPU time come from it."
+    ),
+    "cache": "Page cache: files that the kernel keeps in memory until it needs the room; no use.",
+    "load": "Processes that run or wait for a core, over the last minute: node_load_count.",
+    "throttled": "Slowed down: CPUs by a quota (cpu_throttled_pct), GPUs by heat (throttled_pct).",
+    "walltime": "The time that a job may run: walltime_s. wall_s is the time that it ran.",
+    "efficiency": "The share of the allowed cores that were busy: cpu_efficiency_pct.",
+    "mig": "Multi-Instance GPU: a divided device. Its instances have no utilisation of their own.",
+    "sm": "Streaming multiprocessors, a GPU's own cores: sm_active_mean_pct says how many worked.",
+    "vmhwm": "The kernel's high-water mark of a process's resident memory: see memory_peak_bytes.",
+}
+"""A word of the trade, in lower case -> what it means here, and which figures have it."""
+
+
+def extreme_of(name: str) -> tuple[str, str] | None:
+    """Return the metric and the word of a CSV column of extremes: ``used_max_bytes``.
+
+    None if the name has not that form.
+    """
+    stem, _, unit = name.rpartition("_")
+    for end, word in (("_min", "lowest"), ("_max", "highest")):
+        if stem.endswith(end):
+            return f"{stem.removesuffix(end)}_{unit}", word
+    return None
