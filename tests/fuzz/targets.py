@@ -17,11 +17,14 @@ from typing import NamedTuple
 from program import ROOT
 
 from hpcwatch import config
+from hpcwatch.analysis import advice
+from hpcwatch.analysis.advice_track import tracks
 from hpcwatch.analysis.costs import Rates
+from hpcwatch.analysis.report import Report
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cluster.job_script import directives
-from hpcwatch.cluster.schedulers import NAMES, dialect
+from hpcwatch.cluster.schedulers import NAMES, dialect, start_moab, start_slurm
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.schedulers.query import Answer
 from hpcwatch.cluster.schedulers.request import needs_of
@@ -36,9 +39,11 @@ from hpcwatch.probe.schema import Sample, from_line
 from hpcwatch.recording.previous_runs import earlier_runs
 from hpcwatch.recording.store import RunDirectory, event_from
 from hpcwatch.sweep import joblog, outcome
+from hpcwatch.views import advice as ledger
 from hpcwatch.views.jobs import jobs_table, loss, to_json
 from hpcwatch.views.jobs.flags import flags_of
 from hpcwatch.views.report import formats
+from hpcwatch.views.report.advice import outcome as outcome_words
 from hpcwatch.views.text import render
 
 sys.path.insert(0, str(ROOT / "tests" / "parse"))
@@ -160,7 +165,15 @@ class Recording:
         }
         self._write("", b"")
         made = reading.load(RunDirectory(str(self._folder)))
-        self.sound["report.json"] = "".join(formats.pieces(made, "json")).encode()
+        plain = json.loads("".join(formats.pieces(made, "json")))
+        needs = {"nodes_count": 1, "node_cores_count": 4, "node_memory_bytes": 1 << 34}
+        less = {**needs, "node_cores_count": 1}
+        fixed = [{"place_count": 0, "label": "--n", "value": 5.0}]
+        plain["prediction"] = {
+            "requested": needs, "suggested": less, "memory_bytes": 1 << 32, "wall_s": 60.0,
+            "cores": 1.5, "runs_count": 3, "risk": 0.05, "fixed": fixed,
+        }  # fmt: skip
+        self.sound["report.json"] = json.dumps(plain, indent=1).encode()
         self._scripts_count = "".join(formats.pieces(made, "html")).count("<script")
 
     def _write(self, name: str, data: bytes) -> None:
@@ -175,6 +188,7 @@ class Recording:
         except HpcwatchError as error:
             _complained(error)
             return
+        _ledger(made, RunDirectory(str(self._folder)))
         earlier = earlier_runs(made.run)
         for form in ("text", "markdown", "csv"):
             shown("".join(formats.pieces(made, form, earlier)))
@@ -185,6 +199,40 @@ class Recording:
     def target(self, name: str) -> Target:
         """Return a file as a target."""
         return Target(lambda data: self.feed(name, data), lambda: [self.sound[name]])
+
+
+def _ledger(made: Report, directory: RunDirectory) -> None:
+    """Take the recording as the run before one of the same work."""
+    past = reading.past_of(directory, made.run)
+    if past is None or made.run.job is None:
+        return
+    later = made.run._replace(id="later", started_at_s=made.run.started_at_s + 1e4)
+    told = advice.made(later, made.run.job, past.observed, [past])
+    if told.check is not None:
+        shown(clean(outcome_words(told.check)))
+    followed = [past, past._replace(run=later)]
+    for line in (*ledger.summary(tracks(followed)), *ledger.details(tracks(followed), 80)):
+        shown(line)
+    json.loads(json.dumps(ledger.to_plain(tracks(followed))))
+
+
+def _starts(data: bytes) -> None:
+    """Feed what tells when a request would start."""
+    for code in (0, 1):
+        for out, err in ((data, b""), (b"", data)):
+            answer = Answer(out, err, code, AT_S, "showbf")
+            for parse in (start_moab.gaps_from_showbf, start_slurm.query(()).parse):
+                try:
+                    parse(answer)
+                except HpcwatchError as error:
+                    _complained(error)
+
+
+_SHOWBF = (
+    b"backfill window (user: 'a' group: 'a' partition: ALL) Mon Nov 23 12:44:27\n\n"
+    b" 53 procs available for      00:58:57\n 37 procs available with no timelimit\n"
+)
+_TEST_ONLY = b"sbatch: Job 17 to start at 2026-11-30T06:10:00 using 4 processors on nodes qb001"
 
 
 def _event_lines(data: bytes) -> None:
@@ -328,6 +376,7 @@ def all_targets(folder: Path) -> dict[str, Target]:
     made.update(
         {
             "script": Target(_script, lambda: scripts),
+            "starts": Target(_starts, lambda: [_SHOWBF, _TEST_ONLY]),
             "event-lines": Target(_event_lines, lambda: _EVENTS),
             "joblog": Target(_joblog, lambda: [_JOBLOG.encode()]),
             "probe": Target(_probe, lambda: [probe]),
@@ -345,6 +394,7 @@ NAMES_OF_TARGETS: tuple[str, ...] = (
     "events.jsonl",
     "report.json",
     "script",
+    "starts",
     "event-lines",
     "joblog",
     "probe",
