@@ -120,6 +120,8 @@ def check(last: Past, run: Run, observed: Observed) -> Check | None:
     is_missed = bool(killed) or any(not one.is_held and one.amount != "cores" for one in parts)
     if observed.flaw is not None and not killed:
         return made._replace(why=observed.flaw)
+    if killed and _is_below(said, needs_of(job), killed):
+        return made._replace(why=f"killed at a {killed} limit below what was predicted")
     other = other_size(said, work_of(run))
     if is_missed and other:
         return made._replace(result="other size", why=other, parts=parts, killed=killed)
@@ -132,6 +134,16 @@ def _killed(said: Prediction, observed: Observed) -> str:
     if observed.killed_memory_bytes is not None and said.memory_bytes is not None:
         return "memory"
     return "walltime" if observed.killed_wall_s is not None and said.wall_s is not None else ""
+
+
+def _is_below(said: Prediction, now: Needs, killed: str) -> bool:
+    """Return True if less was requested than the prediction itself says is needed."""
+    limits = {
+        "memory": (now.node_memory_bytes, said.memory_bytes),
+        "walltime": (now.walltime_s, said.wall_s),
+    }
+    limit, needed = limits[killed]
+    return limit is not None and needed is not None and limit < needed
 
 
 def _parts(said: Prediction, observed: Observed) -> Iterator[Part]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from harness import wait_until
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "real"))
+from terminal import Terminal, needs_tmux
 
 from cluster.cluster import Cluster
 from cluster.conftest import Submit
@@ -133,3 +139,20 @@ def test_a_script_with_another_request_is_refused(slurm: Cluster, recorded: str)
     done = slurm.run(argv, env={"HPCWATCH_HOME": HOME})
     assert "no recorded run of solve.sh says what it needs" in done.stderr
     assert json.loads(hpcwatch(slurm, "runs", "--format", "json"))["runs"] != []
+
+
+@needs_tmux
+def test_on_a_terminal_it_asks_with_both_starts(
+    slurm: Cluster, recorded: str, tmp_path: Path
+) -> None:
+    with Terminal(tmp_path, columns=110, lines=40) as screen:
+        words = shlex.join([*slurm.prefix(env={"HPCWATCH_HOME": HOME}), "env", "-C", WORK])
+        screen.type(f"{words} hpcwatch submit --as-suggested --no-watch solve.sh")
+        asked = "Submit it as suggested? [y/N]"
+        wait_until(lambda: any(asked in row for row in screen.screen()), asked, 60.0)
+        shown = " ".join(" ".join(screen.screen()).split())
+        assert "As requested: now. As suggested: now (Slurm's own estimate)." in shown
+        screen.type("n")
+        no = "Nothing was submitted."
+        wait_until(lambda: any(no in row for row in screen.screen()), no, 60.0)
+    assert slurm.said("squeue", "-h", "-u", "alice", "-n", "solve.sh") == ""

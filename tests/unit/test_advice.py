@@ -209,6 +209,16 @@ def test_a_kill_is_a_miss_though_nothing_else_of_the_run_counts(
     assert outcome(found) == words
 
 
+def test_a_kill_at_less_than_was_predicted_is_the_user_s_own() -> None:
+    killed = seen(flaw="killed", killed_memory_bytes=4 * GIB)
+    found = checked(asked(4, 3, 4500), killed)
+    assert outcome(found) == (
+        "followed, not checked: killed at a memory limit below what was predicted"
+    )
+    killed = seen(flaw="killed", killed_wall_s=720.0)
+    assert checked(asked(4, 6, 600), killed).result == "unknown"
+
+
 def test_a_run_that_failed_checks_nothing() -> None:
     found = checked(asked(4, 6, 4500), seen(50.0, flaw="it failed: x"))
     assert found.result == "unknown"

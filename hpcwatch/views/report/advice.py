@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from hpcwatch.analysis.findings import ACCUSE_AFTER_S
 from hpcwatch.base.units import format_bytes, format_clock, format_of_bytes, three_digits
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def last_advice(report: Report) -> str:
     check = report.last_advice
     if check is None or report.run.ended_at_s is None:
         return ""
+    if check.result == "unknown" and report.summary.wall_s < ACCUSE_AFTER_S:
+        return ""  # nothing is expected from so short a run
     return f"Last time's advice: {outcome(check)}."
 
 
