@@ -11,8 +11,10 @@ import typing
 from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
+from hpcwatch.analysis.advice_check import Check, Fixed, Part, Prediction
 from hpcwatch.analysis.costs import Costs
 from hpcwatch.analysis.findings import Directive, Finding, Waste
+from hpcwatch.analysis.keys import KEYS
 from hpcwatch.analysis.metrics import METRICS
 from hpcwatch.analysis.needs import Observed
 from hpcwatch.analysis.report import Report
@@ -27,6 +29,7 @@ from hpcwatch.analysis.report.records import (
 from hpcwatch.analysis.report.to_json import to_plain
 from hpcwatch.analysis.rightsize import Advice, Savings
 from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.cluster.schedulers.request import Needs
 from hpcwatch.monitor.report import load
 from hpcwatch.recording.store import Run, find
 
@@ -64,6 +67,12 @@ SECTIONS: dict[str, tuple[str, type]] = {
     "directives.saves": ("What the suggestion would have saved in this run.", Savings),
     "costs": ("Costs in the configured unit; null without prices.", Costs),
     "observed": ("What the run showed of the job's needs.", Observed),
+    "prediction": ("What this run predicts of the next run of the same work.", Prediction),
+    "prediction.requested": ("What was requested in this run.", Needs),
+    "prediction.suggested": ("What to request in the next one.", Needs),
+    "prediction.fixed[]": ("A number among the arguments that the prediction holds for.", Fixed),
+    "last_advice": ("What became of the last prediction for this work.", Check),
+    "last_advice.parts[]": ("One amount of that prediction, and what this run showed.", Part),
     "nodes[]": ("Each node over the whole run.", NodeSummary),
     "nodes[].gaps[]": ("A stretch without readings.", Gap),
     "processes[]": ("The largest processes.", ProcessSummary),
@@ -72,6 +81,8 @@ SECTIONS: dict[str, tuple[str, type]] = {
 }
 """Path -> its meaning, and the record that explains its keys."""
 
+_OF_KEYS = (Prediction, Needs, Fixed, Check, Part)
+"""Records whose keys have the meaning that `hpcwatch explain` prints."""
 _OF_METRICS = (Summary, NodeSummary, Quality, Costs)
 """Records whose figures have the meaning that `hpcwatch explain` prints."""
 _NONE = re.compile(r"\bNone\b")
@@ -207,6 +218,8 @@ def _table(path: str, what: str, record: type, names: list[str]) -> Iterator[str
         inner = f"{path}.{name}".lstrip(".")
         part = SECTIONS.get(inner, SECTIONS.get(f"{inner}[]", ("", record)))[0]
         meaning = OWN.get((path, name)) or part or documented.get(name) or ""
+        if not meaning and record in _OF_KEYS:
+            meaning = KEYS.get(name, "")
         if not meaning and record in _OF_METRICS:
             meaning = METRICS.get(name, "")
         meaning = _NONE.sub("null", meaning or WORDS[name])

@@ -46,7 +46,17 @@ def test_every_key_of_the_configuration_has_a_row() -> None:
 @pytest.mark.parametrize("path", JSON_KEYS)
 def test_every_key_of_report_json_has_a_row_with_its_type(path: str) -> None:
     """The list of keys is the one that holds version 1."""
-    lists = ("gpus", "findings", "changes", "nodes", "gaps", "processes", "events")
+    lists = (
+        "gpus",
+        "findings",
+        "changes",
+        "nodes",
+        "gaps",
+        "processes",
+        "events",
+        "fixed",
+        "parts",
+    )
     title = ".".join(f"{name}[]" if name in lists else name for name in path.split(".") if name)
     title = title.replace("directives", "directives[]") if "findings[]." in title else title
     if path == "directives.changes":
