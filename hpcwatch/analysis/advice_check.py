@@ -168,11 +168,11 @@ def _followed(said: Prediction, now: Needs) -> str:
 
 
 def is_followed(said: Prediction, now: Needs, amount: str) -> bool:
-    """Return True if an amount was suggested to be less, and about as little is requested now."""
+    """Return True if about as little of an amount is requested now as was suggested."""
     before, told, asked = (
         getattr(needs, amount) for needs in (said.requested, said.suggested, now)
     )
-    if told is None or before is None or told >= before:
+    if told is None or before is None:
         return False
     return bool((asked or 0) <= _FOLLOWED * told and (asked or 0) < before)
 

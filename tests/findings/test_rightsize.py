@@ -479,3 +479,23 @@ def test_devices_of_unknown_use_are_kept() -> None:
     assert observed(mig).gpus_count is None
     assert advise(asked(), [observed(mig)]).saves.gpu_hours == 0.0
     assert timeline(mig).hosts["qb002"].gpus
+
+
+def test_a_run_killed_for_its_memory_says_what_to_request_at_least() -> None:
+    one = ended(GOOD._replace(oom_kills=lambda at: at // 1800), exit_code=1)
+    assert observe(one, "run", 99.0).killed_memory_bytes == round(1.2 * 64 * GIB + 0.5)
+    small = GOOD._replace(job=asked(node_memory_bytes=GIB), oom_kills=lambda at: at // 1800)
+    assert observe(ended(small), "run", 99.0).killed_memory_bytes == 3 * GIB  # 1.5 times its peak
+    told = GOOD._replace(job=asked(state=JobState.OUT_OF_MEMORY))
+    assert observed(told, kind="job").killed_memory_bytes is not None
+    assert observed(told).killed_memory_bytes is None  # from inside, the state is not the end's
+    assert observed(GOOD).killed_memory_bytes is None
+
+
+def test_a_run_killed_at_its_walltime_says_what_to_request_at_least() -> None:
+    short = GOOD._replace(job=asked(walltime_s=3600))
+    assert observed(short, signal=15).killed_wall_s == pytest.approx(4320)
+    assert observed(short).killed_wall_s is None
+    assert observed(GOOD, signal=15).killed_wall_s is None  # long before it
+    timeout = GOOD._replace(job=asked(walltime_s=3600, state=JobState.TIMEOUT))
+    assert observed(timeout, kind="job").killed_wall_s == pytest.approx(4320)

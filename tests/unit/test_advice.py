@@ -311,6 +311,12 @@ def test_hours_are_counted_in_the_runs_that_followed() -> None:
     assert track.saved.memory_byte_hours == pytest.approx(1.5 * 58 * GIB)
 
 
+def test_who_requests_more_than_before_saves_nothing() -> None:
+    more = asked(40, 64, 7200)
+    (track,) = tracks(history((asked(), seen()), (asked(4, 6, 4500), seen()), (more, seen())))
+    assert [step.saved.core_hours for step in track.steps] == pytest.approx([0, 16, 0])
+
+
 def test_a_run_that_was_killed_saves_nothing_and_its_hours_are_lost() -> None:
     small = asked(4, 6, 4500)
     killed = seen(flaw="killed", killed_memory_bytes=9 * GIB)
