@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.reporting import unwritable
 from hpcwatch.monitor import report as reading
 from hpcwatch.recording.previous_runs import earlier_runs
-from hpcwatch.recording.store import find
+from hpcwatch.recording.store import RunDirectory, find
 from hpcwatch.views.report import formats, terminal
 from hpcwatch.views.text import columns_of, wants_colour
 
@@ -26,27 +27,11 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     path = _checked(options.output)
     name = options.format or (formats.format_of(path) if path is not None else "text")
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    if name == "html" and path is None and is_terminal:
-        hint = "say: hpcwatch report -o report.html"
-        raise HpcwatchError("HTML is for a browser, not for a terminal", hint, EXIT_USAGE)
-    _check_rules(options.silence)
-    if options.when and (name != "text" or path is not None):
-        raise HpcwatchError(
-            "--when goes with the report as text", "leave --format and -o out", EXIT_USAGE
-        )
-    array = array_answer.of_recordings(options.run) if options.run and name == "text" else None
-    if array is not None and path is None:
-        print(array, end="")
-        return 0
-    try:
-        found: Report | str = reading.load(find(options.run))
-    except HpcwatchError as error:
-        from hpcwatch.cli import unwatched
-
-        found = unwatched.answer(options.run, error)
+    _check(options, name, path)
+    is_for_reading = name == "text" and path is None
+    found = _found(options, is_for_reading)
     if isinstance(found, str):
-        if name != "text" or path is not None:
+        if not is_for_reading:
             hint = "name one of its tasks, or leave out --format and -o"
             raise HpcwatchError(f"{options.run} is an array, not one job", hint, EXIT_USAGE)
         print(found, end="")
@@ -63,6 +48,39 @@ def main(arguments: list[str]) -> int:
         for piece in formats.pieces(report, name, earlier_runs(report.run)):
             print(piece, end="")
     return 0
+
+
+def _check(options: argparse.Namespace, name: str, path: str | None) -> None:
+    """Raise HpcwatchError for options that do not go together."""
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    if name == "html" and path is None and is_terminal:
+        hint = "say: hpcwatch report -o report.html"
+        raise HpcwatchError("HTML is for a browser, not for a terminal", hint, EXIT_USAGE)
+    _check_rules(options.silence)
+    if options.when and (name != "text" or path is not None):
+        raise _no_when("it goes with the report as text", "leave out --format and -o")
+
+
+def _found(options: argparse.Namespace, is_for_reading: bool) -> Report | str:
+    """Return the report of the run; of an array its answer as text."""
+    array = array_answer.of_recordings(options.run) if options.run and is_for_reading else None
+    found, is_own = _loaded(options.run) if array is None else (array, True)
+    if options.when and isinstance(found, str):
+        raise _no_when("an array has many starts", "name one of its tasks")
+    if options.when and not is_own:
+        raise _no_when("the recording is another user's", "leave out --when")
+    return found
+
+
+def _loaded(which: str | None) -> tuple[Report | str, bool]:
+    """Return a run's report, else what its scheduler's accounting knows; and if it is our own."""
+    try:
+        directory = find(which)
+        return reading.load(directory), _is_own(directory)
+    except HpcwatchError as error:
+        from hpcwatch.cli import unwatched
+
+        return unwatched.answer(which, error), True
 
 
 def _parser() -> Parser:
@@ -100,6 +118,18 @@ def _parser() -> Parser:
     )
     parser.add_colour()
     return parser
+
+
+def _no_when(why: str, hint: str) -> HpcwatchError:
+    return HpcwatchError(f"no --when: {why}", hint, EXIT_USAGE)
+
+
+def _is_own(directory: RunDirectory) -> bool:
+    """Return True if we made the recording: its lines become options of a command of ours."""
+    try:
+        return os.stat(directory.path).st_uid == os.getuid()
+    except OSError:
+        return True  # it cannot be read either
 
 
 def _when(report: Report) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
+from pathlib import Path
 
 import pytest
+from program import ROOT, Hpcwatch
 
 from hpcwatch.analysis.findings import Directive
 from hpcwatch.base.errors import HpcwatchError
@@ -157,3 +161,30 @@ def test_a_copy_has_other_directives_and_all_other_lines() -> None:
     )
     bare = applied("#!/bin/sh\necho\n", [Directive("slurm", None, "#SBATCH -c 1")], "#SBATCH")
     assert bare == "#!/bin/sh\n#SBATCH -c 1\necho\n"
+
+
+RECORDING = ROOT / "examples" / "recordings" / "mnist_cnn"
+
+
+def test_when_goes_with_the_text_of_a_run_of_our_own(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
+    ended = hpcwatch("report", RECORDING, "--when", "--format", "json")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.complaint == (
+        "hpcwatch: no --when: it goes with the report as text: leave out --format and -o"
+    )
+    ended = hpcwatch("report", RECORDING, "--when")
+    assert ended.code == 0
+    last = "No other request is suggested, so there is no other start to compare."
+    assert ended.out.splitlines()[-1] == last
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+def test_another_user_s_lines_are_not_put_to_the_scheduler(
+    hpcwatch: Hpcwatch, tmp_path: Path
+) -> None:
+    foreign = tmp_path / "foreign"
+    shutil.copytree(RECORDING, foreign)
+    os.chown(foreign, 12345, 12345)
+    ended = hpcwatch("report", foreign, "--when")
+    assert ended.code == 2
+    assert ended.complaint.startswith("hpcwatch: no --when: the recording is another user's")
