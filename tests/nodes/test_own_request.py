@@ -45,7 +45,8 @@ def asks(pid):
     try:
         words = open(f"/proc/{pid}/cmdline").read()
         parent = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1]
-        return words.endswith("hpcwatch.cluster.asked_job" + chr(0)) and int(parent) == os.getppid()
+        is_beside = int(parent) == os.getppid() and int(pid) != os.getpid()
+        return is_beside and "hpcwatch.cluster.asked_job" in words
     except OSError:
         return False
 while any(asks(pid) for pid in os.listdir("/proc") if pid.isdigit()):
