@@ -222,7 +222,10 @@ class Reserve:
             self.drop()
 
     def fill(self, text: str) -> None:
-        """Write the file into the reserved space, as far as it goes. Raises OSError."""
+        """Write the file into the reserved space, which may grow; without one write it anew.
+
+        Raises OSError; then the reserved space is free again.
+        """
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is None:
             replace(self._path, text)

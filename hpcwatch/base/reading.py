@@ -81,7 +81,7 @@ def part(path: str, *names: str) -> Any:
 
 
 def lines(path: str) -> Iterator[bytes]:
-    """Yield a file's lines with their ends; a line that is far too long becomes a blank one.
+    """Yield a file's lines with their ends; a line longer than LINE_BYTES becomes a blank one.
 
     Raises OSError.
     """
@@ -136,7 +136,7 @@ class Growing:
     ) -> None:
         """Start at ``offset``. Lines longer than the limit are left out.
 
-        With ``behind_bytes`` the first look reads at most that much from the file's end.
+        With ``behind_bytes`` a look that is further behind skips all but that much of the end.
         """
         self._path = path
         self._offset = offset

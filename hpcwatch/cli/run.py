@@ -223,5 +223,5 @@ def _say(message: str) -> None:
         from hpcwatch.monitor.standard_error import say
 
         say(message)
-    except (Exception, SystemExit):  # noqa: S110 # nobody is to be told
+    except (Exception, SystemExit):  # noqa: S110 # there is no way left to say it
         pass

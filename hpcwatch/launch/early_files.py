@@ -1,7 +1,7 @@
 """Files in memory that a program's processes hold open before its monitor begins to read.
 
-The monitor of a sweep's task begins late. A file in /dev/shm whose writer has ended by then cannot
-be told from another program's any more. Nothing is imported, and a look takes some 0.1 ms.
+The monitor of a sweep's task begins late. A file in /dev/shm whose writer has ended by then can no
+longer be distinguished from another program's. Nothing is imported, and a look takes some 0.1 ms.
 """
 
 from __future__ import annotations

@@ -283,7 +283,7 @@ class Program:
         return to_helper, from_helper
 
     def _pass_on(self, info: signal.struct_siginfo) -> None:
-        """Send a signal to the program, unless it reached the program by itself."""
+        """Send a signal to the program, unless it has reached the program already."""
         is_from_process = _from_process(info)
         try:
             if self._witness is not None and self._witness.saw(info.si_signo, is_from_process):
@@ -323,7 +323,7 @@ def _attempt(step: Callable[[], object]) -> None:
     """Run a step whose failure must not affect the program."""
     try:  # noqa: SIM105 # contextlib takes milliseconds to import
         step()
-    except (Exception, SystemExit):  # noqa: S110 # nobody is to be told: the program goes first
+    except (Exception, SystemExit):  # noqa: S110 # the program goes first
         pass
 
 

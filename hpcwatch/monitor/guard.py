@@ -135,7 +135,7 @@ class Guard:
     def _complain(self, what: str, error: BaseException) -> None:
         try:  # noqa: SIM105 # contextlib takes milliseconds to import
             self._say(f"{what}: {type(error).__name__}: {error}")
-        except BaseException:  # noqa: S110 # nobody is to be told
+        except BaseException:  # noqa: S110 # there is no way left to say it
             pass
 
     def _do(self, step: Callable[[Monitor], None]) -> None:

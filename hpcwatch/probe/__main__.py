@@ -23,7 +23,7 @@ def main(
 ) -> None:
     """Serve one watcher, and end the process.
 
-    ``header`` is the first line of input where it has been read already, and readiness told.
+    ``header`` is the first line of input if it was read already, after saying that we are ready.
     """
     try:
         code = _serve(kind, header, silence_s)

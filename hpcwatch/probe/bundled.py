@@ -1,7 +1,7 @@
 """Runs a probe from memory: what a node lacks came as a zip through standard input.
 
 Nothing of it is written to a disk but psutil's compiled part, and that only on the few kernels
-that need it, for the moment in which it is loaded. This file runs by itself, before the package
+that need it, for the moment in which it is loaded. This file runs alone, before the package
 it is part of can be imported.
 """
 
@@ -19,7 +19,7 @@ _PREFIX = "hpcwatch-probe-"
 
 
 class Archive:
-    """The files of a zip in memory, unpacked when they are asked for."""
+    """The files of a zip in memory, unpacked when they are needed."""
 
     def __init__(self, raw: bytes) -> None:
         """Read the headers. They hold the sizes: whoever wrote the zip could seek in it."""

@@ -28,7 +28,7 @@ from .typed import Dict, List, Mapping, Optional
 __all__ = ["CgroupReader", "job_id_in"]
 
 _SELDOM_S = 10.0
-_GROUPS_MOST = 64  # below a job's, that are asked for kills: 20 µs each
+_GROUPS_MOST = 64  # below a job's, whose kills are read: 20 µs each
 _KILLS_V1 = "memory.oom_control"
 _KILLS_V2 = "memory.events"
 _NOTHING_BEFORE: Mapping[str, bytes] = {}
@@ -232,7 +232,7 @@ class CgroupReader:
             if count is not None:
                 self._kills[folder] = count
         if self._kills_before is None:
-            self._kills_before = dict(self._kills)  # of groups beside the program's own
+            self._kills_before = dict(self._kills)  # of groups other than the program's own
         return sum(self._kills.values()) if self._kills else None
 
     def _killed_before_v1(self, place: Place) -> Optional[int]:

@@ -74,7 +74,7 @@ def _is_number(word: str) -> bool:
 
 
 def groups_below(folder: str, most: int) -> List[str]:
-    """Return a group's folder and those below it, nearest first, at most so many."""
+    """Return a group's folder and those below it, nearest first, at most ``most``."""
     found = [folder]
     for group in found:
         try:

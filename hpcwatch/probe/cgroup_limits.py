@@ -13,7 +13,7 @@ from .typed import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 _LOOK_S = 10.0
 """Seconds between searches for limits, which hardly ever change."""
-_GROUPS_MOST = 64  # below a job's, that are asked for their limits: 20 µs each
+_GROUPS_MOST = 64  # below a job's, whose limits are read: 20 µs each
 
 
 class Binding(NamedTuple):

@@ -233,7 +233,7 @@ def _checker(hint: Any, name: str) -> Check:
         return _plan(hint).build
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return _enum_checker(hint)
-    # Python 3.6 has ``List`` for the origin of ``List[int]``, and the type itself beside it.
+    # Python 3.6 has ``List`` for the origin of ``List[int]``, and the type itself in ``__extra__``.
     origin: Any = getattr(hint, "__extra__", None) or getattr(hint, "__origin__", None)
     if origin in _CONTAINERS:
         return _CONTAINERS[origin](getattr(hint, "__args__", ()), name)
@@ -260,7 +260,7 @@ def _list_checker(arguments: Tuple[Any, ...], name: str) -> Check:
     high = range_of(name).high
 
     def check(value: Any) -> Any:
-        # Quicker than to look at each: a node of 128 cores tells of all in every line.
+        # Quicker than to look at each: a node of 128 cores gives all of them in every line.
         is_sound = _NUMBERS.issuperset(map(type, _list(value))) and _are_between(value, high)
         return value if is_sound else [item(one) for one in value]
 

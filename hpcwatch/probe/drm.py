@@ -1,7 +1,7 @@
 """GPUs of any vendor, as the kernel accounts for a process: ``drm-`` lines of /proc/PID/fdinfo.
 
 The format is Documentation/gpu/drm-usage-stats.rst of the Linux kernel; amdgpu and i915 count busy
-nanoseconds of an engine, xe busy cycles beside all cycles. A process is told of what it did itself:
+nanoseconds of an engine, xe busy cycles beside all cycles. A process sees what it did itself:
 the use of a whole device is not known from here. Work that goes past the kernel's scheduler is not
 counted (ROCm by /dev/kfd): it is unknown, not 0. Tried on captured and documented trees only.
 """

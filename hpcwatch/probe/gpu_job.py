@@ -62,7 +62,7 @@ class GpuJob:
         """Return the devices, their processes unknown where the driver's pids mean nothing here.
 
         In a container a driver gives pids of the host, or none at all: if not one of them is in
-        our /proc, nobody can say whose they are.
+        our /proc, whose they are is unknown.
         """
         listed = {process.pid for gpu in gpus for process in gpu.processes or ()}
         if any(os.path.exists("%s/%d" % (self._proc, pid)) for pid in listed):

@@ -1,6 +1,6 @@
 """What a node reads from and writes to the file system of a home directory, if that is remote.
 
-Homes are on servers that everybody shares; a local disk is nobody else's concern and has no
+Homes are on servers that all nodes share; a local disk serves only its node and has no
 counters here. Only text that the kernel makes up itself is read, and links on local file systems:
 asking a path for anything would mount it (autofs), or wait for a server that does not answer.
 """

@@ -65,7 +65,7 @@ class MemoryReader:
     def read(self, table: ProcessTable, beside: Optional[ProcessTable] = None) -> Used:
         """Read what has changed as far as the ration goes, and sum it up.
 
-        Files that processes ``beside`` these use count, too.
+        Files that the processes of the table ``beside`` use count, too.
         """
         population = (table.seen_count, len(table.tracked))
         if table.changed or table.detailed or population != self._population or self._behind:
@@ -206,7 +206,7 @@ class MemoryReader:
         tracked.estimate_bytes = max(tracked.pss_bytes - tracked.pss_file_bytes, 0)
 
     def _estimate(self, tracked: Tracked, table: ProcessTable) -> int:
-        """What a process counts with beside pages of files: never more than it surely adds.
+        """A process's memory without pages of files: never more than it certainly adds.
 
         A fresh fork counts with what it has beyond its parent, for until its PSS was read its
         pages may all be its parent's. Growth since a reading counts as far as it is anonymous.

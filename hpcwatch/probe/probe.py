@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 LISTED_PROCESSES = 8  # by CPU, and as many by memory
 _YOUNG_S = 1.0
-"""So soon after the program's start, no process of it has a lower number than its monitor."""
+"""Seconds from the program's start in which its processes have higher pids than its monitor."""
 _CERTAIN = ("cgroup", "shepherd", "environment")
 """How processes were found if none of the others on the node is the job's."""
 
@@ -141,7 +141,7 @@ class Probe:
         )
 
     def _read_rest(self, cgroup: Optional[Cgroup], errors: Dict[str, str]) -> Optional[JobUse]:
-        """Read the job's processes beside the program's, unless the job's group counts them."""
+        """Read the job's other processes, unless the job's control group counts them."""
         is_counted = cgroup is not None and cgroup.is_job and cgroup.cpu_s is not None
         if not self._job_ids or is_counted:
             return None

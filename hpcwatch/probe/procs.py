@@ -37,7 +37,7 @@ class ProcessTable:
         """Those whose status was read at the last refresh, which may not have changed since."""
         self.seen_count = 0
         self.totals = Totals()
-        """Of the living, and what the ended used that nobody we see was told of."""
+        """Of the living, and what ended ones used that no process we see has waited for."""
         self.members = members
         self._proc = proc
         self._discovery = Discovery(members, excluded, proc)
@@ -120,9 +120,9 @@ class ProcessTable:
     def _bury(self) -> None:
         """Take out processes that ended, and see that what they used is counted once.
 
-        What a process used passes to whoever waits for it. Its parent may have been read before
-        that happened, so it is read again. A parent that ignores SIGCHLD never gets it, and one
-        that is not the job's does not show it: then it is kept here.
+        What a process used passes to the process that waits for it. Its parent may have been read
+        before that happened, so it is read again. A parent that ignores SIGCHLD never gets it, and
+        one that is not the job's does not show it: then it is kept here.
         """
         for tracked in self.gone:
             del self.tracked[tracked.pid]

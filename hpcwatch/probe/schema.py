@@ -93,7 +93,7 @@ class Cgroup(NamedTuple):
     cpu_throttled_count: Optional[int] = None
     """Counter: those in which the quota made it wait."""
     cpu_throttled_before_s: Optional[float] = None
-    """What the three counters of the quota said before the program began; None if nobody looked."""
+    """The three counters of the quota before the program began; None if they were not read."""
     cpu_period_before_count: Optional[int] = None
     cpu_throttled_before_count: Optional[int] = None
 
@@ -144,7 +144,7 @@ class JobUse(NamedTuple):
     part of ``used_bytes``, and the kernel can take most of them back."""
     other_files_bytes: Optional[int] = None
     """Files of the same user in memory-backed file systems that no process of the job was seen to
-    use: they are nobody's, as far as we know, and not part of ``used_bytes``."""
+    use: whose they are is unknown, and they are not part of ``used_bytes``."""
     huge_bytes: Optional[int] = None
     """Pages of hugetlbfs, part of ``used_bytes``. A control group does not count them as memory."""
     is_whole_job: Optional[bool] = None
@@ -209,7 +209,7 @@ class GpuProcess(NamedTuple):
     is_graphics: Optional[bool] = None
     """True if it draws and does not compute: a display server."""
     is_mps: Optional[bool] = None
-    """True if it is MPS or a client of it: then only the server is told to hold memory, if any."""
+    """True if it is MPS or a client of it: then at most the server is shown to hold memory."""
 
 
 class Mig(NamedTuple):
@@ -296,7 +296,7 @@ class Gpu(NamedTuple):
     mig: Optional[Mig] = None
     """Given if this is an instance of a divided device."""
     mig_instance_count: Optional[int] = None
-    """Given if this device is divided: its work is told by its instances."""
+    """Given if this device is divided: its instances show its work."""
     device_file: Optional[str] = None
     """What a process opens to use it: ``/dev/nvidia3``, ``/dev/dri/renderD129``. The number in it
     is the driver's minor number, which may differ from ``index``."""
@@ -357,7 +357,7 @@ class Sample(NamedTuple):
     where it is not known for certain which processes are the job's."""
     rest: Optional[JobUse] = None
     """Of a program that stands for its job: the job's processes on this node that are not below
-    it. None where the job's control group counts them, or nobody looked."""
+    it. None where the job's control group counts them, or they were not read."""
 
 
 def to_line(sample: Sample) -> str:

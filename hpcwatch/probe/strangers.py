@@ -128,7 +128,7 @@ class Strangers:
         return named
 
     def _counts(self, user_id: int) -> bool:
-        """True for the job's owner and ordinary users: a system's daemons belong to a node."""
+        """True for the job's owner and ordinary users: a system's daemons are part of the node."""
         return user_id == self._owner_id or _ORDINARY_UID <= user_id != _NOBODY_UID
 
     def _user_id(self, pid: int) -> Optional[int]:

@@ -59,7 +59,7 @@ else:
             return property(itemgetter(place), doc=doc)
 
     _COMPILED_FROM = 100
-    """To compile a constructor takes as long as to make so many records without one."""
+    """Compiling a constructor takes as long as making this many records without one."""
 
     Any = Noted("Any")
     Callable = Noted("Callable")

@@ -44,7 +44,7 @@ def gauge_of_used(sample: Sample) -> str:
 
 
 def is_rest_unread(sample: Sample) -> bool:
-    """Return True if the job's processes beside the program's could not be read this time."""
+    """Return True if the job's other processes could not be read this time."""
     return sample.rest is None and "job" in (sample.errors or ())
 
 

@@ -426,7 +426,7 @@ def runs_of_array(word: str) -> list[tuple[RunDirectory, Run]]:
 
 
 def find(which: Optional[str]) -> RunDirectory:
-    """Find a run by directory, id, short id, start of an id, or job id.
+    """Find a run by directory, id, short id, job, name or start of an id.
 
     None or ``latest`` is the latest. If no run matches, tasks of sweeps are searched.
     Raises HpcwatchError with what to do.

@@ -47,8 +47,8 @@ def build(
 ) -> Report:
     """Make the report of a run that ended, still runs, or whose monitor was killed.
 
-    ``earlier`` holds runs of the same name before it, the latest last. Without ``rates`` it tells
-    no costs.
+    ``earlier`` holds runs of the same name before it, the latest last. Without ``rates`` the report
+    has no costs.
     """
     run = run.masked()
     hosts = _in_order(run, timeline)
@@ -107,10 +107,10 @@ def _steadied(run: Run, timeline: Timeline, events: Iterable[Event]) -> list[Eve
 
 
 def _end(run: Run, hosts: list[HostTimeline]) -> None:
-    """Let readings after the end say nothing: what is used then is not the run's.
+    """Leave out readings after the end: what is used then is not the run's.
 
-    The scheduler's clock tells a job's end in whole seconds, and may differ from a node's: then
-    nothing is cut.
+    A scheduler gives a job's end in whole seconds, and its clock may differ from a node's by so
+    much that all readings come after the end: then nothing is cut.
     """
     job = run.job if run.kind == "job" else None
     end_s = run.ended_at_s if job is None else job.ended_at_s

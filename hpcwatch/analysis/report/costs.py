@@ -44,14 +44,14 @@ def costs_of(
 
 
 def _cores(run: Run, summary: Summary) -> int | None:
-    """Return the cores that are charged: those asked for, used or not."""
+    """Return the cores that are charged: those requested, used or not."""
     if run.job is not None and run.job.cores_count is not None:
         return run.job.cores_count
     return summary.cores_allocated
 
 
 def _gpus(run: Run, hosts: Sequence[HostTimeline], summary: Summary) -> int | None:
-    """Return the devices that are charged: those asked for, else those that were the run's."""
+    """Return the devices that are charged: those requested, else those that were the run's."""
     if run.job is not None and run.job.gpus_count is not None:
         return run.job.gpus_count
     is_read = bool(hosts) and all(host.last and host.last.gpus is not None for host in hosts)

@@ -55,9 +55,9 @@ def program_cpu(run: Run, host: HostTimeline) -> Cpu:
 def job_cpu(run: Run, host: HostTimeline) -> Cpu:
     """Return what the run's job used on a host; of a program without a job, its own.
 
-    Of a program that stands for its job that is what the job's control group counted since the
-    program began, without the monitor's own, or the program's and that of the job's processes
-    beside it. Never a launcher's instead of its tasks'.
+    A program that stands for its job counts as what the job's control group counted since the
+    program began, without the monitor's own use. Without a group it is the program's use and that
+    of the job's other processes. A launcher's use never stands for that of its tasks.
     """
     own, use = program_cpu(run, host), host.last_use
     if use is None or use.found_by != "tree":
@@ -137,7 +137,7 @@ def _before(group: Cgroup, first: Cgroup) -> Cpu:
 
 
 def cores_allowed(job: Job | None, host: HostTimeline) -> int | None:
-    """Return the cores the job may use on a host: asked for, else allowed by the kernel."""
+    """Return the cores the job may use on a host: requested, else allowed by the kernel."""
     asked = host.job or job
     if asked is not None and asked.node_cores_count is not None:
         return asked.node_cores_count
@@ -177,10 +177,10 @@ def cores_used(
 
 
 def _is_all_counted(run: Run, hosts: list[HostTimeline]) -> bool:
-    """True if the counters hold what a job used from its start on, on all of its nodes.
+    """Return True if the counters hold what a job used from its start on, on all of its nodes.
 
-    The scheduler accounts for all of it, or each node's control group does, or it was watched
-    from its start.
+    That is so if the scheduler accounts for all of it, if each node's control group does, or if
+    the job was watched from its start.
     """
     from hpcwatch.cluster.schedulers.job import Coverage
 

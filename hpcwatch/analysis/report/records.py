@@ -122,7 +122,7 @@ class Summary(NamedTuple):
     memory_limit_group: Optional[str] = None
     """The control group whose limit binds; None if the limit is not a group's."""
     memory_requested_bytes: Optional[int] = None
-    """The job's request on a node; None if there is none, or it is unknown."""
+    """The job's request per node; None if there is none, or it is unknown."""
     memory_upper_bound_bytes: Optional[int] = None
     """What the peak was at most: the job's control group's own mark, page cache included, else the
     peak that the scheduler accounts to a job of one node."""

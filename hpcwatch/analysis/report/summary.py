@@ -139,7 +139,7 @@ def _memory_peak(run: Run, hosts: list[HostTimeline]) -> tuple[int | None, bool]
 
     A mark counts pages of mapped files, too, which its control group may not: it is never taken
     for more than the group's own mark. Exact only where one process was all there was, the kernel
-    told its mark when it was waited for, and pages of files are next to nothing of it. All else is
+    gave its mark when it was waited for, and pages of files are next to nothing of it. All else is
     a lower bound, for several processes may have peaked together between two readings. 0 is
     unknown: nothing was read while anything ran.
     """

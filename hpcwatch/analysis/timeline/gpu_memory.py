@@ -27,7 +27,7 @@ def holdings(gpu: Gpu, own: Container[int], owner_uid: int | None) -> Holdings:
     """Return who holds how much of a device. ``own`` are the pids of the job's processes.
 
     Whose a process is must be known: in a container a driver may give pids that are not ours. MPS
-    holds its clients' memory in a process of its own, so with it nobody knows.
+    holds its clients' memory in a process of its own, so with it this is unknown.
     """
     listed = gpu.processes
     if listed is None:

@@ -18,7 +18,7 @@ _RATES = tuple(metric for metric in metrics.of_gpu() if metric.is_rate)
 
 
 class GpuTimeline:
-    """One device: columns beside its host's times."""
+    """The columns of one device; their times are its host's."""
 
     def __init__(self, gpu: Gpu, empty_count: int) -> None:
         self.index, self.uuid, self.name = gpu.index, gpu.uuid, gpu.name

@@ -36,7 +36,7 @@ _GAP = 2.5
 
 
 _LEAP_S = 1e6
-"""So much more by the monotonic clock than by the time of day is a value that cannot be."""
+"""A monotonic clock that is this much further ahead than the time of day cannot be true."""
 
 
 def _follows(sample: Sample, before: Sample) -> bool:
@@ -51,7 +51,7 @@ class HostTimeline:
     def __init__(self, name: str, interval_s: float, job: Job | None = None) -> None:
         self.name = name
         self.job = job
-        """The job as seen from this host: what it asked for here."""
+        """The job as seen from this host: what it requested here."""
         self.at_s: Numbers = []
         self.span_s: Numbers = []
         self.columns = {metric: Column() for metric in HOST_METRICS}
@@ -62,7 +62,7 @@ class HostTimeline:
         self.first: Sample | None = None
         self.last: Sample | None = None
         self.first_rest: JobUse | None = None
-        """What was read first of the job's processes beside the program's."""
+        """The first reading of the job's processes other than the program's."""
         self.limit = Limit(None, None, None)
         self.used_peak_bytes: int | None = None
         """The most that was read, at most what the kernel's own mark of the group allows."""
@@ -182,8 +182,8 @@ class HostTimeline:
     def _cores(self, sample: Sample, passed_s: float) -> float:
         """Return the cores in use since the sample before; NaN if that is not known.
 
-        No more than the node has: what a counter tells beyond that is of before, as of a child
-        whose time is told when it is waited for, and counts in the next intervals.
+        No more than the node has. A counter may grow by more: the kernel adds a child's time when
+        the child is waited for. The surplus counts in the next intervals.
         """
         cpu_s, before_s = cpu_counter_s(sample), self._cpu_s
         if cpu_s is None:

@@ -1,4 +1,4 @@
-"""What was seen of a host beside its metrics: processes, kills, marks of memory. Pure."""
+"""What was seen of a host apart from its metrics: processes, kills, marks of memory. Pure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from hpcwatch.probe.schema import Cgroup, Process, Sample, Stranger
 from hpcwatch.probe.typed import NamedTuple
 
 _MOST = 500
-"""So many of the largest are remembered, whatever came and went."""
+"""How many of the largest are remembered."""
 
 
 class SeenProcesses:
     """Every process that was ever named: its latest counters, its largest memory.
 
-    A recording names millions; what is known of one is put together when it is asked for.
+    A recording names millions; the record of one is made when it is requested.
     """
 
     def __init__(self) -> None:
@@ -180,7 +180,7 @@ class MemoryMarks:
 
 
 _MOST = 100
-"""So many of the busiest are remembered, whatever came and went."""
+"""How many of the busiest are remembered."""
 
 
 class SeenStranger(NamedTuple):
@@ -196,7 +196,8 @@ def count_strangers(
 ) -> float:
     """Return the cores of the busiest between two samples, and remember all that are named.
 
-    NaN is unknown: nobody could look, or it was named for the first time; 0 if there is none.
+    NaN is unknown: others could not be read, or this one is named for the first time. 0 if there
+    is none.
     """
     if sample.strangers is None:
         return NAN

@@ -12,11 +12,11 @@ from hpcwatch.recording.store import Event
 _STEP_S = 1.0
 """A smaller difference is no step: the two clocks are not read at one instant."""
 _SLACK_S = 10.0
-"""Events come in the order of their times, but for those that waited for the next sample."""
+"""Events come in the order of their times, except those that waited for the next sample."""
 
 
 class _Step(NamedTuple):
-    """From a sample on, the time of day is ahead by so much (behind, if negative)."""
+    """From a sample on, the time of day is ahead by ``ahead_s``; negative is behind."""
 
     from_s: float
     ahead_s: float
@@ -30,7 +30,10 @@ class SteadyClock:
         self.steps: list[_Step] = [_Step(-float("inf"), 0.0)]
 
     def steady(self, sample: Sample) -> Sample:
-        """Return a sample with the time it had if the clock had not been set. In order."""
+        """Return a sample with the time it would have if the clock had never been set.
+
+        Samples must come in order.
+        """
         offset_s = sample.at_s - sample.uptime_s
         if self._offset_s is None:
             self._offset_s = offset_s
@@ -48,10 +51,10 @@ class SteadyClock:
         return sample._replace(at_s=sample.at_s - ahead_s, window=window)
 
     def steadied(self, events: Iterable[Event], started_at_s: float) -> list[Event]:
-        """Return events of this host, in the order in which they were told, with such times.
+        """Return events of this host with steady times. They must be in the order of their coming.
 
-        An event tells the time of day alone: it belongs to the first stretch between two steps in
-        which it neither lies before the event before it nor after the stretch's end.
+        An event has only a time of day. It belongs to the first stretch between two steps in which
+        it lies neither before the previous event nor after the stretch's end.
         """
         if len(self.steps) == 1:
             return list(events)

@@ -1,6 +1,6 @@
 """Limits, memory errors, links and Xid errors of a device: what changes seldom.
 
-Any user may wait for Xid errors; what happened before we registered is not told. Tried on the
+Any user may wait for Xid errors; what happened before we registered is unknown. Tried on the
 tests' stand-in for the driver only.
 """
 

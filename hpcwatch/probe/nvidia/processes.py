@@ -102,7 +102,7 @@ class ProcessReader:
         return None
 
     def _utils(self) -> Optional[Dict[int, float]]:
-        """Return pid -> percent of those who worked since the last call; None if not told."""
+        """Return pid -> percent of those that worked since the last call; None is unknown."""
         told = self._calls("nvmlDeviceGetProcessUtilization", self._seen_us, empty=_NOTHING_NEWER)
         if told is None:
             return None
