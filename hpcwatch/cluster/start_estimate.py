@@ -1,4 +1,4 @@
-"""When requests that are not submitted would start, as the scheduler estimates it."""
+"""The scheduler's estimate of when requests would start, without a submission."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ class Wish(NamedTuple):
     """A request."""
 
     lines: tuple[str, ...]
-    """As directives of a script."""
+    """The request as directives of a script."""
     needs: Needs
 
 
 class Start(NamedTuple):
-    """When a request would start."""
+    """The estimated start of a request."""
 
     at_s: float | None
-    """Seconds since the epoch; None if that is not known."""
+    """Seconds since the epoch; None if it is unknown."""
     why: str = ""
-    """Why it is not known."""
+    """Why it is unknown."""
 
 
 class Starts(NamedTuple):
-    """When requests would start, in their order."""
+    """The estimates of several requests, in their order."""
 
     starts: tuple[Start, ...]
     by: str
-    """Whose estimate it is."""
+    """The source of the estimate."""
 
 
 def starts(scheduler: str, wishes: Sequence[Wish], ask: Asker | None = None) -> Starts:
-    """Ask for each request, one call each. Raises HpcwatchError if the scheduler has no such call.
+    """Ask for each request with one call. Raises HpcwatchError if the scheduler has no such call.
 
-    What it says against one of them is the reason why its start is not known.
+    If the scheduler rejects a request, its message is the reason why the start is unknown.
     """
     dialect = known(scheduler)
     trial = dialect.trial if dialect is not None else None

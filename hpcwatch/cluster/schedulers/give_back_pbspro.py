@@ -1,6 +1,7 @@
-"""Nodes of a running job given back to PBS Pro or OpenPBS: `pbs_release_nodes`. Pure.
+"""Releases nodes of a running job in PBS Pro or OpenPBS: `pbs_release_nodes`. Pure.
 
-Source: pbs_release_nodes(8B) of OpenPBS. The first node, that of the script, cannot be released.
+Source: pbs_release_nodes(8B) of OpenPBS. The first node, on which the script runs, cannot be
+released.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ NOTE = "The job's $PBS_NODEFILE may go on to name them: the script must not star
 
 
 def query(job: Job, given: Sequence[str]) -> Query[str] | None:
-    """Ask to take these nodes from a job; None if that cannot be said of it."""
+    """Return the query that takes these nodes from a job; None if it cannot be expressed."""
     if job.is_array or not given:
         return None
     argv = ["pbs_release_nodes", "-j", clean_pbs_id(job.id), *map(clean_host, given)]

@@ -1,6 +1,6 @@
-"""Nodes of a running job given back to Slurm: `scontrol update`. Pure.
+"""Releases nodes of a running job in Slurm: `scontrol update`. Pure.
 
-Source: scontrol(1), NodeList: of a running job it may only leave nodes out. The node of the batch
+Source: scontrol(1), NodeList: for a running job it may only leave nodes out. The node of the batch
 script stays.
 """
 
@@ -18,7 +18,7 @@ NOTE = (
 
 
 def query(job: Job, given: Sequence[str]) -> Query[str] | None:
-    """Ask to take these nodes from a job; None if that cannot be said of it."""
+    """Return the query that takes these nodes from a job; None if it cannot be expressed."""
     kept = [host for host in job.nodes if host not in given]
     if not kept or job.is_array or job.het_id is not None or not job.id.replace("_", "").isdigit():
         return None

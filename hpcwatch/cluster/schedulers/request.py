@@ -129,6 +129,13 @@ class Spot(NamedTuple):
     """The part of the line to remove with the value."""
 
 
+def inside_quotes(line: str, start: int, end: int) -> tuple[int, int]:
+    """Return a value's position without the quotes around it, unless it holds such a quote."""
+    value = line[start:end]
+    is_quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'"
+    return (start + 1, end - 1) if is_quoted and value.count(value[0]) == 2 else (start, end)
+
+
 Spots = Callable[[str], tuple[Spot, ...]]
 """Returns the values in a line."""
 

@@ -12,7 +12,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from hpcwatch.base.units import parse_bytes, parse_clock
-from hpcwatch.cluster.schedulers.request import Request, Script, Spot, Spots, has_plain_words
+from hpcwatch.cluster.schedulers.request import (
+    Request,
+    Script,
+    Spot,
+    Spots,
+    has_plain_words,
+    inside_quotes,
+)
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
@@ -87,18 +94,18 @@ def _spots(line: str, flags: str) -> Iterator[Spot]:
         if option.letter == "l":
             yield from _resources(line, option)
         else:
-            start, end = _inside_quotes(line, option.start, option.end)
+            start, end = inside_quotes(line, option.start, option.end)
             cut = option.cut_start, option.cut_end
             yield Spot(f"-{option.letter}", line[start:end], start, end, *cut)
 
 
 def _resources(line: str, option: Option) -> Iterator[Spot]:
-    first, last = _inside_quotes(line, option.start, option.end)
+    first, last = inside_quotes(line, option.start, option.end)
     items = [match.span() for match in _ITEM.finditer(line, first, last)]
     for number, (start, end) in enumerate(items):
         name, equals, _ = line[start:end].partition("=")
         value_start = start + len(name) + len(equals)
-        value_start, value_end = _inside_quotes(line, value_start, end)
+        value_start, value_end = inside_quotes(line, value_start, end)
         if len(items) == 1:
             cut = option.cut_start, option.cut_end
         elif number:
@@ -106,18 +113,6 @@ def _resources(line: str, option: Option) -> Iterator[Spot]:
         else:
             cut = start, end + 1
         yield Spot(name, line[value_start:value_end], value_start, value_end, *cut)
-
-
-def _inside_quotes(line: str, start: int, end: int) -> tuple[int, int]:
-    is_quoted = end - start >= 2 and line[start] == line[end - 1] and line[start] in "\"'"
-    return (
-        (start + 1, end - 1)
-        if is_quoted and line[start] not in line[start + 1 : end - 1]
-        else (
-            start,
-            end,
-        )
-    )
 
 
 def resources_of(job: Job) -> dict[str, str]:

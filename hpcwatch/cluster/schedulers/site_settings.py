@@ -1,6 +1,6 @@
-"""Settings of a scheduler by which its users see more of their jobs, for `hpcwatch doctor --site`.
+"""Settings of a scheduler that let users see more of their jobs, for `hpcwatch doctor --site`.
 
-Each scheduler's module lists its own. Pure: a command line, and a parser of its answer.
+Each scheduler's module lists its own. Pure: a command line, and the parser of its answer.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from typing import NamedTuple
 
 
 class Wanted(NamedTuple):
-    """A setting, when it is right, and what it gives."""
+    """A setting, its right value, and its benefit."""
 
     name: str
-    """As the scheduler writes it."""
+    """Its name as the scheduler writes it."""
     good: str
-    """A regular expression that the value matches somewhere if it is right."""
+    """A regular expression that a right value matches somewhere."""
     gives: str
-    """What users get by it."""
+    """What users gain by it."""
     change: str
-    """What an administrator does."""
+    """What an administrator has to do."""
 
 
 class SiteSettings(NamedTuple):
-    """The command that prints a scheduler's settings, and those that matter to hpcwatch."""
+    """The command that prints a scheduler's settings, and the settings that matter to hpcwatch."""
 
     argv: tuple[str, ...]
     wanted: tuple[Wanted, ...]
@@ -38,7 +38,7 @@ class Found(NamedTuple):
 
     @property
     def is_good(self) -> bool:
-        """Whether the value is right."""
+        """True if the value is right."""
         return self.value is not None and re.search(self.wanted.good, self.value) is not None
 
 

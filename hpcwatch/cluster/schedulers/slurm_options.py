@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 
 from hpcwatch.base.units import MIB, parse_bytes, parse_clock
-from hpcwatch.cluster.schedulers.request import Script, Spot
+from hpcwatch.cluster.schedulers.request import Script, Spot, inside_quotes
 from hpcwatch.cluster.schedulers.text import count
 
 PREFIX = "#SBATCH"
@@ -149,15 +149,10 @@ def _option(line: str, first: int, last: int, following: tuple[int, int] | None)
         if line[start : start + 1] == "=" and last > start:
             start += 1
     if has_value or following is None:
-        start, end = _inside_quotes(line, start, last)
+        start, end = inside_quotes(line, start, last)
         return Spot(name, line[start:end], start, end, cut_start, last)
-    start, end = _inside_quotes(line, *following)
+    start, end = inside_quotes(line, *following)
     return Spot(name, line[start:end], start, end, cut_start, following[1])
-
-
-def _inside_quotes(line: str, start: int, end: int) -> tuple[int, int]:
-    is_quoted = end - start >= 2 and line[start] == line[end - 1] and line[start] in "\"'"
-    return (start + 1, end - 1) if is_quoted else (start, end)
 
 
 def slurm_bytes(text: str | None) -> int | None:

@@ -1,7 +1,7 @@
-"""Whether a request fits into a gap that is free now: `showbf` of Maui and Moab. Pure.
+"""Checks whether a request fits into a free gap: `showbf` of Maui and Moab. Pure.
 
-Maui prints `` 53 procs available for      00:58:57`` a line, or ``with no timelimit``; Moab a table
-with partition, tasks, nodes, duration and start offset. Both say nothing of later starts.
+Maui prints `` 53 procs available for 00:58:57`` per line, or ``with no timelimit``; Moab a table
+with partition, tasks, nodes, duration and start offset. Neither says anything about later starts.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ _MOAB = re.compile(
 
 
 class Gap(NamedTuple):
-    """Cores that are free now."""
+    """The number of free cores."""
 
     cores_count: int
     length_s: float
-    """For how long; infinite without an end."""
+    """How long they are free; infinite without an end."""
 
 
 class Gaps(NamedTuple):
-    """What is free now."""
+    """The gaps that are free now."""
 
     at_s: float
     gaps: tuple[Gap, ...]
 
 
 def query(_lines: Sequence[str]) -> Query[Gaps]:
-    """Ask for what is free: one question for all requests."""
+    """Ask for the free gaps: one query for all requests."""
     return Query(["showbf"], gaps_from_showbf)
 
 

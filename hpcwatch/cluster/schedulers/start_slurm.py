@@ -1,7 +1,7 @@
-"""When Slurm would start a request that is not submitted: `sbatch --test-only`. Pure.
+"""Slurm's estimate of when a request would start, without a submission: `sbatch --test-only`. Pure.
 
-Source: sbatch(1). Nothing is submitted: sbatch validates the options and says on standard error
-``Job 17 to start at 2026-11-30T06:10:00 using 4 processors on nodes qb001 in partition checkpt``.
+Source: sbatch(1). sbatch validates the options, submits nothing, and writes to standard error ``Job
+17 to start at 2026-11-30T06:10:00 using 4 processors on nodes qb001 in partition checkpt``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def query(lines: Sequence[str]) -> Query[float]:
 
 
 def start_s(answer: float, _needs: Needs) -> float | None:
-    """Return the start: Slurm's answer is about this very request."""
+    """Return the start: Slurm's answer is about this one request."""
     return answer
 
 
@@ -33,7 +33,7 @@ def _words(lines: Sequence[str]) -> Iterator[str]:
     for line in lines:
         try:
             yield from shlex.split(line.removeprefix(PREFIX), comments=True)
-        except ValueError:  # an open quote: sbatch says what it thinks of it
+        except ValueError:  # an open quote: sbatch reports it
             yield from line.removeprefix(PREFIX).split()
 
 
