@@ -82,8 +82,41 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Raise an HpcwatchError that says what is wrong, and which help to read."""
-        raise HpcwatchError(message, f"see: {self.prog} --help", EXIT_USAGE)
+        """Raise an HpcwatchError that says what is wrong, and what was probably meant."""
+        said, hint = self._plainer(message)
+        raise HpcwatchError(said, hint or f"see {self.prog} --help", EXIT_USAGE)
+
+    def _plainer(self, message: str) -> tuple[str, str]:
+        """Return argparse's message in plainer words, and the nearest known word if there is one.
+
+        argparse has no other way to tell what was wrong than its text.
+        """
+        import re
+
+        unknown = re.fullmatch(r"unrecognized arguments: (\S+).*", message, re.DOTALL)
+        if unknown is not None:
+            word = unknown[1].partition("=")[0]
+            if not word.startswith("-"):
+                return f"{word!r} is one argument too many", ""
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            return f"no option {word}", did_you_mean(word, flags)
+        choice = re.fullmatch(
+            r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", message, re.DOTALL
+        )
+        if choice is None:
+            return message, ""
+        flag, word, text = choice.groups()
+        known = re.findall(r"[\w.+-]+", text)
+        said = f"{flag.partition('/')[0]} cannot be {word!r}"
+        return said, did_you_mean(word, known) or f"give one of {', '.join(known)}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``did you mean html?``; empty if no known word is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, list(known), 1, 0.65)
+    return f"did you mean {near[0]}?" if near else ""
 
 
 def _told(action: argparse.Action) -> Argument:

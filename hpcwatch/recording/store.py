@@ -38,6 +38,8 @@ RUN_FILE, SAMPLES_FILE, EVENTS_FILE, REPORT_FILE = (
     "report.json",
 )
 
+_MOST_NEAR = 2000
+"""Runs whose names a mistyped one is compared with."""
 _RUN_MOST_BYTES = 64 << 20
 _RUN_RESERVE_BYTES, _REPORT_RESERVE_BYTES = 16 << 10, 128 << 10
 
@@ -443,11 +445,21 @@ def find(which: Optional[str]) -> RunDirectory:
         if found is not None:
             return found
         if runs:
-            raise HpcwatchError(f"no run {which}", "see: hpcwatch runs", EXIT_USAGE)
+            raise HpcwatchError(f"no run {which}", _nearest(which, runs), EXIT_USAGE)
     if not runs:
         hint = "record one with: hpcwatch run -- COMMAND"
         raise HpcwatchError(f"no runs in {root()}", hint, EXIT_USAGE)
     return runs[-1][0]
+
+
+def _nearest(which: str, runs: list[tuple[RunDirectory, Run]]) -> str:
+    """Return the hint that names the run that was probably meant, else the list."""
+    from difflib import get_close_matches
+
+    known = runs[-_MOST_NEAR:]
+    names = ["latest", *(run.name for _, run in known), *(run.id for _, run in known)]
+    near = get_close_matches(which, names, 1, 0.75)
+    return f"did you mean {near[0]}?" if near else "see: hpcwatch runs"
 
 
 def _ends_with_mark(run_id: str, word: str) -> bool:

@@ -380,3 +380,30 @@ def test_where_runs_are_recorded_is_said_once(hpcwatch: Hpcwatch) -> None:
     line = f"Runs are recorded in {hpcwatch.runs}: hpcwatch runs\n"
     assert line in hpcwatch("run", "--", "true").err
     assert line not in hpcwatch("run", "--", "true").err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["explian"], "no command explian: did you mean explain?"),
+        (["run", "--veiw", "line", "--", "true"], "no option --veiw: did you mean --view?"),
+        (
+            ["run", "--view=x", "--", "true"],
+            "--view cannot be 'x': give one of auto, panel, line, ",
+        ),
+        (["run", "--view", "pnael", "--", "true"], "--view cannot be 'pnael': did you mean panel?"),
+        (["report", "--format", "htlm"], "--format cannot be 'htlm': did you mean html?"),
+        (["report", "--xyzzy"], "no option --xyzzy: see hpcwatch report --help"),
+        (["runs", "a"], "'a' is one argument too many: see hpcwatch runs --help"),
+        (["report", "mnist_cn"], "no run mnist_cn: did you mean mnist_cnn?"),
+        (["report", "lates"], "no run lates: did you mean latest?"),
+        (["report", "xyzzy"], "no run xyzzy: see: hpcwatch runs"),
+    ],
+)
+def test_a_typing_error_gets_the_nearest_word(
+    hpcwatch: Hpcwatch, words: list[str], said: str
+) -> None:
+    hpcwatch("run", "-q", "--name", "mnist_cnn", "--", "true")
+    ended = hpcwatch(*words)
+    assert (ended.code, ended.out) == (EXIT_USAGE, "")
+    assert ended.complaint.startswith(f"hpcwatch: {said}")

@@ -424,13 +424,13 @@ def test_what_is_older_than_configured_goes_when_a_run_ends(several: Hpcwatch) -
 
 
 def test_nothing_is_removed_without_a_setting_or_twice_an_hour(several: Hpcwatch) -> None:
-    assert "removed" not in several("run", "--", "true").err
+    assert "hpcwatch: removed" not in several("run", "--", "true").err
     several.configure("[storage]\nkeep_days = 30\n")
-    assert "removed" not in several("run", "--", "true").err
+    assert "hpcwatch: removed" not in several("run", "--", "true").err
     several.configure(KEEP)
     several("run", "--", "true")
     made(several, "old", 40)
-    assert "removed" not in several("run", "--", "true").err
+    assert "hpcwatch: removed" not in several("run", "--", "true").err
     assert "old" in left(several)
 
 
