@@ -149,7 +149,7 @@ def server_now_s(folder: str) -> float:
         discard(made)
 
 
-def write(path: str, pieces: Iterable[str]) -> None:
+def write(path: str, pieces: Iterable[str | bytes]) -> None:
     """Write a file that a user named, with the user's umask, as a whole or not at all.
 
     A pipe or a device is written to directly; the user's own link is followed and kept.
@@ -185,9 +185,11 @@ def refuse_foreign_link(path: str) -> None:
         raise OSError(errno.ELOOP, "a link of another user", path)
 
 
-def _fill(descriptor: int, pieces: Iterable[str]) -> None:
-    with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-        stream.writelines(pieces)
+def _fill(descriptor: int, pieces: Iterable[str | bytes]) -> None:
+    with open(descriptor, "wb") as stream:
+        for piece in pieces:
+            data = piece.encode("utf-8", "backslashreplace") if isinstance(piece, str) else piece
+            stream.write(data)
 
 
 def _write_new(path: str, data: bytes) -> None:

@@ -21,14 +21,18 @@ from hpcwatch.recording.store import RunDirectory, find
 from hpcwatch.views.report import formats, terminal
 from hpcwatch.views.text import columns_of, wants_colour
 
+_PDF = "pdf"
+"""No format of ``run --report``: at the end of a job no browser is started."""
+
 
 def main(arguments: list[str]) -> int:
     """Print the report of a run, or write it to a file."""
     options = _parser().parse_args(arguments)
     path = _checked(options.output)
-    name = options.format or (formats.format_of(path) if path is not None else "text")
-    _check(options, name, path)
-    is_for_reading = name == "text" and path is None
+    is_pdf = options.format == _PDF or (not options.format and _ends_as_pdf(path))
+    name = options.format or (formats.format_of(path) if path and not is_pdf else "text")
+    _check(options, _PDF if is_pdf else name, path)
+    is_for_reading = name == "text" and path is None and not is_pdf
     found = _found(options, is_for_reading)
     if isinstance(found, str):
         if not is_for_reading:
@@ -37,7 +41,9 @@ def main(arguments: list[str]) -> int:
         print(found, end="")
         return 0
     report = _without(found, options.silence)
-    if path is not None:
+    if is_pdf:
+        _write_pdf(report, path or "")
+    elif path is not None:
         _write(report, name, path)
     elif name == "text":
         coloured = wants_colour(sys.stdout, options.color)
@@ -56,6 +62,9 @@ def _check(options: argparse.Namespace, name: str, path: str | None) -> None:
     if name == "html" and path is None and is_terminal:
         hint = "say: hpcwatch report -o report.html"
         raise HpcwatchError("HTML is for a browser, not for a terminal", hint, EXIT_USAGE)
+    if name == _PDF and path is None:
+        hint = "say: hpcwatch report -o report.pdf"
+        raise HpcwatchError("a PDF is for a file", hint, EXIT_USAGE)
     _check_rules(options.silence)
     if options.when and (name != "text" or path is not None):
         raise _no_when("it goes with the report as text", "leave out --format and -o")
@@ -95,8 +104,9 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--format",
-        choices=tuple(formats.FORMATS),
-        help="the output format; csv is the time series (default: by FILE's ending, else text)",
+        choices=(*formats.FORMATS, _PDF),
+        help="the output format; csv is the time series, pdf needs chromium (default: by FILE's"
+        " ending, else text)",
     )
     parser.add_argument(
         "-o",
@@ -169,6 +179,20 @@ def _check_rules(names: Sequence[str]) -> None:
 def _without(report: Report, names: Sequence[str]) -> Report:
     kept = [finding for finding in report.findings if finding.rule not in names]
     return report._replace(findings=kept)
+
+
+def _ends_as_pdf(path: str | None) -> bool:
+    return path is not None and path.lower().endswith(".pdf")
+
+
+def _write_pdf(report: Report, path: str) -> None:
+    from hpcwatch.base.files import write
+    from hpcwatch.cli.pdf import pdf
+
+    page = "".join(formats.pieces(report, "html", earlier_runs(report.run)))
+    write(path, [pdf(page)])
+    if os.path.isfile(path):
+        print(f"Report written to {clean(path)}")
 
 
 def _write(report: Report, name: str, path: str) -> None:

@@ -62,10 +62,10 @@ def test_a_given_format_wins_over_the_file_s_ending(hpcwatch: Hpcwatch, tmp_path
 
 
 def test_an_unknown_ending_is_refused(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
-    ended = hpcwatch("report", RECORDING, "-o", tmp_path / "r.pdf")
+    ended = hpcwatch("report", RECORDING, "-o", tmp_path / "r.docx")
     assert ended.code == 2
-    assert "r.pdf: no format is known by this name: say --format" in ended.complaint
-    assert not (tmp_path / "r.pdf").exists()
+    assert "r.docx: no format is known by this name: say --format" in ended.complaint
+    assert not (tmp_path / "r.docx").exists()
 
 
 def test_a_file_that_cannot_be_written_is_one_line(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
