@@ -11,12 +11,14 @@ from hpcwatch.recording import store
 from hpcwatch.views.text import columns_of, fresh_line, shell_line, wants_colour
 
 if TYPE_CHECKING:
+    from hpcwatch.cli.rank import Rank
     from hpcwatch.cli.reporting import Wanted
     from hpcwatch.launch.program import Program
     from hpcwatch.monitor.run import LiveView, Opening
     from hpcwatch.monitor.run_options import RunOptions
 else:
-    Wanted = LiveView = Opening = Program = RunOptions = Any  # types as text would be compiled
+    Wanted = LiveView = Opening = Program = Any  # types as text would be compiled
+    Rank = RunOptions = Any
 
 
 class Shown(NamedTuple):
@@ -71,6 +73,12 @@ class Reporter(Observer):
 
     def _text(self, made: report.Report) -> str:
         shown = self._shown
+        rank = _own_rank() if not any(one.path is None for one in shown.report) else None
+        if rank is not None and rank.number:
+            from hpcwatch.base.clean import clean
+            from hpcwatch.cli.rank import line
+
+            return clean(line(made, rank, self._named(made)).rstrip()) + "\n"
         if shown.report:
             from hpcwatch.cli import reporting
 
@@ -82,15 +90,24 @@ class Reporter(Observer):
             text = terminal.text(made, is_coloured, columns_of(sys.stderr))
         if not text:
             return ""
+        if rank is not None:
+            from hpcwatch.cli.rank import advice
+
+            text += advice(rank)
         if sys.stderr is not None and sys.stderr.isatty():
             text = fresh_line(columns_of(sys.stderr)) + text
         if self.saved is not None:
-            is_at_home = self.saved.path.startswith(store.root() + os.sep)
-            named = made.run.id if is_at_home else shell_line([self._output or ""])
-            if is_at_home and _is_first():
+            if not self._output and _is_first():
                 text += f"Runs are recorded in {store.root()}: hpcwatch runs\n"
-            text += f"Again: hpcwatch report {named}\n"
+            text += f"Again: hpcwatch report {self._named(made)}\n"
         return text
+
+    def _named(self, made: report.Report) -> str:
+        """Return what `hpcwatch report` takes for this run; empty if it is not recorded."""
+        if self.saved is None:
+            return ""
+        is_at_home = self.saved.path.startswith(store.root() + os.sep)
+        return made.run.id if is_at_home else shell_line([self._output or ""])
 
 
 def _is_first() -> bool:
@@ -102,11 +119,29 @@ def _is_first() -> bool:
         return False
 
 
+_RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
+"""Variables with a rank's number: Open MPI's, PMIx's, MPICH's and Intel MPI's, srun's."""
+
+
+def _own_rank() -> Optional[Rank]:
+    """Return which rank of an MPI program this is; None if it is the only process."""
+    if not any(name in os.environ for name in _RANK_VARIABLES):
+        return None  # most runs: what knows launchers is not imported
+    from hpcwatch.cli import rank
+
+    return rank.own_rank(os.environ, _RANK_VARIABLES)
+
+
 def _view_wanted(choice: str) -> str:
     """Return the view that --view requests: by default the panel on a terminal, else none."""
     if sys.stderr is None:
         return "none"
     if choice != "auto":
         return choice
+    if _own_rank() is not None:  # ranks share a terminal
+        return "none"
     has_terminal = sys.stderr.isatty() or (sys.stdout is not None and sys.stdout.isatty())
-    return "panel" if has_terminal and os.environ.get("TERM", "dumb") != "dumb" else "none"
+    if not has_terminal or os.environ.get("TERM", "dumb") == "dumb":
+        return "none"
+    # A notebook's cell looks like a terminal, and shows each repaint of a panel as text.
+    return "line" if "JPY_PARENT_PID" in os.environ else "panel"
