@@ -5,16 +5,17 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from hpcwatch import config
 from hpcwatch.analysis.history import Hours, Totals, Worst, hours_of
-from hpcwatch.analysis.history_groups import Group, Groups
+from hpcwatch.analysis.history_groups import Groups
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import complain, write_error
 from hpcwatch.base.units import iso
+from hpcwatch.cli import history_order
 from hpcwatch.cli.history_options import BY_JOB, Chosen, nearest
 from hpcwatch.cli.history_recordings import Recorded
 from hpcwatch.cluster import client
@@ -115,7 +116,7 @@ class _Answer:
                 kept.append(row)
             else:
                 self._dropped_count += 1
-        key = _SORTS[self._chosen.sort or "ended"]
+        key = history_order.OF_JOBS[self._chosen.sort or "ended"]
         kept.sort(key=lambda row: key(*row))
         return kept
 
@@ -129,8 +130,8 @@ class _Answer:
 
     def _of_groups(self, groups: Groups) -> Iterator[str]:
         found = groups.groups()
-        if self._chosen.sort in _GROUP_SORTS:
-            found.sort(key=_GROUP_SORTS[self._chosen.sort])
+        if self._chosen.sort in history_order.OF_GROUPS:
+            found.sort(key=history_order.OF_GROUPS[self._chosen.sort])
         if self._chosen.format == "table":
             shown = self._shown(_left_out(groups))
             width = columns_of(sys.stdout)
@@ -242,8 +243,13 @@ def _ended(lines: Iterator[str]) -> Iterator[str]:
 
 
 def _left_out(groups: Groups) -> str:
+    if groups.by != "array":
+        return ""
+    said = "One script for the next array, and its outliers: hpcwatch report ID."
     count = groups.left_out_count
-    return f"{count:,} jobs are no tasks of an array, and only in the sums." if count else ""
+    return (
+        f"{count:,} jobs are no tasks of an array, and only in the sums. {said}" if count else said
+    )
 
 
 def _site(history: History) -> Site:
@@ -278,46 +284,3 @@ def _progress(place: int, count: int, what: str) -> None:
 def _progress_is_over() -> None:
     if sys.stderr is not None and sys.stderr.isatty():
         write_error("\r\x1b[K")
-
-
-def _least(value: float | None) -> float:
-    """Return what sorts the largest first, the unknown last."""
-    return float("inf") if value is None else -value
-
-
-_SORTS: dict[str, Callable[[PastJob, Hours], Any]] = {
-    "ended": lambda job, _: job.ended_at_s or float("inf"),
-    "waste": lambda _, hours: -hours.waste,
-    "id": lambda job, _: _order(job.id),
-    "name": lambda job, _: job.name or "",
-    "waited": lambda job, _: _least(job.waited_s),
-    "ran": lambda job, _: _least(job.ran_s),
-    "cores": lambda job, _: _least(job.cores_count),
-    "memory": lambda job, _: _least(job.memory_bytes),
-    "gpus": lambda job, _: _least(job.gpus_count),
-    "cost": lambda _, hours: _least(hours.cost),
-}
-
-
-def _order(job_id: str) -> tuple[object, ...]:
-    from hpcwatch.cluster.schedulers.arrays import task_order
-
-    return task_order(job_id)
-
-
-def _p95(group: Group, of: str) -> float:
-    spread = getattr(group, of).spread()
-    return float("inf") if spread is None else -spread.p95
-
-
-_GROUP_SORTS: dict[str, Callable[[Group], Any]] = {
-    "name": lambda group: group.name,
-    "id": lambda group: group.name,
-    "waste": lambda group: -group.waste,
-    "ran": lambda group: _p95(group, "time_s"),
-    "memory": lambda group: _p95(group, "memory_bytes"),
-    "cores": lambda group: -group.totals.core.value,
-    "gpus": lambda group: -group.totals.gpu.value,
-    "cost": lambda group: -group.totals.cost.value,
-}
-"""By what groups may be sorted; the spread by its 95th percentile, the rest by their sums."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from hpcwatch.analysis.history_groups import KEYS
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cli.arguments import Parser, since_s
+from hpcwatch.cli.history_order import OF_JOBS
 from hpcwatch.cluster.schedulers.history import PastJob, Wanted
 from hpcwatch.cluster.schedulers.job import JobState
 from hpcwatch.cluster.schedulers.query import clean_user
@@ -30,7 +31,6 @@ STATES = {
     "running": JobState.RUNNING,
     "queued": JobState.QUEUED,
 }
-SORTS = ("ended", "waste", "id", "name", "waited", "ran", "cores", "memory", "gpus", "cost")
 _OTHER_STATES = {"out_of_memory": "oom", "out-of-memory": "oom", "canceled": "cancelled"}
 _OTHER_STATES |= {"node_fail": "node-failed", "pending": "queued"}
 _NEEDS_SINCE = ("until", "account", "all", "state", "name", "by", "sort")
@@ -84,7 +84,7 @@ def add(parser: Parser) -> None:
         " memory (default: job)",
     )
     parser.add_argument(
-        "--sort", metavar="COLUMN", help=f"with --since: by one of {', '.join(SORTS)}"
+        "--sort", metavar="COLUMN", help=f"with --since: by one of {', '.join(OF_JOBS)}"
     )
 
 
@@ -112,7 +112,7 @@ def chosen(options: argparse.Namespace, own_user: str) -> Chosen | None:
         states=frozenset(map(_state, _words([options.state] if options.state else None))),
         name=options.name,
         by=_one_of("--by", options.by, (BY_JOB, *KEYS)) if options.by else BY_JOB,
-        sort=_one_of("--sort", options.sort, SORTS) if options.sort else "",
+        sort=_one_of("--sort", options.sort, OF_JOBS) if options.sort else "",
         format="table" if options.format == "text" else options.format,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from hpcwatch.cluster.schedulers.history import PastJob, Source, Wanted, is_wanted, past_of
-from hpcwatch.cluster.schedulers.job import JobState
+from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.recording.store import Run, RunDirectory, list_runs
 
 _LEAST_SHARE = 0.9
@@ -64,21 +64,33 @@ class Recorded:
             directory, run = whole[-1]
             if job_id in self._accounted or run.job is None:
                 continue
-            job = run.job
-            is_known = job.state.is_over and job.ended_at_s is not None
-            past = past_of(job, now_s)
-            if not is_known:  # what was recorded is all that is known of it
-                past = past._replace(
-                    state=job.state if job.state.is_over else JobState.UNKNOWN,
-                    raw_state="recorded",
-                    ran_s=run.wall_s,
-                    ended_at_s=run.ended_at_s,
-                    started_at_s=past.started_at_s or run.started_at_s,
-                )
-            past = past._replace(owner=past.owner or run.user or None)
+            past = _recorded_only(run, run.job, now_s)
             if is_wanted(past, self._wanted):
                 seen = _seen(directory, run)
                 yield past if seen is None else _filled(past, seen)
+
+
+def _recorded_only(run: Run, job: Job, now_s: float) -> PastJob:
+    """Return a job of which a recording is all that is known.
+
+    Where nobody tells how the job ended, its program's end stands for it.
+    """
+    past = past_of(job, now_s)
+    if job.state.is_over and job.ended_at_s is not None:
+        return past._replace(owner=past.owner or run.user or None)
+    state = job.state if job.state.is_over else JobState.UNKNOWN
+    if run.kind == "run" and state is JobState.UNKNOWN and run.ended_at_s is not None:
+        state = JobState.COMPLETED if run.how == "ok" else JobState.FAILED
+    return past._replace(
+        state=state,
+        raw_state="recorded",
+        exit_code=run.exit_code if run.kind == "run" else past.exit_code,
+        signal=run.signal if run.kind == "run" else past.signal,
+        ran_s=run.wall_s,
+        ended_at_s=run.ended_at_s,
+        started_at_s=past.started_at_s or run.started_at_s,
+        owner=past.owner or run.user or None,
+    )
 
 
 def _is_of(run: Run, job: PastJob) -> bool:

@@ -17,6 +17,7 @@ BENCHMARKS = (
     "accuracy",
     "behaviour",
     "parsing",
+    "history",
     "probe_cost",
     "redraw",
     "first_picture",

@@ -13,7 +13,7 @@ from hpcwatch.cluster.schedulers.history import PastJob, Site, Source, Wanted, p
 from hpcwatch.cluster.schedulers.job import JobState
 from hpcwatch.cluster.schedulers.query import NotUnderstoodError
 from hpcwatch.cluster.schedulers.slurm_accounting import jobs_from_sacct
-from hpcwatch.cluster.schedulers.slurm_history import FIELDS, Reader
+from hpcwatch.cluster.schedulers.slurm_past import FIELDS, Reader
 
 EVERYTHING = Wanted(0.0, 1e11)
 MARK = "\x1fcafe\x1f"

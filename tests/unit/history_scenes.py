@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Sequence
 
-from hpcwatch.cluster.schedulers.slurm_history import FIELDS
+from hpcwatch.cluster.schedulers.slurm_past import FIELDS
 
 MARK = "\x1f0a1b2c3d\x1f"
 """What stands between cells: sacct is told a new one each time."""

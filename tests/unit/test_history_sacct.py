@@ -13,14 +13,8 @@ from history_scenes import MARK, T0_S, js1, sacct_job, sacct_row, sacct_step, sa
 from hpcwatch.cluster.schedulers.history import PastJob, Site, Source, Wanted
 from hpcwatch.cluster.schedulers.job import JobState
 from hpcwatch.cluster.schedulers.query import Answer, NotUnderstoodError
-from hpcwatch.cluster.schedulers.slurm_history import (
-    FIELDS,
-    UNASKED,
-    Reader,
-    days,
-    questions,
-    site_from,
-)
+from hpcwatch.cluster.schedulers.slurm_history import UNASKED, days, questions, site_from
+from hpcwatch.cluster.schedulers.slurm_past import FIELDS, Reader
 from hpcwatch.cluster.schedulers.slurm_rows import MOST_ROW_BYTES, new_delimiter
 
 DATA = Path(__file__).resolve().parents[1] / "parse" / "data" / "slurm"
