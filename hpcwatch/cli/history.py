@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hpcwatch import config
@@ -26,7 +27,8 @@ from hpcwatch.views.jobs import history_data, history_groups, history_table
 from hpcwatch.views.jobs.history_table import Shown
 from hpcwatch.views.text import columns_of
 
-MOST_ROWS = 1_000_000
+MOST_ROWS = 250_000
+"""Of a table, whose widths and order need all rows at once: some 400 MB."""
 EXIT_STOPPED = 130
 Row = tuple[PastJob, Hours]
 _NO_HISTORY = "hpcwatch knows no accounts of this scheduler: these jobs come from recordings."
@@ -65,14 +67,23 @@ class _Answer:
 
     def _rows(self) -> Iterator[Row]:
         """Yield the jobs that are asked for; after Ctrl-C no more, and what came stays."""
-        try:
-            _heed_interrupts(signal.default_int_handler)
+        with self._stoppable():
             for job in self._jobs():
                 if self._chosen.keeps(job):
                     hours = hours_of(job, self._rates)
                     self._totals.add(job, hours)
                     self._worst.add(job, hours)
                     yield job, hours
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        """Let Ctrl-C end what is done here, and keep what came.
+
+        Around the questions and around their reader: it may come in either.
+        """
+        try:
+            _heed_interrupts(signal.default_int_handler)
+            yield
         except KeyboardInterrupt:
             self._is_stopped = True
             self._past.stop()
@@ -88,11 +99,12 @@ class _Answer:
     def print_streamed(self) -> int:
         """Print as it comes, the latest day first."""
         plain = (history_data.plain_job(*row) for row in self._rows())
-        self._print(
-            history_data.to_ndjson(plain)
-            if self._chosen.format == "ndjson"
-            else history_data.to_csv(plain, history_data.JOB_HEADS)
-        )
+        with self._stoppable():
+            self._print(
+                history_data.to_ndjson(plain)
+                if self._chosen.format == "ndjson"
+                else history_data.to_csv(plain, history_data.JOB_HEADS)
+            )
         return self._end(is_said=False)
 
     def print_whole(self) -> int:
@@ -103,19 +115,21 @@ class _Answer:
             self._print(self._of_jobs(rows))
         else:
             groups = Groups(self._chosen.by)
-            for row in self._rows():
-                groups.add(*row)
+            with self._stoppable():
+                for row in self._rows():
+                    groups.add(*row)
             self._require_account()
             self._print(self._of_groups(groups))
         return self._end(is_said=self._chosen.format == "table")
 
     def _kept(self) -> list[Row]:
         kept: list[Row] = []
-        for row in self._rows():
-            if len(kept) < MOST_ROWS:
-                kept.append(row)
-            else:
-                self._dropped_count += 1
+        with self._stoppable():
+            for row in self._rows():
+                if len(kept) < MOST_ROWS:
+                    kept.append(row)
+                else:
+                    self._dropped_count += 1
         key = history_order.OF_JOBS[self._chosen.sort or "ended"]
         kept.sort(key=lambda row: key(*row))
         return kept
