@@ -81,13 +81,14 @@ SECTIONS: dict[str, tuple[str, type]] = {
 }
 """Path -> its meaning, and the record that explains its keys."""
 
-_OF_KEYS = (Prediction, Needs, Fixed, Check, Part)
-"""Records whose keys have the meaning that `hpcwatch explain` prints."""
 _OF_METRICS = (Summary, NodeSummary, Quality, Costs)
 """Records whose figures have the meaning that `hpcwatch explain` prints."""
 _NONE = re.compile(r"\bNone\b")
 
 OWN = {
+    ("run.job", "nodes"): "The job's nodes.",
+    ("run.job", "gpus"): "GPUs requested, over all nodes.",
+    ("run.job", "memory_bytes"): "Memory requested, over all nodes.",
     ("summary.gpus[]", "util_mean_pct"): METRICS["util_mean_pct"],
     ("summary.gpus[]", "util_max_pct"): METRICS["util_max_pct"],
     ("summary.gpus[]", "idle_s"): METRICS["idle_s"],
@@ -102,70 +103,10 @@ OWN = {
     ("findings[].waste", "gpu_hours"): "GPU-hours that were idle meanwhile.",
     ("nodes[]", "found_by"): "How the job's processes were found there.",
     ("costs", "core_hours"): "Requested cores times the run's time.",
+    ("directives.saves", "core_hours"): "Core-hours that it would have saved.",
+    ("directives.saves", "gpu_hours"): "GPU-hours that it would have saved.",
 }
 """Keys whose meaning depends on where they stand."""
-
-WORDS = {
-    "schema_version": "1.",
-    "id": "Its identifier.",
-    "name": "Its name.",
-    "argv": "The command line; secrets are masked.",
-    "cwd": "The working directory.",
-    "user": "Whose run it is.",
-    "host": "The node.",
-    "hosts": "The nodes.",
-    "nodes": "The job's nodes.",
-    "started_at": "When it began.",
-    "ended_at": "Its end; null while it runs, or if it is unknown.",
-    "submitted_at": "When it was submitted.",
-    "estimated_start_at": "When the scheduler expects it to start.",
-    "at": "The time.",
-    "exit_code": "The program's exit code.",
-    "signal": "The number of the signal that ended it.",
-    "hpcwatch_version": "The version that recorded it.",
-    "job": "The scheduler's job; null outside of a job.",
-    "scheduler": "`slurm`, `pbspro`, `torque`, `moab` ...",
-    "queue": "The queue or partition.",
-    "state": "The job's state, in hpcwatch's words.",
-    "raw_state": "The job's state, in the scheduler's words.",
-    "cores": "Cores.",
-    "gpus": "GPUs.",
-    "memory_bytes": "Memory.",
-    "walltime_s": "The requested time.",
-    "owner": "Whose job it is.",
-    "account": "The account or project that is charged.",
-    "reason": "The reason, in words.",
-    "exit": "How the scheduler says that it ended.",
-    "duration_s": "How long it lasted.",
-    "evidence": "The numbers it rests on, units in their names.",
-    "advice": "What to do.",
-    "rule": "The rule's name.",
-    "severity": "`info`, `warning` or `critical`.",
-    "directives": "Lines to change in the job script.",
-    "waste": "The requested resources that were idle meanwhile.",
-    "old": "The line now; null if one is added.",
-    "new": "The line to write; null if one is removed.",
-    "saves": "What it would have saved.",
-    "based_on": "Which runs the suggestion rests on.",
-    "unit": "The unit of the prices.",
-    "core_hours": "Core-hours.",
-    "gpu_hours": "GPU-hours.",
-    "memory_byte_hours": "Bytes of memory times hours.",
-    "index": "The driver's number of the device.",
-    "uuid": "The driver's identifier of the device.",
-    "memory_total_bytes": "The device's memory.",
-    "nvlink_active_count": "NVLink links that are up.",
-    "nvlink_count": "NVLink links of the device.",
-    "memory_files_where": "In which file systems those files lay.",
-    "samples": "How many readings there are.",
-    "gaps": "Stretches without readings.",
-    "pid": "The process's number.",
-    "unknown": "Names of figures that are unknown.",
-    "probe_errors": "What could not be read, and why.",
-    "odd_lines": "Lines of the recording that could not be read.",
-    "fields": "Its values by name.",
-}
-"""Keys that no record explains."""
 
 
 def lines() -> Iterator[str]:
@@ -218,11 +159,9 @@ def _table(path: str, what: str, record: type, names: list[str]) -> Iterator[str
         inner = f"{path}.{name}".lstrip(".")
         part = SECTIONS.get(inner, SECTIONS.get(f"{inner}[]", ("", record)))[0]
         meaning = OWN.get((path, name)) or part or documented.get(name) or ""
-        if not meaning and record in _OF_KEYS:
-            meaning = KEYS.get(name, "")
         if not meaning and record in _OF_METRICS:
             meaning = METRICS.get(name, "")
-        meaning = _NONE.sub("null", meaning or WORDS[name])
+        meaning = _NONE.sub("null", meaning or KEYS[name])
         text = " ".join(meaning.split()).replace("|", "\\|")
         yield f"| `{name}` | {kind} | {text} |"
     yield ""
