@@ -7,6 +7,7 @@ from typing import NamedTuple
 from hpcwatch.analysis.findings import Finding
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.monitor.job_output import LogText
 from hpcwatch.monitor.node_status import NodeStatus
 from hpcwatch.recording.store import Event
 
@@ -62,3 +63,5 @@ class Picture(NamedTuple):
     """None if no program reports events."""
     events: tuple[Event, ...] = ()
     """The steps that a program in the job reported."""
+    logs: tuple[LogText, ...] = ()
+    """The job's output files; empty if the scheduler tells of none."""

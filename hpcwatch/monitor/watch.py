@@ -21,6 +21,7 @@ from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.config import Settings
 from hpcwatch.monitor import run_record
+from hpcwatch.monitor.job_output import JobOutput
 from hpcwatch.monitor.job_program import Inside
 from hpcwatch.monitor.live_findings import About, Looking
 from hpcwatch.monitor.node_status import NodeState, NodeStatus
@@ -102,6 +103,7 @@ class Watch:
         self._found_at_end: list[Finding] | None = None
         self._whole: Timeline | None = None
         self._inside: Inside | None = None
+        self._output: JobOutput | None = None
         self._session: JobSession | None = None
         self.lock = threading.RLock()
         """Locked while samples are added and while the timeline is read."""
@@ -141,6 +143,8 @@ class Watch:
         if session is not None:
             session.stop()
         self._stop_inside()
+        if self._output is not None:
+            self._output.stop()
         self._recording.close(self._known.job, self._whole or self._timeline)
 
     def await_program(self, patience_s: float) -> None:
@@ -193,6 +197,7 @@ class Watch:
             place=self._place,
             telling=self._inside.telling if self._inside is not None else None,
             events=self._inside.recent if self._inside is not None else (),
+            logs=self._output.texts if self._output is not None else (),
         )
 
     def _say(self, note: str) -> None:
@@ -270,6 +275,9 @@ class Watch:
         session.start()
         if inside is not None:
             inside.start()
+        if job is not None:
+            self._output = JobOutput(job)
+            self._output.start()
 
     def _stop_inside(self) -> None:
         """Read the program's last events and stop following it."""

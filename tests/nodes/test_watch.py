@@ -156,6 +156,11 @@ def test_from_queue_to_end(
     assert (sample.job.used_bytes or 0) > 50e6
     (status,) = watch.statuses()
     assert (status.host, status.state, status.way) == (HOST, NodeState.LIVE, "local")
+    logs = [(log.name, log.path) for log in watch.picture().logs]
+    job = watch.known.job
+    assert job is not None
+    assert job.output_path
+    assert logs[0] == ("output", job.output_path)
 
     fake.becomes("over")
     wait_until(lambda: is_over(watch), "the end")

@@ -19,6 +19,7 @@ from hpcwatch.views.live.gpus import GpusPage
 from hpcwatch.views.live.head import head
 from hpcwatch.views.live.help import help_lines
 from hpcwatch.views.live.listing import Scroll
+from hpcwatch.views.live.log_page import LogPage
 from hpcwatch.views.live.mouse import ALIASES, WHEEL, Places
 from hpcwatch.views.live.node_page import OverviewPage, node_lines
 from hpcwatch.views.live.nodes import NodesPage
@@ -83,7 +84,7 @@ class Browser:
             TimelinePage(),
         )
         self._nodes, self._overview = NodesPage(), OverviewPage()
-        self._tasks = TasksPage()
+        self._tasks, self._log = TasksPage(), LogPage()
         self._page: Page | None = None
         self._opened: list[_Opened] = []
         self._filter = ""
@@ -153,7 +154,10 @@ class Browser:
         if board.nodes or not is_many:
             is_alone = len(board.nodes) == 1 and board.nodes[0].sample is not None
             first = self._overview if is_alone else self._nodes
-            return (first, *self._pages, *tasks) if board.nodes or not _is_waiting(board) else ()
+            log: tuple[Page, ...] = (self._log,) if board.picture.logs else ()
+            return (
+                (first, *self._pages, *log, *tasks) if board.nodes or not _is_waiting(board) else ()
+            )
         return tasks
 
     def _current(self, board: Board) -> Page | None:
@@ -222,6 +226,9 @@ class Browser:
             self._actions.refresh()
         elif key == "?":
             self._help()
+        elif key == "l" and self._log in pages:
+            self._opened.clear()
+            self._page = self._log
         elif key == "b":
             self.letters = self.letters.next
         elif key in ("tab", "shift-tab") and pages:

@@ -21,6 +21,7 @@ _KEYS = (
     ("wheel, click", "select, open; m leaves the mouse to the terminal"),
     ("/  F3", "filter: show only rows with a text in them"),
     ("z", "TIMELINE: one chart alone, the next one, all"),
+    ("l", "LOG: what the job writes; e its errors, G follows"),
     ("b", "charts in braille, in blocks"),
     ("p", "pause: the picture stands still, recording goes on"),
     ("r", "refresh: ask again now"),

@@ -153,5 +153,6 @@ def _fingerprint(picture: Picture) -> object:
         picture.replayed,
         picture.place,
         picture.telling,
+        picture.logs,
         [(source.name, source.trouble) for source in picture.sources],
     )
