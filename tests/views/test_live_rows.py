@@ -31,7 +31,7 @@ from hpcwatch.views.live.cores_row import core_shares
 from hpcwatch.views.live.layout import bar, flow
 from hpcwatch.views.live.listing import Listing, Scroll
 from hpcwatch.views.live.screen import _patiently
-from hpcwatch.views.live.totals import Totals, node_series
+from hpcwatch.views.live.totals import Totals
 from hpcwatch.views.table import Column, ListRow, cell, page_table
 from hpcwatch.views.text import Span, line_width
 
@@ -210,8 +210,6 @@ def test_totals_are_the_sum_over_nodes_at_each_time() -> None:
     assert cores == pytest.approx([6.3] * len(cores))
     assert len(cores) == 30
     assert totals.series("memory")[-1] == pytest.approx(3 * 1.61 * GIB)
-    own = node_series(made.hosts["qb003"], totals.bounds_s)
-    assert own["cores"][1:] == pytest.approx([2.1] * 29)
 
 
 def test_totals_take_each_sample_once() -> None:
@@ -318,3 +316,32 @@ def test_pieces_flow_over_lines() -> None:
     shown = ["".join(span.text for span in line) for line in flow(pieces, 12, 2)]
     assert shown == [" one · two", " three"]
     assert all(line_width(line) <= 8 for line in flow(pieces, 8, 1))
+
+
+def test_a_device_that_worked_while_its_row_was_not_looked_at_is_idle_since_then() -> None:
+    figures, made = Figures(), Timeline(10.0)
+    for step in range(0, 200, 10):
+        made.add(sample("n", float(step), gpus=[gpu(0, 0.0)]))
+    shown = picture(("n",), timeline=made)
+    first = figures.board(shown).nodes[0].gpus[0].idle
+    assert first is not None
+    assert first.is_least
+    for step, util in ((200, 0.0), (210, 90.0), (220, 0.0), (230, 0.0)):
+        made.add(sample("n", float(step), gpus=[gpu(0, util)]))
+        figures.board(shown)  # a redraw that does not show the device
+    idle = figures.board(shown).nodes[0].gpus[0].idle
+    assert idle is not None
+    assert not idle.is_least
+    assert idle.since_s == NOW_S - 120 + 220
+
+
+def test_the_devices_are_found_anew_when_what_tells_them_changes() -> None:
+    figures, made = Figures(), Timeline(10.0, job(gpus_count=1, nodes_count=1, nodes=("n",)))
+    both = [gpu(0, 50.0)._replace(processes=[]), gpu(1, 50.0)._replace(processes=[])]
+    made.add(sample("n", 0.0, gpus=both))
+    shown = picture(("n",), job=made.job, timeline=made)
+    assert len(figures.board(shown).nodes[0].devices) == 2
+    use = sample("n", 10.0).job
+    assert use is not None
+    made.add(sample("n", 10.0, gpus=both, job=use._replace(visible_devices=["1"])))
+    assert [one.index for one in figures.board(shown).nodes[0].devices] == [1]

@@ -212,4 +212,4 @@ def has_whole_node(job: Job | None, host: HostTimeline) -> bool:
 def is_opened(host: HostTimeline, gpu: GpuTimeline) -> bool:
     """True if a process of the job is known to have, or to have had, a context on the device."""
     listed = gpu.last.processes or []
-    return bool(gpu.holders) or any(process.pid in host.processes for process in listed)
+    return bool(gpu.holders) or any(host.knows_process(process.pid) for process in listed)

@@ -110,6 +110,19 @@ class HostTimeline:
         """Largest readings of every process that was ever named, by pid."""
         return self._processes.known()
 
+    def argv_of(self, process: Process) -> list[str] | None:
+        """Return a process's command line, which is told once; None if it is not known."""
+        return process.argv or self._processes.argv(process.pid, process.name)
+
+    def knows_process(self, pid: int) -> bool:
+        """True if a process was ever named, and is among those that are remembered."""
+        return pid in self._processes.latest
+
+    @property
+    def known_process_count(self) -> int:
+        """How many processes are remembered."""
+        return len(self._processes.latest)
+
     @property
     def process_cores(self) -> dict[int, float]:
         """Cores that each process of the last sample used since the sample before."""

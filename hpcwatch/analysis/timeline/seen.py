@@ -54,6 +54,11 @@ class SeenProcesses:
             largest = nlargest(_MOST, self.known().values(), key=_weight)
             self._keep({process.pid for process in (*largest, *processes)})
 
+    def argv(self, pid: int, name: str) -> list[str] | None:
+        """Return a process's command line, unless another name shows that it is another's."""
+        known = self.latest.get(pid)
+        return self._argv[pid] if known is not None and known.name == name else None
+
     def _keep(self, pids: set[int]) -> None:
         for pid in [pid for pid in self.latest if pid not in pids]:
             del self.latest[pid], self._argv[pid], self._peak_bytes[pid]
@@ -73,7 +78,7 @@ class SeenProcesses:
     def cores(self) -> dict[int, float]:
         """Return the cores that each process used between the last two samples, if both name it."""
         if self._cores is None:
-            self._cores = _cores(self._last, self._before)
+            self._cores = cores_between(self._last, self._before)
         return self._cores
 
 
@@ -83,7 +88,8 @@ def _weight(process: Process) -> float:
     return cpu_s + (process.peak_bytes or 0) / 1e8
 
 
-def _cores(sample: Sample | None, before: Sample | None) -> dict[int, float]:
+def cores_between(sample: Sample | None, before: Sample | None) -> dict[int, float]:
+    """Return the cores that each process used between two samples, if both name it."""
     if sample is None or before is None:
         return {}
     passed_s = sample.uptime_s - before.uptime_s

@@ -241,7 +241,7 @@ def used_text(board: Board) -> str:
     cores = [node.used_cores for node in nodes if node.used_cores is not None]
     memory = [node.used_bytes for node in nodes if node.used_bytes is not None]
     parts = [f"{format_cores(sum(cores)) if cores else UNKNOWN} cores"]
-    gpus = [gpu.gpu for node in nodes for gpu in node.gpus]
+    gpus = [gpu for node in nodes for gpu in node.devices]
     if gpus:
         busy = [gpu.sm_active_pct if gpu.util_pct is None else gpu.util_pct for gpu in gpus]
         known = [share for share in busy if share is not None]

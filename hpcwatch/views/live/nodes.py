@@ -48,7 +48,7 @@ def _falling(value: Value) -> Callable[[Board], Callable[[NodeFigures], object]]
 
 def gpu_util(node: NodeFigures) -> float | None:
     """Return the mean utilisation of a node's devices in percent."""
-    known = [gpu.gpu.util_pct for gpu in node.gpus if gpu.gpu.util_pct is not None]
+    known = [gpu.util_pct for gpu in node.devices if gpu.util_pct is not None]
     return sum(known) / len(known) if known else None
 
 
@@ -74,7 +74,7 @@ def _shape(nodes: Sequence[NodeFigures], width: int) -> _Shape:
         limit_bytes=next(iter(limits)) if len(limits) == 1 else None,
         cores_bar=min(6 + spare // 8, 20),
         memory_bar=min(8 + spare // 6, 24),
-        has_gpus=any(node.gpus for node in nodes),
+        has_gpus=any(node.devices for node in nodes),
         has_swap=any(node.swap_bytes for node in nodes),
     )
 

@@ -24,8 +24,6 @@ from hpcwatch.views.live.rows import GpuFigures, NodeFigures
 from hpcwatch.views.report.used_rows import LIMITS
 from hpcwatch.views.text import Line, Span, cut, fit, line_width, width_of
 
-_STEPS = 240  # of a window, when its largest value is looked for
-
 
 class Panel(NamedTuple):
     """A chart and the facts in its title."""
@@ -51,10 +49,10 @@ def node_panels(node: NodeFigures, window: Window) -> dict[str, Panel]:
     if node.gpus:
         made["gpus"] = _gpus(node, host, window)
         made["gpu memory"] = _gpu_memory(node, host, window)
-    disk = summed_rates(host, ("read_bytes_per_s", "written_bytes_per_s"), window)
-    made["disk"] = _rates("Disk", disk, node.disk_bytes_per_s)
-    net = metric_values(host, "net_bytes_per_s", window)
-    made["net"] = _rates("Network", net, node.net_bytes_per_s)
+    disk, most = (_disk(host, window, peaks) for peaks in (False, True))
+    made["disk"] = _rates("Disk", disk, most, node.disk_bytes_per_s)
+    net, most = (metric_values(host, "net_bytes_per_s", window, None, one) for one in (False, True))
+    made["net"] = _rates("Network", net, most, node.net_bytes_per_s)
     return made
 
 
@@ -135,8 +133,8 @@ def _util(host: HostTimeline, uuid: str, window: Window) -> Values:
     return metric_values(host, "util_pct" if is_known else "sm_active_pct", window, uuid)
 
 
-def _rates(name: str, values: Values, now: float | None) -> Panel:
-    top = max(scale_of(largest(values), None), float(MIB))
+def _rates(name: str, values: Values, peaks: Values, now: float | None) -> Panel:
+    top = max(scale_of(largest(peaks), None), float(MIB))
     return Panel(name, UNKNOWN if now is None else f"{rate(now)}/s", (), Chart(values, top, rate))
 
 
@@ -162,7 +160,7 @@ def job_panels(board: Board, window: Window) -> dict[str, Panel]:
             curve("memory"), sum(used) if used else None, limit, "all limits together", ()
         ),
     }
-    gpus = sum(len(node.gpus) for node in nodes)
+    gpus = sum(len(node.devices) for node in nodes)
     if gpus:
         chart = Chart(curve("gpus"), float(gpus), format_cores)
         made["gpus"] = Panel("GPUs", f"of {gpus}, use", (), chart)
@@ -171,14 +169,15 @@ def job_panels(board: Board, window: Window) -> dict[str, Panel]:
         ("Network", "net", [node.net_bytes_per_s for node in current]),
     ):
         known = [value for value in values if value is not None]
-        made[metric] = _rates(name, curve(metric), sum(known) if known else None)
+        made[metric] = _rates(name, curve(metric), curve(metric), sum(known) if known else None)
     return made
 
 
-def summed_rates(host: HostTimeline, metrics: Sequence[str], window: Window) -> Values:
-    """Return the sum of two rates of a host."""
-    first, second = (metric_values(host, metric, window) for metric in metrics)
-    return summed(first, second)
+def _disk(host: HostTimeline, window: Window, peaks: bool) -> Values:
+    """Return what is read and written together."""
+    names = ("read_bytes_per_s", "written_bytes_per_s")
+    read, written = (metric_values(host, name, window, None, peaks) for name in names)
+    return summed(read, written)
 
 
 def mean_of(every: Sequence[Values]) -> Values:
@@ -195,8 +194,12 @@ def mean_of(every: Sequence[Values]) -> Values:
 
 
 def largest(values: Values) -> float | None:
-    """Return the largest known value; None if none is."""
-    return max([value for value in values(_STEPS) if value == value], default=None)
+    """Return the largest value of a curve of highest values; None if nothing is known.
+
+    That is its only value if it has one step. Of a curve of means it is the mean.
+    """
+    (value,) = values(1) or (math.nan,)
+    return value if value == value else None
 
 
 def scale_of(peak: float | None, limit: float | None) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -21,29 +20,28 @@ _LONG_ARGV = 500  # characters of a command line that anybody might see
 
 def processes_of(node: NodeFigures) -> list[ProcessFigures]:
     """Return a node's processes, most CPU first, then most memory."""
-    listed = (node.sample.processes or []) if node.sample is not None else []
-    known = node.history.processes if node.history is not None else {}
-    devices = _devices(node)
-    made = []
-    for process in listed:
-        # An argv is said once, when the process is first seen.
-        argv = process.argv
-        if argv is None and process.pid in known and known[process.pid].name == process.name:
-            argv = known[process.pid].argv
-        cores = node.process_cores.get(process.pid)
-        on = tuple(devices.get(process.pid, ()))
-        made.append(ProcessFigures(node.host, process, cores, argv, on))
-    made.sort(key=lambda one: (-(one.cores or 0.0), -(one.process.rss_bytes or 0)))
-    return made
+    return sorted(listed_on(node), key=_by_cpu)
 
 
-def _devices(node: NodeFigures) -> dict[int, list[int]]:
+def listed_on(node: NodeFigures) -> list[ProcessFigures]:
+    """Return a node's processes in the order of its sample."""
+    if node.sample is None or node.history is None:
+        return []
+    devices, cores, argv_of = _devices(node), node.process_cores, node.history.argv_of
+    host = node.host
+    return [
+        ProcessFigures(host, one, cores.get(one.pid), argv_of(one), devices.get(one.pid, ()))
+        for one in node.sample.processes or ()
+    ]
+
+
+def _devices(node: NodeFigures) -> dict[int, tuple[int, ...]]:
     """Return the devices on which each process has memory, by its number."""
-    made: dict[int, list[int]] = defaultdict(list)
-    for one in node.gpus:
-        for holder in one.gpu.processes or ():
-            if one.gpu.index not in made[holder.pid]:
-                made[holder.pid].append(one.gpu.index)
+    made: dict[int, tuple[int, ...]] = {}
+    for gpu in node.devices:
+        for holder in gpu.processes or ():
+            known = made.get(holder.pid, ())
+            made[holder.pid] = known if gpu.index in known else (*known, gpu.index)
     return made
 
 
@@ -122,7 +120,8 @@ def command(one: ProcessFigures) -> str:
 
 
 def _by_cpu(one: ProcessFigures) -> float:
-    return -(one.cores or 0.0)  # each node's are in order of memory, too, and sorts are stable
+    # Of those that use as much, that with more memory: a float sorts faster than a pair.
+    return -(one.cores or 0.0) - 1e-18 * (one.process.rss_bytes or 0)
 
 
 def _by_rss(one: ProcessFigures) -> float:
@@ -157,7 +156,7 @@ class ProcessesPage(ListPage[ProcessFigures]):
     def __init__(self) -> None:
         super().__init__()
         self._known: dict[str, tuple[Sample, list[ProcessFigures]]] = {}
-        self._users: list[str] = []
+        self._everything: Sequence[ProcessFigures] = ()
         self._user: str | None = None
         self._is_tree = False
         self._every = 0
@@ -171,7 +170,7 @@ class ProcessesPage(ListPage[ProcessFigures]):
                 continue
             before = self._known.get(node.host)
             if before is None or before[0] is not node.sample:
-                before = node.sample, processes_of(node)
+                before = node.sample, listed_on(node)
             known[node.host] = before
         self._known = known
         return [one for _, processes in known.values() for one in processes]
@@ -203,7 +202,7 @@ class ProcessesPage(ListPage[ProcessFigures]):
 
     def _arranged(self, board: Board, pattern: str) -> tuple[list[ProcessFigures], int]:
         items, count = super()._arranged(board, pattern)
-        self._users = sorted({one.process.user for one in items if one.process.user})
+        self._everything = items
         if self._user is not None:
             items = [one for one in items if one.process.user == self._user]
         self._branches = {}
@@ -232,7 +231,8 @@ class ProcessesPage(ListPage[ProcessFigures]):
         elif key == "t":
             self._is_tree = not self._is_tree
         elif key == "u":
-            every: list[str | None] = [None, *self._users]
+            users = sorted({one.process.user for one in self._everything if one.process.user})
+            every: list[str | None] = [None, *users]
             place = every.index(self._user) if self._user in every else 0
             self._user = every[(place + 1) % len(every)]
         else:

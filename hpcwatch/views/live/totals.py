@@ -8,10 +8,11 @@ there are too many, two become one.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
+from typing import NamedTuple
 
 from hpcwatch.analysis.timeline import HostTimeline
-from hpcwatch.base.pairs import pairwise
+from hpcwatch.analysis.timeline.columns import Column
 
 METRICS = ("cores", "memory", "gpus", "disk", "net")
 """Cores busy; bytes; GPUs' worth of utilisation; bytes a second; bytes a second."""
@@ -20,12 +21,48 @@ _MOST_SLOTS = 240
 _CLOCK_SLACK_S = 60.0
 
 
+_OWN = (
+    "cpu_cores",
+    "used_bytes",
+    "read_bytes_per_s",
+    "written_bytes_per_s",
+    "net_bytes_per_s",
+)
+
+
+class _Columns(NamedTuple):
+    """The columns of a node that sums are made of: its own, and its devices' utilisation."""
+
+    own: tuple[Column, ...]
+    gpus: tuple[Column, ...]
+
+
+def _columns_of(host: HostTimeline) -> _Columns:
+    own = tuple(host.columns[name] for name in _OWN)
+    return _Columns(own, tuple(gpu.columns["util_pct"] for gpu in host.gpus.values()))
+
+
+def _values(columns: _Columns, index: int) -> tuple[float, ...]:
+    """Return a figure per metric; NaN is unknown."""
+    cores, used, read, written, net = [column.mean[index] for column in columns.own]
+    utils = [column.mean[index] for column in columns.gpus]
+    busy = sum(utils)
+    if busy != busy or not utils:
+        known = [util for util in utils if util == util]
+        busy = sum(known) if known else math.nan
+    disk = read + written
+    if disk != disk:
+        disk = _sum(read, written)
+    return cores, used, busy / 100.0, disk, net
+
+
 class _Part:
     """What one node adds to its latest slot, a figure a metric."""
 
-    __slots__ = ("counts", "means", "seen_s", "slot")
+    __slots__ = ("columns", "counts", "means", "seen_s", "slot")
 
     def __init__(self) -> None:
+        self.columns = _Columns((), ())
         self.seen_s = -math.inf
         self.slot: int | None = None
         self.means = [0.0] * len(METRICS)
@@ -56,10 +93,12 @@ class Totals:
         """
         part = self._parts.setdefault(host.name, _Part())
         times = host.at_s
+        if not part.columns.own or len(part.columns.gpus) != len(host.gpus):
+            part.columns = _columns_of(host)
         for index in range(bisect_right(times, part.seen_s), len(times)):
             part.seen_s = times[index]
             if part.seen_s <= now_s + _CLOCK_SLACK_S:
-                self._put(part, int(part.seen_s // self.step_s), values_at(host, index))
+                self._put(part, int(part.seen_s // self.step_s), _values(part.columns, index))
 
     def _put(self, part: _Part, slot: int, values: tuple[float, ...]) -> None:
         if not self._slots:
@@ -124,35 +163,6 @@ def _merged(first: _Slot, second: _Slot) -> _Slot:
     return made
 
 
-def values_at(host: HostTimeline, index: int) -> tuple[float, ...]:
-    """Return a figure a metric; NaN is unknown."""
-    columns = host.columns
-    utils = [gpu.columns["util_pct"].mean[index] for gpu in host.gpus.values()]
-    known = [util for util in utils if util == util]
-    return (
-        columns["cpu_cores"].mean[index],
-        columns["used_bytes"].mean[index],
-        sum(known) / 100.0 if known else math.nan,
-        _sum(
-            columns["read_bytes_per_s"].mean[index],
-            columns["written_bytes_per_s"].mean[index],
-        ),
-        columns["net_bytes_per_s"].mean[index],
-    )
-
-
 def _sum(*values: float) -> float:
     known = [value for value in values if value == value]
     return sum(known) if known else math.nan
-
-
-def node_series(host: HostTimeline, bounds_s: list[float]) -> dict[str, list[float]]:
-    """Return the means of each of a node's metrics between each two bounds; NaN is unknown."""
-    places = [bisect_left(host.at_s, bound) for bound in bounds_s]
-    made: dict[str, list[float]] = {metric: [] for metric in METRICS}
-    for first, last in pairwise(places):
-        readings = [values_at(host, index) for index in range(first, last)]
-        for place, metric in enumerate(METRICS):
-            known = [one[place] for one in readings if one[place] == one[place]]
-            made[metric].append(sum(known) / len(known) if known else math.nan)
-    return made

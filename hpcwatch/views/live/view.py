@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import select
 import signal
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from hpcwatch.monitor.picture import Picture
 from hpcwatch.views.live.browser import Actions, Browser
@@ -54,7 +55,7 @@ class LiveView:
         Raises HpcwatchError (exit code 2) where no full screen can be shown. Whatever else is
         raised meanwhile passes through, with the terminal restored.
         """
-        with Signals() as signals, Screen(self._colour) as screen:
+        with Signals() as signals, Screen(self._colour) as screen, few_collections():
             while self._code is None:
                 self._repaint_if_due(screen)
                 waited = [screen.fileno(), signals.fileno()]
@@ -139,6 +140,21 @@ class LiveView:
         else:
             screen.forget()
             self._paint(screen)
+
+
+@contextmanager
+def few_collections() -> Iterator[None]:
+    """Let the collector of circular garbage run seldom: samples hold no circles, and are many.
+
+    Of a thousand nodes it would look through a million objects several times a minute, each time
+    for longer than a redraw takes.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 1000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _fingerprint(picture: Picture) -> object:
