@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
+from hpcwatch.views.live.rich_lines import rich_lines, styled
 from hpcwatch.views.text import Line, Span, fit
 
 _KEYS = (
-    ("Tab  Shift-Tab  1 … 6", "next page, last page, one by its place"),
+    ("Tab  Shift-Tab  1-6", "next page, last page, one by its place"),
     ("↑ ↓  j k", "select"),
     ("PgUp PgDn  Home End  g G", "by pages, to the ends"),
     ("Enter", "open what is selected"),
@@ -53,12 +53,28 @@ def help_lines(width: int, own: Sequence[tuple[str, str]] = ()) -> list[Line]:
     """Return the help page; a command's own keys go first, in place of those that are the same."""
     taken = {key for keys, _ in own for key in keys.split()} | (_LIVE if own else set())
     keys_of_pages = [pair for pair in _KEYS if not taken & set(pair[0].split())]
+    keys_width = min(26, width // 3)
     lines: list[Line] = [[Span(" Keys", "head")]]
-    lines += [[Span(f"   {keys:26}", "bold"), Span(what)] for keys, what in [*own, *keys_of_pages]]
-    lines += [[], [Span(" Signs", "head")]]
-    lines += [[Span(f"   {sign}  ", style), Span(what)] for sign, style, what in _SIGNS]
-    lines += [[], [Span(" Figures", "head")]]
-    for words in _WORDS:
-        rows = textwrap.wrap(words, max(width - 5, 20), subsequent_indent="  ")
-        lines += [[Span(f"   {row}")] for row in rows]
+    lines += _pairs(
+        [(keys, "bold", what) for keys, what in [*own, *keys_of_pages]], keys_width, width
+    )
+    lines += [[], [Span(" Signs", "head")], *_pairs(_SIGNS, 1, width)]
+    lines += [
+        [],
+        [Span(" Figures", "head")],
+        *_pairs([("", "", words) for words in _WORDS], 0, width),
+    ]
     return [fit(line, width) for line in lines]
+
+
+def _pairs(pairs: Sequence[tuple[str, str, str]], first: int, width: int) -> list[Line]:
+    """Return words with a style beside what they mean, which wraps in its own column."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    if first:
+        table.add_column(width=first)
+    table.add_column()
+    for word, style, what in pairs:
+        table.add_row(*([styled(word, style)] if first else []), styled(what))
+    return [[Span("   "), *line] for line in rich_lines(table, max(width - 3, 20))]
