@@ -29,19 +29,14 @@ def main(arguments: list[str]) -> int:
     """Print the report of a run, or write it to a file."""
     options = _parser().parse_args(arguments)
     path = _checked(options.output)
-    is_pdf = options.format == _PDF or (not options.format and _ends_as_pdf(path))
-    name = options.format or (formats.format_of(path) if path and not is_pdf else "text")
-    _check(options, _PDF if is_pdf else name, path)
-    is_for_reading = name == "text" and path is None and not is_pdf
-    found = _found(options, is_for_reading)
+    name = _format(options, path)
+    _check_rules(options.silence)
+    found = _found(options, is_plain=name == "text" and path is None)
     if isinstance(found, str):
-        if not is_for_reading:
-            hint = "name one of its tasks, or leave out --format and -o"
-            raise HpcwatchError(f"{options.run} is an array, not one job", hint, EXIT_USAGE)
         print(found, end="")
         return 0
     report = _without(found, options.silence)
-    if is_pdf:
+    if name == _PDF:
         _write_pdf(report, path or "")
     elif path is not None:
         _write(report, name, path)
@@ -56,24 +51,34 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _check(options: argparse.Namespace, name: str, path: str | None) -> None:
-    """Raise HpcwatchError for options that do not go together."""
+def _format(options: argparse.Namespace, path: str | None) -> str:
+    """Return the format that is requested, or that the file's ending means.
+
+    Raises HpcwatchError if it cannot go where it is to go.
+    """
+    ending = _PDF if path is not None and path.lower().endswith(".pdf") else None
+    name = options.format or ending or (formats.format_of(path) if path is not None else "text")
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     if name == "html" and path is None and is_terminal:
         hint = "say: hpcwatch report -o report.html"
         raise HpcwatchError("HTML is for a browser, not for a terminal", hint, EXIT_USAGE)
     if name == _PDF and path is None:
-        hint = "say: hpcwatch report -o report.pdf"
-        raise HpcwatchError("a PDF is for a file", hint, EXIT_USAGE)
-    _check_rules(options.silence)
+        raise HpcwatchError("a PDF is for a file", "say: hpcwatch report -o report.pdf", EXIT_USAGE)
     if options.when and (name != "text" or path is not None):
         raise _no_when("it goes with the report as text", "leave out --format and -o")
+    return str(name)
 
 
-def _found(options: argparse.Namespace, is_for_reading: bool) -> Report | str:
-    """Return the report of the run; of an array its answer as text."""
-    array = array_answer.of_recordings(options.run) if options.run and is_for_reading else None
+def _found(options: argparse.Namespace, is_plain: bool) -> Report | str:
+    """Return the report of a run or a job; of an array its answer as text, if that ``is_plain``.
+
+    Raises HpcwatchError.
+    """
+    array = array_answer.of_recordings(options.run) if options.run and is_plain else None
     found, is_own = _loaded(options.run) if array is None else (array, True)
+    if isinstance(found, str) and not is_plain:
+        hint = "name one of its tasks, or leave out --format and -o"
+        raise HpcwatchError(f"{options.run} is an array, not one job", hint, EXIT_USAGE)
     if options.when and isinstance(found, str):
         raise _no_when("an array has many starts", "name one of its tasks")
     if options.when and not is_own:
@@ -179,10 +184,6 @@ def _check_rules(names: Sequence[str]) -> None:
 def _without(report: Report, names: Sequence[str]) -> Report:
     kept = [finding for finding in report.findings if finding.rule not in names]
     return report._replace(findings=kept)
-
-
-def _ends_as_pdf(path: str | None) -> bool:
-    return path is not None and path.lower().endswith(".pdf")
 
 
 def _write_pdf(report: Report, path: str) -> None:
