@@ -13,12 +13,27 @@ from history_scenes import MARK, T0_S, js1, sacct_job, sacct_row, sacct_step, sa
 from hpcwatch.cluster.schedulers.history import PastJob, Site, Source, Wanted
 from hpcwatch.cluster.schedulers.job import JobState
 from hpcwatch.cluster.schedulers.query import Answer, NotUnderstoodError
+from hpcwatch.cluster.schedulers.slurm_accounting import (
+    SEPARATOR,
+    jobs_from_sacct,
+    new_separator,
+)
 from hpcwatch.cluster.schedulers.slurm_history import UNASKED, days, questions, site_from
 from hpcwatch.cluster.schedulers.slurm_past import FIELDS, Reader
-from hpcwatch.cluster.schedulers.slurm_rows import MOST_ROW_BYTES, new_delimiter
+from hpcwatch.cluster.schedulers.slurm_rows import MOST_ROW_BYTES
 
 DATA = Path(__file__).resolve().parents[1] / "parse" / "data" / "slurm"
 MIB = 1 << 20
+
+
+@pytest.mark.parametrize("name", ["a\x1fb", "a|b\nc", "a\n666\x1fx", "\x1f" * 30])
+def test_a_question_about_one_job_takes_any_name_too(name: str) -> None:
+    """The history of one job, whose separator is new in each process."""
+    heads = ("JobID", "SubmitLine", "JobName", "User", "State", "End")
+    rows = [heads, ("7", "sbatch x", name, "alice", "COMPLETED", "Unknown")]
+    text = "".join(SEPARATOR.join(row) + "\n" for row in rows)
+    (job,) = jobs_from_sacct(Answer(text.encode()))
+    assert (job.id, job.name, job.owner) == ("7", name.strip() or None, "alice")
 
 
 def pieces(text: str, size: int = 1000) -> list[bytes]:
@@ -199,7 +214,7 @@ def test_no_name_can_write_another_job_s_row() -> None:
     name = f"x{MARK}{MARK.join(sacct_job('7')[2:])}\n666{MARK}x"
     forged = read([sacct_job("7", JobName=name)])
     assert [job.id for job in forged] == ["7", "666"], "the attack works where it is known"
-    marks = {new_delimiter() for _ in range(100)}
+    marks = {new_separator() for _ in range(100)}
     assert len(marks) == 100
     argv = [one.argv for one in questions(Wanted(T0_S, T0_S + 9e4, ("alice",)), Site())]
     assert len({word for words in argv for word in words if "delimiter" in word}) == len(argv)

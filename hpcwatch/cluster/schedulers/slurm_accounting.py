@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping
 
 from hpcwatch.cluster.schedulers.hosts import expand_hosts
@@ -19,8 +21,19 @@ from hpcwatch.cluster.schedulers.slurm_states import (
 )
 from hpcwatch.cluster.schedulers.text import count, seconds, when
 
-SEPARATOR = "\x1f"
-"""No job is named with it, unlike with the usual ``|``."""
+
+def new_separator() -> str:
+    """Return a text to stand between cells that no name of a job can hold: it is new each time.
+
+    With the usual ``|`` or any other fixed one, a job's name could add cells, and with a newline
+    whole rows of other jobs.
+    """
+    return f"\x1f{os.urandom(4).hex()}\x1f"
+
+
+SEPARATOR = new_separator()
+"""The same for all questions of a process, which are known by their words."""
+_SEPARATORS = re.compile(r"\x1f[0-9a-f]{8}\x1f|\x1f|\|")
 
 OLD_HISTORY_FIELDS = (
     *("JobID", "JobName", "Comment", "WorkDir", "JobIDRaw", "User", "Account", "Partition"),
@@ -52,7 +65,8 @@ def rows(answer: Answer, command: str) -> Iterator[SacctRow]:
     Raises NotUnderstoodError without a header with JobID.
     """
     header, _, body = answer.text.partition("\n")
-    separator = SEPARATOR if SEPARATOR in header else "|"
+    found = _SEPARATORS.search(header)
+    separator = found[0] if found else "|"
     names = header.split(separator)
     if "JobID" not in names:
         raise not_understood(command, answer)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from hpcwatch.cluster.schedulers.history import History, Question, Site, Wanted
 from hpcwatch.cluster.schedulers.query import Answer, Query, is_unknown
+from hpcwatch.cluster.schedulers.slurm_accounting import new_separator
 from hpcwatch.cluster.schedulers.slurm_past import FIELDS, Reader
-from hpcwatch.cluster.schedulers.slurm_rows import new_delimiter
 
 _TIMES = {"SLURM_TIME_FORMAT": "%s"}
 """Seconds since the epoch: local times say nothing in the hour that comes twice."""
@@ -33,7 +33,7 @@ def questions(wanted: Wanted, site: Site) -> Sequence[Question]:
 
 def _question(reader: Reader, first_s: float, last_s: float, who: Sequence[str]) -> Question:
     argv = [
-        *("sacct", "-P", "-D", "--noconvert", f"--delimiter={new_delimiter()}"),
+        *("sacct", "-P", "-D", "--noconvert", f"--delimiter={new_separator()}"),
         *("-S", _local(first_s), "-E", _local(last_s), *who, "-o", ",".join(FIELDS)),
     ]
     what = time.strftime("%Y-%m-%d", time.localtime(first_s))

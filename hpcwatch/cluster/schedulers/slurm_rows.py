@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Iterator
 
 from hpcwatch.cluster.schedulers.query import NotUnderstoodError
 
 MOST_ROW_BYTES = 2 << 20
 """A job's comment may be long; a row that is longer is left out."""
-
-
-def new_delimiter() -> str:
-    """Return a text to stand between cells that no name of a job can hold: it is new each time.
-
-    With the usual ``|`` or any other fixed one, a job's name could add cells, and with a newline
-    whole rows of other jobs.
-    """
-    return f"\x1f{secrets.token_hex(4)}\x1f"
 
 
 class Rows:
