@@ -158,6 +158,20 @@ KEYS = {
     "path": "Where a recording lies.",
     "is_link": "True of a run recorded elsewhere (--output).",
     "command": "The program with its arguments, as a shell takes them.",
+    "array_id": "The array that a job is a task of.",
+    "is_step_out_of_memory": "A step was killed over its memory limit; the job may go on.",
+    "eligible_at": "From when on the job could have started, ISO 8601 in UTC.",
+    "waited_s": "For how long a job could have started and did not.",
+    "ran_s": "For how long a job ran, as its scheduler counts it.",
+    "cores_count": "Cores of a job, on all of its nodes.",
+    "cpu_source": "Who says cpu_s of a past job: accounts, jobstats or recording.",
+    "memory_source": "Who says memory_bytes of a past job, and what it covers.",
+    "gpus_used_mean": "Busy GPUs of a past job, as a mean; a bound if gpus_source says so.",
+    "gpus_source": "Who says gpus_used_mean: jobstats, recording, or accounts, at most.",
+    "gpu_memory_bytes": "The most GPU memory that a past job used, on all of its devices.",
+    "gpu_memory_source": "Who says gpu_memory_bytes of a past job.",
+    "cost": "The price of a past job's hours at the configured rates.",
+    "jobs_count": "Past jobs in a group, or in all.",
 }
 """Key -> its meaning in a sentence or two."""
 

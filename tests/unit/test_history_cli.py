@@ -23,8 +23,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fakebin"))
 from stand_in import SLURM, TORQUE, StandIn
 from unit_parts import run as make_run
 
+from hpcwatch.cli import explain
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.recording.store import RunDirectory
+from hpcwatch.views.jobs.history_data import JOB_HEADS
 from hpcwatch.views.text import width_of
 
 CONFIG = """AccountingStorageTRES = cpu,gres/gpu
@@ -427,6 +429,11 @@ def _epoch(text: str) -> float:
     from datetime import datetime
 
     return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def test_every_column_is_explained() -> None:
+    known = set(explain.names())
+    assert [head for head in JOB_HEADS if head not in known] == []
 
 
 def test_jobstats_is_a_source(accounts: Accounts) -> None:
