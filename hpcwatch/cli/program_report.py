@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from hpcwatch.cli.rank import Rank
     from hpcwatch.cli.reporting import Wanted
     from hpcwatch.launch.program import Program
+    from hpcwatch.monitor import RunOptions
     from hpcwatch.monitor.run import LiveView, Opening
-    from hpcwatch.monitor.run_options import RunOptions
 else:
     Wanted = LiveView = Opening = Program = Any  # types as text would be compiled
     Rank = RunOptions = Any

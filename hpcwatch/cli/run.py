@@ -6,7 +6,7 @@ import gc
 import os
 
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.monitor.run_options import RunOptions
+from hpcwatch.monitor import RunOptions
 
 _UNWATCHED_S = 0.02
 """A program that ends within this time is only waited for: what watching needs is not imported."""

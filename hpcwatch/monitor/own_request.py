@@ -79,10 +79,10 @@ class OwnRequest:
                     return
                 self._asked_s = time.monotonic()
                 self._to_helper, source = self._program.start_helper(ARGV)
-                target = os.dup(self._to_helper)
+                descriptor = os.dup(self._to_helper)
             with open(source, "rb") as stream:
                 # Not under the lock, which the program's end waits for: the helper may not read.
-                with open(target, "wb", buffering=0) as request:
+                with open(descriptor, "wb", buffering=0) as request:
                     request_text = json.dumps(to_plain(self._job)).encode() + b"\n"
                     files.write_all(request.fileno(), request_text)
                 answer = stream.read(_MOST_BYTES)

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from hpcwatch.cluster.schedulers.job import Job
+    from hpcwatch.monitor import RunOptions
     from hpcwatch.monitor.local import LocalSession
     from hpcwatch.monitor.other_nodes import Neighbours
     from hpcwatch.monitor.own_request import OwnRequest
-    from hpcwatch.monitor.run_options import RunOptions
 
     class LiveView(Protocol):
         """A live view of a running program."""

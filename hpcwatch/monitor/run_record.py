@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
     from hpcwatch.config import Settings
-    from hpcwatch.monitor.run_options import RunOptions
+    from hpcwatch.monitor import RunOptions
 
 
 def of_program(

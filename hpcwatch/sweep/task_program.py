@@ -24,8 +24,8 @@ from hpcwatch.sweep.slots import Slot
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.launch.program import Program
+    from hpcwatch.monitor import RunOptions
     from hpcwatch.monitor.guard import Monitor
-    from hpcwatch.monitor.run_options import RunOptions
     from hpcwatch.recording.store import Event
 
 EXIT_NOT_STARTED = 125
@@ -124,7 +124,7 @@ def _start(work: Work, started: Started, slot: Slot, variables: dict[str, str]) 
 
 def _options(work: Work, started: Started) -> RunOptions:
     """Return the options for the monitor of `hpcwatch run`."""
-    from hpcwatch.monitor.run_options import RunOptions
+    from hpcwatch.monitor import RunOptions
 
     options = RunOptions()
     options.name = f"{work.plan.name}-{work.task.number}"

@@ -65,7 +65,6 @@ OURS = {
     "hpcwatch.monitor.recording",
     "hpcwatch.monitor.report",
     "hpcwatch.monitor.run",
-    "hpcwatch.monitor.run_options",
     "hpcwatch.monitor.run_record",
     "hpcwatch.monitor.standard_error",
     "hpcwatch.probe",
