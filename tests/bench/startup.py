@@ -61,6 +61,20 @@ class Plain(Hpcwatch):
         return [super().wrap(command, work, interval_s)[0], "run", "--", *command]
 
 
+class SingleFile(Plain):
+    """``make pyz``, below a Python that sees no packages."""
+
+    name = "hpcwatch.pyz"
+    path = Path(__file__).resolve().parents[2] / "hpcwatch.pyz"
+
+    def missing(self) -> str | None:
+        return None if self.path.exists() else "not built (make pyz)"
+
+    def wrap(self, command: Sequence[str], work: Path, interval_s: float | None) -> list[str]:
+        python = os.path.realpath(sys.executable)
+        return [python, "-S", str(self.path), "run", "--", *command]
+
+
 @dataclass
 class Cost:
     """All readings of one tool."""
@@ -131,7 +145,8 @@ def median(values: Sequence[float]) -> str:
 def main() -> None:
     asked = options(__doc__)
     peers = [tool for tool in TOOLS if not isinstance(tool, Hpcwatch)]
-    tools = [one for one in (NoMonitor(), BarePython(), *peers, Plain()) if one.missing() is None]
+    chosen = (NoMonitor(), BarePython(), *peers, Plain(), SingleFile())
+    tools = [one for one in chosen if one.missing() is None]
     tools = [tool for tool in tools if not asked.only or tool.name in asked.only]
     costs = {tool.name: Cost() for tool in tools}
     rounds = 5 if asked.quick else 30
