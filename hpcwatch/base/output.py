@@ -54,10 +54,10 @@ NEAREST = "hpcwatch.nearest"
 _LIKE = str.maketrans(
     {
         **dict.fromkeys("─━╸╌–—−·", "-"),
-        **dict.fromkeys("▏▎▍▌▋▕│", "|"),
+        **dict.fromkeys("▏▎▍▌▋▕│├", "|"),
         **dict.fromkeys("▊▉█", "#"),
-        **dict.fromkeys("┤┼", "+"),
-        **dict(zip("▁▂▃▄▅▆▇", "_.,-=+*")),
+        **dict.fromkeys("┤┼┌┐└┘", "+"),
+        **dict(zip("▁▂▃▄▅▆▇⠀", "_.,-=+* ")),
         **dict(zip("▲●✓✗×≥≤…→←↑↓›░▒°", "!*+xx><~><^v>:%o")),
     }
 )

@@ -144,8 +144,7 @@ def _written(script: str, text: str) -> str:
     path = os.path.join(folder, name)
     try:
         files.make_private(folder)
-        with open(path, "x", encoding="utf-8", errors="surrogateescape") as stream:
-            stream.write(text)
+        files.write(path, [text.encode("utf-8", "surrogateescape")])
     except OSError as error:
         raise HpcwatchError(f"cannot write {path}", os_reason(error)) from None
     return path

@@ -26,6 +26,8 @@ from hpcwatch.probe.cgroup import job_id_in
 PACKAGE = ROOT / "hpcwatch"
 OWN_ROOM = PACKAGE / "cluster" / "schedulers"
 LAUNCHERS = {
+    "cli/program_report.py": "the rank that a launcher gives to its process",
+    "cli/rank.py": "the same",
     "cluster/current_job.py": "srun starts several tasks, as mpirun does",
     "monitor/own_request.py": "the same",
 }

@@ -19,6 +19,9 @@ WRITERS = {
     "launch/program.py": "/dev/null",
     "probe/bundled.py": "runs on nodes and imports nothing of hpcwatch; mkdtemp is private",
     "probe/__main__.py": "runs on nodes; /proc/self/comm",
+    "cli/give_back.py": "scontrol writes scripts where it runs: a private folder, removed again",
+    "cli/man_pages.py": "the files of a wheel that is being built",
+    "cli/pdf.py": "the page that a browser prints: a private folder, removed again",
     "cli/trainers.py": "copies the trainers into a folder that the user names",
     "cluster/transport/known_hosts.py": "the user's own file, whose links ssh follows, too",
     "sweep/task_program.py": "the program's own output",
@@ -27,6 +30,7 @@ WRITERS = {
 
 READERS = {
     "base/reading.py": "the reader itself",
+    "cli/doctor_checks/site.py": "the NVIDIA driver's parameters, below /proc",
     "cli/sweep.py": "a joblog that the user names: it may be a pipe",
     "sweep/combinations.py": "a table that the user names: it may be a pipe",
     "cluster/transport/bundle.py": "hpcwatch's own modules",
