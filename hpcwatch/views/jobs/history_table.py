@@ -69,26 +69,30 @@ def table(rows: Sequence[Row], totals: Totals, width: int) -> Iterator[str]:
     """Yield the titles and the rows."""
     columns = _wanted(rows, totals)
     texts = [[column.cell(job, hours) for job, hours in rows] for column in columns]
-    widths = [max(map(width_of, [column.title, *words])) for column, words in zip(columns, texts)]
+    widths = [_widest([column.title, *words]) for column, words in zip(columns, texts)]
     gap = 2 if width >= 100 else 1
     kept, widths = _fitting(columns, widths, gap, width)
     names = next(at for at in kept if columns[at].title == "name")
     most = widths[names]
     texts[names] = [cut(name, most) if width_of(name) > most else name for name in texts[names]]
-    padders = [(columns[at].is_left, widths[at]) for at in kept]
-    between = " " * gap
-    titles = [columns[at].title for at in kept]
-    for words in (titles, *zip(*(texts[at] for at in kept))):
-        line = between.join([_padded(*pair) for pair in zip(words, padders)])
-        yield line.rstrip() if width_of(line) <= width else cut(line, width)
+    padded = [
+        _padded([columns[at].title, *texts[at]], columns[at].is_left, widths[at]) for at in kept
+    ]
+    is_wide = sum(widths[at] + gap for at in kept) - gap > width
+    for line in map((" " * gap).join, zip(*padded)):
+        yield cut(line, width) if is_wide else line.rstrip()
 
 
-def _padded(word: str, how: tuple[bool, int]) -> str:
-    is_left, width = how
-    if word.isascii():
-        return word.ljust(width) if is_left else word.rjust(width)
-    blanks = " " * (width - width_of(word))
-    return word + blanks if is_left else blanks + word
+def _widest(words: Sequence[str]) -> int:
+    """Return how many columns the widest word takes; a hundred thousand plain ones at once."""
+    return max(map(len if all(map(str.isascii, words)) else width_of, words))
+
+
+def _padded(words: Sequence[str], is_left: bool, width: int) -> list[str]:
+    if all(map(str.isascii, words)):
+        return [word.ljust(width) if is_left else word.rjust(width) for word in words]
+    blanks = [" " * (width - width_of(word)) for word in words]
+    return [word + more if is_left else more + word for word, more in zip(words, blanks)]
 
 
 def _wanted(rows: Sequence[Row], totals: Totals) -> list[Column]:
