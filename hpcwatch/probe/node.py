@@ -152,10 +152,13 @@ def _estimated_available(proc: str) -> int:
 
     import psutil
 
-    psutil.PROCFS_PATH = proc
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of other figures that such a kernel lacks, too
-        available: int = psutil.virtual_memory().available
+    others, psutil.PROCFS_PATH = psutil.PROCFS_PATH, proc
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other figures that such a kernel lacks, too
+            available: int = psutil.virtual_memory().available
+    finally:
+        psutil.PROCFS_PATH = others
     return available
 
 
