@@ -149,6 +149,12 @@ def test_every_width_holds_what_matters(accounts: Accounts, by: str, columns: in
     assert lines[lines.index("") + 1].split()[0] == {"job": "id"}.get(by, by)
 
 
+def test_a_day_is_readable_in_80_columns(accounts: Accounts) -> None:
+    lines = accounts.hold(ROWS).shown("--by", "day", columns=80)
+    assert any(re.match(r"\d{4}-\d\d-\d\d ", line) for line in lines)
+    assert any(line.startswith("not over yet ") for line in lines)
+
+
 def test_groups_have_quantiles_and_failures(accounts: Accounts) -> None:
     found = accounts.hold(ROWS).plain("--by", "name")["groups"]
     many = next(group for group in found if group["name"] == "many")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from hpcwatch.analysis.history_groups import Group
 from hpcwatch.analysis.history_quantiles import Quantiles
@@ -15,9 +16,17 @@ from hpcwatch.views.text import cut, width_of
 QUANTILES = ("min", "25 %", "50 %", "75 %", "95 %", "max")
 _FIGURE = 9
 _LABEL = len("memory")
-_COUNT = 9
-_LONGEST_NAME = 40
+_SHORTEST_NAME, _LONGEST_NAME = 8, 40
 _FAILED = ("failed", "timeout", "out of memory", "node failed")
+
+
+class _Layout(NamedTuple):
+    """How wide the columns are, and which of the quantiles are shown."""
+
+    name: int
+    count: int
+    kept: Sequence[int]
+    width: int
 
 
 def text(by: str, groups: Sequence[Group], shown: Shown, width: int) -> Iterator[str]:
@@ -25,23 +34,36 @@ def text(by: str, groups: Sequence[Group], shown: Shown, width: int) -> Iterator
     yield from wrapped(shown.title, width, "", "  ")
     if groups:
         names = [clean(group.name) for group in groups]
-        kept = _quantiles_in(width)
-        taken = _COUNT + 2 + _LABEL + _FIGURE * len(kept)
-        room = max(min(max(map(width_of, [by, *names])), width - taken, _LONGEST_NAME), 1)
+        layout = _layout(by, names, groups, width)
         yield ""
-        head = "".join(f"{QUANTILES[at]:>{_FIGURE}}" for at in kept)
-        yield cut(f"{_left(by, room)}{'jobs':>{_COUNT}}  {'':{_LABEL}}{head}", width).rstrip()
+        head = "".join(f"{QUANTILES[at]:>{_FIGURE}}" for at in layout.kept)
+        left = f"{_left(by, layout.name)}{'jobs':>{layout.count}}  {'':{_LABEL}}"
+        yield cut(left + head, width).rstrip()
         for group, name in zip(groups, names):
-            yield from _group(group, name, room, width, shown.unit)
+            yield from _group(group, name, layout, shown.unit)
     yield from below(shown, width)
 
 
-def _group(group: Group, name: str, room: int, width: int, unit: str) -> Iterator[str]:
-    count = f"{group.totals.jobs_count:,}"
-    first = f"{_left(name, room)}{count:>{_COUNT}}  {'time':{_LABEL}}"
-    kept = _quantiles_in(width)
+def _layout(by: str, names: Sequence[str], groups: Sequence[Group], width: int) -> _Layout:
+    """Leave to the names what the other columns do not need: a day must be readable as a whole."""
+    count = 2 + max(len("jobs"), *(len(_count(group)) for group in groups))
+    taken = count + 2 + _LABEL
+    wide = taken + _FIGURE * len(QUANTILES) + _SHORTEST_NAME <= width
+    kept = range(len(QUANTILES)) if wide else (0, 2, 4, 5)
+    left = width - taken - _FIGURE * len(kept)
+    room = max(min(max(map(width_of, [by, *names])), left, _LONGEST_NAME), 1)
+    return _Layout(room, count, kept, width)
+
+
+def _count(group: Group) -> str:
+    return f"{group.totals.jobs_count:,}"
+
+
+def _group(group: Group, name: str, layout: _Layout, unit: str) -> Iterator[str]:
+    _, count, kept, width = layout
+    first = f"{_left(name, layout.name)}{_count(group):>{count}}  {'time':{_LABEL}}"
     yield cut(first + _figures(group.time_s, format_clock, kept), width).rstrip()
-    blank = " " * (room + _COUNT + 2)
+    blank = " " * (layout.name + count + 2)
     memory = f"{blank}{'memory':{_LABEL}}{_figures(group.memory_bytes, format_bytes, kept)}"
     known = group.memory_bytes.known_count
     if group.time_s.known_count and known:
@@ -51,14 +73,6 @@ def _group(group: Group, name: str, room: int, width: int, unit: str) -> Iterato
         said.append(f"memory known of {known:,} of {group.time_s.known_count:,}")
     if said:
         yield from wrapped("; ".join(said), width, "  ", "  ")
-
-
-def _quantiles_in(width: int) -> Sequence[int]:
-    """Return which of the quantiles fit beside a name of eight columns."""
-    return range(len(QUANTILES)) if width >= _WIDE else (0, 2, 4, 5)
-
-
-_WIDE = 8 + _COUNT + 2 + _LABEL + _FIGURE * len(QUANTILES)
 
 
 def _figures(quantiles: Quantiles, words: Callable[[float], str], kept: Sequence[int]) -> str:
