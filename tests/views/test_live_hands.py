@@ -160,7 +160,7 @@ def test_any_other_key_sends_nothing_and_does_nothing_else(key: str) -> None:
 
 def test_a_recording_has_no_processes_to_signal() -> None:
     hand = Hand(family()._replace(replayed="replay 0:10 of 1:00, ×1"))
-    assert any("a recording has no processes" in row for row in hand.press("3", "k"))
+    assert any("this is a recording: no process" in row for row in hand.press("3", "k"))
     hand.press("9")
     assert hand.sent == []
 

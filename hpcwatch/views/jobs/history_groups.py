@@ -24,7 +24,7 @@ class _Layout(NamedTuple):
     """How wide the columns are, and which of the quantiles are shown."""
 
     name: int
-    count: int
+    jobs: int
     kept: Sequence[int]
     width: int
 
@@ -37,7 +37,7 @@ def text(by: str, groups: Sequence[Group], shown: Shown, width: int) -> Iterator
         layout = _layout(by, names, groups, width)
         yield ""
         head = "".join(f"{QUANTILES[at]:>{_FIGURE}}" for at in layout.kept)
-        left = f"{_left(by, layout.name)}{'jobs':>{layout.count}}  {'':{_LABEL}}"
+        left = f"{_left(by, layout.name)}{'jobs':>{layout.jobs}}  {'':{_LABEL}}"
         yield cut(left + head, width).rstrip()
         for group, name in zip(groups, names):
             yield from _group(group, name, layout, shown.unit)

@@ -270,7 +270,7 @@ class Browser:
     def _ask_signal(self, board: Board) -> None:
         one = self._processes.chosen()
         if board.picture.replayed:
-            self._said = "a recording has no processes: no signal"
+            self._said = "this is a recording: no process to send a signal to"
         elif one is not None:
             self._question = about_signal(one, self._send)
 
