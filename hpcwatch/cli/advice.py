@@ -56,7 +56,7 @@ def _called(every: Sequence[Track], name: str) -> list[Track]:
     near = get_close_matches(name, names, 1, 0.5)
     hint = f"did you mean {clean(near[0])}?" if near else "see: hpcwatch advice"
     if not names:
-        hint = "no run in a job is recorded yet; record one with: hpcwatch run, or: hpcwatch job"
+        hint = view.NONE
     raise HpcwatchError(f"no recorded run in a job is called {clean(name)}", hint, EXIT_USAGE)
 
 

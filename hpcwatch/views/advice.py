@@ -26,13 +26,17 @@ _COLUMNS = (
     Column("saved", is_left=True),
     Column("work", is_left=True),
 )
-_NONE = "No run in a job is recorded yet; record one with: hpcwatch run, or: hpcwatch job"
+NONE = (
+    "no recorded run tells what its job needed yet; record one in a job with: hpcwatch run, or: "
+    "hpcwatch job"
+)
+"""A run may be there all the same: recorded without a job, by an earlier version, or damaged."""
 
 
 def summary(found: Sequence[Track]) -> list[str]:
     """Return a line a work, and what was saved together."""
     if not found:
-        return [_NONE]
+        return [NONE[0].upper() + NONE[1:]]
     rows = [[cell(word) for word in _row(track)] for track in found]
     lines = [render(line, False) for line in table(_COLUMNS, rows)]
     return [*lines, "", *_together(found), "Run by run: hpcwatch advice NAME"]
@@ -93,6 +97,8 @@ def _step(step: Step) -> Iterator[str]:
         yield f"advice: {clean(outcome(step.check))}"
     elif step.past.observed.flaw is not None:
         yield f"{clean(step.past.observed.flaw)}"
+    else:
+        yield "no earlier advice to check"
     saved = hours_words(step.saved)
     if saved:
         yield f"saved {saved}"

@@ -392,6 +392,7 @@ def test_the_command_shows_the_track_record(home: Path, hpcwatch: Hpcwatch) -> N
     detail = hpcwatch("advice", "sim", **where).out
     assert "    advice: followed, held (peak 5.5 of at most 6 GiB predicted" in detail
     assert "saved 5.33 core-hours" in detail
+    assert detail.count("    no earlier advice to check") == 1
     assert "Next run: peak <= 6.6 GiB, ends within 23:15," in " ".join(detail.split())
     plain = json.loads(hpcwatch("advice", "--format", "json", **where).out)
     assert plain["schema_version"] == 1
@@ -407,6 +408,14 @@ def test_a_name_that_none_has(home: Path, hpcwatch: Hpcwatch) -> None:
     )
     empty = hpcwatch("advice", "sim", HPCWATCH_HOME=str(home / "empty"))
     assert empty.complaint.endswith("hpcwatch run, or: hpcwatch job")
+
+
+def test_a_recorded_run_without_needs_is_not_denied(home: Path, hpcwatch: Hpcwatch) -> None:
+    path = Path(recorded(0, asked()).file(store.REPORT_FILE))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "observed": "x"}))
+    ended = hpcwatch("advice", HPCWATCH_HOME=str(home / "home"))
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("No recorded run tells what its job needed yet; record one in")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.clean import clean
 from hpcwatch.cluster.schedulers import Job
 from hpcwatch.probe.schema import Gpu, Process, Sample
-from hpcwatch.views.report import tables, terminal
+from hpcwatch.views.report import facts, tables, terminal
 from hpcwatch.views.text import Span, cut, fit, line_width, sparkline, width_of
 
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
@@ -218,3 +218,22 @@ def test_there_is_a_verdict_however_short_the_run(wall_s: float) -> None:
         assert row == "No findings; in less than 5 min little can be judged."
     else:
         assert row.startswith("No findings")
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (1, "Measured every 1 s, 1 reading;"),
+        (5, "Measured every 1 s, 5 readings;"),
+        (40, "Measured at least every 1 s, 40 readings;"),
+    ],
+)
+def test_how_often_a_short_run_was_measured(count: int, said: str) -> None:
+    """Of 4 s: the first seconds are measured more often than the interval says."""
+    made = report()
+    quality = made.quality._replace(samples=count, interval_s=1.0, coverage_pct=100.0)
+    made = made._replace(
+        summary=made.summary._replace(wall_s=4.0), quality=quality._replace(monitor_cpu_s=1.0)
+    )
+    assert said in " ".join(" ".join(rows(made, False, 80)).split())
+    assert said.split(", ")[0] in facts.measured(made)[0]

@@ -11,13 +11,13 @@ from collections.abc import Iterable
 
 from hpcwatch.analysis.findings import Finding
 from hpcwatch.analysis.report import Report
-from hpcwatch.base.units import format_bytes, format_pct, format_seconds, three_digits
+from hpcwatch.base.units import format_bytes, format_pct, format_seconds
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
 from hpcwatch.recording.store import Run
 from hpcwatch.views.report.evidence import label, value
 from hpcwatch.views.report.tables import cpu_time
 from hpcwatch.views.report.unwatched import is_unwatched, unwatched_words
-from hpcwatch.views.report.used_rows import cost, limit_words, scope_words
+from hpcwatch.views.report.used_rows import cost, how_often, limit_words, scope_words
 
 _MOST = 20  # gaps and errors named one by one
 
@@ -55,7 +55,7 @@ def measured(report: Report) -> list[str]:
     if is_unwatched(report):
         return [f"{unwatched_words(report)}."]
     said = [
-        f"Measured every {three_digits(quality.interval_s)} s: {quality.samples:,} readings"
+        f"{': '.join(how_often(report))}"
         f" of {len(report.nodes)} node{'s' if len(report.nodes) != 1 else ''}, covering"
         f" {format_pct(quality.coverage_pct)} of the time.",
         "What hpcwatch itself took is not known."

@@ -7,11 +7,12 @@ import time
 
 from hpcwatch.analysis.report import ProcessSummary, Report
 from hpcwatch.base.clean import clean
-from hpcwatch.base.units import format_bytes, format_pct, three_digits
+from hpcwatch.base.units import format_bytes, format_pct
 from hpcwatch.views.report.ending import after, ending
 from hpcwatch.views.report.used_rows import (
     cpu_seconds,
     host_names,
+    how_often,
     limit_words,
     scope_words,
     used_rows,
@@ -209,8 +210,7 @@ def quality_lines(report: Report, width: int) -> list[Line]:
         from hpcwatch.views.report.unwatched import unwatched_words
 
         return [[Span(row, "dim")] for row in wrapped(unwatched_words(report), width)]
-    interval = three_digits(quality.interval_s)
-    said = f"Measured every {interval} s, {quality.samples:,} readings"
+    said = ", ".join(how_often(report))
     if quality.coverage_pct is not None and quality.coverage_pct < 95 and report.summary.wall_s > 5:
         said += f" covering {format_pct(quality.coverage_pct)} of the time"
     own = [cpu_seconds(quality.monitor_cpu_s) + " CPU", format_bytes(quality.monitor_memory_bytes)]

@@ -44,6 +44,18 @@ def host_names(names: Sequence[str]) -> str:
     return fold_hosts(names)
 
 
+def how_often(report: Report) -> tuple[str, str]:
+    """Return how often it was measured, and how many readings there are.
+
+    A run's first seconds are measured more often: of a short run the interval alone is not true.
+    """
+    quality = report.quality
+    expected = max(len(report.nodes), 1) * (report.summary.wall_s / quality.interval_s + 2)
+    least = "at least " if quality.samples > expected else ""
+    said = "1 reading" if quality.samples == 1 else f"{quality.samples:,} readings"
+    return f"Measured {least}every {three_digits(quality.interval_s)} s", said
+
+
 def limit_words(summary: Summary) -> str:
     """Say what memory is measured against; of a step's own limit say so."""
     path = clean(summary.memory_limit_group or "")
