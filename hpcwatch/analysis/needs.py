@@ -174,7 +174,10 @@ def _unwatched(
         ran, least = format_clock(scope.ran_s), format_clock(ACCUSE_AFTER_S)
         return f"it ran for {ran}, and less than {least} tells too little"
     if not hosts or len(hosts) < len(job.nodes):
-        return f"only {len(hosts)} of its {len(job.nodes) or 1} nodes were watched"
+        count = len(job.nodes) or 1
+        if not hosts:
+            return "its node was not watched" if count == 1 else "none of its nodes was watched"
+        return f"only {len(hosts)} of its {count} nodes were watched"
     if coverage_pct is None or coverage_pct < 100 * ENOUGH:
         seen = "an unknown part" if coverage_pct is None else f"{coverage_pct:.0f} %"
         return f"{seen} of its time was watched, {100 * ENOUGH:.0f} % are needed"

@@ -101,7 +101,7 @@ def chosen(options: argparse.Namespace, own_user: str) -> Chosen | None:
     first_s = _moment("--since", options.since)
     last_s = _moment("--until", options.until) if options.until is not None else now_s
     if last_s <= first_s:
-        when = "--until is not after --since" if options.until else "--since lies ahead"
+        when = "--until is not after --since" if options.until else "--since is not in the past"
         raise HpcwatchError(when, "give an earlier --since", EXIT_USAGE)
     users = tuple(map(clean_user, _words(options.user)))
     accounts = tuple(map(_account, _words(options.account)))

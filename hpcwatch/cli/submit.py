@@ -39,7 +39,8 @@ def main(arguments: list[str]) -> int:
         "the changes; the script itself is not touched",
     )
     parser.add_argument("script", metavar="SCRIPT", help="the job script, read by the scheduler")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="for qsub or sbatch")
+    more = parser.add_argument("arguments", nargs=argparse.REMAINDER, help="for qsub or sbatch")
+    more.required = False  # else it is named among what is missing, where only SCRIPT is
     options = parser.parse_args(arguments)
     _check(options.script)
     inquiry = client.inquiry(options.scheduler or config.load().scheduler)

@@ -75,6 +75,12 @@ def test_job_and_submit_refuse_it_as_well(hpcwatch: Hpcwatch) -> None:
         assert (ended.code, "is not a format" in ended.complaint) == (2, True)
 
 
+def test_submit_asks_for_what_is_missing_only(hpcwatch: Hpcwatch) -> None:
+    ended = hpcwatch("submit")
+    assert (ended.code, ended.out) == (2, "")
+    assert "are required: SCRIPT: see hpcwatch submit --help" in ended.complaint
+
+
 def test_a_report_s_folder_that_goes_away_is_one_line(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     program = [sys.executable, "-c", f"import os; os.rmdir({str(tmp_path / 'gone')!r})"]

@@ -242,6 +242,7 @@ BAD = {
     ("--since", "yesterday"): "did you mean 20",
     ("--since", "soon"): "give 7d, 2026-11-01",
     ("--since", "1d", "--until", "2d"): "--until is not after --since",
+    ("--since", "0d"): "--since is not in the past",
     ("--since", "1d", "--state", "failled"): "did you mean failed?",
     ("--since", "1d", "--state", "zzz"): "it is one of completed",
     ("--since", "1d", "--by", "acount"): "did you mean account?",

@@ -237,3 +237,11 @@ def test_how_often_a_short_run_was_measured(count: int, said: str) -> None:
     )
     assert said in " ".join(" ".join(rows(made, False, 80)).split())
     assert said.split(", ")[0] in facts.measured(made)[0]
+
+
+def test_a_job_whose_nodes_are_not_known_leaves_no_gap() -> None:
+    made = report(job="305669")
+    made = made._replace(run=made.run._replace(hosts=[]))
+    (ending,) = (row for row in rows(made, False, 80) if "305669" in row)
+    assert ending.startswith("python · 305669 · ")
+    assert " ·  · " not in ending

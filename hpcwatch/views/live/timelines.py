@@ -83,7 +83,8 @@ class TimelinePage:
 
     def status(self) -> list[str]:
         """Say which keys do what here."""
-        return ["↑↓ another node", "z one chart on the whole page", "b letters"]
+        other = ["↑↓ another node"] if len(self._keys) > 1 else []
+        return [*other, "z one chart on the whole page", "b letters"]
 
 
 def _panels(board: Board, host: str) -> tuple[Window, list[Panel]]:

@@ -74,8 +74,8 @@ def _ending(report: Report, width: int) -> list[Line]:
     run = report.run
     how, style = ending(report)
     where = f"{run.job.id} · " if run.job is not None else ""
-    hosts = cut(clean(host_names(run.hosts)), _HOSTS)
-    tail = f" · {clean(where)}{hosts} · "
+    hosts = f"{cut(clean(host_names(run.hosts)), _HOSTS)} · " if run.hosts else ""
+    tail = f" · {clean(where)}{hosts}"
     said = f"{how} {after(report)}"
     command = clean(shell_line(run.argv) or run.name)
     room = width - width_of(tail) - width_of(said)
