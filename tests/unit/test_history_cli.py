@@ -149,6 +149,13 @@ def test_every_width_holds_what_matters(accounts: Accounts, by: str, columns: in
     assert lines[lines.index("") + 1].split()[0] == {"job": "id"}.get(by, by)
 
 
+def test_names_take_the_room_that_other_columns_left(accounts: Accounts) -> None:
+    accounts.hold([sacct_job("1", JobName="a" * 30)])
+    for columns in (70, 80, 90, 110):
+        line = row(accounts.shown(columns=columns), "1")
+        assert line.split()[1] == "a" * 30 or width_of(line) == columns, columns
+
+
 def test_a_day_is_readable_in_80_columns(accounts: Accounts) -> None:
     lines = accounts.hold(ROWS).shown("--by", "day", columns=80)
     assert any(re.match(r"\d{4}-\d\d-\d\d ", line) for line in lines)

@@ -113,6 +113,7 @@ def _fitting(
     """Return which columns fit and how wide each is: names get short, then others give way."""
     kept, widths = list(range(len(columns))), list(widths)
     name = next(at for at in kept if columns[at].title == "name")
+    longest = widths[name]
 
     def over() -> int:
         return sum(widths[at] + gap for at in kept) - gap - width
@@ -128,6 +129,7 @@ def _fitting(
             break
         kept.remove(worst)
     shorten(_SHORTEST_NAME)
+    widths[name] = min(longest, widths[name] + max(-over(), 0))  # what gave way left some room
     return kept, widths
 
 
