@@ -101,7 +101,7 @@ ROWS = [
     sacct_job("2", hours=1, State="OUT_OF_MEMORY", JobName="big", AllocTRES="cpu=1,mem=4G"),
     sacct_step("2.batch", "mem=4G", State="OUT_OF_MEMORY"),
     sacct_job("3", hours=3, AllocTRES=GPUS, JobName="net", User="alice"),
-    sacct_step("3.0", "gres/gpuutil=0,mem=2G"),
+    sacct_step("3.0", "gres/gpumem=300M,gres/gpuutil=0,mem=2G"),
     sacct_job("4", hours=1, State="FAILED", ExitCode="3:0", JobName="serial", cores=1),
     sacct_job("9_1", hours=1, State="TIMEOUT", JobName="many", cores=1),
     sacct_job("9_2", hours=2, JobName="many", cores=1),

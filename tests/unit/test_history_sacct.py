@@ -139,7 +139,16 @@ def test_gathered_devices_bound_the_use_from_above() -> None:
     for name, cell in (("AllocTRES", "cpu=8,gres/gpu:a100_1g.5gb=4"), ("ElapsedRaw", "90")):
         row = sacct_job("7", AllocTRES=amounts)
         row[FIELDS.index(name)] = cell
-        assert only([row, sacct_step("7.0", "gres/gpuutil=0")]).gpus_used is None
+        assert only([row, sacct_step("7.0", "gres/gpumem=1M,gres/gpuutil=0")]).gpus_used is None
+
+
+def test_zeros_alone_accuse_no_device() -> None:
+    """Slurm reports 0 of both for a device that it cannot read."""
+    row = sacct_job("7", AllocTRES="cpu=8,gres/gpu=4,mem=4G")
+    unread = only([row, sacct_step("7.batch", "cpu=1,gres/gpumem=0,gres/gpuutil=0,mem=5M")])
+    assert (unread.gpus_used, unread.gpus_from) == (None, None)
+    idle = only([row, sacct_step("7.batch", "cpu=1,gres/gpumem=500M,gres/gpuutil=0,mem=5M")])
+    assert (idle.gpus_used, idle.gpus_from) == (0.0, Source.PEAKS)
 
 
 @pytest.mark.parametrize(("counts", "count"), [(True, 0), (False, None)])

@@ -79,9 +79,14 @@ class _Steps:
     ) -> tuple[float | None, Source | None]:
         """Return how many devices were busy, from the sum of the tasks' highest values.
 
-        That bounds the mean from above. A part of a divided device has no utilisation.
+        That bounds the mean from above. A part of a divided device has no utilisation. Where Slurm
+        cannot read a device (an older CUDA, AMD, GH200) both of its values are 0, so 0 counts
+        only where memory was seen in use. Source: CU Boulder's documentation,
+        https://github.com/ResearchComputing/Documentation/pull/498
         """
         if not count or self.gpu_pct is None or is_parts or (ran_s or 0) < _LEAST_SAMPLED_S:
+            return None, None
+        if not self.gpu_pct and not self.gpu_memory:
             return None, None
         return min(self.gpu_pct / 100, float(count)), Source.PEAKS
 
