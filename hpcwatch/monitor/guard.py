@@ -143,8 +143,10 @@ class Guard:
         self._wake()
 
     def _wake(self) -> None:
-        if self._has_step.locked():
+        try:  # noqa: SIM105 # contextlib takes milliseconds to import
             self._has_step.release()
+        except RuntimeError:  # it is awake
+            pass
 
     def suspend(self) -> None:
         """Clear the view before we stop with the program."""

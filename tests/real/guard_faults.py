@@ -61,10 +61,13 @@ WAIT_ONLY = (
     "hpcwatch.launch.waited.",
     "hpcwatch.monitor.guard.Guard.__init__",
     "hpcwatch.monitor.guard.Guard._start",
+    "hpcwatch.monitor.guard.Guard._wake",
+    "hpcwatch.monitor.guard._held",
     "hpcwatch.monitor.guard.Guard._worked_s",
     "hpcwatch.monitor.guard.Guard.finish",
 )
-"""What runs on the waiting thread asks the kernel and /tmp only: it may fail, not hang."""
+"""What runs on the waiting thread asks the kernel and /tmp only, or makes a lock: it may fail, not
+hang."""
 
 
 class Case(NamedTuple):
