@@ -13,7 +13,7 @@ from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.monitor.report import past_of
 from hpcwatch.recording.previous_runs import latest
-from hpcwatch.recording.store import Run
+from hpcwatch.recording.store import Run, require_readable_root
 from hpcwatch.views import advice as view
 from hpcwatch.views.text import columns_of
 
@@ -31,6 +31,8 @@ def main(arguments: list[str]) -> int:
     parser.add_format("text", "json")
     options = parser.parse_args(arguments)
     every = tracks([one for pair in latest() if (one := past_of(*pair)) is not None])
+    if not every:
+        require_readable_root()
     found = every if options.name is None else _called(every, options.name)
     if options.format == "json":
         print(json.dumps(view.to_plain(found), indent=1, ensure_ascii=True))

@@ -15,7 +15,7 @@ from hpcwatch.base.output import complain
 from hpcwatch.cli import removal
 from hpcwatch.cli.arguments import DAY_S, Parser, age_s, since_s
 from hpcwatch.recording.search import Found, Wanted, all_runs, found_at, older_than
-from hpcwatch.recording.store import RunDirectory, find, root
+from hpcwatch.recording.store import RunDirectory, find, require_readable_root, root
 from hpcwatch.sweep import recorded
 from hpcwatch.sweep.recorded import Sweep, Task
 from hpcwatch.views.jobs import runs_rows, runs_table
@@ -35,6 +35,8 @@ def main(arguments: list[str]) -> int:
         chosen = [_named(which) for which in options.delete]
         return removal.remove(list(dict.fromkeys(chosen)), options.yes, is_named=True)
     found = _found(options)
+    if not found:
+        require_readable_root()
     if options.prune is not None:
         if options.sweep is not None or options.kind == "sweep-task":
             hint = "say --kind sweep, or: hpcwatch runs --delete SWEEP"

@@ -351,6 +351,19 @@ def run_names() -> list[str]:
         return []
 
 
+def require_readable_root() -> None:
+    """Raise HpcwatchError if the folder of all runs is there and cannot be listed.
+
+    For commands that would otherwise say that nothing is recorded.
+    """
+    try:
+        os.listdir(root())
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise HpcwatchError(f"cannot read {root()}", os_reason(error)) from None
+
+
 def readable(names: Iterable[str], say: Optional[Say] = None) -> list[tuple[RunDirectory, Run]]:
     """Return those of the named runs that can be read, the latest last, as ``list_runs`` does."""
     folder = root()
@@ -447,6 +460,7 @@ def find(which: Optional[str]) -> RunDirectory:
         if runs:
             raise HpcwatchError(f"no run {which}", _nearest(which, runs), EXIT_USAGE)
     if not runs:
+        require_readable_root()
         hint = "record one with: hpcwatch run -- COMMAND"
         raise HpcwatchError(f"no runs in {root()}", hint, EXIT_USAGE)
     return runs[-1][0]

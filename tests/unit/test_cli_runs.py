@@ -442,3 +442,22 @@ def test_an_age_that_is_none_is_refused(several: Hpcwatch, age: str) -> None:
     assert "give an age of an hour or more in quotes, such as 90d or 12w" in ended.err
     assert several("run", "--", "true").code == 0
     assert "old" in left(several)
+
+
+@pytest.mark.parametrize("words", [["runs"], ["runs", "--format", "json"], ["advice"], ["report"]])
+def test_a_folder_that_cannot_be_listed_does_not_read_as_empty(
+    hpcwatch: Hpcwatch, words: list[str]
+) -> None:
+    hpcwatch.home.mkdir(parents=True, exist_ok=True)
+    (hpcwatch.home / "runs").write_text("no folder")
+    ended = hpcwatch(*words)
+    assert (ended.code, ended.out) == (1, "")
+    assert f"cannot read {hpcwatch.home / 'runs'}: " in ended.err
+
+
+def test_a_program_that_no_reading_saw_has_an_unknown_number_of_processes(
+    hpcwatch: Hpcwatch,
+) -> None:
+    assert hpcwatch("run", "--", "true").code == 0
+    summary = json.loads(hpcwatch("report", "--format", "json").out)["summary"]
+    assert summary["processes_max"] != 0

@@ -56,7 +56,7 @@ def summary_of(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
         read_bytes=_moved(run, hosts, lambda use: use.read_bytes),
         written_bytes=_moved(run, hosts, lambda use: use.written_bytes),
         processes_total=sum(use.seen_count for use in jobs) if jobs else None,
-        processes_max=sum(host.process_count_max for host in hosts) if jobs else None,
+        processes_max=_processes_most(run, hosts) if jobs else None,
         gpus=_gpus(run, hosts),
         scope=_scope(run, hosts),
         cores_used_max=cores_peak(hosts, used),
@@ -252,3 +252,9 @@ def _clocks_held_by(gpu: GpuTimeline) -> list[str] | None:
     if not gpu.clocks_held_by and gpu.last.clocks_held_by is None:
         return None
     return list(gpu.clocks_held_by)
+
+
+def _processes_most(run: Run, hosts: list[HostTimeline]) -> int | None:
+    """Return the most processes at one reading; None if a program ended before any reading."""
+    most = sum(host.process_count_max for host in hosts)
+    return None if most == 0 and run.kind == "run" else most
