@@ -332,8 +332,13 @@ def test_ctrl_c_keeps_what_came(accounts: Accounts) -> None:
     environment = {**accounts.hpcwatch.environment, **accounts.variables()}
     command = accounts.hpcwatch.command("jobs", "--since", "7d", "-u", "alice")
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # where the tests themselves ignore it, as in the background of a shell
     with process:
         asked = lambda: sum(call.startswith("sacct ") for call in accounts.calls) == 2  # noqa: E731
         wait_until(asked, "the second day's question")
