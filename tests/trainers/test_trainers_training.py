@@ -117,6 +117,8 @@ def test_interrupt_ends_with_130_and_one_line(tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
+            # The tests themselves may ignore it, as in the background of a shell.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert process.stdout
         with process.stdout:

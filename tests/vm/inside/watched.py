@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -50,6 +51,10 @@ def full_samples(recording: Path) -> list[dict[str, Any]]:
         return []
     lines = [json.loads(line) for line in text.split("\n")[:-1]]
     return [line for line in lines if line.get("node", {}).get("cpu_count")]
+
+
+class MonitorKilledError(Exception):
+    """The monitor itself was killed."""
 
 
 class Watched:
@@ -117,6 +122,8 @@ class Watched:
         out, _ = self._process.communicate()
         report = self._recording / "report.json"
         if not report.exists():
+            if self._process.returncode == -signal.SIGKILL:
+                raise MonitorKilledError(f"killed after {out!r}")
             raise RuntimeError(f"no report: {self._said()}")
         plain = json.loads(report.read_text())
         return {
