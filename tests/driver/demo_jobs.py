@@ -82,7 +82,7 @@ def _idle_gpu() -> Demo:
     )
     job = _torque("305669.qb3", "cnn.tf.gpu", "k40", gpus=2)
     return Demo(
-        "run", "cnn.tf.gpu", argv, "/work/fchen14/cnn", job, (machine,), 4061.1, 90.0, _epochs
+        "run", "cnn.tf.gpu", argv, "/data/fchen14/cnn", job, (machine,), 4061.1, 90.0, _epochs
     )
 
 
@@ -176,7 +176,7 @@ def _memory() -> Demo:
         net_bytes_s=(33.4e6, 9.2e5),
     )
     job = _torque("305702.qb3", "finetune", "gpu", gpus=1)
-    return Demo("run", "finetune", argv, "/work/fchen14/llm", job, (machine,), 2711.5, 60.0)
+    return Demo("run", "finetune", argv, "/data/fchen14/llm", job, (machine,), 2711.5, 60.0)
 
 
 # -- four ranks on two nodes, of which one has a GPU that gets too hot
@@ -220,7 +220,7 @@ def _throttling() -> Demo:
         "gpus_count": 4,
         "node_memory_bytes": 20 * GIB,
         "walltime_s": 3600,
-        "working_directory": "/work/fchen14/resnet",
+        "working_directory": "/data/fchen14/resnet",
         "allocation": [
             {"host": host, "cores_count": 10, "gpus_count": 2, "gpu_indices": [0, 1]}
             for host in hosts
@@ -228,7 +228,7 @@ def _throttling() -> Demo:
         "state": "completed",
         "exit": {"cause": "success", "raw": "0:0", "code": 0},
     }
-    return Demo("job", "resnet", (), "/work/fchen14/resnet", job, machines, 2709.8, 90.0)
+    return Demo("job", "resnet", (), "/data/fchen14/resnet", job, machines, 2709.8, 90.0)
 
 
 def _rank_node(host: str, node: int) -> Machine:
