@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hpcwatch.base.clean import clean
+from hpcwatch.probe.listing import boot_time_s
+from hpcwatch.probe.procfs import TICK_S, parse_stat, read
 from hpcwatch.probe.schema import Process
 
 _SAME_START_S = 2.0
@@ -57,17 +59,19 @@ def _held(pid: int) -> Iterator[int | None]:
 
 def _why_not(process: Process) -> str:
     """Return why a process gets no signal; empty if it is the user's own, and the one shown."""
-    import psutil
-
+    folder = f"/proc/{process.pid}"
     try:
-        found = psutil.Process(process.pid)
-        owner, started_at_s = found.uids().real, found.create_time()
-    except psutil.NoSuchProcess:
+        owner = os.stat(folder).st_uid
+        ticks = parse_stat(read(f"{folder}/stat")).started_ticks
+    except (FileNotFoundError, ProcessLookupError):
         raise ProcessLookupError from None
-    except psutil.Error:
+    except (OSError, ValueError, IndexError):
         return "cannot be looked at"
     if owner != os.getuid():
         return "is not your own"
-    if process.started_at_s is None or abs(started_at_s - process.started_at_s) > _SAME_START_S:
+    boot_s = boot_time_s("/proc")
+    if process.started_at_s is None or boot_s is None:
+        return "may be another process now"
+    if abs(boot_s + ticks * TICK_S - process.started_at_s) > _SAME_START_S:
         return "is another process now"
     return ""

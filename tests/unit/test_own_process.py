@@ -47,6 +47,14 @@ def test_another_process_with_the_same_number_gets_none(child: subprocess.Popen[
     assert child.poll() is None
 
 
+def test_it_needs_no_package_that_the_single_file_lacks(
+    child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = shown(child.pid)
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    assert send(HOST, process, signal.SIGTERM) == f"sent TERM to python ({child.pid})"
+
+
 def test_on_another_machine_the_command_is_told(child: subprocess.Popen[bytes]) -> None:
     said = send("qb\x1b[2J7", shown(child.pid), signal.SIGTERM)
     assert said.startswith(f"python ({child.pid}) runs on another machine: ssh qb")
