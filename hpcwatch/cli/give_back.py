@@ -44,7 +44,7 @@ class Giving:
     def look(self, picture: Picture) -> None:
         """See what could be given back now. Raises Asked if the user pressed the key."""
         job = picture.job
-        is_ours = job is not None and job.owner in (None, self._user)
+        is_ours = job is not None and job.owner == self._user
         self._job = job
         offered = advice_surplus.surplus(
             job, picture.timeline, picture.at_s, advice_surplus.LEAST_S
@@ -79,9 +79,8 @@ def offer(job: Job, unused: Surplus) -> bool:
     if way is None or query is None:
         print(f"{job.scheduler} takes no nodes back from a running job.")
         return False
-    print(
-        f"No process of job {job.id} lives on {fold_hosts(unused.hosts)}, nor did since watching."
-    )
+    hosts = fold_hosts(unused.hosts)
+    print(f"No process of job {job.id} runs on {hosts}; none was seen there since you watch it.")
     print(f"  {clean(shlex.join(query.argv))}")
     print(clean(way.NOTE))
     if not is_confirmed(f"Give {'it' if len(unused.hosts) == 1 else 'them'} back?"):
@@ -124,5 +123,9 @@ def _way(job: Job) -> GiveBack | None:
 
 
 def _query(job: Job, given: Sequence[str]) -> Query[str] | None:
+    """Return what would give the nodes back; None if it cannot be expressed for these names."""
     way = _way(job)
-    return way.query(job, given) if way is not None and given else None
+    try:
+        return way.query(job, given) if way is not None and given else None
+    except HpcwatchError:  # a name that must not reach a command line
+        return None

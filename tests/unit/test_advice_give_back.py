@@ -121,6 +121,8 @@ def test_the_key_is_taken_only_where_there_is_something_to_give_back() -> None:
     ("user", "job"),
     [
         ("bob", JOB),
+        ("alice", JOB._replace(owner=None)),
+        ("alice", JOB._replace(nodes=("n1", "n2", "-n3"))),
         ("alice", JOB._replace(scheduler="torque")),
         ("alice", JOB._replace(het_id="17")),
     ],
