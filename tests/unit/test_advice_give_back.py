@@ -122,7 +122,6 @@ def test_the_key_is_taken_only_where_there_is_something_to_give_back() -> None:
     [
         ("bob", JOB),
         ("alice", JOB._replace(owner=None)),
-        ("alice", JOB._replace(nodes=("n1", "n2", "-n3"))),
         ("alice", JOB._replace(scheduler="torque")),
         ("alice", JOB._replace(het_id="17")),
     ],
@@ -131,6 +130,11 @@ def test_it_is_not_offered_to_others_or_where_the_scheduler_takes_none(user: str
     giving = give_back.Giving(user)
     giving.look(picture(job))
     assert (giving.hints, giving.press("g")) == ((), False)
+
+
+def test_an_odd_name_among_the_nodes_is_no_error_in_the_view() -> None:
+    odd = JOB._replace(nodes=("n1", "n2", "-n3"))
+    assert give_back._query(odd, ("n2",)) is None
 
 
 def test_what_the_scheduler_refuses_is_said(
