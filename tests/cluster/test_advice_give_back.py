@@ -40,7 +40,7 @@ def _quoted(word: str) -> str:
 
 def await_text(terminal: Terminal, text: str, deadline_s: float = 60.0) -> None:
     def shown() -> bool:
-        return any(text in row for row in terminal.screen())
+        return terminal.shows(text)
 
     try:
         wait_until(shown, text, deadline_s)
@@ -63,9 +63,9 @@ def test_an_unused_node_is_given_back_after_a_question(
     await_text(screen, "g give back 1 node")
     screen.press("g")
     await_text(screen, "Give it back? [y/N]")
-    shown = "\n".join(screen.screen())
+    shown = screen.prose()
     assert f"scontrol update JobId={job} NodeList=qb001" in shown
-    assert f"No process of job {job} lives on qb002" in shown
+    assert f"No process of job {job} runs on qb002" in shown
     screen.type("n")
     await_text(screen, "Nothing was given back.")
     assert nodes_of(slurm, job) == "RUNNING 2 qb[001-002]"
@@ -100,6 +100,6 @@ def test_a_node_on_which_a_process_lives_is_not_offered(
     await_text(screen, "sleep 600")
     screen.press("g")
     await_text(screen, "2 of 2 nodes")
-    assert not any("give back" in row for row in screen.screen())
+    assert "give back" not in screen.prose()
     screen.press("q")
     await_text(screen, "What was seen is kept")

@@ -149,10 +149,10 @@ def test_on_a_terminal_it_asks_with_both_starts(
         words = shlex.join([*slurm.prefix(env={"HPCWATCH_HOME": HOME}), "env", "-C", WORK])
         screen.type(f"{words} hpcwatch submit --as-suggested --no-watch solve.sh")
         asked = "Submit it as suggested? [y/N]"
-        wait_until(lambda: any(asked in row for row in screen.screen()), asked, 60.0)
+        wait_until(lambda: screen.shows(asked), asked, 60.0)
         shown = " ".join(" ".join(screen.screen()).split())
         assert "As requested: now. As suggested: now (Slurm's own estimate)." in shown
         screen.type("n")
         no = "Nothing was submitted."
-        wait_until(lambda: any(no in row for row in screen.screen()), no, 60.0)
+        wait_until(lambda: screen.shows(no), no, 60.0)
     assert slurm.said("squeue", "-h", "-u", "alice", "-n", "solve.sh") == ""

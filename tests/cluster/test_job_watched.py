@@ -278,7 +278,7 @@ def shell(terminal: Terminal) -> bool:
 
 
 def shows(terminal: Terminal, text: str) -> bool:
-    return any(text in row for row in terminal.screen())
+    return terminal.shows(text)
 
 
 def await_text(terminal: Terminal, *texts: str, deadline_s: float = 60.0) -> None:

@@ -43,7 +43,7 @@ def test_its_end_is_told_and_the_report_agrees(tmp_path: Path) -> None:
     with Terminal(tmp_path, 80, 24, environment) as terminal:
 
         def shows(*texts: str) -> bool:
-            return all(any(text in row for row in terminal.screen()) for text in texts)
+            return all(terminal.shows(text) for text in texts)
 
         terminal.type(f"clear; {sys.executable} -m hpcwatch job 0")
         wait_until(lambda: shows("1 of 1 node"), "the node", 60.0)

@@ -75,6 +75,14 @@ class Terminal:
         text = self._tmux("capture-pane", "-p", *(["-e"] if coloured else []), "-t", "t")
         return [row.rstrip() for row in text.removesuffix("\n").split("\n")]
 
+    def prose(self) -> str:
+        """The screen's words, one blank between them, wherever a line was wrapped."""
+        return " ".join(self._tmux("capture-pane", "-p", "-J", "-t", "t").split())
+
+    def shows(self, text: str) -> bool:
+        """Whether the words are on the screen, wherever their line is wrapped."""
+        return " ".join(text.split()) in self.prose()
+
     def history(self) -> list[str]:
         """All rows: what has scrolled out of the screen, then the screen."""
         text = self._tmux("capture-pane", "-p", "-S", "-", "-t", "t")
@@ -104,4 +112,4 @@ class Terminal:
 
     def wait_for(self, text: str) -> None:
         """Wait until a text is on the screen."""
-        self.wait_until(lambda: any(text in row for row in self.screen()), repr(text))
+        self.wait_until(lambda: self.shows(text), repr(text))

@@ -30,7 +30,7 @@ def terminal(sweeps: Sweeps) -> Iterator[Terminal]:
 
 
 def shows(terminal: Terminal, *texts: str) -> bool:
-    screen = "\n".join(terminal.screen())
+    screen = terminal.prose()
     return all(text in screen for text in texts)
 
 
