@@ -1,0 +1,220 @@
+"""The one HTTP client: a deadline for the whole call, a bounded answer, no foreign redirect.
+
+TLS is verified against the system's certificates (``SSL_CERT_FILE`` names others). Proxies are
+taken from the environment as by curl, never for this host itself. An address may be a secret
+(a webhook's path), so errors name its host alone.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from http.client import HTTPException
+
+from hpcwatch.base import reading
+from hpcwatch.base.clean import clean
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import IO
+
+DEADLINE_S = 10.0
+MOST_BYTES = 50 << 20
+TOKEN_BYTES = 4096
+_CHUNK_BYTES = 1 << 16
+_REASON_LETTERS = 200
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Answer:
+    """What a server said: its status, the type of the content, the content."""
+
+    def __init__(self, status: int, content_type: str, body: bytes) -> None:
+        self.status = status
+        self.content_type = content_type
+        self.body = body
+
+    @property
+    def is_ok(self) -> bool:
+        """The status is one of success, 200 to 299."""
+        return 200 <= self.status < 300
+
+
+def ask(
+    url: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    token: str | None = None,
+    method: str | None = None,
+    deadline_s: float = DEADLINE_S,
+    most_bytes: int = MOST_BYTES,
+) -> Answer:
+    """Return the answer, whatever its status; with a body it is a POST unless told otherwise.
+
+    Raises HpcwatchError if there is none within ``deadline_s``, if it is larger than
+    ``most_bytes``, or if it leads to another host.
+    """
+    where = origin(url)
+    sent = dict(headers or {})
+    if token is not None:
+        sent["Authorization"] = f"Bearer {token}"
+    request = urllib.request.Request(url, body, sent, method=method)  # noqa: S310 (see origin)
+    call = _Call(request, where, deadline_s, most_bytes)
+    call.start()
+    call.join(deadline_s)
+    if call.is_alive():
+        raise HpcwatchError(f"{where} did not answer within {deadline_s:g} s")
+    if call.error is not None:
+        raise call.error
+    assert call.answer is not None
+    return call.answer
+
+
+def check_address(url: str) -> str:
+    """Return the address as it is. Raises HpcwatchError if it is none that can be asked."""
+    origin(url)
+    return url
+
+
+def origin(url: str) -> str:
+    """Return scheme, host and port of an address: the part that is no secret.
+
+    Raises HpcwatchError if it is no http or https address, or has a password in it.
+    """
+    hint = "write http://HOST:PORT or https://HOST"
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise HpcwatchError("this is no web address", hint, EXIT_USAGE) from None
+    odd = any(letter <= " " or letter == "\x7f" for letter in url)
+    if odd or parts.scheme not in _DEFAULT_PORTS or not host:
+        raise HpcwatchError(f"no web address: {clean(url[:40])}", hint, EXIT_USAGE)
+    if parts.username is not None or parts.password is not None:
+        raise HpcwatchError(
+            "a web address must not hold a name or password",
+            "put the token into a file of mode 0600 and name it as token_file",
+            EXIT_USAGE,
+        )
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}:{port or _DEFAULT_PORTS[parts.scheme]}"
+
+
+def token_of(path: str) -> str:
+    """Return the token in a file that nobody but its owner may read.
+
+    Raises HpcwatchError if others may, or if it holds no token: one word of printable ASCII.
+    """
+    name = clean(path)
+    try:
+        with reading.opened(os.path.expanduser(path)) as stream:
+            status = os.fstat(stream.fileno())
+            found = stream.read(TOKEN_BYTES + 1)
+    except OSError as error:
+        reason = os_reason(error)
+        raise HpcwatchError(f"cannot read the token in {name}", reason, EXIT_USAGE) from error
+    if status.st_uid != os.getuid():
+        raise HpcwatchError(f"{name} belongs to somebody else", "use a file of yours", EXIT_USAGE)
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        raise HpcwatchError(f"others may read {name}", f"chmod 600 {name}", EXIT_USAGE)
+    words = found.split()
+    if len(words) != 1 or len(found) > TOKEN_BYTES or not _is_printable(words[0]):
+        raise HpcwatchError(f"{name} holds no token", "one word, nothing else", EXIT_USAGE)
+    return words[0].decode("ascii")
+
+
+def _is_printable(word: bytes) -> bool:
+    return all(0x21 <= letter <= 0x7E for letter in word)
+
+
+class _Call(threading.Thread):
+    """One call on a thread: only so do its name look-up and slow headers end by the deadline."""
+
+    def __init__(
+        self, request: urllib.request.Request, where: str, deadline_s: float, most_bytes: int
+    ) -> None:
+        super().__init__(name="hpcwatch-web", daemon=True)
+        self._request = request
+        self._where = where
+        self._deadline_s = deadline_s
+        self._most_bytes = most_bytes
+        self.answer: Answer | None = None
+        self.error: HpcwatchError | None = None
+
+    def run(self) -> None:
+        try:
+            self.answer = self._answer()
+        except HpcwatchError as error:
+            self.error = error
+        except (OSError, HTTPException, ValueError) as error:
+            self.error = HpcwatchError(f"{self._where} cannot be asked", _reason(error))
+
+    def _answer(self) -> Answer:
+        with _opener(self._where).open(self._request, timeout=self._deadline_s) as response:
+            return Answer(
+                response.status, response.headers.get_content_type(), self._body(response)
+            )
+
+    def _body(self, response: IO[bytes]) -> bytes:
+        found = bytearray()
+        while chunk := response.read(_CHUNK_BYTES):
+            found += chunk
+            if len(found) > self._most_bytes:
+                most = f"{self._most_bytes >> 20} MiB" if self._most_bytes >> 20 else "allowed"
+                raise HpcwatchError(f"{self._where} answers with more than {most}")
+        return bytes(found)
+
+
+def _reason(error: BaseException) -> str:
+    inner = error.reason if isinstance(error, urllib.error.URLError) else error
+    words = os_reason(inner) if isinstance(inner, BaseException) else str(inner)
+    return clean(words[:_REASON_LETTERS])
+
+
+class _SameHost(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect on the same host, of a question without a body."""
+
+    max_redirections = 3
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: object, code: int, msg: str, headers: object,
+        newurl: str,
+    ) -> urllib.request.Request | None:  # fmt: skip
+        where = origin(req.full_url)
+        if req.data is not None or origin(newurl) != where:
+            raise HpcwatchError(f"{where} redirects elsewhere", "name the final address itself")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+
+
+class _AnyStatus(urllib.request.HTTPErrorProcessor):
+    """Hands every status to the caller, except redirects."""
+
+    def http_response(self, request, response):  # type: ignore[no-untyped-def]
+        if response.status in (301, 302, 303, 307, 308):
+            return super().http_response(request, response)
+        return response
+
+    https_response = http_response
+
+
+def _opener(where: str) -> urllib.request.OpenerDirector:
+    """Speak http and https, nothing else; ask this host itself without a proxy."""
+    is_here = urllib.parse.urlsplit(where).hostname in _LOOPBACK
+    found = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler({} if is_here else None),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        _SameHost(),
+        _AnyStatus(),
+    ):
+        found.add_handler(handler)
+    return found
