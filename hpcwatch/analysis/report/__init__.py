@@ -63,7 +63,9 @@ def build(
     return Report(
         run=run,
         summary=summary,
-        findings=findings_of(run, timeline, summary, tuple(told), thresholds),
+        findings=_agreeing(
+            findings_of(run, timeline, summary, tuple(told), thresholds), advice, run
+        ),
         nodes=[node_summary(run, host, wall_s) for host in hosts],
         processes=largest_processes(hosts),
         events=told,
@@ -76,6 +78,15 @@ def build(
         prediction=made.prediction if made is not None else None,
         last_advice=made.check if made is not None else None,
     )
+
+
+def _agreeing(found: list[Finding], advice: Advice | None, run: Run) -> list[Finding]:
+    """Return the findings with the amounts of the suggestion beside them."""
+    if not found or advice is None:
+        return found
+    from hpcwatch.analysis.advice_agree import agreeing
+
+    return agreeing(found, advice, run.job, run.environment)
 
 
 def _costs(
