@@ -180,6 +180,34 @@ WORDS = {
 """A word of the trade, in lower case -> what it means here, and which figures have it."""
 
 
+_SPREAD = {
+    "min": "least",
+    "p25": "25th percentile",
+    "p50": "median",
+    "p75": "75th percentile",
+    "p95": "95th percentile",
+    "max": "most",
+}
+_ENDS = ("failed", "completed", "timeout", "out_of_memory", "node_failed")
+_SPREAD_OF = {"ran": "time that the jobs of a group ran", "memory": "peak memory of a group's jobs"}
+
+
+def column_of_groups(name: str) -> str | None:
+    """Return what a column of `jobs --since --by` means: ``ran_p95_s``, ``cost_known_count``.
+
+    None if the name is none of theirs.
+    """
+    of, _, rest = name.partition("_")
+    which, _, unit = rest.partition("_")
+    if of in _SPREAD_OF and which in _SPREAD and unit in ("s", "bytes"):
+        return f"The {_SPREAD[which]} of the {_SPREAD_OF[of]}."
+    if name.endswith("_known_count"):
+        return f"Of how many jobs {name.removesuffix('_known_count')} is known: the sum is theirs."
+    if name.endswith("_count") and name.removesuffix("_count") in _ENDS:
+        return f"Jobs of a group that ended as {name.removesuffix('_count').replace('_', ' ')}."
+    return None
+
+
 def extreme_of(name: str) -> tuple[str, str] | None:
     """Return the metric and the word of a CSV column of extremes: ``used_max_bytes``.
 

@@ -17,7 +17,7 @@ _WORDS = {
     "JOB": "jobs",
     "ID": "jobs",
     "RULE": "names",
-    "NAME": "names",
+    "STATES": "states",
 }
 """Name of a value -> the kind of our words that complete it."""
 _SHELLS = {
@@ -34,8 +34,11 @@ _REPORT = "FORMAT[:FILE]"
 _PROGRAMS = ("run", "sweep")
 """Commands that take a command line of another program."""
 
+_OF_COMMANDS = {("explain", "NAME"): "names", ("advice", "NAME"): "works"}
+"""Of these NAMEs we know the words; in other commands the user chooses one."""
+
 Find = Callable[[str], Iterable[str]]
-"""Returns our words of a kind, which is ``runs``, ``jobs`` or ``names``."""
+"""Returns our words of a kind: ``runs``, ``works`` (names of runs), ``jobs``, ``names``, ``states``."""
 
 
 class Offer(NamedTuple):
@@ -108,9 +111,9 @@ def _of(command: Command, argument: Argument, find: Find) -> list[Offer]:
         return [Offer(word) for word in argument.choices]
     if argument.metavar in _SHELLS:
         return [Offer(_SHELLS[argument.metavar])]
-    # Only explain has a NAME of ours; in other commands the user chooses it.
-    is_made_up = argument.metavar == "NAME" and (argument.flags or command.name != "explain")
-    kind = "" if is_made_up else _WORDS.get(argument.metavar, "")
+    kind = _WORDS.get(argument.metavar, "")
+    if argument.metavar == "NAME":
+        kind = "" if argument.flags else _OF_COMMANDS.get((command.name, "NAME"), "")
     return [Offer(word) for word in find(kind)] if kind else []
 
 

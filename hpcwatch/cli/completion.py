@@ -45,8 +45,14 @@ def _words(kind: str) -> list[str]:
         from hpcwatch.cli import explain
 
         return explain.names()
+    if kind == "states":
+        from hpcwatch.cli.history_options import STATES
+
+        return list(STATES)
     ids = _run_ids()
     names, jobs = _names_and_jobs(ids)
+    if kind == "works":
+        return names
     if kind == "runs":
         return list(dict.fromkeys([*(["latest"] if ids else []), *ids, *names, *jobs]))
     from hpcwatch.cli.queued import my_jobs

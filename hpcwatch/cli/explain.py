@@ -8,7 +8,7 @@ import textwrap
 from difflib import get_close_matches
 
 from hpcwatch.analysis.findings import rules
-from hpcwatch.analysis.keys import KEYS, WORDS, extreme_of
+from hpcwatch.analysis.keys import KEYS, WORDS, column_of_groups, extreme_of
 from hpcwatch.analysis.metrics import METRICS
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cli.arguments import Parser
@@ -31,9 +31,9 @@ def main(arguments: list[str]) -> int:
     if name is None:
         _print_all()
         return 0
-    meaning = _meaning(name)
-    if meaning is not None:
-        print(f"{name}\n{_indented(meaning)}")
+    words = meaning(name)
+    if words is not None:
+        print(f"{name}\n{_indented(words)}")
     elif name in rules() or name in SWEEP_RULES:
         print(f"{name}\n{textwrap.indent(_of_rule(name), _INDENT)}")
     else:
@@ -43,13 +43,16 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _meaning(name: str) -> str | None:
+def meaning(name: str) -> str | None:
     """Return what a number, a key, a column or a word means; None if it is none of them."""
     for known in (METRICS, KEYS):
         if name in known:
             return known[name]
     if name.lower() in WORDS:
         return WORDS[name.lower()]
+    of_groups = column_of_groups(name)
+    if of_groups is not None:
+        return of_groups
     extreme = extreme_of(name)
     if extreme is not None and extreme[0] in METRICS:
         metric, word = extreme

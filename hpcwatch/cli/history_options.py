@@ -79,17 +79,22 @@ def add(parser: Parser) -> None:
     parser.add_argument("--name", metavar="GLOB", help="with --since: only names such as 'train*'")
     parser.add_argument(
         "--by",
+        choices=(BY_JOB, *KEYS),
         metavar="WHAT",
         help=f"with --since: a line per {', '.join((BY_JOB, *KEYS))}, with the spread of time and"
         " memory (default: job)",
     )
     parser.add_argument(
-        "--sort", metavar="COLUMN", help=f"with --since: by one of {', '.join(OF_JOBS)}"
+        "--sort",
+        choices=tuple(OF_JOBS),
+        metavar="COLUMN",
+        help=f"with --since: by one of {', '.join(OF_JOBS)}",
     )
 
 
 def chosen(options: argparse.Namespace, own_user: str) -> Chosen | None:
     """Return what was asked for; None without --since. Raises HpcwatchError."""
+    states = frozenset(map(_state, _words([options.state] if options.state else None)))
     if options.since is None:
         _require_since(options)
         return None
@@ -109,10 +114,10 @@ def chosen(options: argparse.Namespace, own_user: str) -> Chosen | None:
         users = (clean_user(own_user),)
     return Chosen(
         Wanted(first_s, min(last_s, now_s), users, accounts),
-        states=frozenset(map(_state, _words([options.state] if options.state else None))),
+        states=states,
         name=options.name,
-        by=_one_of("--by", options.by, (BY_JOB, *KEYS)) if options.by else BY_JOB,
-        sort=_one_of("--sort", options.sort, OF_JOBS) if options.sort else "",
+        by=options.by or BY_JOB,
+        sort=options.sort or "",
         format="table" if options.format == "text" else options.format,
     )
 

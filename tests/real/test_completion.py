@@ -111,6 +111,9 @@ def test_bash_offers_commands_options_values_runs_and_jobs(shells: Shells) -> No
     assert shells.bash("hpcwatch", "cancel", "") == {JOB}
     assert shells.bash("hpcwatch", "explain", "memory-near") == {"memory-near-limit"}
     assert shells.bash("hpcwatch", "explain", "sweep-ta") == {"sweep-tail"}
+    assert shells.bash("hpcwatch", "advice", "tr") == {"train"}
+    assert shells.bash("hpcwatch", "jobs", "--by", "a") == {"array", "account"}
+    assert shells.bash("hpcwatch", "jobs", "--state", "time") == {"timeout"}
     assert shells.bash("hpcwatch", "submit", "scr") == {"script.sh"}
     assert shells.bash("hpcwatch", "run", "--output", "da") == {"data"}
     assert shells.bash("hpcwatch", "run", "--name", "") == set()

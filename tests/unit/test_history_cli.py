@@ -23,10 +23,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fakebin"))
 from stand_in import SLURM, TORQUE, StandIn
 from unit_parts import run as make_run
 
+from hpcwatch.analysis.history_groups import Group
 from hpcwatch.cli import explain
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.recording.store import RunDirectory
-from hpcwatch.views.jobs.history_data import JOB_HEADS
+from hpcwatch.views.jobs.history_data import JOB_HEADS, plain_group
 from hpcwatch.views.text import width_of
 
 CONFIG = """AccountingStorageTRES = cpu,gres/gpu
@@ -257,6 +258,9 @@ BAD = {
     ("--since", "1d", "-u", "a b"): "is no user name",
     ("--since", "1d", "-A", "$(rm)"): "is no account",
     ("--since", "1d", "--all", "-u", "alice"): "exclude each other",
+    ("--state", "failled"): "did you mean failed?",
+    ("--by", "acount"): "did you mean account?",
+    ("--sort", "wast"): "did you mean waste?",
     ("--until", "1d"): "say since when",
     ("--by", "name"): "say since when",
     ("--format", "csv"): "say since when",
@@ -453,6 +457,16 @@ def _epoch(text: str) -> float:
 def test_every_column_is_explained() -> None:
     known = set(explain.names())
     assert [head for head in JOB_HEADS if head not in known] == []
+
+
+def test_every_column_of_groups_is_explained() -> None:
+    heads = plain_group(Group("a name"))
+    assert [head for head in heads if explain.meaning(head) is None] == []
+    assert explain.meaning("ran_p95_s") == (
+        "The 95th percentile of the time that the jobs of a group ran."
+    )
+    for odd in ("ran_p96_s", "ran_p95_w", "lost_count", "ran_p95"):
+        assert explain.meaning(odd) is None
 
 
 def test_jobstats_is_a_source(accounts: Accounts) -> None:
