@@ -38,7 +38,7 @@ _OF_COMMANDS = {("explain", "NAME"): "names", ("advice", "NAME"): "works"}
 """Of these NAMEs we know the words; in other commands the user chooses one."""
 
 Find = Callable[[str], Iterable[str]]
-"""Returns our words of a kind: ``runs``, ``works`` (names of runs), ``jobs``, ``names``, ``states``."""
+"""Returns our words of a kind; ``works`` are the names of runs, ``names`` those to explain."""
 
 
 class Offer(NamedTuple):

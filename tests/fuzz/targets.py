@@ -6,6 +6,8 @@ reader documents are what it is to raise; their words are text that is printed.
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import os
 import re
@@ -14,20 +16,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from history_scenes import js1, sacct_job, sacct_step, sacct_text
 from program import ROOT
 
 from hpcwatch import config
 from hpcwatch.analysis import advice
 from hpcwatch.analysis.advice_track import tracks
 from hpcwatch.analysis.costs import Rates
+from hpcwatch.analysis.history import Hours, Totals, hours_of
+from hpcwatch.analysis.history_groups import Groups
 from hpcwatch.analysis.report import Report
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cluster.job_script import directives
 from hpcwatch.cluster.schedulers import NAMES, dialect, start_moab, start_slurm
+from hpcwatch.cluster.schedulers.history import PastJob
 from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.cluster.schedulers.jobstats import jobstats
 from hpcwatch.cluster.schedulers.query import Answer
 from hpcwatch.cluster.schedulers.request import needs_of
+from hpcwatch.cluster.schedulers.slurm_past import Reader
 from hpcwatch.cluster.transport.intake import Intake, Names
 from hpcwatch.cluster.transport.ssh_answer import Subject, parsed
 from hpcwatch.cluster.transport.ssh_config import host_options
@@ -40,8 +48,16 @@ from hpcwatch.recording.previous_runs import earlier_runs
 from hpcwatch.recording.store import RunDirectory, event_from
 from hpcwatch.sweep import joblog, outcome
 from hpcwatch.views import advice as ledger
-from hpcwatch.views.jobs import jobs_table, loss, to_json
+from hpcwatch.views.jobs import (
+    history_data,
+    history_groups,
+    history_table,
+    jobs_table,
+    loss,
+    to_json,
+)
 from hpcwatch.views.jobs.flags import flags_of
+from hpcwatch.views.jobs.history_table import Shown
 from hpcwatch.views.report import formats
 from hpcwatch.views.report.advice import outcome as outcome_words
 from hpcwatch.views.text import render
@@ -216,6 +232,62 @@ def _ledger(made: Report, directory: RunDirectory) -> None:
     json.loads(json.dumps(ledger.to_plain(tracks(followed))))
 
 
+def _accounts(data: bytes) -> None:
+    """Feed the reader of a scheduler's accounts, and every table of past jobs."""
+    rates, totals, groups = Rates(0.1, 1.0, "EUR"), Totals(), Groups("name")
+    rows: list[tuple[PastJob, Hours]] = []
+    for is_last in (True, False):
+        reader = Reader(AT_S - 86400, AT_S, is_last, counts_gpus=True)
+        pieces = [data[start : start + 100] for start in range(0, len(data), 100)]
+        try:
+            rows += [(job, hours_of(job, rates)) for job in reader.read(pieces)]
+        except HpcwatchError as error:
+            _complained(error)
+    for job, hours in rows[:200]:
+        totals.add(job, hours)
+        groups.add(job, hours)
+    told = Shown("past jobs", totals, rows[:5], rates.unit, ())
+    for line in (
+        *history_table.text(rows[:200], told, 100),
+        *history_groups.text("name", groups.groups(), told, 80),
+    ):
+        shown(line)
+    for piece in history_data.to_ndjson(history_data.plain_job(*row) for row in rows[:200]):
+        json.loads(piece)
+    json.dumps([history_data.plain_group(group) for group in groups.groups()], allow_nan=False)
+
+
+def _comment(data: bytes) -> None:
+    """Feed what reads an administrator's comment: as it is, and as what is packed in one."""
+    packed = base64.b64encode(gzip.compress(data, 1, mtime=0)).decode()
+    for text in (data.decode("utf-8", "replace"), f"JS1:{packed}"):
+        told = jobstats(text)
+        if told is not None:
+            json.dumps(told, allow_nan=False)
+
+
+def _sacct() -> list[bytes]:
+    """Rows of two jobs with steps, one with a comment of jobstats."""
+    use = "cpu=01:00:00,mem=1024K,gres/gpuutil=50,gres/gpumem=2G"
+    rows = [
+        sacct_job("17", AdminComment=js1(_JOBSTATS), AllocTRES="cpu=4,gres/gpu=2,mem=4G,node=1"),
+        sacct_step("17.batch", use, MaxRSS="2048K"),
+        sacct_job("18_[1-9]", State="CANCELLED by 1000", Start="None", End="Unknown"),
+        sacct_job("19+1", State="OUT_OF_MEMORY", Timelimit="UNLIMITED", ExitCode="0:9"),
+        sacct_step("19+1.0", "mem=5T", State="OUT_OF_MEMORY", NTasks="8"),
+    ]
+    return [sacct_text(rows).encode()]
+
+
+_JOBSTATS = {
+    "nodes": {
+        "a": {"cpus": 4, "total_time": 3600.5, "used_memory": 1 << 30, "total_memory": 1 << 34,
+              "gpu_utilization": {"0": 10, "1": 99.5}, "gpu_used_memory": {"0": 1, "1": 2}},
+    },
+    "total_time": 3600, "gpus": 2,
+}  # fmt: skip
+
+
 def _starts(data: bytes) -> None:
     """Feed what tells when a request would start."""
     for code in (0, 1):
@@ -377,6 +449,8 @@ def all_targets(folder: Path) -> dict[str, Target]:
         {
             "script": Target(_script, lambda: scripts),
             "starts": Target(_starts, lambda: [_SHOWBF, _TEST_ONLY]),
+            "accounts": Target(_accounts, _sacct),
+            "jobstats": Target(_comment, lambda: [json.dumps(_JOBSTATS).encode()]),
             "event-lines": Target(_event_lines, lambda: _EVENTS),
             "joblog": Target(_joblog, lambda: [_JOBLOG.encode()]),
             "probe": Target(_probe, lambda: [probe]),
@@ -395,6 +469,8 @@ NAMES_OF_TARGETS: tuple[str, ...] = (
     "report.json",
     "script",
     "starts",
+    "accounts",
+    "jobstats",
     "event-lines",
     "joblog",
     "probe",
