@@ -130,12 +130,12 @@ class Services(Commands):
         self._await_idle()
 
     def configure(self, **settings: object) -> None:
-        """Change settings of slurm.conf while everything runs: ``MinJobAge=2``."""
+        """Change settings of slurm.conf while everything runs: ``MinJobAge=2``; None removes one."""
         conf = self.folder / "etc" / "slurm.conf"
         lines = [
             line for line in conf.read_text().splitlines() if line.partition("=")[0] not in settings
         ]
-        lines += [f"{name}={value}" for name, value in settings.items()]
+        lines += [f"{name}={value}" for name, value in settings.items() if value is not None]
         conf.write_text("\n".join(lines) + "\n")
         self.said("scontrol", "reconfigure", user="root")
 

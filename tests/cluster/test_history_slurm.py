@@ -16,6 +16,7 @@ from cluster.slurm_files import ACCOUNT
 
 HOURS_BACK = 26
 _HOSTILE = "hist-a|b\nc\x1fd\x1b[2J=e"
+_GREEDY = "exec python3 -c 'import time; held = bytearray(300 << 20); time.sleep(600)'"
 _BUSY = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"
 
 
@@ -29,6 +30,7 @@ class Past:
     def make(self) -> None:
         """Run the jobs to their ends, and move them back."""
         slurm = self._slurm
+        self._make_one_over_its_memory()
         waiting = '[ -n "$SLURM_RESTART_COUNT" ] && exit 0; sleep 600'
         self._submit("well", f"srun -n2 sleep 2; {_BUSY}", "-n4", "--mem=500M")
         self._submit("fails", "exit 3")
@@ -50,6 +52,15 @@ class Past:
         slurm.said("scontrol", "update", f"JobId={again}", "StartTime=now", user="root")
         wait_for(self._are_over, "all jobs to be over in the accounts", 180)
         self._move()
+
+    def _make_one_over_its_memory(self) -> None:
+        """Let Slurm kill a job by what it gathers: nothing else does without control groups."""
+        self._slurm.configure(JobAcctGatherParams="OverMemoryKill")
+        try:
+            self._submit("greedy", _GREEDY, "--mem=60M")
+            wait_for(self._are_over, "the greedy job to be killed", 180)
+        finally:
+            self._slurm.configure(JobAcctGatherParams=None)
 
     def _submit(
         self, kind: str, script: str, *arguments: str, name: str = "", user: str = "alice"
@@ -118,11 +129,23 @@ def test_a_job_with_steps(past: Past) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "state", "code"),
-    [("fails", "failed", 3), ("deleted", "cancelled", 0), ("late", "timeout", 0)],
+    [
+        ("fails", "failed", 3),
+        ("deleted", "cancelled", 0),
+        ("late", "timeout", 0),
+    ],
 )
 def test_how_a_job_ended(past: Past, kind: str, state: str, code: int) -> None:
     job = past.job(kind)
     assert (job["state"], job["exit_code"]) == (state, code)
+
+
+def test_a_kill_by_what_slurm_gathers_has_no_state_of_its_own_but_its_memory(past: Past) -> None:
+    job = past.job("greedy")
+    assert (job["state"], job["exit_code"]) == ("failed", None)
+    assert job["memory_requested_bytes"] == 60 << 20
+    assert job["memory_bytes"] > 300 << 20
+    assert job["memory_source"] == "accounts, largest step"
 
 
 def test_each_run_of_a_requeued_job_has_a_row(past: Past, slurm: Cluster) -> None:
