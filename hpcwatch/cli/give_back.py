@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from hpcwatch.analysis import advice_surplus
 from hpcwatch.analysis.advice_surplus import Surplus
@@ -22,6 +22,8 @@ from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.schedulers.query import Query
 from hpcwatch.monitor.picture import Picture
 
+Note = Callable[[str, Mapping[str, object]], None]
+
 
 class Asked(Exception):  # noqa: N818 - not an error: the user pressed the key
     """Raised to close the view for the question."""
@@ -34,9 +36,12 @@ class Giving:
     """What the bottom line says: nothing as long as there is nothing to give back."""
     help: Sequence[tuple[str, str]] = ()
 
-    def __init__(self, user: str) -> None:
-        """``user`` is who we are: only the job's owner may give anything back."""
-        self._user = user
+    def __init__(self, user: str, note: Note) -> None:
+        """``user`` is who we are: only the job's owner may give anything back.
+
+        ``note`` records what was given back.
+        """
+        self._user, self._note = user, note
         self._job: Job | None = None
         self._surplus = Surplus((), None, None)
         self._is_pressed = False
@@ -67,8 +72,8 @@ class Giving:
 
     def ask(self) -> None:
         """Ask on the terminal, and give back what is confirmed."""
-        if self._job is not None:
-            offer(self._job, self._surplus)
+        if self._job is not None and offer(self._job, self._surplus):
+            self._note("nodes given back", _fields(self._surplus))
         print("Press Enter to go on.", flush=True)
         sys.stdin.readline()
 
@@ -95,6 +100,18 @@ def offer(job: Job, unused: Surplus) -> bool:
         print(f"{job.scheduler} says: {clean(' '.join(said.split()))}")
     print(f"Given back: {_count(unused)}.")
     return True
+
+
+def _fields(given: Surplus) -> dict[str, object]:
+    """Return what was given back as the recording keeps it."""
+    hours = given.core_hours
+    found = {
+        "hosts": fold_hosts(given.hosts),
+        "nodes_count": len(given.hosts),
+        "cores_count": given.cores_count,
+        "core_hours": None if hours is None else round(hours, 3),
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _run(query: Query[str]) -> str:

@@ -356,7 +356,7 @@ def live(watch: Watch, options: argparse.Namespace, until_over: bool = False) ->
     from hpcwatch.cli import give_back
     from hpcwatch.views.live.view import LiveView
 
-    actions, giving = _Actions(watch), give_back.Giving(login_name(os.getuid()))
+    actions, giving = _Actions(watch), give_back.Giving(login_name(os.getuid()), watch.note)
 
     def picture() -> Picture:
         job = watch.known.job

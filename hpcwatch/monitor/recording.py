@@ -21,7 +21,7 @@ from hpcwatch.recording.recorder import Recorder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hpcwatch.cluster.schedulers.job import Job
     from hpcwatch.config import Settings
@@ -258,11 +258,13 @@ class WatchRecording(Recording):
                 return
             (self._lost.add if is_lost else self._lost.discard)(status.host)
             why = {"reason": status.reason} if is_lost else {"way": status.way}
-            fields = {"host": status.host, **why}
-            event = store.Event(time.time(), "node lost" if is_lost else "node found", fields)
-            directory = self._directory
-            if directory is not None:
-                self._guarded(lambda: directory.append_event(event))
+            self.note("node lost" if is_lost else "node found", {"host": status.host, **why})
+
+    def note(self, name: str, fields: Mapping[str, object]) -> None:
+        """Record at once that something happened now."""
+        event, directory = store.Event(time.time(), name, dict(fields)), self._directory
+        if directory is not None:
+            self._guarded(lambda: directory.append_event(event))
 
     def job_changed(self, job: Job | None) -> None:
         """Record the scheduler's answer now, in case we are killed."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -159,6 +159,10 @@ class Watch:
         nodes = self._known.nodes or self._hosts
         run = run_record.of_job(self._title, self._known.job, nodes, self._settings)
         return self._recording.report(run, self._whole or self._timeline)
+
+    def note(self, name: str, fields: Mapping[str, object]) -> None:
+        """Record that something was done to the job now, such as nodes given back."""
+        self._recording.note(name, fields)
 
     def refresh(self) -> None:
         """Retry lost nodes and query the scheduler again, unless that was just done."""

@@ -130,7 +130,7 @@ class Services(Commands):
         self._await_idle()
 
     def configure(self, **settings: object) -> None:
-        """Change settings of slurm.conf while everything runs: ``MinJobAge=2``; None removes one."""
+        """Change settings of slurm.conf while all runs: ``MinJobAge=2``; None removes one."""
         conf = self.folder / "etc" / "slurm.conf"
         lines = [
             line for line in conf.read_text().splitlines() if line.partition("=")[0] not in settings

@@ -79,6 +79,8 @@ def test_an_unused_node_is_given_back_after_a_question(
     screen.press("Enter")
     await_text(screen, "RUNNING")
     screen.press("q")
+    noted = ("grep", "-rl", "--include=events.jsonl", "nodes given back", "/home/alice")
+    assert len(slurm.said(*noted).split()) == 1
     left = slurm.said("find", "/home/alice", "-name", "slurm_job_*_resize*")
     assert left == ""
     other = submit("sleep 60", "-w", "qb002", "-c", "20", "-t", "10")

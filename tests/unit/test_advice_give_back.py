@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
@@ -105,8 +106,25 @@ def picture(job: Job) -> Picture:
     return Picture("17", job, (job,), (), (), timeline(THREE), [], START_S + LASTS_S, 0.0, 10.0)
 
 
+def unheard(name: str, fields: object) -> None:
+    raise AssertionError(name, fields)
+
+
+def test_what_was_given_back_is_noted_once_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[tuple[str, object]] = []
+    giving = give_back.Giving("alice", lambda *told: heard.append(told))
+    giving.look(picture(JOB))
+    monkeypatch.setattr(give_back, "_run", lambda _query: "")
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n\n"))
+    for is_confirmed in (False, True):
+        monkeypatch.setattr(give_back, "is_confirmed", lambda _, yes=is_confirmed: yes)
+        giving.ask()
+    told = {"hosts": "n2", "nodes_count": 1, "cores_count": 8, "core_hours": 15.111}
+    assert heard == [("nodes given back", told)]
+
+
 def test_the_key_is_taken_only_where_there_is_something_to_give_back() -> None:
-    giving = give_back.Giving("alice")
+    giving = give_back.Giving("alice", unheard)
     assert not giving.press("g")
     giving.look(picture(JOB))
     assert giving.hints == ("g give back 1 node",)
@@ -127,7 +145,7 @@ def test_the_key_is_taken_only_where_there_is_something_to_give_back() -> None:
     ],
 )
 def test_it_is_not_offered_to_others_or_where_the_scheduler_takes_none(user: str, job: Job) -> None:
-    giving = give_back.Giving(user)
+    giving = give_back.Giving(user, unheard)
     giving.look(picture(job))
     assert (giving.hints, giving.press("g")) == ((), False)
 
