@@ -5,13 +5,15 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import shlex
 import shutil
+import sys
 import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-FAKE = Path(__file__).with_name("fake")
+FAKE = Path(__file__).with_name("fake.py")
 TORQUE = ("qstat", "qdel", "qsub", "qselect")
 MAUI = ("checkjob", "showstart")
 SLURM = ("scontrol", "squeue", "sacct", "sstat", "scancel", "sbatch", "sinfo")
@@ -41,8 +43,11 @@ class StandIn:
     def __init__(self, folder: Path, commands: tuple[str, ...], scenario: dict[str, Any]) -> None:
         self.bin, self.folder = folder / "bin", folder
         self.bin.mkdir(parents=True)
+        # This Python, and not the one on PATH, which may be a script that looks for one.
+        start = shlex.join([sys.executable, "-S", "-E", str(FAKE)])
         for name in commands:
-            (self.bin / name).symlink_to(FAKE)
+            (self.bin / name).write_text(f'#!/bin/sh\nexec {start} {name} "$@"\n')
+            (self.bin / name).chmod(0o755)
         (folder / "scenario.json").write_text(json.dumps(scenario))
 
     @property

@@ -1,7 +1,8 @@
-#!/usr/bin/env python3
 """Stands in for a scheduler's command: answers by its name and arguments with recorded output.
 
-Linked as qstat, scontrol, ... in a folder on PATH by `stand_in.py`. $FAKEBIN names a folder with
+`stand_in.py` puts qstat, scontrol, ... into a folder on PATH: each starts this file with its own
+name and its arguments. It starts hundreds of times in a run of the tests, so it imports little.
+$FAKEBIN names a folder with
 
   scenario.json  {STATE: {PATTERN: ANSWER}}; PATTERN is a glob of the whole command line, the
                  first that fits counts, those of state "*" after those of the present state;
@@ -14,21 +15,33 @@ Linked as qstat, scontrol, ... in a folder on PATH by `stand_in.py`. $FAKEBIN na
   calls          every command line is appended here
 """
 
+from __future__ import annotations
+
 import fnmatch
 import json
 import os
 import re
 import sys
 import time
-from pathlib import Path
 
-FOLDER = Path(os.environ["FAKEBIN"])
-DATA = Path(__file__).resolve().parents[1] / "parse" / "data"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+FOLDER = os.environ["FAKEBIN"]
+DATA = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "parse", "data")
+
+
+def read(*path: str) -> bytes:
+    try:
+        with open(os.path.join(*path), "rb") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return b""
 
 
 def recorded(name: str, kind: str) -> bytes:
-    path = DATA / f"{name}.{kind}"
-    return path.read_bytes() if path.exists() else b""
+    return read(DATA, f"{name}.{kind}")
 
 
 MOMENT = re.compile(
@@ -41,7 +54,7 @@ def moved(text: bytes, taken_at_s: int) -> bytes:
     """Epochs, ctimes and ISO times, moved from then to now."""
     passed_s = int(time.time()) - taken_at_s
 
-    def later(match: re.Match) -> bytes:
+    def later(match: re.Match[bytes]) -> bytes:
         epoch, ctime, iso = match.groups()
         if epoch:
             return b"%d" % (int(epoch) + passed_s)
@@ -59,7 +72,7 @@ CLOCK = re.compile(rb"\b(\d\d):(\d\d):(\d\d)\b")
 def stretched(text: bytes, factor: float) -> bytes:
     """Times that PBS accounts for, as if the job had run for so many times as long."""
 
-    def longer(match: re.Match) -> bytes:
+    def longer(match: re.Match[bytes]) -> bytes:
         hours, minutes, seconds = map(int, match.groups())
         total_s = round(((hours * 60 + minutes) * 60 + seconds) * factor)
         return b"%02d:%02d:%02d" % (total_s // 3600, total_s // 60 % 60, total_s % 60)
@@ -67,10 +80,9 @@ def stretched(text: bytes, factor: float) -> bytes:
     return USED.sub(lambda used: CLOCK.sub(longer, used[0]), text)
 
 
-def answer_for(line: str) -> dict:
-    scenario = json.loads((FOLDER / "scenario.json").read_text())
-    state = FOLDER / "state"
-    now = state.read_text().strip() if state.exists() else "start"
+def answer_for(line: str) -> dict[str, Any]:
+    scenario = json.loads(read(FOLDER, "scenario.json"))
+    now = read(FOLDER, "state").decode().strip() or "start"
     for pattern, answer in [*scenario.get(now, {}).items(), *scenario.get("*", {}).items()]:
         # [ is a part of array ids here, not of patterns
         if fnmatch.fnmatchcase(line, pattern.replace("[", "[[]")):
@@ -79,12 +91,13 @@ def answer_for(line: str) -> dict:
 
 
 def main() -> int:
-    line = " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]])
-    with open(FOLDER / "calls", "a") as calls:
+    line = " ".join(sys.argv[1:])
+    with open(os.path.join(FOLDER, "calls"), "a") as calls:
         calls.write(line + "\n")
     answer = answer_for(line)
     if "then" in answer:
-        (FOLDER / "state").write_text(answer["then"])
+        with open(os.path.join(FOLDER, "state"), "w") as state:
+            state.write(answer["then"])
     if "hang_s" in answer:
         time.sleep(answer["hang_s"])
     name = answer.get("recorded", "")
