@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from forked import Call, Server
+
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 60.0
 _SCRUBBED = ("PBS_", "SLURM_", "XDG_", "HPCWATCH_", "LC_", "PYTHON")
@@ -31,23 +33,34 @@ class Ended(NamedTuple):
         return lines[0]
 
 
+def plain_environment() -> dict[str, str]:
+    """Return this process's environment without what would change what hpcwatch does."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_SCRUBBED) and name not in _SCRUBBED_NAMES
+    }
+    return {**kept, "PYTHONPATH": str(ROOT)}
+
+
+def _text(written: bytes) -> str:
+    """Return output as `subprocess` gives it."""
+    text = written.decode("utf-8", "surrogateescape")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 class Hpcwatch:
     """Runs hpcwatch as a user would, with a home of its own and a plain environment."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, server: Server | None = None) -> None:
         self.folder = folder
+        self._server = server
         self.home = folder / "home"
         self.runs = self.home / "runs"
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(_SCRUBBED) and name not in _SCRUBBED_NAMES
-        }
         self.environment = {
-            **kept,
+            **plain_environment(),
             "HPCWATCH_HOME": str(self.home),
             "XDG_CONFIG_HOME": str(folder / "config"),
-            "PYTHONPATH": str(ROOT),
         }
 
     def command(self, *arguments: object) -> list[str]:
@@ -56,7 +69,13 @@ class Hpcwatch:
 
     def __call__(self, *arguments: object, **environment: str) -> Ended:
         """Run hpcwatch to its end."""
-        return self.shell(self.command(*arguments), **environment)
+        call = Call(
+            tuple(map(str, arguments)), {**self.environment, **environment}, str(self.folder)
+        )
+        if self._server is None or not self._server.takes(call):
+            return self.shell(self.command(*arguments), **environment)
+        done = self._server.run(call, DEADLINE_S)
+        return Ended(done.code, _text(done.out), _text(done.err))
 
     def shell(self, command: Sequence[str], **options: Any) -> Ended:
         """Run any command in the same environment; upper-case options are variables."""
