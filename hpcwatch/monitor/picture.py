@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from hpcwatch.analysis.findings import Finding
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.monitor.further import Further
 from hpcwatch.monitor.job_output import LogText
 from hpcwatch.monitor.node_status import NodeStatus
 from hpcwatch.recording.store import Event
@@ -65,3 +68,7 @@ class Picture(NamedTuple):
     """The steps that a program in the job reported."""
     logs: tuple[LogText, ...] = ()
     """The job's output files; empty if the scheduler tells of none."""
+    asked: frozenset[str] = frozenset()
+    """Nodes that are asked for all of their processes."""
+    further: Mapping[str, Further] = MappingProxyType({})
+    """What each of those named last beyond its largest processes."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from hpcwatch.base.errors import HpcwatchError
@@ -18,6 +18,7 @@ from hpcwatch.cluster.transport.ways import Opened
 from hpcwatch.monitor.node_status import LATE_INTERVALS, NodeState, NodeStatus, late_after_s
 from hpcwatch.probe.schema import Sample
 from hpcwatch.probe.spec import SILENCE_S, Spec
+from hpcwatch.probe.wish import NOTHING, Wish, to_message
 
 ALIVE_S = SILENCE_S / 4
 """Seconds between messages that tell a probe that it is still needed."""
@@ -107,6 +108,14 @@ class JobSession:
         for node in self._nodes:
             node.retry()
 
+    def ask(self, wishes: Mapping[str, Wish]) -> None:
+        """Ask these nodes for more, and the others for nothing.
+
+        Each is asked when its next sample arrives, and again after a reconnection.
+        """
+        for node in self._nodes:
+            node.wish = wishes.get(node.host, NOTHING)
+
     def statuses(self) -> tuple[NodeStatus, ...]:
         """Return the status of each node, in the given order."""
         now_s = time.monotonic()
@@ -119,7 +128,8 @@ class _Node:
     def __init__(
         self, host: str, spec: Spec, opener: Opener, arrived: Arrived, changed: Changed
     ) -> None:
-        self._host = host
+        self.host = host
+        self.wish = NOTHING
         self._spec = spec
         self._opener = opener
         self._arrived = arrived
@@ -195,7 +205,7 @@ class _Node:
     def _watch_once(self) -> None:
         """Connect and read until the connection ends. Raises ConnectError."""
         self._tell(NodeState.CONNECTING)
-        opened = self._opener.open(self._host, self._spec)
+        opened = self._opener.open(self.host, self._spec)
         self._link = opened.link
         try:
             if not self._is_stopping:
@@ -208,6 +218,7 @@ class _Node:
         link, intake = opened.link, Intake(self._spec.interval_s, self._names)
         data = opened.rest
         told_s = read_s = time.monotonic()
+        wish = NOTHING
         while not self._is_stopping:
             samples = intake.take(data)
             for sample in samples:
@@ -218,6 +229,11 @@ class _Node:
             elif now_s - read_s > max(SILENT_S, LATE_INTERVALS * self._spec.interval_s):
                 reason = f"no reading for {now_s - read_s:.0f} s"
                 raise ConnectError(Trouble.BROKEN, reason)
+            # Before its first sample a probe takes what it hears for a sign of life.
+            if self._status.state is NodeState.LIVE and self.wish != wish:
+                wish = self.wish
+                link.send(to_message(wish))
+                told_s = now_s
             if now_s - told_s >= ALIVE_S:
                 link.send(b"\n")
                 told_s = now_s
@@ -236,4 +252,4 @@ class _Node:
             self._failures = 0
             self._tell(NodeState.LIVE)
         # Nodes of a job are identified by the scheduler's name, not by their own.
-        self._arrived(sample._replace(host=self._host))
+        self._arrived(sample._replace(host=self.host))

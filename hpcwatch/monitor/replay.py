@@ -183,6 +183,9 @@ class Replayer:
     def open_job(self, job_id: str) -> None:
         """Do nothing: a recording is of one job."""
 
+    def name_all(self, hosts: frozenset[str]) -> None:
+        """Do nothing: a recording names the largest processes only."""
+
 
 def _marks(events: list[Event]) -> dict[str, list[_Mark]]:
     """Return a node's lost and found events in the order of their times."""

@@ -21,6 +21,7 @@ from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.config import Settings
 from hpcwatch.monitor import run_record
+from hpcwatch.monitor.further import FurtherProcesses
 from hpcwatch.monitor.job_output import JobOutput
 from hpcwatch.monitor.job_program import Inside
 from hpcwatch.monitor.live_findings import About, Looking
@@ -31,6 +32,7 @@ from hpcwatch.monitor.recording import WatchRecording
 from hpcwatch.monitor.remote import JobSession, Opener, spec_of
 from hpcwatch.monitor.standard_error import attempt
 from hpcwatch.probe.schema import Sample
+from hpcwatch.probe.wish import Wish
 
 POLL_S = 5.0
 """Seconds between checks whether a query is due; the scheduler is queried at most every 30 s."""
@@ -105,6 +107,7 @@ class Watch:
         self._inside: Inside | None = None
         self._output: JobOutput | None = None
         self._session: JobSession | None = None
+        self._further = FurtherProcesses()
         self.lock = threading.RLock()
         """Locked while samples are added and while the timeline is read."""
         self._wake = threading.Event()
@@ -170,6 +173,13 @@ class Watch:
         if self._session is not None:
             self._session.retry()
 
+    def name_all(self, hosts: frozenset[str]) -> None:
+        """Ask these nodes for all of the job's processes from now on, and no others."""
+        with self.lock:
+            self._further.ask(hosts)
+        if self._session is not None:
+            self._session.ask({host: Wish(is_every_process=True) for host in hosts})
+
     def statuses(self) -> tuple[NodeStatus, ...]:
         """Return the status of each node."""
         return self._session.statuses() if self._session is not None else ()
@@ -202,6 +212,8 @@ class Watch:
             telling=self._inside.telling if self._inside is not None else None,
             events=self._inside.recent if self._inside is not None else (),
             logs=self._output.texts if self._output is not None else (),
+            asked=self._further.hosts,
+            further=self._further.by_host,
         )
 
     def _say(self, note: str) -> None:
@@ -308,6 +320,7 @@ class Watch:
     def _arrived(self, sample: Sample) -> None:
         """Receive a sample, on its node's thread."""
         with self.lock:
+            sample = self._further.take(sample)
             self._timeline.add(sample)
             if self._questions is not None:  # without a job nothing was requested or wasted
                 events = self._inside.recent if self._inside is not None else ()

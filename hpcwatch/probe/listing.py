@@ -1,4 +1,4 @@
-"""Names the job's largest processes: a sample does not name them all."""
+"""Names the job's largest processes, and on demand all others."""
 
 import os
 import time
@@ -9,6 +9,13 @@ from .procs import ProcessTable
 from .schema import Process
 from .typed import Callable, Dict, Iterable, List, Optional
 
+_LONGEST_ARGV = 4096
+_FURTHER_ARGV = 1024
+_RANK_LOOKS = 2
+_FIRST = 1 << 62  # bytes: more than any process has
+_MOST_ARGV_BYTES = 1 << 20
+"""Of the command lines that one sample gives on demand: the others come with the next ones."""
+
 
 class Listing:
     """Selects processes, and keeps what was reported of them."""
@@ -18,6 +25,8 @@ class Listing:
         self._biggest: List[Tracked] = []
         self._users: Dict[int, str] = {}
         self._boot_s = boot_time_s(proc)
+        self._told: Dict[int, bytes] = {}
+        """Those whose command lines were given on demand: pid and name."""
 
     def largest(self, table: ProcessTable, count: int, also: Iterable[int] = ()) -> List[Process]:
         """Name the ``count`` processes that used most CPU since last asked, and by memory.
@@ -30,7 +39,43 @@ class Listing:
             tracked.listed_ticks = tracked.stat.all_ticks
         chosen = {tracked.pid: tracked for tracked in busiest + self._find_biggest(table, count)}
         chosen.update((pid, table.tracked[pid]) for pid in also if pid in table.tracked)
-        return [self._describe(tracked) for tracked in chosen.values() if tracked.is_alive]
+        return [
+            self._describe(tracked, self._argv(tracked))
+            for tracked in chosen.values()
+            if tracked.is_alive
+        ]
+
+    def further(self, table: ProcessTable, listed: Iterable[int], most: int) -> List[Process]:
+        """Name all others but those ``listed`` by pid.
+
+        Of more than ``most`` those that just ran come first, then the largest by memory.
+        """
+        named = set(listed)
+        others = [
+            tracked
+            for tracked in table.tracked.values()
+            if tracked.is_alive and tracked.pid not in named
+        ]
+        if len(others) > most:
+            active = {tracked.pid for tracked in table.changed}
+            others = _largest(
+                most, others, key=lambda one: one.stat.rss_bytes + (one.pid in active) * _FIRST
+            )
+        self._told = {pid: name for pid, name in self._told.items() if pid in table.tracked}
+        left = _MOST_ARGV_BYTES
+        made = []
+        for tracked in others:
+            argv = None
+            if left > 0 and self._told.get(tracked.pid) != tracked.stat.name:
+                argv = self._read_argv(tracked, _FURTHER_ARGV)
+                self._told[tracked.pid] = tracked.stat.name
+                left -= sum(map(len, argv or ()))
+            made.append(self._describe(tracked, argv))
+        return made
+
+    def forget_further(self) -> None:
+        """Give command lines anew when all are asked for the next time."""
+        self._told = {}
 
     def _find_biggest(self, table: ProcessTable, count: int) -> List[Tracked]:
         """Return the largest by memory: unchanged ones keep their rank among themselves."""
@@ -44,15 +89,34 @@ class Listing:
         self._biggest = _largest(count, pool, key=lambda one: one.stat.rss_bytes)
         return self._biggest
 
-    def _describe(self, tracked: Tracked) -> Process:
+    def _argv(self, tracked: Tracked) -> Optional[List[str]]:
+        """Return the command line of one that is named for the first time."""
+        if tracked.named:
+            return None
+        tracked.named = True
+        return self._read_argv(tracked, _LONGEST_ARGV)
+
+    def _read_argv(self, tracked: Tracked, most_bytes: int) -> Optional[List[str]]:
+        try:
+            return parse_argv(read("%s/%d/cmdline" % (self._proc, tracked.pid), most_bytes))
+        except OSError:
+            return None
+
+    def _rank(self, tracked: Tracked) -> Optional[int]:
+        """Return a process's rank: read once, unless it executes another program.
+
+        One that is just being executed shows no environment yet: it gets a second look.
+        """
+        if tracked.rank_looks < _RANK_LOOKS:
+            from .ranks import NOT_YET, rank_of
+
+            found = rank_of("%s/%d" % (self._proc, tracked.pid), tracked.stat.name)
+            tracked.rank_looks = tracked.rank_looks + 1 if found == NOT_YET else _RANK_LOOKS
+            tracked.rank = None if found == NOT_YET else found
+        return tracked.rank
+
+    def _describe(self, tracked: Tracked, argv: Optional[List[str]]) -> Process:
         stat, table, io = tracked.stat, tracked.table, tracked.io or {}
-        argv = None
-        if not tracked.named:
-            try:
-                argv = parse_argv(read("%s/%d/cmdline" % (self._proc, tracked.pid), 4096))
-            except OSError:
-                argv = None
-            tracked.named = True
         return Process(
             pid=tracked.pid,
             ppid=stat.ppid,
@@ -72,6 +136,7 @@ class Listing:
             read_bytes=io.get(b"read_bytes"),
             written_bytes=io.get(b"write_bytes"),
             allowed_cores=len(tracked.allowed) or None,
+            rank=self._rank(tracked),
         )
 
     def _user(self, tracked: Tracked) -> Optional[str]:

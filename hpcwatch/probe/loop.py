@@ -12,6 +12,8 @@ from .spec import SILENCE_S
 
 _EARLY_S = (0.25, 1.0)  # a rate needs two samples, and a GPU driver about a second
 _SPARE_S = 1.0
+_LONGEST_LINE = 1 << 16
+_SOON_S = 0.5  # after the last sample: rates over a shorter time say little
 _ROUNDING = 1e-6
 
 
@@ -34,6 +36,9 @@ class Loop:
         self._silence_s = silence_s
         self._started_s = time.monotonic()
         self._heard_s = self._started_s
+        self._written_s = self._started_s
+        self._line = b""
+        """The beginning of a line of input whose end has not come yet."""
 
     def run(self) -> None:
         """Write samples until input ends, a write fails, or nothing was heard for too long.
@@ -52,24 +57,44 @@ class Loop:
                 if not self._write():
                     return
                 due_s = self._next(due_s)
+                self._written_s = now_s
             elif now_s - self._heard_s >= self._silence_s:
                 return
             wait_s = min(due_s, self._heard_s + self._silence_s) - time.monotonic()
             if poll.poll(max(math.ceil(wait_s * 1000), 0)):
-                if not self._read():
+                data = self._read()
+                if not data:
                     return
                 self._hear()
+                if self._take(data):
+                    due_s = min(due_s, self._written_s + _SOON_S)
 
     def _hear(self) -> None:
         self._heard_s = time.monotonic()
         signal.setitimer(signal.ITIMER_REAL, self._silence_s + _SPARE_S)
 
-    def _read(self) -> bool:
-        """Take in a sign of life; what it says does not matter. False at the end of input."""
+    def _read(self) -> bytes:
+        """Take in a sign of life, or a part of a message. Empty at the end of input."""
         try:
-            return bool(os.read(self._source, 65536))
+            return os.read(self._source, 65536)
         except OSError:
-            return False
+            return b""
+
+    def _take(self, data: bytes) -> bool:
+        """Take in messages. True if there is one that is understood."""
+        *lines, self._line = (self._line + data).split(b"\n")
+        if len(self._line) > _LONGEST_LINE:
+            self._line = b""
+        is_new = False
+        for line in filter(None, map(bytes.strip, lines)):
+            from .wish import from_message
+
+            try:
+                self._probe.take(from_message(line))
+            except ValueError:
+                continue  # of another version: what it asks for is unknown here
+            is_new = True
+        return is_new
 
     def _write(self) -> bool:
         """Write a sample; return False if there is no reader any more."""

@@ -34,6 +34,8 @@ class Tracked:
         "pss_file_bytes",
         "pss_rate_s",
         "pss_shmem_bytes",
+        "rank",
+        "rank_looks",
         "raw",
         "reaped_seen",
         "runnable_count",
@@ -61,6 +63,8 @@ class Tracked:
         self.runnable_count = 0
         self.blocked_count = 0
         self.named = False
+        self.rank: Optional[int] = None
+        self.rank_looks = 0
         self.is_in_cgroup = False
         self.share: Optional[Share] = None
         # Kept by the memory reader:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .rest import Rest
     from .spec import Spec
     from .strangers import Strangers
+    from .wish import Wish
 
 LISTED_PROCESSES = 8  # by CPU, and as many by memory
 _YOUNG_S = 1.0
@@ -112,6 +113,13 @@ class Probe:
         self._cgroup: Optional[CgroupReader] = None
         self._population = (0, 0, True)
         self._cpus: FrozenSet[int] = frozenset()
+        self._wish: Optional[Wish] = None
+
+    def take(self, wish: "Wish") -> None:
+        """Read from now on what the watcher asks for."""
+        self._wish = wish
+        if not wish.is_every_process:
+            self._listing.forget_further()
 
     def read(self, is_full: bool = True) -> Sample:
         """Read the node now. Without ``is_full`` processes and memory only: no imports."""
@@ -138,6 +146,7 @@ class Probe:
             errors=errors or None,
             strangers=strangers,
             rest=rest,
+            further=self._read_further(processes, errors),
         )
 
     def _read_rest(self, cgroup: Optional[Cgroup], errors: Dict[str, str]) -> Optional[JobUse]:
@@ -304,6 +313,21 @@ class Probe:
         except Exception as error:
             errors["processes"] = "%s: %s" % (type(error).__name__, error)
             return None, []
+
+    def _read_further(
+        self, listed: List[Process], errors: Dict[str, str]
+    ) -> Optional[List[Process]]:
+        """Name the processes that are not among the largest, if the watcher asks for them."""
+        if self._wish is None or not self._wish.is_every_process or "processes" in errors:
+            return None
+        try:
+            from .wish import MOST_PROCESSES
+
+            pids = [process.pid for process in listed]
+            return self._listing.further(self._table, pids, max(MOST_PROCESSES - len(pids), 0))
+        except Exception as error:
+            errors["processes"] = "%s: %s" % (type(error).__name__, error)
+            return None
 
     def _sum_job(self, ended: Reaped) -> JobUse:
         beside = self._rest.table if self._rest is not None else None

@@ -80,6 +80,7 @@ class ProcessTable:
             return  # an odd line: keep the last good one
         if stat.name != tracked.stat.name:  # it executed another program: its argv is news
             tracked.named = False
+            tracked.rank_looks = 0
             if not self.members.is_below_us:
                 self._renamed.append(tracked)
         tracked.raw, tracked.stat = raw, stat

@@ -180,6 +180,8 @@ class Process(NamedTuple):
     read_bytes: Optional[int] = None
     written_bytes: Optional[int] = None
     allowed_cores: Optional[int] = None
+    rank: Optional[int] = None
+    """Its rank in a parallel program (MPI, Slurm's tasks); its children carry it, too."""
 
 
 class Stranger(NamedTuple):
@@ -358,6 +360,9 @@ class Sample(NamedTuple):
     rest: Optional[JobUse] = None
     """Of a program that stands for its job: the job's processes on this node that are not below
     it. None where the job's control group counts them, or they were not read."""
+    further: Optional[List[Process]] = None
+    """The job's processes that ``processes`` does not name, as far as the watcher asked for them;
+    of each the command line is given once since it asked. They are not kept in recordings."""
 
 
 def to_line(sample: Sample) -> str:

@@ -151,12 +151,16 @@ class PipeLink:
 
     def sample(self) -> Sample:
         """Return the next sample."""
+        return from_line(self.line().decode())
+
+    def line(self) -> bytes:
+        """Return the next line that it writes."""
         deadline_s = time.monotonic() + DEADLINE_S
         while not self._lines:
             data = self.receive(max(deadline_s - time.monotonic(), 0.0))
             assert data, f"the probe ended: {self.complaint()}"
             self._lines += self._reader.feed(data)
-        return from_line(self._lines.pop(0).decode())
+        return self._lines.pop(0)
 
 
 @contextmanager

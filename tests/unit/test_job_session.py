@@ -24,6 +24,7 @@ from hpcwatch.monitor.node_status import NodeState, NodeStatus
 from hpcwatch.monitor.remote import JobSession
 from hpcwatch.probe.schema import Sample, to_line
 from hpcwatch.probe.spec import Spec
+from hpcwatch.probe.wish import NOTHING, Wish, to_message
 
 
 class SocketLink:
@@ -32,6 +33,7 @@ class SocketLink:
     def __init__(self) -> None:
         self.ours, self.node = socket.socketpair()
         self.complaints = ""
+        self.heard = b""
 
     def receive(self, timeout_s: float) -> bytes:
         if not select.select([self.ours], [], [], timeout_s)[0]:
@@ -274,3 +276,35 @@ def test_files_older_than_the_watching_are_nobody_s_if_the_start_is_unknown() ->
     before_s = time.time()
     spec = remote.spec_of([Job(id="1", scheduler="slurm")], 2.0)
     assert spec.started_at_s >= before_s
+
+
+def heard(link: SocketLink, what: bytes) -> bool:
+    """True once the node has received a text."""
+    link.heard += link.node.recv(65536) if select.select([link.node], [], [], 0)[0] else b""
+    return what in link.heard
+
+
+def test_a_wish_is_said_after_the_first_sample_and_again_to_the_next_probe() -> None:
+    nodes = Nodes({"qb001": SocketLink, "qb002": SocketLink})
+    watched = Watched(nodes)
+    watched.session.start()
+    watched.session.ask({"qb001": Wish(is_every_process=True)})
+    wait_until(lambda: nodes.links.get("qb001"), "the link")
+    first = nodes.links["qb001"][0]
+    assert not heard(first, b"wish")
+    first.say(1.0)
+    said = to_message(Wish(is_every_process=True))
+    wait_until(lambda: heard(first, said), "the wish")
+    first.node.close()
+    wait_until(lambda: len(nodes.links["qb001"]) == 2, "the next connection")
+    second = nodes.links["qb001"][1]
+    second.say(2.0)
+    wait_until(lambda: heard(second, said), "the wish again")
+    watched.session.ask({})
+    second.say(3.0)
+    wait_until(lambda: heard(second, to_message(NOTHING)), "the end of it")
+    wait_until(lambda: nodes.links.get("qb002"), "the other link")
+    nodes.links["qb002"][0].say(1.0)
+    wait_until(lambda: len(watched.samples) == 4, "the other's sample")
+    assert not heard(nodes.links["qb002"][0], b"{")
+    watched.session.stop()

@@ -32,7 +32,7 @@ from hpcwatch.probe.typed import meaning
 from hpcwatch.recording.recorder import GAUGES
 
 RECORDS = (Node, Cgroup, JobUse, Process, GpuProcess, Mig, Gpu, Stranger, Window, Sample)
-IDENTITIES = {"pid", "ppid", "uid", "owner_uid", "index", "parent_index"}
+IDENTITIES = {"pid", "ppid", "uid", "owner_uid", "index", "parent_index", "rank"}
 IDENTITIES |= {"gpu_instance_id", "compute_instance_id", "pcie_generation", "pcie_generation_max"}
 LEAVES = {str: st.text(max_size=12), bool: st.booleans()}
 

@@ -27,12 +27,16 @@ class Quiet:
     def __init__(self) -> None:
         self.refreshed = 0
         self.opened: list[str] = []
+        self.named: list[frozenset[str]] = []
 
     def refresh(self) -> None:
         self.refreshed += 1
 
     def open_job(self, job_id: str) -> None:
         self.opened.append(job_id)
+
+    def name_all(self, hosts: frozenset[str]) -> None:
+        self.named.append(hosts)
 
 
 def job(**changes: Any) -> Job:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
+from itertools import chain
 from typing import NamedTuple
 
 from hpcwatch.cluster.transport import ConnectError, Trouble
 from hpcwatch.cluster.transport.bundle import LineReader
 from hpcwatch.probe.schema import Process, Sample, from_line
+from hpcwatch.probe.wish import MOST_PROCESSES
 
 FIRST_READING_S = 30.0
 """How long after its greeting a probe may take for its first reading."""
@@ -120,8 +122,12 @@ class Intake:
         except ValueError:
             self._odd = line[: 4 * _MOST_SHOWN]
             return None
-        if len(line) > _LONG_LINE_BYTES and not all(map(_is_short, sample.processes or ())):
+        named = chain(sample.processes or (), sample.further or ())
+        if len(line) > _LONG_LINE_BYTES and not all(map(_is_short, named)):
             self._odd = b"a process with endless arguments"
+            return None
+        if len(sample.further or ()) > MOST_PROCESSES:
+            self._odd = b"more processes than were asked for"
             return None
         if len(sample.strangers or ()) > _MOST_STRANGERS:
             self._odd = b"too many processes of others"

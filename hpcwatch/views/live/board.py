@@ -59,7 +59,10 @@ class Figures:
             self._job = picture.job
             self._nodes = {host: node._replace(sample=None) for host, node in self._nodes.items()}
         self._shares = _shares(picture)
-        nodes = [self._node(picture, status, totals) for status in picture.statuses]
+        nodes = [
+            _with_further(self._node(picture, status, totals), picture)
+            for status in picture.statuses
+        ]
         self._nodes = {node.host: node for node in nodes}
         findings = defaultdict(list)
         for finding in picture.findings:
@@ -80,6 +83,11 @@ class Figures:
             cores_count = cores_allowed(picture.job, history)
         is_over = picture.job is not None and picture.job.has_ended
         return figures_of(status, history, history.last, known, cores_count, is_over)
+
+
+def _with_further(node: NodeFigures, picture: Picture) -> NodeFigures:
+    further = picture.further.get(node.host)
+    return node if node.further is further else node._replace(further=further)
 
 
 def _shares(picture: Picture) -> dict[str, JobNode]:

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from hpcwatch.base.clean import clean
 from hpcwatch.monitor import own_process
+from hpcwatch.monitor.further import MOST_NODES
 from hpcwatch.monitor.picture import Picture
 from hpcwatch.views.live.board import Board, Figures
 from hpcwatch.views.live.chart import Letters
@@ -46,6 +47,9 @@ class Actions(Protocol):
     def open_job(self, job_id: str) -> None:
         """The user wants to watch this job, an array's task: the view ends right after."""
 
+    def name_all(self, hosts: frozenset[str]) -> None:
+        """Ask these nodes for all of the job's processes from now on, and no others."""
+
 
 class _Opened(NamedTuple):
     """What lies over the pages."""
@@ -54,6 +58,8 @@ class _Opened(NamedTuple):
     """Draws it in a width, for a height: what is longer is scrolled."""
     scroll: Scroll
     is_help: bool = False
+    host: str | None = None
+    """The node that is opened, if it is one."""
 
 
 class Browser:
@@ -129,7 +135,7 @@ class Browser:
             body[room - len(asked) :] = asked
         status = [self._said, *status] if self._said else status
         bottom: list[Line] = [] if is_low else [rule(status, width)]
-        bottom.append(self._bottom(width))
+        bottom.append(self._bottom(page, width))
         return [fit(line, width) for line in [*top, *body, *bottom][:height]]
 
     def _body(self, board: Board, width: int, height: int) -> tuple[list[Line], list[str]]:
@@ -175,11 +181,19 @@ class Browser:
         shown = current.name if current is not None else None
         return tabs_line(board, names, shown, self._is_paused, width)
 
-    def _bottom(self, width: int) -> Line:
+    def _bottom(self, page: Page | None, width: int) -> Line:
         if self._is_typing:
             return filter_line(self._filter, width)
         own = self._controls.hints if self._controls is not None else ()
-        return keys_line(bool(self._opened), self._is_paused, width, own)
+        return keys_line(bool(self._opened), self._is_paused, width, own, self._hints(page))
+
+    def _hints(self, page: Page | None) -> tuple[str, ...]:
+        """Return the keys that only this page has, and that do something now."""
+        if self._board is None or self._board.picture.replayed:
+            return ()
+        if page is not None:
+            return page.hints
+        return self._overview.hints if self._opened and self._opened[-1].host else ()
 
     def press(self, key: str) -> bool:
         """Take a key; one that means nothing here does nothing.
@@ -251,6 +265,8 @@ class Browser:
 
     def _press_page(self, key: str, board: Board) -> None:
         if self._opened:
+            if key == "a" and self._opened[-1].host:
+                self._name_all(board, self._opened[-1].host)
             self._opened[-1].scroll.press(key)
             return
         page = self._current(board)
@@ -262,10 +278,32 @@ class Browser:
             self._is_typing = True
         elif key in ("k", "signal") and page is self._processes:
             self._ask_signal(board)
+        elif key == "a" and page is self._processes:
+            chosen = self._processes.chosen()
+            self._name_all(board, chosen.host if chosen is not None else board.nodes[0].host)
+        elif key == "a" and page is self._overview:
+            self._name_all(board, board.nodes[0].host)
         elif key == "enter":
             self._open(page.target())
         else:
             page.press(key)
+
+    def _name_all(self, board: Board, host: str) -> None:
+        """Ask the nodes for all processes, of many nodes this one; or no more."""
+        picture = board.picture
+        every = frozenset(node.host for node in board.nodes)
+        wanted = every if len(every) <= MOST_NODES else frozenset([host])
+        if picture.replayed:
+            self._said = "this is a recording: it names the largest processes only"
+        elif picture.job is not None and picture.job.has_ended:
+            self._said = "the job has ended: no node is asked any more"
+        elif wanted <= picture.asked:
+            self._actions.name_all(frozenset())
+            self._said = "only the largest processes again"
+        else:
+            self._actions.name_all(wanted)
+            where = clean(host) if len(wanted) == 1 else f"{len(wanted)} nodes"
+            self._said = f"asks {where} for all processes; a ends it"
 
     def _ask_signal(self, board: Board) -> None:
         one = self._processes.chosen()
@@ -307,9 +345,11 @@ class Browser:
             self._actions.open_job(target.key)
             self.is_over = True
             return
-        draw = _draw_node if target.kind is Kind.NODE else _draw_finding
-        lines = partial(draw, target.key)
-        self._opened.append(_Opened(lines, Scroll()))
+        if target.kind is Kind.NODE:
+            lines = partial(_draw_node, target.key)
+            self._opened.append(_Opened(lines, Scroll(), host=target.key))
+        else:
+            self._opened.append(_Opened(partial(_draw_finding, target.key), Scroll()))
 
     def _type(self, key: str) -> None:
         """Take a key of the filter that is being typed."""

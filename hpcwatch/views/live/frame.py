@@ -73,9 +73,19 @@ def rule(status: Sequence[str], width: int) -> Line:
     return [*spans, Span("─" * left, "grey")]
 
 
-def keys_line(is_opened: bool, is_paused: bool, width: int, own: Sequence[str] = ()) -> Line:
-    """Return the keys, as many as fit; a command's own go first, and in place of some."""
+def keys_line(
+    is_opened: bool,
+    is_paused: bool,
+    width: int,
+    own: Sequence[str] = (),
+    of_page: Sequence[str] = (),
+) -> Line:
+    """Return the keys, as many as fit.
+
+    A command's own go first, and in place of some; those ``of_page`` come after the first.
+    """
     keys = list(_OPENED if is_opened else _PAGE)
+    keys[1:1] = of_page
     if own:
         keys = [*own, *(key for key in keys if key not in _LIVE)]
     while len(keys) > _LAST and line_width([Span("  ".join(keys))]) + 1 > width:

@@ -15,6 +15,7 @@ _KEYS = (
     ("Esc", "back; lets a filter go"),
     ("s  F6", "next order of the rows"),
     ("P M T N", "PROCESSES: by CPU, memory, CPU time, number"),
+    ("a", "PROCESSES: all of a node's, not only the largest; the largest again"),
     ("t  F5", "PROCESSES: as a tree"),
     ("u", "PROCESSES: of the next user only, of all"),
     ("k  F9", "PROCESSES: signal to one of your own"),
@@ -30,7 +31,7 @@ _KEYS = (
     ("?  h  F1", "this page"),
     ("q  Ctrl-C  F10", "back, then quit; F10 quits at once"),
 )
-_LIVE = {"r"}
+_LIVE = {"a", "r"}
 """Keys that mean nothing over a recording."""
 _SIGNS = (
     ("▲", "critical", "critical: the job is at risk, or much of it is wasted"),

@@ -14,6 +14,7 @@ class LogPage:
     """The end of the job's standard output, or of its standard error."""
 
     name = "LOG"
+    hints: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self._place = 0

@@ -19,9 +19,11 @@ from hpcwatch.views.live.findings import finding_rows
 from hpcwatch.views.live.layout import bar, flow
 from hpcwatch.views.live.listing import Scroll
 from hpcwatch.views.live.page import Kind, Target
+from hpcwatch.views.live.processes import process_table, processes_of
 from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.live.words import FOUND_BY, last_values_text, status_text
 from hpcwatch.views.report.used_rows import LIMITS
+from hpcwatch.views.table import page_table
 from hpcwatch.views.text import Line, Span, fit
 
 _LABEL = 11
@@ -34,7 +36,7 @@ def node_lines(board: Board, node: NodeFigures, width: int, height: int) -> list
     lines += finding_rows([one._replace(host="") for one in found], width, max(height // 3, 1))
     if node.sample is not None:
         lines += dashboard(board, node, width, max(height - len(lines), 1))
-        lines += [[], *details(node, width)]
+        lines += [[], *details(node, width), *_every_process(node, width)]
     return [fit(line, width) for line in lines]
 
 
@@ -47,6 +49,13 @@ def details(node: NodeFigures, width: int) -> list[Line]:
         for name, reason in errors.items()
     ]
     return [fit(line, width) for line in lines]
+
+
+def _every_process(node: NodeFigures, width: int) -> list[Line]:
+    """Return all processes, if the node was asked for them."""
+    if node.further is None:
+        return []
+    return [[], *page_table(*process_table(processes_of(node), width, has_host=False), width)]
 
 
 def _title(board: Board, node: NodeFigures) -> Line:
@@ -162,6 +171,7 @@ class OverviewPage:
     """The only node of a job, at once and on the whole screen."""
 
     name = "OVERVIEW"
+    hints: tuple[str, ...] = ("a all processes",)
 
     def __init__(self) -> None:
         self._scroll = Scroll()
@@ -177,7 +187,7 @@ class OverviewPage:
         is_live = node.status.state is NodeState.LIVE
         top: list[Line] = [] if is_live else [_title(board, node)]
         lines = [*top, *dashboard(board, node, width, max(height - len(top), 1))]
-        lines += [[], _reading(node), *details(node, width)]
+        lines += [[], _reading(node), *details(node, width), *_every_process(node, width)]
         seen = self._scroll.settle(len(lines), height)
         self._status = [f"{seen.stop} of {len(lines)} lines"] if len(lines) > height else []
         return lines[seen.start : seen.stop]

@@ -37,6 +37,8 @@ class Page(Protocol):
     """One of the pages that Tab goes through."""
 
     name: str
+    hints: tuple[str, ...]
+    """Keys that only this page has, as the last line of the screen names them."""
 
     def lines(self, board: Board, pattern: str, width: int, height: int) -> list[Line]:
         """Return at most ``height`` lines; ``pattern`` is what the user filters by."""
@@ -64,6 +66,7 @@ class ListPage(ABC, Generic[Item]):
 
     name = ""
     noun = ("row", "rows")
+    hints: tuple[str, ...] = ()
     sorts: tuple[Sort, ...] = ()
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""PROCESSES: the largest processes of every node, as `top` on each would show them. Pure."""
+"""PROCESSES: of every node the largest, as `top` would show them, and on demand all. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from types import MappingProxyType
 
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import UNKNOWN, format_bytes, format_clock
+from hpcwatch.monitor.further import Further
 from hpcwatch.probe.schema import Process, Sample
+from hpcwatch.probe.wish import MOST_PROCESSES
 from hpcwatch.views.live.board import Board, natural
 from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
 from hpcwatch.views.live.process_tree import tree
@@ -24,14 +26,22 @@ def processes_of(node: NodeFigures) -> list[ProcessFigures]:
 
 
 def listed_on(node: NodeFigures) -> list[ProcessFigures]:
-    """Return a node's processes in the order of its sample."""
+    """Return a node's processes in the order of its sample, then those it named on demand."""
     if node.sample is None or node.history is None:
         return []
     devices, cores, argv_of = _devices(node), node.process_cores, node.history.argv_of
     host = node.host
-    return [
+    made = [
         ProcessFigures(host, one, cores.get(one.pid), argv_of(one), devices.get(one.pid, ()))
         for one in node.sample.processes or ()
+    ]
+    if node.further is None:
+        return made
+    cores = node.further.cores  # one that was not among the largest before is known here only
+    made = [one._replace(cores=cores.get(one.process.pid, one.cores)) for one in made]
+    return made + [
+        ProcessFigures(host, one, cores.get(one.pid), one.argv, devices.get(one.pid, ()))
+        for one in node.further.processes
     ]
 
 
@@ -62,6 +72,7 @@ def process_table(
     columns = [
         Column("user", is_left=True, least=6, rank=2),
         Column("PID", least=7),
+        Column("rank", least=4),
         Column("thr", least=3, rank=4),
         Column("CPU %", least=5),
         Column("RSS", least=8),
@@ -74,9 +85,9 @@ def process_table(
     ]
     rows = [_row(one, width, branches.get((one.host, one.process.pid), "")) for one in processes]
     if not any(one.gpus for one in processes):
-        place = [column.title for column in columns].index("GPU")
-        columns = [*columns[:place], *columns[place + 1 :]]
-        rows = [row._replace(cells=[*row.cells[:place], *row.cells[place + 1 :]]) for row in rows]
+        columns, rows = _without("GPU", columns, rows)
+    if all(one.process.rank is None for one in processes):
+        columns, rows = _without("rank", columns, rows)
     if not has_host:
         return columns, rows
     host = min(max((len(one.host) for one in processes), default=4), 20)
@@ -86,6 +97,15 @@ def process_table(
     return [first, *columns], rows
 
 
+def _without(
+    title: str, columns: list[Column], rows: list[ListRow]
+) -> tuple[list[Column], list[ListRow]]:
+    """Leave a column out that no row has anything in."""
+    place = [column.title for column in columns].index(title)
+    rows = [row._replace(cells=[*row.cells[:place], *row.cells[place + 1 :]]) for row in rows]
+    return [*columns[:place], *columns[place + 1 :]], rows
+
+
 def _row(one: ProcessFigures, width: int, branch: str) -> ListRow:
     process = one.process
     used = UNKNOWN if one.cores is None else f"{100 * one.cores:.0f}"
@@ -93,6 +113,7 @@ def _row(one: ProcessFigures, width: int, branch: str) -> ListRow:
     cells: list[Line] = [
         cell(UNKNOWN if process.user is None else cut(clean(process.user), 10)),
         cell(str(process.pid)),
+        cell("" if process.rank is None else str(process.rank)),
         cell(UNKNOWN if threads is None else str(threads)),
         cell(used),
         cell(format_bytes(process.rss_bytes)),
@@ -132,6 +153,11 @@ def _by_time(one: ProcessFigures) -> float:
     return -(cpu_s(one.process) or 0.0)
 
 
+def _by_rank(one: ProcessFigures) -> object:
+    rank = one.process.rank
+    return rank is None, rank or 0, _by_cpu(one)
+
+
 def _by_node(one: ProcessFigures) -> object:
     return natural(one.host), -(one.cores or 0.0)
 
@@ -145,35 +171,39 @@ class ProcessesPage(ListPage[ProcessFigures]):
 
     name = "PROCESSES"
     noun = ("process", "processes")
+    hints: tuple[str, ...] = ("a all",)
     sorts = (
         Sort("CPU", lambda _board: _by_cpu),
         Sort("RSS", lambda _board: _by_rss),
         Sort("CPU time", lambda _board: _by_time),
         Sort("PID", lambda _board: lambda one: one.process.pid),
         Sort("node", lambda _board: _by_node),
+        Sort("rank", lambda _board: _by_rank),
     )
 
     def __init__(self) -> None:
         super().__init__()
-        self._known: dict[str, tuple[Sample, list[ProcessFigures]]] = {}
+        self._known: dict[str, tuple[Sample, Further | None, list[ProcessFigures]]] = {}
         self._everything: Sequence[ProcessFigures] = ()
         self._user: str | None = None
         self._is_tree = False
         self._every = 0
+        self._asked = ""
         self._branches: dict[tuple[str, int], str] = {}
 
     def items(self, board: Board) -> Sequence[ProcessFigures]:
         """Return all processes; a node's records are made once a sample."""
-        known: dict[str, tuple[Sample, list[ProcessFigures]]] = {}
+        known: dict[str, tuple[Sample, Further | None, list[ProcessFigures]]] = {}
         for node in board.nodes:
             if node.sample is None:
                 continue
             before = self._known.get(node.host)
-            if before is None or before[0] is not node.sample:
-                before = node.sample, listed_on(node)
+            made_of = node.sample, node.further
+            if before is None or before[0] is not made_of[0] or before[1] is not made_of[1]:
+                before = node.sample, node.further, listed_on(node)
             known[node.host] = before
         self._known = known
-        return [one for _, processes in known.values() for one in processes]
+        return [one for _, _, processes in known.values() for one in processes]
 
     def key(self, item: ProcessFigures) -> Hashable:
         """A process is known by host and number."""
@@ -212,6 +242,7 @@ class ProcessesPage(ListPage[ProcessFigures]):
             self._branches = {(one.host, one.process.pid): branch for one, branch in twigs}
         jobs = [node.sample.job for node in board.nodes if node.sample is not None]
         self._every = sum(job.process_count for job in jobs if job is not None)
+        self._asked = _asked(board)
         return items, count
 
     def _told(self, pattern: str, count: int, total: int, seen: range) -> list[str]:
@@ -220,7 +251,9 @@ class ProcessesPage(ListPage[ProcessFigures]):
             said.append("tree")
         if self._user is not None:
             said.append(f"user {clean(self._user)}")
-        if total < self._every:
+        if self._asked:
+            said.append(self._asked)
+        elif total < self._every:
             said.append(f"the largest {total} of {self._every}")
         return said
 
@@ -242,3 +275,19 @@ class ProcessesPage(ListPage[ProcessFigures]):
     def chosen(self) -> ProcessFigures | None:
         """Return the selected process."""
         return self._items[self.listing.index] if self._items else None
+
+
+def _asked(board: Board) -> str:
+    """Say of which nodes all processes are shown; empty if of none."""
+    asked = [node for node in board.nodes if node.host in board.picture.asked]
+    if not asked:
+        return ""
+    where = "" if len(asked) == len(board.nodes) else f" of {clean(asked[0].host)}"
+    if any(node.further is None for node in asked):
+        return f"asked for all{where}"
+    counts = [len(listed_on(node)) for node in asked]
+    if max(counts) < MOST_PROCESSES:
+        return f"all {sum(counts)}{where}"
+    jobs = [node.sample.job for node in asked if node.sample is not None]
+    every = sum(job.process_count for job in jobs if job is not None)
+    return f"{sum(counts)} of {max(every, sum(counts))}{where}"

@@ -15,6 +15,7 @@ from hpcwatch.analysis.limits import Limit
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.seen import cores_between
 from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.monitor.further import Further
 from hpcwatch.monitor.node_status import NodeState, NodeStatus
 from hpcwatch.probe.schema import Gpu, Node, Process, Sample
 from hpcwatch.recording.job_memory import job_used_bytes
@@ -84,6 +85,8 @@ class NodeFigures(NamedTuple):
     net_bytes_per_s: float | None = None
     late: Late | None = None
     """What is worked out when it is looked at."""
+    further: Further | None = None
+    """All other processes, if the node was asked for them and has answered."""
 
     @property
     def gpus(self) -> tuple[GpuFigures, ...]:

@@ -43,6 +43,7 @@ class TimelinePage:
     """Charts of all nodes together, or of one that the user selects."""
 
     name = "TIMELINE"
+    hints: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.listing = Listing()
