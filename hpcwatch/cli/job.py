@@ -337,6 +337,7 @@ class _Actions:
     def __init__(self, watch: Watch) -> None:
         self.refresh = watch.refresh
         self.name_all = watch.name_all
+        self.follow_log = watch.follow_log
         self.chosen: str | None = None
 
     def open_job(self, job_id: str) -> None:

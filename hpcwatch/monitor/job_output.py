@@ -11,16 +11,13 @@ import contextlib
 import os
 import stat
 import threading
-from collections import deque
 from typing import NamedTuple
 
 from hpcwatch.cluster.schedulers.job import Job
-from hpcwatch.monitor.log_lines import folded
+from hpcwatch.monitor.log_lines import GrowingText
 
 LOOK_S = 1.0
-MOST_LINES = 5000
 _TAIL_BYTES = 256 << 10
-_LONGEST = 16 << 10  # characters of a line without an end that are kept
 _SETTLE_S = 1.0
 
 
@@ -37,6 +34,8 @@ class LogText(NamedTuple):
     """How many lines came before the first of ``lines``."""
     trouble: str = ""
     """Why it cannot be read."""
+    read_at: str = ""
+    """Where it was read through a node's link: ``/var/spool/7.OU on qb002``; foreign text."""
 
 
 class JobOutput:
@@ -58,6 +57,14 @@ class JobOutput:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(_SETTLE_S)
+
+    def unread(self) -> dict[str, str]:
+        """Return the paths that cannot be read here, by name, as they may be on a node."""
+        return {
+            tail.name: tail.path
+            for tail, text in zip(self._tails, self._texts)
+            if text.trouble and not text.lines
+        }
 
     @property
     def texts(self) -> tuple[LogText, ...]:
@@ -97,7 +104,7 @@ class Tail:
         """``told`` is the path as it is shown."""
         self.name = name
         self.told = told
-        self._path = path
+        self.path = path
         self._text = LogText(name, told)
         self._begin((0, 0))
 
@@ -105,9 +112,7 @@ class Tail:
         self._identity = identity
         self._offset = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._lines: deque[str] = deque(maxlen=MOST_LINES)
-        self._count = 0
-        self._rest = ""
+        self._grown = GrowingText()
 
     def look(self) -> LogText:
         """Read what has come since; return the same object if that is nothing."""
@@ -119,16 +124,15 @@ class Tail:
                 self._text = self._text._replace(trouble=why)
             return self._text
         if has_news or self._text.trouble:
-            lines = (*self._lines, *([folded(self._rest)] if self._rest else []))
-            first = self._count - len(self._lines)
-            self._text = LogText(self.name, self.told, lines, first)
+            grown = self._grown
+            self._text = LogText(self.name, self.told, grown.lines, grown.first_number)
         return self._text
 
     def _read(self) -> bool:
-        if not os.path.isabs(self._path):
+        if not os.path.isabs(self.path):
             raise ValueError("the scheduler does not tell where it is")
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-        descriptor = os.open(self._path, flags)
+        descriptor = os.open(self.path, flags)
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
@@ -145,18 +149,8 @@ class Tail:
         if size - self._offset > _TAIL_BYTES:
             self._offset = size - _TAIL_BYTES
             self._decoder.reset()
-            self._rest = ""
-            self._add("…")
+            self._grown.skip()
         data = os.pread(descriptor, size - self._offset, self._offset) if size else b""
         self._offset += len(data)
-        text = self._rest + self._decoder.decode(data)
-        *whole, self._rest = text.split("\n")
-        for line in whole:
-            self._add(folded(line))
-        if len(self._rest) > _LONGEST:  # of a progress bar only the last state counts
-            self._rest = self._rest[-_LONGEST:]
+        self._grown.add(self._decoder.decode(data))
         return bool(data)
-
-    def _add(self, line: str) -> None:
-        self._lines.append(line)
-        self._count += 1

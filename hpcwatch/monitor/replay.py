@@ -186,6 +186,9 @@ class Replayer:
     def name_all(self, hosts: frozenset[str]) -> None:
         """Do nothing: a recording names the largest processes only."""
 
+    def follow_log(self, is_shown: bool) -> None:
+        """Do nothing: a recording has no output of the job."""
+
 
 def _marks(events: list[Event]) -> dict[str, list[_Mark]]:
     """Return a node's lost and found events in the order of their times."""

@@ -22,9 +22,10 @@ from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.config import Settings
 from hpcwatch.monitor import run_record
 from hpcwatch.monitor.further import FurtherProcesses
-from hpcwatch.monitor.job_output import JobOutput
+from hpcwatch.monitor.job_output import JobOutput, LogText
 from hpcwatch.monitor.job_program import Inside
 from hpcwatch.monitor.live_findings import About, Looking
+from hpcwatch.monitor.node_logs import NodeLogs
 from hpcwatch.monitor.node_status import NodeState, NodeStatus
 from hpcwatch.monitor.picture import Picture, Source
 from hpcwatch.monitor.presence import Presence
@@ -32,7 +33,7 @@ from hpcwatch.monitor.recording import WatchRecording
 from hpcwatch.monitor.remote import JobSession, Opener, spec_of
 from hpcwatch.monitor.standard_error import attempt
 from hpcwatch.probe.schema import Sample
-from hpcwatch.probe.wish import Wish
+from hpcwatch.probe.wish import NOTHING, Wish
 
 POLL_S = 5.0
 """Seconds between checks whether a query is due; the scheduler is queried at most every 30 s."""
@@ -108,6 +109,8 @@ class Watch:
         self._output: JobOutput | None = None
         self._session: JobSession | None = None
         self._further = FurtherProcesses()
+        self._node_logs = NodeLogs()
+        self._is_log_shown = False
         self.lock = threading.RLock()
         """Locked while samples are added and while the timeline is read."""
         self._wake = threading.Event()
@@ -177,8 +180,24 @@ class Watch:
         """Ask these nodes for all of the job's processes from now on, and no others."""
         with self.lock:
             self._further.ask(hosts)
+            self._ask_nodes()
+
+    def follow_log(self, is_shown: bool) -> None:
+        """Read output files on the job's first node while they are shown and not readable here."""
+        with self.lock:
+            self._is_log_shown = is_shown
+            self._ask_nodes()
+
+    def _ask_nodes(self) -> None:
+        """Tell the nodes what is read on demand."""
+        logs = self._unread() if self._is_log_shown else {}
+        self._node_logs.ask(logs)
+        wishes = {host: Wish(is_every_process=True) for host in self._further.hosts}
+        if logs and self._node_logs.host is not None:
+            host = self._node_logs.host
+            wishes[host] = wishes.get(host, NOTHING)._replace(logs=logs)
         if self._session is not None:
-            self._session.ask({host: Wish(is_every_process=True) for host in hosts})
+            self._session.ask(wishes)
 
     def statuses(self) -> tuple[NodeStatus, ...]:
         """Return the status of each node."""
@@ -211,10 +230,17 @@ class Watch:
             place=self._place,
             telling=self._inside.telling if self._inside is not None else None,
             events=self._inside.recent if self._inside is not None else (),
-            logs=self._output.texts if self._output is not None else (),
+            logs=self._logs(),
             asked=self._further.hosts,
             further=self._further.by_host,
         )
+
+    def _unread(self) -> dict[str, str]:
+        return self._output.unread() if self._output is not None else {}
+
+    def _logs(self) -> tuple[LogText, ...]:
+        texts = self._output.texts if self._output is not None else ()
+        return tuple(self._node_logs.with_node(text) for text in texts)
 
     def _say(self, note: str) -> None:
         self._note = note
@@ -292,6 +318,7 @@ class Watch:
         if inside is not None:
             inside.start()
         if job is not None:
+            self._node_logs.host = hosts[0]
             self._output = JobOutput(job)
             self._output.start()
 
@@ -320,7 +347,9 @@ class Watch:
     def _arrived(self, sample: Sample) -> None:
         """Receive a sample, on its node's thread."""
         with self.lock:
-            sample = self._further.take(sample)
+            sample = self._node_logs.take(self._further.take(sample))
+            if self._is_log_shown and self._unread() != self._node_logs.wanted:
+                self._ask_nodes()
             self._timeline.add(sample)
             if self._questions is not None:  # without a job nothing was requested or wasted
                 events = self._inside.recent if self._inside is not None else ()

@@ -9,7 +9,7 @@ from .members import Members, Tree
 from .memory import MemoryReader
 from .procfs import parse_table, read
 from .procs import ProcessTable
-from .schema import Cgroup, Gpu, JobUse, Node, Process, Sample, Stranger
+from .schema import Cgroup, Gpu, JobUse, LogPiece, Node, Process, Sample, Stranger
 from .sums import use_of
 from .totals import Reaped
 from .typed import (
@@ -35,9 +35,12 @@ if TYPE_CHECKING:
     from .rest import Rest
     from .spec import Spec
     from .strangers import Strangers
+    from .tails import Tails
     from .wish import Wish
 
 LISTED_PROCESSES = 8  # by CPU, and as many by memory
+_MOST_WRITERS = 16
+"""Processes whose own output is tried where the job's output is not where it is told to be."""
 _YOUNG_S = 1.0
 """Seconds from the program's start in which its processes have higher pids than its monitor."""
 _CERTAIN = ("cgroup", "shepherd", "environment")
@@ -114,10 +117,13 @@ class Probe:
         self._population = (0, 0, True)
         self._cpus: FrozenSet[int] = frozenset()
         self._wish: Optional[Wish] = None
+        self._tails: Optional[Tails] = None
 
     def take(self, wish: "Wish") -> None:
         """Read from now on what the watcher asks for."""
-        self._wish = wish
+        before, self._wish = self._wish, wish
+        if before is None or wish.logs != before.logs:
+            self._follow(wish.logs or {})
         if not wish.is_every_process:
             self._listing.forget_further()
 
@@ -147,6 +153,7 @@ class Probe:
             strangers=strangers,
             rest=rest,
             further=self._read_further(processes, errors),
+            logs=self._read_logs(errors),
         )
 
     def _read_rest(self, cgroup: Optional[Cgroup], errors: Dict[str, str]) -> Optional[JobUse]:
@@ -327,6 +334,30 @@ class Probe:
             return self._listing.further(self._table, pids, max(MOST_PROCESSES - len(pids), 0))
         except Exception as error:
             errors["processes"] = "%s: %s" % (type(error).__name__, error)
+            return None
+
+    def _follow(self, logs: Dict[str, str]) -> None:
+        """Follow these files and no others."""
+        if self._tails is not None:
+            self._tails.close()
+            self._tails = None
+        if logs:
+            from .tails import Tails
+
+            owners = frozenset((os.getuid(), self._members.owner_id or os.getuid()))
+            self._tails = Tails(logs.items(), owners)
+
+    def _read_logs(self, errors: Dict[str, str]) -> Optional[List[LogPiece]]:
+        """Return what is new in the files that are followed."""
+        if self._tails is None:
+            return None
+        try:
+            known = self._table.tracked
+            tops = [tracked for tracked in known.values() if tracked.stat.ppid not in known]
+            tops.sort(key=lambda tracked: tracked.stat.started_ticks)
+            return self._tails.take([tracked.pid for tracked in tops[:_MOST_WRITERS]]) or None
+        except Exception as error:
+            errors["log"] = "%s: %s" % (type(error).__name__, error)
             return None
 
     def _sum_job(self, ended: Reaped) -> JobUse:

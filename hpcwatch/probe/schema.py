@@ -328,6 +328,22 @@ class Gpu(NamedTuple):
         return self.mig_instance_count is not None
 
 
+class LogPiece(NamedTuple):
+    """What has been added to one of the job's output files, read on its node."""
+
+    name: str
+    """``output`` or ``error``."""
+    path: str
+    """Where it was read."""
+    text: str
+    is_new: bool = False
+    """True if it replaces what came before: the first piece, or another file."""
+    is_cut: bool = False
+    """True if something was left out before it: of much only the end is read."""
+    trouble: Optional[str] = None
+    """Why it cannot be read."""
+
+
 class Window(NamedTuple):
     """What a stored sample stands for when it sums up several: gauges keep their extremes."""
 
@@ -363,6 +379,8 @@ class Sample(NamedTuple):
     further: Optional[List[Process]] = None
     """The job's processes that ``processes`` does not name, as far as the watcher asked for them;
     of each the command line is given once since it asked. They are not kept in recordings."""
+    logs: Optional[List[LogPiece]] = None
+    """What is new in the job's output files, if the watcher asked for them; not kept either."""
 
 
 def to_line(sample: Sample) -> str:

@@ -6,7 +6,7 @@ An empty line is only a sign of life.
 import json
 
 from .encode import to_plain
-from .typed import NamedTuple
+from .typed import Dict, NamedTuple, Optional
 
 MOST_PROCESSES = 1000
 """How many processes of a node are named on demand."""
@@ -17,6 +17,8 @@ class Wish(NamedTuple):
 
     is_every_process: bool = False
     """Name all of the job's processes, not only the largest."""
+    logs: Optional[Dict[str, str]] = None
+    """Follow these output files: ``output`` or ``error`` -> the path that the scheduler tells."""
 
 
 NOTHING = Wish()

@@ -508,3 +508,42 @@ def test_what_is_shown_at_the_end_is_what_the_report_says(
     assert watch.picture().findings == made.findings
     written = json.loads(Path(directory.file("report.json")).read_text())
     assert written["quality"]["coverage_pct"] == pytest.approx(made.quality.coverage_pct)
+
+
+def test_output_that_only_the_node_has_is_read_through_its_link(
+    cluster: Made, watched: Callable[[], Watch], tmp_path: Path
+) -> None:
+    cluster("running")
+    spool = tmp_path / "305669.OU"
+    environment = {**os.environ, "PBS_JOBID": JOB_ID}
+    argv = ["/bin/sh", "-c", "echo epoch 1; sleep 600"]
+    with (
+        spool.open("wb") as stream,
+        subprocess.Popen(argv, env=environment, stdout=stream, start_new_session=True) as job,
+    ):
+        try:
+            watch = watched()
+            wait_until(lambda: watch.timeline.hosts, "a sample")
+            (output, *_) = watch.picture().logs
+            assert output.trouble == "No such file or directory"
+
+            def lines() -> tuple[str, ...]:
+                return watch.picture().logs[0].lines
+
+            watch.follow_log(True)
+            wait_until(lambda: lines() == ("epoch 1",), "the output")
+            assert watch.picture().logs[0].read_at == f"{spool} on {HOST}"
+            with spool.open("ab") as more:
+                more.write(b"epoch 2\n")
+            wait_until(lambda: lines() == ("epoch 1", "epoch 2"), "what was added")
+            host = watch.timeline.hosts[HOST]
+            assert host.last is not None
+            assert host.last.logs is None
+            watch.follow_log(False)
+            assert lines() == ("epoch 1", "epoch 2")
+        finally:
+            os.killpg(job.pid, 9)
+    assert watch.run_id is not None
+    kept = (Path(root()) / watch.run_id / "samples.jsonl").read_text()
+    assert "epoch 2" not in kept
+    assert '"logs"' not in kept

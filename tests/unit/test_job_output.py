@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from hpcwatch.cluster.schedulers.job import Job
-from hpcwatch.monitor.job_output import MOST_LINES, JobOutput, Tail
-from hpcwatch.monitor.log_lines import folded
+from hpcwatch.monitor.job_output import JobOutput, Tail
+from hpcwatch.monitor.log_lines import MOST_LINES, folded
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from hpcwatch.probe.schema import (
     Gpu,
     GpuProcess,
     JobUse,
+    LogPiece,
     Mig,
     Node,
     Process,
@@ -31,7 +32,7 @@ from hpcwatch.probe.schema import (
 from hpcwatch.probe.typed import meaning
 from hpcwatch.recording.recorder import GAUGES
 
-RECORDS = (Node, Cgroup, JobUse, Process, GpuProcess, Mig, Gpu, Stranger, Window, Sample)
+RECORDS = (Node, Cgroup, JobUse, Process, GpuProcess, Mig, Gpu, Stranger, Window, Sample, LogPiece)
 IDENTITIES = {"pid", "ppid", "uid", "owner_uid", "index", "parent_index", "rank"}
 IDENTITIES |= {"gpu_instance_id", "compute_instance_id", "pcie_generation", "pcie_generation_max"}
 LEAVES = {str: st.text(max_size=12), bool: st.booleans()}

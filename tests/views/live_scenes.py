@@ -28,6 +28,7 @@ class Quiet:
         self.refreshed = 0
         self.opened: list[str] = []
         self.named: list[frozenset[str]] = []
+        self.followed: list[bool] = []
 
     def refresh(self) -> None:
         self.refreshed += 1
@@ -37,6 +38,9 @@ class Quiet:
 
     def name_all(self, hosts: frozenset[str]) -> None:
         self.named.append(hosts)
+
+    def follow_log(self, is_shown: bool) -> None:
+        self.followed.append(is_shown)
 
 
 def job(**changes: Any) -> Job:

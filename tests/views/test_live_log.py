@@ -18,7 +18,8 @@ def log(count: int, first: int = 0, name: str = "output", trouble: str = "") -> 
 
 class Hand:
     def __init__(self, *logs: LogText) -> None:
-        self.browser = Browser(Quiet())
+        self.actions = Quiet()
+        self.browser = Browser(self.actions)
         self.show(*logs)
         self.press("l")
 
@@ -90,3 +91,18 @@ def test_hostile_text_and_long_lines_stay_in_their_rows() -> None:
         text = "".join(span.text for span in line)
         assert line_width(line) <= WIDTH
         assert text.isprintable()
+
+
+def test_where_a_node_had_it_is_said() -> None:
+    text = LogText("output", "/home/a/job.o7", ("epoch 1",), read_at="/spool/7.OU on qb002")
+    rows = Hand(text).press()
+    place = next(place for place, row in enumerate(rows) if row.startswith(" output "))
+    assert rows[place].startswith(" output /spool/7.OU on qb002 ")
+    assert "/home/a/job.o7" in rows[place]
+    assert rows[place + 1].strip() == "epoch 1"
+
+
+def test_nodes_are_asked_while_the_page_is_shown() -> None:
+    hand = Hand(log(1))
+    hand.press("tab")
+    assert hand.actions.followed == [True, False]

@@ -50,6 +50,9 @@ class Actions(Protocol):
     def name_all(self, hosts: frozenset[str]) -> None:
         """Ask these nodes for all of the job's processes from now on, and no others."""
 
+    def follow_log(self, is_shown: bool) -> None:
+        """The job's output is shown from now on, or no longer."""
+
 
 class _Opened(NamedTuple):
     """What lies over the pages."""
@@ -102,6 +105,7 @@ class Browser:
         self._question: Question | None = None
         self._said = ""
         self._places = Places(())
+        self._is_log_shown = False
         self.has_mouse = True
         """False while the user wants to select text with the mouse."""
         self.is_over = False
@@ -119,6 +123,9 @@ class Browser:
         board = self._board._replace(letters=self.letters)
         is_low = height < _LOW
         page = None if self._opened else self._current(board)
+        if (page is self._log) is not self._is_log_shown:
+            self._is_log_shown = page is self._log
+            self._actions.follow_log(self._is_log_shown)
         top = head(board, width, height, has_advice=page is self._overview)
         if not is_low and height >= _ROOMY:
             top.append([Span("─" * width, "grey")])

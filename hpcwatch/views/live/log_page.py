@@ -32,7 +32,10 @@ class LogPage:
             return [[Span(" the scheduler does not tell where the job writes to", "dim")]]
         self._count = len(texts)
         text = texts[self._place % len(texts)]
-        title: Line = [Span(f" {text.name} ", "bold"), Span(clean(text.path), "dim")]
+        where = text.path
+        if text.read_at:
+            where = f"{text.read_at} (the scheduler tells {text.path})"
+        title: Line = [Span(f" {text.name} ", "bold"), Span(clean(where), "dim")]
         if text.trouble and not text.lines:
             said = f" {clean(text.trouble)}: {_hint(text)}"
             return [fit(title, width), [Span(cut(said, width), "warning")]]
@@ -100,4 +103,4 @@ def _hint(text: LogText) -> str:
     """Say where the text may be meanwhile."""
     if ":" in text.path.partition("/")[0]:
         return "PBS may keep it on the node until the job ends (qsub -k oe writes it at once)"
-    return "it is read on this machine, where the file may not be"
+    return "neither this machine nor the job's first node shows it"
