@@ -25,6 +25,7 @@ COMMANDS = {
     "sweep": "a command with many parameter combinations, on the job's nodes",
     "report": "what a run requested, what it used, what to change",
     "advice": "whether earlier advice was followed, and held, and what it saved",
+    "export": "the numbers of running runs and jobs, for Prometheus",
     "replay": "the live view over a recording",
     "compare": "runs side by side, and what explains the difference",
     "runs": "list, find and remove the recorded runs",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hpcwatch import config
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import is_interactive
-from hpcwatch.cli import array_answer, finished, reporting
+from hpcwatch.cli import array_answer, export_options, exporting, finished, reporting
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers import NAMES
@@ -85,6 +85,7 @@ def add_options(parser: Parser) -> None:
         action="store_true",
         help="do not record, so that `report` has nothing to show",
     )
+    export_options.add(parser)
 
 
 def add_view_options(parser: Parser) -> None:
@@ -158,12 +159,15 @@ class Watching:
         known: Known,
         options: argparse.Namespace,
         until_over: bool = False,
+        is_exported: bool = True,
     ) -> None:
+        """``is_exported`` obeys the options of the export while the job is shown."""
         self._options = options
         self._until_over = until_over
+        self._wanted = export_options.wanted(options) if is_exported else None
         self.code = 0
         settings = self._settings = settings_for(options, len(known.nodes))
-        self._watch = Watch(
+        self.watch = self._watch = Watch(
             title=questions.job_id,
             questions=questions,
             known=known,
@@ -192,11 +196,12 @@ class Watching:
         if is_due:
             watch.refresh()
         try:
-            if is_one_picture(self._options):
-                self.code = once(watch, self._options)
-                left = None
-            else:
-                left = live(watch, self._options, self._until_over)
+            with exporting.of_job(watch, self._wanted):
+                if is_one_picture(self._options):
+                    self.code = once(watch, self._options)
+                    left = None
+                else:
+                    left = live(watch, self._options, self._until_over)
         finally:
             watch.stop()
         if left is None:
@@ -215,12 +220,13 @@ class Watching:
         watch = self._watch
         watch.start()
         try:
-            while True:
-                known = watch.known
-                told(known)
-                if known.job is None or known.job.has_ended:
-                    break
-                time.sleep(_LOOK_S)
+            with exporting.of_job(watch, self._wanted):
+                while True:
+                    known = watch.known
+                    told(known)
+                    if known.job is None or known.job.has_ended:
+                        break
+                    time.sleep(_LOOK_S)
         finally:
             watch.stop()
         self._say_goodbye()
@@ -276,7 +282,7 @@ def once(watch: Watch, options: argparse.Namespace) -> int:
     Return the exit code: 1 if there are nodes and none of them could be read.
     """
     deadline_s = time.monotonic() + ONCE_S
-    while time.monotonic() < deadline_s and not _is_complete(watch):
+    while time.monotonic() < deadline_s and not is_complete(watch):
         time.sleep(0.05)
     watch.await_program(min(deadline_s - time.monotonic(), _PROGRAM_S))
     with watch.lock:
@@ -284,7 +290,7 @@ def once(watch: Watch, options: argparse.Namespace) -> int:
         return 1 if watch.statuses() and not watch.timeline.hosts else 0
 
 
-def _is_complete(watch: Watch) -> bool:
+def is_complete(watch: Watch) -> bool:
     """Return True if waiting would add nothing: rates need two readings."""
     with watch.lock:
         hosts = watch.timeline.hosts

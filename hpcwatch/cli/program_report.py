@@ -13,11 +13,14 @@ from hpcwatch.views.text import columns_of, fresh_line, shell_line, wants_colour
 if TYPE_CHECKING:
     from hpcwatch.cli.rank import Rank
     from hpcwatch.cli.reporting import Wanted
+    from hpcwatch.export.exporter import Exporter
+    from hpcwatch.export.exporter import Wanted as Export
     from hpcwatch.launch.program import Program
     from hpcwatch.monitor import RunOptions
     from hpcwatch.monitor.run import LiveView, Opening
 else:
     Wanted = LiveView = Opening = Program = Any  # types as text would be compiled
+    Export = Exporter = Any
     Rank = RunOptions = Any
 
 
@@ -28,6 +31,8 @@ class Shown(NamedTuple):
     color: str
     report: list[Wanted]
     quiet: bool
+    export: Optional[Export] = None
+    """Where numbers go while the program runs."""
 
 
 class Reporter(Observer):
@@ -37,6 +42,25 @@ class Reporter(Observer):
         super().__init__(options, program, self._open_view)
         self._output = options.output
         self._shown = shown
+        self._exporter: Optional[Exporter] = None
+
+    def start(self) -> None:
+        """Start watching, and exporting if that is requested."""
+        super().start()
+        if self._shown.export is not None and self._program.exit_status is None:
+            self.guarded("not exported", self._export)
+
+    def _export(self) -> None:
+        from hpcwatch.cli.exporting import started
+        from hpcwatch.export.sources import Program as Source
+
+        wanted, run, recent = self._shown.export, self._run, self._events.recent
+        if wanted is None or run is None:
+            return
+        source = Source(
+            lambda: self._run or run, self._timeline, self._lock, self._settings, recent
+        )
+        self._exporter = started([source], wanted, self.say, is_told=not self._shown.quiet)
 
     def _open_view(self, opening: Opening) -> Optional[LiveView]:
         """Open the live view that ``--view`` and ``--color`` choose; it may be none."""
@@ -55,6 +79,8 @@ class Reporter(Observer):
             self.guarded("no report", lambda: self._tell(made))
         if self._settings.keep is not None:
             self.guarded("old recordings not removed", self._tidy)
+        if self._exporter is not None:
+            self.guarded("not exported", self._exporter.stop)
 
     def _tidy(self) -> None:
         from hpcwatch.cli import retention

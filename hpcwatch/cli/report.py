@@ -23,6 +23,9 @@ from hpcwatch.views.text import columns_of, wants_colour
 
 _PDF = "pdf"
 """No format of ``run --report``: at the end of a job no browser is started."""
+_OPENMETRICS = "openmetrics"
+"""Made of the recording and not of the report, which has rates where Prometheus needs counters."""
+_OPENMETRICS_ENDINGS = (".om", ".openmetrics")
 
 
 def main(arguments: list[str]) -> int:
@@ -31,6 +34,9 @@ def main(arguments: list[str]) -> int:
     path = _checked(options.output)
     name = _format(options, path)
     _check_rules(options.silence)
+    if name == _OPENMETRICS:
+        _give_openmetrics(options, path)
+        return 0
     found = _found(options, is_plain=name == "text" and path is None)
     if isinstance(found, str):
         print(found, end="")
@@ -56,7 +62,7 @@ def _format(options: argparse.Namespace, path: str | None) -> str:
 
     Raises HpcwatchError if it cannot go where it is to go.
     """
-    ending = _PDF if path is not None and path.lower().endswith(".pdf") else None
+    ending = _own_ending(path.lower()) if path is not None else None
     name = options.format or ending or (formats.format_of(path) if path is not None else "text")
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     if name == "html" and path is None and is_terminal:
@@ -67,6 +73,13 @@ def _format(options: argparse.Namespace, path: str | None) -> str:
     if options.when and (name != "text" or path is not None):
         raise _no_when("it goes with the report as text", "leave out --format and -o")
     return str(name)
+
+
+def _own_ending(path: str) -> str | None:
+    """Return the format of this command alone that a file's ending means, if there is one."""
+    if path.endswith(".pdf"):
+        return _PDF
+    return _OPENMETRICS if path.endswith(_OPENMETRICS_ENDINGS) else None
 
 
 def _found(options: argparse.Namespace, is_plain: bool) -> Report | str:
@@ -109,9 +122,9 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--format",
-        choices=(*formats.FORMATS, _PDF),
-        help="the output format; csv is the time series, pdf needs chromium (default: by FILE's"
-        " ending, else text)",
+        choices=(*formats.FORMATS, _OPENMETRICS, _PDF),
+        help="the output format; csv is the time series, openmetrics the same for Prometheus,"
+        " pdf needs chromium (default: by FILE's ending, else text)",
     )
     parser.add_argument(
         "-o",
@@ -192,6 +205,20 @@ def _write_pdf(report: Report, path: str) -> None:
 
     page = "".join(formats.pieces(report, "html", earlier_runs(report.run)))
     write(path, [pdf(page)])
+    if os.path.isfile(path):
+        print(f"Report written to {clean(path)}")
+
+
+def _give_openmetrics(options: argparse.Namespace, path: str | None) -> None:
+    from hpcwatch.base.files import write
+    from hpcwatch.export import past
+
+    pieces = past.pieces(find(options.run), options.silence)
+    if path is None:
+        for piece in pieces:
+            print(piece, end="")
+        return
+    write(path, pieces)
     if os.path.isfile(path):
         print(f"Report written to {clean(path)}")
 

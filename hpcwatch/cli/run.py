@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.cli.arguments import Parser
     from hpcwatch.cli.reporting import Wanted
+    from hpcwatch.export.exporter import Wanted as Export
     from hpcwatch.launch.program import Program
     from hpcwatch.monitor.guard import Guard
     from hpcwatch.monitor.run import Observer
@@ -31,10 +32,12 @@ class Options(RunOptions):
         self.report: list[Wanted] = []
         self.fail_on: str | None = None
         self.quiet = False
+        self.export: Export | None = None
         self.command: list[str] = []
 
 
 def _parser() -> Parser:
+    from hpcwatch.cli import export_options
     from hpcwatch.cli.arguments import Parser
     from hpcwatch.cli.reporting import help_text, wanted
 
@@ -80,6 +83,7 @@ def _parser() -> Parser:
         action="store_true",
         help="no live view, and no report on standard error; the run is still recorded",
     )
+    export_options.add(parser)
     parser.add_argument("command", nargs="...", metavar="COMMAND", help="the program to run")
     return parser
 
@@ -91,6 +95,9 @@ def parse(arguments: list[str]) -> Options:
         options.command = arguments  # argparse, half the time to the start, is not even imported
     else:
         _parser().parse_args(arguments, options)
+        from hpcwatch.cli.export_options import wanted
+
+        options.export = wanted(options)
     if options.command[:1] == ["--"]:
         options.command = options.command[1:]
     if not options.command or not options.command[0]:
@@ -174,7 +181,9 @@ def _guard(options: Options, program: Program, watched: list[Observer]) -> Guard
                 gc.enable()
             from hpcwatch.cli.program_report import Reporter, Shown
 
-            shown = Shown(options.view, options.color, options.report, options.quiet)
+            shown = Shown(
+                options.view, options.color, options.report, options.quiet, options.export
+            )
             watched.append(Reporter(options, program, shown))
             return watched[0]
 

@@ -97,7 +97,7 @@ class Watch:
         self._make_opener = opener
         self._settings = settings
         self._user = user
-        self._recording = WatchRecording(settings, self._say, is_recorded)
+        self._recording = WatchRecording(settings, self.say, is_recorded)
         self._interval_s = settings.interval_s
         self._timeline = Timeline(self._interval_s, known.job, most_samples(1))
         self._looking = Looking(settings)
@@ -242,7 +242,8 @@ class Watch:
         texts = self._output.texts if self._output is not None else ()
         return tuple(self._node_logs.with_node(text) for text in texts)
 
-    def _say(self, note: str) -> None:
+    def say(self, note: str) -> None:
+        """Show a message in the view until the next one comes."""
         self._note = note
 
     def _poll(self) -> None:
@@ -263,7 +264,7 @@ class Watch:
 
     def _guarded(self, step: Callable[[], None]) -> None:
         """Run a step; its failure becomes a message, and the picture stays."""
-        attempt(self._say, "", step)
+        attempt(self.say, "", step)
 
     def _ask(self, questions: Questions) -> None:
         before = self._known

@@ -1,4 +1,4 @@
-"""The table of metrics, which recorder, timeline, plots, CSV and `explain` all read.
+"""The table of metrics, which recorder, timeline, plots, CSV, export and `explain` all read.
 
 A new metric is a line here and a line in its reader. The value is the field of the same name in a
 part of the sample, or an entry of the part's ``more`` if there is no such field.
@@ -33,20 +33,36 @@ class Metric(NamedTuple):
     """The fields are counters: the metric is their growth per second. Of other fields a recording
     keeps minimum, mean and maximum where it merges readings."""
     plot: Optional[Plot] = None
+    exported: str = ""
+    """Its name in an export, without ``hpcwatch_``; if empty, `export.families` derives one."""
 
 
-def _gauge(part: str, name: str, what: str, field: str = "", plot: Optional[Plot] = None) -> Metric:
-    return Metric(name, part, what, (field or name,), plot=plot)
+def _gauge(
+    part: str,
+    name: str,
+    what: str,
+    field: str = "",
+    plot: Optional[Plot] = None,
+    exported: str = "",
+) -> Metric:
+    return Metric(name, part, what, (field or name,), plot=plot, exported=exported)
 
 
 def _rate(
-    part: str, name: str, what: str, fields: tuple[str, ...], plot: Optional[Plot] = None
+    part: str,
+    name: str,
+    what: str,
+    fields: tuple[str, ...],
+    plot: Optional[Plot] = None,
+    exported: str = "",
 ) -> Metric:
-    return Metric(name, part, what, fields, is_rate=True, plot=plot)
+    return Metric(name, part, what, fields, is_rate=True, plot=plot, exported=exported)
 
 
-def _derived(part: str, name: str, what: str, plot: Optional[Plot] = None) -> Metric:
-    return Metric(name, part, what, plot=plot)
+def _derived(
+    part: str, name: str, what: str, plot: Optional[Plot] = None, exported: str = ""
+) -> Metric:
+    return Metric(name, part, what, plot=plot, exported=exported)
 
 
 TABLE: tuple[Metric, ...] = (
@@ -55,52 +71,110 @@ TABLE: tuple[Metric, ...] = (
         "cpu_cores",
         "Cores in use by the job: the growth of its CPU time.",
         Plot("cpu", "CPU in use", "cores"),
+        exported="cpu_seconds",
     ),
     _derived(
         "job",
         "used_bytes",
         "Memory in use by the job: see memory_used.",
         Plot("memory", "Memory in use", "GiB", _GIB),
+        exported="memory_used_bytes",
     ),
-    _derived("node", "charged_bytes", "Memory that counts against the memory limit that binds."),
-    _derived("node", "limit_bytes", "The memory limit that binds: see memory_limit_bytes."),
+    _derived(
+        "node",
+        "charged_bytes",
+        "Memory that counts against the memory limit that binds.",
+        exported="memory_charged_bytes",
+    ),
+    _derived(
+        "node",
+        "limit_bytes",
+        "The memory limit that binds: see memory_limit_bytes.",
+        exported="memory_limit_bytes",
+    ),
     _derived(
         "job", "stranger_cores", "Cores used by the busiest process that is not part of the job."
     ),
-    _derived("node", "cpu_throttled_pct", "Share of CPU quota periods that held the job back."),
-    _gauge("job", "process_count", "Processes of the job that exist at the reading."),
-    _gauge("job", "thread_count", "Threads of the job's processes at the reading."),
-    _gauge("job", "runnable_count", "Threads of the job that are running or ready to run."),
-    _gauge("job", "blocked_count", "Threads of the job that wait for storage (state D)."),
-    _gauge("job", "files_bytes", "Files of the job in memory-backed file systems."),
-    _gauge("job", "swap_bytes", "Memory of the job that is in swap."),
+    _derived(
+        "node",
+        "cpu_throttled_pct",
+        "Share of CPU quota periods that held the job back.",
+        exported="cpu_throttled_ratio",
+    ),
+    _gauge(
+        "job",
+        "process_count",
+        "Processes of the job that exist at the reading.",
+        exported="processes",
+    ),
+    _gauge(
+        "job", "thread_count", "Threads of the job's processes at the reading.", exported="threads"
+    ),
+    _gauge(
+        "job",
+        "runnable_count",
+        "Threads of the job that are running or ready to run.",
+        exported="runnable_threads",
+    ),
+    _gauge(
+        "job",
+        "blocked_count",
+        "Threads of the job that wait for storage (state D).",
+        exported="blocked_threads",
+    ),
+    _gauge(
+        "job",
+        "files_bytes",
+        "Files of the job in memory-backed file systems.",
+        exported="memory_files_bytes",
+    ),
+    _gauge("job", "swap_bytes", "Memory of the job that is in swap.", exported="memory_swap_bytes"),
     _gauge(
         "job",
         "rss_bytes",
         "Sum of the processes' RSS: a page shared by n processes counts n times.",
+        exported="memory_rss_bytes",
     ),
-    _gauge("cgroup", "cache_bytes", "Page cache charged to the job's control group."),
     _gauge(
-        "node", "node_runnable_count", "Threads on the node that are running.", "runnable_count"
+        "cgroup",
+        "cache_bytes",
+        "Page cache charged to the job's control group.",
+        exported="memory_cache_bytes",
     ),
-    _gauge("node", "node_load_count", "The node's one-minute load average.", "load_1min_count"),
+    _gauge(
+        "node",
+        "node_runnable_count",
+        "Threads on the node that are running.",
+        "runnable_count",
+        exported="node_runnable_threads",
+    ),
+    _gauge(
+        "node",
+        "node_load_count",
+        "The node's one-minute load average.",
+        "load_1min_count",
+        exported="node_load1",
+    ),
     _gauge(
         "node",
         "node_available_bytes",
         "Memory that the kernel can give to programs now.",
         "memory_available_bytes",
+        exported="node_memory_available_bytes",
     ),
     _rate(
         "node",
         "node_busy_cores",
         "Busy cores of the node, of all users.",
         ("cpu_user_s", "cpu_system_s"),
+        exported="node_cpu_seconds",
     ),
     _rate(
         "node",
         "node_iowait_cores",
         "Cores that are idle while a thread waits for storage.",
         ("cpu_iowait_s",),
+        exported="node_cpu_iowait_seconds",
     ),
     _rate(
         "job",
@@ -122,6 +196,7 @@ TABLE: tuple[Metric, ...] = (
         "Bytes that the node's network interfaces send and receive.",
         ("net_received_bytes", "net_sent_bytes"),
         Plot("net", "Network of the node", "MiB/s", _MIB),
+        exported="node_network_bytes",
     ),
     _rate(
         "node",
@@ -154,8 +229,14 @@ TABLE: tuple[Metric, ...] = (
         "util_pct",
         "Share of time in which any kernel ran on the GPU.",
         Plot("gpu-util", "GPU utilisation", "%"),
+        exported="gpu_utilization_ratio",
     ),
-    _gauge("gpu", "util_zero_pct", "Share of readings in which GPU utilisation was 0."),
+    _gauge(
+        "gpu",
+        "util_zero_pct",
+        "Share of readings in which GPU utilisation was 0.",
+        exported="gpu_utilization_zero_ratio",
+    ),
     _gauge(
         "gpu",
         "memory_used_bytes",
@@ -174,7 +255,12 @@ TABLE: tuple[Metric, ...] = (
         "The GPU's temperature as its driver reports it.",
         plot=Plot("gpu-temperature", "GPU temperature", "°C"),
     ),
-    _gauge("gpu", "memory_util_pct", "Share of time in which GPU memory was read or written."),
+    _gauge(
+        "gpu",
+        "memory_util_pct",
+        "Share of time in which GPU memory was read or written.",
+        exported="gpu_memory_utilization_ratio",
+    ),
     _gauge(
         "gpu",
         "sm_active_pct",
@@ -189,7 +275,12 @@ TABLE: tuple[Metric, ...] = (
     _gauge(
         "gpu", "power_capped_pct", "Share of readings in which a power limit lowers the clocks."
     ),
-    _derived("gpu", "held_bytes", "GPU memory that the job's own processes hold."),
+    _derived(
+        "gpu",
+        "held_bytes",
+        "GPU memory that the job's own processes hold.",
+        exported="gpu_memory_held_bytes",
+    ),
     _rate(
         "gpu",
         "nvlink_bytes_per_s",

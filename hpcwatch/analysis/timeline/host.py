@@ -96,6 +96,11 @@ class HostTimeline:
         return self.last.node if self.last is not None else None
 
     @property
+    def cpu_s(self) -> float | None:
+        """The job's CPU time so far, which never falls; None if the last sample does not tell."""
+        return self._cpu_s
+
+    @property
     def before(self) -> Sample | None:
         """The sample before the last."""
         return self._processes.before

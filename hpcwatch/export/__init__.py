@@ -1,0 +1,1 @@
+"""What is watched or recorded, for Prometheus and others: OpenMetrics, a listener, push, OTLP."""

@@ -1,0 +1,163 @@
+"""Brings the numbers of runs and jobs to where they are wanted, while they run.
+
+Nothing here raises after ``start``: a failed delivery is one line, and the next one may succeed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from hpcwatch.export import jobstats, points, text
+from hpcwatch.export.families import Point
+from hpcwatch.export.listener import Address, Listener
+from hpcwatch.export.scene import Made, Numbers, Scene, Source
+from hpcwatch.monitor.standard_error import attempt
+
+EVERY_S = 15.0
+_LAST_S = 2.0
+"""How long the last delivery may take: somebody waits for it."""
+_DELIVERY_S = 10.0
+
+
+class Wanted(NamedTuple):
+    """Where the numbers go, and under which names."""
+
+    names: str = "hpcwatch"
+    """``hpcwatch`` or ``jobstats``."""
+    listen: Address | None = None
+    textfile: str | None = None
+    push: str | None = None
+    """The address of a Pushgateway."""
+    otlp: str | None = None
+    """The address of a collector's OTLP/HTTP receiver."""
+    token: str | None = None
+    """What a client of the listener has to show."""
+    push_token: str | None = None
+    """What we show to the Pushgateway and to the collector."""
+    every_s: float = EVERY_S
+    cluster: str = ""
+
+
+NAMES: dict[str, Made] = {"hpcwatch": points.points_of, "jobstats": jobstats.points_of}
+"""What the choices of ``--names`` make."""
+
+
+class Exporter:
+    """Exports some sources until it is stopped."""
+
+    def __init__(
+        self, sources: Sequence[Source], wanted: Wanted, say: Callable[[str], None]
+    ) -> None:
+        """``say`` is called with a line about each thing that fails. Nothing starts yet."""
+        self._sources = sources
+        self._wanted = wanted
+        self._say = say
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.listener: Listener | None = None
+        self.has_failed = False
+        """True once a source could not be read."""
+
+    def start(self) -> None:
+        """Open the listener, and deliver from now on. Raises HpcwatchError."""
+        wanted = self._wanted
+        if wanted.listen is not None:
+            self.listener = Listener(wanted.listen, self.text, wanted.token)
+            self.listener.start()
+        if wanted.textfile or wanted.push or wanted.otlp:
+            self._thread = threading.Thread(
+                target=self._deliver_again, name="hpcwatch-export", daemon=True
+            )
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Close the listener, deliver a last time, and remove the text file."""
+        self._stop.set()
+        if self.listener is not None:
+            self.listener.close()
+        if self._thread is None:
+            return
+        self._thread.join(_LAST_S)
+        if not self._thread.is_alive():
+            self.deliver(_LAST_S, is_last=True)
+
+    def text(self, is_open: bool) -> str:
+        """Return all numbers now, in OpenMetrics or in the format 0.0.4."""
+        found = self._points()
+        return text.openmetrics(found) if is_open else text.classic(found)
+
+    def _points(self) -> Iterator[Point]:
+        for numbers in self._each():
+            yield from numbers.points
+
+    def _deliver_again(self) -> None:
+        while not self._stop.is_set():
+            self.deliver(_DELIVERY_S)
+            self._stop.wait(self._wanted.every_s)
+
+    def deliver(self, deadline_s: float, is_last: bool = False) -> bool:
+        """Bring the numbers everywhere once; each way has its own deadline.
+
+        With ``is_last`` the text file is removed: nobody would end its series else. Return True if
+        nothing failed.
+        """
+        is_fine = True
+        for name, way in self._ways(deadline_s, is_last):
+            is_fine &= attempt(self._say, f"not exported to {name}", way)
+        return is_fine and not self.has_failed
+
+    def _ways(self, deadline_s: float, is_last: bool) -> Iterable[tuple[str, Callable[[], None]]]:
+        wanted = self._wanted
+        if wanted.textfile is not None:
+            path = wanted.textfile
+            yield path, lambda: self._remove(path) if is_last else self._write(path)
+        if wanted.push is not None or wanted.otlp is not None:
+            from hpcwatch.export import push
+        if wanted.push is not None:
+            gateway = wanted.push
+            yield (
+                "the Pushgateway",
+                lambda: push.to_gateway(
+                    gateway, self._each(is_last), wanted.push_token, deadline_s
+                ),
+            )
+        if wanted.otlp is not None:
+            from hpcwatch.export import otlp
+
+            collector = wanted.otlp
+            yield (
+                "the collector",
+                lambda: otlp.send(collector, self._each(is_last), wanted.push_token, deadline_s),
+            )
+
+    def _each(self, is_last: bool = False) -> list[Numbers]:
+        """Return the numbers of each source; one that fails is one line, and the others go on."""
+        found: list[Numbers] = []
+        made = self._made
+        for source in self._sources:
+            take = partial(self._take, source, made, is_last, found)
+            self.has_failed |= not attempt(self._say, "not exported", take)
+        return found
+
+    def _made(self, scene: Scene) -> Iterable[Point]:
+        cluster = self._wanted.cluster
+        if cluster:
+            scene = scene._replace(about=scene.about._replace(cluster=cluster))
+        return NAMES[self._wanted.names](scene)
+
+    @staticmethod
+    def _take(source: Source, made: Made, is_last: bool, found: list[Numbers]) -> None:
+        found.append(source.numbers(made, is_last))
+
+    def _write(self, path: str) -> None:
+        from hpcwatch.base.files import write
+
+        write(path, [self.text(is_open=False)])
+
+    def _remove(self, path: str) -> None:
+        from hpcwatch.base.files import discard
+
+        discard(path)

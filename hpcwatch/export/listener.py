@@ -1,0 +1,242 @@
+"""A listener that answers GET /metrics, on the loopback unless told otherwise.
+
+A small server of its own: Python's takes 8 MB more and lets a client hold a thread for ever. Here
+each connection has a deadline, a bounded request and one answer, and there are at most a few.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
+from hpcwatch.export.text import CLASSIC_TYPE, OPENMETRICS_TYPE
+
+REQUEST_S = 5.0
+"""How long a client may take for its request, and for taking the answer."""
+_REQUEST_BYTES = 16 << 10
+_MOST_AT_ONCE = 8
+_BACKLOG = 16
+_LOOPBACK = "127.0.0.1"
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+_PLAIN = "text/plain; charset=utf-8"
+
+
+class Address(NamedTuple):
+    """Where to listen; port 0 is any free one."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Only programs of this node reach it."""
+        return self.host in (_LOOPBACK, "localhost", "::1")
+
+
+class Request(NamedTuple):
+    """A request: its method, its path without a query, and headers by their name in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+
+
+Answer = Callable[[bool], str]
+"""Returns the metrics, in OpenMetrics if true."""
+
+
+def address_of(text: str) -> Address:
+    """Read ``127.0.0.1:9500``, ``[::1]:9500``, ``:9500`` or ``9500``. Raises HpcwatchError."""
+    host, _, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    is_odd = ":" in bare and bare == host
+    if is_odd or not (port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 1 << 16):
+        hint = "give ADDRESS:PORT, such as 127.0.0.1:9500"
+        raise HpcwatchError(f"cannot listen on {text[:80]!r}", hint, EXIT_USAGE)
+    return Address(bare or _LOOPBACK, int(port))
+
+
+class Listener:
+    """Serves metrics until it is closed. Whatever a client does ends with its connection."""
+
+    def __init__(self, address: Address, answer: Answer, token: str | None = None) -> None:
+        """Open the port. Raises HpcwatchError if that is not possible."""
+        self._answer = answer
+        self._token = token
+        self._slots = threading.BoundedSemaphore(_MOST_AT_ONCE)
+        self._is_closed = False
+        try:
+            family, kind, _, _, where = socket.getaddrinfo(
+                address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            self._socket = socket.socket(family, kind)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind(where)
+            self._socket.listen(_BACKLOG)
+        except OSError as error:
+            where_text = f"{address.host}:{address.port}"
+            raise HpcwatchError(f"cannot listen on {where_text}", os_reason(error)) from None
+        self.port: int = self._socket.getsockname()[1]
+        shown = f"[{address.host}]" if ":" in address.host else address.host
+        self.url = f"http://{shown}:{self.port}/metrics"
+        self._thread = threading.Thread(target=self._serve, name="hpcwatch-listen", daemon=True)
+
+    def start(self) -> None:
+        """Accept connections from now on."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Close the port; answers that are on their way are finished by their threads."""
+        self._is_closed = True
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while not self._is_closed:
+            try:
+                client, _ = self._socket.accept()
+            except OSError:
+                if self._is_closed:
+                    return
+                time.sleep(0.1)  # no descriptors are left: others may be freed
+                continue
+            self._begin(client)
+
+    def _begin(self, client: socket.socket) -> None:
+        """Answer on a thread; a client too many, or without a thread, is sent away."""
+        if not self._slots.acquire(blocking=False):
+            _send(client, _response(503, "too many connections\n"), time.monotonic() + 0.2)
+            return
+        thread = threading.Thread(
+            target=self._speak, args=(client,), name="hpcwatch-scrape", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:
+            self._slots.release()
+            client.close()
+
+    def _speak(self, client: socket.socket) -> None:
+        try:
+            request = _read(client, time.monotonic() + REQUEST_S)
+            response = _response(400, "no HTTP request\n") if request is None else self._to(request)
+            _send(client, response, time.monotonic() + REQUEST_S)
+        except OSError:
+            client.close()
+        finally:
+            self._slots.release()
+
+    def _to(self, request: Request) -> bytes:
+        if not self._may(request):
+            more = 'WWW-Authenticate: Bearer realm="hpcwatch"\r\n'
+            return _response(401, "a bearer token is needed\n", more=more)
+        if request.path == "/":
+            return _response(200, "hpcwatch: see /metrics\n")
+        if request.path != "/metrics":
+            return _response(404, "see /metrics\n")
+        if request.method not in ("GET", "HEAD"):
+            return _response(405, "only GET\n", more="Allow: GET, HEAD\r\n")
+        is_open = prefers_openmetrics(request.headers.get("accept", ""))
+        try:
+            body = self._answer(is_open)
+        except Exception:  # a fault of ours: the next scrape may succeed
+            return _response(500, "the metrics could not be made\n")
+        said = _response(200, body, OPENMETRICS_TYPE if is_open else CLASSIC_TYPE)
+        return said if request.method == "GET" else said[: said.index(b"\r\n\r\n") + 4]
+
+    def _may(self, request: Request) -> bool:
+        if self._token is None:
+            return True
+        kind, _, given = request.headers.get("authorization", "").partition(" ")
+        told, token = given.strip().encode("latin-1", "replace"), self._token.encode()
+        return kind.lower() == "bearer" and hmac.compare_digest(told, token)
+
+
+def prefers_openmetrics(accept: str) -> bool:
+    """Return whether an Accept header prefers OpenMetrics 1.0 to the format 0.0.4."""
+    weights = {"application/openmetrics-text": 0.0, "text/plain": 0.0, "*/*": 0.0}
+    for part in accept.split(","):
+        kind, *given = (word.strip().lower() for word in part.split(";"))
+        parameters = dict(word.split("=", 1) for word in given if "=" in word)
+        is_ours = kind != "application/openmetrics-text" or parameters.get("version") in (
+            None,
+            "1.0.0",
+        )
+        if kind in weights and is_ours:
+            weights[kind] = max(weights[kind], _weight(parameters.get("q", "1")))
+    openly = weights["application/openmetrics-text"]
+    return openly > 0 and openly >= max(weights["text/plain"], weights["*/*"])
+
+
+def _weight(text: str) -> float:
+    try:
+        return min(max(float(text), 0.0), 1.0)
+    except ValueError:
+        return 0.0
+
+
+def _read(client: socket.socket, deadline_s: float) -> Request | None:
+    """Read a request's head; None if it is none, too long or too slow. Raises OSError."""
+    found = b""
+    while b"\r\n\r\n" not in found and b"\n\n" not in found:
+        left_s = deadline_s - time.monotonic()
+        if left_s <= 0 or len(found) > _REQUEST_BYTES:
+            return None
+        client.settimeout(left_s)
+        try:
+            more = client.recv(4096)
+        except socket.timeout:
+            return None
+        if not more:
+            return None
+        found += more
+    first, *lines = found.decode("latin-1").splitlines()
+    words = first.split(" ")
+    if len(words) != 3 or not words[2].startswith("HTTP/1."):
+        return None
+    headers = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon:
+            headers[name.strip().lower()] = value.strip()
+    return Request(words[0], words[1].partition("?")[0], headers)
+
+
+def _response(status: int, body: str, kind: str = _PLAIN, more: str = "") -> bytes:
+    data = body.encode("utf-8", "replace")
+    head = (
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: {kind}\r\n"
+        f"Content-Length: {len(data)}\r\nCache-Control: no-store\r\n"
+        f"X-Content-Type-Options: nosniff\r\n{more}Connection: close\r\n\r\n"
+    )
+    return head.encode() + data
+
+
+def _send(client: socket.socket, data: bytes, deadline_s: float) -> None:
+    """Send all of it and close; a client that does not take it by the deadline gets less."""
+    with client:
+        rest = memoryview(data)
+        while rest:
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                return
+            client.settimeout(left_s)
+            try:
+                rest = rest[client.send(rest) :]
+            except OSError:
+                return

@@ -1,0 +1,123 @@
+"""A recording as OpenMetrics with the time of every number: `hpcwatch report RUN -o run.om`.
+
+`promtool tsdb create-blocks-from openmetrics run.om DATA` makes blocks of it for a Prometheus.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from hpcwatch.analysis.report import Report
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.export import families, text
+from hpcwatch.export.families import Family, Labels, Point
+from hpcwatch.export.points import of_finding, of_host, of_job
+from hpcwatch.export.scene import About, about_run
+from hpcwatch.monitor import report as reports
+from hpcwatch.recording.store import RunDirectory
+
+_STEP_S = 60.0
+"""What does not change is repeated at this distance: a query looks back for at most 300 s."""
+_LEAST_GAP_S = 1.0
+_KEPT_SAMPLES = 16
+
+
+class _Series(NamedTuple):
+    """One family with one set of labels."""
+
+    at_s: array[float]
+    values: array[float]
+
+
+class Past:
+    """All numbers of a recording by family and labels, in the order of their times."""
+
+    def __init__(self) -> None:
+        self._families: dict[Family, dict[str, _Series]] = {}
+
+    def add(self, point: Point, at_s: float) -> None:
+        """Add a number; one that is not a millisecond later than the last is left out."""
+        by_labels = self._families.setdefault(point.family, {})
+        series = by_labels.setdefault(
+            text.label_text(point.labels), _Series(array("d"), array("d"))
+        )
+        if not series.at_s or round(at_s * 1000) > round(series.at_s[-1] * 1000):
+            series.at_s.append(at_s)
+            series.values.append(point.value)
+
+    def pieces(self) -> Iterator[str]:
+        """Yield the text, series by series."""
+        for family, by_labels in self._families.items():
+            yield text.heading(family)
+            name = text.sample_name(family)
+            for labels, series in by_labels.items():
+                yield text.with_times(name, labels, series.at_s, series.values)
+        yield text.END
+
+
+def pieces(directory: RunDirectory, silenced: Collection[str] = ()) -> Iterator[str]:
+    """Return a recording as OpenMetrics, piece by piece; ``silenced`` rules are left out.
+
+    Raises HpcwatchError if the recording cannot be read.
+    """
+    report = reports.load(directory)
+    about = about_run(report.run)
+    past = Past()
+    start_s, end_s = _ends(report)
+    for point in of_job(about):
+        _repeat(past, point, start_s, end_s)
+    _add_samples(past, directory, report, about)
+    _add_states(past, report, about)
+    for finding in sorted(report.findings, key=lambda one: one.started_at_s):
+        if finding.rule not in silenced:
+            until_s = finding.started_at_s + finding.duration_s
+            _repeat(past, of_finding(finding, about), finding.started_at_s, until_s)
+    return past.pieces()
+
+
+def _ends(report: Report) -> tuple[float, float]:
+    """Return the times of the first and the last reading of all; without any, the run's own."""
+    hosts = [host for host in report.timeline.hosts.values() if host.at_s]
+    if not hosts:
+        return report.run.started_at_s, report.run.ended_at_s or report.run.started_at_s
+    return min(host.at_s[0] for host in hosts), max(host.at_s[-1] for host in hosts)
+
+
+def _repeat(past: Past, point: Point, start_s: float, end_s: float) -> None:
+    at_s = start_s
+    while at_s < end_s:
+        past.add(point, at_s)
+        at_s += _STEP_S
+    past.add(point, max(start_s, end_s))
+
+
+def _add_samples(past: Past, directory: RunDirectory, report: Report, about: About) -> None:
+    """Read the recording once more: the report's timeline has rates where we need counters."""
+    run = report.run
+    timeline = Timeline(run.interval_s, run.job, _KEPT_SAMPLES)
+    for sample in directory.read_samples():
+        if sample is None:
+            continue
+        before = timeline.hosts.get(sample.host)
+        last = before.last if before is not None else None
+        timeline.add(sample)
+        host = timeline.hosts[sample.host]
+        if host.last is last:  # no later than the one before
+            continue
+        for point in of_host(host, about):
+            past.add(point, host.at_s[-1])
+
+
+def _add_states(past: Past, report: Report, about: About) -> None:
+    """Add whether each node's readings arrived: 0 in between, where they stand for less time."""
+    for host in report.timeline.hosts.values():
+        labels: Labels = (*about.labels, ("node", host.name))
+        up, down = Point(families.NODE_UP, labels, 1), Point(families.NODE_UP, labels, 0)
+        before_s = None
+        for at_s, span_s in zip(host.at_s, host.span_s):
+            if before_s is not None and at_s - span_s - before_s > _LEAST_GAP_S:
+                _repeat(past, down, before_s + _LEAST_GAP_S / 2, at_s - span_s)
+            past.add(up, at_s)
+            before_s = at_s

@@ -1,0 +1,100 @@
+"""What is exported of one run or job at one moment. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+from hpcwatch.analysis.findings import Finding
+from hpcwatch.analysis.timeline import Timeline
+from hpcwatch.analysis.timeline.gpus import GpuTimeline
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.export.families import Labels, Point
+from hpcwatch.recording.store import Run
+
+_CLUSTER_VARIABLE = "SLURM_CLUSTER_NAME"
+
+
+class About(NamedTuple):
+    """Which job or run it is. What is unknown is empty or None."""
+
+    cluster: str = ""
+    job: Job | None = None
+    run: str = ""
+    """The id of a program's run; empty for a job that is watched as a whole."""
+    user: str = ""
+    name: str = ""
+    started_at_s: float | None = None
+
+    @property
+    def labels(self) -> Labels:
+        """The labels that every number has."""
+        job_id = self.job.id if self.job is not None else ""
+        named = (("cluster", self.cluster), ("jobid", job_id), ("run", self.run))
+        return tuple((name, value) for name, value in named if value)
+
+
+class Scene(NamedTuple):
+    """A run or a job at one moment."""
+
+    about: About
+    timeline: Timeline
+    is_up: Mapping[str, bool]
+    """Host -> whether its readings arrive; a host of which that is unknown is left out."""
+    findings: list[Finding]
+    is_over: bool = False
+    """Nothing runs any more: counters and what was requested still stand."""
+
+
+Made = Callable[[Scene], Iterable[Point]]
+"""Makes numbers of a scene, under the names of hpcwatch or of jobstats."""
+
+
+class Numbers(NamedTuple):
+    """The numbers of a run or a job."""
+
+    about: About
+    points: list[Point]
+
+    @classmethod
+    def of(cls, scene: Scene, made: Made) -> Numbers:
+        """Make them; the scene must not change meanwhile."""
+        return cls(scene.about, list(made(scene)))
+
+
+class Source(Protocol):
+    """A run or a job that is exported."""
+
+    def numbers(self, made: Made, is_last: bool = False) -> Numbers:
+        """Return what is known now; with ``is_last`` only what stands for good.
+
+        Any thread may call it. Raises HpcwatchError.
+        """
+
+
+def about_job(job: Job, cluster: str = "") -> About:
+    """Return what a whole job is called."""
+    return About(
+        cluster, job, user=job.owner or "", name=job.name or "", started_at_s=job.started_at_s
+    )
+
+
+def about_run(run: Run) -> About:
+    """Return what a recorded run is called."""
+    cluster = run.environment.get(_CLUSTER_VARIABLE, "")
+    if run.kind == "job" and run.job is not None:
+        return about_job(run.job, cluster)._replace(user=run.job.owner or run.user)
+    started_at_s = run.started_at_s if run.kind != "job" else None
+    return About(cluster, run.job, run.id, run.user, run.name, started_at_s)
+
+
+def gpu_names(gpus: Mapping[str, GpuTimeline]) -> dict[str, str]:
+    """Return the label of each device by its UUID: ``0``, an instance ``0 MIG 1g.10gb #3``.
+
+    Two devices with one number, such as those of two makers, are told apart by their UUIDs.
+    """
+    made: dict[str, str] = {}
+    for uuid, gpu in gpus.items():
+        name = gpu.label.removeprefix("GPU ")
+        made[uuid] = f"{name} {uuid}" if name in made.values() else name
+    return made

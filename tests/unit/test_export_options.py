@@ -1,0 +1,55 @@
+"""The options of the export: what is refused before any work, on the program's own command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from program import Hpcwatch
+
+WRONG = (
+    (["--listen", "nonsense"], "cannot listen"),
+    (["--textfile", "a.txt"], ".prom"),
+    (["--textfile", "nowhere/a.prom"], "no folder"),
+    (["--push", "ftp://x"], "web address"),
+    (["--push", "http://me:secret@x"], "password"),
+    (["--otlp", "x"], "web address"),
+    (["--token-file", "t"], "--listen"),
+    (["--push-token-file", "t"], "--push"),
+    (["--listen", "0", "--token-file", "open"], "chmod 600"),
+    (["--listen", "0", "--token-file", "missing"], "cannot read"),
+    (["--push", "http://far.example", "--push-token-file", "private"], "unencrypted"),
+    (["--names", "other"], "cannot be"),
+)
+
+
+@pytest.mark.parametrize("command", ["run", "export"])
+@pytest.mark.parametrize(("options", "said"), WRONG, ids=lambda one: str(one)[:30])
+def test_a_wrong_option_is_one_line_before_the_program_starts(
+    hpcwatch: Hpcwatch, command: str, options: list[str], said: str
+) -> None:
+    for name, mode in (("open", 0o644), ("private", 0o600)):
+        path = hpcwatch.folder / name
+        path.write_text("t0ken\n")
+        path.chmod(mode)
+    program = ["--", "touch", "started"] if command == "run" else []
+    ended = hpcwatch(command, *options, *program)
+    assert ended.code == 2, ended.err
+    assert said in ended.complaint
+    assert not (hpcwatch.folder / "started").exists()
+
+
+def test_export_says_what_it_lacks(hpcwatch: Hpcwatch) -> None:
+    assert "where do the numbers go" in hpcwatch("export").complaint
+    assert "--once cannot listen" in hpcwatch("export", "--once", "--listen", "0").complaint
+    assert "no interval" in hpcwatch("export", "--once", "--every", "0").complaint
+    assert hpcwatch("export", "--once").code == 2  # nothing is recorded
+
+
+def test_what_has_ended_is_for_report(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
+    assert hpcwatch("run", "-q", "--", "true").code == 0
+    ended = hpcwatch("export", "--once")
+    assert ended.code == 2
+    assert "hpcwatch report latest -o run.om" in ended.complaint
+    assert hpcwatch("report", "-o", "run.om").code == 0
+    assert (tmp_path / "run.om").read_text().endswith("# EOF\n")
