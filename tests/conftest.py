@@ -7,8 +7,9 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from forked import Server
 from hypothesis import settings
-from program import Hpcwatch
+from program import Hpcwatch, plain_environment
 
 _MUST_NOT_SKIP = os.environ.get("HPCWATCH_TESTS_MUST_NOT_SKIP") == "1"
 
@@ -31,10 +32,17 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.fixture(scope="session")
+def server() -> Server:
+    """The process that forks hpcwatch; one for each process of pytest."""
+    return Server(plain_environment())
+
+
 @pytest.fixture
-def hpcwatch(tmp_path: Path) -> Hpcwatch:
-    """The program, with a home below the test's folder."""
-    return Hpcwatch(tmp_path)
+def hpcwatch(tmp_path: Path, request: pytest.FixtureRequest) -> Hpcwatch:
+    """The program, with a home below the test's folder; forked where its start is not tested."""
+    is_forked = request.path.parent.name == "unit"
+    return Hpcwatch(tmp_path, request.getfixturevalue("server") if is_forked else None)
 
 
 @pytest.fixture(scope="session")
