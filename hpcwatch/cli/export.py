@@ -20,8 +20,9 @@ from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers import NAMES
 from hpcwatch.cluster.transport.ways import NAMES as WAYS
 from hpcwatch.export.exporter import Exporter, Wanted
+from hpcwatch.export.following import Following
 from hpcwatch.export.scene import Source
-from hpcwatch.export.sources import Following, Watched
+from hpcwatch.export.watched import Watched
 from hpcwatch.monitor.watch import Questions, known_from
 from hpcwatch.recording.removal import is_being_made
 from hpcwatch.recording.store import find

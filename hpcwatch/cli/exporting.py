@@ -42,7 +42,7 @@ def of_job(watch: Watch, wanted: Wanted | None) -> Iterator[None]:
     if wanted is None:
         yield
         return
-    from hpcwatch.export.sources import Watched
+    from hpcwatch.export.watched import Watched
 
     exporter = started([Watched(watch)], wanted, watch.say)
     try:

@@ -52,7 +52,7 @@ class Reporter(Observer):
 
     def _export(self) -> None:
         from hpcwatch.cli.exporting import started
-        from hpcwatch.export.sources import Program as Source
+        from hpcwatch.export.program import Program as Source
 
         wanted, run, recent = self._shown.export, self._run, self._events.recent
         if wanted is None or run is None:
