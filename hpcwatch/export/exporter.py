@@ -17,6 +17,7 @@ from hpcwatch.export.scene import Made, Numbers, Scene, Source
 from hpcwatch.monitor.standard_error import attempt
 
 EVERY_S = 15.0
+_FIRST_S = 2.0
 _LAST_S = 2.0
 """How long the last delivery may take: somebody waits for it."""
 _DELIVERY_S = 10.0
@@ -94,9 +95,10 @@ class Exporter:
             yield from numbers.points
 
     def _deliver_again(self) -> None:
-        while not self._stop.is_set():
+        wait_s = _FIRST_S  # by then there is a reading
+        while not self._stop.wait(wait_s):
             self.deliver(_DELIVERY_S)
-            self._stop.wait(self._wanted.every_s)
+            wait_s = self._wanted.every_s
 
     def deliver(self, deadline_s: float, is_last: bool = False) -> bool:
         """Bring the numbers everywhere once; each way has its own deadline.

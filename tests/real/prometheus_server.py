@@ -252,7 +252,9 @@ class Pushgateway(Server):
     program = "prometheus-pushgateway"
 
     def options(self) -> list[str]:
-        return [f"--web.listen-address={self.address}"]
+        # Debian's keeps what is pushed in /var/lib, unless another file is named.
+        kept = self.folder / "pushed"
+        return [f"--web.listen-address={self.address}", f"--persistence.file={kept}"]
 
 
 class NodeExporter(Server):

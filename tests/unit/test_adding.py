@@ -150,7 +150,7 @@ def test_a_new_scheduler_can_be_configured_and_is_named_in_help(toy: Toy) -> Non
     assert "toyq --version" not in toy.stand_in.calls
 
 
-def test_a_new_metric_is_recorded_listed_drawn_and_explained(changed: Changed) -> None:
+def test_a_new_metric_is_recorded_listed_drawn_explained_and_exported(changed: Changed) -> None:
     made = changed("A metric")
     assert made("run", "--interval", "0.2", "--", "sleep", "1.5").code == 0
     rows = list(csv.DictReader(made("report", "--format", "csv").out.splitlines()))
@@ -160,6 +160,9 @@ def test_a_new_metric_is_recorded_listed_drawn_and_explained(changed: Changed) -
     page = made("report", "--format", "html", "-o", "-").out
     assert '"name":"files"' in page.replace('": "', '":"')
     assert "Open files on the node." in made("explain", "files_count").out
+    exported = made("report", "--format", "openmetrics").out
+    assert "# HELP hpcwatch_node_files Open files on the node.\n" in exported
+    assert "\nhpcwatch_node_files{" in exported
 
 
 def test_a_new_finding_is_told_marked_and_explained(changed: Changed, tmp_path: Path) -> None:

@@ -55,6 +55,17 @@ def test_a_new_metric_is_in_the_csv(toyed: list[str], hpcwatch: Hpcwatch) -> Non
     assert min(rates) > 0
 
 
+def test_a_new_metric_is_exported(toyed: list[str], hpcwatch: Hpcwatch) -> None:
+    text = hpcwatch.shell([*toyed, "report", "--format", "openmetrics"]).out
+    rows = [line for line in text.splitlines() if line.startswith("hpcwatch_node_toy{")]
+    assert rows
+    assert {line.split()[-2] for line in rows} == {"7"}
+    assert "# TYPE hpcwatch_node_toy gauge\n" in text
+    assert "# TYPE hpcwatch_node_toy_bytes counter\n" in text
+    moved = [line for line in text.splitlines() if line.startswith("hpcwatch_node_toy_bytes_total")]
+    assert int(moved[-1].split()[-2]) % 5000 == 0
+
+
 def test_a_new_metric_has_a_plot(toyed: list[str], hpcwatch: Hpcwatch) -> None:
     page = hpcwatch.shell([*toyed, "report", "--format", "html", "-o", "-"]).out
     assert "<h3>Toys" in page or ">Toys<" in page or "Toys (toys)" in page
