@@ -92,6 +92,8 @@ def sample(host: str, step: int, **changes: object) -> Sample:
             memory_available_bytes=50 * GIB,
             net_received_bytes=1000 * step,
             net_sent_bytes=500 * step,
+            fabric_received_bytes=10 * step,
+            fabric_sent_bytes=20 * step,
         ),
         cgroup=Cgroup(
             "/job_4711", True, used_bytes=6 * GIB, cache_bytes=GIB, limit_bytes=32 * GIB,
@@ -100,12 +102,14 @@ def sample(host: str, step: int, **changes: object) -> Sample:
         job=JobUse(
             "cgroup", process_count=3, cpu_user_s=3.0 * step, cpu_system_s=0.5 * step,
             used_bytes=6 * GIB, files_bytes=GIB, read_bytes=7 * step, owner_uid=1001,
+            written_bytes=9 * step, runnable_count=2, blocked_count=0,
         ),
         gpus=[
             Gpu(
                 n, f"GPU-{host}-{n}", "NVIDIA A100", util_pct=25.0 + 50 * n,
                 memory_used_bytes=(n + 1) * GIB, memory_total_bytes=40 * GIB, power_w=100.5,
                 energy_j=9000.0 + 100 * step, device_file=f"/dev/nvidia{n + 4}",
+                sm_active_pct=20.0, temperature_celsius=50.0, power_limit_w=400.0,
             )
             for n in range(2)
         ],
