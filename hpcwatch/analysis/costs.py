@@ -4,6 +4,24 @@ from hpcwatch.base.units import three_digits
 from hpcwatch.probe.typed import NamedTuple, Optional
 
 
+class Grid(NamedTuple):
+    """What a kWh of electricity emits, in grams of CO2e; None where it is not configured."""
+
+    g_per_kwh: Optional[float] = None
+    low_g_per_kwh: Optional[float] = None
+    """The least and the most that it may be."""
+    high_g_per_kwh: Optional[float] = None
+
+    @property
+    def mean_g_per_kwh(self) -> Optional[float]:
+        """The configured value, else the middle of the range."""
+        if self.g_per_kwh is not None:
+            return self.g_per_kwh
+        if self.low_g_per_kwh is None or self.high_g_per_kwh is None:
+            return None
+        return (self.low_g_per_kwh + self.high_g_per_kwh) / 2
+
+
 class Rates(NamedTuple):
     """Prices per hour; None where none is configured."""
 
@@ -11,6 +29,7 @@ class Rates(NamedTuple):
     gpu_hour: Optional[float] = None
     unit: str = ""
     """The unit of the rates: ``EUR``, ``SU``."""
+    grid: Grid = Grid()
 
     @property
     def are_known(self) -> bool:

@@ -143,14 +143,40 @@ METRICS = {
     "idle_s": "Time in which GPU utilisation read 0.",
     "power_mean_w": "Mean of the GPU's power draw.",
     "energy_j": "From the GPU's energy counter (Volta and later), else power over time.",
-    "sm_active_mean_pct": "Share of multiprocessors at work (NVML's GPM, Hopper and later).",
+    "sm_active_mean_pct": "Share of multiprocessors at work: see sm_active_pct.",
     "sm_active_pct": (
         "Share of the GPU's multiprocessors at work, mean over the time between samples (NVML's"
         " GPM, Hopper and later; also of a MIG instance). Utilisation says whether anything ran,"
-        " this says on how much of the device."
+        " this says on how much of the device. Where NVML has none, a dcgm-exporter on the node"
+        " tells it (activity_from): DCGM's mean over its own interval, up to 45 s old."
     ),
-    "tensor_active_pct": "Share of time in which the GPU's tensor cores worked (GPM).",
-    "dram_active_pct": "Share of the GPU memory's bandwidth in use (GPM).",
+    "tensor_active_pct": (
+        "Share of time in which the GPU's tensor cores worked. Sources as of sm_active_pct."
+    ),
+    "dram_active_pct": "Share of the GPU memory's bandwidth in use. Sources as of sm_active_pct.",
+    "tensor_active_mean_pct": "Share of time in which tensor cores worked: see tensor_active_pct.",
+    "dram_active_mean_pct": "Share of the memory's bandwidth in use: see dram_active_pct.",
+    "activity_from": (
+        "The exporter on the node that told sm_active_pct, tensor_active_pct and dram_active_pct,"
+        " where NVML does not: dcgm-exporter or nvidia_gpu_exporter."
+    ),
+    "kwh": (
+        "Energy that is provably the run's: gpu_kwh and cpu_kwh, as far as they are known. Power"
+        " supplies, fans, network and cooling are not in it."
+    ),
+    "gpu_kwh": (
+        "Energy of the GPUs that are certainly the job's, by their drivers' counters (power over"
+        " time before Volta). Unknown where one of them is a MIG instance, or is not certain."
+    ),
+    "cpu_kwh": (
+        "Energy of processors and their memory (RAPL), as an exporter on the node publishes it,"
+        " where the job has all of the node's cores. It counts what anybody uses there. A counter"
+        " that wraps leaves a gap: see cpu_coverage_pct."
+    ),
+    "co2e_g": (
+        "kwh times costs.co2e_g_per_kwh, else times the middle of the configured range; co2e_low_g"
+        " and co2e_high_g are at the ends of the range."
+    ),
     "memory_util_pct": (
         "Share of time in which the GPU's memory was read or written: not how much is in use."
     ),

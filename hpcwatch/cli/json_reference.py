@@ -18,6 +18,7 @@ from hpcwatch.analysis.keys import KEYS
 from hpcwatch.analysis.metrics import METRICS
 from hpcwatch.analysis.needs import Observed
 from hpcwatch.analysis.report import Report
+from hpcwatch.analysis.report.energy import Energy, MountTraffic
 from hpcwatch.analysis.report.records import (
     Gap,
     GpuSummary,
@@ -66,6 +67,8 @@ SECTIONS: dict[str, tuple[str, type]] = {
     "directives": ("The suggested header; null if none is suggested.", Advice),
     "directives.saves": ("What the suggestion would have saved in this run.", Savings),
     "costs": ("Costs in the configured unit; null without prices.", Costs),
+    "energy": ("Energy that is provably the run's; null if none is.", Energy),
+    "mounts[]": ("The job's traffic by file system, where an exporter shows it.", MountTraffic),
     "observed": ("What the run showed of the job's needs.", Observed),
     "prediction": ("What this run predicts of the next run of the same work.", Prediction),
     "prediction.requested": ("What was requested in this run.", Needs),
@@ -81,7 +84,7 @@ SECTIONS: dict[str, tuple[str, type]] = {
 }
 """Path -> its meaning, and the record that explains its keys."""
 
-_OF_METRICS = (Summary, NodeSummary, Quality, Costs)
+_OF_METRICS = (Summary, NodeSummary, Quality, Costs, Energy)
 """Records whose figures have the meaning that `hpcwatch explain` prints."""
 _NONE = re.compile(r"\bNone\b")
 
@@ -95,6 +98,8 @@ OWN = {
     ("summary.gpus[]", "power_mean_w"): METRICS["power_mean_w"],
     ("summary.gpus[]", "energy_j"): METRICS["energy_j"],
     ("summary.gpus[]", "sm_active_mean_pct"): METRICS["sm_active_mean_pct"],
+    ("summary.gpus[]", "tensor_active_mean_pct"): METRICS["tensor_active_mean_pct"],
+    ("summary.gpus[]", "dram_active_mean_pct"): METRICS["dram_active_mean_pct"],
     ("summary.gpus[]", "memory_peak_bytes"): "The most memory in use on it, by anybody.",
     ("processes[]", "cpu_s"): "Its CPU time.",
     ("processes[]", "memory_peak_bytes"): "The most memory it used.",
@@ -102,6 +107,9 @@ OWN = {
     ("findings[].waste", "core_hours"): "Core-hours that were idle meanwhile.",
     ("findings[].waste", "gpu_hours"): "GPU-hours that were idle meanwhile.",
     ("nodes[]", "found_by"): "How the job's processes were found there.",
+    ("mounts[]", "read_bytes"): "Read by the job's processes, from the page cache too.",
+    ("mounts[]", "written_bytes"): "Written by them.",
+    ("mounts[]", "source"): "The exporter that publishes it.",
     ("costs", "core_hours"): "Requested cores times the run's time.",
     ("directives.saves", "core_hours"): "Core-hours that it would have saved.",
     ("directives.saves", "gpu_hours"): "GPU-hours that it would have saved.",

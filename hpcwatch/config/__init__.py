@@ -2,7 +2,7 @@
 
 import os
 
-from hpcwatch.analysis.costs import Rates
+from hpcwatch.analysis.costs import Grid, Rates
 from hpcwatch.base import config_files
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import HpcwatchError
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 PER_CORE = "memory_per_core_bytes"
 """The threshold, in every rule that has it, for the site's memory per core."""
 
+EXPORTER_PORTS = (9100, 9400, 9445, 9010)
+"""node_exporter, dcgm-exporter, nvidia_gpu_exporter and CEEMS, by default."""
 Thresholds = Mapping[str, Mapping[str, "Scalar"]]
 
 
@@ -44,6 +46,8 @@ class Settings(NamedTuple):
     memory_per_core_bytes: Optional[int] = None
     queues: Mapping[str, int] = _NONE
     """Queue -> bytes of memory per core."""
+    exporter_ports: tuple[int, ...] = ()
+    """Ports of exporters to ask on a node; none where that is forbidden, or may be."""
 
     @property
     def ssh(self) -> "Bounds":
@@ -73,7 +77,7 @@ class Settings(NamedTuple):
 def load() -> Settings:
     """Read the files and the environment. Raises HpcwatchError with the file and the line."""
     if not config_files.paths() and not any(map(_may_configure, os.environ)):
-        return Settings()
+        return Settings(exporter_ports=EXPORTER_PORTS)
     from hpcwatch.config.values import collect
 
     return settings_of(collect())
@@ -139,6 +143,11 @@ def settings_of(values: "Values") -> Settings:
             core_hour=_number(values, "costs.core_hour"),
             gpu_hour=_number(values, "costs.gpu_hour"),
             unit=_text(values, "costs.unit") or "",
+            grid=Grid(
+                _number(values, "costs.co2e_g_per_kwh"),
+                _number(values, "costs.co2e_low_g_per_kwh"),
+                _number(values, "costs.co2e_high_g_per_kwh"),
+            ),
         ),
         memory_per_core_bytes=None if per_core_gb is None else int(per_core_gb * GIB),
         queues={
@@ -146,7 +155,17 @@ def settings_of(values: "Values") -> Settings:
             for path, value in values.items()
             if path[0] == "queues"
         },
+        exporter_ports=_exporter_ports(values),
     )
+
+
+def _exporter_ports(values: "Values") -> tuple[int, ...]:
+    from hpcwatch.config.schema import ports_in
+
+    asks = values.get(("exporters", "ask"))
+    if asks is None or not asks.value:
+        return ()
+    return ports_in(_text(values, "exporters.ports") or "")
 
 
 def _thresholds(values: "Values") -> dict[str, dict[str, "Scalar"]]:

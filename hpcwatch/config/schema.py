@@ -8,6 +8,7 @@ from typing import NamedTuple, Union
 
 from hpcwatch.base.units import parse_age
 from hpcwatch.cluster import schedulers
+from hpcwatch.config import EXPORTER_PORTS
 
 Scalar = Union[float, str]
 
@@ -30,6 +31,10 @@ class Key(NamedTuple):
     is_flag: bool = False
     is_age: bool = False
     """The value is an age such as ``90d``."""
+    are_ports: bool = False
+    """The value holds ports with spaces between them."""
+    forbids: bool = False
+    """False is final wherever it is set: neither a user's file nor a variable makes it true."""
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -53,7 +58,8 @@ class Key(NamedTuple):
         if self.choices:
             return f"give one of {', '.join(self.choices)}"
         if self.is_text:
-            return "give a text in quotes"
+            ports = "ports in quotes, such as 9100 9400"
+            return f"give {ports if self.are_ports else 'a text in quotes'}"
         if self.least == -_ANY:
             return "give a number"
         return f"give a number between {self.least:g} and {self.most:g}"
@@ -68,9 +74,19 @@ class Key(NamedTuple):
         if self.choices:
             return value in self.choices
         if self.is_text:
-            return isinstance(value, str) and bool(value) and "\0" not in value
+            is_fit = not self.are_ports or bool(ports_in(str(value)))
+            return isinstance(value, str) and bool(value) and "\0" not in value and is_fit
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         return is_number and self.least <= value <= self.most  # type: ignore[operator]
+
+
+def ports_in(text: str) -> tuple[int, ...]:
+    """Return the ports that a text holds, at most 16; none if anything else is in it."""
+    words = text.split()
+    if not all(word.isascii() and word.isdigit() and len(word) <= 5 for word in words):
+        return ()
+    ports = tuple(map(int, words))
+    return ports if all(0 < port < 1 << 16 for port in ports) and len(ports) <= 16 else ()
 
 
 _SHARE = "GiB of memory per core"
@@ -118,6 +134,24 @@ KEYS = (
     Key("costs.core_hour", "price of a core-hour", None, 0, 1e9),
     Key("costs.gpu_hour", "price of a GPU-hour", None, 0, 1e9),
     Key("costs.unit", "the unit of prices, such as EUR or SU", is_text=True),
+    Key("costs.co2e_g_per_kwh", "grams of CO2e per kWh of electricity here", None, 0, 1e5),
+    Key("costs.co2e_low_g_per_kwh", "the least that it may be, over the year", None, 0, 1e5),
+    Key("costs.co2e_high_g_per_kwh", "the most that it may be, over the year", None, 0, 1e5),
+    Key(
+        "exporters.ask",
+        "ask the exporters on a node, over its loopback, for what only root can read there; false"
+        " is final, whoever sets it",
+        True,
+        is_flag=True,
+        forbids=True,
+    ),
+    Key(
+        "exporters.ports",
+        "the ports of these exporters",
+        " ".join(map(str, EXPORTER_PORTS)),
+        is_text=True,
+        are_ports=True,
+    ),
     Key(
         "privacy.mask",
         "mask passwords, tokens and keys in everything that is written",

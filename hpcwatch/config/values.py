@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from hpcwatch.base import config_files
@@ -42,11 +42,20 @@ def collect(
         except HpcwatchError as error:
             refuse(error)
             continue
-        values.update(_of_document(document, refuse))
-    values.update(_of_environment(os.environ if environment is None else environment, refuse))
+        _override(values, _of_document(document, refuse))
+    _override(values, _of_environment(os.environ if environment is None else environment, refuse))
     return values
 
 
+def _override(values: Values, found: Iterable[tuple[tuple[str, ...], Value]]) -> None:
+    """Put in what was found, except where what stands is a ban."""
+    for path, value in found:
+        known = values.get(path)
+        if path not in _BANS or known is None or known.value is not False:
+            values[path] = value
+
+
+_BANS = frozenset(key.path for key in KEYS if key.forbids)
 Refuse = Callable[[HpcwatchError], None]
 
 

@@ -91,8 +91,8 @@ def main() -> None:
     plain = json.loads(sys.stdin.buffer.readline())
     job = build(Job, plain["job"], odd=[])
     output = _Output()
-    spec = spec_of([job], plain["interval_s"])
     settings = config.load_or_default()
+    spec = spec_of([job], plain["interval_s"], exporter_ports=settings.exporter_ports)
     transport = suitable(settings.transport, job.scheduler)
     job_id = job.het_id or job.raw_id or job.id
     opener = ways(job.scheduler, job_id, transport, settings.ssh, slurm_steps([job]))

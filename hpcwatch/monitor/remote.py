@@ -42,13 +42,20 @@ Arrived = Callable[[Sample], None]
 Changed = Callable[[NodeStatus], None]
 
 
-def spec_of(jobs: Sequence[Job], interval_s: float, user: str | None = None) -> Spec:
+def spec_of(
+    jobs: Sequence[Job],
+    interval_s: float,
+    user: str | None = None,
+    exporter_ports: Sequence[int] = (),
+) -> Spec:
     """Return what a probe reads: the processes of a job's parts, or all processes without a job.
 
-    ``user`` is the user whose processes to read, if that is not the job's owner.
+    ``user`` is the user whose processes to read, if that is not the job's owner;
+    ``exporter_ports`` are asked on the node for what is published there.
     """
+    ports = list(exporter_ports)
     if not jobs:
-        return Spec(interval_s=interval_s, is_everyone=True)
+        return Spec(interval_s=interval_s, is_everyone=True, exporter_ports=ports)
     job = jobs[0]
     # If a job's start is unknown, existing files may belong to anything.
     started_at_s = time.time() if job.started_at_s is None else job.started_at_s
@@ -58,6 +65,7 @@ def spec_of(jobs: Sequence[Job], interval_s: float, user: str | None = None) -> 
         job_ids=list(dict.fromkeys(name for part in jobs for name in names_on_nodes(part))),
         user=user or job.owner,
         started_at_s=started_at_s,
+        exporter_ports=ports,
     )
 
 

@@ -151,7 +151,11 @@ class Observer:
         """Return what to read: the program, and its whole job unless it is one of many tasks."""
         program = self._program
         target = Target(
-            os.getpid(), program.started_s, program.counters_before, early_files=program.early_files
+            os.getpid(),
+            program.started_s,
+            program.counters_before,
+            early_files=program.early_files,
+            exporter_ports=self._settings.exporter_ports,
         )
         if job is None:
             return target

@@ -310,7 +310,8 @@ class Watch:
         self._recording.open(self._title, job, hosts)
         # Not an array's tasks: they are watched one at a time.
         parts = self._known.parts if job is not None else ()
-        spec = spec_of(parts, self._interval_s, self._user)
+        ports = self._settings.exporter_ports
+        spec = spec_of(parts, self._interval_s, self._user, ports)
         session = JobSession(hosts, spec, self._make_opener(job), self._arrived, self._changed)
         inside = self._inside = Inside.of(parts)
         with self.lock:

@@ -9,7 +9,7 @@ from .members import Members, Tree
 from .memory import MemoryReader
 from .procfs import parse_table, read
 from .procs import ProcessTable
-from .schema import Cgroup, Gpu, JobUse, LogPiece, Node, Process, Sample, Stranger
+from .schema import Cgroup, Exported, Gpu, JobUse, LogPiece, Node, Process, Sample, Stranger
 from .sums import use_of
 from .totals import Reaped
 from .typed import (
@@ -28,6 +28,7 @@ from .typed import (
 )
 
 if TYPE_CHECKING:
+    from .exporters import Exporters
     from .gpu import GpuReader
     from .gpu_job import GpuJob
     from .home import Home, HomeReader
@@ -43,6 +44,8 @@ _MOST_WRITERS = 16
 """Processes whose own output is tried where the job's output is not where it is told to be."""
 _YOUNG_S = 1.0
 """Seconds from the program's start in which its processes have higher pids than its monitor."""
+_UNASKED_S = 1.0
+"""Seconds from our start in which no exporter is asked: most programs end in them."""
 _CERTAIN = ("cgroup", "shepherd", "environment")
 """How processes were found if none of the others on the node is the job's."""
 
@@ -63,6 +66,8 @@ class Target(NamedTuple):
     """True if it is one of several tasks of a job."""
     early_files: Iterable[Tuple[int, int]] = ()
     """Files in memory that the program was seen to hold open before: device and inode."""
+    exporter_ports: Sequence[int] = ()
+    """Ports of the loopback to ask for published figures; none if that is forbidden."""
 
 
 def _nothing_reaped() -> Reaped:
@@ -90,6 +95,7 @@ class Probe:
         self._is_whole_job: Optional[bool] = None
         self._job_ids: Sequence[str] = ()
         self._rest: Optional[Rest] = None
+        self._all_job_ids: Sequence[str] = target.job_ids
         if isinstance(target, Target):
             self._root_pid = target.root_pid
             self._counters_before = target.counters_before
@@ -104,6 +110,9 @@ class Probe:
 
             self._members = members_of(target)
             self._memory = MemoryReader(target.started_at_s)
+        self._exporter_ports: Sequence[int] = target.exporter_ports
+        self._exporters: Optional[Exporters] = None
+        self._ask_from_s = time.monotonic() + _UNASKED_S
         self._table = ProcessTable(self._members, excluded)
         self._listing = Listing()
         self._node: Optional[NodeReader] = None
@@ -140,6 +149,7 @@ class Probe:
             job = self._describe_gpus(job, gpus, errors)
         node = self._read_node(errors) if is_full else _memory_only()
         strangers = self._read_strangers(node, job, uptime_s, errors)
+        exported, gpus = self._read_exporters(gpus, uptime_s, errors) if is_full else (None, gpus)
         return Sample(
             host=self._host,
             at_s=at_s,
@@ -154,7 +164,25 @@ class Probe:
             rest=rest,
             further=self._read_further(processes, errors),
             logs=self._read_logs(errors),
+            exported=exported,
         )
+
+    def _read_exporters(
+        self, gpus: Optional[List[Gpu]], uptime_s: float, errors: Dict[str, str]
+    ) -> Tuple[Optional[Exported], Optional[List[Gpu]]]:
+        """Return what exporters published since the last sample, and the devices with the rest."""
+        if not self._exporter_ports or uptime_s < self._ask_from_s:
+            return None, gpus
+        try:
+            if self._exporters is None:
+                from .exporters import Exporters
+
+                self._exporters = Exporters(self._exporter_ports, self._all_job_ids)
+            return self._exporters.read(uptime_s, gpus, errors)
+        except Exception as error:
+            self._exporter_ports = ()  # no thread can be started, say: nothing else will do
+            errors["exporters"] = "%s: %s" % (type(error).__name__, error)
+            return None, gpus
 
     def _read_rest(self, cgroup: Optional[Cgroup], errors: Dict[str, str]) -> Optional[JobUse]:
         """Read the job's other processes, unless the job's control group counts them."""
@@ -382,8 +410,12 @@ class Probe:
 
     def finish(self) -> None:
         """Let what is read seldom be read once more: the next sample is the last one."""
+        if self._exporters is not None:
+            self._exporters.hurry()
         if self._gpu is not None:
             self._gpu.finish()
+        if self._exporters is not None:
+            self._exporters.finish()
         if self._cgroup is not None:
             self._cgroup.finish()
 
@@ -393,6 +425,8 @@ class Probe:
             self._rest.close()
         if self._gpu is not None:
             self._gpu.close()
+        if self._exporters is not None:
+            self._exporters.close()
         self._table.close()
 
 

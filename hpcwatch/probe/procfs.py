@@ -116,6 +116,21 @@ def read_all(path: str) -> bytes:
         return stream.read()
 
 
+def read_start(path: str, most_bytes: int) -> bytes:
+    """Read a list that the kernel writes page by page, up to a length. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    raw = b""
+    try:
+        while len(raw) < most_bytes:
+            page = os.read(descriptor, most_bytes - len(raw))
+            if not page:
+                break
+            raw += page
+    finally:
+        os.close(descriptor)
+    return raw
+
+
 class Mount(NamedTuple):
     """One line of /proc/PID/mountinfo."""
 

@@ -306,6 +306,9 @@ class Gpu(NamedTuple):
     """Why the driver gave it up, where it did: it fell off the bus."""
     has_system_memory: Optional[bool] = None
     """True if the operating system manages its memory (NUMA): anything on the node may use it."""
+    activity_from: Optional[str] = None
+    """Which exporter on the node told how active multiprocessors, tensor cores and memory are,
+    where NVML does not: ``dcgm-exporter``. The figure is then up to 45 s old."""
 
     @property
     def label(self) -> str:
@@ -344,6 +347,31 @@ class LogPiece(NamedTuple):
     """Why it cannot be read."""
 
 
+class MountUse(NamedTuple):
+    """What the job read from and wrote to one file system on this node: counters."""
+
+    mount: str
+    read_bytes: Optional[int] = None
+    written_bytes: Optional[int] = None
+
+
+class Exported(NamedTuple):
+    """What exporters that run as root published on this node (Prometheus, loopback)."""
+
+    read_at_s: float
+    """When it was read, by the node's monotonic clock."""
+    package_j: Optional[List[float]] = None
+    """Counters of energy, one a processor package (RAPL), in a fixed order. Each wraps by itself,
+    and all count what everybody on the node uses."""
+    dram_j: Optional[List[float]] = None
+    """The same of the memory of each package; None where the processor has no such counter."""
+    energy_from: Optional[str] = None
+    """Who published these: ``node_exporter``."""
+    mounts: Optional[List[MountUse]] = None
+    """The job's own traffic by mount."""
+    mounts_from: Optional[str] = None
+
+
 class Window(NamedTuple):
     """What a stored sample stands for when it sums up several: gauges keep their extremes."""
 
@@ -379,6 +407,8 @@ class Sample(NamedTuple):
     further: Optional[List[Process]] = None
     """The job's processes that ``processes`` does not name, as far as the watcher asked for them;
     of each the command line is given once since it asked. They are not kept in recordings."""
+    exported: Optional[Exported] = None
+    """Given in the first sample after each reading of the exporters."""
     logs: Optional[List[LogPiece]] = None
     """What is new in the job's output files, if the watcher asked for them; not kept either."""
 

@@ -28,6 +28,8 @@ class Spec(NamedTuple):
     """Files in memory made since then (seconds since the epoch) are the job's."""
     is_everyone: bool = False
     """Read all processes of the node, of all users."""
+    exporter_ports: List[int] = []
+    """Ports of the node's loopback to ask for published figures; none if that is forbidden."""
 
 
 def to_header(spec: Spec, bundle_size_bytes: int = 0) -> bytes:

@@ -225,6 +225,13 @@ TABLE: tuple[Metric, ...] = (
         Plot("home", "Home file system, whole node", "MiB/s", _MIB),
     ),
     _derived(
+        "node",
+        "node_cpu_power_w",
+        "Power of the node's processors and their memory (RAPL), of all users, as an exporter on"
+        " the node publishes it: the mean since the reading before, 15 s earlier.",
+        Plot("cpu-power", "Power of the node's processors", "W"),
+    ),
+    _derived(
         "gpu",
         "util_pct",
         "Share of time in which any kernel ran on the GPU.",
@@ -264,7 +271,8 @@ TABLE: tuple[Metric, ...] = (
     _gauge(
         "gpu",
         "sm_active_pct",
-        "Share of the GPU's multiprocessors at work.",
+        "Share of the GPU's multiprocessors at work: from NVML's GPM (Hopper and later), else from"
+        " an exporter on the node (activity_from).",
         plot=Plot("gpu-active", "GPU multiprocessors at work", "%"),
     ),
     _gauge("gpu", "tensor_active_pct", "Share of time in which tensor cores worked."),

@@ -285,6 +285,7 @@ def merge(first: Sample, second: Sample) -> Sample:
         rest=second.rest or first.rest,
         processes=_merge_processes(first.processes, second.processes),
         gpus=_merge_gpus(first.gpus, second.gpus),
+        exported=second.exported or first.exported,
         errors=errors or None,
         window=window,
     )

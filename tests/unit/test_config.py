@@ -16,7 +16,7 @@ from hpcwatch.base import config_files
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.units import GIB
 from hpcwatch.cluster.transport import Bounds
-from hpcwatch.config import Settings, load, settings_of
+from hpcwatch.config import EXPORTER_PORTS, Settings, load, load_or_default, settings_of
 from hpcwatch.config.values import collect
 
 
@@ -38,8 +38,47 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
 
 
 def test_no_file_is_the_defaults(files: Files) -> None:
-    assert load() == Settings()
-    assert settings_of(collect()) == Settings()  # what ``load`` need not put together
+    usual = Settings(exporter_ports=EXPORTER_PORTS)
+    assert load() == usual
+    assert settings_of(collect()) == usual  # what ``load`` need not put together
+
+
+def test_nothing_is_asked_where_it_may_be_forbidden(files: Files) -> None:
+    files.user.write_text("[run]\ninterval_s = 0\n")
+    assert load_or_default().exporter_ports == ()
+    assert Settings().exporter_ports == ()
+
+
+@pytest.mark.parametrize(
+    ("site", "user", "variable", "ports"),
+    [
+        ("ask = false", "ask = true", "true", ()),
+        ("", "ask = false", "true", ()),
+        ("ask = true", "", "no", ()),
+        ("ask = true", "ask = true", "", EXPORTER_PORTS),
+        ("ports = '9100 19400'", "", "", (9100, 19400)),
+    ],
+)
+def test_a_ban_on_asking_exporters_is_final(
+    files: Files,
+    monkeypatch: pytest.MonkeyPatch,
+    site: str,
+    user: str,
+    variable: str,
+    ports: tuple[int, ...],
+) -> None:
+    files.site.write_text(f"[exporters]\n{site}\n")
+    files.user.write_text(f"[exporters]\n{user}\n")
+    if variable:
+        monkeypatch.setenv("HPCWATCH_EXPORTERS_ASK", variable)
+    assert load().exporter_ports == ports
+
+
+@pytest.mark.parametrize("ports", ["''", "'http'", "'9100,9400'", "'0'", "'70000'", "9100"])
+def test_ports_that_are_none_are_refused(files: Files, ports: str) -> None:
+    files.user.write_text(f"[exporters]\nports = {ports}\n")
+    with pytest.raises(HpcwatchError, match=r"exporters\.ports"):
+        load()
 
 
 def test_the_user_s_values_go_over_the_site_s(files: Files) -> None:
@@ -190,8 +229,11 @@ def test_a_site_s_mistake_names_the_site_s_file(files: Files) -> None:
         ("queues = 1\n", "write [queues.NAME]"),
         ("[costs]\nunits = 1\n", "did you mean costs.unit?"),
         ("[queues.big]\nmemory_per_core = 1\n", "did you mean queues.big.memory_per_core_gb?"),
-        ("[costs]\nzzz = 1\n", "it takes core_hour, gpu_hour, unit"),
-        ("[zzzzzz]\nx = 1\n", "it takes costs, findings, memory, privacy, queues, run, "),
+        (
+            "[costs]\nzzz = 1\n",
+            "it takes co2e_g_per_kwh, co2e_high_g_per_kwh, ",
+        ),
+        ("[zzzzzz]\nx = 1\n", "it takes costs, exporters, findings, memory, "),
         ('[storage]\nroot = "/x\\u0000y"\n', "give a text in quotes"),
     ],
 )

@@ -48,6 +48,7 @@ def test_every_key_of_report_json_has_a_row_with_its_type(path: str) -> None:
     """The list of keys is the one that holds version 1."""
     lists = (
         "gpus",
+        "mounts",
         "findings",
         "changes",
         "nodes",

@@ -16,6 +16,7 @@ from hpcwatch.analysis.advice_check import Check, Fixed, Part, Prediction
 from hpcwatch.analysis.costs import Rates
 from hpcwatch.analysis.findings import Directive, Finding, Severity
 from hpcwatch.analysis.report import Report, build
+from hpcwatch.analysis.report.energy import Energy, MountTraffic
 from hpcwatch.analysis.report.to_json import to_json, to_plain
 from hpcwatch.analysis.rightsize import Advice, Savings
 from hpcwatch.analysis.timeline import Timeline
@@ -33,9 +34,12 @@ RECORDINGS = Path(__file__).resolve().parents[1] / "data"
 # raises it, and says so in the changelog.
 KEYS = {
     "": "schema_version run summary findings directives costs observed prediction last_advice nodes"
-    " processes events quality",
+    " processes events quality energy mounts",
     "costs": "unit core_hours gpu_hours idle_core_hours idle_gpu_hours run_cost idle_cost"
     " saved_cost",
+    "energy": "kwh gpu_kwh gpu_coverage_pct gpu_source cpu_kwh cpu_coverage_pct cpu_source co2e_g"
+    " co2e_low_g co2e_high_g",
+    "mounts": "host mount read_bytes written_bytes source",
     "observed": "wall_s cores memory_bytes gpus_count nodes_count node_memory_per_core_bytes flaw"
     " killed_memory_bytes killed_wall_s",
     "prediction": "requested suggested memory_bytes wall_s cores runs_count risk fixed",
@@ -58,7 +62,8 @@ KEYS = {
     " program_peak_bytes memory_files_others_bytes",
     "summary.gpus": "host index uuid name util_mean_pct util_max_pct idle_s memory_peak_bytes"
     " memory_total_bytes power_mean_w energy_j sm_active_mean_pct label use clocks_held_by"
-    " coverage_pct xids ecc_uncorrected_count nvlink_active_count nvlink_count held_peak_bytes",
+    " coverage_pct xids ecc_uncorrected_count nvlink_active_count nvlink_count held_peak_bytes"
+    " tensor_active_mean_pct dram_active_mean_pct activity_from",
     "directives": "scheduler lines saves changes margins based_on withheld notes",
     "directives.saves": "core_hours gpu_hours memory_byte_hours",
     "directives.changes": "scheduler old new",
@@ -134,6 +139,8 @@ def everything() -> Report:
     fixed = (Fixed(0, "--n", 5.0),)
     return report._replace(
         findings=[finding],
+        energy=Energy(1.0, 0.5, 99.0, "the GPU driver", 0.5, 99.0, "CEEMS", 1.0, 1.0, 1.0),
+        mounts=[MountTraffic("n1", "/scratch", 1, 2, "CEEMS")],
         advice=advice,
         prediction=Prediction(needs, needs, GIB, 60.0, 1.0, 1, None, fixed),
         last_advice=Check("run-0", "followed", "held", (Part("memory", GIB, 1.0, True),)),

@@ -16,11 +16,13 @@ from hpcwatch.base.units import unit_of
 from hpcwatch.probe.ranges import range_of
 from hpcwatch.probe.schema import (
     Cgroup,
+    Exported,
     Gpu,
     GpuProcess,
     JobUse,
     LogPiece,
     Mig,
+    MountUse,
     Node,
     Process,
     Sample,
@@ -32,7 +34,8 @@ from hpcwatch.probe.schema import (
 from hpcwatch.probe.typed import meaning
 from hpcwatch.recording.recorder import GAUGES
 
-RECORDS = (Node, Cgroup, JobUse, Process, GpuProcess, Mig, Gpu, Stranger, Window, Sample, LogPiece)
+PARTS = (Node, Cgroup, JobUse, Process, GpuProcess, Mig, Gpu, Stranger, Exported, MountUse)
+RECORDS = (*PARTS, Window, Sample, LogPiece)
 IDENTITIES = {"pid", "ppid", "uid", "owner_uid", "index", "parent_index", "rank"}
 IDENTITIES |= {"gpu_instance_id", "compute_instance_id", "pcie_generation", "pcie_generation_max"}
 LEAVES = {str: st.text(max_size=12), bool: st.booleans()}

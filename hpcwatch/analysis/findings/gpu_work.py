@@ -96,7 +96,8 @@ def gpu_busy_shallow(
     """A device is 80 % busy for 10 min, yet under half of its multiprocessors work.
 
     Utilisation says that some kernel ran, not how large it was. Where the share of working
-    multiprocessors is not measured (NVML's GPM, Hopper and later), a power draw under 35 % of the
+    multiprocessors is not measured (NVML's GPM, Hopper and later; else a dcgm-exporter on the node,
+    which the evidence then names), a power draw under 35 % of the
     limit says the same. Not where memory bandwidth is over 60 % in use, which then is what limits;
     by power alone only if that is known.
 
@@ -128,16 +129,25 @@ def gpu_busy_shallow(
             severity=Severity.WARNING if waits else Severity.INFO,
             title=f"{gpu.label} {format_pct(mean)} busy, but only {seen}"
             + (": it may wait for others" if waits else ""),
-            evidence=known_evidence(
-                util_mean_pct=mean,
-                sm_active_mean_pct=active,
-                power_share=share,
-                memory_util_mean_pct=bandwidth,
-            ),
+            evidence={
+                **known_evidence(
+                    util_mean_pct=mean,
+                    sm_active_mean_pct=active,
+                    power_share=share,
+                    memory_util_mean_pct=bandwidth,
+                ),
+                **_source(gpu, active),
+            },
             advice=_WAITS if waits else _SMALL,
             entity=gpu_entity(gpu),
         )
         yield over(util, host.name, told)
+
+
+def _source(gpu: GpuTimeline, active: float | None) -> dict[str, float | int | str]:
+    """Name who told how active a device is, where that is not its driver."""
+    is_told = active is not None and gpu.activity_from is not None
+    return {"sm_active_from": gpu.activity_from or ""} if is_told else {}
 
 
 _SMALL = (

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hpcwatch.analysis.costs import Costs
     from hpcwatch.analysis.findings import Finding, Scope, Thresholds
     from hpcwatch.analysis.needs import Observed
+    from hpcwatch.analysis.report.energy import Energy, MountTraffic
     from hpcwatch.analysis.rightsize import Advice
 
 __all__ = [
@@ -75,6 +76,8 @@ def build(
         advice=advice,
         observed=observed,
         costs=_costs(rates, run, hosts, summary, advice),
+        energy=_energy(rates, run, hosts, wall_s),
+        mounts=_mounts(hosts),
         prediction=made.prediction if made is not None else None,
         last_advice=made.check if made is not None else None,
     )
@@ -102,6 +105,26 @@ def _costs(
     from hpcwatch.analysis.report.costs import costs_of
 
     return costs_of(rates, run, hosts, summary, advice)
+
+
+def _energy(
+    rates: Rates | None, run: Run, hosts: list[HostTimeline], wall_s: float
+) -> Energy | None:
+    """Return the energy; most runs have neither a device nor an exporter."""
+    if run.job is None or not any(host.gpus or host.exported for host in hosts):
+        return None
+    from hpcwatch.analysis.report.energy import energy_of
+
+    return energy_of(run, hosts, wall_s, rates and rates.grid)
+
+
+def _mounts(hosts: list[HostTimeline]) -> list[MountTraffic]:
+    """Return the traffic by mount that exporters published."""
+    if not any(host.exported for host in hosts):
+        return []
+    from hpcwatch.analysis.report.energy import mounts_of
+
+    return mounts_of(hosts)
 
 
 def _in_order(run: Run, timeline: Timeline) -> list[HostTimeline]:

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from hpcwatch.analysis.advice_check import Check, Prediction
     from hpcwatch.analysis.findings import Finding
     from hpcwatch.analysis.needs import Observed
+    from hpcwatch.analysis.report.energy import Energy, MountTraffic
     from hpcwatch.analysis.rightsize import Advice
 else:
-    Advice = Check = Finding = Observed = Prediction = (
+    Advice = Check = Energy = Finding = MountTraffic = Observed = Prediction = (
         Any  # their types as text would be compiled at each start
     )
 
@@ -48,6 +49,10 @@ class GpuSummary(NamedTuple):
     nvlink_count: Optional[int] = None
     held_peak_bytes: Optional[int] = None
     """The most memory that the job's own processes held on it."""
+    tensor_active_mean_pct: Optional[float] = None
+    dram_active_mean_pct: Optional[float] = None
+    activity_from: Optional[str] = None
+    """Which exporter on the node told how active it was, where NVML does not."""
 
 
 class Gap(NamedTuple):
@@ -168,6 +173,10 @@ class Report(NamedTuple):
     """What the advice says of the next run of this work, to be checked against it."""
     last_advice: Optional[Check] = None
     """What became of the last prediction for this work; None if there was none."""
+    energy: Optional[Energy] = None
+    """None where no energy is provably the run's."""
+    mounts: list[MountTraffic] = []  # noqa: RUF012  # of a tuple, and never changed
+    """The job's traffic by node and file system, where an exporter on the node publishes it."""
 
 
 def whole(host: HostTimeline, metric: str, gpu: Optional[str] = None) -> Part:

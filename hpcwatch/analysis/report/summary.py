@@ -244,6 +244,9 @@ def _gpu(host: HostTimeline, gpu: GpuTimeline) -> GpuSummary:
         nvlink_active_count=health.links and health.links.last,
         nvlink_count=health.links_count,
         held_peak_bytes=gpu.held_peak_bytes,
+        tensor_active_mean_pct=if_known(whole(host, "tensor_active_pct", gpu.uuid).average()),
+        dram_active_mean_pct=if_known(whole(host, "dram_active_pct", gpu.uuid).average()),
+        activity_from=gpu.activity_from,
     )
 
 

@@ -48,6 +48,8 @@ class GpuTimeline:
         self.clocks_held_by: dict[str, None] = {}
         """Every reason for lower clocks that was ever seen."""
         self._integrated_j: float | None = None
+        self.activity_from: str | None = None
+        """Which exporter told how active it is; None where NVML does, or nobody."""
 
     @property
     def label(self) -> str:
@@ -71,6 +73,7 @@ class GpuTimeline:
         self.health.add(gpu, sample.at_s, span_s)
         if gpu.clocks_held_by:
             self.clocks_held_by.update(dict.fromkeys(gpu.clocks_held_by))
+        self.activity_from = gpu.activity_from or self.activity_from
         if gpu.energy_j is not None:
             first_j = gpu.energy_j if self._counter_j is None else self._counter_j[0]
             self._counter_j = first_j, gpu.energy_j

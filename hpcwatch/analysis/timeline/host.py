@@ -25,6 +25,7 @@ from hpcwatch.recording.job_memory import gauge_of_used, job_used_bytes
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.analysis.timeline.columns import Numbers
+    from hpcwatch.analysis.timeline.exported import ExportedUse
     from hpcwatch.analysis.timeline.gpus import GpuTimeline
     from hpcwatch.analysis.timeline.seen import SeenStranger
     from hpcwatch.cluster.schedulers.job import Job
@@ -56,6 +57,8 @@ class HostTimeline:
         self.span_s: Numbers = []
         self.columns = {metric: Column() for metric in HOST_METRICS}
         self.gpus: dict[str, GpuTimeline] = {}
+        self.exported: ExportedUse | None = None
+        """What exporters on the node published; None if there were none."""
         self.strangers: dict[int, SeenStranger] = {}
         """The busiest processes that were not the job's."""
         self.reading_count = 0
@@ -162,6 +165,7 @@ class HostTimeline:
         self._append_rates(sample, before, passed_s)
         self.columns["stranger_cores"].add(self._stranger_cores(sample, before, passed_s))
         self._append_gpus(sample)
+        self.columns["node_cpu_power_w"].add(self._exported_power_w(sample))
         self._keep(sample)
         if len(self.at_s) % _PACKED_AFTER == 0:
             self._pack()
@@ -223,6 +227,15 @@ class HostTimeline:
         from hpcwatch.analysis.timeline.seen import count_strangers
 
         return count_strangers(self.strangers, sample, before, passed_s)
+
+    def _exported_power_w(self, sample: Sample) -> float:
+        if sample.exported is not None:
+            if self.exported is None:
+                from hpcwatch.analysis.timeline.exported import ExportedUse
+
+                self.exported = ExportedUse()
+            self.exported.add(sample.exported)
+        return NAN if self.exported is None else self.exported.power_w(sample.uptime_s)
 
     def _append_gpus(self, sample: Sample) -> None:
         seen = set()

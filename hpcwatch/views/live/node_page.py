@@ -20,6 +20,7 @@ from hpcwatch.views.live.layout import bar, flow
 from hpcwatch.views.live.listing import Scroll
 from hpcwatch.views.live.page import Kind, Target
 from hpcwatch.views.live.processes import process_table, processes_of
+from hpcwatch.views.live.published import published
 from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.live.words import FOUND_BY, last_values_text, status_text
 from hpcwatch.views.report.used_rows import LIMITS
@@ -43,6 +44,7 @@ def node_lines(board: Board, node: NodeFigures, width: int, height: int) -> list
 def details(node: NodeFigures, width: int) -> list[Line]:
     """Return what is known of a node that was read, in words."""
     lines = [_cores(node), *_memory(node, width), *_groups(node, width)]
+    lines += [[_label("exporter"), Span(said)] for said in published(node)]
     errors = (node.sample.errors or {}) if node.sample is not None else {}
     lines += [
         [Span(f" unknown: {clean(name)}: {clean(reason)}", "dim")]

@@ -14,6 +14,7 @@ from hpcwatch.analysis.report import Report
 from hpcwatch.base.units import format_bytes, format_pct, format_seconds
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
 from hpcwatch.recording.store import Run
+from hpcwatch.views.report.energy_rows import energy_words, mount_words
 from hpcwatch.views.report.evidence import label, value
 from hpcwatch.views.report.tables import cpu_time
 from hpcwatch.views.report.unwatched import is_unwatched, unwatched_words
@@ -37,6 +38,9 @@ def totals(report: Report) -> list[tuple[str, str]]:
         where = summary.memory_files_where or "memory"
         most = format_bytes(summary.memory_files_bytes)
         made.append(("Files in memory", f"up to {most} in {where}, part of the memory used"))
+    made += [("Storage", said) for said in mount_words(report.mounts)]
+    if report.energy is not None:
+        made.append(("Energy", energy_words(report.energy)))
     if report.costs is not None:
         made.append(("Cost", cost(report.costs)))
     return made

@@ -75,12 +75,26 @@ def gpu_facts(gpu: GpuSummary) -> str:
         facts.append(f"{format_bytes(gpu.held_peak_bytes)} at most by this job")
     if gpu.energy_j is not None:
         facts.append(format_energy(gpu.energy_j))
+    facts += activity_facts(gpu)
     if gpu.idle_s:
         facts.append(f"idle {format_seconds(gpu.idle_s)}")
     held_by = [reason for reason in gpu.clocks_held_by or () if reason not in HARMLESS]
     if held_by:
         facts.append(f"slowed by {', '.join(map(clean, held_by))}")
     return ", ".join([*facts, *health_facts(gpu)])
+
+
+def activity_facts(gpu: GpuSummary) -> list[str]:
+    """Return what an exporter on the node told of a device's activity; NVML's has a column."""
+    if gpu.activity_from is None:
+        return []
+    parts = (
+        ("SM", gpu.sm_active_mean_pct),
+        ("tensor cores", gpu.tensor_active_mean_pct),
+        ("memory", gpu.dram_active_mean_pct),
+    )
+    known = [f"{what} {format_pct(mean)}" for what, mean in parts if mean is not None]
+    return [f"active by {clean(gpu.activity_from)}: {', '.join(known)}"] if known else []
 
 
 def health_facts(gpu: GpuSummary) -> list[str]:

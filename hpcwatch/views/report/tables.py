@@ -28,7 +28,13 @@ from hpcwatch.base.units import (
 from hpcwatch.events import PHASE_BEGIN, PHASE_END
 from hpcwatch.recording.previous_runs import EarlierRun
 from hpcwatch.recording.store import Event
-from hpcwatch.views.report.gpu_rows import FEW_GPUS, HARMLESS, all_gpus, health_facts
+from hpcwatch.views.report.gpu_rows import (
+    FEW_GPUS,
+    HARMLESS,
+    activity_facts,
+    all_gpus,
+    health_facts,
+)
 from hpcwatch.views.report.program import PhaseRow, phase_rows, took_text
 from hpcwatch.views.report.used_rows import limit_asked
 
@@ -115,6 +121,14 @@ def busy(gpu: GpuSummary) -> str:
     return f"{said}, {gpu.use}" if gpu.use in NO_USE else said
 
 
+def _active(gpu: GpuSummary) -> str:
+    """Return the share of multiprocessors at work; who says so, where it is not NVML."""
+    said = format_pct(gpu.sm_active_mean_pct)
+    if gpu.activity_from is None or gpu.sm_active_mean_pct is None:
+        return said
+    return f"{said} ({gpu.activity_from})"
+
+
 def _held_down(gpu: GpuSummary) -> str:
     """Name what lowered the clocks of a device; that it had nothing to do is no such thing."""
     if gpu.clocks_held_by is None:
@@ -132,12 +146,12 @@ def gpus(report: Report) -> Table:
             _held_down(gpu),
             format_pct(gpu.util_mean_pct),
             format_pct(gpu.util_max_pct),
-            format_pct(gpu.sm_active_mean_pct),
+            _active(gpu),
             format_seconds(gpu.idle_s),
             format_of_bytes(gpu.memory_peak_bytes, gpu.memory_total_bytes),
             UNKNOWN if gpu.power_mean_w is None else f"{three_digits(gpu.power_mean_w)} W",
             format_energy(gpu.energy_j),
-            ", ".join(health_facts(gpu)) or "no trouble",
+            ", ".join([*activity_facts(gpu), *health_facts(gpu)]) or "no trouble",
         )
         for gpu in report.summary.gpus
     ]

@@ -113,8 +113,28 @@ def used_rows(report: Report, width: int) -> list[Line]:
     made.append([Span(f"{'CPU time':{LABEL}}"), Span(seconds)])
     volume = f"read {format_bytes(summary.read_bytes)}, wrote {format_bytes(summary.written_bytes)}"
     made.append([Span(f"{'Storage':{LABEL}}{volume}")])
+    made += _published_rows(report, width)
     if report.costs is not None:
         made.append([Span(f"{'Cost':{LABEL}}{clean(cost(report.costs))}")])
+    return made
+
+
+def _published_rows(report: Report, width: int) -> list[Line]:
+    """Return the rows of traffic by mount and of energy, which few runs have."""
+    if report.energy is None and not report.mounts:
+        return []
+    import textwrap
+
+    from hpcwatch.views.report.energy_rows import energy_words, mount_words
+
+    columns = max(width - LABEL, 10)
+    made: list[Line] = []
+    for said in mount_words(report.mounts):
+        made += [[Span(f"{'':{LABEL}}{line}", "dim")] for line in textwrap.wrap(said, columns)]
+    if report.energy is not None:
+        first, *rest = textwrap.wrap(energy_words(report.energy), columns)
+        made.append([Span(f"{'Energy':{LABEL}}{first}")])
+        made += [[Span(f"{'':{LABEL}}{line}")] for line in rest]
     return made
 
 

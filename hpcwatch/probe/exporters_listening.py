@@ -1,0 +1,59 @@
+"""Who listens on a port of this node: what an ordinary user may have put there is not asked.
+
+Any user may listen on a port above 1023. The kernel lists each socket with its owner, and listening
+sockets before all others.
+"""
+
+import os
+import sys
+
+from .procfs import read_start
+from .typed import Iterable, Iterator, List, NamedTuple, Set
+
+_MOST_BYTES = 1 << 18
+_LISTENS = "0A"  # TCP_LISTEN, include/net/tcp_states.h
+_SYSTEM_UIDS = 1000
+"""Below it are root and the accounts of services (SYS_UID_MAX of login.defs)."""
+
+
+class _Socket(NamedTuple):
+    address: str
+    port: int
+    uid: int
+
+
+def _loopback(order: str) -> Set[str]:
+    """Return the addresses, as the kernel writes them, at which 127.0.0.1 is answered."""
+    four = "0100007F" if order == "little" else "7F000001"
+    mapped = "0000000000000000FFFF0000" if order == "little" else "00000000000000000000FFFF"
+    return {four, "0" * 8, "0" * 32, mapped + four, mapped + "0" * 8}
+
+
+def trusted(ports: Iterable[int], proc: str = "/proc") -> List[int]:
+    """Return the ports on which only root, a service's account or this user listens."""
+    answering = _loopback(sys.byteorder)
+    sockets = [one for one in _sockets(proc) if one.address in answering]
+    me = os.getuid()
+    found = []
+    for port in ports:
+        owners = {one.uid for one in sockets if one.port == port}
+        if owners and all(uid < _SYSTEM_UIDS or uid == me for uid in owners):
+            found.append(port)
+    return found
+
+
+def _sockets(proc: str) -> Iterator[_Socket]:
+    for name in ("tcp", "tcp6"):
+        try:
+            raw = read_start("%s/net/%s" % (proc, name), _MOST_BYTES)
+        except OSError:
+            continue  # no IPv6, or no such namespace
+        for line in raw.decode("ascii", "replace").splitlines()[1:]:
+            words = line.split()
+            if len(words) < 8 or words[3] != _LISTENS:
+                continue
+            address, _, port = words[1].rpartition(":")
+            try:
+                yield _Socket(address, int(port, 16), int(words[7]))
+            except ValueError:
+                continue
