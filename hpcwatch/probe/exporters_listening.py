@@ -10,7 +10,7 @@ import sys
 from .procfs import read_start
 from .typed import Iterable, Iterator, List, NamedTuple, Set
 
-_MOST_BYTES = 1 << 18
+_MOST_BYTES = 1 << 16
 _LISTENS = "0A"  # TCP_LISTEN, include/net/tcp_states.h
 _SYSTEM_UIDS = 1000
 """Below it are root and the accounts of services (SYS_UID_MAX of login.defs)."""
@@ -51,7 +51,7 @@ def _sockets(proc: str) -> Iterator[_Socket]:
         for line in raw.decode("ascii", "replace").splitlines()[1:]:
             words = line.split()
             if len(words) < 8 or words[3] != _LISTENS:
-                continue
+                break  # all others come after the listening ones
             address, _, port = words[1].rpartition(":")
             try:
                 yield _Socket(address, int(port, 16), int(words[7]))

@@ -221,9 +221,9 @@ def test_only_ports_of_root_of_services_and_our_own_are_trusted(tmp_path: Path) 
     add("0100007F", 9445, "0A", 12345)  # a user
     add("0100007F", 9010, "0A", 0)  # root and a user
     add("00000000", 9010, "0A", 12345)
-    add("0100007F", 9306, "01", 0)  # a connection, not a listener
     add("0200000A", 9798, "0A", 0)  # another address
     add("0100007F", 9999, "0A", os.getuid())
+    add("0100007F", 9306, "01", 0)  # a connection, not a listener
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "tcp").write_text("\n".join([*lines, "torn"]))
     wanted = [9100, 9400, 9445, 9010, 9306, 9798, 9999, 9001]
