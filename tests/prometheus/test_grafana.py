@@ -76,7 +76,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         Exporter([Still()], Wanted(names=name, listen=Address("127.0.0.1", 0)), pytest.fail)
         for name in ("hpcwatch", "jobstats")
     ]
-    targets = []
+    targets: list[Target] = []
     for exporter in exporters:
         exporter.start()
         assert exporter.listener is not None
