@@ -8,11 +8,10 @@ from typing import NamedTuple, Protocol
 from hpcwatch.analysis.findings import Finding
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.analysis.timeline.gpus import GpuTimeline
+from hpcwatch.cluster.schedulers import known
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.export.families import Labels, Point
 from hpcwatch.recording.store import Run
-
-_CLUSTER_VARIABLE = "SLURM_CLUSTER_NAME"
 
 
 class About(NamedTuple):
@@ -81,7 +80,8 @@ def about_job(job: Job, cluster: str = "") -> About:
 
 def about_run(run: Run) -> About:
     """Return what a recorded run is called."""
-    cluster = run.environment.get(_CLUSTER_VARIABLE, "")
+    dialect = known(run.job.scheduler) if run.job is not None else None
+    cluster = run.environment.get(dialect.cluster, "") if dialect is not None else ""
     if run.kind == "job" and run.job is not None:
         return about_job(run.job, cluster)._replace(user=run.job.owner or run.user)
     started_at_s = run.started_at_s if run.kind != "job" else None

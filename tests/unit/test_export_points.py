@@ -144,13 +144,15 @@ def test_a_program_outside_of_a_job_is_named_by_its_run() -> None:
         {"SLURM_CLUSTER_NAME": "c9"},
     )  # fmt: skip
     about = about_run(run)
-    assert about.labels == (("cluster", "c9"), ("run", "20260101-a"))
+    assert about.labels == (("run", "20260101-a"),)
     told = openly(points_of(scene(about=about)))
     assert value(told, "hpcwatch_job_info", user="bob", name="train.py", run="20260101-a") == 1
-    assert about_run(run._replace(kind="job", job=JOB)).labels == (
+    slurm_s = JOB._replace(scheduler="slurm")
+    assert about_run(run._replace(kind="job", job=slurm_s)).labels == (
         ("cluster", "c9"),
         ("jobid", "4711.qb3"),
     )
+    assert about_run(run._replace(kind="job", job=JOB)).labels == (("jobid", "4711.qb3"),)
 
 
 @pytest.mark.parametrize("family", families.all_families(), ids=lambda one: one.name)

@@ -92,6 +92,8 @@ class Dialect(NamedTuple):
     """Its settings that an administrator may want to change."""
     settings: Mapping[str, str] = {}
     """Variables to set for its commands, so that they print what the parsers expect."""
+    cluster: str = ""
+    """The variable of a job that names its cluster. Empty: there is none."""
     history: Callable[[], History] | None = None
     """Loads what it offers of past jobs, which most commands do not ask for; None: nothing."""
     trial: Trial | None = None

@@ -245,6 +245,7 @@ DIALECT = Dialect(
     is_end_in_reason=True,
     formatting=("SQUEUE_", "SACCT_", "SINFO_", "SSTAT_", "SCONTROL_", "SLURM_TIME_FORMAT"),
     settings={"SLURM_TIME_FORMAT": "standard"},
+    cluster="SLURM_CLUSTER_NAME",
     history=_history,
     trial=start_slurm,
     give_back=give_back_slurm,
