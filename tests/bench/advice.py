@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 from tables import markdown, options, save
@@ -145,6 +146,7 @@ def _observed(turn: Turn) -> Observed:
     return Observed(3600.0, 3.1, round(turn.peak_gib * GIB), None, 1, None)
 
 
+@cache
 def mean(program: Program, seeds: int, runs: int = RUNS) -> Outcome:
     """Return the mean outcome over several seeds."""
     every = [outcome(program, seed, runs) for seed in range(seeds)]

@@ -7,7 +7,7 @@ is true there: the device the job was given, and the device its process is on.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import pytest
@@ -164,12 +164,18 @@ def seen(node: Node, said: Said, place: str, others_pct: float, found_by: str) -
 
 
 def findings(
-    node: Node, said: Said, place: str, others_pct: float, found_by: str, is_live: bool
+    node: Node,
+    said: Said,
+    place: str,
+    others_pct: float,
+    found_by: str,
+    when: Sequence[bool] = (True,),
 ) -> list[Finding]:
+    """Return what is found while the job runs (True), after its end (False), or both."""
     made = Timeline(INTERVAL_S, said.job)
     made.add_all(seen(node, said, place, others_pct, found_by))
     shape = Shape(length_s=LENGTH_S, job=said.job)
-    found = evaluate(scope(made, shape, is_live=is_live))
+    found = [one for is_live in when for one in evaluate(scope(made, shape, is_live=is_live))]
     return [one for one in found if one.rule.startswith("gpu-")]
 
 
@@ -187,12 +193,12 @@ def is_true(finding: Finding, node: Node, place: str, found_by: str) -> bool:
 @pytest.mark.parametrize("minors", list(MINORS))
 @pytest.mark.parametrize("models", list(MODELS))
 def test_no_finding_accuses_falsely(models: str, minors: str, source: str) -> None:
-    cells = itertools.product((0, 3), PLACES, (0.0, 95.0), ("cgroup", "user"), (True, False))
-    for given, place, others_pct, found_by, is_live in cells:
+    cells = itertools.product((0, 3), PLACES, (0.0, 95.0), ("cgroup", "user"))
+    for given, place, others_pct, found_by in cells:
         node = Node(models, minors, given)
         said = SOURCES[source](node)
-        for finding in findings(node, said, place, others_pct, found_by, is_live):
-            cell = (given, place, others_pct, found_by, is_live)
+        for finding in findings(node, said, place, others_pct, found_by, (True, False)):
+            cell = (given, place, others_pct, found_by)
             assert is_true(finding, node, place, found_by), (cell, finding.title)
 
 
@@ -215,7 +221,7 @@ def test_an_unused_device_is_reported_where_devices_are_known(models: str, minor
     accusing = set()
     for source, say in SOURCES.items():
         node = Node(models, minors, 3)
-        found = findings(node, say(node), "none", 95.0, "cgroup", is_live=True)
+        found = findings(node, say(node), "none", 95.0, "cgroup")
         if [one.entity for one in found] == ["GPU 3"]:
             accusing.add(source)
     assert accusing == ACCUSING[models, minors]
@@ -224,13 +230,13 @@ def test_an_unused_device_is_reported_where_devices_are_known(models: str, minor
 def test_a_device_outside_of_the_allocation_is_reported_only_if_certain() -> None:
     node = Node("equal", "minor = index", 0)
     said = slurm(node)
-    found = findings(node, said, "elsewhere", 0.0, "cgroup", is_live=True)
+    found = findings(node, said, "elsewhere", 0.0, "cgroup")
     assert {(one.rule, one.entity) for one in found} == {
         ("gpu-unused", "GPU 0"),
         ("gpu-unassigned", "GPU 1"),
     }
     permuted = node._replace(minors="permuted")
-    assert findings(permuted, slurm(permuted), "elsewhere", 0.0, "cgroup", is_live=True) == []
+    assert findings(permuted, slurm(permuted), "elsewhere", 0.0, "cgroup") == []
 
 
 def test_the_case_of_a_small_and_a_large_device() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,13 +34,16 @@ LAUNCHERS = {
 """Files that ask what a launcher sets -> why that is no matter of the scheduler's record."""
 
 
-def strings(path: Path) -> Iterator[tuple[int, str]]:
+@cache
+def strings(path: Path) -> tuple[tuple[int, str], ...]:
     """All strings in a module but its docstrings: line and text."""
     tree = ast.parse(path.read_text())
     told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
-            yield node.lineno, node.value
+    return tuple(
+        (node.lineno, node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told
+    )
 
 
 OTHERS = [path for path in sorted(PACKAGE.rglob("*.py")) if OWN_ROOM not in path.parents]

@@ -77,8 +77,11 @@ def test_the_page_of_findings_is_what_the_rules_say() -> None:
 
 
 def comments(path: Path) -> list[tuple[int, str]]:
-    """The comments and docstrings of a module: line and text."""
-    tokens = tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
+    """The comments and docstrings of a module that names a file: line and text."""
+    source = path.read_text()
+    if not _NAMED.search(source):
+        return []
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return [
         (token.start[0], token.string)
         for token in tokens

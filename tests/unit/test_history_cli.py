@@ -73,13 +73,13 @@ class Accounts:
         return self.hpcwatch("jobs", *arguments, **self.variables(columns))
 
     def shown(self, *arguments: str, columns: int = 100) -> list[str]:
-        ended = self("--since", "7d", "-u", "alice", *arguments, columns=columns)
+        ended = self("--since", "1d", "-u", "alice", *arguments, columns=columns)
         assert (ended.code, ended.err) == (0, "")
         assert all(width_of(line) <= columns for line in ended.out.splitlines())
         return ended.out.splitlines()
 
     def plain(self, *arguments: str) -> dict[str, Any]:
-        ended = self("--since", "7d", "-u", "alice", *arguments, "--format", "json")
+        ended = self("--since", "1d", "-u", "alice", *arguments, "--format", "json")
         assert (ended.code, ended.err) == (0, "")
         found: dict[str, Any] = json.loads(ended.out)
         return found
