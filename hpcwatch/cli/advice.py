@@ -12,8 +12,9 @@ from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.monitor.report import past_of
+from hpcwatch.recording.lookup import require_readable_root
 from hpcwatch.recording.previous_runs import latest
-from hpcwatch.recording.store import Run, require_readable_root
+from hpcwatch.recording.store import Run
 from hpcwatch.views import advice as view
 from hpcwatch.views.text import columns_of
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from hpcwatch.analysis.array_tasks import ArrayTask, task_of
 from hpcwatch.cluster.schedulers.arrays import tasks_of
 from hpcwatch.cluster.schedulers.job import Job, JobState
-from hpcwatch.recording.store import Run, RunDirectory, runs_of_array
+from hpcwatch.recording.lookup import runs_of_array
+from hpcwatch.recording.store import Run, RunDirectory
 from hpcwatch.views.jobs import array_text
 from hpcwatch.views.text import columns_of
 

@@ -10,7 +10,7 @@ from hpcwatch.analysis.compare import compare
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.monitor import report
-from hpcwatch.recording.store import find
+from hpcwatch.recording.lookup import find
 from hpcwatch.views.compare import text, to_json
 from hpcwatch.views.text import columns_of, render, wants_colour
 

@@ -24,8 +24,8 @@ from hpcwatch.export.following import Following
 from hpcwatch.export.scene import Source
 from hpcwatch.export.watched import Watched
 from hpcwatch.monitor.watch import Questions, known_from
+from hpcwatch.recording.lookup import find
 from hpcwatch.recording.removal import is_being_made
-from hpcwatch.recording.store import find
 
 _LOOK_S = 1.0
 

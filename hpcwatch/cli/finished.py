@@ -15,8 +15,9 @@ from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.monitor import report as reading
 from hpcwatch.monitor.run_record import job_ended
+from hpcwatch.recording.lookup import runs_of_job
 from hpcwatch.recording.removal import is_monitored
-from hpcwatch.recording.store import RunDirectory, runs_of_job
+from hpcwatch.recording.store import RunDirectory
 
 
 def report(job: Job, options: argparse.Namespace, own: RunDirectory | None = None) -> None:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from hpcwatch.cluster.schedulers.history import PastJob, Source, Wanted, is_wanted, past_of
 from hpcwatch.cluster.schedulers.job import Job, JobState
-from hpcwatch.recording.store import Run, RunDirectory, list_runs
+from hpcwatch.recording.lookup import list_runs
+from hpcwatch.recording.store import Run, RunDirectory
 
 _LEAST_SHARE = 0.9
 """Own: of the job's time, below which a recording does not stand for the job."""

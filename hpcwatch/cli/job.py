@@ -24,7 +24,7 @@ from hpcwatch.monitor import report
 from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.monitor.watch import Known, Questions, Watch, known_from
 from hpcwatch.probe.listing import login_name
-from hpcwatch.recording.store import find
+from hpcwatch.recording.lookup import find
 from hpcwatch.views.text import columns_of, wants_colour
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.cluster.schedulers.query import clean_user
 from hpcwatch.probe.listing import login_name
+from hpcwatch.recording.lookup import list_runs
 from hpcwatch.recording.removal import is_being_made
-from hpcwatch.recording.store import Run, RunDirectory, list_runs
+from hpcwatch.recording.store import Run, RunDirectory
 from hpcwatch.views.jobs import jobs_table, to_json
 from hpcwatch.views.jobs.flags import Flag, flags_of
 from hpcwatch.views.jobs.jobs_table import JobRow, ordered

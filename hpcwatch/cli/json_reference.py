@@ -32,7 +32,8 @@ from hpcwatch.analysis.rightsize import Advice, Savings
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.schedulers.request import Needs
 from hpcwatch.monitor.report import load
-from hpcwatch.recording.store import Run, find
+from hpcwatch.recording.lookup import find
+from hpcwatch.recording.store import Run
 
 
 class _Event(NamedTuple):

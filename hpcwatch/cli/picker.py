@@ -15,7 +15,7 @@ from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.monitor.watch import Known, known_from
 from hpcwatch.probe.listing import login_name
-from hpcwatch.recording.store import list_runs
+from hpcwatch.recording.lookup import list_runs
 from hpcwatch.views.jobs.jobs_table import counts_words, ordered
 
 _MOST_NAMED = 5

@@ -13,8 +13,8 @@ from hpcwatch.base.output import is_interactive
 from hpcwatch.base.units import format_clock, parse_clock
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.monitor.replay import Replayer
+from hpcwatch.recording.lookup import find
 from hpcwatch.recording.playback import SPEEDS, Clock, Recording
-from hpcwatch.recording.store import find
 from hpcwatch.views.text import columns_of, wants_colour
 
 _SHARE = 0.5  # of a core: nothing else runs meanwhile, and samples come at any speed

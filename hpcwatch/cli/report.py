@@ -16,8 +16,9 @@ from hpcwatch.cli import array_answer
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.reporting import unwritable
 from hpcwatch.monitor import report as reading
+from hpcwatch.recording.lookup import find
 from hpcwatch.recording.previous_runs import earlier_runs
-from hpcwatch.recording.store import RunDirectory, find
+from hpcwatch.recording.store import RunDirectory
 from hpcwatch.views.report import formats, terminal
 from hpcwatch.views.text import columns_of, wants_colour
 

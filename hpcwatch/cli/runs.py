@@ -14,8 +14,9 @@ from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import complain
 from hpcwatch.cli import removal
 from hpcwatch.cli.arguments import DAY_S, Parser, age_s, since_s
+from hpcwatch.recording.lookup import find, require_readable_root
 from hpcwatch.recording.search import Found, Wanted, all_runs, found_at, older_than
-from hpcwatch.recording.store import RunDirectory, find, require_readable_root, root
+from hpcwatch.recording.store import RunDirectory, root
 from hpcwatch.sweep import recorded
 from hpcwatch.sweep.recorded import Sweep, Task
 from hpcwatch.views.jobs import runs_rows, runs_table

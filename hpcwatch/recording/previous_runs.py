@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from hpcwatch.recording.store import Run, RunDirectory, name_letters, readable, run_names
+from hpcwatch.recording.lookup import readable, run_names
+from hpcwatch.recording.store import Run, RunDirectory, name_letters
 
 MOST_RUNS = 60
 """How many earlier runs advice rests on at most."""

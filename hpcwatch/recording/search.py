@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple, Protocol, TypeVar
 
+from hpcwatch.recording.lookup import Say, list_runs
 from hpcwatch.recording.removal import is_being_made, is_link, last_written_s, size_bytes
-from hpcwatch.recording.store import Run, RunDirectory, Say, list_runs
+from hpcwatch.recording.store import Run, RunDirectory
 
 
 class _Dated(Protocol):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from hpcwatch.base import files, owners, reading
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
-from hpcwatch.recording import store
+from hpcwatch.recording import lookup, store
 from hpcwatch.sweep import ending, plan
 
 DRIVER_FILE = "driver.json"
@@ -66,7 +66,7 @@ def latest(name: str | None) -> Found:
     raise HpcwatchError(f"{what} in {root()}", hint, EXIT_USAGE)
 
 
-def every(say: store.Say | None = None) -> list[Found]:
+def every(say: lookup.Say | None = None) -> list[Found]:
     """Return all readable sweeps, the latest last; ``say`` takes a line for each other one.
 
     Those that another user put there are left out.

@@ -9,8 +9,9 @@ from fnmatch import fnmatchcase
 
 from hpcwatch.base import files
 from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.recording.lookup import Say
 from hpcwatch.recording.search import Found, Wanted, has_findings
-from hpcwatch.recording.store import Run, RunDirectory, Say
+from hpcwatch.recording.store import Run, RunDirectory
 from hpcwatch.sweep import engine, folders, gpus, lease, node, plan, summary
 from hpcwatch.sweep.attempts import OUTPUTS, RUNS, STATES, Attempt, Attempts
 from hpcwatch.sweep.summary import Summary

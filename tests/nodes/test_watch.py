@@ -31,7 +31,8 @@ from hpcwatch.monitor import watch as watching
 from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.monitor.report import load
 from hpcwatch.monitor.watch import Questions, Watch, known_from
-from hpcwatch.recording.store import Event, list_runs, root
+from hpcwatch.recording.lookup import list_runs
+from hpcwatch.recording.store import Event, root
 
 SUBJECTS = Path(__file__).resolve().parents[1] / "subjects"
 HOST = os.uname().nodename

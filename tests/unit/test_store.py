@@ -15,7 +15,7 @@ from unit_parts import full_sample, run
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cluster.schedulers import Job
 from hpcwatch.probe.schema import to_line
-from hpcwatch.recording import store
+from hpcwatch.recording import lookup, store
 from hpcwatch.recording.store import Event, Run, RunDirectory
 
 
@@ -199,7 +199,7 @@ def test_runs_are_listed_in_order_of_time(put: Put) -> None:
     put("b", started_at_s=2.0)
     put("a", started_at_s=3.0)
     put("c", started_at_s=1.0)
-    assert [found.id for _, found in store.list_runs()] == ["c", "b", "a"]
+    assert [found.id for _, found in lookup.list_runs()] == ["c", "b", "a"]
 
 
 def test_a_list_is_not_spoilt_by_what_else_is_there(put: Put, home: Path) -> None:
@@ -211,17 +211,17 @@ def test_a_list_is_not_spoilt_by_what_else_is_there(put: Put, home: Path) -> Non
     (runs / "empty").mkdir()
     (runs / "file").write_text("x")
     (runs / "link").symlink_to("nowhere")
-    assert [found.id for _, found in store.list_runs()] == ["good"]
+    assert [found.id for _, found in lookup.list_runs()] == ["good"]
 
 
 def test_no_runs_at_all() -> None:
-    assert store.list_runs() == []
+    assert lookup.list_runs() == []
     with pytest.raises(HpcwatchError, match="record one with: hpcwatch run -- COMMAND"):
-        store.find(None)
+        lookup.find(None)
 
 
 def found(which: str | None) -> str:
-    return os.path.basename(store.find(which).path)
+    return os.path.basename(lookup.find(which).path)
 
 
 def test_runs_are_found_by_name_id_and_job(put: Put) -> None:
@@ -236,8 +236,8 @@ def test_runs_are_found_by_name_id_and_job(put: Put) -> None:
 
 def test_a_run_is_found_by_its_directory(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put("20260101-a")
-    assert store.find(str(path)).path == str(path)
-    assert store.find(str(path / "run.json")).path == str(path)
+    assert lookup.find(str(path)).path == str(path)
+    assert lookup.find(str(path / "run.json")).path == str(path)
     monkeypatch.chdir(path.parent)
     assert found("20260101-a") == "20260101-a"
 
@@ -247,7 +247,7 @@ def test_what_is_not_one_run_is_an_error_with_a_hint(put: Put, which: str) -> No
     put("20260101-a")
     put("20260102-b")
     with pytest.raises(HpcwatchError) as caught:
-        store.find(which)
+        lookup.find(which)
     assert caught.value.hint
     assert caught.value.exit_code == EXIT_USAGE
 
@@ -256,9 +256,9 @@ def test_a_run_recorded_elsewhere_is_listed(tmp_path: Path, put: Put) -> None:
     directory = RunDirectory.create(str(tmp_path / "elsewhere"))
     directory.write_run(run(id="linked"))
     store.link(directory, "linked")
-    assert [one.id for _, one in store.list_runs()] == ["linked"]
+    assert [one.id for _, one in lookup.list_runs()] == ["linked"]
     (tmp_path / "elsewhere" / "run.json").unlink()
-    assert store.list_runs() == []
+    assert lookup.list_runs() == []
 
 
 def test_where_runs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,6 +310,6 @@ def test_an_unreadable_folder_is_one_plain_error(tmp_path: Path) -> None:
     try:
         with pytest.raises(HpcwatchError, match="permission denied"):
             directory.read_run()
-        assert store.list_runs() == []
+        assert lookup.list_runs() == []
     finally:
         os.seteuid(own)

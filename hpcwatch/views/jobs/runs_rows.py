@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Union
 
 from hpcwatch.base.units import iso
 from hpcwatch.monitor.run_figures import Figures, figures_of, figures_so_far
+from hpcwatch.recording.lookup import list_runs
 from hpcwatch.recording.masking import masked_fields, masked_words
 from hpcwatch.recording.search import Found
 from hpcwatch.recording.short_ids import short_ids
-from hpcwatch.recording.store import list_runs
 from hpcwatch.sweep.recorded import Sweep, Task
 
 One = Union[Found, Sweep]
