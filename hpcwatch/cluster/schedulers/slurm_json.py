@@ -66,41 +66,26 @@ def _time(value: Any) -> float | None:
 
 
 def _job(plain: dict[str, Any]) -> Job:
+    return _timed(_allocated(_named(plain), plain), plain)
+
+
+def _named(plain: dict[str, Any]) -> Job:
+    """Return a job with its ids and texts."""
     raw = plain.get("job_state")
     raw_state = ",".join(map(str, raw)) if isinstance(raw, list) else str(raw or "")
     reason = _text(plain.get("state_reason"))
-    state = state_of(raw_state, reason)
     number = str(plain["job_id"])
     array, index = _number(plain.get("array_job_id")), _number(plain.get("array_task_id"))
     indices = str(index) if index is not None else _text(plain.get("array_task_string"))
     het, offset = _number(plain.get("het_job_id")), _number(plain.get("het_job_offset"))
     array_id, het_id = str(array) if array else None, str(het) if het else None
-    given = plain.get("tres_alloc_str")
-    amounts = tres(given or plain.get("tres_req_str"))
-    allocation = _allocation(plain)
-    start, minutes = _time(plain.get("start_time")), _number(plain.get("time_limit"))
-    node_mib = _number(plain.get("memory_per_node"))
-    if not given and node_mib == 0:  # --mem=0 requests no amount
-        amounts.pop("mem", None)
-    memory = tuple(node.memory_bytes for node in allocation)
-    elapsed_s, elapsed_at_s = elapsed(
-        state, _number(plain.get("pre_sus_time")), _time(plain.get("suspend_time"))
-    )
     step = plain.get("step_id")
     return Job(
         id=shown_id(number, array_id, indices, het_id, offset),
         scheduler="slurm",
         name=_text(plain.get("name")),
         queue=_text(plain.get("partition")),
-        nodes=expand_hosts(_text(plain.get("nodes")) or ""),
-        cores_count=_number(plain.get("cpus")),
-        node_cores_count=even_share(tuple(node.cores_count for node in allocation)),
-        gpus_count=tres_gpus(amounts),
-        memory_bytes=memory_bytes(amounts.get("mem")),
-        node_memory_bytes=even_share(memory) or (node_mib * MIB if node_mib else None),
-        walltime_s=minutes * 60 if minutes is not None else None,
-        started_at_s=None if state.is_waiting else start,
-        state=state,
+        state=state_of(raw_state, reason),
         raw_state=raw_state,
         owner=_text(plain.get("user_name")),
         account=_text(plain.get("account")),
@@ -109,23 +94,54 @@ def _job(plain: dict[str, Any]) -> Job:
         het_id=het_id,
         het_offset=offset if het_id else None,
         raw_id=number,
-        nodes_count=_number(plain.get("node_count")),
-        allocation=allocation,
-        submitted_at_s=_time(plain.get("submit_time")),
-        eligible_at_s=_time(plain.get("eligible_time")),
-        estimated_start_at_s=start if state is JobState.QUEUED else None,
-        ended_at_s=_time(plain.get("end_time")) if state.is_over else None,
-        exit=_exit(state, plain),
         working_directory=_text(plain.get("current_working_directory")),
         submit_arguments=_text(plain.get("submit_line")) or _text(plain.get("command")),
         output_path=_text(plain.get("stdout_expanded")) or _text(plain.get("standard_output")),
         error_path=_text(plain.get("stderr_expanded")) or _text(plain.get("standard_error")),
         reason=_text(plain.get("state_description")) or reason,
         comment=_text(plain.get("comment")),
-        elapsed_s=elapsed_s,
-        elapsed_at_s=elapsed_at_s,
         sluid=_text(step.get("sluid")) if isinstance(step, dict) else None,
         licenses=_text(plain.get("licenses")),
+    )
+
+
+def _allocated(job: Job, plain: dict[str, Any]) -> Job:
+    """Add what the job has, or requested."""
+    given = plain.get("tres_alloc_str")
+    amounts = tres(given or plain.get("tres_req_str"))
+    node_mib, minutes = _number(plain.get("memory_per_node")), _number(plain.get("time_limit"))
+    if not given and node_mib == 0:  # --mem=0 requests no amount
+        amounts.pop("mem", None)
+    allocation = _allocation(plain)
+    memory = tuple(node.memory_bytes for node in allocation)
+    return job._replace(
+        nodes=expand_hosts(_text(plain.get("nodes")) or ""),
+        nodes_count=_number(plain.get("node_count")),
+        allocation=allocation,
+        cores_count=_number(plain.get("cpus")),
+        node_cores_count=even_share(tuple(node.cores_count for node in allocation)),
+        gpus_count=tres_gpus(amounts),
+        memory_bytes=memory_bytes(amounts.get("mem")),
+        node_memory_bytes=even_share(memory) or (node_mib * MIB if node_mib else None),
+        walltime_s=minutes * 60 if minutes is not None else None,
+    )
+
+
+def _timed(job: Job, plain: dict[str, Any]) -> Job:
+    """Add when things happened to the job, and how it ended."""
+    state, start = job.state, _time(plain.get("start_time"))
+    elapsed_s, elapsed_at_s = elapsed(
+        state, _number(plain.get("pre_sus_time")), _time(plain.get("suspend_time"))
+    )
+    return job._replace(
+        submitted_at_s=_time(plain.get("submit_time")),
+        eligible_at_s=_time(plain.get("eligible_time")),
+        estimated_start_at_s=start if state is JobState.QUEUED else None,
+        started_at_s=None if state.is_waiting else start,
+        ended_at_s=_time(plain.get("end_time")) if state.is_over else None,
+        elapsed_s=elapsed_s,
+        elapsed_at_s=elapsed_at_s,
+        exit=_exit(state, plain),
     )
 
 

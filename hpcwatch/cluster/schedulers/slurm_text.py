@@ -146,36 +146,21 @@ def _is_next(record: str, records: list[str], asked: str) -> bool:
 
 
 def _job(fields: Fields) -> Job:
+    return _timed(_allocated(_named(fields), fields), fields)
+
+
+def _named(fields: Fields) -> Job:
+    """Return a job with its ids and texts."""
     number = fields.text("JobId") or ""
     array, index = fields.text("ArrayJobId"), fields.text("ArrayTaskId")
     het, offset = fields.text("HetJobId"), count(fields.text("HetJobOffset"))
     raw_state, reason = fields.text("JobState") or "", fields.text("Reason")
-    state = state_of(raw_state, reason)
-    given = fields.text("AllocTRES") or fields.text("TRES")
-    amounts = tres(given or fields.text("ReqTRES"))
-    if not given and fields.text("MinMemoryNode") == "0":  # --mem=0 asks for no amount
-        amounts.pop("mem", None)
-    allocation = _allocation(fields)
-    start = when(fields.text("StartTime"))
-    cores = tuple(node.cores_count for node in allocation)
-    memory = tuple(node.memory_bytes for node in allocation)
-    derived = exit_pair(fields.text("DerivedExitCode"))[1]
-    suspended = when(fields.text("SuspendTime"))
-    elapsed_s, elapsed_at_s = elapsed(state, count(fields.text("SecsPreSuspend")), suspended)
     return Job(
         id=shown_id(number, array, index, het, offset),
         scheduler="slurm",
         name=fields.text("JobName"),
         queue=fields.text("Partition"),
-        nodes=expand_hosts(fields.text("NodeList") or ""),
-        cores_count=count(amounts.get("cpu")) or fields.first_count("NumCPUs"),
-        node_cores_count=even_share(cores),
-        gpus_count=tres_gpus(amounts),
-        memory_bytes=memory_bytes(amounts.get("mem")),
-        node_memory_bytes=even_share(memory) or memory_bytes(fields.text("MinMemoryNode"), MIB),
-        walltime_s=limit_s(fields.text("TimeLimit")),
-        started_at_s=None if state.is_waiting else start,
-        state=state,
+        state=state_of(raw_state, reason),
         raw_state=raw_state,
         owner=(fields.text("UserId") or "").rpartition("(")[0] or None,
         account=fields.text("Account"),
@@ -184,30 +169,61 @@ def _job(fields: Fields) -> Job:
         het_id=het,
         het_offset=offset,
         raw_id=number or None,
-        nodes_count=fields.first_count("NumNodes"),
-        allocation=allocation,
-        submitted_at_s=when(fields.text("SubmitTime")),
-        eligible_at_s=when(fields.text("EligibleTime")),
-        estimated_start_at_s=start if state is JobState.QUEUED else None,
-        # A running job's EndTime is the latest possible end.
-        ended_at_s=when(fields.text("EndTime")) if state.is_over else None,
-        exit=exit_from(
-            state, *exit_pair(fields.text("ExitCode")), derived, fields.text("FailedNode")
-        ),
         working_directory=fields.text("WorkDir"),
         submit_arguments=fields.text("SubmitLine") or fields.text("Command"),
         output_path=fields.path("StdOut"),
         error_path=fields.path("StdErr"),
         reason=reason,
         comment=fields.text("Comment"),
-        elapsed_s=elapsed_s,
-        elapsed_at_s=elapsed_at_s,
         sluid=fields.text("SLUID"),
         licenses=fields.text("Licenses"),
         requested=tuple(
             f"{name}={value}"
             for name in (*REQUEST_FIELDS, "Command")
             if (value := fields.text(name)) and len(value) < _LONGEST
+        ),
+    )
+
+
+def _allocated(job: Job, fields: Fields) -> Job:
+    """Add what the job has, or requested."""
+    given = fields.text("AllocTRES") or fields.text("TRES")
+    amounts = tres(given or fields.text("ReqTRES"))
+    if not given and fields.text("MinMemoryNode") == "0":  # --mem=0 requests no amount
+        amounts.pop("mem", None)
+    allocation = _allocation(fields)
+    cores = tuple(node.cores_count for node in allocation)
+    memory = tuple(node.memory_bytes for node in allocation)
+    return job._replace(
+        nodes=expand_hosts(fields.text("NodeList") or ""),
+        nodes_count=fields.first_count("NumNodes"),
+        allocation=allocation,
+        cores_count=count(amounts.get("cpu")) or fields.first_count("NumCPUs"),
+        node_cores_count=even_share(cores),
+        gpus_count=tres_gpus(amounts),
+        memory_bytes=memory_bytes(amounts.get("mem")),
+        node_memory_bytes=even_share(memory) or memory_bytes(fields.text("MinMemoryNode"), MIB),
+        walltime_s=limit_s(fields.text("TimeLimit")),
+    )
+
+
+def _timed(job: Job, fields: Fields) -> Job:
+    """Add when things happened to the job, and how it ended."""
+    state, start = job.state, when(fields.text("StartTime"))
+    suspended = when(fields.text("SuspendTime"))
+    elapsed_s, elapsed_at_s = elapsed(state, count(fields.text("SecsPreSuspend")), suspended)
+    derived = exit_pair(fields.text("DerivedExitCode"))[1]
+    return job._replace(
+        submitted_at_s=when(fields.text("SubmitTime")),
+        eligible_at_s=when(fields.text("EligibleTime")),
+        estimated_start_at_s=start if state is JobState.QUEUED else None,
+        started_at_s=None if state.is_waiting else start,
+        # A running job's EndTime is the latest possible end.
+        ended_at_s=when(fields.text("EndTime")) if state.is_over else None,
+        elapsed_s=elapsed_s,
+        elapsed_at_s=elapsed_at_s,
+        exit=exit_from(
+            state, *exit_pair(fields.text("ExitCode")), derived, fields.text("FailedNode")
         ),
     )
 
