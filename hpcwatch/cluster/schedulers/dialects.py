@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from hpcwatch.cluster.schedulers.array_jobs import ArrayJobs
 from hpcwatch.cluster.schedulers.environment import Inside
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.schedulers.query import Answer, Query, Scheduler
@@ -100,3 +101,5 @@ class Dialect(NamedTuple):
     """None: it does not say when a request would start before it is submitted."""
     give_back: GiveBack | None = None
     """None: it takes no nodes back from a running job."""
+    arrays: ArrayJobs | None = None
+    """None: hpcwatch submits no job arrays to it."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hpcwatch.base.units import parse_bytes
-from hpcwatch.cluster.schedulers import give_back_pbspro, pbs, request_pbspro
+from hpcwatch.cluster.schedulers import array_pbspro, give_back_pbspro, pbs, request_pbspro
 from hpcwatch.cluster.schedulers.attributes import Attributes, from_json, from_text
 from hpcwatch.cluster.schedulers.dialects import Dialect
 from hpcwatch.cluster.schedulers.environment import INSIDE
@@ -178,4 +178,5 @@ DIALECT = Dialect(
     has_helpers=True,
     history=_history,
     give_back=give_back_pbspro,
+    arrays=array_pbspro,
 )

@@ -173,4 +173,6 @@ def _is_by_process(chunks: Chunks) -> bool:
     return bool(any(chunks.values("cpp")) or (chunks.even("ppn") and chunks.even("ncpus")))
 
 
-REQUESTS = QsubRequests("PBS", "fGhIVXz", _held, _numbers, _change)
+FLAGS = "fGhIVXz"
+"""The letters of qsub's options that take no value."""
+REQUESTS = QsubRequests("PBS", FLAGS, _held, _numbers, _change)

@@ -193,4 +193,6 @@ def _edit_pmem(script: Script, each_bytes: int | None, old: Needs, new: Needs) -
     script.put("pmem", size(math.ceil(wanted / cores), "mb", "gb"))
 
 
-REQUESTS = QsubRequests("Torque", "fhInVxXz", _held, _numbers, _change)
+FLAGS = "fhInVxXz"
+"""The letters of qsub's options that take no value."""
+REQUESTS = QsubRequests("Torque", FLAGS, _held, _numbers, _change)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.cluster.schedulers import give_back_slurm, request_slurm, start_slurm
+from hpcwatch.cluster.schedulers import array_slurm, give_back_slurm, request_slurm, start_slurm
 from hpcwatch.cluster.schedulers.dialects import Dialect, Reasons
 from hpcwatch.cluster.schedulers.environment import INSIDE
 from hpcwatch.cluster.schedulers.environment import slurm as from_environment
@@ -249,4 +249,5 @@ DIALECT = Dialect(
     history=_history,
     trial=start_slurm,
     give_back=give_back_slurm,
+    arrays=array_slurm,
 )

@@ -90,7 +90,7 @@ _VALUED = """
 """
 VALUED = frozenset(_VALUED.split())
 _LONG = frozenset({*SHORT.values(), *FLAGS, *VALUED})
-_SHORT_FLAGS = frozenset("HOQVWhksuv")
+SHORT_FLAGS = frozenset("HOQVWhksuv")
 _WORD = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
 
 
@@ -145,7 +145,7 @@ def _option(line: str, first: int, last: int, following: tuple[int, int] | None)
         has_value = bool(equals) or name in FLAGS or name not in _LONG
     else:
         name, start = SHORT.get(word[1], f"-{word[1]}"), first + 2
-        has_value = last > start or word[1] in _SHORT_FLAGS
+        has_value = last > start or word[1] in SHORT_FLAGS
         if line[start : start + 1] == "=" and last > start:
             start += 1
     if has_value or following is None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hpcwatch.cluster.schedulers import pbs, request_torque, slurm_wrapper, start_moab
+from hpcwatch.cluster.schedulers import array_torque, pbs, request_torque, slurm_wrapper, start_moab
 from hpcwatch.cluster.schedulers.attributes import Attributes, from_text, from_xml
 from hpcwatch.cluster.schedulers.dialects import Dialect
 from hpcwatch.cluster.schedulers.environment import INSIDE
@@ -146,4 +146,5 @@ DIALECT = Dialect(
     has_helpers=True,
     history=_history,
     trial=start_moab,
+    arrays=array_torque,
 )
