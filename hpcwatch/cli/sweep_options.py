@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import random
+import shlex
 import time
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from hpcwatch.sweep.attempts import Attempts, verdict
 from hpcwatch.sweep.plan import Plan, Task, read_tasks, tasks_of
 
 _MOST_RETRIES = 100
+_MOST_AT_ONCE = 1_000_000
+_SCHEDULER_OPTIONS = "--scheduler-options"
 
 
 class Wanted(NamedTuple):
@@ -33,10 +36,22 @@ def parser() -> Parser:
         usage="hpcwatch sweep -p NAME=VALUES ... [options] -- COMMAND with {NAME} ...",
         description="Run a command with every combination of parameters on the job's nodes, each"
         " run measured. GNU parallel hands the tasks out; it asks to be cited where it helped"
-        " (parallel --citation).",
+        " (parallel --citation). With --engine array the scheduler does, as a job array. `hpcwatch"
+        " sweep show [NAME]` shows a sweep as it is now.",
     )
     _add_what(made)
     _add_where(made)
+    _add_array(made)
+    add_results(made)
+    made.add_argument(
+        "--from-joblog", metavar="FILE", help="show a plain GNU parallel run from its --joblog"
+    )
+    made.add_argument("command", nargs="*", help=argparse.SUPPRESS)
+    return made
+
+
+def add_results(made: Parser) -> None:
+    """Add the options about the table of results."""
     made.add_argument(
         "--format",
         choices=("text", "json", "csv", "html"),
@@ -49,11 +64,41 @@ def parser() -> Parser:
     made.add_argument("--sort", metavar="NAME", help="order the table by a result or parameter")
     made.add_argument("--best", metavar="NAME", help="result to rank by: min:loss, max:f1")
     made.add_colour()
-    made.add_argument(
-        "--from-joblog", metavar="FILE", help="show a plain GNU parallel run from its --joblog"
+
+
+def _add_array(made: Parser) -> None:
+    add = made.add_argument
+    add(
+        "--engine",
+        choices=("parallel", "array"),
+        help="what hands the tasks out: GNU parallel on the job's nodes (the default), or the "
+        "scheduler as a job array, for sweeps beyond one job",
     )
-    made.add_argument("command", nargs="*", help=argparse.SUPPRESS)
-    return made
+    add(
+        _SCHEDULER_OPTIONS,
+        action="append",
+        metavar="OPTIONS",
+        help="with --engine array: options of sbatch or qsub for one element of the array, in "
+        "quotes: '-p gpu -t 1:00:00 -c 4'",
+    )
+    add(
+        "--tasks-per-element",
+        type=int,
+        metavar="K",
+        help="with --engine array: tasks that each element runs, one after the other (default 1, "
+        "or more where the scheduler's arrays are too small)",
+    )
+    add(
+        "--at-once",
+        type=int,
+        metavar="N",
+        help="with --engine array: the most elements that run at the same time",
+    )
+    add(
+        "--wait",
+        action="store_true",
+        help="with --engine array: stay until all is done, then show the results",
+    )
 
 
 def _add_what(made: Parser) -> None:
@@ -136,7 +181,7 @@ def _seconds(text: str) -> float:
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Split our options from the command and check what needs no file. Raises HpcwatchError."""
     where = arguments.index("--") if "--" in arguments else len(arguments)
-    options = parser().parse_args(arguments[:where])
+    options = parser().parse_args(_with_equals(arguments[:where]))
     if options.command:
         hint = f"put -- before the command: hpcwatch sweep … -- {' '.join(options.command)[:60]}"
         raise HpcwatchError(f"unexpected {options.command[0]!r}", hint, EXIT_USAGE)
@@ -149,6 +194,49 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     if options.best is not None:
         best.parse(options.best)
     return options
+
+
+def _with_equals(words: list[str]) -> list[str]:
+    """Join the scheduler's options to the name before them: argparse takes ``-x`` for our own."""
+    found: list[str] = []
+    for word in words:
+        if found and found[-1] == _SCHEDULER_OPTIONS:
+            found[-1] = f"{_SCHEDULER_OPTIONS}={word}"
+        else:
+            found.append(word)
+    return found
+
+
+def check_engine(options: argparse.Namespace) -> None:
+    """Raise HpcwatchError if an option does not go with the engine, which has been decided."""
+    if options.engine == "parallel":
+        for name in ("scheduler_options", "tasks_per_element", "at_once", "wait"):
+            if getattr(options, name):
+                flag = f"--{name.replace('_', '-')}"
+                raise HpcwatchError(f"{flag} is for --engine array", "say that, too", EXIT_USAGE)
+    if options.engine == "array" and (options.hosts or options.slots != "1"):
+        flag = "--hosts" if options.hosts else "--slots"
+        hint = "an element runs one task at a time: say what it needs with --scheduler-options"
+        raise HpcwatchError(f"{flag} is for --engine parallel", hint, EXIT_USAGE)
+    for name, most in (("tasks_per_element", combinations.MOST_TASKS), ("at_once", _MOST_AT_ONCE)):
+        value = getattr(options, name)
+        if value is not None and not 1 <= value <= most:
+            flag = f"--{name.replace('_', '-')}"
+            raise HpcwatchError(f"{flag} {value}", f"give 1 to {most:,}", EXIT_USAGE)
+
+
+def scheduler_words(options: argparse.Namespace) -> list[str] | None:
+    """Return the scheduler's options, split as a shell does; None if none are given.
+
+    Raises HpcwatchError.
+    """
+    if options.scheduler_options is None:
+        return None
+    try:
+        return [word for text in options.scheduler_options for word in shlex.split(text)]
+    except ValueError as error:
+        hint = "close the quotes"
+        raise HpcwatchError(f"--scheduler-options: {error}", hint, EXIT_USAGE) from None
 
 
 def wanted(options: argparse.Namespace, seed: int | None = None) -> Wanted:

@@ -35,10 +35,11 @@ class Show:
         self,
         options: argparse.Namespace,
         folder: str,
-        watch: Watch,
+        watch: Watch | None,
         thresholds: Thresholds,
         limit: walltime.Limit | None,
     ) -> None:
+        """``watch`` is None where the tasks are jobs of their own, which share no GPU."""
         self._limit = limit
         self._is_late = False
         self._goal = best.parse(options.best) if options.best is not None else None
@@ -76,7 +77,8 @@ class Show:
             self._paint(picture)
 
     def _look(self, picture: Picture) -> None:
-        self._sharings = self._watch.look(picture)
+        if self._watch is not None:
+            self._sharings = self._watch.look(picture)
         self._looked_s = picture.now_s
 
     def lateness(self, picture: Picture) -> list[Finding]:

@@ -33,6 +33,10 @@ class Started(NamedTuple):
     slot: int
     device: str | None = None
     """The value of CUDA_VISIBLE_DEVICES, where each task gets its own GPU."""
+    submission: int | None = None
+    """Under a job array: which of the sweep's submissions; None under GNU parallel."""
+    element: int | None = None
+    """The number of the array's element that ran it."""
 
 
 class Ended(NamedTuple):

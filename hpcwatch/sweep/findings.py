@@ -18,6 +18,15 @@ from hpcwatch.sweep.sharing import Sharing
 
 Rule = Callable[..., Iterator[Finding]]
 
+_ELSEWHERE = (
+    "Leave the host out (--hosts) and run its tasks on other hosts (--retries 1); ask the help desk"
+    " to look at it."
+)
+_ELSEWHERE_ARRAY = (
+    "Leave the host out with an option of the scheduler (--scheduler-options); ask the help desk to"
+    " look at it."
+)
+
 
 def evaluate(
     outcome: Outcome, thresholds: Mapping[str, Mapping[str, Any]] | None = None
@@ -41,13 +50,15 @@ def sweep_tail(
     """At the end of the sweep few slots were busy: a long task started late, and other slots idled.
 
     The last ``tail_share`` of the sweep's time used less than ``busy_share`` of its slots. Only
-    sweeps of at least ``least_s`` and ``least_tasks_count`` are judged. If the longest tasks start
-    first, all end together.
+    sweeps of at least ``least_s`` and ``least_tasks_count`` are judged, and no job array: its idle
+    slots go to other jobs. If the longest tasks start first, all end together.
 
     Source: our own.
     """
     outcome = without_pauses(outcome)
     length_s = outcome.ran_s
+    if outcome.is_array:
+        return
     is_small = length_s < least_s or len(outcome.bars) < least_tasks_count
     if is_small or outcome.slots_count < 2:
         return
@@ -107,9 +118,7 @@ def sweep_slow_host(
             severity=Severity.WARNING,
             title=title,
             evidence={"slower": ratio, "failures_count": failures, "tasks_count": len(own)},
-            advice="Leave the host out (--hosts) and run its tasks on other hosts (--retries "
-            "1); ask "
-            "the help desk to look at it.",
+            advice=_ELSEWHERE_ARRAY if outcome.is_array else _ELSEWHERE,
             entity="sweep",
         )
         yield between(own[0].start_s, own[-1].end_s - own[0].start_s, host, told)
@@ -212,7 +221,9 @@ def sweep_short_tasks(
         severity=Severity.INFO,
         title=f"Half of the tasks took less than {format_seconds(median(walls))}",
         evidence={"median_s": median(walls), "tasks_count": len(walls)},
-        advice="Let one task run several combinations, in a loop inside the program.",
+        advice="Let an element of the array run more of them: --tasks-per-element."
+        if outcome.is_array
+        else "Let one task run several combinations, in a loop inside the program.",
         entity="sweep",
     )
     yield between(outcome.start_s, outcome.end_s - outcome.start_s, "", told)

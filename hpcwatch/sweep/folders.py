@@ -13,7 +13,7 @@ from typing import NamedTuple
 from hpcwatch.base import files, owners, reading
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.recording import lookup, store
-from hpcwatch.sweep import ending, plan
+from hpcwatch.sweep import array, ending, plan
 
 DRIVER_FILE = "driver.json"
 _DOOMED = ".removing-"
@@ -57,7 +57,7 @@ def latest(name: str | None) -> Found:
     refused: list[str] = []
     for found in reversed(every(refused.append)):
         if name is None or name in (found.plan.name, found.plan.id):
-            files_of_it = (plan.PLAN_FILE, plan.TASKS_FILE)
+            files_of_it = (plan.PLAN_FILE, plan.TASKS_FILE, array.ARRAYS)
             inside = [os.path.join(found.folder, one) for one in files_of_it]
             owners.require(root(), found.folder, *inside)
             return found
@@ -132,11 +132,11 @@ def driver_of(folder: str) -> str | None:
     if host == os.uname().nodename:
         is_alive = isinstance(pid, int) and ending.started_ticks(pid) == other.get("ticks")
     else:
-        is_alive = _now_s(folder) - touched_s < _DEAD_S
+        is_alive = now_s(folder) - touched_s < _DEAD_S
     return f"{host}, process {pid}" if is_alive else None
 
 
-def _now_s(folder: str) -> float:
+def now_s(folder: str) -> float:
     """Return the time of the folder's file server; in another user's folder our own time."""
     if owners.is_ours(folder):
         with contextlib.suppress(OSError):

@@ -89,6 +89,11 @@ def age_s(attempts: Attempts, started: Started) -> float:
     return files.server_now_s(os.path.dirname(path)) - _time_s(path)
 
 
+def renewed_at_s(attempts: Attempts, started: Started) -> float:
+    """Return when an attempt's lease was renewed, by the file server's clock. Raises OSError."""
+    return _time_s(attempts.state_file(started.task, started.attempt, "started"))
+
+
 def _time_s(path: str) -> float:
     # Opened, because a network file system queries its server then, but maybe not for a stat.
     with reading.opened(path) as stream:

@@ -97,6 +97,8 @@ class Outcome(NamedTuple):
 
     paused_s: float = 0.0
     """Seconds in which no task ran: the sweep was ended and resumed, perhaps in another job."""
+    is_array: bool = False
+    """A job array ran it, in which no slot waits for a task: what is idle belongs to others."""
 
     @property
     def ran_s(self) -> float:
@@ -117,10 +119,15 @@ def of_picture(picture: Picture, sharings: Sequence[Sharing] = ()) -> Outcome:
         some = picture.attempts.get(task.number, [])
         row = TaskRow(task.number, task.parameters, "not run", False, attempts_count=len(some))
         last = verdict(some)
-        rows.append(row if last is None else _filled(row, last, files, picture.is_over))
-    bars = [_bar(one, picture.now_s) for some in picture.attempts.values() for one in some]
+        is_over = picture.is_over or task.number in picture.cut_off
+        rows.append(row if last is None else _filled(row, last, files, is_over))
+    known = [one for some in picture.attempts.values() for one in some]
+    bars = [_bar(one, picture.now_s) for one in known]
     made = _outcome(picture.plan.name, picture.plan.parameters, rows, bars, picture.places)
-    return made._replace(sharings=sharings)
+    made = made._replace(sharings=sharings)
+    if any(one.started.submission is not None for one in known):
+        made = made._replace(is_array=True, busy_pct=None, tail_slot_s=0.0, balance=None)
+    return made
 
 
 def _filled(row: TaskRow, attempt: Attempt, files: Attempts, is_over: bool) -> TaskRow:

@@ -12,13 +12,13 @@ from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.recording.lookup import Say
 from hpcwatch.recording.search import Found, Wanted, has_findings
 from hpcwatch.recording.store import Run, RunDirectory
-from hpcwatch.sweep import engine, folders, gpus, lease, node, plan, summary
+from hpcwatch.sweep import array, engine, folders, gpus, lease, node, plan, summary
 from hpcwatch.sweep.attempts import OUTPUTS, RUNS, STATES, Attempt, Attempts
 from hpcwatch.sweep.summary import Summary
 
 KIND = "sweep"
 _OURS = {
-    *(STATES, OUTPUTS, RUNS),
+    *(STATES, OUTPUTS, RUNS, array.ARRAYS),
     *(plan.PLAN_FILE, plan.TASKS_FILE, folders.DRIVER_FILE),
     *(node.ENVIRONMENT_FILE, node.HOSTS_FILE, gpus.TOLD_FILE),
     *(engine.JOBLOG_FILE, engine.LOGINS_FILE, engine.LOG_FILE, engine.LAUNCHER_FILE),
@@ -136,7 +136,11 @@ class Sweep:
         if driver is not None:
             return f"it is running on {driver}"
         attempts = Attempts(self.folder)
-        for number, some in attempts.all().items():
+        known = attempts.all()
+        queued = self._queued(known)
+        if queued is not None:
+            return queued
+        for number, some in known.items():
             if some[-1].ended is None:
                 with contextlib.suppress(OSError):
                     if lease.age_s(attempts, some[-1].started) < self.plan.lease_s:
@@ -144,6 +148,17 @@ class Sweep:
         names = set(os.listdir(self.folder)) - _OURS
         foreign = sorted(name for name in names if not files.is_left_over(name, _OURS))
         return f"it holds a file that is not hpcwatch's: {foreign[0]}" if foreign else None
+
+    def _queued(self, known: dict[int, list[Attempt]]) -> str | None:
+        """Return which of its job arrays the scheduler still has; None if there is none."""
+        if not (self.left_count and array.every(self.folder)):
+            return None
+        from hpcwatch import config
+        from hpcwatch.sweep.array_state import Asking
+
+        states = Asking(config.load().scheduler).states(self.folder, known)
+        active = [state.words for state in states if state.is_active]
+        return active[0] if active else None
 
     def remove(self) -> None:
         """Remove all of it. Raises OSError.
@@ -178,6 +193,12 @@ def called(which: str) -> Sweep | None:
         if matches:
             return Sweep(matches[-1])
     return None
+
+
+def discard(found: folders.Found) -> None:
+    """Remove a sweep that nothing was done for, as far as that is possible."""
+    with contextlib.suppress(OSError):
+        Sweep(found).remove()
 
 
 def summarize(found: folders.Found) -> None:

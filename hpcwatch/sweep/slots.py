@@ -45,7 +45,8 @@ class Slot(NamedTuple):
     """A task's slot, held as long as ``holder`` is open."""
 
     number: int
-    holder: socket
+    holder: socket | None
+    """None in a job array: the scheduler gives each element its own resources."""
     device: str | None = None
     cores: tuple[int, ...] = ()
 

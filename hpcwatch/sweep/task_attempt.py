@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from typing import NamedTuple
 
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.sweep import ending, node, plan, slots, task_program
@@ -17,11 +18,20 @@ from hpcwatch.sweep.task_program import EXIT_NOT_STARTED, Work
 _EXIT_TIMEOUT, _EXIT_STOPPED = 124, 143
 
 
+class Place(NamedTuple):
+    """Where an attempt runs under a job array: the sweep's submission and the array's element."""
+
+    submission: int
+    element: int
+
+
 class Tries:
     """A task's attempts; ``run`` makes another one if the task is not done."""
 
-    def __init__(self, folder: str, number: int) -> None:
+    def __init__(self, folder: str, number: int, place: Place | None = None) -> None:
+        """``place`` is None under GNU parallel."""
         self._folder = folder
+        self._place = place
         self._plan = plan.read(folder)
         self._attempts = Attempts(folder)
         # Our starter reads this: one line at the start, one at the end, nothing else.
@@ -38,8 +48,7 @@ class Tries:
         last = before[-1] if before else None
         if last is not None and last.ended is None and not self._plan.retries_count:
             raise HpcwatchError(f"how the last try of task {self._number} ended is unknown")
-        variables = node.environment(self._folder, os.environ)
-        slot = slots.take(self._plan.id, slots.parse(self._plan.slots), self._host())
+        variables, slot = self._given()
         number = last.started.attempt + 1 if last is not None else 1
         keeper = Keeper(self._channel)
         if keeper.monitor:
@@ -62,6 +71,13 @@ class Tries:
         self._tell("ended", started)
         return _exit_code(ended)
 
+    def _given(self) -> tuple[dict[str, str], slots.Slot]:
+        """Return the program's environment and slot. Raises HpcwatchError."""
+        if self._place is not None:  # the scheduler's job is the slot
+            return node.element_environment(self._folder, os.environ), slots.Slot(0, None)
+        variables = node.environment(self._folder, os.environ)
+        return variables, slots.take(self._plan.id, slots.parse(self._plan.slots), self._host())
+
     def _started(self, attempt: int, slot: slots.Slot) -> Started:
         return Started(
             self._number,
@@ -72,6 +88,7 @@ class Tries:
             time.time(),
             slot.number,
             slot.device,
+            *(self._place or ()),
         )
 
     def _lease(self, started: Started) -> Lease:
@@ -89,7 +106,8 @@ class Tries:
         if last is None or last.ended is not None:
             return None
         before = last.started
-        if before.host != started.host:
+        # Of another element of a job array it is not known whether its process is left over.
+        if before.host != started.host or _place_of(before) != _place_of(started):
             return lease.await_end(self._attempts, before, lambda: self._is_to_end(keeper))
         mark = f"{before.task}:{before.attempt}"
         ending.end_attempts(self._attempts.left_here([mark]))
@@ -130,6 +148,10 @@ class Tries:
     def _tell(self, what: str, started: Started) -> None:
         with contextlib.suppress(OSError):  # the reader is gone
             os.write(self._channel, f"{what} {started.task} {started.attempt}\n".encode())
+
+
+def _place_of(started: Started) -> tuple[int | None, int | None]:
+    return started.submission, started.element
 
 
 def _not_begun(started: Started, is_done: bool) -> Ended:

@@ -25,6 +25,7 @@ BENCHMARKS = (
     "report_size",
     "ssh_hosts",
     "sweep",
+    "sweep_array",
     "advice",
 )
 

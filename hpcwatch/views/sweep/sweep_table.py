@@ -244,7 +244,7 @@ def _failures(outcome: Outcome, last_lines: Mapping[int, str], width: int) -> li
 
 
 def _cost(outcome: Outcome) -> list[str]:
-    if not outcome.bars:
+    if not outcome.bars or outcome.is_array:
         return []
     words = f"Slots were busy {share(outcome.busy_pct)} of the time"
     if outcome.tail_slot_s >= 1:

@@ -1,0 +1,83 @@
+"""What a sweep as a job array costs: `python tests/bench/sweep_array.py [--quick] [--json FILE]`.
+
+Ten thousand tasks, planned and handed to a stand-in for Slurm in one call, and shown; then one
+element that works through many tasks of `true`. CPU time is that of all its processes, as the
+kernel accounts them to whoever waited.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tables import markdown, options, save
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fakebin"))
+from stand_in import SLURM, StandIn
+
+PLANNED, ELEMENT_TASKS, QUICK_TASKS = 10_000, 200, 20
+WANTED_PLAN_S = 5.0
+ANSWERS = {
+    "squeue --version": {"stdout": "slurm 22.05.8\n"},
+    "scontrol show config": {"stdout": "MaxArraySize = 100001\n"},
+    "sbatch *": {"stdout": "2\n"},
+    "*": {},
+}
+
+
+def took_s(command: list[str], environment: dict[str, str], folder: Path) -> tuple[float, float]:
+    """Run a command to its end; its wall and CPU time."""
+    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    wall_s = time.monotonic() - begun
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall_s, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main() -> None:
+    asked = options(__doc__)
+    tasks = QUICK_TASKS if asked.quick else ELEMENT_TASKS
+    hpcwatch = [sys.executable, "-m", "hpcwatch", "sweep"]
+    array = ["--engine", "array", "--name"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        scheduler = StandIn(folder / "fake", SLURM, {"*": ANSWERS})
+        own = {**os.environ, "HPCWATCH_HOME": str(folder / "home"), **scheduler.environment}
+        own.pop("PYTHONDONTWRITEBYTECODE", None)  # users have it compiled
+        took_s([*hpcwatch, "-p", "n=1", *array, "one", "--", "true", "{n}"], own, folder)
+        big = [*hpcwatch, "-p", f"n=1..{PLANNED}", *array, "big", "--", "true", "{n}"]
+        calls_count = len(scheduler.calls)
+        plan_s, _ = took_s(big, own, folder)
+        submitted = [call for call in scheduler.calls[calls_count:] if call.startswith("sbatch")]
+        show_s, _ = took_s([*hpcwatch, "show", "big"], own, folder)
+        many = [*hpcwatch, "-p", f"n=1..{tasks}", *array, "many", "--tasks-per-element", str(tasks)]
+        took_s([*many, "--", "true", "{n}"], own, folder)
+        (script,) = folder.glob("home/sweeps/*-many-*/arrays/1.sh")
+        wall_s, cpu_s = took_s(["sh", str(script)], {**own, "SLURM_ARRAY_TASK_ID": "1"}, folder)
+    rows = [
+        [f"plan and submit {PLANNED:,} tasks, s (wanted: {WANTED_PLAN_S:g})", f"{plan_s:.2f}"],
+        ["calls of sbatch", str(len(submitted))],
+        [f"show {PLANNED:,} waiting tasks, s", f"{show_s:.2f}"],
+        ["an element: CPU per task of `true`, ms", f"{1000 * cpu_s / tasks:.1f}"],
+        ["an element: wall per task of `true`, ms", f"{1000 * wall_s / tasks:.1f}"],
+    ]
+    print(markdown(["", ""], rows))
+    found = {"plan_s": plan_s, "submissions": len(submitted), "show_s": show_s}
+    save(asked.json, {**found, "tasks": tasks, "cpu_s": cpu_s, "wall_s": wall_s})
+
+
+if __name__ == "__main__":
+    main()
