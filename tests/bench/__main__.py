@@ -23,6 +23,7 @@ BENCHMARKS = (
     "first_picture",
     "many_nodes",
     "report_size",
+    "export_cost",
     "ssh_hosts",
     "sweep",
     "sweep_array",

@@ -5,6 +5,7 @@
 A first run of `hpcwatch run` lists what is called and imported once the program has been started.
 Then each of it fails, from the start of the program on, in a run of a forked process. Standard
 output says how many runs there were, and of those that were not as without hpcwatch, how they were.
+$GUARD_OPTIONS are options of `hpcwatch run`, $GUARD_ONLY the beginning of what fails.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ COMMANDS = {
     "short": ["sh", "-c", f"echo out; exit {CODE}"],
     "long": ["sh", "-c", f"echo out; sleep {LASTS_S}; exit {CODE}"],
 }
+OPTIONS = os.environ.get("GUARD_OPTIONS", "").split()
+ONLY = tuple(os.environ.get("GUARD_ONLY", "").split()) or ("",)
 LATE_S = 0.5
 QUIET_S = 0.2
 DEADLINE_S = 8.0
@@ -102,7 +105,7 @@ def be_hpcwatch(command: list[str], output: Path, arm: Callable[[], None]) -> No
     os.dup2(descriptor, 1)
     os.dup2(os.open(f"{output}.err", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 2)
     os.close(descriptor)
-    code = hpcwatch.cli.run.main(["--", *command])
+    code = hpcwatch.cli.run.main([*OPTIONS, "--", *command])
     os._exit(code)
 
 
@@ -156,9 +159,15 @@ def listed(folder: Path, command: str, kind: str) -> list[str]:
 
         real, os._exit = os._exit, leave  # type: ignore[assignment]
 
-    os.waitpid(forked(command, folder / "listed.out", arm), 0)
+    output = folder / f"listed-{command}.out"
+    usual = COMMANDS[command]
+    if OPTIONS:  # however slow the machine is, the export has started before the program ends
+        looks = f"until grep -q 'numbers are on' {output}.err || [ $((n+=1)) -gt 600 ]"
+        COMMANDS[command] = ["sh", "-c", f"echo out; n=0; {looks}; do sleep 0.1; done; exit {CODE}"]
+    os.waitpid(forked(command, output, arm), 0)
+    COMMANDS[command] = usual
     names = [name for name in result.read_text().split() if "<" not in name]
-    return [name for name in names if name not in THE_WAIT]
+    return [name for name in names if name not in THE_WAIT and name.startswith(ONLY)]
 
 
 FUNCTIONS: dict[str, types.FunctionType] = {}
@@ -257,6 +266,8 @@ def main() -> None:
     import hpcwatch.monitor.guard as guard
 
     guard.QUIET_S = QUIET_S
+    if OPTIONS:  # what reads options is loaded once, and not in every fork
+        hpcwatch.cli.run.parse([*OPTIONS, "--", "true"])
     what = "imports" if kind == "imports" else "calls"
     names = {command: set(only or listed(folder, command, what)) for command in COMMANDS}
     if kind != "imports":

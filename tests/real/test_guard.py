@@ -43,6 +43,22 @@ def test_each_part_of_the_monitor_may_fail(
     assert found["count"] >= least, "the monitor has more parts than that"
 
 
+@pytest.mark.parametrize(("kind", "least"), [("calls", 20), ("hangs", 20), ("imports", 3)])
+def test_each_part_of_the_export_may_fail(
+    environment: dict[str, str], tmp_path: Path, kind: str, least: int
+) -> None:
+    """A listener, a text file, and a Pushgateway that is not there."""
+    ways = f"--listen 0 --textfile {tmp_path}/a.prom --push http://127.0.0.1:9"
+    only = "hpcwatch.export hpcwatch.cli.exporting hpcwatch.base.web"
+    only += " hpcwatch.cli.program_report.Reporter._export"
+    command = [sys.executable, str(FAULTS), kind, str(tmp_path)]
+    asked = {**environment, "GUARD_OPTIONS": ways, "GUARD_ONLY": only}
+    done = subprocess.run(command, env=asked, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["wrong"] == []
+    assert found["count"] >= least, "the export has more parts than that"
+
+
 def run_s(command: Sequence[str], environment: dict[str, str], stderr: int) -> float:
     """The duration of a command that must end as the program does."""
     before_s = time.monotonic()
