@@ -25,6 +25,9 @@ from hpcwatch.analysis.report.records import (
     NodeSummary,
     ProcessSummary,
     Quality,
+    RankBalance,
+    RankSpread,
+    RankSummary,
     Summary,
 )
 from hpcwatch.analysis.report.to_json import to_plain
@@ -80,6 +83,10 @@ SECTIONS: dict[str, tuple[str, type]] = {
     "nodes[]": ("Each node over the whole run.", NodeSummary),
     "nodes[].gaps[]": ("A stretch without readings.", Gap),
     "processes[]": ("The largest processes.", ProcessSummary),
+    "ranks[]": ("Each rank of a parallel program, as far as they were told apart.", RankSummary),
+    "rank_balance": ("How evenly the ranks share the work; null without ranks.", RankBalance),
+    "rank_balance.cpu_s": ("How far apart they are in CPU time, in seconds.", RankSpread),
+    "rank_balance.memory_peak_bytes": ("The same in peak memory, in bytes.", RankSpread),
     "events[]": ("What the program and hpcwatch noted.", _Event),
     "quality": ("How it was measured, and what that cost.", Quality),
 }

@@ -11,7 +11,6 @@ from .typed import Callable, Dict, Iterable, List, Optional
 
 _LONGEST_ARGV = 4096
 _FURTHER_ARGV = 1024
-_RANK_LOOKS = 2
 _FIRST = 1 << 62  # bytes: more than any process has
 _MOST_ARGV_BYTES = 1 << 20
 """Of the command lines that one sample gives on demand: the others come with the next ones."""
@@ -103,16 +102,10 @@ class Listing:
             return None
 
     def _rank(self, tracked: Tracked) -> Optional[int]:
-        """Return a process's rank: read once, unless it executes another program.
+        if not tracked.is_rank_known:
+            from .ranks import of_tracked
 
-        One that is just being executed shows no environment yet: it gets a second look.
-        """
-        if tracked.rank_looks < _RANK_LOOKS:
-            from .ranks import NOT_YET, rank_of
-
-            found = rank_of("%s/%d" % (self._proc, tracked.pid), tracked.stat.name)
-            tracked.rank_looks = tracked.rank_looks + 1 if found == NOT_YET else _RANK_LOOKS
-            tracked.rank = None if found == NOT_YET else found
+            of_tracked(tracked, self._proc)
         return tracked.rank
 
     def _describe(self, tracked: Tracked, argv: Optional[List[str]]) -> Process:

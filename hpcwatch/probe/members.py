@@ -9,6 +9,8 @@ from .procfs import parse_stat
 from .totals import Share
 from .typed import Dict, FrozenSet, Optional, Set, Tuple
 
+RANK_LOOKS = 2
+"""How often a process's rank is looked for while it shows no environment."""
 STAT_BYTES = 1024  # the line is under 400 bytes; the name is at most 15
 
 
@@ -80,6 +82,11 @@ class Tracked:
         self.pss_at_rss_bytes = -1
         self.pss_at_private_bytes: Optional[int] = None
         self.pss_rate_s: Optional[float] = None
+
+    @property
+    def is_rank_known(self) -> bool:
+        """True once its rank was read, or it was seen to have none."""
+        return self.rank_looks >= RANK_LOOKS
 
     @property
     def is_alive(self) -> bool:

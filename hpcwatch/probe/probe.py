@@ -9,7 +9,18 @@ from .members import Members, Tree
 from .memory import MemoryReader
 from .procfs import parse_table, read
 from .procs import ProcessTable
-from .schema import Cgroup, Exported, Gpu, JobUse, LogPiece, Node, Process, Sample, Stranger
+from .schema import (
+    Cgroup,
+    Exported,
+    Gpu,
+    JobUse,
+    LogPiece,
+    Node,
+    Process,
+    RankUse,
+    Sample,
+    Stranger,
+)
 from .sums import use_of
 from .totals import Reaped
 from .typed import (
@@ -33,6 +44,7 @@ if TYPE_CHECKING:
     from .gpu_job import GpuJob
     from .home import Home, HomeReader
     from .node import NodeReader
+    from .rank_use import RankReader
     from .rest import Rest
     from .spec import Spec
     from .strangers import Strangers
@@ -46,6 +58,8 @@ _YOUNG_S = 1.0
 """Seconds from the program's start in which its processes have higher pids than its monitor."""
 _UNASKED_S = 1.0
 """Seconds from our start in which no exporter is asked: most programs end in them."""
+_SRUN = "srun"
+"""Its tasks are ranks, and descend from Slurm's daemon."""
 _CERTAIN = ("cgroup", "shepherd", "environment")
 """How processes were found if none of the others on the node is the job's."""
 
@@ -127,6 +141,8 @@ class Probe:
         self._cpus: FrozenSet[int] = frozenset()
         self._wish: Optional[Wish] = None
         self._tails: Optional[Tails] = None
+        self._ranks: Optional[RankReader] = None
+        self._steps: Optional[Rest] = None
 
     def take(self, wish: "Wish") -> None:
         """Read from now on what the watcher asks for."""
@@ -165,6 +181,7 @@ class Probe:
             further=self._read_further(processes, errors),
             logs=self._read_logs(errors),
             exported=exported,
+            ranks=self._read_ranks(processes, uptime_s, errors),
         )
 
     def _read_exporters(
@@ -364,6 +381,35 @@ class Probe:
             errors["processes"] = "%s: %s" % (type(error).__name__, error)
             return None
 
+    def _read_ranks(
+        self, listed: List[Process], at_s: float, errors: Dict[str, str]
+    ) -> Optional[List[RankUse]]:
+        """Tell the ranks of our program apart, once a process that is named shows one."""
+        if self._root_pid is None or (self._ranks is None and not any(map(_is_parallel, listed))):
+            return None
+        try:
+            if self._ranks is None:
+                from .rank_use import RankReader
+
+                self._ranks = RankReader()
+            return self._ranks.read(self._tables(listed), at_s)
+        except Exception as error:
+            errors["ranks"] = "%s: %s" % (type(error).__name__, error)
+            return None
+
+    def _tables(self, listed: List[Process]) -> List[ProcessTable]:
+        """Return our program's processes, and those that Slurm started for it."""
+        if self._rest is not None:
+            return [self._table, self._rest.table]
+        if self._steps is None and self._job_ids and any(one.name == _SRUN for one in listed):
+            from .rest import Rest
+
+            self._steps = Rest(self._job_ids, self._table, self._root_pid)
+        if self._steps is None:
+            return [self._table]
+        self._steps.table.refresh()
+        return [self._table, self._steps.table]
+
     def _follow(self, logs: Dict[str, str]) -> None:
         """Follow these files and no others."""
         if self._tails is not None:
@@ -421,13 +467,18 @@ class Probe:
 
     def close(self) -> None:
         """End the GPU thread and give descriptors back."""
-        if self._rest is not None:
-            self._rest.close()
+        for rest in (self._rest, self._steps):
+            if rest is not None:
+                rest.close()
         if self._gpu is not None:
             self._gpu.close()
         if self._exporters is not None:
             self._exporters.close()
         self._table.close()
+
+
+def _is_parallel(process: Process) -> bool:
+    return process.rank is not None or process.name == _SRUN
 
 
 def _memory_only() -> Optional[Node]:

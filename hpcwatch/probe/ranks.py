@@ -3,6 +3,7 @@
 Only the number leaves this file. A process that may not be read has no known rank.
 """
 
+from .members import RANK_LOOKS, Tracked
 from .procfs import read
 from .typed import Optional, Tuple
 
@@ -42,6 +43,18 @@ _LAUNCHERS = (
     b"srun",
 )
 """Programs that start ranks, as the kernel names them: Slurm may count them as tasks."""
+
+
+def of_tracked(tracked: Tracked, proc: str = "/proc") -> Optional[int]:
+    """Return a process's rank: read once, unless it executes another program.
+
+    One that is just being executed shows no environment yet: it gets a second look.
+    """
+    if not tracked.is_rank_known:
+        found = rank_of("%s/%d" % (proc, tracked.pid), tracked.stat.name)
+        tracked.rank_looks = tracked.rank_looks + 1 if found == NOT_YET else RANK_LOOKS
+        tracked.rank = None if found == NOT_YET else found
+    return tracked.rank
 
 
 def rank_of(folder: str, name: bytes) -> Optional[int]:

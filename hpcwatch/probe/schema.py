@@ -372,6 +372,17 @@ class Exported(NamedTuple):
     mounts_from: Optional[str] = None
 
 
+class RankUse(NamedTuple):
+    """What one rank of a parallel program has used on this node so far."""
+
+    rank: int
+    process_count: int
+    cpu_s: float
+    """Counter: of its processes and of all they have waited for."""
+    peak_bytes: int
+    """The sum of its processes' high-water marks: pages that ranks share count in each."""
+
+
 class Window(NamedTuple):
     """What a stored sample stands for when it sums up several: gauges keep their extremes."""
 
@@ -411,6 +422,9 @@ class Sample(NamedTuple):
     """Given in the first sample after each reading of the exporters."""
     logs: Optional[List[LogPiece]] = None
     """What is new in the job's output files, if the watcher asked for them; not kept either."""
+    ranks: Optional[List[RankUse]] = None
+    """Every rank of the program that we started, from time to time; None in between, and where
+    there are none."""
 
 
 def to_line(sample: Sample) -> str:

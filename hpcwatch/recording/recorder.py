@@ -14,7 +14,7 @@ import os
 
 from hpcwatch.base import files
 from hpcwatch.base.errors import os_reason
-from hpcwatch.probe.schema import Gpu, Process, Sample, Window, from_line, to_line
+from hpcwatch.probe.schema import Gpu, Process, RankUse, Sample, Window, from_line, to_line
 from hpcwatch.probe.typed import TYPE_CHECKING, Any, Callable, Iterator, NamedTuple, Optional
 from hpcwatch.recording import metrics
 from hpcwatch.recording.job_memory import gauge_of_used, job_used_bytes
@@ -286,6 +286,7 @@ def merge(first: Sample, second: Sample) -> Sample:
         processes=_merge_processes(first.processes, second.processes),
         gpus=_merge_gpus(first.gpus, second.gpus),
         exported=second.exported or first.exported,
+        ranks=merge_ranks(first.ranks, second.ranks),
         errors=errors or None,
         window=window,
     )
@@ -303,6 +304,24 @@ def _merge_gpus(first: Optional[list[Gpu]], second: Optional[list[Gpu]]) -> Opti
             gpu._replace(clocks_held_by=list(dict.fromkeys(reasons)) or gpu.clocks_held_by)
         )
     return merged
+
+
+def merge_ranks(
+    first: Optional[list[RankUse]], second: Optional[list[RankUse]]
+) -> Optional[list[RankUse]]:
+    """Keep every rank of both, with the most of each figure: a rank may have ended meanwhile."""
+    if not first or not second:
+        return second or first
+    known = {one.rank: one for one in first}
+    for one in second:
+        before = known.get(one.rank, one)
+        known[one.rank] = RankUse(
+            one.rank,
+            max(before.process_count, one.process_count),
+            max(before.cpu_s, one.cpu_s),
+            max(before.peak_bytes, one.peak_bytes),
+        )
+    return [known[rank] for rank in sorted(known)]
 
 
 def _combine(a: Extremes, b: Extremes, count_a: int, count_b: int) -> Extremes:

@@ -227,6 +227,35 @@ def test_run_inside_a_job_reads_all_of_its_nodes(slurm: Cluster, submit: Submit)
     assert [node["host"] for node in report["nodes"]] == ["qb001"]
 
 
+RANKS = """
+import os, time
+hold = bytearray(40 << 20)
+end = time.process_time() + (0.2 if os.environ["SLURM_PROCID"] == "1" else 2.0)
+while time.process_time() < end:
+    pass
+time.sleep(4)
+"""
+
+
+def test_ranks_that_slurm_starts_are_told_apart(slurm: Cluster, submit: Submit) -> None:
+    folder, program = "/home/alice/work/ranks", "/home/alice/work/ranks.py"
+    slurm.run(["tee", program], input=RANKS)
+    job = submit(
+        f"hpcwatch run --interval 0.5 --output {folder} -- srun -n3 --overcommit python3 {program}",
+        "-N1",
+        "-n1",
+        "-t",
+        "10",
+    )
+    slurm.wait_state(job, "COMPLETED", deadline_s=120.0)
+    report = json.loads(slurm.said("cat", f"{folder}/report.json"))
+    assert [rank["rank"] for rank in report["ranks"]] == [0, 1, 2]
+    assert all(rank["memory_peak_bytes"] > 40e6 for rank in report["ranks"])
+    spread = report["rank_balance"]["cpu_s"]
+    assert (spread["least_rank"], spread["outlier_rank"]) == (1, 1)
+    assert spread["least"] < 1.0 < spread["median"]
+
+
 TELLS = """
 import time, hpcwatch
 with hpcwatch.phase("train"):

@@ -54,6 +54,7 @@ def test_every_key_of_report_json_has_a_row_with_its_type(path: str) -> None:
         "nodes",
         "gaps",
         "processes",
+        "ranks",
         "events",
         "fixed",
         "parts",

@@ -25,7 +25,7 @@ from hpcwatch.cluster.schedulers import Job
 from hpcwatch.cluster.schedulers.job import Coverage, Usage
 from hpcwatch.cluster.schedulers.request import Needs
 from hpcwatch.monitor.report import load
-from hpcwatch.probe.schema import Cgroup, Gpu, GpuProcess, Node, Process, Sample
+from hpcwatch.probe.schema import Cgroup, Gpu, GpuProcess, Node, Process, RankUse, Sample
 from hpcwatch.recording.store import Event, Run, RunDirectory
 
 RECORDINGS = Path(__file__).resolve().parents[1] / "data"
@@ -34,7 +34,12 @@ RECORDINGS = Path(__file__).resolve().parents[1] / "data"
 # raises it, and says so in the changelog.
 KEYS = {
     "": "schema_version run summary findings directives costs observed prediction last_advice nodes"
-    " processes events quality energy mounts",
+    " processes ranks rank_balance events quality energy mounts",
+    "ranks": "host rank cpu_s memory_peak_bytes",
+    "rank_balance": "ranks_count cpu_s memory_peak_bytes",
+    "rank_balance.cpu_s": "least least_rank median most most_rank outlier_rank outlier_pct",
+    "rank_balance.memory_peak_bytes": "least least_rank median most most_rank outlier_rank"
+    " outlier_pct",
     "costs": "unit core_hours gpu_hours idle_core_hours idle_gpu_hours run_cost idle_cost"
     " saved_cost",
     "energy": "kwh gpu_kwh gpu_coverage_pct gpu_source cpu_kwh cpu_coverage_pct cpu_source co2e_g"
@@ -107,6 +112,7 @@ def everything() -> Report:
     )
     process = Process(7, 1, "python", "R", ["python"], cpu_user_s=1.0, cpu_system_s=0.0)
     extra: dict[str, Any] = {"gpus": [gpu], "processes": [process], "errors": {"swap": "broken"}}
+    extra["ranks"] = [RankUse(0, 1, 1.0, GIB), RankUse(1, 1, 9.0, GIB)]
     samples = [full_sample(t)._replace(**extra) for t in (0, 1, 2, 60, 61, 100)]
     report = made(
         samples,

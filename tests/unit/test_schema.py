@@ -25,6 +25,7 @@ from hpcwatch.probe.schema import (
     MountUse,
     Node,
     Process,
+    RankUse,
     Sample,
     Stranger,
     Window,
@@ -35,7 +36,7 @@ from hpcwatch.probe.typed import meaning
 from hpcwatch.recording.recorder import GAUGES
 
 PARTS = (Node, Cgroup, JobUse, Process, GpuProcess, Mig, Gpu, Stranger, Exported, MountUse)
-RECORDS = (*PARTS, Window, Sample, LogPiece)
+RECORDS = (*PARTS, Window, Sample, LogPiece, RankUse)
 IDENTITIES = {"pid", "ppid", "uid", "owner_uid", "index", "parent_index", "rank"}
 IDENTITIES |= {"gpu_instance_id", "compute_instance_id", "pcie_generation", "pcie_generation_max"}
 LEAVES = {str: st.text(max_size=12), bool: st.booleans()}

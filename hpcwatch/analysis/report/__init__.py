@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hpcwatch.analysis.findings import Finding, Scope, Thresholds
     from hpcwatch.analysis.needs import Observed
     from hpcwatch.analysis.report.energy import Energy, MountTraffic
+    from hpcwatch.analysis.report.records import RankBalance, RankSummary
     from hpcwatch.analysis.rightsize import Advice
 
 __all__ = [
@@ -61,6 +62,7 @@ def build(
     observed = observed_of(run, timeline, summary, quality)
     made = advice_of(run, observed, earlier, thresholds) if observed is not None else None
     advice = made.advice if made is not None else None
+    ranks, balance = _ranks(hosts)
     return Report(
         run=run,
         summary=summary,
@@ -80,6 +82,8 @@ def build(
         mounts=_mounts(hosts),
         prediction=made.prediction if made is not None else None,
         last_advice=made.check if made is not None else None,
+        ranks=ranks,
+        rank_balance=balance,
     )
 
 
@@ -90,6 +94,16 @@ def _agreeing(found: list[Finding], advice: Advice | None, run: Run) -> list[Fin
     from hpcwatch.analysis.advice_agree import agreeing
 
     return agreeing(found, advice, run.job, run.environment)
+
+
+def _ranks(hosts: list[HostTimeline]) -> tuple[list[RankSummary], RankBalance | None]:
+    """Return the ranks of a parallel program; most programs are none."""
+    if not any(host.ranks for host in hosts):
+        return [], None
+    from hpcwatch.analysis.report.ranks import balance_of, ranks_of
+
+    ranks = ranks_of(hosts)
+    return ranks, balance_of(ranks)
 
 
 def _costs(

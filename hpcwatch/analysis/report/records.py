@@ -92,6 +92,46 @@ class ProcessSummary(NamedTuple):
     gpu_memory_peak_bytes: Optional[int]
 
 
+class RankSummary(NamedTuple):
+    """One rank of a parallel program, as far as it was told apart."""
+
+    host: str
+    rank: int
+    """Its number in the program."""
+    cpu_s: float
+    """Of its processes and of all they have waited for."""
+    memory_peak_bytes: int
+    """The sum of its processes' high-water marks: pages that ranks share count in each."""
+
+
+class RankSpread(NamedTuple):
+    """How far apart the ranks are in one figure, in that figure's unit."""
+
+    least: float
+    """What the rank with the least used."""
+    least_rank: int
+    """Which rank that is."""
+    median: float
+    """The median of all ranks."""
+    most: float
+    """What the rank with the most used."""
+    most_rank: int
+    """Which rank that is."""
+    outlier_rank: Optional[int]
+    """The rank that is farthest from the median, if by more than a quarter of it."""
+    outlier_pct: Optional[float]
+    """What that rank used, as a share of the median."""
+
+
+class RankBalance(NamedTuple):
+    """How evenly the ranks share the work."""
+
+    ranks_count: int
+    """How many were told apart."""
+    cpu_s: RankSpread
+    memory_peak_bytes: RankSpread
+
+
 class Summary(NamedTuple):
     """The whole run in figures."""
 
@@ -177,6 +217,10 @@ class Report(NamedTuple):
     """None where no energy is provably the run's."""
     mounts: list[MountTraffic] = []  # noqa: RUF012  # of a tuple, and never changed
     """The job's traffic by node and file system, where an exporter on the node publishes it."""
+    ranks: list[RankSummary] = []  # noqa: RUF012  # of a tuple, and never changed
+    """Each rank of a parallel program; none where ranks were not told apart, or there is one."""
+    rank_balance: Optional[RankBalance] = None
+    """How evenly the ranks share the work; None without ranks."""
 
 
 def whole(host: HostTimeline, metric: str, gpu: Optional[str] = None) -> Part:

@@ -45,6 +45,8 @@ def to_plain(report: Report) -> dict[str, Any]:
             "last_advice": _record(report.last_advice),
             "nodes": nodes,
             "processes": [process._asdict() for process in report.processes],
+            "ranks": [rank._asdict() for rank in report.ranks],
+            "rank_balance": _record(report.rank_balance),
             "events": [
                 {"at": iso(event.at_s), "name": event.name, "fields": event.fields}
                 for event in report.events

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hpcwatch.analysis.timeline.gpus import GpuTimeline
     from hpcwatch.analysis.timeline.seen import SeenStranger
     from hpcwatch.cluster.schedulers.job import Job
+    from hpcwatch.probe.schema import RankUse
 
 _PACKED_AFTER = 64
 """Samples; a shorter run does without the module of arrays."""
@@ -61,6 +62,8 @@ class HostTimeline:
         """What exporters on the node published; None if there were none."""
         self.strangers: dict[int, SeenStranger] = {}
         """The busiest processes that were not the job's."""
+        self.ranks: list[RankUse] | None = None
+        """The most that each rank was seen to use; None where none was told apart."""
         self.reading_count = 0
         self.first: Sample | None = None
         self.last: Sample | None = None
@@ -253,7 +256,14 @@ class HostTimeline:
             if uuid not in seen:
                 timeline.append_unknown(sample, self.span_s[-1])
 
+    def _keep_ranks(self, sample: Sample) -> None:
+        from hpcwatch.recording.recorder import merge_ranks
+
+        self.ranks = merge_ranks(self.ranks, sample.ranks)
+
     def _keep(self, sample: Sample) -> None:
+        if sample.ranks:
+            self._keep_ranks(sample)
         self.first = self.first or sample
         self.first_rest = self.first_rest or sample.rest
         self.last = sample

@@ -13,6 +13,7 @@ from hpcwatch.cluster.schedulers.hosts import fold_hosts
 from hpcwatch.recording.previous_runs import EarlierRun
 from hpcwatch.views.report import facts, plots, tables
 from hpcwatch.views.report.next_script import next_script, own_changes, saves_sentence
+from hpcwatch.views.report.ranks import rank_sentences, ranks_table
 from hpcwatch.views.report.verdict import verdict
 from hpcwatch.views.text import SIGNS, sparkline
 
@@ -32,6 +33,7 @@ def text(report: Report, earlier: Sequence[EarlierRun] = ()) -> str:
         *_asked_and_used(report),
         *_timelines(report),
         *_nodes(report),
+        *_ranks(report),
         *_section("Processes", tables.processes(report)),
         *_steps(report),
         *_section("Earlier runs of the same name", tables.earlier(list(earlier))),
@@ -127,6 +129,13 @@ def _steps(report: Report) -> Iterator[str]:
     if any(table.rows for table in found):
         yield "## Steps of the program"
         yield from (_table(table) for table in found if table.rows)
+
+
+def _ranks(report: Report) -> Iterator[str]:
+    if report.ranks:
+        yield "## Ranks"
+        yield "\n".join(f"- {escaped(sentence)}" for sentence in rank_sentences(report))
+        yield _table(ranks_table(report))
 
 
 def _section(title: str, table: tables.Table, most: int | None = None) -> Iterator[str]:

@@ -54,6 +54,7 @@ def lines(report: Report, width: int = WIDTH) -> list[Line]:
         *used_rows(report, width),
         [],
         *_steps(report, width),
+        *_ranks(report, width),
         *_largest(report, width),
         *quality_lines(report, width),
     ]
@@ -175,6 +176,15 @@ def _steps(report: Report, width: int) -> list[Line]:
 
     made = step_lines(report, LABEL, width)
     return [*made, []] if made else []
+
+
+def _ranks(report: Report, width: int) -> list[Line]:
+    """The ranks of a parallel program."""
+    if not report.ranks:
+        return []
+    from hpcwatch.views.report.ranks import rank_lines
+
+    return rank_lines(report, width)
 
 
 def _largest(report: Report, width: int) -> list[Line]:

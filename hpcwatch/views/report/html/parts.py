@@ -16,6 +16,7 @@ from hpcwatch.views.report.gpu_rows import FEW_GPUS
 from hpcwatch.views.report.html.data import events_step, value_plot_name
 from hpcwatch.views.report.html.markup import Markup, joined, section, table, tag
 from hpcwatch.views.report.next_script import next_script, own_changes, saves_sentence
+from hpcwatch.views.report.ranks import rank_sentences, ranks_table
 from hpcwatch.views.report.verdict import verdict
 from hpcwatch.views.text import SIGNS
 
@@ -45,6 +46,7 @@ def body(report: Report, on: Grid, earlier: Sequence[EarlierRun]) -> Markup:
                 _gpus(report),
                 _timelines(report, on),
                 _heatmaps(report),
+                section("Ranks", *_ranks(report)),
                 section("Processes", table(tables.processes(report))),
                 section("Steps of the program", *_steps(report)),
                 section("Earlier runs of the same name", table(tables.earlier(list(earlier)))),
@@ -57,6 +59,12 @@ def body(report: Report, on: Grid, earlier: Sequence[EarlierRun]) -> Markup:
             _footer(report),
         ]
     )
+
+
+def _ranks(report: Report) -> list[Markup]:
+    """How far apart the ranks are, and each of them."""
+    said = [tag("li", sentence) for sentence in rank_sentences(report)]
+    return [tag("ul", *said), table(ranks_table(report))] if said else []
 
 
 def where(report: Report) -> str:

@@ -1,0 +1,80 @@
+"""What each rank of a parallel program uses on this node: told apart once any rank was seen.
+
+CPU time and memory of a rank are those of all processes that carry it: its own and its children.
+"""
+
+from .members import Tracked
+from .procfs import TICK_S
+from .procs import ProcessTable
+from .ranks import of_tracked
+from .schema import RankUse
+from .typed import Dict, List, Optional, Sequence
+
+_LOOKS = 64
+"""Environments read for one answer; the answer waits until all are known."""
+_SOONEST_S, _LATEST_S = 1.0, 10.0
+_SHARE = 0.1
+"""Of the time since the first answer: counters need not be read more often."""
+
+
+class RankReader:
+    """Sums the job's processes up by rank, from time to time."""
+
+    def __init__(self, proc: str = "/proc") -> None:
+        self._proc = proc
+        self._first_s: Optional[float] = None
+        self._due_s = 0.0
+
+    def read(self, tables: Sequence[ProcessTable], at_s: float) -> Optional[List[RankUse]]:
+        """Return every rank's use so far; None if it is not due or there are no two ranks.
+
+        A rank that has just ended is told at once, as it was last read.
+        """
+        tables = [*tables[:1], *filter(_is_one_step, tables[1:])]
+        ended = [one for table in tables for one in table.gone if _is_top(one, table)]
+        if at_s < self._due_s and not ended:
+            return None
+        self._due_s = at_s + _SOONEST_S
+        living = [one for table in tables for one in table.tracked.values()]
+        if not self._know(living):
+            return None
+        groups: Dict[int, List[Tracked]] = {}
+        for tracked in living + ended:
+            if tracked.rank is not None:
+                groups.setdefault(tracked.rank, []).append(tracked)
+        if not groups:
+            return None
+        self._first_s = at_s if self._first_s is None else self._first_s
+        passed_s = at_s - self._first_s
+        self._due_s = at_s + min(max(_SHARE * passed_s, _SOONEST_S), _LATEST_S)
+        return [_use_of(rank, groups[rank]) for rank in sorted(groups)]
+
+    def _know(self, living: Sequence[Tracked]) -> bool:
+        """Look at the environments of those not looked at yet. True if none is left."""
+        left = _LOOKS
+        for tracked in living:
+            if not tracked.is_rank_known:
+                if left == 0:
+                    return False
+                left -= 1
+                of_tracked(tracked, self._proc)
+        return True
+
+
+def _is_one_step(table: ProcessTable) -> bool:
+    """True if one daemon of Slurm started all ranks: those of two steps have the same numbers."""
+    ranked = [one for one in table.tracked.values() if one.rank is not None]
+    starters = {one.stat.ppid for one in ranked if one.stat.ppid not in table.tracked}
+    return len(starters - {1}) <= 1
+
+
+def _is_top(tracked: Tracked, table: ProcessTable) -> bool:
+    """True for one that has ended and left nothing to a process of its rank."""
+    parent = table.tracked.get(tracked.stat.ppid)
+    return tracked.rank is not None and (parent is None or parent.rank != tracked.rank)
+
+
+def _use_of(rank: int, processes: Sequence[Tracked]) -> RankUse:
+    ticks = sum(tracked.stat.all_ticks for tracked in processes)
+    sizes = [max(one.table.get(b"VmHWM", 0), one.stat.rss_bytes) for one in processes]
+    return RankUse(rank, len(processes), ticks * TICK_S, sum(sizes))
