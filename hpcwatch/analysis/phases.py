@@ -10,7 +10,9 @@ from hpcwatch.base.units import UNKNOWN
 from hpcwatch.events import EPOCH, LOG, PHASE_BEGIN, PHASE_END
 from hpcwatch.recording.store import Event
 
-MONITORS = frozenset({"signal", "node lost", "node found", "nodes given back", "events left out"})
+MONITORS = frozenset(
+    {"signal", "node lost", "node found", "nodes given back", "events left out", "cancel if idle"}
+)
 """Names of the monitor's own events; a program cannot use them."""
 
 

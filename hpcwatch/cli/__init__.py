@@ -29,6 +29,7 @@ COMMANDS = {
     "replay": "the live view over a recording",
     "compare": "runs side by side, and what explains the difference",
     "runs": "list, find and remove the recorded runs",
+    "notify": "where messages about runs and jobs go, and a test message",
     "config": "the settings in force, and where each value comes from",
     "completion": "make the shell complete commands, options, runs and jobs",
     "explain": "what a number or a finding means",

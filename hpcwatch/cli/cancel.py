@@ -14,12 +14,13 @@ from hpcwatch.base.output import complain
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.asking import is_confirmed
 from hpcwatch.cluster import client
+from hpcwatch.cluster.cancelling import requested
 from hpcwatch.cluster.client import Asker
 from hpcwatch.cluster.schedulers import NAMES
 from hpcwatch.cluster.schedulers.arrays import task_indices
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Job, JobState
-from hpcwatch.cluster.schedulers.query import Answer, NoAnswerError
+from hpcwatch.cluster.schedulers.query import Answer
 from hpcwatch.probe.listing import login_name
 from hpcwatch.views.jobs import loss
 
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> int:
     if not options.yes and not is_confirmed(f"Cancel {'it' if len(parts) == 1 else 'them'}?"):
         print("Nothing was cancelled.")
         return EXIT_FAILURE
-    said = _cancel(word, asked, ask)
+    said = requested(asked.scheduler, word, ask)
     if said:
         print(f"{asked.scheduler.name} says: {clean(said)}")
     print(_afterwards(word, job_id, asked, ask))
@@ -105,15 +106,6 @@ def _meant(word: str, parts: tuple[Job, ...]) -> tuple[Job, ...]:
         )
         raise HpcwatchError(f"not all tasks of {clean(word)} are pending", hint)
     return (meant[0]._replace(id=word, array_index=indices),) if meant[1:] == [] else tuple(meant)
-
-
-def _cancel(word: str, asked: Inquiry, ask: Asker) -> str:
-    try:
-        said: str = ask(asked.scheduler.cancel(word)).value
-    except NoAnswerError as error:
-        hint = "it is unknown whether it is cancelled: see hpcwatch jobs"
-        raise HpcwatchError(error.message, hint) from None
-    return " ".join(said.split())
 
 
 def _afterwards(word: str, job_id: str, asked: Inquiry, ask: Asker) -> str:

@@ -37,7 +37,7 @@ class Display:
         self._timeline = timeline
         self._program = opening.program
         self._lock = opening.lock
-        self._looking = Looking(opening.settings)
+        self._looking = opening.looking or Looking(opening.settings)
         self._panel: Panel | None = None
         self.step: str | None = None
         """The phase that the program reports: set before ``update``."""

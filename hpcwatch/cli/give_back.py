@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from hpcwatch.analysis import advice_surplus
 from hpcwatch.analysis.advice_surplus import Surplus
@@ -21,8 +23,9 @@ from hpcwatch.cluster.schedulers.hosts import fold_hosts
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.schedulers.query import Query
 from hpcwatch.monitor.picture import Picture
+from hpcwatch.recording.store import Event
 
-Note = Callable[[str, Mapping[str, object]], None]
+Mark = Callable[[Event], None]
 
 
 class Asked(Exception):  # noqa: N818 - not an error: the user pressed the key
@@ -36,12 +39,12 @@ class Giving:
     """What the bottom line says: nothing as long as there is nothing to give back."""
     help: Sequence[tuple[str, str]] = ()
 
-    def __init__(self, user: str, note: Note) -> None:
+    def __init__(self, user: str, mark: Mark) -> None:
         """``user`` is who we are: only the job's owner may give anything back.
 
-        ``note`` records what was given back.
+        ``mark`` records what was given back.
         """
-        self._user, self._note = user, note
+        self._user, self._mark = user, mark
         self._job: Job | None = None
         self._surplus = Surplus((), None, None)
         self._is_pressed = False
@@ -73,7 +76,7 @@ class Giving:
     def ask(self) -> None:
         """Ask on the terminal, and give back what is confirmed."""
         if self._job is not None and offer(self._job, self._surplus):
-            self._note("nodes given back", _fields(self._surplus))
+            self._mark(Event(time.time(), "nodes given back", _fields(self._surplus)))
         print("Press Enter to go on.", flush=True)
         sys.stdin.readline()
 
@@ -102,7 +105,7 @@ def offer(job: Job, unused: Surplus) -> bool:
     return True
 
 
-def _fields(given: Surplus) -> dict[str, object]:
+def _fields(given: Surplus) -> dict[str, Any]:
     """Return what was given back as the recording keeps it."""
     hours = given.core_hours
     found = {

@@ -10,9 +10,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from hpcwatch import config
+from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.base.output import is_interactive
-from hpcwatch.cli import array_answer, export_options, exporting, finished, reporting
+from hpcwatch.base.output import complain, is_interactive
+from hpcwatch.cli import (
+    array_answer,
+    export_options,
+    exporting,
+    finished,
+    notify_options,
+    reporting,
+)
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers import NAMES
@@ -54,6 +62,11 @@ def main(arguments: list[str]) -> int:
     )
     add_options(parser)
     options = parser.parse_args(arguments)
+    if options.cancel_if_idle is not None and is_one_picture(options):
+        hint = "in a job script say: hpcwatch run --cancel-if-idle 60m -- COMMAND"
+        raise HpcwatchError(
+            "--cancel-if-idle watches the job, which needs a terminal", hint, EXIT_USAGE
+        )
     inquiry = client.inquiry(options.scheduler or config.load().scheduler)
     if options.job is not None:
         return watch_job(inquiry, inquiry.scheduler.clean_id(options.job), options)
@@ -68,6 +81,7 @@ def main(arguments: list[str]) -> int:
 def add_options(parser: Parser) -> None:
     """Add the options of `job` and `submit`."""
     add_view_options(parser)
+    notify_options.add(parser)
     parser.add_scheduler(NAMES)
     parser.add_argument(
         "--user", help="the user whose processes are counted (default: the job's owner)"
@@ -177,6 +191,39 @@ class Watching:
             is_recorded=not options.no_record,
             user=options.user,
         )
+        self._told: list[str] = []
+        is_lasting = until_over or not is_one_picture(options)
+        is_asked = options.notify or settings.notify or self._idle_s
+        if known.job is not None and is_lasting and is_asked:
+            from hpcwatch.monitor.notify.job import JobNotifying
+
+            self._watch.notifying = JobNotifying(
+                known.job, options.notify, self._idle_s, settings, self._watch.mark, self._tell
+            )
+
+    @property
+    def _idle_s(self) -> float | None:
+        """What ``--cancel-if-idle`` of `job` says: `submit` leaves it to the job itself."""
+        return None if self._until_over else self._options.cancel_if_idle
+
+    def _tell(self, line: str) -> None:
+        """Show a line on the screen; without one it is printed."""
+        self._told.append(line)
+        self._watch.say(line)
+
+    def _close(self) -> None:
+        """End the watch, and print what was said meanwhile and what could not be delivered."""
+        self._watch.stop()
+        notifying = self._watch.notifying
+        failed = notifying.close() if notifying is not None else []
+        self._print_told()
+        for trouble in failed:
+            complain(f"hpcwatch: notify: {trouble}")
+
+    def _print_told(self) -> None:
+        told, self._told = self._told, []
+        for line in told:
+            complain(f"hpcwatch: {clean(line)}")
 
     def _ways(self, job: Job | None) -> Ways:
         steps = slurm_steps(self._watch.known.parts, self._is_suspended)
@@ -203,7 +250,7 @@ class Watching:
                 else:
                     left = live(watch, self._options, self._until_over)
         finally:
-            watch.stop()
+            self._close()
         if left is None:
             self._report()
             return None
@@ -224,11 +271,12 @@ class Watching:
                 while True:
                     known = watch.known
                     told(known)
+                    self._print_told()
                     if known.job is None or known.job.has_ended:
                         break
                     time.sleep(_LOOK_S)
         finally:
-            watch.stop()
+            self._close()
         self._say_goodbye()
         return known.job
 
@@ -364,7 +412,7 @@ def live(watch: Watch, options: argparse.Namespace, until_over: bool = False) ->
     from hpcwatch.cli import give_back
     from hpcwatch.views.live.view import LiveView
 
-    actions, giving = _Actions(watch), give_back.Giving(login_name(os.getuid()), watch.note)
+    actions, giving = _Actions(watch), give_back.Giving(login_name(os.getuid()), watch.mark)
 
     def picture() -> Picture:
         job = watch.known.job

@@ -37,7 +37,7 @@ class Options(RunOptions):
 
 
 def _parser() -> Parser:
-    from hpcwatch.cli import export_options
+    from hpcwatch.cli import export_options, notify_options
     from hpcwatch.cli.arguments import Parser
     from hpcwatch.cli.reporting import help_text, wanted
 
@@ -77,6 +77,7 @@ def _parser() -> Parser:
         help=f"exit with {_EXIT_FOUND} if the program succeeds and a finding is at least "
         f"that severe",
     )
+    notify_options.add(parser)
     parser.add_argument(
         "-q",
         "--quiet",
@@ -102,6 +103,10 @@ def parse(arguments: list[str]) -> Options:
         options.command = options.command[1:]
     if not options.command or not options.command[0]:
         raise HpcwatchError("no command to run", "say: hpcwatch run -- python train.py", EXIT_USAGE)
+    if options.cancel_if_idle is not None:
+        from hpcwatch.cli.notify_options import check_inside
+
+        check_inside()
     return options
 
 

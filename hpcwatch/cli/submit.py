@@ -52,6 +52,10 @@ def main(arguments: list[str]) -> int:
         if not is_wanted:
             print("Nothing was submitted.")
             return EXIT_FAILURE
+    if options.cancel_if_idle is not None:
+        from hpcwatch.cli import wrapped
+
+        script = wrapped.copy(script, options.cancel_if_idle)
     job_id = inquiry.submit(script, options.arguments)
     if options.no_watch:
         print(job_id)

@@ -48,6 +48,8 @@ class Settings(NamedTuple):
     """Queue -> bytes of memory per core."""
     exporter_ports: tuple[int, ...] = ()
     """Ports of exporters to ask on a node; none where that is forbidden, or may be."""
+    notify: Mapping[str, "Scalar"] = _NONE
+    """What `[notify]` sets (see ``monitor.notify.plan``); empty: nothing is reported."""
 
     @property
     def ssh(self) -> "Bounds":
@@ -156,6 +158,7 @@ def settings_of(values: "Values") -> Settings:
             if path[0] == "queues"
         },
         exporter_ports=_exporter_ports(values),
+        notify=_set_by_somebody(values, "notify"),
     )
 
 
@@ -166,6 +169,16 @@ def _exporter_ports(values: "Values") -> tuple[int, ...]:
     if asks is None or not asks.value:
         return ()
     return ports_in(_text(values, "exporters.ports") or "")
+
+
+def _set_by_somebody(values: "Values", table: str) -> dict[str, "Scalar"]:
+    from hpcwatch.config.values import DEFAULT
+
+    return {
+        path[1]: value.value
+        for path, value in values.items()
+        if path[0] == table and value.origin != DEFAULT
+    }
 
 
 def _thresholds(values: "Values") -> dict[str, dict[str, "Scalar"]]:

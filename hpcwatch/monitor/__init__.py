@@ -20,6 +20,10 @@ class RunOptions:
         """The folder to record in; None: one below the root of all recordings."""
         self.nodes = "all"
         """In a job of several nodes: ``all`` of them, or only the ``local`` one."""
+        self.notify: list[str] = []
+        """Where messages go, as ``--notify`` says it; empty: as configured."""
+        self.cancel_if_idle: float | None = None
+        """Cancel the scheduler's job once it did nothing for so many seconds; None: never."""
         self.sweep_id: str | None = None
         self.parameters: dict[str, str] | None = None
         """For a sweep's task: its parameters by name."""

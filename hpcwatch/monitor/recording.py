@@ -21,7 +21,7 @@ from hpcwatch.recording.recorder import Recorder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from hpcwatch.cluster.schedulers.job import Job
     from hpcwatch.config import Settings
@@ -258,11 +258,16 @@ class WatchRecording(Recording):
                 return
             (self._lost.add if is_lost else self._lost.discard)(status.host)
             why = {"reason": status.reason} if is_lost else {"way": status.way}
-            self.note("node lost" if is_lost else "node found", {"host": status.host, **why})
+            name = "node lost" if is_lost else "node found"
+            self._append_event(store.Event(time.time(), name, {"host": status.host, **why}))
 
-    def note(self, name: str, fields: Mapping[str, object]) -> None:
-        """Record at once that something happened now."""
-        event, directory = store.Event(time.time(), name, dict(fields)), self._directory
+    def event(self, event: store.Event) -> None:
+        """Record an event of our own. Any thread."""
+        with self._lock:
+            self._append_event(event)
+
+    def _append_event(self, event: store.Event) -> None:
+        directory = self._directory
         if directory is not None:
             self._guarded(lambda: directory.append_event(event))
 

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
     from hpcwatch.cluster.schedulers.job import Job
     from hpcwatch.monitor import RunOptions
+    from hpcwatch.monitor.live_findings import Looking
     from hpcwatch.monitor.local import LocalSession
+    from hpcwatch.monitor.notify.program import Notifying
     from hpcwatch.monitor.other_nodes import Neighbours
     from hpcwatch.monitor.own_request import OwnRequest
 
@@ -81,12 +83,15 @@ class Opening:
         program: Program,
         settings: config.Settings,
         lock: AbstractContextManager[object],
+        looking: Looking | None = None,
     ) -> None:
         self.timeline = timeline
         self.program = program
         self.settings = settings
         self.lock = lock
         """Locked while the timeline is extended."""
+        self.looking = looking
+        """The findings, where they are evaluated already."""
 
 
 class Observer:
@@ -113,6 +118,7 @@ class Observer:
         self._neighbours: Neighbours | None = None
         self._display: LiveView | None = None
         self._request: OwnRequest | None = None
+        self._notifying: Notifying | None = None
         self._settings = config.Settings()
         self._run: store.Run | None = None
         self._read_cpu_s: float | None = None
@@ -143,6 +149,7 @@ class Observer:
         if is_over:
             self.guarded("no reading", self._read_end)
             return
+        self.guarded("no notifications", self._notify)
         self.guarded("no live view", self._show)
         self.guarded("other nodes not watched", lambda: self._watch_others(job, interval_s))
         self.guarded("the scheduler is not queried", lambda: self._ask_for(job))
@@ -187,9 +194,23 @@ class Observer:
         assert self._run is not None
         self._recording.place(self._run, self._options.output, self._settings.budget_bytes)
 
+    def _notify(self) -> None:
+        """Start what sends notifications and cancels an idle job, if either is wanted."""
+        options, settings = self._options, self._settings
+        if not (options.notify or settings.notify or options.cancel_if_idle):
+            return
+        if options.sweep_id is not None:
+            return
+        from hpcwatch.monitor.notify.program import Notifying
+
+        self._notifying = Notifying(
+            options, settings, self._program, self._run, self._timeline, self._lock, self
+        )
+
     def _show(self) -> None:
         if self._open_display is not None:
-            opening = Opening(self._timeline, self._program, self._settings, self._lock)
+            looking = self._notifying.looking if self._notifying is not None else None
+            opening = Opening(self._timeline, self._program, self._settings, self._lock, looking)
             self._display = self._open_display(opening)
 
     def _watch_others(self, job: Job | None, interval_s: float) -> None:
@@ -234,7 +255,10 @@ class Observer:
         with self._lock:
             self._timeline.add(sample)
             self._recording.take(sample)
-        display = self._display
+        notifying, display = self._notifying, self._display
+        if notifying is not None:
+            events = self._events.recent()
+            self.guarded("notifications", lambda: notifying.look(sample.host, events))
         if display is not None:
             display.step, display.events = self._events.now(), self._events.recent()
             self.guarded("live view stopped", lambda: display.update(sample))
@@ -253,6 +277,9 @@ class Observer:
         if number in _ENDING:
             with self._lock:
                 self._recording.keep_now(_signal_event(number, at_s))
+            notifying = self._notifying
+            if notifying is not None:
+                self.guarded("notifications", lambda: notifying.ending(number))
             if self._session is not None and at_s - self._hurried_at_s > 1.0:
                 self._hurried_at_s = at_s
                 self._session.hurry()
@@ -286,6 +313,9 @@ class Observer:
             self._recording.close()
         if self._run is not None:
             self.guarded("no report", self._report)
+        notifying = self._notifying
+        if notifying is not None:
+            self.guarded("notifications", lambda: notifying.finish(self.made))
         self.guarded("leftovers of killed monitors", leftovers.remove)
 
     def _report(self) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hpcwatch.analysis.findings import Finding
 from hpcwatch.analysis.report import Report
@@ -34,6 +34,10 @@ from hpcwatch.monitor.remote import JobSession, Opener, spec_of
 from hpcwatch.monitor.standard_error import attempt
 from hpcwatch.probe.schema import Sample
 from hpcwatch.probe.wish import NOTHING, Wish
+from hpcwatch.recording.store import Event
+
+if TYPE_CHECKING:
+    from hpcwatch.monitor.notify.job import JobNotifying
 
 POLL_S = 5.0
 """Seconds between checks whether a query is due; the scheduler is queried at most every 30 s."""
@@ -111,6 +115,8 @@ class Watch:
         self._further = FurtherProcesses()
         self._node_logs = NodeLogs()
         self._is_log_shown = False
+        self.notifying: JobNotifying | None = None
+        """What reports to the user elsewhere, if that is wanted; to be set before the start."""
         self.lock = threading.RLock()
         """Locked while samples are added and while the timeline is read."""
         self._wake = threading.Event()
@@ -165,10 +171,6 @@ class Watch:
         nodes = self._known.nodes or self._hosts
         run = run_record.of_job(self._title, self._known.job, nodes, self._settings)
         return self._recording.report(run, self._whole or self._timeline)
-
-    def note(self, name: str, fields: Mapping[str, object]) -> None:
-        """Record that something was done to the job now, such as nodes given back."""
-        self._recording.note(name, fields)
 
     def refresh(self) -> None:
         """Retry lost nodes and query the scheduler again, unless that was just done."""
@@ -257,10 +259,26 @@ class Watch:
             if self._presence.is_gone and time.monotonic() < self._hurried_until_s:
                 questions.inquiry.hurry()
             self._guarded(partial(self._ask, questions))
+            self._guarded(self._notify)
             job = self._known.job
             if job is not None and job.has_ended:
                 self._guarded(self._end)
+                self._guarded(partial(self._notify_end, job))
                 return
+
+    def _notify(self) -> None:
+        if self.notifying is not None:
+            with self.lock:
+                self.notifying.look(self._known.job, self._timeline, self._looking.found())
+
+    def _notify_end(self, job: Job) -> None:
+        if self.notifying is not None:
+            found = self._found_at_end
+            self.notifying.ended(job, self._looking.found() if found is None else found)
+
+    def mark(self, event: Event) -> None:
+        """Record an event. Any thread."""
+        self._recording.event(event)
 
     def _guarded(self, step: Callable[[], None]) -> None:
         """Run a step; its failure becomes a message, and the picture stays."""

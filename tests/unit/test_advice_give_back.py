@@ -17,6 +17,7 @@ from hpcwatch.cluster.schedulers.job import Job, JobNode, JobState
 from hpcwatch.cluster.schedulers.query import Answer
 from hpcwatch.monitor.picture import Picture
 from hpcwatch.probe.schema import JobUse
+from hpcwatch.recording.store import Event
 
 LASTS_S = 400
 JOB = Job(
@@ -106,13 +107,13 @@ def picture(job: Job) -> Picture:
     return Picture("17", job, (job,), (), (), timeline(THREE), [], START_S + LASTS_S, 0.0, 10.0)
 
 
-def unheard(name: str, fields: object) -> None:
-    raise AssertionError(name, fields)
+def unheard(event: Event) -> None:
+    raise AssertionError(event)
 
 
 def test_what_was_given_back_is_noted_once_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[tuple[str, object]] = []
-    giving = give_back.Giving("alice", lambda *told: heard.append(told))
+    heard: list[Event] = []
+    giving = give_back.Giving("alice", heard.append)
     giving.look(picture(JOB))
     monkeypatch.setattr(give_back, "_run", lambda _query: "")
     monkeypatch.setattr("sys.stdin", io.StringIO("\n\n"))
@@ -120,7 +121,7 @@ def test_what_was_given_back_is_noted_once_it_is(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(give_back, "is_confirmed", lambda _, yes=is_confirmed: yes)
         giving.ask()
     told = {"hosts": "n2", "nodes_count": 1, "cores_count": 8, "core_hours": 15.111}
-    assert heard == [("nodes given back", told)]
+    assert [(event.name, event.fields) for event in heard] == [("nodes given back", told)]
 
 
 def test_the_key_is_taken_only_where_there_is_something_to_give_back() -> None:

@@ -33,6 +33,15 @@ class Inside(NamedTuple):
     """Prefixes of variables whose values hold on one host only."""
     are_gpus_minors: bool = False
     """True if the scheduler's numbers of devices are the driver's minor numbers."""
+    index_variables: tuple[str, str] | None = None
+    """Variables with the index of an array's task, and with the array's highest index."""
+
+    def is_last_task(self, environment: Mapping[str, str]) -> bool:
+        """True of the task with the highest index of an array; also where that is not known."""
+        if self.index_variables is None:
+            return True
+        index, highest = map(environment.get, self.index_variables)
+        return highest is None or index == highest
 
 
 def torque(environment: Mapping[str, str], read_text: ReadText) -> Job | None:
@@ -167,7 +176,13 @@ _SLURM_HOST = (
     "SLURM_TOPOLOGY",
 )
 INSIDE: Mapping[str, Inside] = {
-    "slurm": Inside(slurm, "SLURM_JOB_NODELIST", host_variables=_SLURM_HOST, are_gpus_minors=True),
+    "slurm": Inside(
+        slurm,
+        "SLURM_JOB_NODELIST",
+        host_variables=_SLURM_HOST,
+        are_gpus_minors=True,
+        index_variables=("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MAX"),
+    ),
     "torque": Inside(torque, "PBS_NODEFILE", "PBS_GPUFILE", _PBS_HOST),
     "pbspro": Inside(pbspro, "PBS_NODEFILE", host_variables=_PBS_HOST),
 }

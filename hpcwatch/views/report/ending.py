@@ -24,7 +24,8 @@ def ending(report: Report) -> tuple[str, str]:
     if run.signal is not None:
         from hpcwatch.base.signals import numbered_signal_name
 
-        return f"killed by {numbered_signal_name(run.signal)}", "critical"
+        words = f"killed by {numbered_signal_name(run.signal)}{_cancelled_words(report)}"
+        return words, "critical"
     if run.exit_code:
         return f"failed (exit {run.exit_code})", "critical"
     return "ended normally", "ok"
@@ -37,6 +38,16 @@ def _unended(report: Report) -> str:
         return "unfinished; last seen"
     unknown = "no end recorded (its monitor was killed, or lost the file system); last seen"
     return _ordered_end(report) or unknown
+
+
+def _cancelled_words(report: Report) -> str:
+    """Say why --cancel-if-idle cancelled the job; empty if it did not."""
+    acts = [event.fields for event in report.events if event.name == "cancel if idle"]
+    if not acts or acts[-1].get("state") != "cancelled":
+        return ""
+    from hpcwatch.base.clean import clean
+
+    return f", cancelled as {clean(str(acts[-1].get('reason', 'idle')))}"
 
 
 def _asks_to_end(named: object) -> bool:
@@ -56,7 +67,7 @@ def _ordered_end(report: Report) -> str | None:
     last = next((one for one in reversed(came) if _asks_to_end(one.fields.get("signal"))), None)
     if last is None:
         return None
-    words = f"ended by {last.fields['signal']}"
+    words = f"ended by {last.fields['signal']}{_cancelled_words(report)}"
     if job is not None and job.walltime_s:
         since_s = run.started_at_s if job.started_at_s is None else job.started_at_s
         if last.at_s - since_s >= job.walltime_s - max(_EARLY_S, _EARLY_SHARE * job.walltime_s):

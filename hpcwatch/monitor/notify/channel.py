@@ -1,0 +1,86 @@
+"""The monitor's end of the process that delivers messages. Sending never waits."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+
+from hpcwatch.base.clean import clean
+from hpcwatch.monitor.notify import process
+from hpcwatch.monitor.notify.digest import Spool
+from hpcwatch.monitor.notify.message import Message, Subject, line
+from hpcwatch.monitor.notify.plan import Ways
+
+Start = Callable[[Sequence[str]], tuple[int, int]]
+"""Starts a process; returns the descriptors of its input and its output. Raises OSError."""
+_MOST_ANSWER_BYTES = 1 << 16
+
+
+def start_process(argv: Sequence[str]) -> tuple[int, int]:
+    """Start a process in a session of its own. Raises OSError."""
+    child = subprocess.Popen(
+        list(argv),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with child.stdin, child.stdout:
+        return os.dup(child.stdin.fileno()), os.dup(child.stdout.fileno())
+
+
+class Channel:
+    """Hands messages to the process through a pipe, which holds 16 of them at least."""
+
+    def __init__(self, ways: Ways, spool: Spool | None, start: Start) -> None:
+        """Raises OSError if the process cannot be started."""
+        self._to_process, self._from_process = start(process.ARGV)
+        self._left_out = 0
+        os.set_blocking(self._to_process, False)
+        os.set_blocking(self._from_process, False)
+        os.write(self._to_process, process.task(ways, spool))
+
+    def send(self, message: Message, about: Subject) -> None:
+        """Hand a message over; one for which the pipe has no room is lost."""
+        try:
+            os.write(self._to_process, line(message, about))
+        except OSError:  # full, or the process has ended
+            self._left_out += 1
+
+    def close(self, patience_s: float) -> list[str]:
+        """Send no more; return what failed, as far as that is known within ``patience_s``.
+
+        The process goes on with what is left.
+        """
+        os.close(self._to_process)
+        said = self._answers(time.monotonic() + patience_s)
+        os.close(self._from_process)
+        if self._left_out:
+            noun = "message was" if self._left_out == 1 else "messages were"
+            said.append(f"{self._left_out} {noun} left out")
+        return said
+
+    def _answers(self, end_s: float) -> list[str]:
+        data = b""
+        while len(data) < _MOST_ANSWER_BYTES:
+            left_s = end_s - time.monotonic()
+            if left_s <= 0 or not select.select([self._from_process], [], [], left_s)[0]:
+                break
+            piece = os.read(self._from_process, 4096)
+            if not piece:
+                break
+            data += piece
+        return list(filter(None, map(_failure, data.splitlines())))
+
+
+def _failure(text: bytes) -> str:
+    try:
+        return clean(str(json.loads(text)["failed"]))
+    except (ValueError, KeyError, TypeError):
+        return ""

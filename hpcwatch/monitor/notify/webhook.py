@@ -1,0 +1,33 @@
+"""Sends a message to a webhook: one POST of JSON with the key ``text``."""
+
+from __future__ import annotations
+
+from hpcwatch.base import web
+from hpcwatch.base.clean import clean
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+
+_MOST_ANSWER_BYTES = 1 << 16
+
+
+def address_in(path: str) -> str:
+    """Return the URL in a file of mode 0600. Raises HpcwatchError, which does not show it."""
+    found = web.token_of(path)
+    try:
+        return web.check_address(found)
+    except HpcwatchError as error:
+        hint = "write http:// or https:// and the rest, and nothing else"
+        if "password" in error.message:  # which this message does not repeat
+            hint = error.hint
+        raise HpcwatchError(f"{clean(path)} holds no web address", hint, EXIT_USAGE) from None
+
+
+def post(body: bytes, url_file: str, token_file: str | None, deadline_s: float) -> None:
+    """Send a message. Raises HpcwatchError, which names the server's host alone."""
+    url = address_in(url_file)
+    token = web.token_of(token_file) if token_file is not None else None
+    headers = {"Content-Type": "application/json", "User-Agent": "hpcwatch"}
+    answer = web.ask(
+        url, body, headers, token, deadline_s=deadline_s, most_bytes=_MOST_ANSWER_BYTES
+    )
+    if not answer.is_ok:
+        raise HpcwatchError(f"{web.origin(url)} answers with status {answer.status}")

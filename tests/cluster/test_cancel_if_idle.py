@@ -1,0 +1,137 @@
+"""`--cancel-if-idle` on a real Slurm: it cancels idle jobs, none that works or is unknown."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from harness import wait_until
+
+from cluster.cluster import Cluster
+from cluster.conftest import Submit
+
+WORK = "/home/alice/work"
+HOME = "/home/alice/idle"
+ENVIRONMENT = {"HPCWATCH_HOME": HOME}
+PATIENCE_S = 90.0
+
+
+@pytest.fixture(autouse=True)
+def home(slurm: Cluster) -> Iterator[None]:
+    yield
+    slurm.run(["rm", "-rf", HOME])
+
+
+def under(command: str, idle: str, more: str = "") -> str:
+    return (
+        f"export HPCWATCH_HOME={HOME} HPCWATCH_NOTIFY_END_AFTER_S=0\n"
+        f"hpcwatch run --cancel-if-idle {idle} {more} -- {command}"
+    )
+
+
+def state_of(slurm: Cluster, job: str) -> str:
+    return slurm.said("sacct", "-n", "-X", "-P", "-j", job, "-o", "State").strip()
+
+
+def runs(slurm: Cluster) -> list[dict[str, Any]]:
+    done = slurm.run(["hpcwatch", "runs", "--format", "json"], env=ENVIRONMENT)
+    found: list[dict[str, Any]] = json.loads(done.stdout)["runs"] if not done.returncode else []
+    return found
+
+
+def events_of(slurm: Cluster, run_id: str) -> list[dict[str, Any]]:
+    done = slurm.run(["hpcwatch", "report", "--format", "json", run_id], env=ENVIRONMENT)
+    events: list[dict[str, Any]] = json.loads(done.stdout)["events"]
+    return events
+
+
+def acts(slurm: Cluster) -> list[str]:
+    (run,) = runs(slurm)
+    found = [one for one in events_of(slurm, run["id"]) if one["name"] == "cancel if idle"]
+    return [one["fields"]["state"] for one in found]
+
+
+def test_an_idle_job_is_cancelled_after_a_warning(slurm: Cluster, submit: Submit) -> None:
+    told = f"{WORK}/told"
+    script = f"'command:tee -a {told}'"
+    job = submit(under("sleep 600", "4s", f"--notify {script}"), "-o", f"{WORK}/idle.out")
+    wait_until(lambda: state_of(slurm, job).startswith("CANCELLED"), "cancelled", PATIENCE_S)
+    wait_until(lambda: "cancelled" in acts(slurm), "recorded", PATIENCE_S)
+    assert acts(slurm) == ["warned", "cancelled"]
+    (run,) = runs(slurm)
+    report = slurm.run(["hpcwatch", "report", run["id"]], env=ENVIRONMENT).stdout
+    assert "cancelled as idle for" in " ".join(report.split())
+    out = " ".join(slurm.said("cat", f"{WORK}/idle.out").split())
+    assert "--cancel-if-idle: idle for" in out
+    assert "the job is being cancelled" in out
+    messages = [json.loads(line) for line in slurm.said("cat", told).splitlines() if line]
+    assert [one["kind"] for one in messages][:2] == ["cancel", "cancel"]
+    assert {one["job"] for one in messages} == {job}
+    slurm.run(["rm", told, f"{WORK}/idle.out"])
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_of_an_array_only_the_idle_task_is_cancelled(
+    slurm: Cluster, submit: Submit, index: int
+) -> None:
+    """The number of one of the tasks is the array's own, with which scancel would end them all."""
+    idle = under("sleep 600", "4s")
+    script = f"if [ $SLURM_ARRAY_TASK_ID != {index} ]; then exec sleep 600; fi\n{idle}"
+    job = submit(script, "--array=0-1")
+    name = f"{job}_{index}"
+    wait_until(lambda: state_of(slurm, name).startswith("CANCELLED"), "cancelled", PATIENCE_S)
+    assert state_of(slurm, f"{job}_{1 - index}") == "RUNNING"
+
+
+def test_a_job_that_works_is_not(slurm: Cluster, submit: Submit) -> None:
+    job = submit(under("timeout 15 sh -c 'while :; do :; done' || true", "3s"))
+    wait_until(lambda: state_of(slurm, job) == "COMPLETED", "completed", PATIENCE_S)
+    assert acts(slurm) == []
+
+
+def test_a_job_with_a_node_that_is_not_read_is_not(slurm: Cluster, submit: Submit) -> None:
+    job = submit(under("sleep 14", "3s", "--nodes local"), "-N2", "-o", f"{WORK}/local.out")
+    wait_until(lambda: state_of(slurm, job) == "COMPLETED", "completed", PATIENCE_S)
+    assert acts(slurm) == ["unknown"]
+    said = " ".join(slurm.said("cat", f"{WORK}/local.out").split())
+    assert said.count("not cancelled while this is unknown: qb00") == 1
+    slurm.run(["rm", f"{WORK}/local.out"])
+
+
+def test_a_submitted_script_runs_under_it(slurm: Cluster) -> None:
+    path = f"{WORK}/idle job.sh"
+    text = f"#!/bin/bash\n#SBATCH -t 10\n#SBATCH -o {WORK}/sub.out\necho $0\nsleep 600\n"
+    slurm.run(["tee", path], input=text)
+    argv = ["env", "-C", WORK, "hpcwatch", "submit", "--cancel-if-idle", "4s", "--no-watch", path]
+    done = slurm.run(argv, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr
+    *shown, job = done.stdout.splitlines()
+    assert any("run --cancel-if-idle 4s -- /bin/bash" in line for line in shown)
+    assert "TimeLimit=00:10:00" in slurm.said("scontrol", "show", "job", job)
+    assert "JobName=idle job.sh" in slurm.said("scontrol", "show", "job", job)
+    wait_until(lambda: state_of(slurm, job).startswith("CANCELLED"), "cancelled", PATIENCE_S)
+    assert slurm.said("cat", path) == text
+    assert "script/idle job.sh" in slurm.said("cat", f"{WORK}/sub.out")
+    slurm.run(["rm", path, f"{WORK}/sub.out"])
+
+
+def test_a_script_of_another_language_is_refused(slurm: Cluster) -> None:
+    path = f"{WORK}/job.py"
+    slurm.run(["tee", path], input="#!/usr/bin/env python3\nprint(1)\n")
+    done = slurm.run(["hpcwatch", "submit", "--cancel-if-idle", "1h", path], env=ENVIRONMENT)
+    assert done.returncode == 2
+    assert "is run by python3" in done.stderr
+    slurm.run(["rm", path])
+
+
+def test_nobody_cancels_a_job_of_somebody_else(slurm: Cluster, submit: Submit) -> None:
+    job = submit("sleep 600", user="bob")
+    slurm.wait_state(job, "RUNNING")
+    words = shlex.join(["hpcwatch", "job", "--cancel-if-idle", "5s", job])
+    done = slurm.run(["script", "-qec", words, "/dev/null"], env=ENVIRONMENT)
+    assert done.returncode == 2
+    assert "bob's" in done.stdout
+    assert slurm.said("squeue", "-h", "-j", job, "-o", "%T").strip() == "RUNNING"
