@@ -57,6 +57,7 @@ def test_all_its_gpus_idle_is_idle_whatever_the_cpu_does() -> None:
 WORK = [
     QUIET._replace(cores=0.5),
     QUIET._replace(io_rate=5000.0),
+    QUIET._replace(runnable=1.0),
     QUIET._replace(cores=lambda time_s: 1.0 if time_s % 1800 < 20 else 0.0),
     IDLE_GPUS._replace(gpus=(Device(power=20.0), Device(util=1.0, power=20.0))),
     IDLE_GPUS._replace(gpus=(Device(power=20.0), Device(power=200.0))),

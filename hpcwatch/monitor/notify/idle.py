@@ -69,7 +69,10 @@ class _Seen:
         cores = host.columns["cpu_cores"].mean[at]
         names = ("read_bytes_per_s", "written_bytes_per_s")
         moved = sum(host.columns[name].mean[at] for name in names)
-        is_busy = cores == cores and self._cpu.overflows(cores, host.span_s[at])
+        # What wants a core and gets none, on a node that is too full, works as well.
+        runnable = host.columns["runnable_count"].mean[at]
+        wanted = min(runnable, 1.0) if runnable == runnable else 0.0
+        is_busy = cores == cores and self._cpu.overflows(max(cores, wanted), host.span_s[at])
         is_moving = moved == moved and self._io.overflows(moved, host.span_s[at])
         if is_busy or is_moving:
             return False, ""
