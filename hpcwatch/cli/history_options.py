@@ -70,9 +70,11 @@ def add(parser: Parser) -> None:
         "--account",
         nargs="+",
         metavar="ACCOUNT",
-        help="with --since: all jobs of these accounts, not only mine",
+        help="with --since or --watch: all jobs of these accounts, not only mine",
     )
-    parser.add_argument("--all", action="store_true", help="with --since: everybody's jobs")
+    parser.add_argument(
+        "--all", action="store_true", help="with --since or --watch: everybody's jobs"
+    )
     parser.add_argument(
         "--state", metavar="STATES", help=f"with --since: only {','.join(STATES)}; several with ,"
     )
@@ -98,20 +100,16 @@ def chosen(options: argparse.Namespace, own_user: str) -> Chosen | None:
     if options.since is None:
         _require_since(options)
         return None
-    given = [name for name in ("user", "account", "all") if getattr(options, name)]
-    if len(given) > 1:
-        flags = " and ".join(f"--{name}" for name in given)
-        raise HpcwatchError(f"{flags} exclude each other", "give one of them", EXIT_USAGE)
+    if options.watch:
+        hint = "say one of them"
+        raise HpcwatchError("--watch shows running jobs, --since past ones", hint, EXIT_USAGE)
+    users, accounts = whose(options, own_user)
     now_s = time.time()
     first_s = _moment("--since", options.since)
     last_s = _moment("--until", options.until) if options.until is not None else now_s
     if last_s <= first_s:
         when = "--until is not after --since" if options.until else "--since is not in the past"
         raise HpcwatchError(when, "give an earlier --since", EXIT_USAGE)
-    users = tuple(map(clean_user, _words(options.user)))
-    accounts = tuple(map(_account, _words(options.account)))
-    if not users and not accounts and not options.all:
-        users = (clean_user(own_user),)
     return Chosen(
         Wanted(first_s, min(last_s, now_s), users, accounts),
         states=states,
@@ -122,13 +120,30 @@ def chosen(options: argparse.Namespace, own_user: str) -> Chosen | None:
     )
 
 
+def whose(options: argparse.Namespace, own_user: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return users and accounts whose jobs are shown; both are empty for everybody's.
+
+    Raises HpcwatchError.
+    """
+    given = [name for name in ("user", "account", "all") if getattr(options, name)]
+    if len(given) > 1:
+        flags = " and ".join(f"--{name}" for name in given)
+        raise HpcwatchError(f"{flags} exclude each other", "give one of them", EXIT_USAGE)
+    users = tuple(map(clean_user, _words(options.user)))
+    accounts = tuple(map(_account, _words(options.account)))
+    if not users and not accounts and not options.all:
+        users = (clean_user(own_user),)
+    return users, accounts
+
+
 def _require_since(options: argparse.Namespace) -> None:
-    given = [name for name in _NEEDS_SINCE if getattr(options, name)]
+    of_watch = ("account", "all") if options.watch else ()
+    given = [name for name in _NEEDS_SINCE if getattr(options, name) and name not in of_watch]
     if given or options.format in FORMATS[1:]:
         what = f"--{given[0]}" if given else f"--format {options.format}"
         hint = "say since when, such as --since 7d"
         raise HpcwatchError(f"{what} is about jobs of the past", hint, EXIT_USAGE)
-    if options.user is not None and len(_words(options.user)) > 1:
+    if options.user is not None and len(_words(options.user)) > 1 and not options.watch:
         hint = "name one, or say --since"
         raise HpcwatchError("the queue is listed for one user", hint, EXIT_USAGE)
 

@@ -44,6 +44,14 @@ def main(arguments: list[str]) -> int:
         "-u", "--user", nargs="+", metavar="USER", help="whose jobs (default: mine)"
     )
     history_options.add(parser)
+    parser.add_argument(
+        "--watch", action="store_true", help="a live table of the running jobs, on a terminal"
+    )
+    parser.add_argument(
+        "--probe",
+        action="store_true",
+        help="with --watch: read the nodes of the first running jobs, too (key p: of one job)",
+    )
     parser.add_scheduler(NAMES)
     parser.add_format("text", "json", *history_options.FORMATS)
     parser.add_colour()
@@ -54,6 +62,10 @@ def main(arguments: list[str]) -> int:
         from hpcwatch.cli.history import print_past
 
         return print_past(past, options.scheduler)
+    if options.watch or options.probe:
+        from hpcwatch.cli import jobs_watch
+
+        return jobs_watch.show(options, *history_options.whose(options, me))
     user = clean_user(options.user[0] if options.user is not None else me)
     settings = config.load()
     asked = client.inquiry(options.scheduler or settings.scheduler)
@@ -121,7 +133,7 @@ def rows_of(jobs: Sequence[Job], now_s: float, settings: config.Settings) -> lis
     return [
         JobRow(
             job,
-            _merged(
+            merged(
                 _seen(job, recordings),
                 flags_of(job, now_s, settings.thresholds_for(job.queue)),
             ),
@@ -130,7 +142,7 @@ def rows_of(jobs: Sequence[Job], now_s: float, settings: config.Settings) -> lis
     ]
 
 
-def _merged(seen: Sequence[Flag], accounted: Sequence[Flag]) -> tuple[Flag, ...]:
+def merged(seen: Sequence[Flag], accounted: Sequence[Flag]) -> tuple[Flag, ...]:
     """Return both, worst first; a finding replaces the same flag from the accounting."""
     known = {flag.rule for flag in seen}
     both = [*seen, *(flag for flag in accounted if flag.rule not in known)]

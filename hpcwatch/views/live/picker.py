@@ -20,7 +20,6 @@ from hpcwatch.views.table import GAP, word_cells, word_titles
 from hpcwatch.views.text import Line, Span, fit
 
 _GAP = " " * GAP
-_KEYS = "↑↓ choose  Enter open  / filter  q quit"
 _LONGEST_FILTER = 40
 _FLAGS_MOST = 50  # columns
 _ESCAPE_S = 0.05  # after an Esc, the rest of a sequence comes within this time
@@ -28,6 +27,8 @@ _ESCAPE_S = 0.05  # after an Esc, the rest of a sequence comes within this time
 
 class Picker:
     """The list: what it shows and what its keys do."""
+
+    keys = "↑↓ choose  Enter open  / filter  q quit"
 
     def __init__(self, title: str, rows: Sequence[JobRow], now_s: float) -> None:
         """``title`` says whose jobs these are, and how many."""
@@ -82,7 +83,7 @@ class Picker:
         said = f'filter "{clean(self._filter)}": ' if self._filter else ""
         if self._filter or len(seen) < len(self._rows):
             said += f"{len(self._rows)} of {len(self._all)} jobs"
-        return [Span(f" {_KEYS}{_GAP}{said}", "dim")]
+        return [Span(f" {self.keys}{_GAP}{said}", "dim")]
 
     def press(self, key: str) -> None:
         """Take a key; a mouse or an unknown key does nothing."""
@@ -123,9 +124,10 @@ def _words(row: JobRow) -> str:
     return " ".join(word for word in named if word).lower()
 
 
-def choose(picker: Picker, colour: str) -> int:
+def choose(picker: Picker, colour: str, every_s: float | None = None) -> int:
     """Show the list until the user opens a job or leaves; return 0, or 128+n after a signal n.
 
+    It is drawn again after each key, and each ``every_s``.
     Raises HpcwatchError (exit code 2) where no full screen can be shown.
     """
     decoder = Decoder()
@@ -133,7 +135,7 @@ def choose(picker: Picker, colour: str) -> int:
         while not picker.is_over:
             width, height = screen.size()
             screen.paint(picker.lines(width, height), width)
-            patience_s = _ESCAPE_S if decoder.is_pending else None
+            patience_s = _ESCAPE_S if decoder.is_pending else every_s
             ready, _, _ = select.select([screen.fileno(), signals.fileno()], [], [], patience_s)
             for number in signals.take() if signals.fileno() in ready else ():
                 if number in ENDING:
