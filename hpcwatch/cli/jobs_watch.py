@@ -13,8 +13,8 @@ from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import is_interactive
 from hpcwatch.cli import job as job_command
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.cli.jobs import merged, rows_of
 from hpcwatch.cli.jobs_probes import Probes
+from hpcwatch.cli.jobs_rows import merged, rows_of
 from hpcwatch.cli.picker import Chosen
 from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers.inquiry import Inquiry

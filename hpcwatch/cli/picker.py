@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hpcwatch import config
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.cli.jobs import enriched, rows_of
+from hpcwatch.cli.jobs_rows import enriched, rows_of
 from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.monitor.watch import Known, known_from
