@@ -8,7 +8,7 @@ from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cluster.client import Asker
 from hpcwatch.cluster.schedulers import scheduler
-from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.cluster.schedulers.query import NoAnswerError, Scheduler
 
 
@@ -39,7 +39,7 @@ def cancelled_own(job: Job, me: str, ask: Asker | None = None) -> str:
         raise HpcwatchError(f"job {clean(job.id)} is part of a heterogeneous job", hint)
     if told.owner is None or told.owner.partition("@")[0] != me:
         raise HpcwatchError(f"job {clean(job.id)} is not {me}'s", "it is not cancelled")
-    if told.state.is_waiting or told.has_ended:
+    if told.state.is_waiting or told.has_ended or told.state is JobState.SUSPENDED:
         raise HpcwatchError(f"job {clean(job.id)} does not run", "it is not cancelled")
     return requested(commands, commands.clean_id(told.id), asker)
 

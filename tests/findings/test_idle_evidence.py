@@ -9,7 +9,9 @@ from finding_samples import START_S, Device, Shape, job, samples, step
 
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.monitor.notify.idle import IdleTime, Since
+from hpcwatch.monitor.notify.idle_cancel import IdleCancel
 from hpcwatch.monitor.notify.idle_watch import Act, IdleWatch, Step
+from hpcwatch.recording.store import Event
 
 HOUR_S = 3600.0
 JOB = job(gpus_count=0)
@@ -117,3 +119,29 @@ def test_work_in_the_time_after_the_warning_saves_the_job() -> None:
     _, steps = judged(QUIET._replace(cores=step(0.0, 1.0, HOUR_S + 120)))
     assert acts(steps) == [Act.WARN, Act.WITHDRAW]
     assert "it works again" in steps[1].words
+
+
+def test_the_time_of_a_suspension_is_no_idle_time() -> None:
+    """A suspended job can do nothing, and its processes are read all the same."""
+    resumed_s = START_S + HOUR_S + 60
+    made = Timeline(QUIET.interval_s, JOB, most_samples=4000)
+    made.add_all(samples(QUIET))
+    judged_time = IdleTime(HOUR_S, {})
+    assert judged_time.look(made, made.hosts["qb002"].at_s[-1]).at_s is not None
+    judged_time.start_anew(resumed_s)
+    since = judged_time.look(made, made.hosts["qb002"].at_s[-1])
+    assert since.at_s is not None and since.at_s >= resumed_s - QUIET.interval_s
+
+
+def test_a_suspended_job_s_warning_is_taken_back() -> None:
+    marks: list[Event] = []
+    idle = IdleCancel(60.0, {}, lambda _: "not asked", print, marks.append, None)
+    made = Timeline(QUIET.interval_s, JOB, most_samples=4000)
+    made.add_all(samples(QUIET._replace(length_s=200.0)))
+    now_s = made.hosts["qb002"].at_s[-1]
+    for one in (idle.judge(made, now_s, START_S), idle.suspended(now_s, START_S)):
+        assert one is not None
+        idle.take(one, JOB)
+    assert [mark.fields["state"] for mark in marks] == ["warned", "withdrawn"]
+    assert marks[1].fields["reason"] == "not cancelled: the job is suspended"
+    assert idle.judge(made, now_s, START_S) is None

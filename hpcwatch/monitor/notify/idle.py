@@ -93,6 +93,12 @@ class IdleTime:
         self._after_s = after_s
         self._environment = environment
         self._hosts: dict[str, _Seen] = {}
+        self._from_s = 0.0
+
+    def start_anew(self, at_s: float) -> None:
+        """Count no reading up to then: the job was suspended, and could do nothing."""
+        self._hosts.clear()
+        self._from_s = at_s
 
     def look(self, timeline: Timeline, now_s: float) -> Since:
         """Return since when the job is idle. To be called before samples are forgotten."""
@@ -121,7 +127,7 @@ class IdleTime:
 
     def _judge(self, timeline: Timeline, host: HostTimeline) -> None:
         seen = self._hosts.setdefault(host.name, _Seen(self._after_s))
-        first = bisect_right(host.at_s, seen.until_s)
+        first = bisect_right(host.at_s, max(seen.until_s, self._from_s))
         scope = Scope(
             timeline=timeline.only(host.name),
             is_live=True,

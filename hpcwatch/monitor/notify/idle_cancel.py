@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.monitor.notify.alerts import Alerts
-from hpcwatch.monitor.notify.idle import IdleTime
+from hpcwatch.monitor.notify.idle import IdleTime, Since
 from hpcwatch.monitor.notify.idle_watch import Act, IdleWatch, Step
 from hpcwatch.recording.store import Event
 
@@ -36,6 +36,11 @@ class IdleCancel:
     def judge(self, timeline: Timeline, now_s: float, first_s: float) -> Step | None:
         """Judge the readings; to be called while none are added. See ``IdleWatch.decide``."""
         return self._watch.decide(self._time.look(timeline, now_s), now_s, first_s)
+
+    def suspended(self, now_s: float, first_s: float) -> Step | None:
+        """Take back a warning: a job that does not run can do nothing."""
+        self._time.start_anew(now_s)
+        return self._watch.decide(Since(None, unknown="the job is suspended"), now_s, first_s)
 
     def take(self, step: Step, job: Job | None) -> None:
         """Say and record a step; cancel the job if that is the step."""

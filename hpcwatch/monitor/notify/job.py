@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from hpcwatch.analysis.findings import Finding
 from hpcwatch.analysis.timeline import Timeline
@@ -77,8 +78,9 @@ class JobNotifying:
             if is_running and before is not None and before.is_waiting:
                 self._alerts.started()
             self._alerts.look(found)
-        if self._idle is not None and is_running:
-            step = self._idle.judge(timeline, time.time(), self._first_s)
+        if self._idle is not None:
+            judge = partial(self._idle.judge, timeline) if is_running else self._idle.suspended
+            step = judge(time.time(), self._first_s)
             if step is not None:
                 self._idle.take(step, job)
 
