@@ -1,35 +1,16 @@
-"""A real Chromium without a window, spoken to over a pair of pipes (the DevTools protocol).
-
-No library is needed for that: each message is JSON and ends in a zero byte.
-"""
+"""A real Chromium without a window: what a user does in a page, and what the page does."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
-import select
-import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-DEADLINE_S = 120.0  # starting it takes a second, on a busy machine many
-FLAGS = (
-    "--headless",
-    "--no-sandbox",  # tests run as root in CI
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--no-default-browser-check",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--remote-debugging-pipe",
-)
+from hpcwatch.cli.devtools import Browser
+
+DEADLINE_S = 120.0
 
 KEYS = {
     "Tab": 9,
@@ -45,35 +26,14 @@ KEYS = {
 """Name -> the code that Windows gave it, by which pages know keys."""
 
 
-class BrowserError(Exception):
-    """The browser refused a command, or a script in the page failed."""
-
-
-class Chromium:
+class Chromium(Browser):
     """The browser, with one page open."""
 
+    patience_s = DEADLINE_S
+
     def __init__(self, folder: Path) -> None:
-        to_read, self._writing = os.pipe()
-        self._reading, to_write = os.pipe()
-        # The browser reads commands from descriptor 3 and writes to 4: a shell puts them there.
-        placed = ["bash", "-c", f'exec "$@" 3<&{to_read} 4>&{to_write}', "bash", "chromium"]
-        self._process = subprocess.Popen(
-            [*placed, *FLAGS, f"--user-data-dir={folder / 'profile'}"],
-            pass_fds=(to_read, to_write),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | {"HOME": str(folder)},
-        )
-        os.close(to_read)
-        os.close(to_write)
-        self._buffer = b""
-        self._number = 0
-        self._session: str | None = None
-        self.events: list[dict[str, Any]] = []
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.ask("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = attached["sessionId"]
+        super().__init__("chromium", str(folder), ["--hide-scrollbars"])
+        self.open_page()
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{domain}.enable")
 
@@ -86,49 +46,7 @@ class Chromium:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End the browser and all its processes: it goes when nobody can command it."""
-        os.close(self._writing)
-        os.close(self._reading)
-        self._process.terminate()
-        try:
-            self._process.wait(DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def ask(self, method: str, **params: Any) -> dict[str, Any]:
-        """Send a command and return its answer; what is told meanwhile goes to ``events``."""
-        self._number += 1
-        number = self._number
-        message: dict[str, Any] = {"id": number, "method": method, "params": params}
-        if self._session is not None:
-            message["sessionId"] = self._session
-        data = json.dumps(message).encode() + b"\0"
-        while data:
-            data = data[os.write(self._writing, data) :]
-        while True:
-            answer = self._next(method)
-            if answer.get("id") != number:
-                self.events.append(answer)
-            elif "error" in answer:
-                raise BrowserError(f"{method}: {answer['error']}")
-            else:
-                result: dict[str, Any] = answer["result"]
-                return result
-
-    def _next(self, waiting_for: str) -> dict[str, Any]:
-        end = time.monotonic() + DEADLINE_S
-        while b"\0" not in self._buffer:
-            left = end - time.monotonic()
-            if left <= 0 or not select.select([self._reading], [], [], left)[0]:
-                raise TimeoutError(f"no answer from the browser for {waiting_for}")
-            data = os.read(self._reading, 1 << 20)
-            if not data:
-                raise BrowserError(f"the browser ended at {waiting_for}")
-            self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\0")
-        message: dict[str, Any] = json.loads(line)
-        return message
+        self.close()
 
     def open(self, path: Path, width: int = 1200, height: int = 900, dark: bool = False) -> None:
         """Open a file from disk and wait until it is drawn."""
@@ -153,15 +71,6 @@ class Chromium:
     def settle(self) -> None:
         """Wait until two frames have been painted: plots are drawn in between."""
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-    def run(self, script: str) -> Any:
-        """Evaluate an expression in the page; a promise is waited for."""
-        answer = self.ask(
-            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
-        )
-        if "exceptionDetails" in answer:
-            raise BrowserError(f"{script}: {answer['exceptionDetails']}")
-        return answer["result"].get("value")
 
     def wait_for(self, script: str, what: str) -> None:
         """Wait until an expression holds in the page."""

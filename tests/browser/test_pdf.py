@@ -35,6 +35,15 @@ def test_the_report_is_one_page(hpcwatch: Hpcwatch, tmp_path: Path, words: list[
     assert len(data) > 50_000  # the plots are in it
 
 
+@pytest.mark.usefixtures("browser")
+def test_it_is_made_where_all_low_descriptors_are_taken(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
+    taken = " ".join(f"{number}<&0" for number in range(3, 10))
+    command = hpcwatch.command("report", RECORDING, "-o", tmp_path / "a.pdf")
+    ended = hpcwatch.shell(["bash", "-c", f'exec {taken}; exec "$@"', "bash", *command])
+    assert (ended.code, ended.err) == (0, "")
+    assert pages_count((tmp_path / "a.pdf").read_bytes()) == 1
+
+
 def test_without_a_browser_it_says_how_to_print(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
     path = tmp_path / "a.pdf"
     ended = hpcwatch("report", RECORDING, "-o", path, PATH=str(tmp_path))
