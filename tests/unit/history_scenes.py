@@ -7,7 +7,10 @@ import gzip
 import json
 import time
 from collections.abc import Sequence
+from typing import Any
 
+from hpcwatch.base.units import GIB
+from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobExit, JobState, Usage
 from hpcwatch.cluster.schedulers.slurm_past import FIELDS
 
 MARK = "\x1f0a1b2c3d\x1f"
@@ -79,3 +82,22 @@ def sacct_answer(rows: Sequence[Sequence[str]]) -> str:
         for row in rows
     ]
     return sacct_text(later)
+
+
+def array_job(index: int, used_bytes: int | None, ran_s: float, **more: Any) -> Job:
+    """A task of an array that requests 8 GiB and 10 h for each."""
+    usage = None if used_bytes is None else Usage(Coverage.JOB, memory_bytes=used_bytes)
+    base: dict[str, Any] = {
+        "id": f"900_{index}",
+        "scheduler": "slurm",
+        "array_id": "900",
+        "array_index": str(index),
+        "state": JobState.COMPLETED,
+        "exit": JobExit(Cause.SUCCESS, "0:0", 0),
+        "node_memory_bytes": 8 * GIB,
+        "walltime_s": 36_000,
+        "started_at_s": 1000.0,
+        "ended_at_s": 1000.0 + ran_s,
+        "usage": usage,
+    }
+    return Job(**{**base, **more})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+from history_scenes import array_job
 from program import Hpcwatch
 from unit_parts import run
 
@@ -14,11 +14,9 @@ from hpcwatch.analysis.array_tasks import summary_of, task_of
 from hpcwatch.base.units import GIB
 from hpcwatch.cluster.schedulers.job import (
     Cause,
-    Coverage,
     Job,
     JobExit,
     JobState,
-    Usage,
 )
 from hpcwatch.recording.store import RunDirectory
 from hpcwatch.views.jobs import array_text
@@ -26,30 +24,17 @@ from hpcwatch.views.jobs import array_text
 HOUR_S = 3600
 
 
-def task(index: int, memory_bytes: int | None, ran_s: float, **more: Any) -> Job:
-    """A task of an array that requests 8 GiB and 10 h for each."""
-    usage = None if memory_bytes is None else Usage(Coverage.JOB, memory_bytes=memory_bytes)
-    base: dict[str, Any] = {
-        "id": f"900_{index}",
-        "scheduler": "slurm",
-        "array_id": "900",
-        "array_index": str(index),
-        "state": JobState.COMPLETED,
-        "exit": JobExit(Cause.SUCCESS, "0:0", 0),
-        "node_memory_bytes": 8 * GIB,
-        "walltime_s": 10 * HOUR_S,
-        "started_at_s": 1000.0,
-        "ended_at_s": 1000.0 + ran_s,
-        "usage": usage,
-    }
-    return Job(**{**base, **more})
-
-
-GOOD = [task(1, 5 * GIB, HOUR_S), task(2, 7 * GIB, 2 * HOUR_S), task(10, 6 * GIB, 6 * HOUR_S)]
-KILLED = task(
+GOOD = [
+    array_job(1, 5 * GIB, HOUR_S),
+    array_job(2, 7 * GIB, 2 * HOUR_S),
+    array_job(10, 6 * GIB, 6 * HOUR_S),
+]
+KILLED = array_job(
     3, 8 * GIB, 60.0, state=JobState.OUT_OF_MEMORY, exit=JobExit(Cause.MEMORY, "0:125", None)
 )
-LATE = task(4, 5 * GIB, 10 * HOUR_S, state=JobState.TIMEOUT, exit=JobExit(Cause.WALLTIME, "0:0"))
+LATE = array_job(
+    4, 5 * GIB, 10 * HOUR_S, state=JobState.TIMEOUT, exit=JobExit(Cause.WALLTIME, "0:0")
+)
 
 
 def text_of(*jobs: Job) -> str:
@@ -72,14 +57,14 @@ def test_every_task_has_a_row_and_all_together_a_summary() -> None:
         ([*GOOD, KILLED, LATE], "1 task ran out of memory: request 12 GiB for each."),
         ([*GOOD, LATE], "1 task ended at the walltime: request 15:00:00 for each."),
         (
-            [task(1, 2 * GIB, HOUR_S), task(2, 3 * GIB, HOUR_S)],
+            [array_job(1, 2 * GIB, HOUR_S), array_job(2, 3 * GIB, HOUR_S)],
             "The largest task used 3 GiB of 8 GiB: request 4 GiB for each.",
         ),
         (
-            [task(1, 7 * GIB, HOUR_S), task(2, 7 * GIB, 2 * HOUR_S)],
+            [array_job(1, 7 * GIB, HOUR_S), array_job(2, 7 * GIB, 2 * HOUR_S)],
             "The longest task took 2:00:00 of 10:00:00: request 2:25:00 for each.",
         ),
-        ([task(1, None, HOUR_S), task(2, 2 * GIB, 6 * HOUR_S)], ""),
+        ([array_job(1, None, HOUR_S), array_job(2, 2 * GIB, 6 * HOUR_S)], ""),
     ],
 )
 def test_an_array_gets_one_suggestion(jobs: list[Job], suggestion: str) -> None:
@@ -87,7 +72,7 @@ def test_an_array_gets_one_suggestion(jobs: list[Job], suggestion: str) -> None:
 
 
 def test_what_is_not_known_of_all_says_of_how_many() -> None:
-    rows = text_of(task(1, None, 60.0), task(2, GIB, 60.0)).splitlines()
+    rows = text_of(array_job(1, None, 60.0), array_job(2, GIB, 60.0)).splitlines()
     assert "memory    min 1 GiB, median 1 GiB, max 1 GiB (known of 1 of 2)" in rows
 
 
@@ -99,7 +84,7 @@ def test_a_task_that_waits_has_no_figures() -> None:
 def test_report_of_an_array_is_the_table_of_its_recordings(hpcwatch: Hpcwatch) -> None:
     home = hpcwatch.folder / "home"
     for index, size in ((10, 3), (9, 2)):
-        made = run(id=f"r{index}", kind="job", job=task(index, None, HOUR_S), wall_s=None)
+        made = run(id=f"r{index}", kind="job", job=array_job(index, None, HOUR_S), wall_s=None)
         directory = RunDirectory.create(str(home / "runs" / made.id))
         directory.write_run(made)
         report = {"summary": {"memory_peak_bytes": size * GIB}}

@@ -4,35 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from history_scenes import array_job
+
 from hpcwatch.analysis.array_tasks import ArrayTask, task_of
 from hpcwatch.analysis.history_arrays import Amount, far_out, plan_of
 from hpcwatch.base.units import GIB, MIB
-from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobExit, JobState, Usage
+from hpcwatch.cluster.schedulers.job import Cause, JobExit, JobState
 from hpcwatch.views.jobs import array_text
 
 HOUR_S = 3600
+ASKED: dict[str, Any] = {
+    "memory_bytes": 8 * GIB,
+    "nodes_count": 1,
+    "script_lines": ("#SBATCH --mem=8G", "#SBATCH --time=10:00:00", "#SBATCH -J many"),
+}
 
 
 def task(index: int, memory_bytes: int | None, ran_s: float, **more: Any) -> ArrayTask:
     """A task that requests 8 GiB and 10 h."""
-    usage = None if memory_bytes is None else Usage(Coverage.JOB, memory_bytes=memory_bytes)
-    base: dict[str, Any] = {
-        "id": f"900_{index}",
-        "scheduler": "slurm",
-        "array_id": "900",
-        "array_index": str(index),
-        "state": JobState.COMPLETED,
-        "exit": JobExit(Cause.SUCCESS, "0:0", 0),
-        "node_memory_bytes": 8 * GIB,
-        "memory_bytes": 8 * GIB,
-        "walltime_s": 10 * HOUR_S,
-        "started_at_s": 1000.0,
-        "ended_at_s": 1000.0 + ran_s,
-        "usage": usage,
-        "nodes_count": 1,
-        "script_lines": ("#SBATCH --mem=8G", "#SBATCH --time=10:00:00", "#SBATCH -J many"),
-    }
-    return task_of(Job(**{**base, **more}), 0.0)
+    return task_of(array_job(index, memory_bytes, ran_s, **{**ASKED, **more}), 0.0)
 
 
 def killed(index: int) -> ArrayTask:
