@@ -74,6 +74,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "reference/configuration": lambda: reference.of_configuration(KEYS),
     "reference/csv": reference.of_csv,
     "reference/json": json_reference.lines,
+    "reference/prometheus": reference.of_export,
 }
 """By their path below docs, without .md. Those in reference are made when the site is built."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from hpcwatch.analysis.metrics import METRICS
 from hpcwatch.base.config_files import SITE_FILE
@@ -92,6 +92,29 @@ def of_csv() -> Iterator[str]:
         shown = ", ".join(f"`{name}`" for name in names)
         yield f"| {shown} | {_cell(METRICS[metric])} |"
     yield ""
+
+
+def of_export() -> Iterator[str]:
+    """Yield the page with every exported family."""
+    from hpcwatch.export import jobstats
+    from hpcwatch.export.families import Family, all_families
+    from hpcwatch.export.text import sample_name
+
+    def table(families: Iterable[Family]) -> Iterator[str]:
+        yield "| name | type | meaning |\n|---|---|---|"
+        for family in families:
+            yield f"| `{sample_name(family)}` | {family.kind} | {_cell(family.what)} |"
+        yield ""
+
+    yield "# Exported numbers\n"
+    yield (
+        "What `hpcwatch export`, `--listen` and the like give to"
+        " [Prometheus](../prometheus.md), and `hpcwatch report -o run.om` writes."
+        " What is unknown is absent.\n"
+    )
+    yield from table(all_families())
+    yield "## With `--names jobstats`\n"
+    yield from table(jobstats.FAMILIES)
 
 
 def _cell(text: str) -> str:

@@ -73,13 +73,18 @@ def _exported(metric: Metric) -> Exported:
     prefix = _OF_PART[metric.part]
     derived = f"{'' if stem.startswith(prefix) else prefix}{stem}{ending}"
     kind = COUNTER if is_counter else GAUGE
-    return Exported(
-        metric, Family(PREFIX + (metric.exported or derived), kind, metric.what), factor
-    )
+    what = _OF_COUNTERS.get(metric.name, metric.what)
+    return Exported(metric, Family(PREFIX + (metric.exported or derived), kind, what), factor)
 
 
 CPU = "cpu_cores"
 """The one derived metric that is exported as the counter behind it."""
+_OF_COUNTERS = {
+    CPU: "CPU time of the job.",
+    "node_busy_cores": "Busy time of all cores of the node, of all users.",
+    "node_iowait_cores": "Time in which cores were idle while a thread waited for storage.",
+}
+"""What counters of time are, where the table tells of the cores derived from them."""
 
 
 def of_host() -> list[Exported]:

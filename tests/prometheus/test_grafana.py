@@ -57,6 +57,15 @@ def asked(name: str) -> Iterator[Asked]:
             yield Asked(name, f"variable {one['name']}", f"count by ({found[2]}) ({found[1]})")
 
 
+def filled(one: Asked, **variables: str) -> str:
+    """An expression with the values that Grafana would put into it."""
+    expression = one.expression.replace("$__rate_interval", "5m")
+    for name, text in {**VARIABLES[one.board], **variables}.items():
+        expression = expression.replace(f"${{{name}:regex}}", re.escape(text))
+        expression = expression.replace(f"${name}", text)
+    return expression
+
+
 EVERY = [one for name in BOARDS for one in asked(name)]
 
 
@@ -124,9 +133,7 @@ def test_each_expression_names_what_is_exported(one: Asked) -> None:
 
 @pytest.mark.parametrize("one", EVERY, ids=lambda one: f"{one.board}:{one.where}")
 def test_each_expression_has_an_answer(one: Asked, server: Prometheus) -> None:
-    expression = one.expression.replace("$__rate_interval", "5m")
-    for name, text in VARIABLES[one.board].items():
-        expression = expression.replace(f"${name}", text)
+    expression = filled(one)
     assert "$" not in expression.replace('"$1"', "")
     rows = server.query(expression)
     assert rows, expression
@@ -138,16 +145,18 @@ def test_each_expression_has_an_answer(one: Asked, server: Prometheus) -> None:
 
 def test_both_findings_are_in_the_table(server: Prometheus) -> None:
     (one,) = [one for one in EVERY if one.where.startswith("Findings")]
-    expression = one.expression
-    for name, text in VARIABLES["job.json"].items():
-        expression = expression.replace(f"${name}", text)
-    rules = {row.labels["rule"] for row in server.query(expression)}
+    rules = {row.labels["rule"] for row in server.query(filled(one))}
     assert rules == {"gpu-unused", "node-imbalance"}
 
 
 def test_a_domain_is_no_part_of_the_variable(server: Prometheus) -> None:
     (one,) = [one for one in EVERY if one.where == "GPU utilisation" and one.board == "job.json"]
-    expression = one.expression
-    for name, text in {**VARIABLES["job.json"], "host": "n2"}.items():
-        expression = expression.replace(f"${name}", text)
-    assert {row.labels["node"] for row in server.query(expression)} == {"n2.site"}
+    nodes = {row.labels["node"] for row in server.query(filled(one, host="n2"))}
+    assert nodes == {"n2.site"}
+
+
+@pytest.mark.parametrize("job_id", ["4711.qb3", "4711"])
+def test_a_job_is_found_with_and_without_its_server(server: Prometheus, job_id: str) -> None:
+    (one,) = [one for one in EVERY if one.where == "Memory in use" and "used" in one.expression]
+    assert len(server.query(filled(one, jobid=job_id))) == 1
+    assert server.query(filled(one, jobid="471")) == []
