@@ -26,7 +26,9 @@ _PDF = "pdf"
 """No format of ``run --report``: at the end of a job no browser is started."""
 _OPENMETRICS = "openmetrics"
 """Made of the recording and not of the report, which has rates where Prometheus needs counters."""
-_OPENMETRICS_ENDINGS = (".om", ".openmetrics")
+_OWN_ENDINGS = {".pdf": _PDF, ".om": _OPENMETRICS, ".openmetrics": _OPENMETRICS}
+"""Of files in the formats that only this command writes."""
+_FORMATS = (*formats.FORMATS, _OPENMETRICS, _PDF)
 
 
 def main(arguments: list[str]) -> int:
@@ -63,8 +65,7 @@ def _format(options: argparse.Namespace, path: str | None) -> str:
 
     Raises HpcwatchError if it cannot go where it is to go.
     """
-    ending = _own_ending(path.lower()) if path is not None else None
-    name = options.format or ending or (formats.format_of(path) if path is not None else "text")
+    name = options.format or (_format_of(path) if path is not None else "text")
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     if name == "html" and path is None and is_terminal:
         hint = "say: hpcwatch report -o report.html"
@@ -76,11 +77,15 @@ def _format(options: argparse.Namespace, path: str | None) -> str:
     return str(name)
 
 
-def _own_ending(path: str) -> str | None:
-    """Return the format of this command alone that a file's ending means, if there is one."""
-    if path.endswith(".pdf"):
-        return _PDF
-    return _OPENMETRICS if path.endswith(_OPENMETRICS_ENDINGS) else None
+def _format_of(path: str) -> str:
+    """Return the format that a file's ending means. Raises HpcwatchError if it means none."""
+    ending = os.path.splitext(path)[1].lower()
+    known = {one: name for name, form in formats.FORMATS.items() for one in form.endings}
+    name = {**known, **_OWN_ENDINGS}.get(ending)
+    if name is None:
+        hint = f"say --format {'|'.join(_FORMATS)}, or name it like report.html"
+        raise HpcwatchError(f"{path}: no format is known by this name", hint, EXIT_USAGE)
+    return name
 
 
 def _found(options: argparse.Namespace, is_plain: bool) -> Report | str:
@@ -123,7 +128,7 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--format",
-        choices=(*formats.FORMATS, _OPENMETRICS, _PDF),
+        choices=_FORMATS,
         help="the output format; csv is the time series, openmetrics the same for Prometheus,"
         " pdf needs chromium (default: by FILE's ending, else text)",
     )

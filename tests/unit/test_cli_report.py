@@ -65,6 +65,7 @@ def test_an_unknown_ending_is_refused(hpcwatch: Hpcwatch, tmp_path: Path) -> Non
     ended = hpcwatch("report", RECORDING, "-o", tmp_path / "r.docx")
     assert ended.code == 2
     assert "r.docx: no format is known by this name: say --format" in ended.complaint
+    assert "|csv|openmetrics|pdf, or" in ended.complaint
     assert not (tmp_path / "r.docx").exists()
 
 

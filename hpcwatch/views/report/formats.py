@@ -4,8 +4,6 @@ A new format is a line of TABLE and the function that makes it. Nothing is impor
 needed: `run` asks for the names before it starts a program.
 """
 
-import os
-
 from hpcwatch.probe.typed import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Sequence
 
 if TYPE_CHECKING:
@@ -66,18 +64,6 @@ TABLE = (
 )
 FORMATS = {one.name: one for one in TABLE}
 """By name, in the order in which they are listed."""
-
-
-def format_of(path: str) -> str:
-    """Return the format that a file's ending means. Raises HpcwatchError if it means none."""
-    from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
-
-    ending = os.path.splitext(path)[1].lower()
-    name = next((one.name for one in TABLE if ending in one.endings), None)
-    if name is None:
-        hint = f"say --format {'|'.join(FORMATS)}, or name it like report.html"
-        raise HpcwatchError(f"{path}: no format is known by this name", hint, EXIT_USAGE)
-    return name
 
 
 def pieces(report: Report, name: str, earlier: Sequence[EarlierRun] = ()) -> Iterable[str]:
