@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import time
 
@@ -97,7 +98,8 @@ def settle(found: folders.Found, asking: Asking | None = None) -> None:
     states = asking.states(found.folder, known)
     for state in states:
         if state.is_active:
-            hint = f"wait for its end, or cancel it: hpcwatch cancel {state.submission.job_id}"
+            which = shlex.quote(state.submission.job_id or "")
+            hint = f"wait for its end, or cancel it: hpcwatch cancel {which}"
             raise HpcwatchError(f"the sweep is in the queue: {state.words}", hint, EXIT_USAGE)
     ran = [one.started for some in known.values() for one in some if one.ended is None]
     _await_quiet(found, attempts, [one for one in ran if one.submission is not None])
@@ -134,7 +136,7 @@ def _await_quiet(found: folders.Found, attempts: Attempts, running: list[Started
 
 
 def _say_submitted(found: folders.Found, made: Submission, wish: Wish) -> None:
-    job_id = clean(made.job_id or "")
+    job_id = shlex.quote(clean(made.job_id or ""))  # 5[].qb3 is a pattern to some shells
     each = made.tasks_per_element
     words = f"submitted {many(len(made.numbers), 'task')} as array {job_id}"
     if each > 1:

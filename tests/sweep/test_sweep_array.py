@@ -167,8 +167,13 @@ def killed(arrays: Arrays) -> None:
     for pid in found:
         os.kill(pid, signal.SIGKILL)
     process.communicate(timeout=LONG_S)
-    started = arrays.latest / "states" / "1-1.started"
-    os.utime(started, (time.time() - 60, time.time() - 60))  # the lease was renewed a minute ago
+    renew(arrays, -60.0)
+
+
+def renew(arrays: Arrays, in_s: float) -> None:
+    """Give the first task's lease another time of its last renewal."""
+    at_s = time.time() + in_s
+    os.utime(arrays.latest / "states" / "1-1.started", (at_s, at_s))
 
 
 def processes_of(session: int) -> list[int]:
@@ -192,6 +197,9 @@ def test_a_killed_element_leaves_its_task_to_be_done_with_the_schedulers_cause(
     killed(arrays)
     assert arrays.shown()[1]["how"] == "unknown end"  # the scheduler does not say that it is over
     arrays.scheduler.becomes("over")
+    renew(arrays, 600.0)  # a monitor is still there, and about to write the end
+    assert arrays.shown()[1]["how"] == "running"
+    renew(arrays, -60.0)
     task = arrays.shown()[1]
     assert (task["how"], task["trouble"]) == ("stopped", "array element: deleted")
     said = arrays("show").err
@@ -335,6 +343,7 @@ def test_torque(tmp_path: Path) -> None:
     words = ("-p", "n=1..9", *ARRAY, "--at-once", 2, "--scheduler-options", "-l nodes=1:ppn=2")
     ended = arrays(*words, "--", *arrays.subject("{n}"))
     assert ended.out == "6[].qb3\n", ended.err
+    assert "hpcwatch cancel '6[].qb3'" in ended.err
     (line,) = arrays.submissions
     assert "-l nodes=1:ppn=2 -t 1-3%2 " in line  # the server takes arrays of 4: 3 tasks each
     for index in (1, 2, 3):
@@ -359,3 +368,18 @@ def test_a_finished_sweep_is_removed_as_a_whole(arrays: Arrays) -> None:
     arrays.element(1)
     assert arrays.hpcwatch("runs", "--delete", "true", "--yes").code == 0
     assert list((arrays.home / "sweeps").iterdir()) == []
+
+
+@needs_parallel
+def test_any_sweep_is_shown_from_another_terminal(arrays: Arrays) -> None:
+    words = ("--slots", 2, "--name", "here", "--", *arrays.subject("{n}", sleep="600"))
+    process = arrays.start("-p", "n=1..3", *words)
+    arrays.await_notes("start", 2)
+    assert [arrays.shown()[number]["how"] for number in (1, 2, 3)] == ["running"] * 2 + ["not run"]
+    process.send_signal(signal.SIGTERM)
+    finish(process)
+    ended = arrays("show", "here")
+    assert "3 still to be done" in ended.out
+    assert "3 of 3 tasks are not done yet" in ended.err
+    assert arrays.scheduler.calls == []  # a sweep without an array asks no scheduler
+    assert "no sweep called there" in arrays("show", "there").complaint
