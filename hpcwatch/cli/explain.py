@@ -21,6 +21,7 @@ _MISTYPED = 0.8  # of difflib's ratio: one or two wrong letters in a name
 _WORD = r"\b[a-z]{3,6}"  # longer words vary in their endings: throttling, throttled
 _MOST_NEAR = 4
 _NAME_COLUMNS = 26
+_KEYS = "keys"
 
 
 def main(arguments: list[str]) -> int:
@@ -34,6 +35,8 @@ def main(arguments: list[str]) -> int:
     words = meaning(name)
     if words is not None:
         print(f"{name}\n{_indented(words)}")
+        if name.lower() == _KEYS:
+            print(_of_keys())
     elif name in rules() or name in SWEEP_RULES:
         print(f"{name}\n{textwrap.indent(_of_rule(name), _INDENT)}")
     else:
@@ -58,6 +61,26 @@ def meaning(name: str) -> str | None:
         metric, word = extreme
         return f"The {word} reading of {metric} in the time that a row of the CSV stands for."
     return None
+
+
+def _of_keys() -> str:
+    """Return the keys of the live view, as its help page lists them."""
+    from hpcwatch.monitor.replay import Replayer
+    from hpcwatch.views.live.help import KEYS as LIVE_KEYS
+
+    lines = []
+    for title, pairs in (
+        ("hpcwatch job, top and submit", LIVE_KEYS),
+        ("hpcwatch replay, in addition or instead", Replayer.help),
+    ):
+        lines.append(f"\n{_INDENT}{title}:")
+        lines += [_key_row(keys, what) for keys, what in pairs]
+    return "\n".join(lines)
+
+
+def _key_row(keys: str, what: str) -> str:
+    first = f"{_INDENT * 2}{keys:{_NAME_COLUMNS}}  "
+    return textwrap.fill(what, _WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
 
 
 def _print_all() -> None:

@@ -222,6 +222,7 @@ def test_the_command_compares_recordings(hpcwatch: Hpcwatch) -> None:
     assert [one["name"] for one in plain["runs"]] == ["mnist_cnn", "mine"]
     assert {one["name"]: one for one in plain["figures"]}["wall_s"]["changes"][0] is None
     assert plain["cost_unit"] is None
+    assert plain["better"] is None
 
 
 def test_configured_rates_are_used(hpcwatch: Hpcwatch) -> None:

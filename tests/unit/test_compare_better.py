@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.recording.store import Event
 from hpcwatch.views.compare import text as compare_text
 from hpcwatch.views.compare.better import better_text
+from hpcwatch.views.compare.to_json import to_json
 from hpcwatch.views.text import render
 
 
@@ -85,3 +87,11 @@ def test_the_text_has_it_below_the_runs_and_names_are_clean() -> None:
     (row,) = [row for row in rows if "is better" in row]
     assert rows.index(row) == 3
     assert "\x1b" not in row
+
+
+def test_the_json_has_the_sentence_or_null() -> None:
+    one, two = report(100, {"test_loss": 0.2}), report(50, {"test_loss": 0.1})
+    plain = json.loads(to_json(compare([one, two])))
+    assert plain["better"] == said(one, two)
+    assert plain["better"].startswith("B is better")
+    assert json.loads(to_json(compare([report(1, {}), report(1, {})])))["better"] is None

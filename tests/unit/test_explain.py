@@ -17,10 +17,12 @@ from hpcwatch.analysis.keys import KEYS, WORDS
 from hpcwatch.analysis.metrics import METRICS
 from hpcwatch.analysis.report import Quality, Summary
 from hpcwatch.cli import explain
+from hpcwatch.monitor.replay import Replayer
 from hpcwatch.monitor.report import load
 from hpcwatch.recording.store import RunDirectory
 from hpcwatch.sweep.findings import RULES as SWEEP_RULES
 from hpcwatch.views.jobs import runs_rows
+from hpcwatch.views.live.help import KEYS as LIVE_KEYS
 from hpcwatch.views.report import csv
 
 DEMOS = Path(cli.__file__).resolve().parents[1] / "demos"
@@ -142,3 +144,12 @@ def test_the_list_has_a_line_of_meaning_each(capsys: pytest.CaptureFixture[str])
     listed = {row.split()[0]: row for row in rows if row.startswith("  ")}
     assert set(listed) == set(explain.names())
     assert all(len(row.split()) > 2 for row in listed.values())
+
+
+def test_the_keys_of_the_live_view_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explain", "keys"]) == 0
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    said = " ".join(printed.split())
+    for keys, what in [*LIVE_KEYS, *Replayer.help]:
+        assert " ".join(f"{keys} {what}".split()) in said

@@ -38,6 +38,6 @@ def test_every_sign_that_views_draw_has_one_like_it(room: str) -> None:
 def test_a_picture_reads_without_them(hpcwatch: Hpcwatch) -> None:
     ended = hpcwatch("demo", "--once", PYTHONIOENCODING="ascii")
     assert (ended.code, ended.err) == (0, "")
-    assert "asked 1 node x 20 cores, 2 GPUs - peak 2.35 GiB" in ended.out
+    assert "requested 1 node x 20 cores, 2 GPUs - peak 2.35 GiB" in ended.out
     assert " ! qb002: GPU 1 idle 68 min" in ended.out
     assert "?" not in ended.out

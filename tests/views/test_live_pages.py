@@ -32,6 +32,7 @@ from hpcwatch.analysis.findings import Directive, Severity
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.units import GIB
 from hpcwatch.cluster.schedulers.job import Cause, Job, JobExit, JobState
+from hpcwatch.monitor.job_output import LogText
 from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.monitor.picture import Picture, Source, Telling
 from hpcwatch.probe.schema import GpuProcess, JobUse, Node, Sample
@@ -39,7 +40,7 @@ from hpcwatch.views.live.board import Figures
 from hpcwatch.views.live.browser import Browser
 from hpcwatch.views.live.figures_text import rate
 from hpcwatch.views.live.findings import finding_lines
-from hpcwatch.views.live.head import asked_text, left_style
+from hpcwatch.views.live.head import left_style, requested_text
 from hpcwatch.views.live.once import text_of
 from hpcwatch.views.text import Line, line_width
 
@@ -76,14 +77,14 @@ def course() -> Picture:
 
 def test_memory_requested_for_each_process_is_shown() -> None:
     each = Job("1", "torque", nodes_count=1, node_cores_count=8, pmem_bytes=2 << 30)
-    assert asked_text(each) == "1 node × 8 cores, 2 GiB per process"
+    assert requested_text(each) == "1 node × 8 cores, 2 GiB per process"
 
 
 def test_nodes_say_what_each_uses() -> None:
     rows = screen(course(), width=100, height=30)
     assert rows[0].startswith(" 305669.qb3  cnn.tf.gpu  fchen14  k40  RUNNING")
     assert rows[0].endswith("2:41:07 of 72:00:00, 69 h left")
-    assert "asked 3 nodes × 20 cores, 6 GPUs" in rows[1]
+    assert "requested 3 nodes × 20 cores, 6 GPUs" in rows[1]
     assert "using 6.3 cores, 3 of 6 GPUs, 4.83 GiB" in rows[1]
     assert "3 of 3 nodes" in rows[1]
     assert "torque 12 s ago" in rows[2]
@@ -398,7 +399,7 @@ def test_a_waiting_job_says_why_and_when() -> None:
         "place        3 in the queue",
         "may start    in 2 h",
         "(the scheduler's guess)",
-        "asked for    3 nodes × 20 cores, 6 GPUs",
+        "requested    3 nodes × 20 cores, 6 GPUs",
         "goes live by itself",
     ):
         assert said in text, said
@@ -544,3 +545,20 @@ def test_changes_of_one_line_are_one_new_line_in_the_live_views_too() -> None:
     for one in found:
         lines = ["".join(span.text for span in line) for line in finding_lines(board, one, 100)]
         assert [line.strip() for line in lines if "+ #PBS" in line] == [wanted]
+
+
+@pytest.mark.parametrize(("width", "is_said"), [(40, False), (60, True)])
+def test_on_a_narrow_screen_pages_stay_and_what_goes_without_saying_gives_way(
+    width: int, is_said: bool
+) -> None:
+    logs = (LogText("output", "/x"),)
+    rows = screen(picture(findings=FINDINGS, logs=logs), width=width)
+    (tabs,) = [row for row in rows if row.startswith("[NODE]")]
+    assert tabs.startswith("[NODE] GPUS  PROC  FIND(3)  TIME  LOG")
+    assert ("live, every 2 s" in tabs) is is_said
+
+
+def test_on_a_narrow_screen_a_pause_is_said_in_place_of_other_pages() -> None:
+    rows = screen(picture(logs=(LogText("output", "/x"),)), "p", width=40)
+    (tabs,) = [row for row in rows if row.startswith("[NODES]")]
+    assert tabs.rstrip().endswith("PAUSED")

@@ -7,12 +7,17 @@ from typing import Any
 
 from hpcwatch.analysis.compare import Change, ComparedFinding, Comparison, Figure
 from hpcwatch.base.units import iso
+from hpcwatch.views.compare.better import better_text
 
 SCHEMA_VERSION = 1
 
 
 def to_json(compared: Comparison, cost_unit: str = "") -> str:
-    """Return the comparison; changes are from the first run to each, whose own is null."""
+    """Return the comparison; changes are from the first run to each, whose own is null.
+
+    ``better`` is the sentence which run is better and at what price; null where the runs do not
+    say what is better.
+    """
     plain = {
         "schema_version": SCHEMA_VERSION,
         "runs": [
@@ -36,6 +41,7 @@ def to_json(compared: Comparison, cost_unit: str = "") -> str:
         "differences": [one._asdict() for one in compared.differences],
         "findings": [_finding(one) for one in compared.findings],
         "findings_in_all": compared.common,
+        "better": better_text(compared),
     }
     return json.dumps(plain, indent=1, ensure_ascii=True)
 

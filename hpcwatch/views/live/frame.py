@@ -34,7 +34,8 @@ def tabs_line(
     """Return the pages, the current one in brackets, and whether the picture is live.
 
     The only number is that of findings. Where there is no room for all names they are cut to four
-    letters, then only the current one is left.
+    letters; then what goes without saying, that it is live, gives way; then only the current page
+    is left.
     """
     liveness = [_liveness(board, is_paused)]
     if not names:
@@ -44,6 +45,8 @@ def tabs_line(
         spans = [_tab(name, current, length, count) for name in names]
         if line_width([*spans, *liveness]) <= width:
             return spread(spans, liveness, width)
+    if _goes_without_saying(board, is_paused) and line_width(spans) <= width:
+        return spans
     alone = [_tab(name, current, _WHOLE, count) for name in names if name == current]
     return spread(alone, liveness, width)
 
@@ -51,6 +54,12 @@ def tabs_line(
 def _tab(name: str, current: str | None, length: int, findings: int) -> Span:
     said = name[:length] + (f"({findings})" if name == "FINDINGS" and findings else "")
     return Span(f"[{said}]", "selected") if name == current else Span(f" {said} ")
+
+
+def _goes_without_saying(board: Board, is_paused: bool) -> bool:
+    picture = board.picture
+    has_ended = picture.job is not None and picture.job.has_ended
+    return not (picture.replayed or is_paused or has_ended)
 
 
 def _liveness(board: Board, is_paused: bool) -> Span:

@@ -1,4 +1,4 @@
-"""What stands above every page: the job, its time, asked and used, what was found. Pure."""
+"""What stands above every page: the job, its time, requested and used, what was found. Pure."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def _time(board: Board, job: Job, width: int) -> Line:
     """Return the time the job has run, of its walltime, and what is left of it."""
     elapsed_s = job.elapsed_at(board.picture.at_s)
     if job.state.is_waiting or elapsed_s is None:
-        asked = "" if job.walltime_s is None else f"{format_clock(job.walltime_s)} asked "
-        return [Span(asked)]
+        requested = "" if job.walltime_s is None else f"{format_clock(job.walltime_s)} requested "
+        return [Span(requested)]
     if job.state.is_over and job.ended_at_s is None:  # its duration is unknown
         return []
     if job.walltime_s is None:
@@ -128,12 +128,12 @@ def left_style(left_s: float, walltime_s: float) -> str:
 
 
 def _facts(board: Board) -> list[Line]:
-    """Return asked and used, nodes that answer, the age and the trouble of each source."""
+    """Return requested and used, nodes that answer, the age and the trouble of each source."""
     picture, job = board.picture, board.picture.job
     facts: list[Line] = []
-    asked = asked_text(job) if job is not None else ""
-    if asked:
-        facts.append([Span("asked ", "dim"), Span(asked)])
+    requested = requested_text(job) if job is not None else ""
+    if requested:
+        facts.append([Span("requested ", "dim"), Span(requested)])
     if board.nodes and job is not None and job.has_ended:
         facts.append([Span("peak ", "dim"), Span(_peak_text(board))])
     elif board.nodes:
@@ -208,7 +208,7 @@ def _reading(board: Board) -> list[Line]:
     return said
 
 
-def asked_text(job: Job) -> str:
+def requested_text(job: Job) -> str:
     """Return what was requested: ``3 nodes × 20 cores, 6 GPUs, 120 GiB``."""
     count = job.nodes_count or len(job.nodes) or None
     parts = []
@@ -223,7 +223,7 @@ def asked_text(job: Job) -> str:
         parts.append(f"{job.gpus_count} GPU{'s' * (job.gpus_count != 1)}")
     memory = job.memory_bytes
     if memory is None and job.node_memory_bytes is not None:
-        parts.append(f"{format_bytes(job.node_memory_bytes)} a node")
+        parts.append(f"{format_bytes(job.node_memory_bytes)} per node")
     elif memory is not None:
         parts.append(format_bytes(memory))
     if job.pmem_bytes is not None:

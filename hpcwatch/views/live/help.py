@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hpcwatch.views.live.rich_lines import rich_lines, styled
 from hpcwatch.views.text import Line, Span, fit
 
-_KEYS = (
+KEYS = (
     ("Tab  Shift-Tab  1-6", "next page, last page, one by its place"),
     ("↑ ↓  j k", "select"),
     ("PgUp PgDn  Home End  g G", "by pages, to the ends"),
@@ -31,6 +31,7 @@ _KEYS = (
     ("?  h  F1", "this page"),
     ("q  Ctrl-C  F10", "back, then quit; F10 quits at once"),
 )
+"""Keys, and what they do."""
 _LIVE = {"a", "r"}
 """Keys that mean nothing over a recording."""
 _SIGNS = (
@@ -53,7 +54,7 @@ _WORDS = (
 def help_lines(width: int, own: Sequence[tuple[str, str]] = ()) -> list[Line]:
     """Return the help page; a command's own keys go first, in place of those that are the same."""
     taken = {key for keys, _ in own for key in keys.split()} | (_LIVE if own else set())
-    keys_of_pages = [pair for pair in _KEYS if not taken & set(pair[0].split())]
+    keys_of_pages = [pair for pair in KEYS if not taken & set(pair[0].split())]
     keys_width = min(26, width // 3)
     lines: list[Line] = [[Span(" Keys", "head")]]
     lines += _pairs(

@@ -9,7 +9,7 @@ from hpcwatch.base.units import UNKNOWN, format_clock, format_seconds
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.views.jobs.reasons import plain
 from hpcwatch.views.live.board import Board
-from hpcwatch.views.live.head import asked_text
+from hpcwatch.views.live.head import requested_text
 from hpcwatch.views.live.words import moment
 from hpcwatch.views.text import Line, Span, fit
 
@@ -31,7 +31,7 @@ def waiting_lines(board: Board, job: Job, width: int) -> list[Line]:
         ("eligible", _eligible(job, now_s) if _was_later(job) else ""),
         ("place", "" if board.picture.place is None else _place(board.picture.place)),
         ("may start", _start(job, now_s)),
-        ("asked for", asked_text(job) or UNKNOWN),
+        ("requested", requested_text(job) or UNKNOWN),
         ("licences", clean(job.licenses or "")),
         ("walltime", format_clock(job.walltime_s)),
         ("queue", clean(job.queue or UNKNOWN)),
