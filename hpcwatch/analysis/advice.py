@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 class Made(NamedTuple):
-    """What a run's report says of the next run, and of what was said before."""
+    """What a run's report says about the next run, and about earlier advice."""
 
     advice: Advice
     prediction: Prediction | None
     check: Check | None
-    """None if no earlier run of this work predicted anything."""
+    """None if no earlier run of this work made a prediction."""
 
 
 def made(
@@ -63,7 +63,7 @@ def made(
 
 
 def _same_work(run: Run, work: Work, earlier: Sequence[Past]) -> list[Past]:
-    """Return the runs of the same work, one of each job that was watched."""
+    """Return the runs of the same work, one recording per watched job."""
     same = [one for one in earlier if one.work.key == work.key]
     if run.kind == "job" and run.job is not None:  # not another recording of this very job
         own = run.job.id
@@ -72,7 +72,7 @@ def _same_work(run: Run, work: Work, earlier: Sequence[Past]) -> list[Past]:
 
 
 def _sizes(work: Work, seen: Sequence[tuple[Work, Observed]]) -> tuple[int, ...]:
-    """Return the places of the numbers that the need for memory or time varies with."""
+    """Return the places of the arguments' numbers with which the need for memory or time varies."""
     good = [(one, observed) for one, observed in seen if observed.flaw is None]
     return tuple(
         place
@@ -93,7 +93,7 @@ def _sizes(work: Work, seen: Sequence[tuple[Work, Observed]]) -> tuple[int, ...]
 
 
 def _is_alike(past: Past, job: Job, work: Work, places: Sequence[int]) -> bool:
-    """Return True for a run of the same size on as many nodes."""
+    """Return True for a run of the same size on the same number of nodes."""
     before = past.run.job
     is_as_wide = before is not None and nodes_count(before) == nodes_count(job)
     return is_as_wide and _values(past.work, places) == _values(work, places)

@@ -1,7 +1,7 @@
-"""Findings about a too large request say what the suggestion beside them says. Pure.
+"""Findings about an oversized request give the same amounts as the suggestion next to them. Pure.
 
-A rule sees one run, so it counts 1.2 times what that used. The suggestion counts earlier runs of
-the same work too: a report with two different numbers would be wrong in one of them.
+A rule sees one run, so it advises 1.2 times what that run used. The suggestion also counts earlier
+runs of the same work. Of two different numbers in one report, one would be wrong.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class _Amount(NamedTuple):
-    """What one rule is about."""
+    """What one rule judges."""
 
     field: str
-    """Of the job."""
+    """The job's request."""
     evidence: str
     noun: str
     shown: Callable[[int], str]
@@ -36,7 +36,7 @@ class _Amount(NamedTuple):
 def agreeing(
     findings: Sequence[Finding], advice: Advice | None, job: Job | None, env: Mapping[str, str]
 ) -> list[Finding]:
-    """Return the findings with the suggestion's own amounts, where it counts more than this run."""
+    """Return the findings with the suggestion's amounts where it is based on more than this run."""
     if advice is None or advice.bounds is None or advice.new is None or job is None:
         return list(findings)
     bounds = advice.bounds

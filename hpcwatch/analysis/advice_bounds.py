@@ -22,34 +22,34 @@ MARGIN = 1.2
 LEAST_MARGIN = 1.05
 """On the middle run: a peak is sampled, and so a lower bound."""
 FEW_RUNS = 8
-"""From so many runs on the margin is their own."""
+"""From this number of runs on, the margin is learnt from the runs alone."""
 MOST_RUNS = 60
-"""How many of the latest runs count."""
+"""The number of latest runs that count."""
 RECENT_RUNS = 5
-"""No bound is below what one of so many last runs needed: a new level shows there first."""
+"""No bound is below what any of this many latest runs needed: a new level shows there first."""
 _NEW_RUNS = 2
 _MOST_TAIL = 10.0
-"""Beyond ten times the largest run nothing is said."""
+"""No bound is given above ten times the largest run."""
 _LEAST_VALUE = 1e-3
 _TREND_RUNS = 12
 _TREND_LEAST_RUNS = 6
 _TREND_DEVIATIONS = 2.576  # Kendall's test, two-sided, 1 %
-_TREND_LEAST = 0.1  # of the middle: less than the margins is no matter
+_TREND_LEAST = 0.1  # of the median: a change smaller than the margins does not matter
 _SIZE_DEVIATIONS = 2.0
 _SIZE_LEAST = 0.2
 
 
 class Bound(NamedTuple):
-    """What the next run needs at most."""
+    """The most that the next run needs."""
 
     value: float
     largest: float
-    """Of the runs that count."""
+    """The largest of the runs that count."""
     runs_count: int
     risk: float | None
-    """The share of runs that may exceed it; None where there are too few runs to say."""
+    """The share of runs that may exceed it; None if there are too few runs to tell."""
     is_new_level: bool = False
-    """Only the latest runs count: they need more than all before."""
+    """True if only the latest runs count, because they need more than all before."""
 
     @property
     def factor(self) -> float:
@@ -84,7 +84,7 @@ def upper(values: Sequence[float], risk: float = RISK) -> Bound:
 
 
 def _new_level(values: list[float]) -> list[float]:
-    """Return the runs from the first on that needed more than all before, if two of five do."""
+    """Return the runs since the first that needed more than all before it, if two of five did."""
     before, recent = values[:-RECENT_RUNS], values[-RECENT_RUNS:]
     if len(before) < FEW_RUNS:
         return values
@@ -93,14 +93,14 @@ def _new_level(values: list[float]) -> list[float]:
 
 
 def least(values: Sequence[float], risk: float = RISK) -> float:
-    """Return a bound from below, made as the one from above. 0 if a value is as good as 0."""
+    """Return a bound from below, computed like that from above; 0 if a value is practically 0."""
     if min(values) < _LEAST_VALUE:
         return 0.0
     return 1 / upper([1 / value for value in values], risk).value
 
 
 def _tail(values: Sequence[float], risk: float) -> float:
-    """Return by what to multiply the largest, so that the next run exceeds it with ``risk``.
+    """Return the factor on the largest run that the next run exceeds with probability ``risk``.
 
     It exceeds the largest of n with 1 / (n + 1); beyond, logarithms fall off exponentially.
     """

@@ -1,4 +1,4 @@
-"""What became of a prediction: the next run of the same work is checked against it. Pure."""
+"""Check a prediction against the next run of the same work. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hpcwatch.recording.store import Run
 
 _FOLLOWED = 1.05
-"""A request of up to so much of the suggestion follows it: people round."""
+"""A request of up to this share of the suggestion follows it: people round numbers."""
 _AMOUNTS = ("nodes_count", "node_cores_count", "node_gpus_count", "node_memory_bytes", "walltime_s")
 
 
@@ -21,33 +21,33 @@ class Fixed(NamedTuple):
     """A number among the arguments that a prediction holds for."""
 
     place_count: int
-    """The number of numbers before it."""
+    """How many numbers come before it."""
     label: str
     value: float
 
 
 class Prediction(NamedTuple):
-    """What a run says of the next run of the same work. None is not said."""
+    """What a run predicts for the next run of the same work. None means no prediction."""
 
     requested: Needs
     """What was requested in this run."""
     suggested: Needs
     memory_bytes: int | None
-    """The peak on the node that needs most, at most."""
+    """The upper bound of the peak on the node that needs most."""
     wall_s: float | None
-    """How long it runs, at most."""
+    """The upper bound of its run time."""
     cores: float | None
-    """Busy in the busiest minute, at least."""
+    """The lower bound of the cores that are busy in the busiest minute."""
     runs_count: int
-    """How many runs it is based on."""
+    """The number of runs it is based on."""
     risk: float | None
-    """The share of runs that may exceed it; None where there are too few runs to say."""
+    """The share of runs that may exceed it; None if there are too few runs to tell."""
     fixed: tuple[Fixed, ...] = ()
-    """It says nothing of runs with other numbers at these places."""
+    """It does not apply to runs with other numbers at these places."""
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """The amounts for which something else was suggested."""
+        """The amounts for which another value than the request was suggested."""
         return tuple(
             name
             for name in _AMOUNTS
@@ -62,7 +62,7 @@ class Past(NamedTuple):
     work: Work
     observed: Observed
     prediction: Prediction | None
-    """None of a recording from before there were any, or of a run that shows no needs."""
+    """None for a recording older than predictions, or for a run that shows no needs."""
 
 
 class Part(NamedTuple):
@@ -86,13 +86,13 @@ class Check(NamedTuple):
     """``held``, ``missed``, ``other size``, or ``unknown``."""
     parts: tuple[Part, ...] = ()
     killed: str = ""
-    """``memory`` or ``walltime``: what the run was killed for."""
+    """``memory`` or ``walltime``: the limit for which the run was killed."""
     why: str = ""
     """Why it is unknown, or which size differs."""
 
 
 def one_of_each_job(runs: Sequence[Past]) -> list[Past]:
-    """Leave one recording of each job that was watched: one that shows its needs, if any does."""
+    """Return one recording per watched job: one that shows its needs, if there is one."""
     found: dict[str, Past] = {}
     for one in runs:
         job = one.run.job if one.run.kind == "job" else None
@@ -103,7 +103,7 @@ def one_of_each_job(runs: Sequence[Past]) -> list[Past]:
 
 
 def latest(runs: Sequence[Past], work: Work) -> Past | None:
-    """Return the last run that predicted something: of this size, if one did."""
+    """Return the last run with a prediction, one of this size if there is one."""
     told = [one for one in reversed(runs) if one.prediction is not None]
     alike = (one for one in told if one.prediction and not other_size(one.prediction, work))
     return next(alike, told[0] if told else None)
@@ -130,14 +130,14 @@ def check(last: Past, run: Run, observed: Observed) -> Check | None:
 
 
 def _killed(said: Prediction, observed: Observed) -> str:
-    """Return what the run was killed for; empty if it was not, or nothing was said of it."""
+    """Return the limit for which the run was killed; empty if none, or not predicted."""
     if observed.killed_memory_bytes is not None and said.memory_bytes is not None:
         return "memory"
     return "walltime" if observed.killed_wall_s is not None and said.wall_s is not None else ""
 
 
 def _is_below(said: Prediction, now: Needs, killed: str) -> bool:
-    """Return True if less was requested than the prediction itself says is needed."""
+    """Return True if the request was below what the prediction says is needed."""
     limits = {
         "memory": (now.node_memory_bytes, said.memory_bytes),
         "walltime": (now.walltime_s, said.wall_s),
@@ -159,7 +159,7 @@ def _parts(said: Prediction, observed: Observed) -> Iterator[Part]:
 
 
 def _followed(said: Prediction, now: Needs) -> str:
-    """Return whether a request is what was suggested, where that was something else."""
+    """Return whether the request is what was suggested, where the suggestion was a change."""
     changes = said.changes
     if not changes:
         return ""
@@ -168,7 +168,7 @@ def _followed(said: Prediction, now: Needs) -> str:
 
 
 def is_followed(said: Prediction, now: Needs, amount: str) -> bool:
-    """Return True if about as little of an amount is requested now as was suggested."""
+    """Return True if the amount requested now is about the suggested one, or less."""
     before, told, asked = (
         getattr(needs, amount) for needs in (said.requested, said.suggested, now)
     )

@@ -1,4 +1,4 @@
-"""Which nodes of a running job could be given back: those on which nothing of it lives. Pure."""
+"""Which nodes of a running job could be given back: those on which it has no process. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
 
 LEAST_S = 300.0
-"""For how long a node must have been watched, and been without a process of the job."""
+"""How long a node must have been watched, and without a process of the job."""
 _FRESH_S = 15.0
 
 
@@ -20,22 +20,22 @@ class Surplus(NamedTuple):
 
     hosts: tuple[str, ...]
     cores_count: int | None
-    """On all of them; None if that is not known."""
+    """On all of these nodes; None if unknown."""
     left_s: float | None
-    """How long the job may still run, at most; None if that is not known."""
+    """The longest that the job may still run; None if unknown."""
 
     @property
     def core_hours(self) -> float | None:
-        """What giving them back frees at most: up to the end of the walltime."""
+        """The most that giving them back frees, if the job runs to the end of its walltime."""
         if self.cores_count is None or self.left_s is None:
             return None
         return self.cores_count * self.left_s / 3600
 
 
 def surplus(job: Job | None, timeline: Timeline, at_s: float, least_s: float = LEAST_S) -> Surplus:
-    """Return the nodes without a process of the job, as far as all of them are read.
+    """Return the nodes on which no process of the job was seen, if all nodes are read.
 
-    Never the first one, on which the script runs.
+    Never the first node, on which the script runs.
     """
     hosts = timeline.hosts
     none = Surplus((), None, None)
@@ -58,7 +58,7 @@ def surplus(job: Job | None, timeline: Timeline, at_s: float, least_s: float = L
 
 
 def _is_unused(host: HostTimeline, at_s: float, least_s: float) -> bool:
-    """Return True if the node was read all the time, and no process of the job was ever seen."""
+    """Return True if the node was read without a gap, and no process of the job was ever seen."""
     first, last, use = host.first, host.last, host.last_use
     if first is None or last is None or use is None:
         return False

@@ -20,13 +20,13 @@ from hpcwatch.cluster.schedulers.request import needs_of
 
 
 class Saved(NamedTuple):
-    """What following the advice has saved in runs that took place. Measured, in hours."""
+    """What following the advice has saved in past runs, measured, in hours."""
 
     core_hours: float = 0.0
     gpu_hours: float = 0.0
     memory_byte_hours: float = 0.0
     lost_core_hours: float = 0.0
-    """Of runs that were killed though, or because, they followed it."""
+    """Hours lost in runs that followed the advice and were killed."""
 
 
 class Step(NamedTuple):
@@ -54,13 +54,13 @@ class Track(NamedTuple):
 
     @property
     def followed_count(self) -> int:
-        """How many runs followed the advice, at least in part."""
+        """The number of runs that followed the advice, at least in part."""
         words = ("followed", "partly followed")
         return sum(one.check is not None and one.check.followed in words for one in self.steps)
 
     @property
     def advised_count(self) -> int:
-        """How many runs came after advice to request something else."""
+        """The number of runs after advice that was to change the request."""
         return sum(one.check is not None and bool(one.check.followed) for one in self.steps)
 
 
@@ -77,7 +77,7 @@ def tracks(pasts: Sequence[Past]) -> list[Track]:
 def _track(runs: Sequence[Past]) -> Track:
     steps: list[Step] = []
     baseline: dict[str, int] = {}
-    """What was requested before the advice was first followed, by amount."""
+    """What was requested of each amount before the advice was first followed."""
     for place, one in enumerate(runs):
         last = latest(runs[:place], one.work)
         checked = None if last is None else check(last, one.run, one.observed)
@@ -88,7 +88,7 @@ def _track(runs: Sequence[Past]) -> Track:
 
 
 def _follow(baseline: dict[str, int], said: Prediction, one: Past) -> None:
-    """Note what was requested before; forget it where as much is requested again."""
+    """Note what was requested before; forget an amount once as much is requested again."""
     if one.run.job is None:
         return
     now = needs_of(one.run.job)

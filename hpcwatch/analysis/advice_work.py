@@ -1,4 +1,4 @@
-"""Which runs are runs of the same work: program, shape of the arguments, job's name. Pure.
+"""Tell which runs did the same work: by program, shape of the arguments and job's name. Pure.
 
 Two runs have the same shape if their words differ in numbers only: ``solve --n # in_#.nc``. The
 numbers are kept in their order, since one of them may be the size of the problem.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(
     r"(?<![A-Za-z0-9.])\d{1,15}(?:\.\d{1,15})?(?:[eE][+-]?\d{1,2})?(?![A-Za-z0-9])"
 )
-"""A number that stands alone: the one of ``resnet50`` is part of a name."""
+"""A number on its own: that in ``resnet50`` is part of a name."""
 _MOST_WORDS = 64
 _MOST_LETTERS = 200
 _MOST_NUMBERS = 16
@@ -36,7 +36,7 @@ class Number(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What a run did, so far as that can be told from outside."""
+    """What a run did, as far as that shows from outside."""
 
     key: str
     """Two runs with the same key did the same work, up to their numbers."""
@@ -45,7 +45,7 @@ class Work(NamedTuple):
     """In words: ``solve --n #``."""
     numbers: tuple[Number, ...]
     script: str | None
-    """Identifies the commands of the job's script; None if it was not read, or is not the work."""
+    """Identifies the commands of the job's script; None if it was not read or is not the work."""
 
 
 def work_of(run: Run) -> Work:
@@ -57,14 +57,14 @@ def work_of(run: Run) -> Work:
     shape, numbers = _shape(words[:_MOST_WORDS])
     script = job.script_hash if job is not None and run.kind == "job" else None
     job_name = (job.name if job is not None else None) or ""
-    # Where the commands are known, the file that they stand in may be called otherwise.
+    # If the commands are known, the name of their file does not matter.
     told = "\0".join((run.kind, run.name, job_name, script or "", *shape[bool(script) :]))
     key = sha256(told.encode("utf-8", "replace")).hexdigest()[:16]
     return Work(key, run.name, " ".join(shape), tuple(numbers[:_MOST_NUMBERS]), script)
 
 
 def _script_words(job: Job) -> list[str]:
-    """Return the job's script and its arguments, from how it was submitted."""
+    """Return the job's script and its arguments, taken from the submit command."""
     scheduler = known(job.scheduler)
     script = scheduler.requests.script_name(job) if scheduler is not None else None
     if not script:
@@ -91,7 +91,7 @@ def _shape(words: Sequence[str]) -> tuple[list[str], list[Number]]:
         else:
             is_value = before.startswith("-") and "=" not in before
             label = before if is_value else f"argument {place}"
-        if place and not any(letter.isspace() for letter in word):  # a text, or code, is one word
+        if place and not any(letter.isspace() for letter in word):  # not in text or code
             found = _NUMBER.findall(short)
             numbers += [Number(label[:_MOST_LETTERS], float(one)) for one in found]
             short = _NUMBER.sub("#", short)

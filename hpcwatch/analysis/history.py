@@ -1,7 +1,7 @@
 """What past jobs used of what they requested: hours, waste, totals, and what to change. Pure.
 
 Waste is what was requested and idle: core-hours and GPU-hours, at the configured rates. Without
-rates an idle GPU-hour counts as 16 idle core-hours (own: about what sites charge).
+rates an idle GPU-hour counts as 16 idle core-hours (our own figure: about what sites charge).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_WORST = 5
 _MARGIN = 1.2  # as for one job: rightsize.py
 _KILLED_MARGIN = 1.5
 _SPARE_SHARE = 0.75
-"""Own: above three quarters of what was requested is as good as needed."""
+"""Our own: use above three quarters of the request counts as needed."""
 _LEAST_SAVED_HOURS = 0.1
 _WHOLE = frozenset({Source.ACCOUNTS, Source.JOBSTATS, Source.RECORDING, Source.STEP})
 """Sources of a memory peak that covers all of the job's nodes."""
@@ -39,20 +39,20 @@ class Hours(NamedTuple):
     idle_core: float | None
     gpu: float | None
     idle_gpu: float | None
-    """At least as much, if the devices' use is known as a bound only."""
+    """The least it can be, if only a bound on the devices' use is known."""
     cost: float | None = None
     idle_cost: float | None = None
 
     @property
     def waste(self) -> float:
-        """What jobs are ranked by: the cost of what was idle, without rates its core-hours."""
+        """What jobs are ranked by: the cost of what was idle; without rates, its core-hours."""
         if self.idle_cost is not None:
             return self.idle_cost
         return (self.idle_core or 0.0) + GPU_IN_CORES * (self.idle_gpu or 0.0)
 
 
 def hours_of(job: PastJob, rates: Rates) -> Hours:
-    """Return what a job took of the cluster. One that never started took nothing."""
+    """Return what a job took from the cluster. A job that never started took nothing."""
     ran_s = job.ran_s
     if ran_s is None:
         return _NOT_KNOWN
@@ -82,7 +82,7 @@ _NOTHING_PAID = Hours(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class Sum:
-    """A sum of figures, and of how many they are known."""
+    """A sum of figures, and the number of jobs whose figure is known."""
 
     __slots__ = ("known_count", "value")
 
@@ -90,14 +90,14 @@ class Sum:
         self.value, self.known_count = 0.0, 0
 
     def add(self, value: float | None) -> None:
-        """Take in a figure; None is not known."""
+        """Add a figure; None means unknown."""
         if value is not None:
             self.value += value
             self.known_count += 1
 
 
 class Totals:
-    """Sums over jobs, as they come; it keeps none of them."""
+    """Sums over jobs. It keeps no job."""
 
     def __init__(self) -> None:
         self.jobs_count = 0
@@ -108,7 +108,7 @@ class Totals:
         self.sources: Counter[Source] = Counter()
 
     def add(self, job: PastJob, hours: Hours) -> None:
-        """Take in a job."""
+        """Add a job."""
         self.jobs_count += 1
         self.states[state_word(job)] += 1
         self.core.add(hours.core)
@@ -123,14 +123,14 @@ class Totals:
 
 
 def state_word(job: PastJob) -> str:
-    """Return how a job ended or where it is; one unknown to us in the scheduler's word."""
+    """Return how a job ended, or its state; an unknown state in the scheduler's own word."""
     if job.state is JobState.UNKNOWN and job.raw_state:
         return job.raw_state.lower()[:14]
     return job.state.value
 
 
 class Worst:
-    """The jobs with the most waste, as they come."""
+    """The jobs with the most waste among those added."""
 
     def __init__(self, most: int = MOST_WORST) -> None:
         self._most = most
@@ -138,7 +138,7 @@ class Worst:
         self._seen = 0
 
     def add(self, job: PastJob, hours: Hours) -> None:
-        """Take in a job; one that wasted minutes, or of which that is not known, is none."""
+        """Add a job. One that wasted only minutes, or an unknown amount, is ignored."""
         self._seen -= 1
         if hours._replace(idle_cost=None).waste < _LEAST_SAVED_HOURS:
             return
@@ -156,7 +156,8 @@ class Worst:
 def change_for(job: PastJob, hours: Hours) -> str:
     """Return the one change that matters most; empty if too little is known.
 
-    What was killed comes first; then devices or cores, of which more was idle; memory; time.
+    A job that was killed comes first; then idle devices or cores, whichever wasted more; then
+    memory; then time.
     """
     return (
         _if_killed(job) or _if_idle(job, hours) or _if_roomy(job) or _if_early(job)

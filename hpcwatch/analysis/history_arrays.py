@@ -1,8 +1,8 @@
 """One request for all tasks of an array, and the tasks that need more. Pure.
 
-The request is the 95th percentile of what the tasks used, 1.2 times that for memory and for time
-(as for one job: rightsize.py): one task in twenty may need more, and is named to be run again with
-more. Where more than one in twenty was killed, all of them get more.
+The request is the 95th percentile of what the tasks used, times 1.2 for memory and time (as for
+one job: rightsize.py). One task in twenty may need more: it is named, to be run again with more.
+If more than one in twenty was killed, all tasks get more.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from hpcwatch.analysis.findings.header import edited, request
 from hpcwatch.cluster.schedulers.job import Job, JobState
 
 LEAST_TASKS = 10
-"""Own: of fewer there are no percentiles."""
+"""Our own: fewer tasks give no percentiles."""
 _MARGIN = 1.2
 _KILLED_MARGIN = 1.5
 _RARE_SHARE = 0.05
 _SPARE_SHARE = 0.75
-"""Own: above three quarters of what was requested is as good as needed."""
+"""Our own: use above three quarters of the request counts as needed."""
 _LEAST_S = 900.0  # as walltime-over-asked
 _FENCE = 3.0
-"""Quartile ranges beyond the upper quartile, from which on a value is far out. Source: Tukey."""
-_FAR = 1.5  # and of the median: tasks that take all alike differ by little
+"""A value this many interquartile ranges above the upper quartile is far out. Source: Tukey."""
+_FAR = 1.5  # and this many times the median: of tasks that are all alike none is far out
 
 
 class Amount(NamedTuple):
@@ -34,25 +34,25 @@ class Amount(NamedTuple):
 
     asked: int
     suggested: int
-    """The same as asked if that is right."""
+    """Equal to the request if that is right."""
     more: tuple[ArrayTask, ...] = ()
-    """The tasks for which that is too little."""
+    """The tasks that need more than that."""
     more_suggested: int | None = None
 
 
 class ArrayPlan(NamedTuple):
-    """What to request for the next array like this one. None is not known."""
+    """What to request for the next array like this one. None means unknown."""
 
     memory: Amount | None
-    """Of a node, in bytes."""
+    """Per node, in bytes."""
     time: Amount | None
     """In seconds."""
     lines: tuple[str, ...]
-    """The head of the next script; empty if it stays as it is, or is not known as a whole."""
+    """The head of the next script; empty if nothing changes, or if not all of it is known."""
 
 
 def plan_of(tasks: Sequence[ArrayTask]) -> ArrayPlan | None:
-    """Return what to request for each task; None if too few are over to say."""
+    """Return what to request per task; None if too few tasks have ended."""
     over = [task for task in tasks if task.job.state.is_over]
     if len(over) < LEAST_TASKS:
         return None
@@ -62,9 +62,9 @@ def plan_of(tasks: Sequence[ArrayTask]) -> ArrayPlan | None:
 
 
 def far_out(tasks: Sequence[ArrayTask]) -> list[tuple[ArrayTask, str]]:
-    """Return tasks that ended well and took far more than most, and of what; the farthest first.
+    """Return tasks that succeeded but took far more than most, and of what; the farthest first.
 
-    Those that were killed are named elsewhere.
+    Killed tasks are named elsewhere.
     """
     over = [task for task in tasks if task.job.state is JobState.COMPLETED]
     found = []

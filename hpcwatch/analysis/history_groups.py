@@ -1,6 +1,6 @@
-"""Past jobs in groups: how many failed and how, and the spread of time and memory. Pure.
+"""Past jobs in groups: how many failed, and how, and the spread of time and memory. Pure.
 
-Groups take jobs in as they come and keep none of them.
+A group adds each job to its figures and does not keep it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from hpcwatch.cluster.schedulers.history import PastJob
 
 _MOST_GROUPS = 20_000
 OTHERS = "(more names)"
-"""The group of those that come after 20,000 others."""
+"""The group of all jobs that would form more than 20,000 groups."""
 NO_NAME = "–"
 
 
 class Group:
-    """The jobs that have something in common."""
+    """Jobs that have something in common."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -29,7 +29,7 @@ class Group:
         self.time_s, self.memory_bytes = Quantiles(), Quantiles()
 
     def add(self, job: PastJob, hours: Hours) -> None:
-        """Take in a job; the spread is of those that are over and have run."""
+        """Add a job. Only jobs that ran and have ended count in the spread."""
         self.totals.add(job, hours)
         self.failed_count += job.state in FAILED
         if job.ended_at_s is not None and job.ran_s:
@@ -38,7 +38,7 @@ class Group:
 
     @property
     def waste(self) -> float:
-        """What groups are ranked by, as jobs are."""
+        """What groups are ranked by, the same as for jobs."""
         idle = self.totals
         cost = idle.idle_cost.value if idle.idle_cost.known_count else None
         return Hours(None, idle.idle_core.value, None, idle.idle_gpu.value, None, cost).waste
@@ -46,7 +46,7 @@ class Group:
 
 def _day_of(job: PastJob) -> str | None:
     at_s = job.ended_at_s
-    # Summer time shifts by whole or half hours, and midnight lies on a quarter of one everywhere.
+    # Summer time shifts by whole or half hours, and midnight is at a quarter of an hour everywhere.
     return None if at_s is None else _day_of_quarter(int(at_s // 900))
 
 
@@ -68,7 +68,7 @@ RUNNING = "not over yet"
 
 
 class Groups:
-    """Jobs by what they have in common; what is no array's task is left out ``by`` array."""
+    """Jobs by what they have in common. ``by`` array leaves out jobs that are no array's task."""
 
     def __init__(self, by: str) -> None:
         self.by = by
@@ -77,7 +77,7 @@ class Groups:
         self.left_out_count = 0
 
     def add(self, job: PastJob, hours: Hours) -> None:
-        """Take in a job."""
+        """Add a job."""
         name = self._key(job)
         if name is None:
             if self.by == "array":
@@ -92,7 +92,7 @@ class Groups:
         found.add(job, hours)
 
     def groups(self) -> list[Group]:
-        """Return them, the worst first; days in their order."""
+        """Return them, the worst first; days in order of time."""
         found = list(self._groups.values())
         if self.by == "day":
             return sorted(found, key=lambda group: group.name)

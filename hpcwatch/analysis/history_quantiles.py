@@ -1,7 +1,8 @@
-"""Quantiles of figures that pass by, in bounded memory. Pure.
+"""Quantiles of a stream of figures, in bounded memory. Pure.
 
-The first thousand figures are kept and exact. After that only the buckets of a logarithmic scale
-are counted, each 1 % wide, so that a quantile is within half a percent, and exact at both ends.
+The first thousand figures are kept, so their quantiles are exact. After that, figures are only
+counted, in buckets of a logarithmic scale that are 1 % wide: a quantile is then within half a
+percent, and the lowest and highest figures are exact.
 Figures from 1e-3 to 1e18 have 4,900 buckets. Source of the scheme: DDSketch (Masson, Rim and Lee,
 2019).
 """
@@ -31,7 +32,7 @@ class Spread(NamedTuple):
 
 
 class Quantiles:
-    """Takes figures in; None is not known."""
+    """Adds figures; None means unknown."""
 
     __slots__ = ("_buckets", "_exact", "_least", "_most", "known_count")
 
@@ -42,7 +43,7 @@ class Quantiles:
         self.known_count = 0
 
     def add(self, value: float | None) -> None:
-        """Take in a figure that is not negative."""
+        """Add a figure, which must not be negative."""
         if value is None:
             return
         self.known_count += 1
@@ -64,7 +65,7 @@ class Quantiles:
         return Spread(self._least, lower, middle, upper, p95, self._most, self.known_count)
 
     def _at(self, shares: tuple[float, ...]) -> list[float]:
-        """Return the values below which these shares lie, the nearest one that was seen."""
+        """Return the values below which these shares of the figures lie."""
         ranks = [max(math.ceil(share * self.known_count), 1) for share in shares]
         if self._buckets is None:
             ordered = sorted(self._exact)

@@ -1,4 +1,4 @@
-"""The jobs of the past, window by window: what fails is told, and the rest still comes."""
+"""Past jobs, one window of time after the other; one that fails is noted and stops no other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hpcwatch.cluster.schedulers.query import NotUnderstoodError, ServerDownErro
 from hpcwatch.cluster.stream import PATIENCE_S, Stream
 
 Say = Callable[[int, int, str], None]
-"""Called before each question: its place from 0, how many there are, and what it asks for."""
+"""Called before each question: its place from 0, the number of questions, what it asks for."""
 _MOST_TROUBLES = 3
 
 
@@ -24,16 +24,16 @@ class Past:
         self.troubles: list[str] = []
         """What went wrong, in the command's own words."""
         self.missing: list[str] = []
-        """What was asked for and did not come, or not as a whole."""
+        """What was asked for and is missing, or incomplete."""
         self._asked: list[Question] = []
         self._asked_count = 0
         self._is_older = False
-        """This version knows less: its older form is asked from the start."""
+        """The scheduler is old: the older form of each question is used from the start."""
 
     def jobs(self) -> Iterator[PastJob]:
-        """Yield the jobs of all windows. A window that fails is left behind.
+        """Yield the jobs of all windows. A window that fails is left out.
 
-        After a server that does not answer, or three failures, no more is asked.
+        After a server that does not answer, or after three failures, nothing more is asked.
         """
         for place, question in enumerate(self._questions):
             self._say(place, len(self._questions), question.what)
@@ -57,7 +57,7 @@ class Past:
 
     @property
     def accounts(self) -> frozenset[str]:
-        """The accounts of all jobs that a server listed; empty where it listed only the wanted."""
+        """The accounts of all jobs that a server listed; empty if it listed the requested only."""
         return frozenset().union(*(one.reader.accounts for one in self._asked))
 
     def _failed(self, place: int, error: HpcwatchError) -> None:
@@ -81,7 +81,7 @@ class Past:
                         is_begun = True
                         yield job
                 except NotUnderstoodError:
-                    is_unknown(stream.answer())  # a complaint of its own says more
+                    is_unknown(stream.answer())  # its own error message says more
                     raise
                 is_unknown(stream.answer())
         except NotUnderstoodError:

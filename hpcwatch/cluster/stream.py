@@ -17,7 +17,7 @@ from hpcwatch.cluster.client import environment
 from hpcwatch.cluster.schedulers.query import Answer, ServerDownError
 
 PATIENCE_S = 300.0
-"""For how long a database may say nothing: it sorts a day's jobs before it prints the first."""
+"""How long a database may print nothing: it sorts a day's jobs before it prints the first."""
 _MOST_ERROR_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 18
 _LOOK_S = 0.02  # as client.run: a command may end while a child keeps its output open
@@ -71,7 +71,7 @@ class Stream:
     def pieces(self) -> Iterator[bytes]:
         """Yield standard output until the command ends.
 
-        Raises ServerDownError if nothing comes for as long as the patience lasts.
+        Raises ServerDownError if the command prints nothing for as long as ``patience_s``.
         """
         out, err = self._process.stdout, self._process.stderr
         assert out is not None
@@ -101,7 +101,7 @@ class Stream:
                     if key.fileobj is out:
                         self._first = self._first or data[:2000]
                         yield data
-                        heard_s = time.monotonic()  # the reader's own time is not silence
+                        heard_s = time.monotonic()  # what our reader takes is no silence
                     elif len(self._errors) < _MOST_ERROR_BYTES:
                         self._errors += data
 
@@ -112,7 +112,7 @@ class Stream:
             return None
 
     def _end_of(self, heard_s: float) -> None:
-        """Wait for a command that has closed its outputs."""
+        """Wait for a command that has closed its output."""
         try:
             self._process.wait(max(self._patience_s - (time.monotonic() - heard_s), 0.0))
         except subprocess.TimeoutExpired:

@@ -28,7 +28,8 @@ from hpcwatch.base.units import format_bytes, format_cores, format_pct, three_di
 
 _ROUNDING_CORES = 0.05  # a busy core reads up to 1.02: /proc counts in hundredths of a second
 _LAUNCHERS = {"aprun", "jsrun", "pbsdsh", "srun", "ssh"}
-"""Their work runs below a daemon of the scheduler, or elsewhere: not in the tree that we see."""
+"""Launchers whose tasks run below a daemon of the scheduler, or elsewhere: outside of the tree that
+is seen."""
 
 
 class _Use(NamedTuple):
@@ -63,10 +64,10 @@ def serial_on_many_cores(
 
     Such a program does one thing at a time, and more cores do not make it faster. Not if the job
     works on a GPU, if some minute used more than one core, or if its other tasks may be at work
-    (below srun or GNU parallel, or on a node that is its own). Critical after the run from 61 min
-    on. Where memory comes
-    with cores (memory_per_core_bytes, the site's share) and the job needs them for that, it says
-    so instead. Only requested cores are judged: without a job it never fires.
+    (below srun or GNU parallel, or on a node that is its own). Critical after a run of 61 min or
+    more. Where memory comes with cores (memory_per_core_bytes, the site's share) and the job needs
+    them for that, it says so instead. Only requested cores are judged: without a job it never
+    fires.
     Source: Princeton's jobstats and job_defense_shield.
     """
     hosts = list(scope.timeline.hosts.values())
@@ -99,10 +100,10 @@ def cpu_low(
 ) -> Iterator[Finding]:
     """A job uses under 65 % of its several requested cores on average; information under 80 %.
 
-    90 % is what a well-sized job reaches. Never for jobs with GPUs, whose cores feed the devices.
+    A well-sized job reaches 90 %. Never for jobs with GPUs, whose cores feed the devices.
     A single core is the least request. The advised number of cores is that of the busiest minute.
     Where memory comes with cores (memory_per_core_bytes, the site's share), what is needed for that
-    is information at most. Without a job it never fires.
+    is at most information. Without a job it never fires.
     Source: Princeton's jobstats.
     """
     for host in scope.timeline.hosts.values():
@@ -136,8 +137,7 @@ def cpu_oversubscribed(
     It counts threads that are running or ready to run, not the load average, which also counts
     waiting for storage. It is also critical where the job shares the node and its processes may run
     on cores that it did not request: then it slows down other jobs.
-    Source: ClusterCockpit, Boston
-    University's process reaper.
+    Source: ClusterCockpit, Boston University's process reaper.
     """
     cores = cores_count(scope)
     if cores is None:

@@ -24,7 +24,7 @@ PCI_ORDER = "PCI_BUS_ID"
 
 
 class Sure(IntEnum):
-    """How certain it is which devices are meant."""
+    """How certain it is which devices the numbers mean."""
 
     UNSURE = 0
     """The numbers may mean other devices."""
@@ -145,7 +145,7 @@ def narrowed(values: Sequence[str], count: int) -> list[int] | None:
     """Return the positions of the AMD devices that the variables leave, each applied in turn.
 
     ROCR_VISIBLE_DEVICES comes first, then HIP_VISIBLE_DEVICES (or CUDA's name, which HIP reads
-    too). None if one of them does not name devices by their numbers. Source: ROCm documentation,
+    too). None if a variable does not name devices by number. Source: ROCm documentation,
     "GPU isolation techniques".
     """
     places = list(range(count))

@@ -17,19 +17,19 @@ from typing import Any, NamedTuple
 PREFIX = "JS1:"
 _MOST_CHARACTERS = 1 << 20
 _MOST_BYTES = 4 << 20
-"""Of JSON: 10,000 nodes of 400 bytes."""
+"""The most JSON that is read: 10,000 nodes of 400 bytes each."""
 _MOST = 1e18
 _GZIP = 31  # zlib's window size, and the format of gzip
 
 
 class JobStats(NamedTuple):
-    """What a whole job used. None is not said."""
+    """What a whole job used. None means unknown."""
 
     cpu_s: float | None
     memory_bytes: int | None
     """The sum of the nodes' peaks."""
     gpus_used: float | None
-    """The sum of the devices' mean utilisation, in devices."""
+    """The sum of the devices' mean utilisation, in devices: 1.5 is one and a half busy GPUs."""
     gpu_memory_bytes: int | None
 
 
@@ -70,7 +70,7 @@ def _sum_of(devices: object) -> float | None:
 
 
 def _sum(values: list[float | None]) -> float | None:
-    """Return the sum; None if one is unknown."""
+    """Return the sum; None if any value is unknown."""
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(values) and values else None
 

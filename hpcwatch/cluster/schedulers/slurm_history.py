@@ -1,4 +1,4 @@
-"""Slurm's accounts over a time: asked a day at a time, and how the site gathers them. Pure.
+"""Slurm's accounts of past jobs, one day per question, and how the site gathers them. Pure.
 
 Sources: sacct(1); for `no_file_cache` slurm.conf(5), JobAcctGatherParams.
 """
@@ -15,12 +15,12 @@ from hpcwatch.cluster.schedulers.slurm_accounting import new_separator
 from hpcwatch.cluster.schedulers.slurm_past import FIELDS, Reader
 
 _TIMES = {"SLURM_TIME_FORMAT": "%s"}
-"""Seconds since the epoch: local times say nothing in the hour that comes twice."""
+"""Seconds since the epoch: a local time is ambiguous in the hour that summer time repeats."""
 _MOST_WINDOWS = 36_600
 
 
 def questions(wanted: Wanted, site: Site) -> Sequence[Question]:
-    """Return a question for each day, the latest first: a busy database answers small ones."""
+    """Return one question per day, the latest first: a busy database answers small questions."""
     who = ["-u", ",".join(wanted.users)] if wanted.users else ["-a"]
     if wanted.accounts:
         who += ["-A", ",".join(wanted.accounts)]
@@ -45,12 +45,12 @@ def _local(at_s: float) -> str:
 
 
 def days(since_s: float, until_s: float) -> list[tuple[float, float]]:
-    """Split a time at each local midnight, the earliest part first."""
+    """Split a span of time at each local midnight; the earliest part comes first."""
     found: list[tuple[float, float]] = []
     at_s = since_s
     while at_s < until_s and len(found) < _MOST_WINDOWS:
         day = time.localtime(at_s)
-        # mktime makes the 32nd day of a month the next month's first, and knows summer time.
+        # mktime turns the 32nd of a month into the 1st of the next, and knows about summer time.
         next_s = time.mktime((day[0], day[1], day[2] + 1, 0, 0, 0, 0, 0, -1))
         found.append((at_s, min(next_s, until_s)))
         at_s = next_s

@@ -1,4 +1,4 @@
-"""The rows of `sacct -P` as they come: a million of them take no memory. Pure."""
+"""The rows of `sacct -P`, read as they come, so that a million rows take no memory. Pure."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Iterable, Iterator
 from hpcwatch.cluster.schedulers.query import NotUnderstoodError
 
 MOST_ROW_BYTES = 2 << 20
-"""A job's comment may be long; a row that is longer is left out."""
+"""A job's comment may be long; a row longer than this is left out."""
 
 
 class Rows:
-    """The rows of one answer. The header says what stands between cells."""
+    """The rows of one answer. The header shows which mark separates cells."""
 
     def __init__(self, fields: tuple[str, ...]) -> None:
         self._fields = fields
         self.odd_count = 0
-        """Rows that were too long or of another length, and are left out."""
+        """Rows left out because they were too long or had another number of cells."""
 
     def read(self, pieces: Iterable[bytes]) -> Iterator[list[str]]:
         """Yield the cells of each row, in the order of the fields.
 
-        A name with newlines goes over several lines, which are put together again.
+        A name that contains newlines takes several lines, which are joined again.
         Raises NotUnderstoodError if the first line is not the header.
         """
         lines = self._lines(pieces)
@@ -30,11 +30,11 @@ class Rows:
             return
         delimiter = self._delimiter(header)
         gaps = len(self._fields) - 1
-        begun: list[str] = []  # the lines of a row that is not complete yet
+        begun: list[str] = []  # lines of a row that is not yet complete
         seen = length = 0
         for line in lines:
             count = line.count(delimiter)
-            if count == gaps:  # nearly always; what was begun before it never ended
+            if count == gaps:  # nearly always; a row that began before it is incomplete
                 self.odd_count += bool(begun)
                 begun, seen, length = [], 0, 0
                 yield line.split(delimiter)
@@ -59,7 +59,7 @@ class Rows:
         return delimiter
 
     def _lines(self, pieces: Iterable[bytes]) -> Iterator[str]:
-        """Yield lines; those that are longer than a row may be are skipped as they come."""
+        """Yield lines; skip each that is longer than a row may be, without keeping it."""
         rest, is_skipping = b"", False
         for piece in pieces:
             if is_skipping:
