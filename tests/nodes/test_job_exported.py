@@ -95,3 +95,12 @@ def test_a_job_that_is_over_or_unknown_is_one_line(tmp_path: Path) -> None:
     done = hpcwatch(over, tmp_path, "export", "0", "--once")
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("process")
+def test_a_delivery_that_fails_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    fake = stand_in(tmp_path / "cluster", "running")
+    done = hpcwatch(fake, tmp_path, "export", "0", "--once", "--push", "http://127.0.0.1:9")
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("hpcwatch: not exported to the Pushgateway: http://127.0.0.1:9")

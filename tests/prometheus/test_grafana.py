@@ -160,3 +160,47 @@ def test_a_job_is_found_with_and_without_its_server(server: Prometheus, job_id: 
     (one,) = [one for one in EVERY if one.where == "Memory in use" and "used" in one.expression]
     assert len(server.query(filled(one, jobid=job_id))) == 1
     assert server.query(filled(one, jobid="471")) == []
+
+
+JOBSTATS = {
+    "total_memory": (
+        "max_over_time(cgroup_memory_total_bytes{cluster='c1',jobid='4711',step='',task=''}[600s])",
+        32 << 30,
+    ),
+    "used_memory": (
+        "max_over_time(((cgroup_memory_rss_bytes{cluster='c1',jobid='4711',step='',task=''}"
+        "+cgroup_memory_shmem_bytes{cluster='c1',jobid='4711',step='',task=''}) or "
+        "1*cgroup_memory_rss_bytes{cluster='c1',jobid='4711',step='',task=''})[600s:])",
+        6 << 30,
+    ),
+    "total_time": (
+        "max_over_time(cgroup_cpu_total_seconds{cluster='c1',jobid='4711',step='',task=''}[600s])",
+        7.0,
+    ),
+    "cpus": ("max_over_time(cgroup_cpus{cluster='c1',jobid='4711',step='',task=''}[600s])", 8),
+    "gpu_total_memory": (
+        "max_over_time(nvidia_gpu_memory_total_bytes{cluster='c1',jobid='4711'}[600s:])",
+        40 << 30,
+    ),
+    "gpu_used_memory_by_id": (
+        "max_over_time((nvidia_gpu_memory_used_bytes{cluster='c1'} and nvidia_gpu_jobId == 4711)"
+        "[600s:])",
+        None,
+    ),
+    "gpu_utilization": (
+        "avg_over_time((nvidia_gpu_duty_cycle{cluster='c1',jobid='4711'} or "
+        "(nvidia_gpu_graphics_util_percent{cluster='c1',jobid='4711'} * 100))[600s:])",
+        None,
+    ),
+}
+"""Queries of the jobstats command, as its jobstats.py of June 2026 writes them, and each value."""
+
+
+@pytest.mark.parametrize("name", JOBSTATS)
+def test_the_jobstats_command_finds_a_torque_job(server: Prometheus, name: str) -> None:
+    expression, wanted = JOBSTATS[name]
+    rows = server.query(expression)
+    assert len(rows) == (4 if name.startswith("gpu") else 2), rows
+    assert {row.labels["instance"].partition(":")[0] for row in rows} == {"n1", "n2.site"}
+    if wanted is not None:
+        assert {row.value for row in rows} == {wanted}

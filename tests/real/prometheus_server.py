@@ -193,7 +193,8 @@ class Prometheus(Server):
             if target.token is not None:
                 scrape["authorization"] = {"credentials": target.token}
             scrapes.append(scrape)
-        timing = {"scrape_interval": self._interval, "scrape_timeout": self._interval}
+        names = ("scrape_interval", "scrape_timeout", "evaluation_interval")
+        timing = dict.fromkeys(names, self._interval)
         return {"global": timing, "scrape_configs": scrapes}
 
     def query(self, expression: str, at_s: float | None = None) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,14 @@ def test_what_has_ended_is_for_report(hpcwatch: Hpcwatch, tmp_path: Path) -> Non
     assert "hpcwatch report latest -o run.om" in ended.complaint
     assert hpcwatch("report", "-o", "run.om").code == 0
     assert (tmp_path / "run.om").read_text().endswith("# EOF\n")
+
+
+def test_a_run_that_exports_nothing_loads_nothing_of_it(hpcwatch: Hpcwatch) -> None:
+    code = (
+        "import os, sys\n"
+        "import hpcwatch.cli.run as run\n"
+        "run.main(['--name', 'x', '--interval', '0.1', '--', 'sleep', '0.3'])\n"
+        "print(*[name for name in sys.modules if name.startswith(('hpcwatch.export', 'urllib'))])"
+    )
+    ended = hpcwatch.shell([sys.executable, "-c", code])
+    assert (ended.code, ended.out) == (0, "\n"), ended.err
