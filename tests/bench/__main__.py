@@ -20,6 +20,7 @@ BENCHMARKS = (
     "history",
     "probe_cost",
     "redraw",
+    "jobs_watch",
     "first_picture",
     "many_nodes",
     "report_size",
