@@ -11,7 +11,6 @@ from export_scenes import JOB, Told, names, openly, sample, value
 
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.config import Settings
-from hpcwatch.export import states
 from hpcwatch.export.exporter import Exporter, Wanted
 from hpcwatch.export.following import Following
 from hpcwatch.export.points import points_of
@@ -96,7 +95,7 @@ def test_a_node_whose_readings_are_late_is_down(
     recording.add(recording.sample(HOST, 1))
     told(following)
     later_s = time.monotonic() + 60.0
-    monkeypatch.setattr(states.time, "monotonic", lambda: later_s)
+    monkeypatch.setattr("hpcwatch.export.states.time.monotonic", lambda: later_s)
     recording.add(recording.sample(HOST, 2))
     found = told(following)
     assert value(found, "hpcwatch_node_up", node=HOST) == 1
