@@ -98,7 +98,13 @@ def test_start_and_end(hpcwatch: Hpcwatch, teller: Path) -> None:
     assert end["run"] == hpcwatch.recorded().name
 
 
-def test_the_end_of_a_short_run_is_not_told(hpcwatch: Hpcwatch, teller: Path) -> None:
+def test_the_failure_of_a_short_run_is_told(hpcwatch: Hpcwatch, teller: Path) -> None:
+    hpcwatch("run", "--notify", f"command:{teller}", "--", "false")
+    (end,) = told(hpcwatch.folder)
+    assert "failed with exit code 1" in end["text"]
+
+
+def test_the_normal_end_of_a_short_run_is_not_told(hpcwatch: Hpcwatch, teller: Path) -> None:
     hpcwatch("run", "--notify", f"command:{teller}", "--", "sleep", "0.5")
     assert told(hpcwatch.folder) == []
 

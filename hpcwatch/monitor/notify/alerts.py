@@ -67,8 +67,8 @@ class Alerts:
     ) -> None:
         """Report the end: how it ended, and its findings, worst first."""
         plan = self._plan
-        is_long = ran_s is None or ran_s >= plan.end_after_s
-        if (is_killed and plan.is_kill) or (plan.is_end and is_long):
+        is_news = is_bad or ran_s is None or ran_s >= plan.end_after_s
+        if (is_killed and plan.is_kill) or (plan.is_end and is_news):
             after = f" after {_time(ran_s)}" if ran_s is not None else ""
             text = f"{self._about.words}{how}{after}"
             shown = [one for one in found if one.severity >= Severity.WARNING]
