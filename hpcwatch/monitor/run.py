@@ -146,10 +146,10 @@ class Observer:
         self.guarded("not recorded", self._record)
         with self._lock:
             self._recording.begin()
+        self.guarded("no notifications", self._notify)
         if is_over:
             self.guarded("no reading", self._read_end)
             return
-        self.guarded("no notifications", self._notify)
         self.guarded("no live view", self._show)
         self.guarded("other nodes not watched", lambda: self._watch_others(job, interval_s))
         self.guarded("the scheduler is not queried", lambda: self._ask_for(job))
