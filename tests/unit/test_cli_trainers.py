@@ -66,9 +66,9 @@ def test_a_hostile_folder_is_only_text(hpcwatch: Hpcwatch) -> None:
     assert "\x1b" not in ended.out
 
 
-MOST_BYTES = 1_250_000
-"""The aim was 1 MB; 500 modules with their docstrings, which `explain` prints, take 1.1. The digits
-alone are 10.7."""
+MOST_BYTES = 1_400_000
+"""The aim was 1 MB; 590 modules with their docstrings, which `explain` prints, take 1.3, and 0.1 of
+that is the archive's own list of files. The digits alone are 10.7."""
 
 
 @pytest.fixture(scope="session")
