@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_FAILURE
 from hpcwatch.base.output import complain
+from hpcwatch.sweep import folders
 from hpcwatch.sweep.array_state import State
 from hpcwatch.sweep.attempts import is_unknown
 from hpcwatch.sweep.picture import Picture
@@ -33,7 +34,10 @@ def say_now(picture: Picture, states: Sequence[State]) -> None:
     _say_causes(picture, states)
     running = len(picture.running())
     left = _left_count(picture) - running
-    is_active = any(state.is_active for state in states)
+    driver = folders.driver_of(picture.folder)
+    if driver is not None:
+        complain(f"hpcwatch: it is running on {clean(driver)}")
+    is_active = driver is not None or any(state.is_active for state in states)
     if left and not is_active and not running:
         complain(f"hpcwatch: {left} of {len(picture.tasks)} tasks are not done yet")
         _say_how_to_go_on(picture)

@@ -109,11 +109,16 @@ class Sweep:
         return (
             (wanted.kind in (None, KIND))
             and (wanted.name is None or any(fnmatchcase(name, wanted.name) for name in names))
-            and (wanted.job is None or _is_of_job(self.plan.job_id, wanted.job))
+            and (wanted.job is None or self._is_of_job(wanted.job))
             and (wanted.since_s is None or self.started_at_s >= wanted.since_s)
             and (not wanted.is_failed or self.failed_count > 0)
             and (not wanted.has_findings or self._has_findings())
         )
+
+    def _is_of_job(self, wanted: str) -> bool:
+        """Return whether it was run in a job, or as a job array, of this id."""
+        arrays = [one.job_id for one in array.every(self.folder)]
+        return any(_is_of_job(job_id, wanted) for job_id in (self.plan.job_id, *arrays))
 
     def _has_findings(self) -> bool:
         return any(has_findings(task.directory) for task in self.tasks())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +55,17 @@ TORQUE_6: dict[str, Any] = {
 }
 
 
+def processes_of(session: int) -> list[int]:
+    """The processes of a session, in which an element was started."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(ProcessLookupError):
+                if os.getsid(int(name)) == session:
+                    found.append(int(name))
+    return found
+
+
 class Arrays(Sweeps):
     """Sweeps whose tasks a stand-in for a scheduler takes; the test runs its elements."""
 
@@ -63,6 +77,7 @@ class Arrays(Sweeps):
                 (self.scheduler.bin / name).unlink()
         self.hpcwatch.environment.update(self.scheduler.environment)
         self.variable = variable
+        self._elements: list[subprocess.Popen[str]] = []
 
     @property
     def submissions(self) -> list[str]:
@@ -74,7 +89,7 @@ class Arrays(Sweeps):
     ) -> subprocess.Popen[str]:
         """Start an element of a submission, as the scheduler does on a node."""
         own = {**self.hpcwatch.environment, self.variable: str(index), **environment}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             ["/bin/sh", str(self.latest / "arrays" / f"{number}.sh")],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -84,6 +99,17 @@ class Arrays(Sweeps):
             env=own,
             start_new_session=True,
         )
+        self._elements.append(process)
+        return process
+
+    def close(self) -> None:
+        """End what a failed test has left running."""
+        for process in self._elements:
+            if process.poll() is None:
+                for pid in processes_of(process.pid):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                process.wait()
 
     def element(self, index: int, number: int = 1, **environment: str) -> tuple[int, str]:
         """Run an element to its end; its exit code and all it said."""

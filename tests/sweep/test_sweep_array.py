@@ -8,10 +8,12 @@ import os
 import signal
 import stat
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from array_parts import PBSPRO, SACCT_CANCELLED, TORQUE_6, Arrays, slurm
+from array_parts import PBSPRO, SACCT_CANCELLED, TORQUE_6, Arrays, processes_of, slurm
 from harness import wait_until
 from sweep_parts import LONG_S, finish, needs_parallel, python
 from test_sweep_local import HOSTILE
@@ -21,8 +23,22 @@ ARRAY = ("--engine", "array")
 
 
 @pytest.fixture
-def arrays(tmp_path: Path) -> Arrays:
-    return Arrays(tmp_path, slurm(), INDEX)
+def made(tmp_path: Path) -> Iterator[Callable[..., Arrays]]:
+    """Makes sweeps above a scheduler's stand-in with these answers."""
+    known: list[Arrays] = []
+
+    def one(scenario: dict[str, Any], variable: str = INDEX) -> Arrays:
+        known.append(Arrays(tmp_path, scenario, variable))
+        return known[-1]
+
+    yield one
+    for arrays in known:
+        arrays.close()
+
+
+@pytest.fixture
+def arrays(made: Callable[..., Arrays]) -> Arrays:
+    return made(slurm())
 
 
 def test_all_tasks_are_one_submission(arrays: Arrays) -> None:
@@ -62,8 +78,10 @@ def test_an_element_runs_its_share_and_the_table_is_that_of_any_sweep(arrays: Ar
     assert sum(arrays.counted("start").values()) == 7
 
 
-def test_values_and_folders_with_any_character_reach_the_program(tmp_path: Path) -> None:
-    arrays = Arrays(tmp_path, slurm(), INDEX)
+def test_values_and_folders_with_any_character_reach_the_program(
+    tmp_path: Path, made: Callable[..., Arrays]
+) -> None:
+    arrays = made(slurm())
     arrays.home = tmp_path / 'it\'s a $(touch pwned) "home" %a'
     arrays.hpcwatch.environment["HPCWATCH_HOME"] = str(arrays.home)
     wanted = [value for value in HOSTILE if value] + ["long " * 2000]
@@ -176,24 +194,11 @@ def renew(arrays: Arrays, in_s: float) -> None:
     os.utime(arrays.latest / "states" / "1-1.started", (at_s, at_s))
 
 
-def processes_of(session: int) -> list[int]:
-    """The processes of a session, in which the element was started."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                if os.getsid(int(name)) == session:
-                    found.append(int(name))
-            except ProcessLookupError:
-                continue
-    return found
-
-
 def test_a_killed_element_leaves_its_task_to_be_done_with_the_schedulers_cause(
-    tmp_path: Path,
+    made: Callable[..., Arrays],
 ) -> None:
     answer = {"over": {"sacct *": {"stdout": SACCT_CANCELLED}}}
-    arrays = Arrays(tmp_path, slurm(**answer), INDEX)
+    arrays = made(slurm(**answer))
     killed(arrays)
     assert arrays.shown()[1]["how"] == "unknown end"  # the scheduler does not say that it is over
     arrays.scheduler.becomes("over")
@@ -212,9 +217,9 @@ def test_a_killed_element_leaves_its_task_to_be_done_with_the_schedulers_cause(
     assert arrays.shown()[1]["trouble"] == "array element: deleted"
 
 
-def test_a_task_whose_node_failed_is_not_run_again_unasked(tmp_path: Path) -> None:
+def test_a_task_whose_node_failed_is_not_run_again_unasked(made: Callable[..., Arrays]) -> None:
     failed = SACCT_CANCELLED.replace("CANCELLED by 2003", "NODE_FAIL")
-    arrays = Arrays(tmp_path, slurm(start={"sacct *": {"stdout": failed}}), INDEX)
+    arrays = made(slurm(start={"sacct *": {"stdout": failed}}))
     killed(arrays)
     assert arrays.shown()[1]["how"] == "unknown end"
     assert "task 1 ended in an unknown way" in arrays("show").err
@@ -224,9 +229,11 @@ def test_a_task_whose_node_failed_is_not_run_again_unasked(tmp_path: Path) -> No
 
 @needs_parallel
 @pytest.mark.parametrize("engine", ["array", "parallel"])
-def test_no_engine_takes_over_what_is_in_the_queue(tmp_path: Path, engine: str) -> None:
+def test_no_engine_takes_over_what_is_in_the_queue(
+    made: Callable[..., Arrays], engine: str
+) -> None:
     running = {"scontrol show job -d 2": "slurm/scontrol-show-job-d-2_1_array-task-running"}
-    arrays = Arrays(tmp_path, slurm(start=running), INDEX)
+    arrays = made(slurm(start=running))
     arrays("-p", "n=1..4", *ARRAY, "--", *arrays.subject("{n}"))
     ended = arrays("--resume", "--engine", engine)
     assert ended.code == 2
@@ -284,14 +291,16 @@ def test_what_cannot_be_is_a_line_and_leaves_nothing(
     assert not (arrays.home / "sweeps").exists()
 
 
-def test_a_refused_array_leaves_nothing_and_an_uncertain_one_all(tmp_path: Path) -> None:
+def test_a_refused_array_leaves_nothing_and_an_uncertain_one_all(
+    made: Callable[..., Arrays],
+) -> None:
     refused = {
         "sbatch *": {"stderr": "sbatch: error: invalid partition specified: x\n", "exit_code": 1}
     }
     too_many = {"sbatch *": {"stderr": "sbatch: error: Job submit limit reached\n", "exit_code": 1}}
     odd = {"sbatch *": {"stdout": "thank you\n"}}
     states = {"start": refused, "many": too_many, "odd": odd}
-    arrays = Arrays(tmp_path, slurm(**states), INDEX)
+    arrays = made(slurm(**states))
     words = ("-p", "n=1..3", *ARRAY, "--", "true", "{n}")
     ended = arrays(*words)
     assert (ended.code, ended.out) == (1, "")
@@ -315,8 +324,8 @@ def test_without_a_scheduler_it_says_so(arrays: Arrays) -> None:
 
 
 @pytest.mark.parametrize(("count", "option"), [(3, "-J 1-3"), (1, "")])
-def test_pbs_pro(tmp_path: Path, count: int, option: str) -> None:
-    arrays = Arrays(tmp_path, PBSPRO, "PBS_ARRAY_INDEX")
+def test_pbs_pro(made: Callable[..., Arrays], count: int, option: str) -> None:
+    arrays = made(PBSPRO, "PBS_ARRAY_INDEX")
     words = ("-p", f"n=1..{count}", *ARRAY, "--scheduler-options", "-l select=1:ncpus=2 -q workq")
     ended = arrays(*words, "--", *arrays.subject("{n}"))
     assert ended.out == ("5[].qb3\n" if option else "5.qb3\n"), ended.err
@@ -332,14 +341,14 @@ def test_pbs_pro(tmp_path: Path, count: int, option: str) -> None:
     assert [task["how"] for task in arrays.shown().values()] == ["ok"] * count
 
 
-def test_pbs_pro_says_which_elements_run(tmp_path: Path) -> None:
-    arrays = Arrays(tmp_path, PBSPRO, "PBS_ARRAY_INDEX")
+def test_pbs_pro_says_which_elements_run(made: Callable[..., Arrays]) -> None:
+    arrays = made(PBSPRO, "PBS_ARRAY_INDEX")
     arrays("-p", "n=1..6", *ARRAY, "--", "true", "{n}")
     assert "array 5[].qb3: 3 running" in arrays("show").err
 
 
-def test_torque(tmp_path: Path) -> None:
-    arrays = Arrays(tmp_path, TORQUE_6, "PBS_ARRAYID")
+def test_torque(made: Callable[..., Arrays]) -> None:
+    arrays = made(TORQUE_6, "PBS_ARRAYID")
     words = ("-p", "n=1..9", *ARRAY, "--at-once", 2, "--scheduler-options", "-l nodes=1:ppn=2")
     ended = arrays(*words, "--", *arrays.subject("{n}"))
     assert ended.out == "6[].qb3\n", ended.err
@@ -366,6 +375,8 @@ def test_wait_stays_until_all_is_done_and_shows_the_results(arrays: Arrays) -> N
 def test_a_finished_sweep_is_removed_as_a_whole(arrays: Arrays) -> None:
     arrays("-p", "n=1", *ARRAY, "--", "true", "{n}")
     arrays.element(1)
+    assert arrays.latest.name in arrays.hpcwatch("runs", "--job", "2").out
+    assert arrays.latest.name not in arrays.hpcwatch("runs", "--job", "3").out
     assert arrays.hpcwatch("runs", "--delete", "true", "--yes").code == 0
     assert list((arrays.home / "sweeps").iterdir()) == []
 
@@ -376,6 +387,7 @@ def test_any_sweep_is_shown_from_another_terminal(arrays: Arrays) -> None:
     process = arrays.start("-p", "n=1..3", *words)
     arrays.await_notes("start", 2)
     assert [arrays.shown()[number]["how"] for number in (1, 2, 3)] == ["running"] * 2 + ["not run"]
+    assert f"it is running on {os.uname().nodename}" in arrays("show", "here").err
     process.send_signal(signal.SIGTERM)
     finish(process)
     ended = arrays("show", "here")

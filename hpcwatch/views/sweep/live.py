@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -52,7 +53,7 @@ def lines(live: Live, width: int, height: int) -> list[Line]:
 
 
 def end_estimate_s(picture: Picture, durations: estimate.Durations) -> float | None:
-    """Return in how many seconds all is done; None while too few tasks have ended."""
+    """Return in how many seconds all is done; None while too few tasks have ended, or none runs."""
     if durations.count < estimate.FEW:
         return None
     by_number = {task.number: task for task in picture.tasks}
@@ -67,7 +68,8 @@ def end_estimate_s(picture: Picture, durations: estimate.Durations) -> float | N
         for task in picture.tasks
         if task.number not in busy and task.number not in done
     ]
-    return estimate.end_in_s(running, waiting, picture.slots_count)
+    in_s = estimate.end_in_s(running, waiting, picture.slots_count)
+    return in_s if math.isfinite(in_s) else None
 
 
 def durations_of(picture: Picture) -> estimate.Durations:
