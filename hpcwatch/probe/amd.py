@@ -20,7 +20,7 @@ _NOT_OFFERED = {2, 3, 10, 40, 52}
 _MIB = 1 << 20
 _MOST_W, _MOST_CELSIUS = 10000.0, 1000.0
 _UNKNOWN = (0xFFFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
-"""The largest number of a field: what the library writes for what a device does not tell."""
+"""The largest number of a field: what the library writes for an unknown value."""
 _PCI = "/sys/bus/pci/devices"
 
 
@@ -30,7 +30,7 @@ class Amd:
     def __init__(self) -> None:
         self._smi: Any = None
         self.missing: Dict[str, str] = {}
-        """Never filled: amdsmi lists what the kernel does."""
+        """Always empty: amdsmi lists the devices that the kernel lists."""
 
     def open(self) -> "List[AmdDevice]":
         """Start amdsmi and find the devices. Raises what importing or calling it raises."""
@@ -42,11 +42,11 @@ class Amd:
 
     @staticmethod
     def is_absent(_error: Exception) -> bool:
-        """Return False: where the kernel offers AMD's devices, a failure is worth telling."""
+        """Return False: if the kernel offers AMD's devices, a failure must be reported."""
         return False
 
     def has_changed(self) -> bool:
-        """Return False: amdsmi finds devices at its start only, and a new start is dear."""
+        """Return False: amdsmi finds devices only at its start, and a new start is expensive."""
         return False
 
     def close(self) -> None:
@@ -55,7 +55,7 @@ class Amd:
 
 
 class _Muted:
-    """Standard output without what one thread writes there: others' lines must not be lost."""
+    """Standard output without what one thread writes; the lines of other threads pass."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -76,7 +76,7 @@ def _import_quietly() -> Any:
     sys.stdout = _Muted(stream)
     try:
         return importlib.import_module("amdsmi")
-    except Exception as error:  # KeyError, for one, where its library is missing
+    except Exception as error:  # such as KeyError if its library is missing
         raise OSError("amdsmi cannot be used: %s: %s" % (type(error).__name__, error))
     finally:
         sys.stdout = stream
@@ -90,7 +90,7 @@ class _Power(NamedTuple):
 
 
 class AmdDevice:
-    """One device: every reading may fail alone and then is unknown."""
+    """One device. Each reading may fail alone; it is then unknown."""
 
     def __init__(self, smi: Any, index: int, handle: Any) -> None:
         self.index = index
@@ -105,7 +105,7 @@ class AmdDevice:
         self._gpu = self._last = self._bare = Gpu(index, "amd-%d" % index, "AMD GPU")
 
     def _start(self) -> None:
-        """Ask what it is called: the first calls that can hang."""
+        """Ask for the device's names: the first calls that can hang."""
         asic = self._call("amdsmi_get_gpu_asic_info") or {}
         self._last = self._bare = Gpu(
             index=self.index,
@@ -174,7 +174,7 @@ class AmdDevice:
         drawn = self._call("amdsmi_get_power_info") or {}
         cap = self._call("amdsmi_get_power_cap_info") or {}
         now_w = _number(drawn.get("current_socket_power"))
-        if not now_w:  # only one of them is filled, which depends on the model
+        if not now_w:  # the model decides which one of them is filled
             now_w = _number(drawn.get("average_socket_power"))
         return _Power(now_w, _within(_number(cap.get("power_cap")), _MOST_W, 1e6))
 
@@ -213,11 +213,11 @@ class AmdDevice:
         ]
 
     def unknown(self) -> List[Gpu]:
-        """Return the same without any reading."""
+        """Return the device without any reading."""
         return [self._bare]
 
     def close(self) -> None:
-        """Nothing was lent."""
+        """Do nothing: the driver lent nothing."""
 
 
 def render_node(address: Any, folder: str = _PCI) -> Optional[str]:
@@ -230,7 +230,7 @@ def render_node(address: Any, folder: str = _PCI) -> Optional[str]:
 
 
 def _known(value: Any) -> Any:
-    """Return None for what amdsmi writes as a word."""
+    """Return the value; None for one that amdsmi writes as a word."""
     return None if value == "N/A" else value
 
 

@@ -1,8 +1,8 @@
-"""Runs a probe from memory: what a node lacks came as a zip through standard input.
+"""Run a probe from memory: the modules that a node lacks came as a zip through standard input.
 
-Nothing of it is written to a disk but psutil's compiled part, and that only on the few kernels
-that need it, for the moment in which it is loaded. This file runs alone, before the package
-it is part of can be imported.
+Nothing is written to a disk except psutil's compiled part, and that only on the few kernels that
+need it, for the moment in which it is loaded. This file runs alone, before the package that it is
+part of can be imported.
 """
 
 import os
@@ -22,7 +22,7 @@ class Archive:
     """The files of a zip in memory, unpacked when they are needed."""
 
     def __init__(self, raw: bytes) -> None:
-        """Read the headers. They hold the sizes: whoever wrote the zip could seek in it."""
+        """Read the headers. They contain the sizes: the zip was written to a seekable file."""
         self._files: Dict[str, Tuple[int, bytes]] = {}
         position = 0
         while raw[position : position + 4] == b"PK\3\4":
@@ -64,7 +64,7 @@ class Importer:
         return ModuleSpec(name, loader, origin=file, is_package=file.endswith("/__init__.py"))
 
     def create_module(self, spec: ModuleSpec) -> Optional[ModuleType]:
-        """Make a compiled module; others are made in the usual way."""
+        """Create a compiled module; return None for others, which Python creates itself."""
         assert spec.origin is not None
         if not spec.origin.endswith(_EXTENSION):
             return None
@@ -109,7 +109,7 @@ class Importer:
 
 
 def places() -> List[str]:
-    """Return local folders that anybody may write, the node's own choice first."""
+    """Return local folders that any user may write to, the node's own choice first."""
     return [place for place in (os.environ.get("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm") if place]  # noqa: S108
 
 
@@ -138,7 +138,7 @@ def _is_left(path: str, name: str) -> bool:
 
 
 def remove(folder: str) -> None:
-    """Remove a folder of files, as far as it can be."""
+    """Remove a folder of files, as far as possible."""
     try:
         for name in os.listdir(folder):
             os.unlink(os.path.join(folder, name))

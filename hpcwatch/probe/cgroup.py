@@ -35,15 +35,15 @@ _NOTHING_BEFORE: Mapping[str, bytes] = {}
 
 
 class CgroupReader:
-    """Reads the group that a process is in, at the job's level where a scheduler made one."""
+    """Reads the group that a process is in, at the job's level if a scheduler made one."""
 
     def __init__(
         self, pid: int, root: str = "", before: Mapping[str, bytes] = _NOTHING_BEFORE
     ) -> None:
         """Find the places. Raises OSError if the process or its groups cannot be read.
 
-        ``before`` holds files of the groups, by their paths, as they stood before the program
-        began: what was counted until then is not the program's.
+        ``before`` has the content of the groups' files, by path, from before the program began:
+        what was counted until then is not the program's.
         """
         mounts = parse_mounts(read_all(root + "/proc/self/mountinfo"))
         groups = parse_groups(read("%s/proc/%d/cgroup" % (root, pid)))
@@ -58,7 +58,7 @@ class CgroupReader:
         self._cpuacct = find_place(mounts, groups, "cpuacct", root)
         self._cpu = find_place(mounts, groups, "cpu", root)
         self.reason = ""
-        """Why nothing is known of the group, if that is so."""
+        """Why nothing is known of the group; None if something is."""
         if self._memory is None and self._unified is None and hides_groups(mounts):
             self.reason = "what is mounted at /sys/fs/cgroup does not show our own control group"
         self._limits: Optional[Limits] = None
@@ -75,7 +75,7 @@ class CgroupReader:
 
     @property
     def is_job(self) -> bool:
-        """True if the memory it reads is that of a group which a scheduler made for a job."""
+        """True if the memory is that of a group which a scheduler made for a job."""
         place = self._memory or self._unified
         return place is not None and place.is_job and place.folder != place.top
 
@@ -87,8 +87,8 @@ class CgroupReader:
     def read(self) -> Optional[Cgroup]:
         """Return the group's figures, or None if no controller that counts is mounted.
 
-        Those of a group that is not the job's and limits nothing are of little use, and not read
-        at every tick, unless a process in it has been killed.
+        A group that is not the job's and limits nothing is not read at every tick, unless a
+        process in it was killed.
         """
         if self._is_idle() and time.monotonic() - self._read_s < _SELDOM_S:
             events = self._count_events()
@@ -99,11 +99,11 @@ class CgroupReader:
         return self._last
 
     def finish(self) -> None:
-        """Let everything be read at the next reading, which is the last one."""
+        """Make the next reading, which is the last one, read everything."""
         self._last = None
 
     def _is_idle(self) -> bool:
-        """True if what was read last is not the job's own, and nothing is limited in it."""
+        """True if the last reading is not of the job's own group, and that group has no limit."""
         last = self._last
         return (
             last is not None
@@ -171,7 +171,7 @@ class CgroupReader:
         limit = self._limits.read(stat)
         of_all = stat.get("hierarchical_memory_limit", NO_LIMIT_BYTES)
         if of_all < self._limits.smallest_above():
-            # A container hides whose it is, and so what counts against it.
+            # A container hides whose group it is, and so what counts against it.
             limit = limit._replace(
                 limit_bytes=of_all, path="above " + place.path, used_bytes=None, peak_bytes=None
             )
@@ -184,7 +184,7 @@ class CgroupReader:
             limit_path=limit.path,
             limit_used_bytes=limit.used_bytes,
             limit_peak_bytes=limit.peak_bytes,
-            # The root's own mark counts next to nothing.
+            # The root group's own high-water mark counts next to nothing.
             peak_bytes=number_of(place.folder, "memory.max_usage_in_bytes")
             if place.path != "/"
             else None,
@@ -219,10 +219,10 @@ class CgroupReader:
         )
 
     def _killed_v1(self, place: Place) -> Optional[int]:
-        """Return the kills for want of memory in the group, and in those below if it is a job's.
+        """Return the out-of-memory kills in the group, and in those below it if it is a job's.
 
-        Version 1 counts a kill in the victim's own group alone: that of a step or a task, which
-        goes with it, so that what was counted is remembered.
+        Version 1 counts a kill only in the victim's own group, of a step or a task. That group goes
+        with its processes, so its count is remembered.
         """
         folders = [place.folder]
         if place.is_job:
@@ -238,8 +238,8 @@ class CgroupReader:
     def _killed_before_v1(self, place: Place) -> Optional[int]:
         """Return the kills before the program's start; None if they were not read.
 
-        Of a group that was there at the first reading its count then, of a later one none: it
-        began at 0.
+        For a group that existed at the first reading that is its count then; a later group began
+        at 0.
         """
         if not self._words_before(place.own, _KILLS_V1):
             return None

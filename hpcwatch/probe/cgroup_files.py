@@ -9,7 +9,7 @@ NO_LIMIT_BYTES = 1 << 60  # version 1 says "none" with a number near 2**63
 
 
 def words_of(folder: str, name: str) -> List[str]:
-    """Return a file's words; none if it cannot be read."""
+    """Return a file's words; an empty list if it cannot be read."""
     try:
         return read(os.path.join(folder, name)).decode("ascii", "replace").split()
     except OSError:
@@ -17,18 +17,18 @@ def words_of(folder: str, name: str) -> List[str]:
 
 
 def number_of(folder: str, name: str) -> Optional[int]:
-    """Return the number that a file begins with; None if it begins with none."""
+    """Return the number at the beginning of a file; None without one."""
     words = words_of(folder, name)
     return int(words[0]) if words and _is_number(words[0]) else None
 
 
 def table_of(folder: str, name: str) -> Dict[str, int]:
-    """Read ``key number`` lines; unreadable files and odd lines give nothing."""
+    """Read ``key number`` lines; skip odd lines; an unreadable file has none."""
     return to_table(words_of(folder, name))
 
 
 def to_table(words: List[str]) -> Dict[str, int]:
-    """Return the numbers of ``key number`` pairs; odd pairs are left out."""
+    """Return the numbers of ``key number`` pairs; skip odd pairs."""
     return {key: int(value) for key, value in zip(words[::2], words[1::2]) if _is_number(value)}
 
 
@@ -41,23 +41,23 @@ def used_v2(stat: Dict[str, int]) -> Optional[int]:
 def used_v1(stat: Dict[str, int]) -> Optional[int]:
     """Return anonymous and shared memory of a memory.stat.
 
-    Kernel memory is left out: version 1 counts reclaimable caches of names in it.
+    Kernel memory is left out: in version 1 it includes reclaimable caches of names.
     """
     return sum_known([stat.get("total_rss"), stat.get("total_shmem", 0)])
 
 
 def sum_known(parts: List[Optional[int]]) -> Optional[int]:
-    """Sum the parts that are known; None if the first one, the bulk, is not."""
+    """Sum the known parts; None if the first one, which is the bulk, is unknown."""
     return None if parts[0] is None else sum(part for part in parts if part is not None)
 
 
 def minus(whole: Optional[int], part: Optional[int]) -> Optional[int]:
-    """Return the rest, never below 0; None if the whole is unknown."""
+    """Return the whole without the part, never below 0; None if the whole is unknown."""
     return None if whole is None else max(whole - (part or 0), 0)
 
 
 def scaled(value: Optional[int], factor: float) -> Optional[float]:
-    """Return a number in another unit; None stays None."""
+    """Convert a number to another unit; None stays None."""
     return None if value is None else value * factor
 
 
@@ -69,7 +69,7 @@ def quota_cores(words: List[str]) -> Optional[float]:
 
 
 def _is_number(word: str) -> bool:
-    """True for a whole number of a size that a kernel may print."""
+    """True for a whole number that is no larger than a kernel prints."""
     return len(word) <= 20 and word.isdigit()
 
 

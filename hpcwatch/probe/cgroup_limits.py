@@ -1,4 +1,4 @@
-"""Which memory limit and which CPU quota of a control group bind, and what counts against them.
+"""The memory limit and the CPU quota that bind a control group, and what counts against them.
 
 Every level between a process and the root limits it. The one that binds is the one that leaves
 the least room: its limit and its use belong to the same group.
@@ -17,11 +17,11 @@ _GROUPS_MOST = 64  # below a job's, whose limits are read: 20 µs each
 
 
 class Binding(NamedTuple):
-    """The limit that binds, in bytes. None is unknown, or there is none."""
+    """The limit that binds, in bytes. None: unknown, or there is none."""
 
     limit_bytes: Optional[int] = None
     path: Optional[str] = None
-    """Whose limit it is, as the visible hierarchy names it."""
+    """The group that has the limit, as the visible hierarchy names it."""
     used_bytes: Optional[int] = None
     peak_bytes: Optional[int] = None
 
@@ -54,13 +54,13 @@ class Limits:
         for group, limit in self._limits.items():
             used = self._used(stat if group == self._place.folder else _stat(group))
             if used is None and not os.path.isdir(group):
-                self._looked_s = None  # a step has ended: what it had shadowed counts again
+                self._looked_s = None  # a step has ended: the limit above its own counts again
                 continue
             found.append(self._binding(group, limit, used))
         return min(found, key=_order) if found else Binding()
 
     def smallest_above(self) -> int:
-        """Return the smallest limit, in bytes, of the group and of those above it that we see."""
+        """Return the smallest limit, in bytes, of the group and the visible groups above it."""
         chain = _chain(self._place.folder, self._place.top)
         return min([self._limits[one] for one in chain if one in self._limits] + [NO_LIMIT_BYTES])
 
@@ -69,10 +69,10 @@ class Limits:
         return Binding(limit, path, used, number_of(group, self._peak_file))
 
     def _find(self) -> Dict[str, int]:
-        """Return each group's own limit, without those that a group above is sure to reach first.
+        """Return each group's own limit, except those that can never bind.
 
-        A group uses at least what those below it use, so a limit that is no smaller than one
-        above it never binds.
+        A group uses at least what those below it use, so a limit that is no smaller than one above
+        it never binds.
         """
         place = self._place
         limits: Dict[str, int] = {}
@@ -116,13 +116,13 @@ def _stat(group: str) -> Dict[str, int]:
 
 
 def _order(one: Binding) -> Tuple[int, int]:
-    """Least room first; where the use is unknown, the smallest limit."""
+    """Sort key: the least room first; if the use is unknown, the smallest limit."""
     limit = one.limit_bytes or 0
     return limit - (one.used_bytes or 0), limit
 
 
 def _chain(folder: str, top: str) -> List[str]:
-    """Return a folder and those above it, up to and with ``top``."""
+    """Return a folder and those above it, up to and including ``top``."""
     found = [folder]
     while len(folder) > len(top):
         folder = os.path.dirname(folder)

@@ -1,4 +1,4 @@
-"""Where a process's control groups lie, and which level of the path is a scheduler's job.
+"""Where a process's control groups are, and which level of the path is a scheduler's job.
 
 Sources: kernel documentation, admin-guide/cgroup-v2 and cgroup-v1; Slurm's cgroup.conf(5); the
 cgroup hook of OpenPBS; Torque's pbs_mom.
@@ -25,7 +25,7 @@ _JOB = (
 Slurm 26.05 names the level by the job's SLUID, ``s5K1KKYAYG5D00``, in place of its number.
 """
 _MAKERS = ("/slurm", "slurmstepd.", "/pbs", "/torque/")
-"""Every path that ``_JOB`` matches holds one of these; on most machines no path does."""
+"""Every path that ``_JOB`` matches contains one of these; on most machines no path does."""
 _IS_SLUID = "^" + _SLUID + "$"
 _SLICE = r"^(?:pbspro|pbs_jobs)-(?P<id>.+)\.slice$"
 
@@ -49,7 +49,7 @@ def job_id_in(path: str) -> Optional[str]:
     if group is None:
         return None
     name = group.rpartition("/")[2]
-    if name.startswith("job_"):  # Slurm's numbers have a word before them
+    if name.startswith("job_"):  # Slurm's numbers follow a word
         return name[len("job_") :]
     import re
 
@@ -114,10 +114,10 @@ def find_place(
 
 
 def hides_groups(mounts: List[Mount]) -> bool:
-    """True if a hierarchy is mounted that begins above the top of our own namespace.
+    """True if a mounted hierarchy begins above the top of our own namespace.
 
-    So it is below ``unshare --cgroup`` without a new mount: our group is named from the
-    namespace's top, and how the groups between that and the mount are called is hidden.
+    That is so after ``unshare --cgroup`` without a new mount: our group is named from the
+    namespace's top, and the names of the groups between that and the mount are hidden.
     """
     return any(mount.kind in ("cgroup", "cgroup2") and _is_above(mount.root) for mount in mounts)
 
@@ -131,7 +131,7 @@ def _is_below(path: str, root: str) -> bool:
 
 
 def _folder(top: str, mounted: str, path: str) -> str:
-    """Return a group's folder; the top of what is mounted if that does not show it."""
+    """Return a group's folder; the top of the mount if the group is not below it."""
     inside = path
     # In a container the mount shows only a part of the hierarchy, from its root down.
     if _is_below(path, mounted):

@@ -1,4 +1,4 @@
-"""Finds processes that appeared since the last look, and asks which of them are the job's."""
+"""Find processes that appeared since the last look, and ask which of them are the job's."""
 
 import os
 import resource
@@ -13,7 +13,7 @@ _YOUNG_S = 5.0  # a process that begins gets its environment, its cgroup and its
 
 
 class Discovery:
-    """Looks at each process of the node once, and again while it is young if it changes."""
+    """Looks at each process of the node once, and again if it changes while it is young."""
 
     def __init__(self, members: Members, excluded: Callable[[], Iterable[int]], proc: str) -> None:
         self._members = members
@@ -31,7 +31,7 @@ class Discovery:
     def find(self, known: Dict[int, Tracked], changed: Iterable[Tracked] = ()) -> List[Tracked]:
         """Return new processes of the job, and add them to ``known``.
 
-        Those of ``changed`` are known and have executed another program: they may show more now.
+        Processes in ``changed`` are known and have executed another program: they may show more.
         """
         names = set(os.listdir(self._proc)) if self._may_be_new() else None
         fresh = self._woken() if self._waiting else {}
@@ -62,7 +62,7 @@ class Discovery:
         return not is_same
 
     def _likely(self, names: Set[str]) -> Set[str]:
-        """Return the names to look at: the first time only those that may be the job's.
+        """Return the pids to look at; the first time only those that may be the job's.
 
         Numbers are given in rising order until the highest: as long as the newest is above a root
         that has just begun, so is all that descends from it. A short run ends before the others,
@@ -77,7 +77,7 @@ class Discovery:
         return {name for name in names if name.isdigit() and int(name) > root}
 
     def _open_new(self, names: Set[str], fresh: Dict[int, Tracked]) -> None:
-        """Add to ``fresh`` every process that was never looked at."""
+        """Add every process that was never looked at to ``fresh``."""
         self._outsiders &= names
         for name in names - self._outsiders - self._names:
             if not name.isdigit():
@@ -88,7 +88,7 @@ class Discovery:
                 fresh[tracked.pid] = tracked
 
     def _woken(self) -> Dict[int, Tracked]:
-        """Return young ones that were refused and did something since."""
+        """Return young processes that were rejected and have run since."""
         woken: Dict[int, Tracked] = {}
         now_s = time.monotonic()
         for pid, (tracked, since_s) in list(self._waiting.items()):
@@ -110,13 +110,13 @@ class Discovery:
     def _adopt(
         self, fresh: Dict[int, Tracked], known: Dict[int, Tracked], changed: Iterable[Tracked]
     ) -> List[Tracked]:
-        """Move the job's from ``fresh`` to ``known``: by themselves, and whose parent is known."""
+        """Move the job's from ``fresh`` to ``known``, by their own signs or by their parent."""
         judged = dict(fresh)
         judged.update((tracked.pid, tracked) for tracked in changed)
         seeds = [fresh[pid] for pid in self._members.seeds(judged) if pid in fresh]
         chosen = seeds or self._children(fresh, known)
         found: List[Tracked] = []
-        while chosen:  # a child may have a lower pid than its parent, so until nothing is added
+        while chosen:  # a child may have a lower pid than its parent: repeat until nothing is added
             for tracked in sorted(chosen, key=lambda one: one.pid):
                 known[tracked.pid] = fresh.pop(tracked.pid)
                 self._waiting.pop(tracked.pid, None)
@@ -134,7 +134,7 @@ class Discovery:
     def _refuse(
         self, tracked: Tracked, names: Optional[Set[str]], since_s: Optional[float]
     ) -> None:
-        """Remember one that is not the job's, or not yet."""
+        """Remember a process that is not the job's, or not yet."""
         now_s = time.monotonic()
         is_young = since_s is None or now_s - since_s < _YOUNG_S
         if is_young and tracked.descriptor is not None and self._members.may_become(tracked):
@@ -143,7 +143,7 @@ class Discovery:
             return
         self._waiting.pop(tracked.pid, None)
         self.drop(tracked)
-        # One whose parent has just gone is about to be handed to a new one: look again.
+        # Its parent has just gone, so it gets a new one: look again.
         is_orphan = names is not None and str(tracked.stat.ppid) not in names
         if not (is_orphan and tracked.stat.ppid and self._members.is_below_us):
             self._outsiders.add(str(tracked.pid))
@@ -170,36 +170,36 @@ class Discovery:
         return tracked
 
     def drop(self, tracked: Tracked) -> None:
-        """Close the descriptor of one that is not read any more, or of one too many."""
+        """Close the descriptor of a process that is no longer read, or that is beyond our limit."""
         if tracked.descriptor is not None:
             self._kept -= 1
             tracked.close()
 
     def forget(self, tracked: Tracked) -> None:
-        """Let go of a known process that has ended."""
+        """Forget a known process that has ended."""
         self._names.discard(str(tracked.pid))
         self.drop(tracked)
 
     def expel(self, tracked: Tracked) -> None:
-        """Let go of a known process that is not the job's, for good."""
+        """Forget a known process that is not the job's, permanently."""
         self.forget(tracked)
         self._outsiders.add(str(tracked.pid))
 
     def start_over(self) -> None:
-        """Judge every process anew at the next look."""
+        """Make the next look judge every process again."""
         for tracked, _ in list(self._waiting.values()):
             self._forget_waiting(tracked)
         self._outsiders.clear()
         self._newest = b""
 
     def close(self) -> None:
-        """Give the descriptors of those back that are not known."""
+        """Close the descriptors of processes that are not known."""
         self.start_over()
         self._loadavg = None
 
 
 def _descriptor_budget() -> int:
-    """Raise our own soft limit of open files as far as it goes; return how many we may keep."""
+    """Raise our soft limit of open files to the hard limit; return how many we may keep."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -212,7 +212,7 @@ def _descriptor_budget() -> int:
 
 
 def allowed(pid: int) -> FrozenSet[int]:
-    """Return the CPUs a process may run on; none if it has ended."""
+    """Return the CPUs a process may run on; empty if it has ended."""
     try:
         return frozenset(os.sched_getaffinity(pid))
     except OSError:

@@ -27,10 +27,10 @@ def to_plain(value: Any) -> Any:
 
 
 def to_text(value: Any, gap: str = "") -> str:
-    """Return as JSON what ``to_plain`` returns, in ASCII.
+    """Return the JSON, in ASCII, of what ``to_plain`` returns.
 
     With ``gap``, a line's end, each value has a line of its own, as json's ``indent=1`` writes it.
-    Raises TypeError for what JSON does not know.
+    Raises TypeError for a value that JSON has no form for.
     """
     simple = _SIMPLE.get(type(value))
     if simple is not None:
@@ -57,7 +57,7 @@ def _object(named: Iterable[Tuple[str, Any]], gap: str, is_short: bool) -> str:
     for name, value in named:
         if value is None and is_short:
             continue
-        simple = _SIMPLE.get(type(value))  # of most values: no call of to_text
+        simple = _SIMPLE.get(type(value))  # most values: this saves a call of to_text
         text = simple(value) if simple else to_text(value, inner)
         texts.append(_quoted(name) + colon + text)
     return "{" + inner + ("," + inner).join(texts) + gap + "}" if texts else "{}"

@@ -1,6 +1,6 @@
-"""What a process shows of the job it belongs to: its cgroup, its environment, its shepherd.
+"""What a process shows about its job: its cgroup, its environment, its shepherd.
 
-All of it is foreign or may be hidden from us: what cannot be read shows nothing.
+All of it is foreign text, and may be hidden from us: what cannot be read shows nothing.
 """
 
 import os
@@ -54,9 +54,9 @@ def _is_same_server(one: List[str], other: List[str]) -> bool:
 
 
 def jobs_in_cgroup(folder: str) -> List[str]:
-    """Return the jobs whose cgroups a process (its folder in /proc) is in; mostly none.
+    """Return the jobs whose cgroups a process (its folder in /proc) is in; usually none.
 
-    Of Slurm 26.05 that is the job's SLUID, not its number.
+    With Slurm 26.05 that is the job's SLUID, not its number.
     """
     try:
         raw = read(folder + "/cgroup")
@@ -70,7 +70,7 @@ def jobs_in_cgroup(folder: str) -> List[str]:
 
 
 class Shown(NamedTuple):
-    """What a process's environment shows of the job it was started in."""
+    """What a process's environment shows about the job it was started in."""
 
     job_ids: List[str]
     sluid: Optional[str] = None
@@ -98,14 +98,14 @@ def _value(raw: bytes, variable: bytes) -> Optional[str]:
 
 
 def shepherded_id(folder: str) -> Optional[str]:
-    """Return the id of the job that this process keeps for Slurm, if it is a slurmstepd."""
+    """Return the id of the job whose step this process manages, if it is a slurmstepd."""
     argv = argv_of(folder)
     match = _STEP.match(argv[0]) if argv else None
     return match.group("id") if match else None
 
 
 def argv_of(folder: str) -> List[str]:
-    """Return a process's command line; nothing if it may not be read."""
+    """Return a process's command line; empty if it may not be read."""
     try:
         return parse_argv(read(folder + "/cmdline", 4096))
     except OSError:
@@ -113,7 +113,7 @@ def argv_of(folder: str) -> List[str]:
 
 
 def name_of(proc: str, pid: int) -> bytes:
-    """Return the name the kernel has of a process; empty if it is gone."""
+    """Return the kernel's name of a process; empty if the process is gone."""
     try:
         return parse_stat(read("%s/%d/stat" % (proc, pid))).name
     except (OSError, ValueError, IndexError):
@@ -121,7 +121,7 @@ def name_of(proc: str, pid: int) -> bytes:
 
 
 def is_watcher(name: bytes, folder: str) -> bool:
-    """True for hpcwatch itself, which looks at jobs and is none, and for what starts its probe."""
+    """True for hpcwatch itself, and for what starts its probe: they are part of no job."""
     if name in (PROBE_NAME, b"hpcwatch"):
         return True
     if name in _SHELLS:
@@ -133,9 +133,9 @@ def is_watcher(name: bytes, folder: str) -> bool:
 
 
 def own_session(proc: str, pid: int) -> Set[int]:
-    """Return a process and what started it, up to and with the sshd that let its user in.
+    """Return a process and its ancestors, up to and including the sshd that let its user in.
 
-    Without such an sshd (a batch job, ``srun``) it is alone: what started it is the job's.
+    Without such an sshd (a batch job, ``srun``) only the process: its ancestors are the job's.
     """
     session = {pid}
     above = pid
@@ -152,7 +152,7 @@ def own_session(proc: str, pid: int) -> Set[int]:
 
 
 def is_open(proc: str) -> bool:
-    """False if /proc shows us only our own (hidepid): then it hides the first process, too."""
+    """False if /proc shows us only our own processes (hidepid), so that process 1 is hidden too."""
     try:
         read(proc + "/1/stat", 1024)
     except OSError:

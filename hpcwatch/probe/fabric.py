@@ -27,7 +27,7 @@ _MOST_PORTS = 16
 
 
 class Traffic(NamedTuple):
-    """Over all ports together."""
+    """Sums over all ports."""
 
     sent_bytes: Optional[int] = None
     received_bytes: Optional[int] = None

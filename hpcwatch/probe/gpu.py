@@ -1,7 +1,7 @@
-"""The node's GPUs: read on threads of their own, so that a sick driver delays no sample.
+"""The node's GPUs, read on separate threads, so that a sick driver delays no sample.
 
-A sample takes what the threads have, and says so where they are late. A device whose call does
-not return keeps its thread; the other devices go on on a new one.
+A sample takes the threads' latest readings, and says so if they are late. A device whose call does
+not return keeps its thread; the other devices move to a new thread.
 """
 
 import threading
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 _POLL_S = 0.5  # utilisation covers 1/6 to 1 s, so this misses no gap of a second
 _FULL_POLLS = 2  # processes, power and temperature at every second poll
 _SELDOM_POLLS = 60  # limits, errors and links every half minute
-_CHECK_POLLS = 10  # whether the driver still lists the same devices
+_CHECK_POLLS = 10  # check that the driver still lists the same devices
 _DEADLINE_S = 3.0
-_LAST_S = 0.25  # for which the end of a run waits for the last readings
-_RETRY_S, _MOST_RETRY_S = 10.0, 600.0  # a driver that would not start is asked again
+_LAST_S = 0.25  # the end of a run waits this long for the last readings
+_RETRY_S, _MOST_RETRY_S = 10.0, 600.0  # a driver that did not start is tried again
 
 
 class _Turn(NamedTuple):
-    """What a thread is doing: which device's calls (None: the driver's own) since when."""
+    """What a thread is doing: whose calls (None: the driver's own), and since when."""
 
     device: Any
     since_s: float
@@ -39,30 +39,30 @@ class _Lane:
         self.turn: Optional[_Turn] = None
 
     def late_s(self, now_s: float) -> float:
-        """For how long the call under way has been, if that is too long; else 0."""
+        """How long the present call has taken, if that is too long; else 0."""
         turn = self.turn
         silent_s = 0.0 if turn is None else now_s - turn.since_s
         return silent_s if silent_s > _DEADLINE_S else 0.0
 
 
 class GpuReader:
-    """Polls all devices and hands out a summary a sample."""
+    """Polls all devices and gives one summary per sample."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._driver: "Optional[Union[Nvml, Amd]]" = None
         self._opened: List[Any] = []
         self._devices: Optional[List[Any]] = None
-        """Those opened, once each was read or turned out not to answer."""
+        """The opened devices, once each was read or did not answer."""
         self._failure: Optional[str] = None
         self._is_absent = False
         self._stop = threading.Event()
         self._wake = threading.Event()
-        """Set to make the leading thread read everything now, and at the end."""
+        """Set to make the leading thread read everything, now and at the end."""
         self._is_last = False
         self._is_all_read = threading.Event()
         self._lane = _Lane([])
-        """Of the thread that leads: it checks and restarts the driver."""
+        """The devices of the leading thread, which checks and restarts the driver."""
         self._stuck: List[_Lane] = []
         self._start(self._run, self._lane)
 
@@ -90,7 +90,7 @@ class GpuReader:
             return self._summaries(now_s, errors)
 
     def _set_aside(self) -> bool:
-        """Leave the device that does not answer to its thread, and the others to a new one."""
+        """Leave the device that does not answer to its thread, and move the others to a new one."""
         turn = self._lane.turn
         if turn is None or turn.device is None:
             return False
@@ -122,13 +122,13 @@ class GpuReader:
 
     @property
     def driver_version(self) -> Tuple[int, ...]:
-        """The version of NVIDIA's driver, ``(352, 93)``; empty if it is not known or not one."""
+        """The version of NVIDIA's driver, as ``(352, 93)``; empty if unknown or not NVIDIA's."""
         return getattr(self._driver, "version", ())
 
     def finish(self) -> None:
-        """Have errors and links read once more before the last sample: they are read seldom.
+        """Read errors and links once more before the last sample: they are read seldom.
 
-        It waits for that, but hardly longer than a driver takes.
+        Waits for that, but little longer than a driver takes.
         """
         with self._lock:
             if not self._devices or self._stuck:
@@ -138,12 +138,12 @@ class GpuReader:
         self._is_all_read.wait(_LAST_S)
 
     def close(self) -> None:
-        """Ask the threads to end. They are not waited for: one may be stuck in the driver."""
+        """Ask the threads to end, without waiting: one may be stuck in the driver."""
         self._stop.set()
         self._wake.set()
 
     def _run(self, lane: _Lane) -> None:
-        """Find out what the node has, and read it. The first thread."""
+        """Find the node's devices and read them. Runs on the first thread."""
         self._driver = _driver()
         if self._driver is None:
             self._is_absent = True
@@ -151,7 +151,7 @@ class GpuReader:
             self._lead(lane)
 
     def _note_failure(self, error: Exception) -> bool:
-        """Remember why a driver did not start; True if there is another one to try at once."""
+        """Note why a driver did not start; True if another driver can be tried at once."""
         assert self._driver is not None
         is_absent = self._driver.is_absent(error)
         other = _other_than(self._driver) if is_absent else None
@@ -163,7 +163,7 @@ class GpuReader:
         return other is not None
 
     def _open(self, lane: _Lane) -> bool:
-        """Start the driver, however often that takes; False if asked to stop meanwhile."""
+        """Try to start the driver until it starts; False if asked to stop meanwhile."""
         assert self._driver is not None
         pause_s = _RETRY_S
         while not self._stop.is_set():
@@ -183,7 +183,7 @@ class GpuReader:
         return False
 
     def _lead(self, lane: _Lane) -> None:
-        """Poll until asked to stop, with a new start of the driver where that is called for."""
+        """Poll until asked to stop; restart the driver when necessary."""
         pause_s = _RETRY_S
         while self._poll(lane, pause_s):
             assert self._driver is not None
@@ -195,7 +195,7 @@ class GpuReader:
                 return
 
     def _poll(self, lane: _Lane, patience_s: float) -> bool:
-        """Read the lane's devices over and over; True if the driver should be started anew."""
+        """Read the lane's devices repeatedly; True if the driver should be restarted."""
         polls = 0
         started_s = time.monotonic()
         while not self._stop.is_set():
@@ -205,7 +205,7 @@ class GpuReader:
                 is_full = is_last or polls % _FULL_POLLS == 0
                 try:
                     device.poll(is_full, is_last or polls % _SELDOM_POLLS == 0)
-                except Exception as error:  # a mistake of ours: the other devices go on
+                except Exception as error:  # our own mistake: the other devices continue
                     device.fail("%s: %s" % (type(error).__name__, error))
                 if not self._publish(lane, device):
                     return False
@@ -223,7 +223,7 @@ class GpuReader:
         return False
 
     def _publish(self, lane: _Lane, device: Any) -> bool:
-        """Show what was read; False if the thread was given up meanwhile and shall end."""
+        """Publish what was read; False if the thread was given up meanwhile and must end."""
         with self._lock:
             lane.turn = None
             device.publish()
@@ -234,19 +234,19 @@ class GpuReader:
             return False
 
     def _show(self, lane: _Lane) -> None:
-        """After a round let all devices be seen: those of other threads do not answer."""
+        """Publish all devices after a round; those of other threads do not answer."""
         with self._lock:
             if lane is self._lane:
                 self._devices, self._failure = self._opened, None
 
     def _should_restart(self) -> bool:
-        """Only where no other thread is inside the driver."""
+        """True only if no other thread is inside the driver."""
         assert self._driver is not None
         return not self._stuck and self._driver.has_changed()
 
 
 def _driver() -> "Optional[Union[Nvml, Amd]]":
-    """Return the reader for what the node has; None if it has nothing we can read."""
+    """Return the reader for the node's devices; None if it has none that we can read."""
     if has_nvidia():
         from .nvidia.nvml import Nvml
 
@@ -259,7 +259,7 @@ def _driver() -> "Optional[Union[Nvml, Amd]]":
 
 
 def _other_than(driver: "Union[Nvml, Amd]") -> "Optional[Amd]":
-    """Return another driver's reader, where a library of NVIDIA's lies on a node without it."""
+    """Return another driver's reader, for a node with NVIDIA's library but none of its devices."""
     if type(driver).__name__ != "Nvml" or not has_amd():
         return None
     from .amd import Amd

@@ -1,6 +1,6 @@
-"""What the job has to do with the node's GPUs: what it may see, may open, and ever opened.
+"""Which of the node's GPUs the job may see, may open, and has opened.
 
-Which devices are the job's is worked out later, from this and from what its scheduler says.
+Which devices are the job's is decided later, from this and from what its scheduler says.
 """
 
 import os
@@ -18,18 +18,18 @@ from .typed import Dict, List, Mapping, NamedTuple, Optional, Set
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _OTHERS = ("CUDA_DEVICE_ORDER", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 _DEVICES = re.compile(r"[0-9A-Za-z,/ _-]{0,1024}")
-_MOST_VALUES = 16  # ranks may have a device each
+_MOST_VALUES = 16  # each rank may have a device of its own
 _USUAL_BYTES = 1 << 17
 _SHARE, _MOST_S, _FIRST_S, _COST_S = 0.002, 0.02, 0.01, 40e-6
 _NVIDIA_MAJOR = "195"
 _FIRST_NAMESPACE = "pid:[4026531836]"
-"""PROC_PID_INIT_INO of the kernel: any other pid namespace is a container's."""
+"""PROC_PID_INIT_INO of the kernel: any other pid namespace belongs to a container."""
 _HIDDEN_BYTES = 300 << 20
-"""More memory than a driver keeps for itself: some process must hold it."""
+"""More memory than a driver keeps for itself: a process must hold it."""
 
 
 class Traits(NamedTuple):
-    """The fields of a JobUse that tell of GPUs."""
+    """The fields of a JobUse about GPUs."""
 
     visible_devices: Optional[List[str]] = None
     allowed_devices: Optional[List[str]] = None
@@ -40,7 +40,7 @@ class Traits(NamedTuple):
 
 
 class GpuJob:
-    """Follows the job's processes, as far as GPUs are concerned."""
+    """Follows what the job's processes do with GPUs."""
 
     def __init__(self, proc: str = "/proc", sys: str = "/sys") -> None:
         self._proc, self._sys = proc, sys
@@ -61,8 +61,8 @@ class GpuJob:
     def told_apart(self, gpus: List[Gpu]) -> List[Gpu]:
         """Return the devices, their processes unknown where the driver's pids mean nothing here.
 
-        In a container a driver gives pids of the host, or none at all: if not one of them is in
-        our /proc, whose they are is unknown.
+        In a container a driver gives pids of the host, or none. If none of them is in our /proc,
+        their owner is unknown.
         """
         listed = {process.pid for gpu in gpus for process in gpu.processes or ()}
         if any(os.path.exists("%s/%d" % (self._proc, pid)) for pid in listed):
@@ -72,7 +72,7 @@ class GpuJob:
         return [gpu._replace(processes=None) if _is_held(gpu) else gpu for gpu in gpus]
 
     def drm_gpus(self) -> List[Gpu]:
-        """Return the devices that no vendor's library tells of, as far as the job has them open."""
+        """Return devices that no vendor's library lists and that the job has open."""
         return self._drm.read(self._drm_pids) if self._drm_pids else []
 
     def traits(self, tracked: Mapping[int, Tracked]) -> Traits:
@@ -88,7 +88,7 @@ class GpuJob:
             self._is_allowed_read = True  # a scheduler sets it before the job's first process
             self._allowed = allowed_devices(alive[0], self._proc, self._sys)
             self._owner_uid = owner_uid(alive[0])
-        if alive:  # once all have ended, what was known of them stays
+        if alive:  # after the last process ended, what was known stays
             self._is_known = all(pid in uses for pid in alive)
         known = self._variables
         return Traits(
@@ -101,7 +101,7 @@ class GpuJob:
         )
 
     def _read_environments(self, tracked: Mapping[int, Tracked]) -> None:
-        """Read each process's once, and once more when it has executed another program."""
+        """Read each process's environment once, and again when it has executed another program."""
         self._read_as = {pid: name for pid, name in self._read_as.items() if pid in tracked}
         for pid, one in tracked.items():
             is_enough = any(len(values) >= _MOST_VALUES for values in self._variables.values())
@@ -136,8 +136,8 @@ def _is_container(proc: str) -> bool:
 def device_variables(folder: str) -> Dict[str, str]:
     """Return the variables that decide which devices a process (its folder in /proc) sees.
 
-    As it was started with them. One is left out if its value holds what no device is called; all
-    are if the process is gone or not ours to look at.
+    As they were at its start. A variable whose value cannot name a device is left out; all are if
+    the process is gone or may not be read.
     """
     try:
         raw = read(folder + "/environ", _USUAL_BYTES)
@@ -161,7 +161,7 @@ def device_variables(folder: str) -> Dict[str, str]:
 def allowed_devices(pid: int, proc: str = "/proc", sys: str = "/sys") -> Optional[List[str]]:
     """Return the NVIDIA devices that a process's control group (v1) lets it open.
 
-    None if it does not narrow them down, or cannot be read: under v2 a program in the kernel
+    None if the group restricts nothing or cannot be read: under v2 a program in the kernel
     decides. Format: Documentation/admin-guide/cgroup-v1/devices.rst.
     """
     try:
@@ -177,7 +177,7 @@ def allowed_devices(pid: int, proc: str = "/proc", sys: str = "/sys") -> Optiona
         kind, _, rest = line.partition(" ")
         number, _, letters = rest.partition(" ")
         if kind != "a" and not {"r", "w"} <= set(letters):
-            continue  # "m" alone lets a process make the file, not open it
+            continue  # "m" alone allows creating the file, not opening it
         major, _, minor = number.partition(":")
         if kind == "a" or (kind == "c" and major in ("*", _NVIDIA_MAJOR) and minor == "*"):
             return None

@@ -1,7 +1,7 @@
-"""Whether a process ever opened a GPU: what tells a build without CUDA from an idle program.
+"""Whether a process ever opened a GPU: this tells a build without CUDA from an idle program.
 
-Signs are descriptors of a driver's devices and libraries that talk to them. Starting CUDA opens
-every device that is visible, so a descriptor says that a device was looked at, not worked on.
+The signs are open device files and the libraries that talk to a driver. Starting CUDA opens every
+visible device, so an open file shows that a device was looked at, not that it was used.
 """
 
 import os
@@ -18,14 +18,14 @@ _FRAMEWORKS = {
     "JAX": (b"/jaxlib/",),
     "PyTorch": (b"/libtorch",),
 }
-"""What a framework's own libraries are called where they are mapped."""
+"""The names of frameworks' own libraries, as they are mapped."""
 _SHARE, _MOST_S, _FIRST_S = 0.005, 0.05, 0.02
 _GUESS_S = 0.001  # of one process, until some were read
 _AGAIN_S = 10.0
 
 
 class GpuUse(NamedTuple):
-    """What a process was seen to have, at any time."""
+    """What a process was ever seen to have."""
 
     devices: FrozenSet[str] = frozenset()
     """Device files it opened: ``/dev/nvidia0``, ``/dev/nvidiactl``, ``/dev/kfd``."""
@@ -36,12 +36,12 @@ class GpuUse(NamedTuple):
 
     @property
     def is_any(self) -> bool:
-        """True if it ever came near a GPU."""
+        """True if it ever opened a device or loaded a library for one."""
         return bool(self.devices or self.libraries)
 
 
 def gpu_use(pid: int, proc: str = "/proc") -> Optional[GpuUse]:
-    """Look at a process now; None if it is gone or not ours to look at."""
+    """Look at a process now; None if it is gone or may not be read."""
     try:
         devices = _opened("%s/%d/fd" % (proc, pid))
         maps = _maps("%s/%d/maps" % (proc, pid))
@@ -67,16 +67,17 @@ def _opened(folder: str) -> FrozenSet[str]:
 
 
 def _maps(path: str) -> bytes:
-    """Return what is mapped, to be searched as it is: a large program has thousands of lines."""
+    """Return the text of the maps, unparsed: a large program has thousands of lines."""
     with open(path, "rb", buffering=0) as stream:
         return stream.read()
 
 
 class GpuUseReader:
-    """Looks at a job's processes now and then, and remembers what each was seen to have.
+    """Looks at a job's processes now and then, and remembers the signs of each.
 
     It spends at most a two-hundredth of the time: reading the maps of a large program takes the
-    kernel about a millisecond. Who was seen with a library and a device is not looked at again.
+    kernel about a millisecond. Once seen with a library and a device, a process is not looked at
+    again.
     """
 
     def __init__(self, proc: str = "/proc") -> None:
@@ -87,7 +88,7 @@ class GpuUseReader:
         self._cost_s = _GUESS_S
 
     def read(self, pids: Iterable[int]) -> Dict[int, GpuUse]:
-        """Return what is known of these processes; one that is not in it is unknown."""
+        """Return what is known of these processes; one that is missing is unknown."""
         alive = list(pids)
         for pid in self._due(alive):
             if not self._ration.allows(self._cost_s):
@@ -99,7 +100,7 @@ class GpuUseReader:
         return dict(self._seen)
 
     def _due(self, pids: List[int]) -> List[int]:
-        """Return those worth another look, the longest waiting first."""
+        """Return the processes worth another look, the one that waited longest first."""
         before_s = time.monotonic() - _AGAIN_S
         due = [
             pid

@@ -1,8 +1,8 @@
-"""What a node reads from and writes to the file system of a home directory, if that is remote.
+"""What a node reads from and writes to the file system of a home directory, if it is remote.
 
 Homes are on servers that all nodes share; a local disk serves only its node and has no
-counters here. Only text that the kernel makes up itself is read, and links on local file systems:
-asking a path for anything would mount it (autofs), or wait for a server that does not answer.
+counters here. Only the kernel's own text is read, and links on local file systems: any access to a
+path might mount it (autofs), or wait for a server that does not answer.
 """
 
 import os
@@ -36,7 +36,7 @@ class Home(NamedTuple):
 
 
 class HomeReader:
-    """Reads the counters of the mount that holds one directory, and of no other."""
+    """Reads the counters of the one mount that holds a directory."""
 
     def __init__(self, path: str, root: str = "") -> None:
         """``path`` is absolute. Raises OSError if this kernel lists no mounts."""
@@ -44,7 +44,7 @@ class HomeReader:
         self._root = root
         self._mounts_file = os.open(root + "/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         self._changes = select.poll()
-        # Ready for reading it always is; only a changed table is an exception.
+        # The file is always readable; a changed table is reported as an exception.
         self._changes.register(self._mounts_file, select.POLLPRI)
         self._stats: Optional[NfsStats] = None
         self._mounts: List[Mount] = []
@@ -52,7 +52,7 @@ class HomeReader:
         self._known = Home()
 
     def read(self, errors: Dict[str, str]) -> Home:
-        """Return what can be read; why the rest cannot goes to ``errors``."""
+        """Return what can be read; reasons for the rest go to ``errors``."""
         if not self._mounts or self._changes.poll(0):
             self._find()
         known, mount = self._known, self._mount
@@ -89,7 +89,7 @@ class HomeReader:
             return self._stats.read()
         if mount.kind == "lustre":
             return _lustre_volumes(mount.source, self._root)
-        return None, None  # autofs, or a kind without counters for everybody: no failure
+        return None, None  # autofs, or a kind whose counters not everybody may read: no failure
 
     def __del__(self) -> None:
         if getattr(self, "_mounts_file", -1) >= 0:
@@ -97,10 +97,10 @@ class HomeReader:
 
 
 class NfsStats:
-    """One mount's counters in /proc/self/mountstats, which tells of all mounts in their order.
+    """One mount's counters in /proc/self/mountstats, which lists all mounts in order.
 
-    It is read up to the one in question: each NFS mount has some 5 kB there, and the kernel takes
-    some 50 µs to write them. Behind many others it is read seldom, and stands still meanwhile.
+    The file is read up to that mount. Each NFS mount has about 5 kB, which take the kernel about
+    50 µs. A mount behind many others is therefore read less often.
     """
 
     def __init__(self, point: str, count: int, root: str = "") -> None:
@@ -114,7 +114,7 @@ class NfsStats:
         self._file = os.open(root + "/proc/self/mountstats", os.O_RDONLY | os.O_CLOEXEC)
 
     def read(self) -> Volumes:
-        """Return bytes that the server sent and got. Raises OSError or ValueError."""
+        """Return the bytes that the server sent and received. Raises OSError or ValueError."""
         if self._ration.allows(self._cost_s):
             before_s = time.perf_counter()
             self._last = self._read()
@@ -161,10 +161,10 @@ def parse_nfs(raw: bytes, header: bytes, count: int, is_all: bool = True) -> Opt
 
 
 def parse_lustre(raw: bytes) -> Tuple[int, int]:
-    """Return the sums of ``read_bytes`` and ``write_bytes`` of a client's stats.
+    """Return the sums of ``read_bytes`` and ``write_bytes`` in a client's stats.
 
-    A line is ``NAME COUNT samples [bytes] LEAST MOST SUM``; what never happened has none. These
-    are the programs' volumes: of what went to the servers Lustre counts each target's apart.
+    A line is ``NAME COUNT samples [bytes] LEAST MOST SUM``; an operation that never happened has no
+    line. These are the programs' volumes; Lustre counts the servers' volumes per target.
     """
     sums = {b"read_bytes": 0, b"write_bytes": 0}
     if not raw.startswith(b"snapshot_time"):
@@ -197,7 +197,7 @@ def _lustre_volumes(source: str, root: str) -> Volumes:
 
 
 def mount_of(path: str, mounts: List[Mount]) -> Optional[Mount]:
-    """Return the mount that holds a path: the longest point above it, of several the last."""
+    """Return the mount that holds a path: the longest point above it; of several, the last."""
     found: Optional[Mount] = None
     for mount in mounts:
         is_above = path == mount.point or path.startswith(mount.point.rstrip("/") + "/")
@@ -207,7 +207,7 @@ def mount_of(path: str, mounts: List[Mount]) -> Optional[Mount]:
 
 
 def resolved(path: str, mounts: List[Mount], root: str = "") -> str:
-    """Follow the links of a path as far as it lies on local file systems."""
+    """Follow the links of a path as long as it is on local file systems."""
     points = {mount.point for mount in mounts}
     done, rest, links = "/", _words(path), 0
     while rest:
@@ -254,18 +254,18 @@ def _shown(name: str) -> str:
 
 
 def reader_of(pid: int, user_id: Optional[int], root: str = "") -> Optional[HomeReader]:
-    """Return a reader of a user's home, ours if there is no user; None if it is not known where.
+    """Return a reader for a user's home, or ours without a user; None if the place is unknown.
 
-    A process of theirs tells.
+    One of the user's processes shows where it is.
     """
     path = home_of("%s/proc/%d" % (root, pid), os.getuid() if user_id is None else user_id)
     return None if path is None else HomeReader(path, root)
 
 
 def home_of(folder: str, user_id: int) -> Optional[str]:
-    """Return where a process (its folder in /proc) has its home, else where a user has.
+    """Return the home of a process (its folder in /proc), else that of a user.
 
-    What the environment says counts if it may be read: programs go by that.
+    The environment counts if it may be read, because programs use it.
     """
     import pwd
 

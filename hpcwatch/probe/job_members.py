@@ -1,4 +1,4 @@
-"""Distinguishes the processes of a scheduler's job from all others of its node."""
+"""Distinguish the processes of a scheduler's job from all others on its node."""
 
 import os
 
@@ -20,7 +20,7 @@ from .typed import Callable, Dict, Iterable, List, Optional, Set
 
 _CGROUP, _SHEPHERD, _ENVIRONMENT, _USER, _ANOTHERS = range(5)
 _WAYS = ("cgroup", "shepherd", "environment", "user")
-"""From the surest to the least sure; what `JobUse.found_by` says."""
+"""The values of `JobUse.found_by`, from the surest to the least sure."""
 _NONE = "none"
 _MOST_ANCESTORS = 64
 _MANY = 4096
@@ -29,10 +29,10 @@ _MANY = 4096
 class JobMembers(Members):
     """The processes of a scheduler's job, or of a user, seen from outside.
 
-    A cgroup, a shepherd and the environment each tell a process of the job for sure, so all of
-    them count, and the surest that found any is named. They tell another job's processes as
-    surely: those never count. Only while nothing of the job is found, what is left of its owner's
-    processes counts, and that is named, too.
+    A cgroup, a shepherd and the environment each prove that a process is the job's, so all of them
+    count; the surest one that found any process is reported. They prove as surely that a process
+    is another job's: those never count. Only while no process of the job is found do the owner's
+    remaining processes count, and that is reported, too.
     """
 
     is_below_us = False
@@ -44,7 +44,7 @@ class JobMembers(Members):
         self._own = own_session(proc, os.getpid() if own_pid is None else own_pid)
         self._shepherds: Set[int] = set()
         self._others: Set[int] = set()
-        """Processes of other jobs, their shepherds, and what descends from them."""
+        """Processes of other jobs, their shepherds, and their descendants."""
         self._sluids: Dict[str, bool] = {}
         """Slurm's name of a job's cgroup -> whether it is our job's. A requeued job gets another,
         so that it may have several."""
@@ -60,7 +60,7 @@ class JobMembers(Members):
 
     @property
     def is_absent(self) -> bool:
-        """True if nothing on the node was ever the job's, nor may be."""
+        """True if nothing on the node was ever the job's, or may be."""
         is_unfound = self._way == _USER and not self._guessed
         return is_unfound and bool(self._ids) and self._sees_all
 
@@ -70,7 +70,7 @@ class JobMembers(Members):
         return self._way < _USER or self.is_absent
 
     def seeds(self, fresh: Dict[int, Tracked]) -> Set[int]:
-        """Return the processes that are surely the job's; without any, those that may be."""
+        """Return the processes that are certainly the job's, else those that may be."""
         self._forget(fresh)
         self._find_shepherds(fresh.values())
         ways = {tracked.pid: self._way_of(tracked) for tracked in fresh.values()}
@@ -91,7 +91,7 @@ class JobMembers(Members):
         return found
 
     def _forget(self, fresh: Dict[int, Tracked]) -> None:
-        """What a process of that number was before says nothing of this one."""
+        """Forget what was known of an earlier process with the same number."""
         self._shepherds -= set(fresh)
         self._others -= set(fresh)
         if len(self._others) > _MANY:
@@ -128,10 +128,10 @@ class JobMembers(Members):
     def _way_by_environment(
         self, tracked: Tracked, groups: List[str], sluid: Optional[str]
     ) -> Optional[int]:
-        """Return the way of one that has the job's id in its environment.
+        """Return how a process is known that has the job's id in its environment.
 
-        In a group named by SLUID it tells whose that is, unless it is known to be another job's:
-        a job that was submitted from inside ours may have our environment.
+        In a group named by SLUID it also shows whose group that is, unless the group is known to be
+        another job's: a job submitted from inside ours may have our environment.
         """
         for name in groups:
             if self._is_others_group(name):
@@ -161,7 +161,7 @@ class JobMembers(Members):
         return False
 
     def _guess(self, fresh: Dict[int, Tracked]) -> Set[int]:
-        """Return the owner's processes that no job is known to have started, nor hpcwatch."""
+        """Return the owner's processes that neither a known job nor hpcwatch started."""
         own = [
             tracked
             for tracked in fresh.values()
@@ -180,9 +180,9 @@ class JobMembers(Members):
         }
 
     def is_never(self, tracked: Tracked) -> bool:
-        """True for the probe and what started it, the scheduler's daemons, and other jobs'.
+        """True for the probe and its ancestors, the scheduler's daemons, and other jobs' processes.
 
-        Where all of a user's processes count, hpcwatch's own do not.
+        If all of a user's processes count, hpcwatch's own do not.
         """
         if self._is_apart(tracked) or tracked.pid in self._others:
             return True
@@ -194,7 +194,7 @@ class JobMembers(Members):
         return _is_stepd(tracked)
 
     def may_become(self, tracked: Tracked) -> bool:
-        """True for all but ourselves and the kernel's threads.
+        """True for all processes except ourselves and the kernel's threads.
 
         A process gets its environment when it executes a program, and some daemons put it into
         the job's cgroup after they made it.
@@ -202,12 +202,12 @@ class JobMembers(Members):
         return tracked.pid not in self._own and not is_kernels(tracked)
 
     def took_over(self) -> bool:
-        """True, once, if what was counted as the job's turned out not to be."""
+        """True, once, if processes counted as the job's turned out to be others'."""
         has_taken_over, self._has_taken_over = self._has_taken_over, False
         return has_taken_over
 
     def _is_moms(self, tracked: Tracked) -> bool:
-        """True for what PBS's daemon on the node has started."""
+        """True for a process that PBS's daemon on the node started."""
         return name_of(self._proc, tracked.stat.ppid) == b"pbs_mom"
 
     def _folder(self, tracked: Tracked) -> str:
@@ -218,15 +218,15 @@ class JobMembers(Members):
 
 
 class Beside(JobMembers):
-    """The job's processes on this node that are not below the program which we watch."""
+    """The job's processes on this node that are not below the watched program."""
 
     def __init__(self, spec: Spec, is_programs: Callable[[Tracked], bool]) -> None:
-        """``is_programs`` tells those that are the program's own."""
+        """``is_programs`` returns True for the program's own processes."""
         super().__init__(spec)
         self._is_programs = is_programs
 
     def _guess(self, fresh: Dict[int, Tracked]) -> Set[int]:
-        del fresh  # what only may be the job's is left out: the program itself is known
+        del fresh  # processes that only may be the job's are left out: the program itself is known
         return set()
 
     def _is_apart(self, tracked: Tracked) -> bool:
@@ -234,7 +234,7 @@ class Beside(JobMembers):
 
 
 def members_of(spec: Spec) -> Members:
-    """Return who is looked for."""
+    """Return the user whose processes are looked for."""
     return Everyone(is_open("/proc")) if spec.is_everyone else JobMembers(spec)
 
 

@@ -1,6 +1,6 @@
-"""Which of a node's processes are the job's, and what was last read of each.
+"""The processes of a node that are the job's, and what was last read of each.
 
-A child of a process that is the job's always is, too.
+Every child of one of the job's processes is the job's, too.
 """
 
 import os
@@ -90,7 +90,7 @@ class Tracked:
 
     @property
     def is_alive(self) -> bool:
-        """False for one that has ended and was not waited for yet."""
+        """False for a process that has ended and was not yet waited for."""
         return self.stat.state not in "ZX"
 
     @property
@@ -99,7 +99,7 @@ class Tracked:
         return self.stat.reaped_user_ticks, self.stat.reaped_system_ticks
 
     def has_changed(self) -> bool:
-        """Read its stat again; True if there is news. Raises OSError if it has ended."""
+        """Read its stat again; True if it changed. Raises OSError if the process has ended."""
         assert self.descriptor is not None
         raw = os.pread(self.descriptor, STAT_BYTES, 0)
         if raw == self.raw:
@@ -108,44 +108,44 @@ class Tracked:
         return True
 
     def close(self) -> None:
-        """Give the kept descriptor back."""
+        """Close the kept descriptor."""
         if self.descriptor is not None:
             os.close(self.descriptor)
             self.descriptor = None
 
 
 class Members:
-    """Decides which processes are the job's by themselves, not by descent."""
+    """Decides which processes are the job's by their own signs, not by descent."""
 
     found_by = ""
     owner_id: Optional[int] = None
-    """Number of the user whose job it is, if it is anybody's."""
+    """Number of the user who owns the job, if there is one."""
     younger_than: Optional[int] = None
-    """Pid of a process so young that all of the job's have higher ones; None if none is known."""
+    """A pid below all pids of the job's processes; None if none is known."""
     is_below_us = True
-    """What ends is waited for by ourselves, in the end: the kernel tells us what it used."""
+    """True if we wait for the processes ourselves, so that the kernel reports what they used."""
 
     @property
     def is_absent(self) -> bool:
-        """True if it is certain that nothing on the node is the job's: then its use is 0."""
+        """True if certainly nothing on the node is the job's: then its use is 0."""
         return False
 
     def seeds(self, fresh: Dict[int, Tracked]) -> Set[int]:
-        """Return the pids of those that are the job's."""
+        """Return the pids of the processes that are the job's."""
         raise NotImplementedError
 
     def is_never(self, tracked: Tracked) -> bool:
-        """True for one that is not the job's though its parent may be."""
+        """True for a process that is not the job's although its parent may be."""
         del tracked
         return False
 
     def may_become(self, tracked: Tracked) -> bool:
-        """True if a young one that is not the job's may still turn out to be."""
+        """True if a young process may still turn out to be the job's."""
         del tracked
         return False
 
     def took_over(self) -> bool:
-        """True, once, if a surer way has been found: all processes are to be judged anew."""
+        """True, once, if a surer way was found: then all processes must be judged again."""
         return False
 
 
@@ -165,7 +165,7 @@ class Tree(Members):
 
 
 class Everyone(Members):
-    """All processes of the node but the kernel's own threads."""
+    """All processes of the node except the kernel's threads."""
 
     is_below_us = False
 
@@ -174,10 +174,10 @@ class Everyone(Members):
         self.found_by = "all" if sees_all else "visible"
 
     def seeds(self, fresh: Dict[int, Tracked]) -> Set[int]:
-        """Return all that are no kernel threads."""
+        """Return all processes that are no kernel threads."""
         return {pid for pid, one in fresh.items() if not is_kernels(one)}
 
 
 def is_kernels(tracked: Tracked) -> bool:
-    """True for a thread of the kernel: it has no memory of its own, and kthreadd as parent."""
+    """True for a thread of the kernel: it has no memory of its own, and kthreadd is its parent."""
     return tracked.stat.virtual_bytes == 0 and tracked.stat.ppid in (0, 2)

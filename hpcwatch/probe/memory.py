@@ -25,14 +25,14 @@ class Used(NamedTuple):
 
     rss_bytes: int
     pss_bytes: Optional[int]
-    """None if some process would not show it and the sum would be wrong."""
+    """None if a process does not show it, so that the sum would be wrong."""
     used_bytes: int
     files_bytes: int
     files_where: Optional[str]
     other_files_bytes: int
-    """Files of the same user in memory that no process of these was seen to use."""
+    """Files of the same user in memory that none of these processes was seen to use."""
     mapped_bytes: int
-    """Pages of files that the processes map, once: part of ``used_bytes``."""
+    """Pages of files that the processes map, counted once: part of ``used_bytes``."""
     huge_bytes: Optional[int] = None
     """Pages of hugetlbfs: part of ``used_bytes``. None if there are none."""
 
@@ -46,7 +46,7 @@ class MemoryReader:
         proc: str = "/proc",
         early_files: Iterable[Tuple[int, int]] = (),
     ) -> None:
-        """Files in memory made since ``started_s`` count; None: somebody else counts them.
+        """Files in memory made since ``started_s`` count; None: another reader counts them.
 
         ``early_files`` were seen in use by the program before anything was read here.
         """
@@ -63,7 +63,7 @@ class MemoryReader:
         self._pss: Optional[int] = None
 
     def read(self, table: ProcessTable, beside: Optional[ProcessTable] = None) -> Used:
-        """Read what has changed as far as the ration goes, and sum it up.
+        """Read what has changed, as far as the ration allows, and sum it up.
 
         Files that the processes of the table ``beside`` use count, too.
         """
@@ -97,7 +97,7 @@ class MemoryReader:
         return self._files.read(living, changed)
 
     def _mapped_bytes(self, alive: List[Tracked]) -> int:
-        """Return how much of the processes' memory lies in files that are counted apart."""
+        """Return how much of the processes' memory is in files that are counted separately."""
         assert self._files is not None
         return sum(
             tracked.pss_shmem_bytes
@@ -108,7 +108,7 @@ class MemoryReader:
     def _update(
         self, alive: List[Tracked], table: ProcessTable, population: Tuple[int, int]
     ) -> None:
-        """Bring the sums up to date, unless shared pages move too fast for that.
+        """Update the sums, unless shared pages move too fast for that.
 
         PSS readings of several processes are made one after the other and add up only if the
         pages they share stay where they are meanwhile. While they move, the last sum stands, or
@@ -139,7 +139,7 @@ class MemoryReader:
         self._sum(alive)
 
     def _have_moved(self, sharers: List[Tracked]) -> bool:
-        """True if the RSS of these moved by more than a hundredth since this was asked last."""
+        """True if the RSS of these processes moved by more than 1 % since the last call."""
         moved = total = 0
         for tracked in sharers:
             statm = self._statm(tracked)
@@ -150,7 +150,7 @@ class MemoryReader:
         return moved > _CHANGE * total
 
     def _sum(self, alive: List[Tracked]) -> None:
-        """Sum up RSS, PSS and the estimates."""
+        """Sum up RSS, PSS and estimates of PSS."""
         self._rss = sum(tracked.stat.rss_bytes for tracked in alive)
         # Pages of files (code, libraries) count once for all, and in full: their PSS depends on
         # how many strangers run the same interpreter, and hpcwatch itself may be one.
@@ -194,7 +194,7 @@ class MemoryReader:
         tracked.pss_at_fault_count = tracked.stat.own_fault_count
         tracked.pss_shmem_bytes = rollup.get(b"Pss_Shmem", 0)
         tracked.shared_huge_bytes = rollup.get(b"Shared_Hugetlb", 0)
-        # Pages that others map, too, or may: a fork's not yet copied ones, shared memory.
+        # Pages that others map or may map: a fork's pages that are not yet copied, shared memory.
         shared = rollup.get(b"Shared_Dirty", 0) + tracked.pss_shmem_bytes
         tracked.shared_bytes = shared if shared > _SHARED_BYTES else 0
         tracked.file_bytes = tracked.table.get(b"RssFile", 0)
@@ -252,7 +252,7 @@ def _huge_bytes(alive: List[Tracked]) -> int:
 def _is_stale(tracked: Tracked) -> bool:
     """True if the memory has moved since the last PSS reading.
 
-    RSS tells, but not of pages that a fork copies when it writes to them: those are faults.
+    RSS shows it, except for pages that a fork copies when it writes to them: those are faults.
     """
     rss = tracked.stat.rss_bytes
     if tracked.pss_at_rss_bytes < 0:

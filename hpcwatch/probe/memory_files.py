@@ -1,7 +1,7 @@
-"""Files of the job that live in memory: they take its memory though no process need map them.
+"""Files of the job that live in memory: they use its memory even if no process maps them.
 
-A file counts once a process of the job was seen to map it or to hold it open. The other files of
-the same user are told apart: they may be another job's, or hpcwatch's own recording.
+A file counts once a process of the job was seen to map it or to hold it open. The user's other
+files are counted separately: they may be another job's, or hpcwatch's own recording.
 """
 
 import os
@@ -13,14 +13,14 @@ from .typed import Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 _MOST_FILES = 20000
 _LOOK_SHARE = 0.001  # of the time that passes: the open files of some ten processes a second
-_LOOK_S = 1e-4  # of one process, before it was measured
+_LOOK_S = 1e-4  # for one process, until it was measured
 
 _Key = Tuple[int, int]
 """A file's device and number on it."""
 
 
 class Files(NamedTuple):
-    """What lies in memory-backed file systems, in bytes."""
+    """The files in memory-backed file systems, in bytes."""
 
     job_bytes: int = 0
     where: Optional[str] = None
@@ -46,12 +46,12 @@ class MemoryFiles:
         self._looks = Ration(share=_LOOK_SHARE, most_s=0.02, first_s=0.02)
         self._look_s = _LOOK_S
         self._waiting: Dict[int, Tracked] = {}
-        """Processes that did something since their open files were looked at."""
+        """Processes that ran since their open files were looked at."""
 
     def read(self, living: Iterable[Tracked], changed: Iterable[Tracked]) -> Files:
         """Return what the job's files take, and those of others.
 
-        ``living`` are the job's processes, ``changed`` those that did something since last asked.
+        ``living`` are the job's processes, ``changed`` those that ran since the last call.
         """
         has_news = False
         for mount in self._mounts:
@@ -72,7 +72,7 @@ class MemoryFiles:
     def _read_mount(self, mount: str) -> bool:
         """Walk a mount if its free space moved since the last walk, and within budget.
 
-        True if that shows files which were not there before.
+        Returns True if there are new files.
         """
         try:
             state = os.statvfs(mount)
@@ -115,7 +115,7 @@ class MemoryFiles:
         return found
 
     def _look(self) -> None:
-        """Ask waiting processes which of the files they use, as far as the ration goes."""
+        """Ask waiting processes which files they use, as far as the ration allows."""
         unread: Dict[int, Tracked] = {}
         while self._waiting and self._looks.allows(self._look_s):
             pid, tracked = self._waiting.popitem()

@@ -21,7 +21,7 @@ class NodeReader:
         self._has_pressure = os.path.isdir(self._proc + "/pressure")
 
     def read(self, errors: Dict[str, str]) -> Node:
-        """Return what can be read; what cannot stays None with its reason in ``errors``."""
+        """Return what can be read; the rest stays None, with the reason in ``errors``."""
         parts = (
             ("cpu", self._cpu),
             ("load", self._load),
@@ -35,7 +35,7 @@ class NodeReader:
         for name, part in parts:
             try:
                 values.update(part())
-            except Exception as error:  # one reader's failure, whatever it is, stops no other
+            except Exception as error:  # whatever one reader fails with, the others continue
                 errors[name] = "%s: %s" % (type(error).__name__, error)
         more = {name: values.pop(name) for name in set(values).difference(Node._fields)}
         return Node(more=more or None, **values)
@@ -67,7 +67,7 @@ class NodeReader:
         }
 
     def _swap(self) -> Values:
-        if not self._has_swap:  # a node without swap, and few have it, moves nothing
+        if not self._has_swap:  # most nodes have no swap, and then nothing moves
             return {"swap_in_bytes": 0, "swap_out_bytes": 0}
         raw = self._text("/vmstat")
         return {
@@ -147,7 +147,7 @@ def parse_pressure(raw: bytes) -> Optional[float]:
 
 
 def _estimated_available(proc: str) -> int:
-    """Return what psutil, like free(1), estimates where the kernel does not say."""
+    """Return psutil's estimate, as free(1) makes it, if the kernel does not report it."""
     import warnings
 
     import psutil

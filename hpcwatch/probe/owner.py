@@ -1,4 +1,4 @@
-"""Whose a process is."""
+"""The owner of a process."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The probe: everything there is to read on one node, as one Sample a call."""
+"""The probe: everything that can be read on one node, one Sample per call."""
 
 import os
 import time
@@ -53,22 +53,22 @@ if TYPE_CHECKING:
 
 LISTED_PROCESSES = 8  # by CPU, and as many by memory
 _MOST_WRITERS = 16
-"""Processes whose own output is tried where the job's output is not where it is told to be."""
+"""Processes whose own output is tried if the job's output is not where the scheduler says."""
 _YOUNG_S = 1.0
-"""Seconds from the program's start in which its processes have higher pids than its monitor."""
+"""Seconds after the program's start in which its processes have higher pids than its monitor."""
 _UNASKED_S = 1.0
 """Seconds from our start in which no exporter is asked: most programs end in them."""
 _SRUN = "srun"
 """Its tasks are ranks, and descend from Slurm's daemon."""
 _CERTAIN = ("cgroup", "shepherd", "environment")
-"""How processes were found if none of the others on the node is the job's."""
+"""The way of finding that is reported if no other process on the node is the job's."""
 
 
 class Target(NamedTuple):
     """The program that `hpcwatch run` watches."""
 
     root_pid: int
-    """The process whose descendants are the job's; it is itself not one of them."""
+    """The process whose descendants are the job's; it is not one of them."""
     started_s: float
     """Files in memory made since then (seconds since the epoch) are the job's."""
     counters_before: Mapping[str, bytes] = {}
@@ -89,7 +89,7 @@ def _nothing_reaped() -> Reaped:
 
 
 class Probe:
-    """Reads a node. Each reader may fail alone: its reason is in the sample's errors."""
+    """Reads a node. Each reader may fail alone; the reason is in the sample's errors."""
 
     def __init__(
         self,
@@ -97,10 +97,10 @@ class Probe:
         reaped: Callable[[], Reaped] = _nothing_reaped,
         excluded: Callable[[], Iterable[int]] = tuple,
     ) -> None:
-        """Look at what descends from us, or for a job that runs on this node.
+        """Watch what descends from us, or a job that runs on this node.
 
         ``reaped`` gives what ended children used, ``excluded`` children that are not the job's.
-        Nothing dear is imported or read before the first full ``read``.
+        Nothing expensive is imported or read before the first full ``read``.
         """
         self._host = os.uname().nodename
         self._reaped = reaped
@@ -225,12 +225,12 @@ class Probe:
             node = self._node.read(errors)
             home = self._read_home(errors)
             return node if home is None else node._replace(**home._asdict())
-        except Exception as error:  # no psutil for this Python, a broken /proc: the rest goes on
+        except Exception as error:  # no psutil for this Python, a broken /proc: the rest continues
             errors["node"] = "%s: %s" % (type(error).__name__, error)
             return None
 
     def _read_home(self, errors: Dict[str, str]) -> "Optional[Home]":
-        """Read the file system that holds the home; the job's first process tells where it is."""
+        """Read the file system that holds the home; the job's first process shows where it is."""
         try:
             if self._home is None and not self._is_homeless:
                 owner_id = self._members.owner_id
@@ -240,7 +240,7 @@ class Probe:
                     from .home import reader_of
 
                     self._home = reader_of(pid, owner_id)
-                    self._is_homeless = self._home is None  # not asked again: it may be dear
+                    self._is_homeless = self._home is None  # not repeated: it may be expensive
             return None if self._home is None else self._home.read(errors)
         except Exception as error:
             errors["home"] = "%s: %s" % (type(error).__name__, error)
@@ -249,7 +249,7 @@ class Probe:
     def _read_strangers(
         self, node: Optional[Node], job: Optional[JobUse], at_s: float, errors: Dict[str, str]
     ) -> Optional[List[Stranger]]:
-        """Name who else is busy, where it is certain which processes are the job's."""
+        """Name other busy processes, if it is certain which processes are the job's."""
         if node is None or job is None or job.found_by not in _CERTAIN:
             return None
         try:
@@ -278,7 +278,7 @@ class Probe:
             return None
 
     def _has_gpu_job(self, gpus: List[Gpu]) -> bool:
-        """Return False on a node without any GPU: nothing is loaded for them there."""
+        """Return False on a node without any GPU, where nothing is loaded for them."""
         if self._gpu_job is None and not self._is_without_gpus:
             from .gpu_presence import has_render_node
 
@@ -292,7 +292,7 @@ class Probe:
     def _describe_gpus(
         self, job: Optional[JobUse], gpus: Optional[List[Gpu]], errors: Dict[str, str]
     ) -> Optional[JobUse]:
-        """Add to what the job uses which devices it may see, and whether it ever opened one."""
+        """Add to the job's use which devices it may see, and whether it ever opened one."""
         if job is None or gpus is None or self._gpu_job is None:
             return job
         try:
@@ -327,7 +327,7 @@ class Probe:
         for tracked in self._table.tracked.values():
             if not tracked.is_in_cgroup:
                 continue
-            tracked.is_in_cgroup = False  # asked once: it is dear
+            tracked.is_in_cgroup = False  # asked once: it is expensive
             try:
                 reader = CgroupReader(tracked.pid)
             except OSError:
@@ -338,13 +338,13 @@ class Probe:
     def _refresh(self, errors: Dict[str, str]) -> Tuple[Optional[Reaped], float, float]:
         """Read the processes' counters; return when, by both clocks.
 
-        The times stand next to the counters: whatever is slow comes before or after them. They are
-        the middle of the reading, which halves what a stall in it would do to a rate.
+        The times are taken next to the counters; slow readings come before or after. They are the
+        middle of the reading, which halves the effect of a stall on a rate.
         """
         at_s, before_s = time.time(), time.monotonic()
         ended: Optional[Reaped] = None
         try:
-            # First, so that a child that ends meanwhile is missed for a tick, never counted twice.
+            # First, so that a child that ends meanwhile is missing for a tick, never counted twice.
             ended = self._reaped()
             self._table.refresh()
         except Exception as error:
@@ -422,7 +422,7 @@ class Probe:
             self._tails = Tails(logs.items(), owners)
 
     def _read_logs(self, errors: Dict[str, str]) -> Optional[List[LogPiece]]:
-        """Return what is new in the files that are followed."""
+        """Return the new text in the files that are followed."""
         if self._tails is None:
             return None
         try:
@@ -443,7 +443,7 @@ class Probe:
         )
 
     def _allowed(self) -> FrozenSet[int]:
-        """Return the CPUs the job may use; asked anew only when processes came or went."""
+        """Return the CPUs the job may use; read again only when processes came or went."""
         table = self._table
         population = table.seen_count, len(table.tracked), len(table.changed) > 0
         if population != self._population:
@@ -455,7 +455,7 @@ class Probe:
         return self._cpus
 
     def finish(self) -> None:
-        """Let what is read seldom be read once more: the next sample is the last one."""
+        """Make the next sample, which is the last one, include what is read seldom."""
         if self._exporters is not None:
             self._exporters.hurry()
         if self._gpu is not None:
@@ -466,7 +466,7 @@ class Probe:
             self._cgroup.finish()
 
     def close(self) -> None:
-        """End the GPU thread and give descriptors back."""
+        """End the GPU threads and close the descriptors."""
         for rest in (self._rest, self._steps):
             if rest is not None:
                 rest.close()

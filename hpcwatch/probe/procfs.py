@@ -97,7 +97,7 @@ _WITH_VALUE = ("-X", "-W")  # python's options whose value is a word of its own
 
 
 def text(raw: bytes) -> str:
-    r"""Decode a foreign name so that it can be stored and sent: invalid bytes as ``\xNN``."""
+    r"""Decode a foreign name so that it can be stored and sent; invalid bytes become ``\xNN``."""
     return raw.decode("utf-8", "backslashreplace")
 
 
@@ -143,7 +143,7 @@ class Mount(NamedTuple):
 
 
 class KeptFile:
-    """A file of /proc or /sys that is read every tick: opened once, then one call a reading."""
+    """A file of /proc or /sys that is read every tick: opened once, then one call per reading."""
 
     def __init__(self, path: str, most_bytes: int = 1 << 16) -> None:
         """Open it. Raises OSError."""
@@ -153,7 +153,7 @@ class KeptFile:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def read(self) -> bytes:
-        """Return what it holds now. Raises OSError."""
+        """Return its present content. Raises OSError."""
         raw = os.pread(self._descriptor, self._most_bytes, 0)
         return raw if len(raw) < self._most_bytes else read_all(self._path)
 
@@ -163,7 +163,7 @@ class KeptFile:
 
 
 def parse_mounts(raw: bytes) -> List[Mount]:
-    """Parse /proc/PID/mountinfo; odd lines are left out."""
+    """Parse /proc/PID/mountinfo; skip odd lines."""
     mounts = []
     for line in raw.decode("utf-8", "surrogateescape").split("\n"):
         left, dash, right = line.partition(" - ")
@@ -195,8 +195,8 @@ class Ration:
     def allows(self, cost_s: float) -> bool:
         """Return True if a reading expected to take ``cost_s`` is affordable now.
 
-        One dearer than all that can be saved is allowed once the purse is full, else it would
-        never be made.
+        A reading that costs more than can be saved is allowed once ``most_s`` is saved; otherwise
+        it would never be made.
         """
         now = time.monotonic()
         earned = self._share * (now - self._checked_s)
@@ -205,5 +205,5 @@ class Ration:
         return self._left_s >= min(cost_s, self._most_s)
 
     def spend(self, cost_s: float) -> None:
-        """Take what a reading really cost; a debt is worked off before the next one."""
+        """Subtract what a reading really cost; a debt is worked off before the next one."""
         self._left_s -= cost_s

@@ -1,7 +1,7 @@
 """The ranges in which numbers are believed, by the unit that a field's name ends with.
 
-They are generous: no machine has ever come near an end of them. Beyond, a value is an error of a
-clock, a driver or a file, and is unknown. Checked in one place, where records are built.
+They are generous: no machine comes near their ends. A value outside is an error of a clock, a
+driver or a file, and is unknown. They are checked in one place, where records are built.
 """
 
 from .typed import Dict, NamedTuple
@@ -10,7 +10,7 @@ _TIMES = float(2**32)  # the year 2106; of durations 136 years
 
 
 class Range(NamedTuple):
-    """Both ends belong to it."""
+    """A range; both ends belong to it."""
 
     low: float
     high: float
@@ -31,7 +31,7 @@ _ENDINGS = (
     ("_ns", Range(0.0, float(2**63))),
 )
 _CORE_TIMES = Range(0.0, _TIMES * 2**16)
-"""Of time that many cores spend at once."""
+"""For time that many cores spend at once."""
 _OTHERS = Range(-float(2**63), float(2**64))
 _MOST_KNOWN = 10000
 _known: Dict[str, Range] = {}
@@ -57,11 +57,11 @@ def _look_up(name: str) -> Range:
 
 
 def fits(name: str, value: float) -> bool:
-    """Tell whether a number is one that a field of this name can have; NaN is none."""
+    """Return True if a field of this name can have this number; never NaN."""
     low, high = range_of(name)
     return low <= value <= high
 
 
 def has_unit(name: str) -> bool:
-    """Tell whether a name ends with a unit."""
+    """Return True if a name ends with a unit."""
     return range_of(name) is not _OTHERS

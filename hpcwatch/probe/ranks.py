@@ -8,10 +8,11 @@ from .procfs import read
 from .typed import Optional, Tuple
 
 _MOST_BYTES = 1 << 17
-"""What is read of an environment. Launchers append theirs, and batch systems' are far smaller."""
+"""How much of an environment is read. Launchers append their variables, and batch systems' are
+far smaller."""
 _MOST_DIGITS = 7
 NOT_YET = -1
-"""In place of a rank: there is no environment, as for a moment while a program is executed."""
+"""Instead of a rank: there is no environment, as for a moment while a program is executed."""
 
 _OF_LIBRARIES = (
     b"OMPI_COMM_WORLD_RANK",
@@ -26,8 +27,8 @@ _OF_COUNTED: Tuple[Tuple[bytes, bytes], ...] = (
     (b"RANK", b"WORLD_SIZE"),
     (b"SLURM_PROCID", b"SLURM_STEP_NUM_TASKS"),
 )
-"""torchrun's and Slurm's, with the variable that says how many there are. A batch script is the
-only task of its step: its 0 is no rank."""
+"""torchrun's and Slurm's variables, each with the one that gives the number of ranks. A batch
+script is the only task of its step: its 0 is no rank."""
 _LAUNCHERS = (
     b"mpirun",
     b"mpiexec",
@@ -83,7 +84,7 @@ def rank_of(folder: str, name: bytes) -> Optional[int]:
 
 
 def _number(raw: bytes, variable: bytes) -> Optional[int]:
-    """Return the value of a variable, if it is a whole number of sound length."""
+    """Return the value of a variable if it is a whole number of a plausible length."""
     start = raw.find(b"\0" + variable + b"=")
     if start < 0:
         return None

@@ -1,7 +1,7 @@
-"""The job's processes on this node that are not below the program which we watch.
+"""The job's processes on this node that are not below the watched program.
 
-Launchers such as srun and pbsdsh have their tasks started by the scheduler's daemon, where they
-have no known parent. Read only where no control group counts the whole job.
+The scheduler's daemon starts the tasks of launchers such as srun and pbsdsh, so that their parents
+do not show the connection. Read only if no control group counts the whole job.
 """
 
 import os
@@ -18,7 +18,7 @@ from .typed import Optional, Sequence
 
 
 class Rest:
-    """Finds them by shepherd and environment, and sums them up."""
+    """Finds these processes by shepherd and environment, and sums up what they use."""
 
     def __init__(
         self, job_ids: Sequence[str], programs: ProcessTable, root_pid: Optional[int]
@@ -31,7 +31,7 @@ class Rest:
         self._memory = MemoryReader(None)
 
     def _is_programs(self, tracked: Tracked) -> bool:
-        """True for the program's processes, also for those forked since they were looked at."""
+        """True for the program's processes, including those forked since the last look."""
         known, parent = self._programs.tracked, tracked.stat.ppid
         is_known = tracked.pid in known or parent in known
         return is_known or self._root_pid in (tracked.pid, parent) or tracked.pid == os.getpid()
@@ -42,5 +42,5 @@ class Rest:
         return use_of(self.table, self._memory.read(self.table), Reaped())
 
     def close(self) -> None:
-        """Give descriptors back."""
+        """Close the descriptors."""
         self.table.close()

@@ -1,10 +1,10 @@
-"""Readings that are made more often than samples: summed up for each sample."""
+"""Readings that are made more often than samples, summed up for each sample."""
 
 from .typed import List, NamedTuple, Optional
 
 
 class Summary(NamedTuple):
-    """Of the readings since the last sample. None is unknown."""
+    """A summary of the readings since the last sample. None means unknown."""
 
     mean: Optional[float] = None
     most: Optional[float] = None
@@ -12,7 +12,7 @@ class Summary(NamedTuple):
 
 
 class Tally:
-    """Takes readings on one thread and gives their summary on another, under a lock of theirs."""
+    """Takes readings on one thread and gives their summary on another, under the owner's lock."""
 
     def __init__(self) -> None:
         self._fresh: List[float] = []
@@ -20,7 +20,7 @@ class Tally:
         self._last = Summary()
 
     def add(self, value: Optional[float]) -> None:
-        """Take a reading; None is none."""
+        """Add a reading; None is ignored."""
         if value is not None:
             self._fresh.append(float(value))
 
@@ -32,8 +32,8 @@ class Tally:
     def take(self, stands: bool) -> Summary:
         """Sum up what came since the last call. With the lock held.
 
-        Without any, the last summary still counts if it ``stands``: who asks more often than is
-        read has not found the device unreadable.
+        Without new readings the last summary still counts if it ``stands``: a device that is asked
+        for more often than it is read is not unreadable.
         """
         ready, self._ready = self._ready, []
         if ready:

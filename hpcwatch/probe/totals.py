@@ -1,10 +1,10 @@
-"""Sums over processes that are kept, not made anew: only what changed is exchanged."""
+"""Running sums over processes: only the shares of changed processes are replaced."""
 
 from .typed import List, NamedTuple, Optional
 
 
 class Share(NamedTuple):
-    """What one process adds to the job's sums. Whole numbers, so that nothing is lost in years."""
+    """What one process adds to the job's sums. Whole numbers: no rounding adds up in years."""
 
     user_ticks: int = 0
     system_ticks: int = 0
@@ -20,7 +20,7 @@ class Share(NamedTuple):
 
 
 class Reaped(NamedTuple):
-    """What the kernel accounted to children that this process has waited for (wait4)."""
+    """What the kernel accounted for children that this process waited for (wait4)."""
 
     user_s: float = 0.0
     system_s: float = 0.0
@@ -43,7 +43,7 @@ class Totals:
             sums[index] += value
 
     def take_out(self, share: Optional[Share]) -> None:
-        """Take a share out again; None was never put in."""
+        """Remove a share; None was never added."""
         sums = self._sums
         for index, value in enumerate(share or ()):
             sums[index] -= value
@@ -53,5 +53,5 @@ class Totals:
         self.peak_bytes = max(self.peak_bytes, size_bytes)
 
     def sum(self) -> Share:
-        """Return the sums as they stand."""
+        """Return the present sums."""
         return Share(*self._sums)

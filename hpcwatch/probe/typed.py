@@ -11,7 +11,7 @@ import sys
 
 
 class Noted:
-    """A name of typing, with what stands in its brackets."""
+    """A name of typing, with the content of its brackets."""
 
     __slots__ = ("inner", "name")
 
@@ -78,7 +78,7 @@ else:
     Union = Noted("Union")
 
     class _Record(tuple):
-        """What all records can do: see ``collections.namedtuple``."""
+        """The methods of all records: see ``collections.namedtuple``."""
 
         __slots__ = ()
         _fields = ()
@@ -163,7 +163,7 @@ else:
 
 
 def meaning(hint: "Any") -> "Any":
-    """Return typing's type for a noted one; others stay as they are."""
+    """Return typing's type for a noted one; return other types unchanged."""
     import typing
 
     if isinstance(hint, list):

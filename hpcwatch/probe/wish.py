@@ -1,4 +1,4 @@
-"""What a watcher asks of a running probe: a line of input, valid until the next one.
+"""What a watcher asks a running probe for: a line of input, valid until the next one.
 
 An empty line is only a sign of life.
 """
@@ -25,7 +25,7 @@ NOTHING = Wish()
 
 
 def to_message(wish: Wish) -> bytes:
-    """Return the line of input that says it."""
+    """Return the wish as a line of input."""
     return json.dumps(to_plain(wish)).encode() + b"\n"
 
 

@@ -1,8 +1,8 @@
-"""How busy a device is and how full its memory; also for MIG instances, as far as NVML tells.
+"""How busy a device is and how full its memory is; also for MIG instances, as far as NVML tells.
 
 Utilisation is the share of a period of 1/6 to 1 s in which any kernel ran (nvml.h). Drivers keep
-the last dozen seconds of such periods, so that nothing between two looks is missed; some newer
-ones and MIG devices keep none, and then the last period at each look has to do.
+the periods of the last dozen seconds, so that nothing between two polls is missed. Some newer
+drivers and MIG devices keep none: then only the last period at each poll is known.
 
 GPM metrics (Hopper and later) are means between two samples of the hardware's counters, which must
 lie more than 100 ms apart. nvml.h: NVML_GPM_METRIC_SM_UTIL, _ANY_TENSOR_UTIL, _DRAM_BW_UTIL. GPM
@@ -33,7 +33,7 @@ class UtilReader:
         self.memory_util_pct: Optional[float] = None
 
     def poll(self, is_full: bool) -> None:
-        """Read what is new. What the driver keeps is fetched at full polls only."""
+        """Read what is new. The driver's kept periods are fetched at full polls only."""
         if self._is_kept and not is_full:
             return
         utils = self._samples() if is_full else []
@@ -59,8 +59,8 @@ class UtilReader:
         newer.sort(key=_time_us)
         is_first, self._seen_us = self._seen_us == 0, newer[-1].timeStamp
         if abs(time.time() - self._seen_us / 1e6) > _OLDEST_S:
-            return []  # left over from earlier, or of another clock: no word of the present
-        # The first time the buffer reaches back to before us: its last entry is ours.
+            return []  # from earlier, or of another clock: not of the present
+        # The first time the buffer reaches back to before our start: only its last entry counts.
         return [float(one.sampleValue.uiVal) for one in (newer[-1:] if is_first else newer)]
 
     def publish(self) -> None:
@@ -104,7 +104,7 @@ class Gpm:
         self._sampled_s: Optional[float] = None
 
     def start(self) -> None:
-        """Find out whether the device has it, and make room for samples."""
+        """Find out whether the device has GPM, and allocate samples."""
         support = self._calls("nvmlGpmQueryDeviceSupport")
         if support is not None and support.isSupportedDevice:
             self._prepare()
@@ -168,10 +168,10 @@ class Gpm:
 
 
 def read_memory(calls: Calls, gpu: Gpu) -> Gpu:
-    """Read it in the second version of the call, which tells apart what the driver reserves.
+    """Use the second version of the call, which separates what the driver reserves.
 
-    Before driver 510 there is only the first, which counts that as used. Devices that share the
-    host's memory (Jetson, GB10) offer neither: unknown.
+    Before driver 510 there is only the first version, which counts that as used. Devices that share
+    the host's memory (Jetson, GB10) offer neither: unknown.
     """
     version = getattr(calls.nvml, "nvmlMemory_v2", None)
     memory: Any = None
@@ -184,7 +184,7 @@ def read_memory(calls: Calls, gpu: Gpu) -> Gpu:
 
 
 def _sizes(memory: Any) -> Tuple[Optional[int], Optional[int]]:
-    """Return what is used and what there is; what contradicts itself is unknown."""
+    """Return the used and the total memory; values that contradict each other are unknown."""
     if memory is None:
         return None, None
     used, total = bounded(memory.used), bounded(memory.total)

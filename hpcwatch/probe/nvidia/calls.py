@@ -1,7 +1,7 @@
 """Calls into NVML on one device, each of which may fail alone and then leaves None.
 
 pynvml calls the newest form of a function and fails where a driver has only an older one:
-``Binding`` adds the oldest forms, for drivers from 331 on. What is not here is pynvml's own.
+``Binding`` adds the oldest forms, for drivers from 331 on. All other functions are pynvml's own.
 """
 
 import ctypes
@@ -14,20 +14,20 @@ _NOT_OFFERED = {
     "NVMLError_ArgumentVersionMismatch",
     "AttributeError",  # this pynvml does not know the call
 }
-"""What is raised where a driver, device or binding lacks a call: unknown, and no fault."""
+"""Errors of a driver, device or binding that lacks a call: the value is unknown, no fault."""
 _LOST = "NVMLError_GpuIsLost"
 _GONE = {
     _LOST,
     "NVMLError_Uninitialized",
     "NVMLError_DriverNotLoaded",
-    "NVMLError_LibRmVersionMismatch",  # the driver was renewed below us
+    "NVMLError_LibRmVersionMismatch",  # the driver was replaced while we ran
 }
 _VITAL = {"nvmlDeviceGetUtilizationRates", "nvmlDeviceGetMemoryInfo"}
-"""Without permission for these a user should know; other readings are just unknown then."""
+"""Calls whose lack of permission is reported to the user; other readings are just unknown then."""
 
 
 class Calls:
-    """Calls NVML with a handle. ``failure`` is why a call of this round failed, if one did."""
+    """Calls NVML with a handle. ``failure`` is the reason if a call of this round failed."""
 
     def __init__(
         self,
@@ -35,23 +35,23 @@ class Calls:
         handle: Any,
         driver_version: Tuple[int, ...] = (),
     ) -> None:
-        """``handle`` is None as long as the driver gave none: then nothing is known."""
+        """``handle`` is None until the driver gives one; until then nothing is known."""
         self.nvml = nvml
         self.handle = handle
         self.driver_version = driver_version
         self.is_divided = False
-        """True if the device's own memory is an administrator's to see: its instances have it."""
+        """True if only an administrator may see the device's own memory: its instances have it."""
         self.refused: Optional[str] = None
         """Why the driver gave no handle."""
         self.failure: Optional[str] = None
         self.is_gone = False
-        """It is not worth asking more: the device or the driver is gone."""
+        """True if further calls are useless: the device or the driver is gone."""
         self.is_lost = False
-        """The device itself is gone: it fell off the bus."""
+        """True if the device itself is gone: it fell off the bus."""
         self._lacking: Set[str] = set()
 
     def begin(self, asks_again: bool = False) -> None:
-        """Start a round. With ``asks_again`` calls that were not offered are tried anew."""
+        """Start a round. With ``asks_again`` calls that were not supported are tried again."""
         self.failure = None
         self.is_gone = self.is_lost = False
         if self.handle is None:
@@ -66,8 +66,8 @@ class Calls:
     ) -> Any:
         """Call a function of pynvml with our handle.
 
-        ``empty`` are return codes that mean there is nothing to tell: an empty list then.
-        ``variant`` tells apart uses of a function that may be offered one without the other.
+        ``empty`` are return codes that mean an empty list.
+        ``variant`` distinguishes uses of a function that are supported independently.
         """
         return self._call(name, (self.handle,) + arguments, empty, variant)[1]
 
@@ -76,13 +76,13 @@ class Calls:
         return self._call(name, arguments, empty, "")[1]
 
     def done(self, name: str, *arguments: Any) -> bool:
-        """Call a function with our handle that has nothing to return; True if it succeeded."""
+        """Call a function that returns nothing, with our handle; True if it succeeded."""
         return self._call(name, (self.handle,) + arguments, (), "")[0]
 
     def _call(
         self, name: str, arguments: Tuple[Any, ...], empty: Container[int], variant: str
     ) -> Tuple[bool, Any]:
-        # A lost device is not asked a dozen things more: each answer may take its time.
+        # A lost device gets no further calls: each may take long.
         if self.is_gone or self.handle is None or name + variant in self._lacking:
             return False, None
         try:
@@ -126,7 +126,7 @@ def scaled(value: Optional[int]) -> Optional[float]:
 
 
 def percent(value: Optional[int]) -> Optional[float]:
-    """Return a share; None if it is unknown or none: sick drivers hand out garbage."""
+    """Return a percentage; None if it is unknown or out of range: sick drivers return garbage."""
     return float(value) if value is not None and 0 <= value <= 100 else None
 
 
@@ -179,7 +179,7 @@ class Binding:
         return getattr(self._nvml, name)
 
     def start(self) -> None:
-        """Start NVML. Drivers before 418 lack nvmlInitWithFlags, which is all that pynvml calls."""
+        """Start NVML. Drivers before 418 lack nvmlInitWithFlags, the only one that pynvml calls."""
         try:
             self._nvml.nvmlInit()
         except self._nvml.NVMLError_FunctionNotFound:
@@ -196,15 +196,15 @@ class Binding:
         return tuple(int(part) for part in parts) if all(map(str.isdigit, parts)) else ()
 
     def nvmlDeviceGetComputeRunningProcesses_v1(self, handle: Any) -> List[Running]:  # noqa: N802
-        """List processes that compute, where a driver (before 450) has the first form only."""
+        """List processes that compute, for a driver (before 450) that has only the first form."""
         return self._running("nvmlDeviceGetComputeRunningProcesses", handle)
 
     def nvmlDeviceGetGraphicsRunningProcesses_v1(self, handle: Any) -> List[Running]:  # noqa: N802
-        """List processes that draw, where a driver (before 450) has the first form only."""
+        """List processes that draw, for a driver (before 450) that has only the first form."""
         return self._running("nvmlDeviceGetGraphicsRunningProcesses", handle)
 
     def nvmlEventSetWait_v1(self, events: Any, timeout_ms: int) -> Event:  # noqa: N802
-        """Wait for an event, where a driver (before 450) has the first form only."""
+        """Wait for an event, for a driver (before 450) that has only the first form."""
         event = _EventV1()
         self._call(("nvmlEventSetWait",), events, ctypes.byref(event), ctypes.c_uint(timeout_ms))
         return Event(event.kind, event.data)
@@ -228,7 +228,7 @@ class Binding:
         raise self._nvml.NVMLError(_FULL_LIST)
 
     def _call(self, names: Tuple[str, ...], *arguments: Any) -> None:
-        """Call the first of some functions that the library has; raises what pynvml would."""
+        """Call the first of these functions that the library has; raises what pynvml would."""
         for name in names:
             function = getattr(self._nvml.nvmlLib, name, None)
             if function is not None:

@@ -1,4 +1,4 @@
-"""One NVIDIA device: every reading may fail alone and then is unknown."""
+"""One NVIDIA device. Each reading may fail alone; it is then unknown."""
 
 from ..procfs import text
 from ..schema import Gpu
@@ -42,7 +42,7 @@ _MOST_MINOR = 253  # 254 is modeset, 255 the control device
 
 
 class Identity(NamedTuple):
-    """What a device was called while it still answered."""
+    """A device's names, from when it still answered."""
 
     uuid: str
     name: str
@@ -53,13 +53,13 @@ class NvmlDevice:
     """Polled on the reader's thread, summed up for a sample on the probe's, under its lock."""
 
     def __init__(self, calls: Calls, index: int, known: Optional[Identity]) -> None:
-        """``known`` is who it was before, if known."""
+        """``known`` has the device's names from before, if there are any."""
         self.index = index
         self.identity = known or Identity("index-%d" % index, "GPU")
         self.is_started = False
-        """It was asked what it is called, whether or not it answered."""
+        """True once the device was asked for its names, whether or not it answered."""
         self.is_hidden = False
-        """It is kept from us by a job's or container's device cgroup: not ours."""
+        """True if a job's or container's device cgroup hides it from us: it is not ours."""
         self.failure: Optional[str] = None
         self.is_gone = False
         self._calls = calls
@@ -76,7 +76,7 @@ class NvmlDevice:
         self._gpu = self._last = self._bare()
 
     def _start(self) -> None:
-        """Ask for the device and what it is called: the first calls that can hang."""
+        """Ask for the device and its names: the first calls that can hang."""
         calls, nvml = self._calls, self._calls.nvml
         try:
             calls.handle = nvml.nvmlDeviceGetHandleByIndex(self.index)
@@ -112,7 +112,7 @@ class NvmlDevice:
             self._start()
         calls, gpu = self._calls, self._last
         calls.begin(asks_again=is_seldom)
-        if is_full:  # first: once a device is lost nothing more is asked, and this says why
+        if is_full:  # first: a lost device gets no further calls, and this says why
             gpu = gpu._replace(xids=self._xids.poll())
         if is_seldom:
             gpu = read_nvlinks(calls, read_health(calls, read_limits(calls, gpu)))
@@ -137,7 +137,7 @@ class NvmlDevice:
             temperature_celsius=calls("nvmlDeviceGetTemperature", _TEMPERATURE),
             sm_clock_mhz=calls("nvmlDeviceGetClockInfo", _SM_CLOCK),
             mig_instance_count=count,
-            # Those of a divided device are on its instances.
+            # The processes of a divided device are on its instances.
             processes=self._processes.read(is_seldom) if count is None else None,
         )
 
@@ -163,7 +163,7 @@ class NvmlDevice:
             if self.failure is None and instance.calls.failure is not None:
                 self.failure = "%s: %s" % (instance.identity.label, instance.calls.failure)
         self._gpu = self._last
-        if self.is_gone:  # whatever was read before is of the past
+        if self.is_gone:  # earlier readings no longer count
             lost = self.failure if self._calls.is_lost else None
             self._gpu = self._bare()._replace(xids=self._last.xids, lost_because=lost)
         self._instances = self._divided or []
@@ -201,11 +201,11 @@ class NvmlDevice:
         return [gpu] + [instance.summary() for instance in self._instances]
 
     def unknown(self) -> List[Gpu]:
-        """Return the same without any reading: nothing is known while a call does not return."""
+        """Return the device without readings: nothing is known while a call does not return."""
         return [self._bare()] + [instance.identity for instance in self._instances]
 
     def close(self) -> None:
-        """Give back what the driver lent."""
+        """Release what the driver allocated."""
         self._gpm.close()
         self._xids.close()
         for instance in self._divided or []:

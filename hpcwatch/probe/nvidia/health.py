@@ -1,4 +1,4 @@
-"""Limits, memory errors, links and Xid errors of a device: what changes seldom.
+"""Limits, memory errors, links and Xid errors of a device, which seldom change.
 
 Any user may wait for Xid errors; what happened before we registered is unknown. Tried on the
 tests' stand-in for the driver only.
@@ -19,7 +19,7 @@ _ALL_LINKS = 0xFFFFFFFF
 
 
 def read_limits(calls: Calls, gpu: Gpu) -> Gpu:
-    """Read what the device may reach: power, temperature, clocks, the PCIe link."""
+    """Read the device's limits: power, temperature, clocks, the PCIe link."""
     return gpu._replace(
         power_limit_w=watts(calls("nvmlDeviceGetEnforcedPowerLimit")),
         temperature_limit_celsius=calls("nvmlDeviceGetTemperatureThreshold", _SLOW_DOWN),
@@ -34,7 +34,7 @@ def read_limits(calls: Calls, gpu: Gpu) -> Gpu:
 
 
 def read_health(calls: Calls, gpu: Gpu) -> Gpu:
-    """Read memory errors that could not be corrected, and what was replaced because of them."""
+    """Read uncorrectable memory errors, and the memory that was replaced because of them."""
     rows = calls("nvmlDeviceGetRemappedRows")  # corrected, uncorrected, pending, failed
     pages = None if rows is not None else _retired_pages(calls)
     pending = None if pages is None else calls("nvmlDeviceGetRetiredPagesPendingStatus")
@@ -70,7 +70,7 @@ def read_nvlinks(calls: Calls, gpu: Gpu) -> Gpu:
 
 
 def read_traffic(calls: Calls, gpu: Gpu) -> Gpu:
-    """Read what went over all NVLinks together and over PCI Express: one call.
+    """Read the bytes moved over all NVLinks together and over PCI Express, in one call.
 
     nvmlDeviceGetPcieThroughput is not used: each call of it measures for 20 ms.
     """
@@ -87,7 +87,7 @@ def read_traffic(calls: Calls, gpu: Gpu) -> Gpu:
 
 
 def _fields(calls: Calls, wanted: List[Any]) -> List[Optional[int]]:
-    """Return the values of NVML's fields, each None if this device has none such."""
+    """Return the values of NVML's fields; None for each that this device lacks."""
     fields = calls("nvmlDeviceGetFieldValues", wanted)
     if fields is None:
         return [None] * len(wanted)
@@ -109,7 +109,7 @@ _MOST_A_POLL = 8
 class XidReader:
     """Collects the Xid errors of one device.
 
-    A wait that fails is no word on our device: it does so for any that is lost, too.
+    A failed wait says nothing about our device: it fails if any other device is lost, too.
     """
 
     def __init__(self, device: Calls) -> None:
@@ -129,7 +129,7 @@ class XidReader:
             self.close()
 
     def poll(self) -> Optional[List[str]]:
-        """Return the errors so far, oldest first; None if the driver does not tell them."""
+        """Return the errors so far, the oldest first; None if the driver does not report them."""
         if self._set is None:
             return None
         self._calls.begin()

@@ -1,4 +1,4 @@
-"""Instances of a divided device (MIG), each a device of its own.
+"""Instances of a divided device (MIG), each handled as a device.
 
 NVML gives an instance memory and processes, and from Hopper on GPM's activity of its GPU instance;
 its utilisation is never known. Tried on the tests' stand-in for the driver only.
@@ -46,12 +46,12 @@ class Instance:
 
     @property
     def uuid(self) -> str:
-        """What tells it from other instances."""
+        """What identifies the instance."""
         return self._gpu.uuid
 
     @property
     def identity(self) -> Gpu:
-        """What it is, without readings."""
+        """Its description, without readings."""
         gpu = self._gpu
         return Gpu(gpu.index, gpu.uuid, gpu.name, mig=gpu.mig, device_file=gpu.device_file)
 
@@ -71,14 +71,14 @@ class Instance:
             self._gpm.publish()
 
     def summary(self) -> Gpu:
-        """Sum up since the last summary. With the reader's lock held."""
+        """Sum up the readings since the last summary. With the reader's lock held."""
         if self._gpm is None:
             return self._gpu
         activity = self._gpm.take(stands=self.calls.failure is None)
         return self._gpu._replace(**activity._asdict())
 
     def close(self) -> None:
-        """Give back what the driver lent."""
+        """Release what the driver allocated."""
         if self._gpm is not None:
             self._gpm.close()
 
@@ -86,7 +86,7 @@ class Instance:
 def find_instances(calls: Calls, parent: Gpu, known: List[Instance]) -> Optional[List[Instance]]:
     """Return the instances of a device in the driver's order; None if it is not divided.
 
-    Those ``known`` from before are kept; those that are no more are closed.
+    Instances already ``known`` are kept; those that no longer exist are closed.
     """
     mode = calls("nvmlDeviceGetMigMode")
     most: Optional[int] = calls("nvmlDeviceGetMaxMigDeviceCount") if mode and mode[0] == 1 else None

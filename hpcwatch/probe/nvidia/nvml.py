@@ -1,4 +1,4 @@
-"""NVIDIA's driver through NVML: starting it, the devices it lists, and starting it anew."""
+"""NVIDIA's driver through NVML: start it, list its devices, restart it."""
 
 import os
 
@@ -21,10 +21,10 @@ class Nvml:
         self._devices: List[NvmlDevice] = []
         self._missing: Dict[str, str] = {}
         self.version: Tuple[int, ...] = ()
-        """Of the driver; empty until it has started, and if it does not tell."""
+        """The driver's version; empty until it has started, or if unknown."""
 
     def open(self) -> List[NvmlDevice]:
-        """Start NVML and list the devices. None of them is asked yet: it might hang.
+        """Start NVML and list the devices. No device is asked yet, because it might hang.
 
         Raises what importing or calling pynvml raises.
         """
@@ -35,9 +35,9 @@ class Nvml:
         try:
             self._listed = self._list()
         except pynvml.NVMLError:
-            self.close()  # starts are counted: the next one shall be a new one
+            self.close()  # NVML counts its starts: end this one, so that the next is a real start
             raise
-        # With fewer or more of them an index may be another's now.
+        # If their number changed, an index may now mean another device.
         known = self._known if len(self._known) == self._listed[0] else {}
         self.version = nvml.driver_version()
         self._devices = [
@@ -61,9 +61,9 @@ class Nvml:
 
     @property
     def missing(self) -> Dict[str, str]:
-        """Uuid -> what to say of a device that was listed before and is not any more.
+        """UUID -> what to say about a device that is no longer listed.
 
-        It is known once every device that is listed was asked what it is called.
+        Known once every listed device was asked for its names.
         """
         devices = self._devices
         if not all(device.is_started for device in devices):
@@ -79,7 +79,7 @@ class Nvml:
     def has_changed(self) -> bool:
         """Return True if other devices are listed than when it was opened, or none answers.
 
-        A device lost among others that work is none the better for a new start.
+        A restart does not help a device that is lost while others work.
         """
         if self._devices and all(device.is_gone for device in self._devices):
             return True

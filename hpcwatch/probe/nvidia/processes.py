@@ -1,4 +1,4 @@
-"""Who holds a context on a device: memory, share of its time, and whose process it is."""
+"""The processes with a context on a device: their memory, share of time and owner."""
 
 import time
 
@@ -16,16 +16,16 @@ _COMPUTE, _GRAPHICS, _MPS = (
 _FORMS = ("_v3", "_v2", "_v1")
 """The newest first: since driver 510, since 450, before."""
 _WITHOUT_V3 = ((535, 43), (535, 86))
-"""Drivers whose third form fills structures of 32 bytes, where all others have 24."""
+"""Drivers whose third form fills structures of 32 bytes; all others fill 24."""
 _NOTHING_NEWER = (0, 6)
 """NVML_SUCCESS and NVML_ERROR_NOT_FOUND: no process worked since the last call."""
 _MPS_NAME = b"nvidia-cuda-mps"
-"""Of MPS's own processes, which hold what their clients allocate; the kernel cuts it there."""
+"""Names of MPS's own processes, which hold what their clients allocate, as the kernel cuts them."""
 _LARGEST_PID = 1 << 22  # PID_MAX_LIMIT of the kernel, in whatever namespace
 
 
 class Held(NamedTuple):
-    """What a process holds of a device."""
+    """What a process uses of a device."""
 
     memory_bytes: Optional[int]
     is_graphics: bool
@@ -33,7 +33,7 @@ class Held(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """What is asked seldom of a process."""
+    """What is seldom read of a process."""
 
     uid: Optional[int]
     is_mps: bool = False
@@ -46,11 +46,11 @@ class ProcessReader:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._known: Dict[int, _Known] = {}
-        # In the driver's clock, microseconds since the epoch. What was before us is not ours.
+        # In the driver's clock, microseconds since the epoch; nothing before our start counts.
         self._seen_us = int((time.time() - 1.0) * 1e6)
 
     def read(self, is_seldom: bool) -> Optional[List[GpuProcess]]:
-        """Return who holds a context by pid; None if the driver would not say, or not truly."""
+        """Return the processes with a context, by pid; None without a sound answer."""
         held = self._held()
         if held is None:
             return None
@@ -76,7 +76,7 @@ class ProcessReader:
         ]
 
     def _held(self) -> Optional[Dict[int, Held]]:
-        """Return pid -> what it holds, of all kinds of contexts together."""
+        """Return pid -> what it uses, summed over all kinds of contexts."""
         held: Dict[int, Held] = {}
         answered = False
         for name in (_MPS, _COMPUTE, _GRAPHICS):
@@ -86,8 +86,8 @@ class ProcessReader:
             answered = answered or name != _MPS
             for process in listed:
                 if not 0 < process.pid <= _LARGEST_PID:
-                    return None  # structures of another size than we take them for
-                # One process may have several kinds; each tells of all that it holds.
+                    return None  # structures of an unexpected size
+                # A process may have several kinds; each reports all that it uses.
                 one = Held(bounded(process.usedGpuMemory), name == _GRAPHICS, name == _MPS)
                 held[process.pid] = _together(held.get(process.pid), one)
         return held if answered else None
@@ -102,14 +102,14 @@ class ProcessReader:
         return None
 
     def _utils(self) -> Optional[Dict[int, float]]:
-        """Return pid -> percent of those that worked since the last call; None is unknown."""
+        """Return pid -> percent, for processes that worked since the last call; None if unknown."""
         told = self._calls("nvmlDeviceGetProcessUtilization", self._seen_us, empty=_NOTHING_NEWER)
         if told is None:
             return None
         utils: Dict[int, float] = {}
         for one in told:
             self._seen_us = max(self._seen_us, one.timeStamp)
-            if one.smUtil <= 100:  # drivers are known to hand out garbage now and then
+            if one.smUtil <= 100:  # drivers sometimes return garbage
                 utils[one.pid] = max(utils.get(one.pid, 0.0), float(one.smUtil))
         return utils
 
