@@ -67,6 +67,7 @@ def main(arguments: list[str]) -> int:
         raise HpcwatchError(
             "--cancel-if-idle watches the job, which needs a terminal", hint, EXIT_USAGE
         )
+    export_options.wanted(options)
     inquiry = client.inquiry(options.scheduler or config.load().scheduler)
     if options.job is not None:
         return watch_job(inquiry, inquiry.scheduler.clean_id(options.job), options)

@@ -10,7 +10,7 @@ from hpcwatch import config
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import complain
-from hpcwatch.cli import finished
+from hpcwatch.cli import export_options, finished
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.job import Watching, add_options, is_one_picture, watch_job
 from hpcwatch.cluster import client
@@ -42,6 +42,7 @@ def main(arguments: list[str]) -> int:
     more = parser.add_argument("arguments", nargs=argparse.REMAINDER, help="for qsub or sbatch")
     more.required = False  # else it is named among what is missing, where only SCRIPT is
     options = parser.parse_args(arguments)
+    export_options.wanted(options)
     _check(options.script)
     inquiry = client.inquiry(options.scheduler or config.load().scheduler)
     script = options.script

@@ -12,6 +12,7 @@ from hpcwatch.analysis.timeline.gpus import GpuTimeline
 from hpcwatch.export import families
 from hpcwatch.export.families import COUNTER, CPU, Exported, Labels, Point
 from hpcwatch.export.scene import About, Scene, gpu_names
+from hpcwatch.recording.masking import masked_text
 from hpcwatch.recording.metrics import value_of
 
 _OF_HOST, _OF_GPU = families.of_host(), families.of_gpu()
@@ -42,7 +43,7 @@ def of_job(about: About) -> Iterator[Point]:
         ("queue", (job.queue if job is not None else None) or ""),
         ("scheduler", job.scheduler if job is not None else ""),
     )
-    known = tuple((name, value) for name, value in named if value)
+    known = tuple((name, masked_text(value)) for name, value in named if value)
     yield Point(families.JOB, (*about.labels, *known), 1)
     if about.started_at_s is not None:
         yield Point(families.STARTED, about.labels, about.started_at_s)

@@ -24,7 +24,7 @@ WRONG = (
 )
 
 
-@pytest.mark.parametrize("command", ["run", "export"])
+@pytest.mark.parametrize("command", ["run", "export", "job", "submit"])
 @pytest.mark.parametrize(("options", "said"), WRONG, ids=lambda one: str(one)[:30])
 def test_a_wrong_option_is_one_line_before_the_program_starts(
     hpcwatch: Hpcwatch, command: str, options: list[str], said: str
@@ -33,7 +33,8 @@ def test_a_wrong_option_is_one_line_before_the_program_starts(
         path = hpcwatch.folder / name
         path.write_text("t0ken\n")
         path.chmod(mode)
-    program = ["--", "touch", "started"] if command == "run" else []
+    words = {"run": ["--", "touch", "started"], "job": ["7"], "submit": ["a.pbs"]}
+    program = words.get(command, [])
     ended = hpcwatch(command, *options, *program)
     assert ended.code == 2, ended.err
     assert said in ended.complaint

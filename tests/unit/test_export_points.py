@@ -21,7 +21,7 @@ from export_scenes import (
 from hpcwatch.export import families, jobstats
 from hpcwatch.export.families import COUNTER
 from hpcwatch.export.points import points_of
-from hpcwatch.export.scene import About, about_run
+from hpcwatch.export.scene import About, about_job, about_run
 from hpcwatch.probe.schema import Gpu, Mig
 from hpcwatch.recording import metrics
 from hpcwatch.recording.store import Run
@@ -74,6 +74,14 @@ def test_who_it_is_stands_in_one_family_and_no_process_anywhere() -> None:
             assert own == {"version"}
         else:
             assert own == set(), one
+
+
+def test_a_secret_in_a_job_s_name_is_masked() -> None:
+    named = JOB._replace(name="train --token=s3cr3t-9f8e7d6c5b4a")
+    told = openly(points_of(scene(about=about_job(named))))
+    (info,) = [one for one in told if one.name == "hpcwatch_job_info"]
+    assert "s3cr3t" not in info.labels["name"]
+    assert "***" in info.labels["name"]
 
 
 def test_what_is_unknown_is_absent() -> None:
