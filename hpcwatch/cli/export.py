@@ -15,15 +15,17 @@ from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import complain
 from hpcwatch.cli import export_options, exporting
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.cli.job import ONCE_S, Watching, is_complete
+from hpcwatch.cli.job import ONCE_S, is_complete, settings_for, ways_to
 from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers import NAMES
+from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.cluster.transport.ways import NAMES as WAYS
+from hpcwatch.cluster.transport.ways import Ways, slurm_steps
 from hpcwatch.export.exporter import Exporter, Wanted
 from hpcwatch.export.following import Following
 from hpcwatch.export.scene import Source
 from hpcwatch.export.watched import Watched
-from hpcwatch.monitor.watch import Questions, known_from
+from hpcwatch.monitor.watch import Known, Questions, Watch, known_from
 from hpcwatch.recording.lookup import find
 from hpcwatch.recording.removal import is_being_made
 
@@ -39,11 +41,30 @@ class Living(Source, Protocol):
 
 
 class _Job(Watched):
-    """A job that this command itself watches."""
+    """A job that this command itself watches, without recording it."""
 
-    def __init__(self, watching: Watching) -> None:
-        super().__init__(watching.watch)
-        self.watch = watching.watch
+    def __init__(self, questions: Questions, known: Known, options: argparse.Namespace) -> None:
+        self._transport = options.transport
+        self._settings = settings_for(options, len(known.nodes))
+        self.watch = Watch(
+            title=questions.job_id,
+            questions=questions,
+            known=known,
+            hosts=(),
+            opener=self._ways,
+            settings=self._settings,
+            is_recorded=False,
+            user=options.user,
+        )
+        super().__init__(self.watch)
+
+    def _ways(self, job: Job | None) -> Ways:
+        steps = slurm_steps(self.watch.known.parts, self._is_suspended)
+        return ways_to(job, self._transport, self._settings, steps)
+
+    def _is_suspended(self) -> bool:
+        job = self.watch.known.job
+        return job is not None and job.state is JobState.SUSPENDED
 
 
 def main(arguments: list[str]) -> int:
@@ -94,7 +115,6 @@ def _parser() -> Parser:
     parser.add_argument(
         "--user", help="the user whose processes are counted (default: the job's owner)"
     )
-    parser.set_defaults(no_record=True)
     return parser
 
 
@@ -150,7 +170,7 @@ def _watched(word: str, options: argparse.Namespace, no_recording: HpcwatchError
     if job.has_ended:
         hint = f"say: hpcwatch report {clean(word)}"
         raise HpcwatchError(f"{clean(word)} has ended", hint, EXIT_USAGE)
-    return _Job(Watching(Questions(inquiry, job_id), known, options, is_exported=False))
+    return _Job(Questions(inquiry, job_id), known, options)
 
 
 def _once(sources: list[Living], jobs: list[_Job], wanted: Wanted | None, asked: Wanted) -> int:

@@ -174,15 +174,13 @@ class Watching:
         known: Known,
         options: argparse.Namespace,
         until_over: bool = False,
-        is_exported: bool = True,
     ) -> None:
-        """``is_exported`` obeys the options of the export while the job is shown."""
         self._options = options
         self._until_over = until_over
-        self._wanted = export_options.wanted(options) if is_exported else None
+        self._wanted = export_options.wanted(options)
         self.code = 0
         settings = self._settings = settings_for(options, len(known.nodes))
-        self.watch = self._watch = Watch(
+        self._watch = Watch(
             title=questions.job_id,
             questions=questions,
             known=known,
