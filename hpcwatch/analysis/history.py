@@ -28,7 +28,9 @@ _KILLED_MARGIN = 1.5
 _SPARE_SHARE = 0.75
 """Our own: use above three quarters of the request counts as needed."""
 _LEAST_SAVED_HOURS = 0.1
-_WHOLE = frozenset({Source.ACCOUNTS, Source.JOBSTATS, Source.RECORDING, Source.STEP})
+_WHOLE = frozenset(
+    {Source.ACCOUNTS, Source.JOBSTATS, Source.RECORDING, Source.PROMETHEUS, Source.STEP}
+)
 """Sources of a memory peak that covers all of the job's nodes."""
 
 

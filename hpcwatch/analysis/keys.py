@@ -150,11 +150,14 @@ KEYS = {
     "ran_s": "For how long a job ran, as its scheduler counts it.",
     "cores_count": "Cores of a job, on all of its nodes.",
     "cpu_source": (
-        "Who says cpu_s of a past job: accounts, jobstats or recording; of energy, cpu_kwh."
+        "Who says cpu_s of a past job: accounts, jobstats, recording or prometheus; of energy,"
+        " cpu_kwh."
     ),
     "memory_source": "Who says memory_bytes of a past job, and what it covers.",
     "gpus_used_mean": "Busy GPUs of a past job, as a mean; a bound if gpus_source says so.",
-    "gpus_source": "Who says gpus_used_mean: jobstats, recording, or accounts, at most.",
+    "gpus_source": (
+        "Who says gpus_used_mean: jobstats, recording, prometheus, or accounts, at most."
+    ),
     "gpu_memory_bytes": "The most GPU memory that a past job used, on all of its devices.",
     "gpu_memory_source": "Who says gpu_memory_bytes of a past job.",
     "cost": "The price of a past job's hours at the configured rates.",
@@ -165,6 +168,8 @@ KEYS = {
     "co2e_low_g": "co2e_g at the least that a kWh emits here (costs.co2e_low_g_per_kwh).",
     "co2e_high_g": "co2e_g at the most that a kWh emits here (costs.co2e_high_g_per_kwh).",
     "mounts": "The job's own traffic by file system, where an exporter on the node publishes it.",
+    "sources": "Of a job that nobody watched: who tells each figure, and of how much of its time.",
+    "figure": "The key of a figure in summary.",
     "mount": "Where a file system is mounted.",
     "source": "Who tells a figure.",
     "jobs_count": "Past jobs in a group, or in all.",

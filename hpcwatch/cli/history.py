@@ -18,6 +18,7 @@ from hpcwatch.base.output import complain, write_error
 from hpcwatch.base.units import iso
 from hpcwatch.cli import history_order
 from hpcwatch.cli.history_options import BY_JOB, Chosen, nearest
+from hpcwatch.cli.history_prometheus import Filler
 from hpcwatch.cli.history_recordings import Recorded
 from hpcwatch.cluster import client
 from hpcwatch.cluster.past import Past
@@ -55,6 +56,7 @@ class _Answer:
         self._site = _site(history)
         self._past = Past(history.questions(chosen.wanted, self._site), _progress)
         self._recorded = Recorded(scheduler, chosen.wanted)
+        self._filler = Filler(settings.prometheus)
         self._is_stopped = False
         self._dropped_count = 0
         self._totals, self._worst = Totals(), Worst()
@@ -93,7 +95,7 @@ class _Answer:
 
     def _jobs(self) -> Iterator[PastJob]:
         for job in self._past.jobs():
-            yield self._recorded.fill(job)
+            yield self._filler.fill(self._recorded.fill(job))
         yield from self._recorded.others()
 
     def print_streamed(self) -> int:
@@ -212,6 +214,7 @@ class _Answer:
     def _troubles(self) -> list[str]:
         """Say what is missing, and why."""
         past, said = self._past, [clean(trouble) for trouble in self._past.troubles]
+        said += self._filler.troubles()
         if past.missing:
             first, last = past.missing[-1], past.missing[0]
             which = first if first == last else f"{first} to {last}, {len(past.missing)} parts"

@@ -30,6 +30,7 @@ from hpcwatch.analysis.report.records import (
     RankSummary,
     Summary,
 )
+from hpcwatch.analysis.report.sourced import Sourced
 from hpcwatch.analysis.report.to_json import to_plain
 from hpcwatch.analysis.rightsize import Advice, Savings
 from hpcwatch.cluster.schedulers.job import Job
@@ -73,6 +74,7 @@ SECTIONS: dict[str, tuple[str, type]] = {
     "costs": ("Costs in the configured unit; null without prices.", Costs),
     "energy": ("Energy that is provably the run's; null if none is.", Energy),
     "mounts[]": ("The job's traffic by file system, where an exporter shows it.", MountTraffic),
+    "sources[]": ("Of a job that nobody watched: who tells a figure.", Sourced),
     "observed": ("What the run showed of the job's needs.", Observed),
     "prediction": ("What this run predicts of the next run of the same work.", Prediction),
     "prediction.requested": ("What was requested in this run.", Needs),
@@ -118,6 +120,7 @@ OWN = {
     ("mounts[]", "read_bytes"): "Read by the job's processes, from the page cache too.",
     ("mounts[]", "written_bytes"): "Written by them.",
     ("mounts[]", "source"): "The exporter that publishes it.",
+    ("sources[]", "source"): "The scheduler, or the site's Prometheus and its preset.",
     ("costs", "core_hours"): "Requested cores times the run's time.",
     ("directives.saves", "core_hours"): "Core-hours that it would have saved.",
     ("directives.saves", "gpu_hours"): "GPU-hours that it would have saved.",

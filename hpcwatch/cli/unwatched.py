@@ -1,17 +1,21 @@
-"""The report of a job that nobody watched: what its scheduler's accounting knows."""
+"""The report of a job that nobody watched: what its scheduler and a Prometheus know of it."""
 
 from __future__ import annotations
 
 import os
+import time
 
 from hpcwatch import config
 from hpcwatch.analysis.report import Report
+from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.base.output import complain
 from hpcwatch.cli import array_answer
 from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.monitor import report as reading
+from hpcwatch.monitor.remote import names_on_nodes
 
 
 def answer(word: str | None, no_run: HpcwatchError) -> Report | str:
@@ -36,7 +40,31 @@ def answer(word: str | None, no_run: HpcwatchError) -> Report | str:
         raise HpcwatchError(f"no run {word}, and {name} knows no such job", hint, EXIT_USAGE)
     if len(parts) > 1 and parts[0].het_id is None:
         return array_answer.of_parts(job_id, parts)
-    return reading.accounted(parts[0], settings)
+    return reading.accounted(parts[0], settings, _recorded(parts[0], settings.prometheus))
+
+
+def _recorded(job: Job, prometheus: config.Prometheus | None) -> reading.Recorded | None:
+    """Return what the site's Prometheus recorded; what fails is one line, and no more."""
+    if prometheus is None or job.started_at_s is None:
+        return None
+    from hpcwatch.cluster.prometheus.asking import Asker, JobAsked
+
+    end_s = job.ended_at_s or time.time()
+    asked = JobAsked(job.id, names_on_nodes(job), job.nodes, job.started_at_s, end_s)
+    try:
+        found = Asker(*prometheus).job(asked)
+    except HpcwatchError as error:
+        _complain(str(error))
+        return None
+    if found.trouble:
+        _complain(found.trouble)
+    elif not found.samples:
+        _complain(f"{found.source} knows nothing of job {job.id}")
+    return reading.Recorded(found.samples, found.interval_s, found.source)
+
+
+def _complain(reason: str) -> None:
+    complain(f"hpcwatch: not all that was recorded is known: {clean(reason)}")
 
 
 def _asked(word: str | None, wanted: str | None) -> tuple[Inquiry, str] | None:

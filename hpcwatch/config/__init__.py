@@ -26,6 +26,14 @@ Thresholds = Mapping[str, Mapping[str, "Scalar"]]
 _NONE: Mapping[str, Any] = {}  # nothing may be put into it
 
 
+class Prometheus(NamedTuple):
+    """The site's Prometheus, and whose exporters it asks."""
+
+    url: str
+    preset: str
+    token_file: Optional[str] = None
+
+
 class Settings(NamedTuple):
     """The values in force."""
 
@@ -50,6 +58,7 @@ class Settings(NamedTuple):
     """Ports of exporters to ask on a node; none where that is forbidden, or may be."""
     notify: Mapping[str, "Scalar"] = _NONE
     """What `[notify]` sets (see ``monitor.notify.plan``); empty: nothing is reported."""
+    prometheus: Optional[Prometheus] = None
 
     @property
     def ssh(self) -> "Bounds":
@@ -159,7 +168,16 @@ def settings_of(values: "Values") -> Settings:
         },
         exporter_ports=_exporter_ports(values),
         notify=_set_by_somebody(values, "notify"),
+        prometheus=_prometheus(values),
     )
+
+
+def _prometheus(values: "Values") -> Optional[Prometheus]:
+    url = _text(values, "prometheus.url")
+    if url is None:
+        return None
+    preset = _text(values, "prometheus.preset") or ""
+    return Prometheus(url, preset, _text(values, "prometheus.token_file"))
 
 
 def _exporter_ports(values: "Values") -> tuple[int, ...]:

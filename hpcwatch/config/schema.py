@@ -189,6 +189,23 @@ KEYS = (
         1e6,
     ),
     Key(
+        "prometheus.url",
+        "a Prometheus of the site, asked for what nobody watched: http://HOST:9090",
+        is_text=True,
+    ),
+    Key(
+        "prometheus.preset",
+        "whose exporters it has",
+        "jobstats",
+        is_text=True,
+        choices=("jobstats", "slurm-job-exporter", "ceems", "dcgm", "hpcwatch"),
+    ),
+    Key(
+        "prometheus.token_file",
+        "a file of mode 0600 with a bearer token for it",
+        is_text=True,
+    ),
+    Key(
         "privacy.mask",
         "mask passwords, tokens and keys in everything that is written",
         True,

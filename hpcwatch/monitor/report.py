@@ -8,13 +8,16 @@ from hpcwatch.analysis.report import TOO_SHORT_S
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.monitor import run_record
-from hpcwatch.probe.typed import Sequence
+from hpcwatch.probe.typed import NamedTuple, Sequence
 from hpcwatch.recording.store import Event, Run, RunDirectory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.analysis.advice_check import Past
     from hpcwatch.cluster.schedulers.job import Job
+    from hpcwatch.probe.schema import Sample
+else:
+    Sample = None  # its type as text would be compiled at each start
 
 
 def of_program(
@@ -33,8 +36,18 @@ def of_job(
     return _built(run, timeline, events, settings, is_running=not has_ended, earlier=earlier)
 
 
-def accounted(job: Job, settings: config.Settings) -> report.Report:
-    """Return a report that holds only the scheduler's accounting."""
+class Recorded(NamedTuple):
+    """What somebody else recorded of a job that nobody watched."""
+
+    samples: Sequence[Sample]
+    interval_s: float
+    source: str
+
+
+def accounted(
+    job: Job, settings: config.Settings, recorded: Recorded | None = None
+) -> report.Report:
+    """Return a report of the scheduler's accounting, and of what somebody else recorded."""
     from hpcwatch.cluster.schedulers.job import Coverage
 
     run = run_record.job_ended(run_record.of_job(job.id, job, job.nodes, settings), job)
@@ -47,7 +60,16 @@ def accounted(job: Job, settings: config.Settings) -> report.Report:
         ended_at_s=ended_s,
         memory_peak_bytes=usage.memory_bytes if usage is not None and is_whole else None,
     )
-    return report.build(run, Timeline(settings.interval_s, job), rates=settings.rates)
+    if recorded is None or not recorded.samples:
+        return report.build(run, Timeline(settings.interval_s, job), rates=settings.rates)
+    from hpcwatch.analysis.report.sources import sources_of
+
+    timeline = Timeline(recorded.interval_s, job)
+    timeline.add_all(recorded.samples)
+    run = run._replace(interval_s=recorded.interval_s)
+    made = _built(run, timeline, (), settings)
+    hosts = list(timeline.hosts.values())
+    return made._replace(sources=sources_of(recorded.source, job, made.summary, hosts))
 
 
 def load(directory: RunDirectory, job: Job | None = None) -> report.Report:

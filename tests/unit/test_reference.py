@@ -49,6 +49,7 @@ def test_every_key_of_report_json_has_a_row_with_its_type(path: str) -> None:
     lists = (
         "gpus",
         "mounts",
+        "sources",
         "findings",
         "changes",
         "nodes",

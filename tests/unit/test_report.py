@@ -17,6 +17,7 @@ from hpcwatch.analysis.costs import Rates
 from hpcwatch.analysis.findings import Directive, Finding, Severity
 from hpcwatch.analysis.report import Report, build
 from hpcwatch.analysis.report.energy import Energy, MountTraffic
+from hpcwatch.analysis.report.sourced import Sourced
 from hpcwatch.analysis.report.to_json import to_json, to_plain
 from hpcwatch.analysis.rightsize import Advice, Savings
 from hpcwatch.analysis.timeline import Timeline
@@ -34,7 +35,7 @@ RECORDINGS = Path(__file__).resolve().parents[1] / "data"
 # raises it, and says so in the changelog.
 KEYS = {
     "": "schema_version run summary findings directives costs observed prediction last_advice nodes"
-    " processes ranks rank_balance events quality energy mounts",
+    " processes ranks rank_balance events quality energy mounts sources",
     "ranks": "host rank cpu_s memory_peak_bytes",
     "rank_balance": "ranks_count cpu_s memory_peak_bytes",
     "rank_balance.cpu_s": "least least_rank median most most_rank outlier_rank outlier_pct",
@@ -44,6 +45,7 @@ KEYS = {
     " saved_cost",
     "energy": "kwh gpu_kwh gpu_coverage_pct gpu_source cpu_kwh cpu_coverage_pct cpu_source co2e_g"
     " co2e_low_g co2e_high_g",
+    "sources": "figure source coverage_pct",
     "mounts": "host mount read_bytes written_bytes source",
     "observed": "wall_s cores memory_bytes gpus_count nodes_count node_memory_per_core_bytes flaw"
     " killed_memory_bytes killed_wall_s",
@@ -146,6 +148,7 @@ def everything() -> Report:
     return report._replace(
         findings=[finding],
         energy=Energy(1.0, 0.5, 99.0, "the GPU driver", 0.5, 99.0, "CEEMS", 1.0, 1.0, 1.0),
+        sources=[Sourced("cpu_s", "Prometheus", 99.0)],
         mounts=[MountTraffic("n1", "/scratch", 1, 2, "CEEMS")],
         advice=advice,
         prediction=Prediction(needs, needs, GIB, 60.0, 1.0, 1, None, fixed),

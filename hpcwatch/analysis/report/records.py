@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from hpcwatch.analysis.findings import Finding
     from hpcwatch.analysis.needs import Observed
     from hpcwatch.analysis.report.energy import Energy, MountTraffic
+    from hpcwatch.analysis.report.sourced import Sourced
     from hpcwatch.analysis.rightsize import Advice
 else:
-    Advice = Check = Energy = Finding = MountTraffic = Observed = Prediction = (
+    Advice = Check = Energy = Finding = MountTraffic = Observed = Prediction = Sourced = (
         Any  # their types as text would be compiled at each start
     )
 
@@ -221,6 +222,9 @@ class Report(NamedTuple):
     """Each rank of a parallel program; none where ranks were not told apart, or there is one."""
     rank_balance: Optional[RankBalance] = None
     """How evenly the ranks share the work; None without ranks."""
+    sources: list[Sourced] = []  # noqa: RUF012  # of a tuple, and never changed
+    """Of a job that hpcwatch did not watch: where its figures are from, if not from its scheduler
+    alone."""
 
 
 def whole(host: HostTimeline, metric: str, gpu: Optional[str] = None) -> Part:

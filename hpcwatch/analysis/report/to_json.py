@@ -40,6 +40,7 @@ def to_plain(report: Report) -> dict[str, Any]:
             "costs": report.costs._asdict() if report.costs is not None else None,
             "energy": report.energy._asdict() if report.energy is not None else None,
             "mounts": [one._asdict() for one in report.mounts],
+            "sources": [one._asdict() for one in report.sources],
             "observed": report.observed._asdict() if report.observed is not None else None,
             "prediction": _record(report.prediction),
             "last_advice": _record(report.last_advice),

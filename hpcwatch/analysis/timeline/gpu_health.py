@@ -61,7 +61,7 @@ class GpuHealth:
         self.asked_s += span_s
         if gpu.lost_because is not None:
             self.lose(at_s, gpu.lost_because)
-        elif gpu.memory_used_bytes is not None or gpu.util_pct is not None:
+        elif (gpu.memory_used_bytes, gpu.util_pct, gpu.sm_active_pct) != (None, None, None):
             self.read_s += span_s
             self.lost_at_s = None  # it is back
         for xid in gpu.xids or ():

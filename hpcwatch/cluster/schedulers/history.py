@@ -27,6 +27,7 @@ class Source(str, Enum):
     """The sum of each task's peak: the mean is not known, but not above this."""
     JOBSTATS = "jobstats"
     RECORDING = "recording"
+    PROMETHEUS = "prometheus"
 
 
 class PastJob(NamedTuple):

@@ -22,6 +22,7 @@ MARKS = {
     Source.PEAKS: ("<", "at most: the sum of the tasks' highest values"),
     Source.JOBSTATS: ("'", "from jobstats"),
     Source.RECORDING: ("+", "from our recording"),
+    Source.PROMETHEUS: ("@", "from Prometheus"),
 }
 """Where a figure is from -> its mark and the note below the table."""
 

@@ -216,7 +216,7 @@ def _process(process: ProcessSummary, width: int) -> str:
 def quality_lines(report: Report, width: int) -> list[Line]:
     """Say how often it was measured, what stayed unknown, and what the measuring took."""
     quality = report.quality
-    if not quality.samples and report.run.kind == "job":
+    if report.run.kind == "job" and (not quality.samples or report.sources):
         from hpcwatch.views.report.unwatched import unwatched_words
 
         return [[Span(row, "dim")] for row in wrapped(unwatched_words(report), width)]

@@ -1,0 +1,101 @@
+"""A job's readings from a Prometheus: which queries are put, over which times, and what fails."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from hpcwatch.base import web
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.cluster.prometheus.api import Server, Span
+from hpcwatch.cluster.prometheus.presets import PRESETS, Preset
+from hpcwatch.cluster.prometheus.promql import filled
+from hpcwatch.cluster.prometheus.readings import Readings
+from hpcwatch.probe.schema import Sample
+
+_LEAST_STEP_S = 60.0
+_WINDOW_S = 150.0
+"""For so long a reading counts: exporters are asked every 15 to 60 s, and one may be missed."""
+_MOST_POINTS, _FEW_POINTS = 500, 60
+_POINTS_IN_ALL = 30_000
+
+
+class JobAsked(NamedTuple):
+    """The job that is asked for."""
+
+    id: str
+    """As the scheduler's commands call it."""
+    names: Sequence[str]
+    """As it is called on its nodes, where the kernel and exporters see it."""
+    nodes: Sequence[str]
+    start_s: float
+    end_s: float
+
+
+class Found(NamedTuple):
+    """What a Prometheus had of a job."""
+
+    samples: list[Sample]
+    interval_s: float
+    """Between two of its readings here."""
+    source: str
+    """Who says so: ``Prometheus at http://prometheus:9090 (jobstats)``."""
+    trouble: str = ""
+    """Why something is missing, in one line; empty if nothing failed."""
+
+
+class Asker:
+    """Asks one Prometheus for jobs, at most 10 s and 50 MB in all."""
+
+    def __init__(self, url: str, preset: str, token_file: str | None = None) -> None:
+        """Raises HpcwatchError if the address, the preset or the token's file is none."""
+        known = PRESETS.get(preset)
+        if known is None:
+            hint = f"give one of {', '.join(PRESETS)}"
+            raise HpcwatchError(f"prometheus.preset: no {preset[:40]!r}", hint, EXIT_USAGE)
+        self._preset: Preset = known
+        token = None if token_file is None else web.token_of(token_file)
+        self._server = Server(url, token)
+        self._name = preset
+        self.source = f"Prometheus at {self._server.where} ({preset})"
+
+    @property
+    def is_spent(self) -> bool:
+        """True once nothing more may be asked."""
+        return self._server.is_spent
+
+    def job(self, job: JobAsked, fields: Collection[str] = (), points: int = _MOST_POINTS) -> Found:
+        """Return what is known of a job, of the given fields alone if there are any.
+
+        A query that fails ends the questions: what came before it stays, and ``trouble`` says why.
+        """
+        span, window_s = _span(job, points)
+        readings = Readings(job.nodes, job.start_s, self._name)
+        ids = (job.id,) if self._preset.has_own_ids else tuple(job.names)
+        trouble = ""
+        for family in self._preset.families:
+            if fields and family.field not in fields:
+                continue
+            try:
+                query = filled(family.query, self._preset.job_label, ids, window_s)
+                series = self._server.range(query, span)
+            except HpcwatchError as error:
+                trouble = str(error)
+                break
+            readings.add(family, series, self._preset.node_labels)
+        samples = list(readings.samples())
+        # A node of which nothing is known makes sums over the nodes unknown, and not smaller.
+        samples += readings.of_unknown(job.end_s) if samples else ()
+        return Found(samples, span.step_s, self.source, trouble)
+
+
+def _span(job: JobAsked, points: int) -> tuple[Span, float]:
+    """Return the times to ask for, the last one being the job's end, and a reading's window."""
+    most = max(min(points, _POINTS_IN_ALL // max(len(job.nodes), 1)), _FEW_POINTS)
+    length_s = max(job.end_s - job.start_s, 1.0)
+    step_s = max(_LEAST_STEP_S, math.ceil(length_s / most))
+    count = int(length_s // step_s)
+    window_s = max(_WINDOW_S, step_s)
+    # No window reaches back before the job: its number may have been another's.
+    return Span(job.end_s - count * step_s, job.end_s, step_s), min(window_s, max(length_s, 1.0))

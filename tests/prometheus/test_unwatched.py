@@ -1,0 +1,365 @@
+"""A job that nobody watched, from a real Prometheus with the series of each kind of exporter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from history_scenes import sacct_job, sacct_text
+from program import ROOT, Hpcwatch
+from prometheus_server import Prometheus, promtool
+from stand_in import SLURM, StandIn
+
+from hpcwatch.cluster.prometheus.asking import Asker, Found, JobAsked
+from hpcwatch.cluster.prometheus.presets import PRESETS
+from hpcwatch.cluster.prometheus.promql import filled
+from hpcwatch.probe.schema import Gpu
+
+START_S = 1_795_975_200.0  # 2026-11-29T18:00:00Z
+HOUR_S = 3600
+EVERY_S = 30
+GIB = float(1 << 30)
+NODES = ("qb001", "qb002")
+A100 = 'minor_number="0",name="NVIDIA A100-SXM4-40GB",ordinal="0",uuid="GPU-1"'
+SLURM_JOB = 'account="a1",slurmjobid="4242",user="u1"'
+SLURM_GPU = f'{SLURM_JOB},gpu="0",gpu_type="NVIDIA A100-SXM4-40GB",instance="qb001:9798"'
+DCGM = 'gpu="0",UUID="GPU-1",device="nvidia0",modelName="NVIDIA A100-SXM4-40GB",Hostname="qb001"'
+
+Value = Callable[[float], float]
+"""A series' value by the seconds since the job's start."""
+
+
+def constant(value: float) -> Value:
+    return lambda _: value
+
+
+def cgroup(node: str, job: str = "4242", more: str = "") -> str:
+    return f'instance="{node}:9306",jobid="{job}",step="{more}",task=""'
+
+
+# Names and labels are those of the projects that `presets.py` names.
+SERIES: dict[str, Value] = {
+    # Of jobstats, with its two exporters
+    **{f"cgroup_cpu_total_seconds{{{cgroup(n)}}}": lambda t: 1.5 * t for n in ("qb001", "qb002")},
+    f"cgroup_cpu_total_seconds{{{cgroup('qb001', more='0')}}}": lambda t: 9.0 * t,
+    f"cgroup_cpu_total_seconds{{{cgroup('qb001', '424')}}}": lambda t: 9.0 * t,
+    f"cgroup_cpu_total_seconds{{{cgroup('other')}}}": lambda t: 9.0 * t,
+    f"cgroup_memory_rss_bytes{{{cgroup('qb001')}}}": constant(3 * GIB),
+    f"cgroup_memory_shmem_bytes{{{cgroup('qb001')}}}": constant(GIB),
+    f"cgroup_memory_rss_bytes{{{cgroup('qb002')}}}": constant(2 * GIB),
+    f"cgroup_memory_total_bytes{{{cgroup('qb001')}}}": constant(8 * GIB),
+    f'nvidia_gpu_duty_cycle{{instance="qb001:9445",{A100},jobid="4242",userid="7"}}': constant(
+        40.0
+    ),
+    f'nvidia_gpu_power_usage_milliwatts{{instance="qb001:9445",{A100},jobid="4242",userid="7"}}': (
+        constant(250_000.0)
+    ),
+    # and its older versions, which tell only the job of a device
+    f'nvidia_gpu_duty_cycle{{instance="qb002:9445",{A100}}}': constant(60.0),
+    f'nvidia_gpu_jobId{{instance="qb002:9445",{A100}}}': constant(4242.0),
+    f'nvidia_gpu_duty_cycle{{instance="qb001:9445",{A100.replace("GPU-1", "GPU-9")}}}': constant(
+        99.0
+    ),
+    f'nvidia_gpu_jobId{{instance="qb001:9445",{A100.replace("GPU-1", "GPU-9")}}}': constant(77.0),
+    # slurm-job-exporter: core_usage_total in nanoseconds, with DCGM
+    f'slurm_job_core_usage_total{{{SLURM_JOB},core="12",instance="qb001:9798"}}': lambda t: 1e9 * t,
+    f'slurm_job_core_usage_total{{{SLURM_JOB},core="13",instance="qb001:9798"}}': lambda t: 5e8 * t,
+    f'slurm_job_memory_rss{{{SLURM_JOB},instance="qb001:9798"}}': constant(3 * GIB),
+    f"slurm_job_utilization_gpu{{{SLURM_GPU}}}": constant(22.0),
+    f"slurm_job_sm_occupancy_gpu{{{SLURM_GPU}}}": constant(11.0),
+    f"slurm_job_tensor_gpu{{{SLURM_GPU}}}": constant(7.0),
+    f"slurm_job_power_gpu{{{SLURM_GPU}}}": constant(302_176.0),
+    # without DCGM
+    'slurm_job_utilization_gpu{slurmjobid="4242",gpu="0",instance="qb002:9798"}': constant(88.0),
+    # CEEMS
+    'ceems_compute_unit_cpu_user_seconds_total{hostname="qb001",manager="slurm",uuid="4242"}': (
+        lambda t: 1.25 * t
+    ),
+    'ceems_compute_unit_cpu_system_seconds_total{hostname="qb001",manager="slurm",uuid="4242"}': (
+        lambda t: 0.25 * t
+    ),
+    'ceems_compute_unit_memory_rss_bytes{hostname="qb001",manager="slurm",uuid="4242"}': constant(
+        3 * GIB
+    ),
+    'ceems_compute_unit_gpu_index_flag{gpuiid="",gpuuuid="GPU-1",hostname="qb001",index="0",'
+    'manager="slurm",uuid="4242"}': constant(1.0),
+    'DCGM_FI_PROF_SM_ACTIVE{gpuiid="",gpuuuid="GPU-1",instance="qb001:9400"}': constant(0.33),
+    'DCGM_FI_PROF_SM_ACTIVE{gpuiid="",gpuuuid="GPU-2",instance="qb001:9400"}': constant(0.99),
+    'ceems_ebpf_read_bytes_total{hostname="qb001",mountpoint="/scratch",uuid="4242"}': (
+        lambda t: 1000.0 * t
+    ),
+    # dcgm-exporter with --hpc-job-mapping-dir
+    f'DCGM_FI_DEV_GPU_UTIL{{{DCGM},hpc_job="4242"}}': constant(41.0),
+    f'DCGM_FI_DEV_FB_USED{{{DCGM},hpc_job="4242"}}': constant(4845.0),
+    f'DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{{{DCGM},hpc_job="4242"}}': constant(0.929260),
+    f'DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{{{DCGM},hpc_job="4242"}}': lambda t: 3e8 + 250_000 * t,
+    # hpcwatch itself
+    'hpcwatch_cpu_seconds_total{jobid="4242",node="qb001"}': lambda t: 1.5 * t,
+    'hpcwatch_gpu_utilization_ratio{jobid="4242",node="qb001",gpu="0"}': constant(0.41),
+    # of a job whose number no other cluster has
+    **{f"cgroup_cpu_total_seconds{{{cgroup(n, '66')}}}": lambda t: 1.5 * t for n in NODES},
+    **{f"cgroup_memory_rss_bytes{{{cgroup(n, '66')}}}": constant(3 * GIB) for n in NODES},
+    **{
+        f'nvidia_gpu_duty_cycle{{instance="{n}:9445",{A100},jobid="66"}}': constant(50.0)
+        for n in NODES
+    },
+    # of a job with a gap, and values that are none
+    f"cgroup_cpu_total_seconds{{{cgroup('qb001', '55')}}}": lambda t: (
+        t if t < 600 or t > 2400 else float("nan")
+    ),
+}
+
+
+def gone(name: str, after_s: float) -> bool:
+    """Whether a series is missing at a time: nothing was scraped of job 55 for half an hour."""
+    return 'jobid="55"' in name and 900 < after_s <= 2100
+
+
+def openmetrics() -> str:
+    families: dict[str, list[str]] = {}
+    for name, value in SERIES.items():
+        lines = families.setdefault(name.partition("{")[0], [])
+        lines += [
+            f"{name} {value(after_s)} {START_S + after_s:.0f}"
+            for after_s in range(0, HOUR_S + 1, EVERY_S)
+            if not gone(name, after_s)
+        ]
+    made = [f"# TYPE {family} unknown\n" + "\n".join(lines) for family, lines in families.items()]
+    return "\n".join([*made, "# EOF\n"])
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """A Prometheus with an hour of these series."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    (folder / "series.om").write_text(openmetrics())
+    options = ("tsdb", "create-blocks-from", "openmetrics")
+    made = promtool(*options, str(folder / "series.om"), str(folder / "data"))
+    assert made.returncode == 0, made.stderr
+    with Prometheus(folder) as running:
+        yield running
+
+
+def found(server: Prometheus, preset: str, job: str = "4242", nodes: str = "qb001 qb002") -> Found:
+    asked = JobAsked(job, (job,), nodes.split(), START_S, START_S + HOUR_S)
+    answer = Asker(server.url, preset).job(asked)
+    assert answer.trouble == ""
+    assert answer.interval_s == 60.0
+    return answer
+
+
+def last(answer: Found, node: str) -> Any:
+    return [sample for sample in answer.samples if sample.host == node][-1]
+
+
+def gpu_of(answer: Found, node: str) -> Gpu:
+    (gpu,) = last(answer, node).gpus
+    assert isinstance(gpu, Gpu)
+    return gpu
+
+
+def test_jobstats_names_are_understood(server: Prometheus) -> None:
+    answer = found(server, "jobstats")
+    assert {sample.host for sample in answer.samples} == {"qb001", "qb002"}
+    one, two = last(answer, "qb001"), last(answer, "qb002")
+    assert (one.cgroup.cpu_s, one.cgroup.used_bytes) == (5400.0, 4 * GIB)
+    assert one.cgroup.limit_bytes == 8 * GIB
+    assert two.cgroup.used_bytes == 2 * GIB
+    gpu = gpu_of(answer, "qb001")
+    assert (gpu.uuid, gpu.index, gpu.util_pct, gpu.power_w) == ("GPU-1", 0, 40.0, 250.0)
+    assert gpu.name == "NVIDIA A100-SXM4-40GB"
+    assert gpu_of(answer, "qb002").util_pct == 60.0
+    assert len([sample for sample in answer.samples if sample.host == "qb001"]) == 61
+
+
+def test_slurm_job_exporters_utilisation_is_activity_where_dcgm_measures(
+    server: Prometheus,
+) -> None:
+    answer = found(server, "slurm-job-exporter")
+    one = last(answer, "qb001")
+    assert one.cgroup.cpu_s == pytest.approx(5400.0)
+    assert one.cgroup.used_bytes == 3 * GIB
+    gpu = gpu_of(answer, "qb001")
+    assert (gpu.util_pct, gpu.sm_active_pct, gpu.tensor_active_pct) == (None, 22.0, 7.0)
+    assert gpu.power_w == pytest.approx(302.176)
+    assert gpu_of(answer, "qb002").util_pct == 88.0
+
+
+def test_ceems_devices_are_joined_and_its_traffic_is_the_jobs(server: Prometheus) -> None:
+    answer = found(server, "ceems")
+    one = last(answer, "qb001")
+    assert one.cgroup.cpu_s == pytest.approx(5400.0)
+    gpu = gpu_of(answer, "qb001")
+    assert (gpu.uuid, gpu.sm_active_pct) == ("GPU-1", 33.0)
+    assert one.exported.mounts[0].read_bytes == 3_600_000
+
+
+def test_dcgms_devices_are_those_that_it_maps_to_the_job(server: Prometheus) -> None:
+    answer = found(server, "dcgm")
+    gpu = gpu_of(answer, "qb001")
+    assert (gpu.util_pct, gpu.memory_used_bytes) == (41.0, 4845 << 20)
+    assert gpu.tensor_active_pct == pytest.approx(92.926)
+    assert gpu.energy_j == pytest.approx(3e5 + 250 * 3600)
+
+
+def test_our_own_names_are_understood(server: Prometheus) -> None:
+    answer = found(server, "hpcwatch")
+    assert last(answer, "qb001").cgroup.cpu_s == 5400.0
+    assert gpu_of(answer, "qb001").util_pct == 41.0
+
+
+def test_a_gap_and_nan_are_unknown(server: Prometheus) -> None:
+    answer = found(server, "jobstats", job="55")
+    known = [sample.at_s - START_S for sample in answer.samples]
+    assert max(one for one in known if one < 1500) <= 570 + 150
+    assert min(one for one in known if one > 1500) >= 2400
+    assert known[-1] == HOUR_S
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    "job", ['4242"} or vector(1) or up{x="', "4242|.*", ".*", "\\", "\n", "é\U0001f600", "{}[5m]"]
+)
+def test_an_id_cannot_ask_for_anything_else(server: Prometheus, preset: str, job: str) -> None:
+    one = found(server, preset, job=job)
+    assert one.samples == []
+    asked = JobAsked(job, (job, job + "x"), ("qb001",), START_S, START_S + HOUR_S)
+    both = Asker(server.url, preset).job(asked)
+    assert (both.samples, both.trouble) == ([], "")
+
+
+def test_several_spellings_of_an_id_are_asked_for_together(server: Prometheus) -> None:
+    query = filled("count(cgroup_cpus{$JOB} or cgroup_cpu_total_seconds{$JOB,step=''})", "jobid",
+                   ["4242.qb3", "4242"], 60)  # fmt: skip
+    assert server.value(query, START_S + 60) == 3
+
+
+@pytest.fixture
+def hpcwatch(tmp_path: Path) -> Hpcwatch:
+    return Hpcwatch(tmp_path)
+
+
+def accounts(tmp_path: Path) -> dict[str, str]:
+    """A Slurm that knows of job 33's double 4242: an hour on two nodes."""
+    path = ROOT / "tests" / "parse" / "data" / "slurm" / "sacct-P-j-33_26-completed-steps.txt"
+    text = path.read_text()
+    for old, new in (
+        ("\x1f8\x1f00:10:00", "\x1f3600\x1f02:00:00"),
+        ("2026-11-29T17:59:19", "2026-11-29T18:00:00"),
+        ("2026-11-29T17:59:27", "2026-11-29T19:00:00"),
+        ("qb001", "qb[001-002]"),
+        ("\x1f1\x1f2\x1f", "\x1f2\x1f4\x1f"),
+    ):
+        text = text.replace(old, new)
+    text = "\n".join(
+        ("4242" + line[2:]).replace("\x1f33\x1f", "\x1f4242\x1f") if line[:2] == "33" else line
+        for line in text.split("\n")
+    )
+    unknown = {"stderr": "slurm_load_jobs error: Invalid job id specified\n", "exit_code": 1}
+    scenario = {"*": {"sacct*": {"stdout": text}, "scontrol*": unknown, "squeue*": unknown}}
+    there = StandIn(tmp_path / "slurm", SLURM, scenario).environment
+    return {**there, "TZ": "UTC", "HPCWATCH_SCHEDULER_NAME": "slurm"}
+
+
+def test_the_report_of_a_job_that_nobody_watched(
+    hpcwatch: Hpcwatch, tmp_path: Path, server: Prometheus
+) -> None:
+    there = {**accounts(tmp_path), "HPCWATCH_PROMETHEUS_URL": server.url}
+    ended = hpcwatch("report", "4242", **there)
+    assert (ended.code, ended.err) == (0, "")
+    said = " ".join(ended.out.split())
+    assert "hpcwatch did not watch this job" in said
+    assert f"from Prometheus at {server.url} (jobstats)" in said
+    assert "one every 60 s a node" in said
+    plain = json.loads(hpcwatch("report", "4242", "--format", "json", **there).out)
+    assert plain["summary"]["cpu_s"] == 2 * 5400.0
+    assert plain["summary"]["memory_peak_bytes"] == 4 << 30
+    assert [gpu["util_mean_pct"] for gpu in plain["summary"]["gpus"]] == [40.0, 60.0]
+    sources = {one["figure"]: one for one in plain["sources"]}
+    assert set(sources) == {"cpu_s", "memory_peak_bytes", "gpus"}
+    assert all("jobstats" in one["source"] for one in sources.values())
+    assert all(one["coverage_pct"] > 95 for one in sources.values())
+    page = hpcwatch("report", "4242", "--format", "html", "-o", tmp_path / "a.html", **there)
+    assert page.code == 0
+    assert "(jobstats)" in (tmp_path / "a.html").read_text()
+
+
+def test_without_an_answer_the_accounting_still_comes(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
+    there = {**accounts(tmp_path), "HPCWATCH_PROMETHEUS_URL": "http://127.0.0.1:1"}
+    ended = hpcwatch("report", "4242", **there)
+    assert ended.code == 0
+    assert "http://127.0.0.1:1 cannot be asked" in ended.complaint
+    said = " ".join(ended.out.split())
+    assert "the figures are from the accounting of slurm" in said
+
+
+def past(tmp_path: Path, *rows: list[str]) -> dict[str, str]:
+    """A Slurm whose accounts hold these jobs."""
+    config = "AccountingStorageTRES = cpu,gres/gpu\nGresTypes = gpu\n"
+    told = {
+        "squeue --version": {"stdout": "slurm 22.05.8\n"},
+        "scontrol show config": {"stdout": config},
+        "sacct *": {"stdout": sacct_text(rows)},
+    }
+    there = StandIn(tmp_path / "slurm", SLURM, {"*": told}).environment
+    return {**there, "TZ": "UTC", "HPCWATCH_SCHEDULER_NAME": "slurm", "COLUMNS": "120"}
+
+
+def unaccounted(job_id: str, **cells: object) -> list[str]:
+    """A job of an hour of which the accounts know only what it requested."""
+    amounts = "billing=4,cpu=4,mem=8192M,node=2,gres/gpu=2"
+    known: dict[str, Any] = {
+        "NNodes": "2",
+        "AllocTRES": amounts,
+        "ReqTRES": amounts,
+        "TotalCPU": "",
+        "Start": int(START_S),
+        "End": int(START_S) + HOUR_S,
+    }
+    return sacct_job(job_id, hours=1, **{**known, **cells})
+
+
+SINCE = ("jobs", "--since", "2026-11-29", "--until", "2026-11-30", "-u", "alice")
+
+
+def test_past_jobs_are_filled_from_prometheus(
+    hpcwatch: Hpcwatch, tmp_path: Path, server: Prometheus
+) -> None:
+    one_node = {"NNodes": "1"}
+    rows = (unaccounted("66"), unaccounted("67"), unaccounted("55", **one_node))
+    there = {**past(tmp_path, *rows), "HPCWATCH_PROMETHEUS_URL": server.url}
+    ended = hpcwatch(*SINCE, "--format", "json", **there)
+    assert (ended.code, ended.err) == (0, "")
+    jobs = {job["id"]: job for job in json.loads(ended.out)["jobs"]}
+    known = jobs["66"]
+    assert (known["cpu_s"], known["cpu_source"]) == (2 * 5400.0, "prometheus")
+    assert (known["memory_bytes"], known["memory_source"]) == (6 << 30, "prometheus")
+    assert (known["gpus_used_mean"], known["gpus_source"]) == (1.0, "prometheus")
+    assert jobs["67"]["cpu_s"] is None  # nobody knows it
+    assert jobs["55"]["cpu_s"] == HOUR_S  # a counter holds what passed in a gap
+    assert jobs["55"]["gpus_used_mean"] is None
+    table = hpcwatch(*SINCE, **there)
+    assert "@ from Prometheus" in " ".join(table.out.split())
+
+
+def test_a_job_on_more_nodes_than_it_had_is_another_clusters(
+    hpcwatch: Hpcwatch, tmp_path: Path, server: Prometheus
+) -> None:
+    """Series of `other` are in the same Prometheus: its job has the same number."""
+    there = past(tmp_path, unaccounted("4242", NNodes="1"))
+    there["HPCWATCH_PROMETHEUS_URL"] = server.url
+    ended = hpcwatch(*SINCE, "--format", "json", **there)
+    assert json.loads(ended.out)["jobs"][0]["cpu_s"] is None
+
+
+def test_past_jobs_still_come_without_an_answer(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
+    there = past(tmp_path, unaccounted("1"), unaccounted("2"), unaccounted("3"))
+    there["HPCWATCH_PROMETHEUS_URL"] = "http://127.0.0.1:1"
+    ended = hpcwatch(*SINCE, "--format", "csv", **there)
+    assert ended.code == 0
+    assert len(ended.out.splitlines()) == 4
+    assert "http://127.0.0.1:1 cannot be asked" in ended.complaint
+    assert "2 more jobs not asked for" in ended.complaint
