@@ -193,6 +193,8 @@ class Watching:
         self._told: list[str] = []
         is_lasting = until_over or not is_one_picture(options)
         is_asked = options.notify or settings.notify or self._idle_s
+        if known.job is None:
+            notify_options.check_array(options.notify, self._idle_s)
         if known.job is not None and is_lasting and is_asked:
             from hpcwatch.monitor.notify.job import JobNotifying
 
@@ -213,6 +215,7 @@ class Watching:
     def _close(self) -> None:
         """End the watch, and print what was said meanwhile and what could not be delivered."""
         self._watch.stop()
+        self._watch.tell_end()
         notifying = self._watch.notifying
         failed = notifying.close() if notifying is not None else []
         self._print_told()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.base.output import complain
 
 if TYPE_CHECKING:
     from hpcwatch.cli.arguments import Parser
@@ -59,6 +61,21 @@ def idle_s(text: str) -> float:
     if found is None or not _LEAST_S <= found <= _MOST_S:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time: give 60m or 2h, from 1s to 30d")
     return found
+
+
+def check_array(given: Sequence[str], cancel_s: float | None) -> None:
+    """Say that nothing is reported of an array as a whole.
+
+    Raises HpcwatchError (exit code 2) if it is to be cancelled.
+    """
+    if cancel_s is not None:
+        hint = "name one task, or say hpcwatch run --cancel-if-idle in the array's script"
+        raise HpcwatchError("--cancel-if-idle watches one job, not an array", hint, EXIT_USAGE)
+    if given:
+        complain(
+            "hpcwatch: notify: nothing is reported of an array as a whole: "
+            "say hpcwatch run --notify in its script"
+        )
 
 
 def check_inside() -> None:

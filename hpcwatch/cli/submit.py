@@ -10,7 +10,7 @@ from hpcwatch import config
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import complain
-from hpcwatch.cli import export_options, finished
+from hpcwatch.cli import export_options, finished, notify_options
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.job import Watching, add_options, is_one_picture, watch_job
 from hpcwatch.cluster import client
@@ -102,6 +102,7 @@ def _followed(inquiry: Inquiry, job_id: str, options: argparse.Namespace) -> tup
     parts = _listed(inquiry, job_id, said)
     known = Known(parts, time.monotonic())
     if known.job is None:
+        notify_options.check_array(options.notify, None)
         return _wait(inquiry, job_id, parts, said)
     if known.job.has_ended:
         finished.report(known.job, options)

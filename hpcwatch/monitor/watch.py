@@ -271,6 +271,12 @@ class Watch:
             with self.lock:
                 self.notifying.look(self._known.job, self._timeline, self._looking.found())
 
+    def tell_end(self) -> None:
+        """Report the job's end now if it has ended: the last query may be on its way."""
+        job = self._known.job
+        if job is not None and job.has_ended:
+            self._guarded(partial(self._notify_end, job))
+
     def _notify_end(self, job: Job) -> None:
         if self.notifying is not None:
             found = self._found_at_end

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import wait_until
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "real"))
+from terminal import Terminal, needs_tmux
 
 from cluster.cluster import Cluster
 from cluster.conftest import Submit
@@ -135,3 +140,43 @@ def test_nobody_cancels_a_job_of_somebody_else(slurm: Cluster, submit: Submit) -
     assert done.returncode == 2
     assert "bob's" in done.stdout
     assert slurm.said("squeue", "-h", "-j", job, "-o", "%T").strip() == "RUNNING"
+
+
+@needs_tmux
+def test_from_outside_the_screen_warns_and_the_job_is_cancelled(
+    slurm: Cluster, submit: Submit, tmp_path: Path
+) -> None:
+    told = f"{WORK}/told"
+    job = submit("sleep 600")
+    slurm.wait_state(job, "RUNNING")
+    words = ["hpcwatch", "job", "--cancel-if-idle", "8s", "--notify", f"command:tee -a {told}", job]
+    with Terminal(tmp_path, columns=130, lines=30) as screen:
+        screen.type(shlex.join([*slurm.prefix(env=ENVIRONMENT), *words]))
+        wait_until(lambda: screen.shows("it will be cancelled"), "the warning", PATIENCE_S)
+        wait_until(lambda: state_of(slurm, job).startswith("CANCELLED"), "cancelled", PATIENCE_S)
+        screen.press("q")
+        wait_until(lambda: screen.shows("is being cancelled"), "said again below", PATIENCE_S)
+    messages = [json.loads(line) for line in slurm.said("cat", told).splitlines() if line]
+    assert [one["kind"] for one in messages][:2] == ["cancel", "cancel"]
+    assert {one["job"] for one in messages} == {job}
+    slurm.run(["rm", told])
+
+
+def test_without_a_terminal_submit_tells_the_end(slurm: Cluster) -> None:
+    path, told = f"{WORK}/short.sh", f"{WORK}/told"
+    slurm.run(["tee", path], input="#!/bin/sh\n#SBATCH -o /dev/null\nsleep 1; exit 7\n")
+    argv = ["env", "-C", WORK, "hpcwatch", "submit", "--notify", f"command:tee -a {told}", path]
+    slurm.run(argv, env={**ENVIRONMENT, "HPCWATCH_NOTIFY_END_AFTER_S": "0"})
+    (end,) = [json.loads(line) for line in slurm.said("cat", told).splitlines() if line]
+    assert (end["kind"], end["severity"]) == ("end", "critical")
+    assert "ended with exit code 7" in end["text"]
+    slurm.run(["rm", path, told])
+
+
+def test_an_array_as_a_whole_is_refused(slurm: Cluster, submit: Submit) -> None:
+    job = submit("sleep 600", "--array=0-1")
+    wait_until(lambda: state_of(slurm, f"{job}_0") == "RUNNING", "running", PATIENCE_S)
+    words = shlex.join(["hpcwatch", "job", "--cancel-if-idle", "5s", job])
+    done = slurm.run(["script", "-qec", words, "/dev/null"], env=ENVIRONMENT)
+    assert done.returncode == 2
+    assert "name one task" in done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -46,6 +47,8 @@ class JobNotifying:
         self._state: JobState | None = job.state
         self._first_s = time.time()
         self._alerts = self._opened(job, given, settings)
+        self._is_end_told = False
+        self._lock = threading.Lock()
         self._idle: IdleCancel | None = None
         if idle_s is not None:
             if job.owner is not None and job.owner.partition("@")[0] != self._me:
@@ -85,12 +88,16 @@ class JobNotifying:
                 self._idle.take(step, job)
 
     def ended(self, job: Job, found: Sequence[Finding]) -> None:
-        """Report the end of the job."""
-        if self._alerts is None:
+        """Report the end of the job; only the first call counts. Any thread."""
+        with self._lock:
+            is_told, self._is_end_told = self._is_end_told, True
+        if self._alerts is None or is_told:
             return
         is_signal = job.exit is not None and job.exit.cause in (Cause.SIGNAL, Cause.MEMORY)
         is_killed = job.state in _KILLED or is_signal
         how = job.exit.words if job.exit is not None else job.state.value
+        if job.state is JobState.UNKNOWN:
+            how = "it has left the queue, and how it ended is not known"
         is_bad = job.state in _BAD or is_killed
         self._alerts.ended(f": {how}", is_bad, is_killed, job.elapsed_at(time.time()), found)
 
