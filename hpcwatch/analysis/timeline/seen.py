@@ -93,16 +93,22 @@ def cores_between(sample: Sample | None, before: Sample | None) -> dict[int, flo
     if sample is None or before is None:
         return {}
     passed_s = sample.uptime_s - before.uptime_s
-    then_s = _cpu_s(before)
+    return cores_used(cpu_s_by_pid(sample), cpu_s_by_pid(before), passed_s)
+
+
+def cores_used(
+    now_s: dict[int, float], then_s: dict[int, float], passed_s: float
+) -> dict[int, float]:
+    """Return cores by pid from the CPU time of now and of then."""
     return {
-        pid: max(now_s - then_s[pid], 0.0) / passed_s
-        for pid, now_s in _cpu_s(sample).items()
+        pid: max(used_s - then_s[pid], 0.0) / passed_s
+        for pid, used_s in now_s.items()
         if pid in then_s
     }
 
 
-def _cpu_s(sample: Sample) -> dict[int, float]:
-    """CPU seconds of each process of a sample by its pid, where they are known."""
+def cpu_s_by_pid(sample: Sample) -> dict[int, float]:
+    """Return CPU seconds of each process of a sample by its pid, where they are known."""
     return {
         one.pid: one.cpu_user_s + one.cpu_system_s
         for one in sample.processes or []

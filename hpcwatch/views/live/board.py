@@ -47,6 +47,7 @@ class Figures:
         self._shares: dict[str, JobNode] = {}
         self._totals: Totals | None = None
         self._timeline: Timeline | None = None
+        self._has_further = False
 
     def board(self, picture: Picture) -> Board:
         """Return what there is to be drawn of a picture."""
@@ -59,10 +60,10 @@ class Figures:
             self._job = picture.job
             self._nodes = {host: node._replace(sample=None) for host, node in self._nodes.items()}
         self._shares = _shares(picture)
-        nodes = [
-            _with_further(self._node(picture, status, totals), picture)
-            for status in picture.statuses
-        ]
+        nodes = [self._node(picture, status, totals) for status in picture.statuses]
+        if picture.further or self._has_further:
+            nodes = [_with_further(node, picture) for node in nodes]
+        self._has_further = bool(picture.further)
         self._nodes = {node.host: node for node in nodes}
         findings = defaultdict(list)
         for finding in picture.findings:

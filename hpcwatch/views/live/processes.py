@@ -29,30 +29,15 @@ def listed_on(node: NodeFigures) -> list[ProcessFigures]:
     """Return a node's processes in the order of its sample, then those it named on demand."""
     if node.sample is None or node.history is None:
         return []
-    devices, cores, argv_of = _devices(node), node.process_cores, node.history.argv_of
-    host = node.host
-    made = [
-        ProcessFigures(host, one, cores.get(one.pid), argv_of(one), devices.get(one.pid, ()))
-        for one in node.sample.processes or ()
-    ]
+    host, cores, every = node.host, node.process_cores, node.sample.processes or ()
     if node.further is None:
-        return made
-    cores = node.further.cores  # one that was not among the largest before is known here only
-    made = [one._replace(cores=cores.get(one.process.pid, one.cores)) for one in made]
+        return [ProcessFigures(host, one, cores.get(one.pid), node) for one in every]
+    # One that was not among the largest before is known there only.
+    more = node.further.cores
+    made = [ProcessFigures(host, one, more.get(one.pid, cores.get(one.pid)), node) for one in every]
     return made + [
-        ProcessFigures(host, one, cores.get(one.pid), one.argv, devices.get(one.pid, ()))
-        for one in node.further.processes
+        ProcessFigures(host, one, more.get(one.pid), node) for one in node.further.processes
     ]
-
-
-def _devices(node: NodeFigures) -> dict[int, tuple[int, ...]]:
-    """Return the devices on which each process has memory, by its number."""
-    made: dict[int, tuple[int, ...]] = {}
-    for gpu in node.devices:
-        for holder in gpu.processes or ():
-            known = made.get(holder.pid, ())
-            made[holder.pid] = known if gpu.index in known else (*known, gpu.index)
-    return made
 
 
 def cpu_s(process: Process) -> float | None:

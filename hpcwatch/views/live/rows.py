@@ -6,18 +6,20 @@ histories are cut where the record's own sample ends.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from hpcwatch.analysis.findings.gpu_attribution import shown_gpus
 from hpcwatch.analysis.limits import Limit
 from hpcwatch.analysis.timeline import HostTimeline
-from hpcwatch.analysis.timeline.seen import cores_between
+from hpcwatch.analysis.timeline.seen import cores_used, cpu_s_by_pid
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.monitor.further import Further
 from hpcwatch.monitor.node_status import NodeState, NodeStatus
-from hpcwatch.probe.schema import Gpu, Node, Process, Sample
+from hpcwatch.probe.schema import Gpu, JobUse, Node, Process, Sample
 from hpcwatch.recording.job_memory import job_used_bytes
 
 _BRIDGED_S = 60.0
@@ -130,15 +132,25 @@ class NodeFigures(NamedTuple):
 
 
 class ProcessFigures(NamedTuple):
-    """A process of a node."""
+    """A process of a node: there are many, so what only some rows show is looked up for those."""
 
     host: str
     process: Process
     cores: float | None
     """Used since the sample before."""
-    argv: list[str] | None
-    gpus: tuple[int, ...] = ()
-    """Devices on which it has memory."""
+    node: NodeFigures | None = None
+
+    @property
+    def argv(self) -> list[str] | None:
+        """Its command line, which a sample tells once; None if it is not known."""
+        history = self.node.history if self.node is not None else None
+        return self.process.argv if history is None else history.argv_of(self.process)
+
+    @property
+    def gpus(self) -> tuple[int, ...]:
+        """Devices on which it has memory."""
+        late = self.node.late if self.node is not None else None
+        return () if late is None else late.holders.get(self.process.pid, ())
 
 
 def figures_of(
@@ -182,7 +194,7 @@ def figures_of(
         peak_bytes=history.used_peak_bytes,
         shown=shown,
         disk_bytes_per_s=_sum(
-            _last(columns["read_bytes_per_s"].mean), _last(columns["written_bytes_per_s"].mean)
+            columns["read_bytes_per_s"].mean, columns["written_bytes_per_s"].mean
         ),
         net_bytes_per_s=_last(columns["net_bytes_per_s"].mean),
         late=Late(history, sample, shown, known),
@@ -206,19 +218,21 @@ def _top(sample: Sample, cores: dict[int, float]) -> Process | None:
     return best
 
 
+_NO_DEVICES = Shown((), None, frozenset())
+_PID = attrgetter("pid")
+
+
 def _shown(history: HostTimeline, sample: Sample, known: NodeFigures | None) -> Shown:
     """Return which devices are the job's; worked out anew when anything that tells it changes."""
     if not sample.gpus:
-        return Shown((), None, frozenset())
-    use = sample.job
+        return _NO_DEVICES
+    if known is not None and _is_told_alike(history, sample, known):
+        assert known.shown is not None
+        return known.shown
     told = (
-        None if use is None else (use.found_by, use.allowed_devices, use.visible_devices),
-        None if use is None else use.device_variables,
+        *_told_by(sample.job),
         history.known_process_count,
-        [
-            (gpu.uuid, gpu.is_divided, [one.pid for one in gpu.processes or ()])
-            for gpu in sample.gpus
-        ],
+        [(gpu.uuid, gpu.is_divided, *map(_PID, gpu.processes or ())) for gpu in sample.gpus],
     )
     before = known.shown if known is not None else None
     if before is not None and before.job is history.job and before.told == told:
@@ -227,17 +241,43 @@ def _shown(history: HostTimeline, sample: Sample, known: NodeFigures | None) -> 
     return Shown(told, history.job, uuids)
 
 
+def _is_told_alike(history: HostTimeline, sample: Sample, known: NodeFigures) -> bool:
+    """True if nothing changed that tells which devices are the job's: as a rule so."""
+    shown, before = known.shown, known.sample
+    if shown is None or before is None or shown is _NO_DEVICES or shown.job is not history.job:
+        return False
+    gpus, gpus_before = sample.gpus or (), before.gpus or ()
+    if len(gpus) != len(gpus_before) or shown.told[2] != history.known_process_count:
+        return False
+    for one, other in zip(gpus, gpus_before):
+        if one.uuid != other.uuid or one.mig_instance_count != other.mig_instance_count:
+            return False
+        if one.processes != other.processes:
+            return False
+    return _told_by(sample.job) == _told_by(before.job)
+
+
+def _told_by(use: JobUse | None) -> tuple[Any, Any]:
+    """Return what the job's processes tell of its devices."""
+    if use is None:
+        return None, None
+    return (use.found_by, use.allowed_devices, use.visible_devices), use.device_variables
+
+
 class Late:
     """What takes long and only some rows show: worked out once, when it is first looked at."""
 
     __slots__ = (
         "_before",
         "_cores",
+        "_cpu_s",
         "_gpus",
         "_history",
+        "_holders",
         "_idle",
         "_sample",
         "_shown",
+        "_then_s",
         "_top",
         "devices",
     )
@@ -258,6 +298,11 @@ class Late:
         self._gpus: tuple[tuple[GpuFigures, ...], tuple[GpuFigures, ...]] | None = None
         self._cores: dict[int, float] | None = None
         self._top: Process | None = None
+        self._holders: dict[int, tuple[int, ...]] | None = None
+        self._cpu_s: dict[int, float] | None = None
+        # What the sample before named is worked out once, for its own rates and for these.
+        is_next = known is not None and known.sample is self._before
+        self._then_s = last.known_cpu_s() if last is not None and is_next else None
 
     def idle_times(self) -> dict[str, Idle | None]:
         """Return since when each device is idle, as far as that was worked out."""
@@ -270,19 +315,43 @@ class Late:
         """The job's devices, and those that are divided into them."""
         if self._gpus is None:
             made = _gpus(self._history, self._sample, self._shown.uuids, self._idle)
-            self._gpus = (
-                tuple(one for one in made if not one.gpu.is_divided),
-                tuple(one for one in made if one.gpu.is_divided),
-            )
+            divided = tuple([one for one in made if one.gpu.mig_instance_count is not None])
+            self._gpus = made, divided
+            if divided:
+                self._gpus = tuple([one for one in made if not one.gpu.is_divided]), divided
         return self._gpus
 
     @property
     def process_cores(self) -> dict[int, float]:
         """Cores that each process used since the sample before."""
         if self._cores is None:
-            self._cores = cores_between(self._sample, self._before)
+            before = self._before
+            if before is None:
+                self._cores = {}
+            else:
+                then_s = cpu_s_by_pid(before) if self._then_s is None else self._then_s
+                self._cpu_s = cpu_s_by_pid(self._sample)
+                passed_s = self._sample.uptime_s - before.uptime_s
+                self._cores = cores_used(self._cpu_s, then_s, passed_s)
+                self._then_s = None
             self._top = _top(self._sample, self._cores)
         return self._cores
+
+    def known_cpu_s(self) -> dict[int, float] | None:
+        """Return the CPU time of each process, as far as that was worked out."""
+        return self._cpu_s
+
+    @property
+    def holders(self) -> dict[int, tuple[int, ...]]:
+        """The devices on which each process has memory, by its number."""
+        if self._holders is None:
+            made: dict[int, tuple[int, ...]] = {}
+            for gpu in self.devices:
+                for holder in gpu.processes or ():
+                    known = made.get(holder.pid, ())
+                    made[holder.pid] = known if gpu.index in known else (*known, gpu.index)
+            self._holders = made
+        return self._holders
 
     @property
     def top(self) -> Process | None:
@@ -295,25 +364,30 @@ def _gpus(
 ) -> tuple[GpuFigures, ...]:
     gpus = sample.gpus or ()
     parents = {gpu.mig.parent_uuid for gpu in gpus if gpu.mig and gpu.uuid in shown}
-    errors = sample.errors or {}
+    errors = sample.errors
+    last = bisect_right(history.at_s, sample.at_s) - 1
     return tuple(
-        GpuFigures(
-            host=sample.host,
-            gpu=gpu,
-            idle=_idle(history, gpu, before.get(gpu.uuid), sample.at_s),
-            at_s=sample.at_s,
-            energy_j=history.gpus[gpu.uuid].energy_j,
-            trouble=errors.get(f"gpu {gpu.index}"),
-        )
-        for gpu in gpus
-        if gpu.uuid in shown or gpu.uuid in parents
+        [
+            GpuFigures(
+                sample.host,
+                gpu,
+                _idle(history, gpu, before.get(gpu.uuid), last),
+                sample.at_s,
+                history.gpus[gpu.uuid].energy_j,
+                errors.get(f"gpu {gpu.index}") if errors else None,
+            )
+            for gpu in gpus
+            if gpu.uuid in shown or gpu.uuid in parents
+        ]
     )
 
 
-def _idle(history: HostTimeline, gpu: Gpu, before: Idle | None, at_s: float) -> Idle | None:
-    """Return since when a device is idle; None if it is not, or that is unknown."""
+def _idle(history: HostTimeline, gpu: Gpu, before: Idle | None, last: int) -> Idle | None:
+    """Return since when a device is idle; None if it is not, or that is unknown.
+
+    ``last`` is the place of the sample among the history's.
+    """
     timeline = history.gpus.get(gpu.uuid)
-    last = bisect_right(history.at_s, at_s) - 1
     if timeline is None or gpu.util_pct is None or last < 0:
         return None
     times, high = history.at_s, timeline.columns["util_pct"].high
@@ -341,6 +415,10 @@ def _last(values: Sequence[float]) -> float | None:
     return values[-1] if values and values[-1] == values[-1] else None
 
 
-def _sum(*values: float | None) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
+def _sum(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Return the sum of the last values, of one of them if only that is known."""
+    both = first[-1] + second[-1] if first and second else math.nan
+    if both == both:
+        return both
+    one = _last(first)
+    return _last(second) if one is None else one

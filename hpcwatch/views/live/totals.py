@@ -47,7 +47,9 @@ def _values(columns: _Columns, index: int) -> tuple[float, ...]:
     cores, used, read, written, net = [column.mean[index] for column in columns.own]
     utils = [column.mean[index] for column in columns.gpus]
     busy = sum(utils)
-    if busy != busy or not utils:
+    if not utils:
+        busy = math.nan
+    elif busy != busy:
         known = [util for util in utils if util == util]
         busy = sum(known) if known else math.nan
     disk = read + written
@@ -91,7 +93,9 @@ class Totals:
 
         One from a clock that runs ahead by more than a minute is left out.
         """
-        part = self._parts.setdefault(host.name, _Part())
+        part = self._parts.get(host.name)
+        if part is None:
+            part = self._parts[host.name] = _Part()
         times = host.at_s
         if not part.columns.own or len(part.columns.gpus) != len(host.gpus):
             part.columns = _columns_of(host)
@@ -109,15 +113,20 @@ class Totals:
             self._first, self._last = min(self._first, slot), max(self._last, slot)
         if part.slot != slot:
             part.slot, part.counts = slot, [0] * len(METRICS)
+        means, counts, sums = part.means, part.counts, total.sums
         for metric, value in enumerate(values):
             if value != value:
                 continue
-            count = part.counts[metric]
-            mean = part.means[metric] if count else 0.0
-            added = (value - mean) / (count + 1)
-            part.means[metric], part.counts[metric] = mean + added, count + 1
-            total.sums[metric] += added
-            total.counts[metric] += count == 0
+            count = counts[metric]
+            if count:
+                added = (value - means[metric]) / (count + 1)
+                means[metric] += added
+                sums[metric] += added
+            else:
+                means[metric] = value
+                sums[metric] += value
+                total.counts[metric] += 1
+            counts[metric] = count + 1
         while self._last - self._first >= _MOST_SLOTS:
             self._halve()
 
