@@ -22,7 +22,6 @@ def live(**changes: Any) -> LiveState:
         cores_history=[2.0, 2.1, 3.0, 5.0, 20.0] * 6,
         used_bytes=round(1.61 * GIB),
         limit_bytes=126 * GIB,
-        limit_source="node",
         used_history=[1.61 * GIB] * 30,
         peak_bytes=round(1.7 * GIB),
         gpus=[],

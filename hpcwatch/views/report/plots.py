@@ -31,7 +31,6 @@ PLOTS = tuple(
     for metric in metrics.plotted()
     if metric.plot is not None
 )
-[GPU_UTIL] = [plot for plot in PLOTS if plot.metric == "util_pct"]
 
 
 class Line(NamedTuple):

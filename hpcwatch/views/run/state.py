@@ -43,7 +43,6 @@ class LiveState(NamedTuple):
     cores_history: list[float]
     used_bytes: int | None
     limit_bytes: int | None
-    limit_source: str | None
     used_history: list[float]
     peak_bytes: int | None
     gpus: list[GpuState]
@@ -84,7 +83,6 @@ def live_state(
         cores_history=list(columns["cpu_cores"].high[-HISTORY:]),
         used_bytes=None if used is None else round(used),
         limit_bytes=host.limit.limit_bytes,
-        limit_source=host.limit.source,
         used_history=list(columns["used_bytes"].high[-HISTORY:]),
         peak_bytes=host.used_peak_bytes,
         gpus=_gpu_states(host, errors),
