@@ -17,14 +17,19 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: $(VENV)/.train
 	$(BIN)/hpcwatch run -- $(BIN)/python trainers/mnist_cnn.py
 
-# Those that need no other machine, terminal or browser run side by side; the others start
-# clusters and measure times, one at a time.
+# What needs no other machine and no terminal runs side by side: three at a time on two cores, as
+# many of them wait. The others start clusters and measure times, one at a time.
 FAST = tests/unit tests/findings tests/views tests/parse
-SIDE_BY_SIDE = -n 2 --dist loadfile
+BESIDE = tests/fuzz tests/browser tests/driver/test_driver.py \
+    $(patsubst %,tests/trainers/test_trainers_%.py,data input parts) \
+    $(patsubst %,tests/sweep/test_sweep_%.py,gpus outcome parameters thresholds) $(FAST)
+# Each file runs in one process. The files start in the order given, those that take long first;
+# xdist's own order, by the number of tests, begins long files with few tests last.
+SIDE_BY_SIDE = -n 3 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.dev $(VENV)/.train
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(FAST) tests/fuzz
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(FAST) tests/fuzz)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(BESIDE)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(BESIDE))
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(FAST)
