@@ -72,7 +72,8 @@ class Server:
         for number in theirs:
             os.close(number)
         out, err, end = _read_all(ours, time.monotonic() + deadline_s)
-        return Done(int(end.split()[1]), out, err)
+        _, code = end.split()  # fails if the server has ended
+        return Done(int(code), out, err)
 
 
 def _at_start(environment: Mapping[str, str]) -> dict[str, str]:
