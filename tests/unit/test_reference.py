@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hpcwatch.config.schema import KEYS
 RECORDING = Path(__file__).resolve().parents[2] / "examples" / "recordings" / "mnist_cnn"
 
 
+@cache
 def page(name: str) -> str:
     return "\n".join(PAGES[f"reference/{name}"]())
 
