@@ -283,7 +283,8 @@ def main() -> None:
         how = "hang" if kind == "hangs" else ERRORS[number % len(ERRORS)].__name__
         cases.append(Case(command, name, how))
     bad = wrong(cases, folder, what, AT_ONCE * (4 if kind == "hangs" else 1))
-    for _ in range(3 if len(bad) < MANY else 0):  # a busy machine is late
+    most = len(cases) if OPTIONS else MANY
+    for _ in range(3 if len(bad) < most else 0):  # a busy machine is late
         bad = wrong([case for case, _ in bad], folder, what, 1)
     print(json.dumps({"count": len(cases), "wrong": [[*case, *outcome] for case, outcome in bad]}))
 
