@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 import threading
 import time
 from typing import Protocol
@@ -12,7 +11,6 @@ from typing import Protocol
 from hpcwatch import config
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.base.output import complain
 from hpcwatch.cli import export_options, exporting
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.job import ONCE_S, is_complete, settings_for, ways_to
@@ -25,6 +23,7 @@ from hpcwatch.export.exporter import Exporter, Wanted
 from hpcwatch.export.following import Following
 from hpcwatch.export.scene import Source
 from hpcwatch.export.watched import Watched
+from hpcwatch.monitor.standard_error import Complaints
 from hpcwatch.monitor.watch import Known, Questions, Watch, known_from
 from hpcwatch.recording.lookup import find
 from hpcwatch.recording.removal import is_being_made
@@ -177,7 +176,7 @@ def _once(sources: list[Living], jobs: list[_Job], wanted: Wanted | None, asked:
     deadline_s = time.monotonic() + ONCE_S
     while time.monotonic() < deadline_s and not all(is_complete(job.watch) for job in jobs):
         time.sleep(0.05)
-    exporter = Exporter(sources, asked, _complain)
+    exporter = Exporter(sources, asked, Complaints(_never).say)
     if wanted is None:
         print(exporter.text(is_open=True), end="")
         return 1 if exporter.has_failed else 0
@@ -189,7 +188,7 @@ def _live(sources: list[Living], wanted: Wanted) -> int:
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: ended.set())
-    exporter = exporting.started(sources, wanted, _complain)
+    exporter = exporting.started(sources, wanted, Complaints(_never).say)
     try:
         while not ended.wait(_LOOK_S):
             if all(source.is_over for source in sources):
@@ -199,8 +198,6 @@ def _live(sources: list[Living], wanted: Wanted) -> int:
     return 0
 
 
-def _complain(line: str) -> None:
-    """Print a line of ours; the export goes on."""
-    complain(f"hpcwatch: {clean(line)}")
-    if sys.stderr is not None:
-        sys.stderr.flush()
+def _never(_line: str) -> bool:
+    """There is no live view: each complaint is printed, once."""
+    return False

@@ -17,15 +17,16 @@ def started(
     wanted: Wanted,
     say: Callable[[str], None],
     is_told: bool = True,
+    is_strict: bool = True,
 ) -> Exporter:
-    """Start exporting. Raises HpcwatchError if the port cannot be opened.
+    """Start exporting; if ``is_strict``, a port that cannot be opened raises HpcwatchError.
 
     ``say`` is called with what fails and, if ``is_told``, with where the listener is.
     """
     from hpcwatch.export.exporter import Exporter
 
     exporter = Exporter(sources, wanted, say)
-    exporter.start()
+    exporter.start(is_strict)
     if exporter.listener is not None and is_told:
         say(f"numbers are on {exporter.listener.url}{_warning(wanted)}")
     return exporter
@@ -37,14 +38,14 @@ def _warning(wanted: Wanted) -> str:
 
 
 @contextmanager
-def of_job(watch: Watch, wanted: Wanted | None) -> Iterator[None]:
-    """Export a watched job meanwhile, if that is requested. Raises HpcwatchError."""
+def of_job(watch: Watch, wanted: Wanted | None, is_strict: bool) -> Iterator[None]:
+    """Export a watched job meanwhile, if that is requested. See ``started``."""
     if wanted is None:
         yield
         return
     from hpcwatch.export.watched import Watched
 
-    exporter = started([Watched(watch)], wanted, watch.say)
+    exporter = started([Watched(watch)], wanted, watch.say, is_strict=is_strict)
     try:
         yield
     finally:

@@ -245,7 +245,7 @@ class Watching:
         if is_due:
             watch.refresh()
         try:
-            with exporting.of_job(watch, self._wanted):
+            with exporting.of_job(watch, self._wanted, is_strict=not self._until_over):
                 if is_one_picture(self._options):
                     self.code = once(watch, self._options)
                     left = None
@@ -269,7 +269,7 @@ class Watching:
         watch = self._watch
         watch.start()
         try:
-            with exporting.of_job(watch, self._wanted):
+            with exporting.of_job(watch, self._wanted, is_strict=False):
                 while True:
                     known = watch.known
                     told(known)

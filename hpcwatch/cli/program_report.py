@@ -60,7 +60,8 @@ class Reporter(Observer):
         source = Source(
             lambda: self._run or run, self._timeline, self._lock, self._settings, recent
         )
-        self._exporter = started([source], wanted, self.say, is_told=not self._shown.quiet)
+        is_told = not self._shown.quiet
+        self._exporter = started([source], wanted, self.say, is_told, is_strict=False)
 
     def _open_view(self, opening: Opening) -> Optional[LiveView]:
         """Open the live view that ``--view`` and ``--color`` choose; it may be none."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.export import jobstats, points, text
 from hpcwatch.export.families import Point
 from hpcwatch.export.listener import Address, Listener
@@ -62,12 +63,21 @@ class Exporter:
         self.has_failed = False
         """True once a source could not be read."""
 
-    def start(self) -> None:
-        """Open the listener, and deliver from now on. Raises HpcwatchError."""
+    def start(self, is_strict: bool = True) -> None:
+        """Open the listener, and deliver from now on.
+
+        If the port cannot be opened: raises HpcwatchError if ``is_strict``, else that is one line,
+        and the other ways are taken.
+        """
         wanted = self._wanted
         if wanted.listen is not None:
-            self.listener = Listener(wanted.listen, self.text, wanted.token)
-            self.listener.start()
+            try:
+                self.listener = Listener(wanted.listen, self.text, wanted.token)
+                self.listener.start()
+            except HpcwatchError as error:
+                if is_strict:
+                    raise
+                self._say(str(error))
         if wanted.textfile or wanted.push or wanted.otlp:
             self._thread = threading.Thread(
                 target=self._deliver_again, name="hpcwatch-export", daemon=True
@@ -84,6 +94,8 @@ class Exporter:
         self._thread.join(_LAST_S)
         if not self._thread.is_alive():
             self.deliver(_LAST_S, is_last=True)
+        elif self._wanted.textfile is not None:  # a server does not answer
+            self._remove(self._wanted.textfile)
 
     def text(self, is_open: bool) -> str:
         """Return all numbers now, in OpenMetrics or in the format 0.0.4."""

@@ -215,15 +215,27 @@ def test_a_follower_ends_by_a_signal_and_leaves_no_file(hpcwatch: Hpcwatch, tmp_
 def test_what_is_not_there_to_export_to_is_one_line_and_the_program_runs_on(
     hpcwatch: Hpcwatch, tmp_path: Path
 ) -> None:
+    file = tmp_path / "a.prom"
     with Pushgateway(tmp_path / "gateway") as gateway:
-        options = ["--listen", gateway.address, "--push", "http://127.0.0.1:9", "--view", "none"]
+        options = ["--listen", gateway.address, "--textfile", file, "--view", "none"]
         with started(hpcwatch, *program(*options)) as run:
             wait_for(lambda: "cannot listen on" in run.said, "a complaint")
+            wait_for(file.exists, "the other way")
             assert run.end() == 7
             assert run.said.count("cannot listen on") == 1
             assert "Traceback" not in run.said
+            assert not file.exists()
     words = ["--push", "http://127.0.0.1:9"]
     ended = hpcwatch("run", *words, "--", sys.executable, "-c", "import time; time.sleep(2)")
     assert ended.code == 0
     assert ended.err.count("not exported to the Pushgateway") == 1
     assert "ended normally" in ended.err
+
+
+def test_export_itself_ends_if_its_port_is_taken(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
+    with Pushgateway(tmp_path / "gateway") as gateway, started(hpcwatch, *program()) as run:
+        wait_for(lambda: list(hpcwatch.home.glob("runs/*/samples.jsonl")), "a recording")
+        ended = hpcwatch("export", "--listen", gateway.address)
+        assert (ended.code, ended.out) == (1, "")
+        assert "cannot listen on" in ended.complaint
+        assert run.end() == 7
