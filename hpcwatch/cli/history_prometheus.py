@@ -84,9 +84,8 @@ class _Node(NamedTuple):
 
 def _filled(job: PastJob, found: Found, lacking: Sequence[str]) -> PastJob:
     nodes = _by_node(found.samples)
-    if not nodes or (job.nodes_count is not None and len(nodes) > job.nodes_count):
-        return job  # another cluster of the site has a job of this number
-    is_all = job.nodes_count is None or len(nodes) == job.nodes_count
+    # On more nodes there is another cluster's job of this number as well.
+    is_all = bool(nodes) and len(nodes) == (job.nodes_count or len(nodes))
     ran_s = job.ran_s or 0.0
     readings_count = _LEAST_SHARE * ran_s / found.interval_s
     if "cpu" in lacking and is_all:

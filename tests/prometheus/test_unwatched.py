@@ -13,10 +13,13 @@ from program import ROOT, Hpcwatch
 from prometheus_server import Prometheus, promtool
 from stand_in import SLURM, StandIn
 
+from hpcwatch import config
 from hpcwatch.cluster.prometheus.asking import Asker, Found, JobAsked
 from hpcwatch.cluster.prometheus.presets import PRESETS
 from hpcwatch.cluster.prometheus.promql import filled
+from hpcwatch.monitor import report as reading
 from hpcwatch.probe.schema import Gpu
+from hpcwatch.recording.lookup import find
 
 START_S = 1_795_975_200.0  # 2026-11-29T18:00:00Z
 HOUR_S = 3600
@@ -107,6 +110,7 @@ SERIES: dict[str, Value] = {
         for n in NODES
     },
     # of a job with a gap, and values that are none
+    f"cgroup_cpu_total_seconds{{{cgroup('qb001', '56')}}}": lambda t: t,
     f"cgroup_cpu_total_seconds{{{cgroup('qb001', '55')}}}": lambda t: (
         t if t < 600 or t > 2400 else float("nan")
     ),
@@ -114,8 +118,8 @@ SERIES: dict[str, Value] = {
 
 
 def gone(name: str, after_s: float) -> bool:
-    """Whether a series is missing at a time: nothing was scraped of job 55 for half an hour."""
-    return 'jobid="55"' in name and 900 < after_s <= 2100
+    """Whether a series is missing at a time: nothing was scraped of job 56 for 20 min."""
+    return 'jobid="56"' in name and 900 < after_s <= 2100
 
 
 def openmetrics() -> str:
@@ -211,12 +215,27 @@ def test_our_own_names_are_understood(server: Prometheus) -> None:
     assert gpu_of(answer, "qb001").util_pct == 41.0
 
 
-def test_a_gap_and_nan_are_unknown(server: Prometheus) -> None:
-    answer = found(server, "jobstats", job="55")
+@pytest.mark.parametrize(("job", "last_s", "next_s"), [("55", 570, 2430), ("56", 900, 2130)])
+def test_nan_and_a_gap_are_unknown(
+    server: Prometheus, job: str, last_s: float, next_s: float
+) -> None:
+    answer = found(server, "jobstats", job=job, nodes="qb001")
     known = [sample.at_s - START_S for sample in answer.samples]
-    assert max(one for one in known if one < 1500) <= 570 + 150
-    assert min(one for one in known if one > 1500) >= 2400
+    assert max(one for one in known if one < 1500) <= last_s + 150
+    assert min(one for one in known if one > 1500) >= next_s
     assert known[-1] == HOUR_S
+
+
+def test_a_node_of_which_nothing_is_known_makes_the_sum_unknown(
+    hpcwatch: Hpcwatch, tmp_path: Path, server: Prometheus
+) -> None:
+    there = {**accounts(tmp_path), "HPCWATCH_PROMETHEUS_URL": server.url}
+    there["HPCWATCH_PROMETHEUS_PRESET"] = "ceems"
+    plain = json.loads(hpcwatch("report", "4242", "--format", "json", **there).out)
+    assert [node["host"] for node in plain["nodes"]] == ["qb001", "qb002"]
+    assert [node["cores_used_mean"] for node in plain["nodes"]] == [1.5, None]
+    (cpu,) = (one for one in plain["sources"] if one["figure"] == "cpu_s")
+    assert (plain["summary"]["cpu_s"], cpu["source"]) == (2.16, "slurm")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -363,3 +382,31 @@ def test_past_jobs_still_come_without_an_answer(hpcwatch: Hpcwatch, tmp_path: Pa
     assert len(ended.out.splitlines()) == 4
     assert "http://127.0.0.1:1 cannot be asked" in ended.complaint
     assert "2 more jobs not asked for" in ended.complaint
+
+
+def test_our_own_export_comes_back(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
+    """A recording that was given to Prometheus has the same figures when it is asked for there."""
+    recording = ROOT / "hpcwatch" / "demos" / "idle-gpu"
+    assert hpcwatch("report", recording, "-o", "run.om").code == 0
+    told = json.loads(hpcwatch("report", recording, "--format", "json").out)
+    options = ("tsdb", "create-blocks-from", "openmetrics")
+    made = promtool(*options, str(tmp_path / "run.om"), str(tmp_path / "p" / "data"))
+    assert made.returncode == 0, made.stderr
+    run = reading.load(find(str(recording))).run
+    assert run.job is not None
+    assert run.job.started_at_s is not None
+    end_s = run.job.started_at_s + told["summary"]["wall_s"]
+    asked = JobAsked(run.job.id, ("no",), run.job.nodes, run.job.started_at_s, end_s)
+    with Prometheus(tmp_path / "p") as running:
+        answer = Asker(running.url, "hpcwatch").job(asked)
+    job = run.job._replace(usage=None)
+    recorded = reading.Recorded(answer.samples, answer.interval_s, answer.source)
+    report = reading.accounted(job, config.Settings(), recorded)
+    assert report.summary.cpu_s == pytest.approx(told["summary"]["cpu_s"], rel=0.1)
+    assert report.summary.memory_peak_bytes == pytest.approx(
+        told["summary"]["memory_peak_bytes"], rel=0.1
+    )
+    utils = {(gpu.host, gpu.index): gpu.util_mean_pct for gpu in report.summary.gpus}
+    for gpu in told["summary"]["gpus"]:
+        mean = utils[gpu["host"], gpu["index"]]
+        assert mean == pytest.approx(gpu["util_mean_pct"], abs=5)

@@ -141,6 +141,15 @@ def test_only_the_jobs_own_devices_count() -> None:
     assert report_of(samples, None).energy is None
 
 
+def test_devices_that_are_only_likely_the_jobs_do_not_count() -> None:
+    job = WHOLE._replace(node_cores_count=4, gpus_count=None)
+    use = JobUse("cgroup", 1, 1, cpu_user_s=1.0, cpu_system_s=0.0, visible_devices=["0"])
+    samples = [sample(t, gpus=[gpu(0, t), gpu(1, t)])._replace(job=use) for t in range(0, 101, 10)]
+    report = report_of(samples, job)
+    assert [device.index for device in report.summary.gpus] == [0]
+    assert report.energy is None
+
+
 def test_emissions_come_with_their_range() -> None:
     middle = report_of(steady(100.0), grid=Grid(None, 200.0, 400.0)).energy
     assert middle is not None
