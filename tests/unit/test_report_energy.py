@@ -188,6 +188,14 @@ def test_traffic_by_mount_is_what_was_moved_meanwhile() -> None:
     assert "/scratch: read 1 KiB" in terminal.text(report, False, 100)
 
 
+def test_a_node_that_names_new_mounts_for_ever_is_bounded() -> None:
+    samples = [
+        sample(t)._replace(exported=Exported(t, mounts=[MountUse(f"/{t}", 1, 1)]))
+        for t in range(1, 400)
+    ]
+    assert len(report_of(samples).mounts) == 256
+
+
 def test_dcgms_activity_is_shown_and_judged_with_its_source() -> None:
     job = WHOLE._replace(gpus_count=1, allocation=(JobNode("n1", gpu_indices=(0,)),))
     told = {"sm_active_pct": 20.0, "tensor_active_pct": 3.0, "activity_from": "dcgm-exporter"}

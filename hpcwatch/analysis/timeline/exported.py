@@ -12,6 +12,10 @@ _OLD_S = 40.0
 """A mean power over a stretch that ended longer ago is not of now."""
 
 
+_MOST_MOUNTS = 256
+"""A broken node may name new ones for ever."""
+
+
 class Traffic(NamedTuple):
     """What the job moved on one mount while it was watched, in bytes."""
 
@@ -42,8 +46,9 @@ class ExportedUse:
         self.energy_from = now.energy_from or self.energy_from
         self.mounts_from = now.mounts_from or self.mounts_from
         for use in now.mounts or ():
-            first, _ = self._traffic.get(use.mount, (use, use))
-            self._traffic[use.mount] = first, use
+            if use.mount in self._traffic or len(self._traffic) < _MOST_MOUNTS:
+                first, _ = self._traffic.get(use.mount, (use, use))
+                self._traffic[use.mount] = first, use
         passed_s = now.read_at_s - before.read_at_s if before is not None else 0.0
         self._power_w = NAN
         if before is None or passed_s <= 0 or before.energy_from != now.energy_from:
