@@ -12,7 +12,7 @@ from hpcwatch import config
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.base.output import complain
-from hpcwatch.cli import sweep_array, sweep_begin, sweep_end, sweep_options
+from hpcwatch.cli import sweep_array, sweep_begin, sweep_end, sweep_notify, sweep_options
 from hpcwatch.cli.sweep_show import Show, print_outcome
 from hpcwatch.cluster.current_job import own_job
 from hpcwatch.sweep import (
@@ -50,6 +50,11 @@ def main(arguments: list[str]) -> int:
     options.engine = options.engine or ("array" if is_array else "parallel")
     sweep_options.check_engine(options)
     if options.engine == "array":
+        if options.notify:
+            hint = "leave --notify out, or use the engine parallel"
+            raise HpcwatchError(
+                "--notify reports the end of a sweep that runs here", hint, EXIT_USAGE
+            )
         return sweep_array.run(before, options, thresholds)
     engine.require()
     if before is not None and is_array:
@@ -64,7 +69,7 @@ def main(arguments: list[str]) -> int:
 
 def _drive(found: folders.Found, options: argparse.Namespace, thresholds: config.Thresholds) -> int:
     """Run the missing tasks with a live view; then print the results."""
-    folder = found.folder
+    folder, began_s = found.folder, time.monotonic()
     if options.resume or options.resume_failed or options.rerun_unknown:
         sweep_begin.clear_up(found, options)
     answers, counts = _places(found, options)
@@ -82,6 +87,7 @@ def _drive(found: folders.Found, options: argparse.Namespace, thresholds: config
         array_element.forget_environment(folder)
     print_outcome(show.outcome(picture), options, thresholds, show.lateness(picture))
     sweep_end.say(picture, with_signals.number)
+    sweep_notify.tell(picture, with_signals.number, began_s, options.notify)
     return sweep_end.exit_code(picture, with_signals.number)
 
 

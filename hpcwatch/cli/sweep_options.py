@@ -11,6 +11,7 @@ import time
 from typing import NamedTuple
 
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+from hpcwatch.cli import notify_options
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.recording import store
 from hpcwatch.sweep import best, combinations, estimate, folders, slots, template, values
@@ -43,6 +44,7 @@ def parser() -> Parser:
     _add_where(made)
     _add_array(made)
     add_results(made)
+    notify_options.add_notify(made)
     made.add_argument(
         "--from-joblog", metavar="FILE", help="show a plain GNU parallel run from its --joblog"
     )
