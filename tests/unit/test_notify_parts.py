@@ -340,6 +340,14 @@ class TestDigest:
         task.take(message("second"))
         assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
 
+    def test_a_message_that_cannot_be_read_loses_no_other(self, folder: str) -> None:
+        sent: list[bytes] = []
+        task = self.task(folder, sent)
+        os.makedirs(f"{folder}/waiting/0-a-folder")
+        task.take(message("one"))
+        assert len(sent) == 1
+        assert json.loads(sent[0])["text"] == "one"
+
     def test_odd_files_are_left_out(self) -> None:
         plain = json.loads(together([b"", b"[]", b"{}", message("real", "critical"), b"\xff"]))
         assert plain["severity"] == "critical"

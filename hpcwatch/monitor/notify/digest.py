@@ -22,7 +22,8 @@ from hpcwatch.monitor.notify import message
 _MOST_READ = 500
 _MOST_NAMED = 8
 _STALE_LOCK_S = 120.0
-_ALIVE_S = 120.0
+_ALIVE_S = 180.0
+"""Three looks of a task (see ``process``)."""
 _OLD_S = 7 * 86400.0
 _MOST_BYTES = 1 << 16
 _SEVERITIES = ("info", "warning", "critical")
@@ -131,9 +132,9 @@ class Digest:
         found = []
         for name in names:
             path = self._path("waiting", name)
-            try:
+            with contextlib.suppress(OSError):  # one that cannot be read loses no others
                 found.append(reading.data(path, _MOST_BYTES))
-            finally:
+            with contextlib.suppress(OSError):
                 os.remove(path)
         return found
 

@@ -30,7 +30,8 @@ DEADLINE_S = 15.0
 LAST_S = 20.0
 """For how long the process goes on after its input has ended."""
 _MOST_WAITING = 32
-_LOOK_S = 5.0
+_LOOK_S = 60.0
+"""Between looks at the messages of an array, whose folder a file server shares with all tasks."""
 
 Deliver = Callable[[bytes], None]
 

@@ -23,6 +23,7 @@ from hpcwatch.monitor.notify.idle_cancel import IdleCancel
 from hpcwatch.monitor.notify.message import Subject
 from hpcwatch.monitor.notify.plan import plan_of
 from hpcwatch.monitor.own_request import is_worth_asking
+from hpcwatch.monitor.standard_error import attempt
 from hpcwatch.recording import store
 
 
@@ -49,14 +50,14 @@ class Notifying:
         lock: AbstractContextManager[object],
         taker: Taker,
     ) -> None:
-        """Raises HpcwatchError and OSError."""
         self._program, self._timeline, self._lock, self._taker = program, timeline, lock, taker
         self.looking = Looking(settings)
         self._alerts: Alerts | None = None
         self._idle: IdleCancel | None = None
         self._found: list[Finding] = []
         if run is not None and is_worth_asking(os.environ):
-            self._open(options, settings, run)
+            # Without messages an idle job is cancelled all the same.
+            attempt(taker.say, "no notifications", lambda: self._open(options, settings, run))
         if options.cancel_if_idle is not None:
             self._idle = IdleCancel(
                 options.cancel_if_idle,
