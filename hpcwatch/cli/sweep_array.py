@@ -101,6 +101,8 @@ def settle(found: folders.Found, asking: Asking | None = None) -> None:
             which = shlex.quote(state.submission.job_id or "")
             hint = f"wait for its end, or cancel it: hpcwatch cancel {which}"
             raise HpcwatchError(f"the sweep is in the queue: {state.words}", hint, EXIT_USAGE)
+        if state.trouble:
+            complain(f"hpcwatch: {clean(state.words)}; no task that runs is started again")
     ran = [one.started for some in known.values() for one in some if one.ended is None]
     _await_quiet(found, attempts, [one for one in ran if one.submission is not None])
     now_s = folders.now_s(found.folder)
@@ -180,11 +182,14 @@ def _followed(
 ) -> tuple[Picture, list[State]]:
     """Show a sweep until nothing of its array waits or runs."""
     show.begin(follower.picture())
+    number = array.next_number(found.folder) - 1
     quiet_since = time.monotonic()
     while True:
         picture, states = look(found, follower, asking)
         show.changed(picture)
-        if picture.running() or any(state.is_active or state.trouble for state in states):
+        # Of an earlier array there may never be an answer; this one is asked for until there is.
+        is_unsure = any(one.trouble for one in states if one.submission.number == number)
+        if is_unsure or picture.running() or any(state.is_active for state in states):
             quiet_since = time.monotonic()
         patience_s = _QUIET_S if all(state.counts for state in states) else _UNLISTED_S
         if not states and not picture.running():

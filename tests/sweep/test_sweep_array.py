@@ -313,6 +313,10 @@ def test_a_refused_array_leaves_nothing_and_an_uncertain_one_all(
     assert "it may have been submitted" in ended.complaint
     assert arrays.element(1) == (0, "")  # as if it had been
     assert arrays.shown()[1]["how"] == "ok"
+    arrays.scheduler.becomes("fine")
+    ended = arrays("--resume")
+    assert "answer to its submission is missing; no task that runs is started again" in ended.err
+    assert arrays.record(2)["tasks"] == "2-3"
 
 
 def test_without_a_scheduler_it_says_so(arrays: Arrays) -> None:
@@ -395,3 +399,16 @@ def test_any_sweep_is_shown_from_another_terminal(arrays: Arrays) -> None:
     assert "3 of 3 tasks are not done yet" in ended.err
     assert arrays.scheduler.calls == []  # a sweep without an array asks no scheduler
     assert "no sweep called there" in arrays("show", "there").complaint
+
+
+@pytest.mark.parametrize("form", ["text", "json", "csv", "html"])
+def test_each_format_shows_an_array_without_idle_slots(arrays: Arrays, form: str) -> None:
+    subject = ["sh", "-c", "echo acc=0.$1", "x", "{n}"]
+    arrays("-p", "n=1..4", *ARRAY, "--tasks-per-element", 2, "--", *subject)
+    arrays.element(1)
+    ended = arrays("show", "--format", form)
+    assert ended.code == 0, ended.err
+    assert "0.2" in ended.out
+    assert "idle" not in ended.out
+    assert "slots were busy" not in ended.out
+    assert "Traceback" not in ended.err

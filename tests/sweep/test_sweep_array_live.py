@@ -41,6 +41,7 @@ def test_the_view_waits_with_the_array_and_leaves_it_alone(
     terminal.wait_until(lambda: "4 done, 0 running, 2 to go" in terminal.prose(), "four ends")
     assert "end not known yet" in terminal.prose()
     assert "best: n=4" in terminal.prose()
+    assert "no task now" in terminal.prose()
     terminal.press("C-c")
     terminal.wait_until(lambda: "no longer waiting" in terminal.prose(), "its end")
     assert "Traceback" not in terminal.prose()

@@ -152,7 +152,8 @@ def _host(
         words = f" {name}  gets no more tasks: {clean(place.trouble)}"
         return [[Span(words, "critical"), Span(f"   {done} done")]]
     if not running:
-        return [[Span(f" {name}  idle", "dim"), Span(f"   {done} done")]]
+        state = "idle" if place.slots_count else "no task now"  # a job array has no slots to idle
+        return [[Span(f" {name}  {state}", "dim"), Span(f"   {done} done")]]
     made: list[Line] = []
     for index, one in enumerate(sorted(running, key=lambda some: some.slot)):
         head = name if index == 0 else " " * len(name)

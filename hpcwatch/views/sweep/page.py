@@ -70,11 +70,13 @@ def _summary(outcome: Outcome) -> str:
     good = sum(row.is_good for row in outcome.rows)
     failed = len(sweep_table.failures(outcome))
     how = f"ended well, {failed} failed," if failed else "ended well"
+    tasks = f"{good} of {many(len(outcome.rows), 'task')} {how}"
+    hosts = many(len(outcome.places), "host")
+    if outcome.is_array:
+        return f"{tasks} on {hosts} in {time_taken(outcome)}, as a job array."
     return (
-        f"{good} of {many(len(outcome.rows), 'task')} {how} on"
-        f" {many(len(outcome.places), 'host')} with {many(outcome.slots_count, 'slot')} in"
-        f" {time_taken(outcome)}; the slots were busy"
-        f" {share(outcome.busy_pct)} of the time."
+        f"{tasks} on {hosts} with {many(outcome.slots_count, 'slot')} in"
+        f" {time_taken(outcome)}; the slots were busy {share(outcome.busy_pct)} of the time."
     )
 
 
