@@ -187,13 +187,14 @@ def _followed(
     while True:
         picture, states = look(found, follower, asking)
         show.changed(picture)
-        # Of an earlier array there may never be an answer; this one is asked for until there is.
-        is_unsure = any(one.trouble for one in states if one.submission.number == number)
-        if is_unsure or picture.running() or any(state.is_active for state in states):
-            quiet_since = time.monotonic()
-        patience_s = _QUIET_S if all(state.counts for state in states) else _UNLISTED_S
-        if not states and not picture.running():
+        # An earlier array is over, or there will never be an answer about it.
+        latest = [one for one in states if one.submission.number == number]
+        if not latest and not picture.running():
             return picture, states
+        is_alive = any(one.is_active or one.trouble for one in latest)
+        if is_alive or picture.running():
+            quiet_since = time.monotonic()
+        patience_s = _QUIET_S if all(one.counts for one in latest) else _UNLISTED_S
         if time.monotonic() - quiet_since > patience_s:
             return picture, states
         time.sleep(_LOOK_S)

@@ -176,7 +176,8 @@ def test_the_schedulers_signal_stops_the_task_and_begins_no_other(arrays: Arrays
 
 def killed(arrays: Arrays) -> None:
     """Submit four tasks and kill all that belongs to the first, at once; no monitor can write."""
-    arrays("-p", "n=1..4", *ARRAY, "--", *arrays.subject("{n}", sleep="600"))
+    script = 'echo "start $1" >> notes; while [ ! -e go ]; do sleep 0.1; done'
+    arrays("-p", "n=1..4", *ARRAY, "--", "sh", "-c", script, "x", "{n}")
     process = arrays.start_element(1)
     arrays.await_notes("start", 1)
     found = processes_of(process.pid)
@@ -374,6 +375,23 @@ def test_wait_stays_until_all_is_done_and_shows_the_results(arrays: Arrays) -> N
         arrays.element(index)
     code, text = finish(process)
     assert (code, "3 ended well" in text) == (0, True), text
+
+
+def test_wait_does_not_wait_for_an_earlier_array_of_no_answer(
+    made: Callable[..., Arrays],
+) -> None:
+    arrays = made(slurm(start={"sbatch *": {"stdout": "thank you\n"}}))
+    killed(arrays)
+    arrays.scheduler.becomes("fine")
+    process = arrays.start("--resume", "--wait")
+    wait_until(lambda: len(arrays.submissions) == 2, "the submission", LONG_S)
+    (arrays.folder / "go").touch()
+    for index in (1, 2, 3):
+        assert arrays.element(index, 2) == (0, "")
+    code, text = finish(process)
+    assert code == 1
+    assert "3 ended well" in text
+    assert "task 1 ended in an unknown way" in text
 
 
 def test_a_finished_sweep_is_removed_as_a_whole(arrays: Arrays) -> None:
