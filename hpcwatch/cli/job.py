@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
@@ -68,6 +71,9 @@ def main(arguments: list[str]) -> int:
             "--cancel-if-idle watches the job, which needs a terminal", hint, EXIT_USAGE
         )
     export_options.wanted(options)
+    if not is_one_picture(options):
+        with contextlib.suppress(RuntimeError):  # no thread can start (ulimit -u): it comes later
+            threading.Thread(target=_load_view, name="hpcwatch-load", daemon=True).start()
     inquiry = client.inquiry(options.scheduler or config.load().scheduler)
     if options.job is not None:
         return watch_job(inquiry, inquiry.scheduler.clean_id(options.job), options)
@@ -77,6 +83,15 @@ def main(arguments: list[str]) -> int:
     if chosen.job is None:
         return chosen.code
     return watch_job(inquiry, chosen.job.id, options, known=chosen.known)
+
+
+def _load_view() -> None:
+    """Import what draws the view while the scheduler is being asked."""
+    try:
+        for name in ("hpcwatch.cli.give_back", "hpcwatch.views.live.view", "rich.console"):
+            importlib.import_module(name)
+    except Exception:
+        return  # where it is needed the same import says why
 
 
 def add_options(parser: Parser) -> None:

@@ -18,11 +18,17 @@ from hpcwatch.views.live.signals import ENDING, Signals
 
 _EVERY_S = 0.25
 _SHARE = 0.05  # of a core that repaints may take: a slow machine, or many nodes, get fewer
+_OPENING_S = 3.0
+_OPENING_EVERY_S, _OPENING_SHARE = 0.05, 0.25
+"""The first reading of a node is shown at once: somebody waits for it."""
 _ESCAPE_S = 0.05  # after an Esc, the rest of a sequence comes within this time
 
 
 class LiveView:
-    """The full screen. ``picture`` is asked at most four times a second, from ``run`` alone."""
+    """The full screen. ``picture`` is asked from ``run`` alone, at most four times a second.
+
+    While no node has been read it is asked more often, for three seconds.
+    """
 
     def __init__(
         self,
@@ -48,6 +54,7 @@ class LiveView:
         self._escape_s: float | None = None
         self._shown: object = None
         self._due_s = 0.0
+        self._opening_until_s = time.monotonic() + _OPENING_S
 
     def run(self) -> int:
         """Show it until the user leaves; return the exit code, 128+n after a signal n.
@@ -86,7 +93,10 @@ class LiveView:
         if is_new:
             self._paint(screen)
         spent_s = time.monotonic() - began_s
-        self._due_s = now_s + max(_EVERY_S, spent_s / self._share)
+        every_s, share = _EVERY_S, self._share
+        if now_s < self._opening_until_s and not picture.timeline.hosts:
+            every_s, share = _OPENING_EVERY_S, max(share, _OPENING_SHARE)
+        self._due_s = now_s + max(every_s, spent_s / share)
 
     def _paint(self, screen: Screen) -> None:
         width, height = screen.size()
