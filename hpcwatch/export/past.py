@@ -20,6 +20,8 @@ from hpcwatch.recording.store import RunDirectory
 
 _STEP_S = 60.0
 """What does not change is repeated at this distance: a query looks back for at most 300 s."""
+_MOST_STEPS = 10_000
+"""A week of minutes."""
 _LEAST_GAP_S = 1.0
 _KEPT_SAMPLES = 16
 
@@ -94,10 +96,13 @@ def _ends(report: Report) -> tuple[float, float]:
 
 
 def _repeat(past: Past, point: Point, start_s: float, end_s: float) -> None:
-    at_s = start_s
-    while at_s < end_s:
+    """Add a number again and again; of a damaged recording the times may be ages apart."""
+    step_s = max(_STEP_S, (end_s - start_s) / _MOST_STEPS)
+    for step in range(_MOST_STEPS):
+        at_s = start_s + step * step_s
+        if at_s >= end_s:
+            break
         past.add(point, at_s)
-        at_s += _STEP_S
     past.add(point, max(start_s, end_s))
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from export_scenes import families as openmetrics_families
 from history_scenes import js1, sacct_job, sacct_step, sacct_text
 from program import ROOT
 
@@ -39,6 +40,7 @@ from hpcwatch.cluster.schedulers.slurm_past import Reader
 from hpcwatch.cluster.transport.intake import Intake, Names
 from hpcwatch.cluster.transport.ssh_answer import Subject, parsed
 from hpcwatch.cluster.transport.ssh_config import host_options
+from hpcwatch.export import past
 from hpcwatch.monitor import event_file
 from hpcwatch.monitor import report as reading
 from hpcwatch.probe.decode import build
@@ -205,6 +207,9 @@ class Recording:
             _complained(error)
             return
         _ledger(made, RunDirectory(str(self._folder)))
+        exported = "".join(past.pieces(RunDirectory(str(self._folder))))
+        shown(exported)
+        assert openmetrics_families(exported), "Prometheus' own parser reads it"
         earlier = earlier_runs(made.run)
         for form in ("text", "markdown", "csv"):
             shown("".join(formats.pieces(made, form, earlier)))
@@ -219,14 +224,14 @@ class Recording:
 
 def _ledger(made: Report, directory: RunDirectory) -> None:
     """Take the recording as the run before one of the same work."""
-    past = reading.past_of(directory, made.run)
-    if past is None or made.run.job is None:
+    before = reading.past_of(directory, made.run)
+    if before is None or made.run.job is None:
         return
     later = made.run._replace(id="later", started_at_s=made.run.started_at_s + 1e4)
-    told = advice.made(later, made.run.job, past.observed, [past])
+    told = advice.made(later, made.run.job, before.observed, [before])
     if told.check is not None:
         shown(clean(outcome_words(told.check)))
-    followed = [past, past._replace(run=later)]
+    followed = [before, before._replace(run=later)]
     for line in (*ledger.summary(tracks(followed)), *ledger.details(tracks(followed), 80)):
         shown(line)
     json.loads(json.dumps(ledger.to_plain(tracks(followed))))
