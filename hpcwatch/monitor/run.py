@@ -158,16 +158,13 @@ class Observer:
         """Return what to read: the program, and its whole job unless it is one of many tasks."""
         program = self._program
         target = Target(
-            os.getpid(),
-            program.started_s,
-            program.counters_before,
-            early_files=program.early_files,
-            exporter_ports=self._settings.exporter_ports,
+            os.getpid(), program.started_s, program.counters_before, early_files=program.early_files
         )
-        if job is None:
-            return target
-        is_task = self._options.sweep_id is not None or is_one_of_many(os.environ)
-        return target._replace(job_ids=() if is_task else names_here(job), is_task=is_task)
+        if self._options.sweep_id is not None or is_one_of_many(os.environ):
+            # A hundred ranks on a node would ask its exporters a hundred times.
+            return target._replace(is_task=job is not None)
+        target = target._replace(exporter_ports=self._settings.exporter_ports)
+        return target if job is None else target._replace(job_ids=names_here(job))
 
     def _probe(self) -> Probe:
         program = self._program
