@@ -14,6 +14,7 @@ from hpcwatch.recording.store import Event, Run, RunDirectory
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.analysis.advice_check import Past
+    from hpcwatch.analysis.report.records import Gap
     from hpcwatch.cluster.schedulers.job import Job
     from hpcwatch.probe.schema import Sample
 else:
@@ -69,7 +70,16 @@ def accounted(
     run = run._replace(interval_s=recorded.interval_s)
     made = _built(run, timeline, (), settings)
     hosts = list(timeline.hosts.values())
-    return made._replace(sources=sources_of(recorded.source, job, made.summary, hosts))
+    return made._replace(
+        sources=sources_of(recorded.source, job, made.summary, hosts),
+        energy=made.energy and made.energy._replace(gpu_source=recorded.source),
+        nodes=[node._replace(gaps=_gaps(node.gaps, recorded)) for node in made.nodes],
+    )
+
+
+def _gaps(gaps: Sequence[Gap], recorded: Recorded) -> list[Gap]:
+    """Return gaps with the reason that is true of readings that are not our own."""
+    return [gap._replace(reason=f"{recorded.source} has no reading") for gap in gaps]
 
 
 def load(directory: RunDirectory, job: Job | None = None) -> report.Report:

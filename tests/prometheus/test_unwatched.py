@@ -14,9 +14,11 @@ from prometheus_server import Prometheus, promtool
 from stand_in import SLURM, StandIn
 
 from hpcwatch import config
+from hpcwatch.analysis.report import Report
 from hpcwatch.cluster.prometheus.asking import Asker, Found, JobAsked
 from hpcwatch.cluster.prometheus.presets import PRESETS
 from hpcwatch.cluster.prometheus.promql import filled
+from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.monitor import report as reading
 from hpcwatch.probe.schema import Gpu
 from hpcwatch.recording.lookup import find
@@ -224,6 +226,31 @@ def test_nan_and_a_gap_are_unknown(
     assert max(one for one in known if one < 1500) <= last_s + 150
     assert min(one for one in known if one > 1500) >= next_s
     assert known[-1] == HOUR_S
+
+
+def report_of(server: Prometheus, preset: str, job: Job) -> Report:
+    answer = found(server, preset, job=job.id, nodes="qb001")
+    recorded = reading.Recorded(answer.samples, answer.interval_s, answer.source)
+    job = job._replace(nodes=("qb001",), state=JobState.COMPLETED)
+    job = job._replace(started_at_s=START_S, ended_at_s=START_S + HOUR_S)
+    return reading.accounted(job, config.Settings(), recorded)
+
+
+def test_a_gap_has_its_reason_and_lowers_the_coverage(server: Prometheus) -> None:
+    report = report_of(server, "jobstats", Job("56", "slurm"))
+    (gap,) = report.nodes[0].gaps
+    assert 900 <= gap.duration_s <= 1200  # less what the last reading before it stands for
+    assert gap.reason == f"Prometheus at {server.url} (jobstats) has no reading"
+    (cpu,) = (one for one in report.sources if one.figure == "cpu_s")
+    assert cpu.coverage_pct == pytest.approx(100 * 40 / 60, abs=6)
+
+
+def test_energy_of_devices_is_theirs_over_all_of_the_time(server: Prometheus) -> None:
+    report = report_of(server, "dcgm", Job("4242", "slurm", gpus_count=1))
+    assert report.energy is not None
+    assert report.energy.gpu_kwh == pytest.approx(250 * 3600 / 3.6e6)
+    assert report.energy.gpu_source == f"Prometheus at {server.url} (dcgm)"
+    assert report.energy.cpu_kwh is None
 
 
 def test_a_node_of_which_nothing_is_known_makes_the_sum_unknown(
