@@ -13,12 +13,15 @@ from hpcwatch.cluster.schedulers.query import NoAnswerError, Scheduler
 
 
 def requested(commands: Scheduler, word: str, ask: Asker) -> str:
-    """Ask the scheduler to end a job; return what it says. Raises HpcwatchError."""
+    """Ask the scheduler to end a job; return what it says.
+
+    Raises HpcwatchError; NoAnswerError if the job may have been ended all the same.
+    """
     try:
         said: str = ask(commands.cancel(word)).value
     except NoAnswerError as error:
         hint = "it is unknown whether it is cancelled: see hpcwatch jobs"
-        raise HpcwatchError(error.message, hint) from None
+        raise NoAnswerError(error.message, hint) from None
     return " ".join(said.split())
 
 

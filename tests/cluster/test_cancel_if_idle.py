@@ -20,6 +20,7 @@ from cluster.conftest import Submit
 
 WORK = "/home/alice/work"
 HOME = "/home/alice/idle"
+TOLD = f"{WORK}/told"
 ENVIRONMENT = {"HPCWATCH_HOME": HOME}
 PATIENCE_S = 90.0
 
@@ -27,7 +28,7 @@ PATIENCE_S = 90.0
 @pytest.fixture(autouse=True)
 def home(slurm: Cluster) -> Iterator[None]:
     yield
-    slurm.run(["rm", "-rf", HOME])
+    slurm.run(["rm", "-rf", HOME, TOLD])
 
 
 def under(command: str, idle: str, more: str = "") -> str:
@@ -60,22 +61,24 @@ def acts(slurm: Cluster) -> list[str]:
 
 
 def test_an_idle_job_is_cancelled_after_a_warning(slurm: Cluster, submit: Submit) -> None:
-    told = f"{WORK}/told"
-    script = f"'command:tee -a {told}'"
+    script = f"'command:tee -a {TOLD}'"
     job = submit(under("sleep 600", "4s", f"--notify {script}"), "-o", f"{WORK}/idle.out")
     wait_until(lambda: state_of(slurm, job).startswith("CANCELLED"), "cancelled", PATIENCE_S)
     wait_until(lambda: "cancelled" in acts(slurm), "recorded", PATIENCE_S)
-    assert acts(slurm) == ["warned", "cancelled"]
+    # On a machine that is too busy a reading comes late, and the time starts anew.
+    *earlier, last, end = acts(slurm)
+    assert (last, end) == ("warned", "cancelled")
+    assert set(earlier) <= {"warned", "withdrawn", "unknown"}
     (run,) = runs(slurm)
     report = slurm.run(["hpcwatch", "report", run["id"]], env=ENVIRONMENT).stdout
     assert "cancelled as idle for" in " ".join(report.split())
     out = " ".join(slurm.said("cat", f"{WORK}/idle.out").split())
     assert "--cancel-if-idle: idle for" in out
     assert "the job is being cancelled" in out
-    messages = [json.loads(line) for line in slurm.said("cat", told).splitlines() if line]
-    assert [one["kind"] for one in messages][:2] == ["cancel", "cancel"]
+    messages = [json.loads(line) for line in slurm.said("cat", TOLD).splitlines() if line]
+    assert [one["kind"] for one in messages].count("cancel") >= 2
     assert {one["job"] for one in messages} == {job}
-    slurm.run(["rm", told, f"{WORK}/idle.out"])
+    slurm.run(["rm", f"{WORK}/idle.out"])
 
 
 @pytest.mark.parametrize("index", [0, 1])
@@ -146,31 +149,29 @@ def test_nobody_cancels_a_job_of_somebody_else(slurm: Cluster, submit: Submit) -
 def test_from_outside_the_screen_warns_and_the_job_is_cancelled(
     slurm: Cluster, submit: Submit, tmp_path: Path
 ) -> None:
-    told = f"{WORK}/told"
     job = submit("sleep 600")
     slurm.wait_state(job, "RUNNING")
-    words = ["hpcwatch", "job", "--cancel-if-idle", "8s", "--notify", f"command:tee -a {told}", job]
+    words = ["hpcwatch", "job", "--cancel-if-idle", "8s", "--notify", f"command:tee -a {TOLD}", job]
     with Terminal(tmp_path, columns=130, lines=30) as screen:
         screen.type(shlex.join([*slurm.prefix(env=ENVIRONMENT), *words]))
         wait_until(lambda: screen.shows("it will be cancelled"), "the warning", PATIENCE_S)
         wait_until(lambda: state_of(slurm, job).startswith("CANCELLED"), "cancelled", PATIENCE_S)
         screen.press("q")
         wait_until(lambda: screen.shows("is being cancelled"), "said again below", PATIENCE_S)
-    messages = [json.loads(line) for line in slurm.said("cat", told).splitlines() if line]
-    assert [one["kind"] for one in messages][:2] == ["cancel", "cancel"]
+    messages = [json.loads(line) for line in slurm.said("cat", TOLD).splitlines() if line]
+    assert [one["kind"] for one in messages].count("cancel") >= 2
     assert {one["job"] for one in messages} == {job}
-    slurm.run(["rm", told])
 
 
 def test_without_a_terminal_submit_tells_the_end(slurm: Cluster) -> None:
-    path, told = f"{WORK}/short.sh", f"{WORK}/told"
+    path = f"{WORK}/short.sh"
     slurm.run(["tee", path], input="#!/bin/sh\n#SBATCH -o /dev/null\nsleep 1; exit 7\n")
-    argv = ["env", "-C", WORK, "hpcwatch", "submit", "--notify", f"command:tee -a {told}", path]
+    argv = ["env", "-C", WORK, "hpcwatch", "submit", "--notify", f"command:tee -a {TOLD}", path]
     slurm.run(argv, env={**ENVIRONMENT, "HPCWATCH_NOTIFY_END_AFTER_S": "0"})
-    (end,) = [json.loads(line) for line in slurm.said("cat", told).splitlines() if line]
+    (end,) = [json.loads(line) for line in slurm.said("cat", TOLD).splitlines() if line]
     assert (end["kind"], end["severity"]) == ("end", "critical")
     assert "ended with exit code 7" in end["text"]
-    slurm.run(["rm", path, told])
+    slurm.run(["rm", path])
 
 
 def test_an_array_as_a_whole_is_refused(slurm: Cluster, submit: Submit) -> None:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from hpcwatch.analysis.findings import Finding, Severity, rules
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.monitor.notify import command, mail, webhook
+from hpcwatch.monitor.notify.cancel_process import Trouble, trouble_in
 from hpcwatch.monitor.notify.channel import Channel
 from hpcwatch.monitor.notify.digest import Digest, Spool, together
 from hpcwatch.monitor.notify.message import MOST_BYTES, Message, Subject, line
@@ -377,3 +378,15 @@ class TestChannel:
 
     def test_smtplib_s_errors_are_os_errors(self) -> None:
         assert issubclass(smtplib.SMTPException, OSError)
+
+
+class TestCancelProcess:
+    """What the process that cancels says, and what its silence means."""
+
+    def test_no_answer_is_no_certain_failure(self) -> None:
+        assert trouble_in(b"") == Trouble("no answer", is_sure=False)
+        assert trouble_in(b'{"wor') == Trouble("no answer", is_sure=False)
+
+    @pytest.mark.parametrize("trouble", [Trouble(""), Trouble("not yours"), Trouble("slow", False)])
+    def test_an_answer_comes_back_as_it_was(self, trouble: Trouble) -> None:
+        assert trouble_in(json.dumps(trouble._asdict()).encode()) == trouble

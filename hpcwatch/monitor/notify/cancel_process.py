@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from typing import NamedTuple
 
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cluster.cancelling import cancelled_own
 from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.cluster.schedulers.query import NoAnswerError
 from hpcwatch.launch import own_python
 from hpcwatch.probe.decode import build
 from hpcwatch.probe.encode import to_plain
@@ -27,23 +29,35 @@ def request(job: Job) -> bytes:
     return json.dumps(to_plain(job)).encode() + b"\n"
 
 
-def trouble_in(answer: bytes) -> str:
-    """Return why the job was not cancelled; empty if it was."""
+class Trouble(NamedTuple):
+    """Why the job was not cancelled."""
+
+    words: str
+    """Empty if it was."""
+    is_sure: bool = True
+    """False if it may be cancelled all the same: the end of the job ends this process, too."""
+
+
+def trouble_in(answer: bytes) -> Trouble:
+    """Return what the process found; no answer is no certain failure."""
     try:
-        return str(json.loads(answer)["trouble"])
+        plain = json.loads(answer)
+        return Trouble(str(plain["words"]), bool(plain["is_sure"]))
     except (ValueError, KeyError, TypeError):
-        return "no answer"
+        return Trouble("no answer", is_sure=False)
 
 
 def main() -> None:
     """Cancel one job."""
-    trouble = ""
+    trouble = Trouble("")
     try:
         job = build(Job, json.loads(sys.stdin.buffer.readline()), odd=[])
         cancelled_own(job, login_name(os.getuid()))
+    except NoAnswerError as error:
+        trouble = Trouble(str(error)[:300], is_sure=False)
     except HpcwatchError as error:
-        trouble = str(error)
-    os.write(1, json.dumps({"trouble": trouble[:300]}).encode())
+        trouble = Trouble(str(error)[:300])
+    os.write(1, json.dumps(trouble._asdict()).encode())
     os._exit(0)
 
 

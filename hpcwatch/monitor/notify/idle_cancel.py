@@ -55,7 +55,7 @@ class IdleCancel:
     def _end(self, job: Job) -> None:
         trouble = self._cancel(job)
         if trouble:
-            self._tell("failed", trouble, f"not cancelled: {trouble}")
+            self._tell("failed", trouble, f"cancelling it failed: {trouble}")
 
     def _tell(self, state: str, reason: str, words: str) -> None:
         self._mark(Event(time.time(), EVENT, {"state": state, "reason": reason}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -25,6 +26,9 @@ from hpcwatch.monitor.notify.plan import plan_of
 from hpcwatch.monitor.own_request import is_worth_asking
 from hpcwatch.monitor.standard_error import attempt
 from hpcwatch.recording import store
+
+_ENDING_S = 30.0
+"""How long after scancel or qdel the signals of the scheduler may come."""
 
 
 class Taker(Protocol):
@@ -55,6 +59,7 @@ class Notifying:
         self._alerts: Alerts | None = None
         self._idle: IdleCancel | None = None
         self._found: list[Finding] = []
+        self._is_ending = threading.Event()
         if run is not None and is_worth_asking(os.environ):
             # Without messages an idle job is cancelled all the same.
             attempt(taker.say, "no notifications", lambda: self._open(options, settings, run))
@@ -99,15 +104,20 @@ class Notifying:
             to_process, from_process = self._program.start_helper(cancel_process.ARGV)
             try:
                 files.write_all(to_process, cancel_process.request(job))
-                return cancel_process.trouble_in(os.read(from_process, cancel_process.MOST_BYTES))
+                answer = os.read(from_process, cancel_process.MOST_BYTES)
             finally:
                 os.close(to_process)
                 os.close(from_process)
         except OSError as error:
             return os_reason(error)
+        trouble = cancel_process.trouble_in(answer)
+        if not trouble.is_sure and self._is_ending.wait(_ENDING_S):
+            return ""  # the job's end ended the command as well
+        return trouble.words
 
     def ending(self, number: int) -> None:
         """A signal has come that asks the program to end."""
+        self._is_ending.set()
         if self._alerts is not None:
             self._alerts.ending(numbered_signal_name(number))
 
