@@ -41,12 +41,20 @@ _CHUNK_BYTES = 1 << 16
 _LOOK_S = 0.02
 """The interval of checks whether a silent command has ended: a child may keep its output open."""
 
+_TRIAL = "--test-only"
+"""sbatch only tells when the job would start, as a time in the format of its environment."""
+
 Run = Callable[[Sequence[str]], Answer]
 
 
-def environment(own: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for a scheduler's command: locale C, our time zone."""
+def environment(own: Mapping[str, str], argv: Sequence[str] = ()) -> dict[str, str]:
+    """Return the environment for a scheduler's command: locale C, our time zone.
+
+    A command that submits hands its environment on to the job: it gets the user's own.
+    """
     known = [dialect(name) for name in NAMES]
+    if argv and argv[0] in {one.submits_by for one in known} and _TRIAL not in argv:
+        return dict(own)
     dropped = ("LC_", *(start for one in known for start in one.formatting))
     kept = {name: value for name, value in own.items() if not name.startswith(dropped)}
     settings = {name: value for one in known for name, value in one.settings.items()}
@@ -72,7 +80,7 @@ def run(argv: Sequence[str], timeout_s: float | None = None, folder: str | None 
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment(os.environ),
+            env=environment(os.environ, argv),
             cwd=folder,
             start_new_session=True,  # so that all of a wrapper's children can be ended
         )

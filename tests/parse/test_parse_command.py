@@ -308,6 +308,35 @@ def test_a_missing_command(stand_in: Made, monkeypatch: pytest.MonkeyPatch) -> N
         client.run(["qstat"])
 
 
+@pytest.mark.parametrize("name", ["sbatch", "qsub"])
+def test_a_command_that_submits_hands_on_the_user_s_own_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    script = tmp_path / name
+    script.write_text("#!/bin/sh\nenv\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    own = {"LC_ALL": "de_DE.UTF-8", "LC_TIME": "C", "SQUEUE_FORMAT": "%i", "LANG": "C"}
+    for variable, value in own.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.delenv("SLURM_TIME_FORMAT", raising=False)
+    lines = client.run([name, "job.sh"]).text.splitlines()
+    assert {f"{variable}={value}" for variable, value in own.items()} <= set(lines)
+    assert not any(line.startswith("SLURM_TIME_FORMAT") for line in lines)
+
+
+def test_a_question_to_sbatch_is_asked_in_the_format_that_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "sbatch"
+    script.write_text("#!/bin/sh\nenv\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_TIME_FORMAT", "relative")
+    lines = client.run(["sbatch", "--test-only", "job.sh"]).text.splitlines()
+    assert {"LC_ALL=C", "SLURM_TIME_FORMAT=standard"} <= set(lines)
+
+
 def test_what_a_command_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "qstat"
     script.write_text("#!/bin/sh\ncat\nenv\necho \"$1\"\nprintf 'caf\\351'\n")

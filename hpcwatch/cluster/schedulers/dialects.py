@@ -72,6 +72,8 @@ class Dialect(NamedTuple):
     """Returns whether the probe's answer is this scheduler's."""
     purposes: Mapping[str, str]
     """For `hpcwatch doctor`: each of its commands -> what hpcwatch uses it for."""
+    submits_by: str
+    """The command that takes a script: it hands its environment on to the job."""
     job_groups: tuple[str, ...]
     """Example paths of the control group of job 5. A test checks that the probe knows them."""
     reasons: Reasons = Reasons()

@@ -170,6 +170,7 @@ DIALECT = Dialect(
     required=("qstat",),
     probe=pbs.PROBE,
     is_told_by=_is_pbspro,
+    submits_by="qsub",
     purposes=pbs.PURPOSES,
     job_groups=pbs.GROUPS,
     reasons=pbs.REASONS,

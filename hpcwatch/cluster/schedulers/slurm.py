@@ -236,6 +236,7 @@ DIALECT = Dialect(
         "scancel": "cancel",
         "sbatch": "submit",
     },
+    submits_by="sbatch",
     job_groups=("/slurm/uid_1000/job_5", "/system.slice/slurmstepd.scope/job_5"),
     reasons=REASONS,
     transports=("srun",),

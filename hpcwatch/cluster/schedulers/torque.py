@@ -138,6 +138,7 @@ DIALECT = Dialect(
     required=("qstat",),
     probe=pbs.PROBE,
     is_told_by=_is_torque,
+    submits_by="qsub",
     purposes=pbs.PURPOSES,
     job_groups=("/torque/5.qb3",),
     reasons=pbs.REASONS,
