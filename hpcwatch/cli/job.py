@@ -148,6 +148,8 @@ def watch_job(
             return finished.recorded(inquiry, job_id, options)
         job = known.job
         if job is not None and job.state.is_over:
+            if until_over:
+                tell_end(job, options)
             finished.report(job, options)
             return 0
         if job is None and _is_over(known) and options.format == "text" and not options.report:
@@ -159,6 +161,20 @@ def watch_job(
             return watching.code
         known = None
         job_id = inquiry.scheduler.clean_id(chosen)
+
+
+def tell_end(job: Job, options: argparse.Namespace) -> None:
+    """Report the end of a submitted job that was over before it could be watched."""
+    settings = config.load()
+    if not options.notify and not settings.notify:
+        return
+    from hpcwatch.monitor.notify.job import JobNotifying
+
+    told: list[str] = []
+    notifying = JobNotifying(job, options.notify, None, settings, lambda _: None, told.append)
+    notifying.ended(job, ())
+    for line in [*told, *(f"notify: {trouble}" for trouble in notifying.close())]:
+        complain(f"hpcwatch: {clean(line)}")
 
 
 def _head(inquiry: Inquiry, job_id: str) -> Known | None:

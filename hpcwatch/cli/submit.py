@@ -12,7 +12,7 @@ from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import complain
 from hpcwatch.cli import export_options, finished, notify_options
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.cli.job import Watching, add_options, is_one_picture, watch_job
+from hpcwatch.cli.job import Watching, add_options, is_one_picture, tell_end, watch_job
 from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers.arrays import counted
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
@@ -105,6 +105,7 @@ def _followed(inquiry: Inquiry, job_id: str, options: argparse.Namespace) -> tup
         notify_options.check_array(options.notify, None)
         return _wait(inquiry, job_id, parts, said)
     if known.job.has_ended:
+        tell_end(known.job, options)
         finished.report(known.job, options)
         return parts
     watching = Watching(Questions(inquiry, job_id), known, options, until_over=True)

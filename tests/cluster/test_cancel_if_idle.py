@@ -163,9 +163,11 @@ def test_from_outside_the_screen_warns_and_the_job_is_cancelled(
     assert {one["job"] for one in messages} == {job}
 
 
-def test_without_a_terminal_submit_tells_the_end(slurm: Cluster) -> None:
+@pytest.mark.parametrize("first", ["sleep 8; ", ""])
+def test_without_a_terminal_submit_tells_the_end(slurm: Cluster, first: str) -> None:
+    """Also of a job that is over before it is seen."""
     path = f"{WORK}/short.sh"
-    slurm.run(["tee", path], input="#!/bin/sh\n#SBATCH -o /dev/null\nsleep 1; exit 7\n")
+    slurm.run(["tee", path], input=f"#!/bin/sh\n#SBATCH -o /dev/null\n{first}exit 7\n")
     argv = ["env", "-C", WORK, "hpcwatch", "submit", "--notify", f"command:tee -a {TOLD}", path]
     slurm.run(argv, env={**ENVIRONMENT, "HPCWATCH_NOTIFY_END_AFTER_S": "0"})
     (end,) = [json.loads(line) for line in slurm.said("cat", TOLD).splitlines() if line]
