@@ -24,13 +24,17 @@ class Still:
         """Show nothing."""
 
 
-def pause_s(shown: Picture, monkeypatch: pytest.MonkeyPatch, later_s: float = 0.0) -> float:
+def pause_s(
+    shown: Picture, monkeypatch: pytest.MonkeyPatch, later_s: float = 0.0, cost_s: float = 0.0
+) -> float:
     """How long the view waits after a look at a picture, so long after it was opened."""
     live = LiveView(lambda: shown, Quiet())
     now_s = time.monotonic() + later_s
     monkeypatch.setattr(
         "hpcwatch.views.live.view.time.monotonic", lambda: now_s
     )  # nothing takes any time
+    used_s = iter((0.0, cost_s))
+    monkeypatch.setattr("hpcwatch.views.live.view.time.thread_time", lambda: next(used_s))
     screen: Any = Still()
     live._repaint_if_due(screen)
     return live._due_s - now_s
@@ -45,6 +49,11 @@ def test_once_a_node_was_read_four_looks_a_second_are_enough(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert pause_s(picture(timeline=timeline()), monkeypatch) == pytest.approx(0.25)
+
+
+def test_a_dear_repaint_takes_a_fiftieth_of_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = picture(timeline=timeline())
+    assert pause_s(shown, monkeypatch, cost_s=0.02) == pytest.approx(1.0)
 
 
 def test_a_node_that_does_not_answer_costs_no_more_for_long(
