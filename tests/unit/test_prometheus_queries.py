@@ -129,6 +129,8 @@ def test_what_is_no_number_or_out_of_the_times_is_unknown() -> None:
         [START_S + 180, None],
         ["x", "1"],
         [START_S + 240],
+        [START_S + 240, 10**400],
+        [10**400, "1"],
         7,
         [START_S + 300, "2"],
     ]
@@ -169,7 +171,7 @@ def test_a_slow_server_ends_with_the_deadline() -> None:
     with serving(drip) as server:
         asking = Server(url(server), deadline_s=0.5)
         started_s = time.monotonic()
-        with pytest.raises(HpcwatchError, match=r"did not answer within 0\.\d+ s"):
+        with pytest.raises(HpcwatchError, match=r"did not answer within 0\.\d s"):
             asking.range("up", SPAN)
         assert asking.is_spent
         with pytest.raises(HpcwatchError, match=r"did not answer within 0\.5 s"):

@@ -115,7 +115,7 @@ def _point(pair: Any) -> tuple[float, float] | None:
     """Return time and value; None for NaN, infinity, and what is not a pair."""
     try:
         at_s, value = float(pair[0]), float(pair[1])
-    except (TypeError, ValueError, IndexError, KeyError):
+    except (TypeError, ValueError, IndexError, KeyError, OverflowError):
         return None
     is_known = abs(value) < _MOST_VALUE and at_s == at_s
     return (at_s, value) if is_known else None
