@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import sys
+
+_WITHOUT_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def prepare() -> None:
@@ -43,9 +46,24 @@ def flush() -> bool:
         try:
             if stream is not None:
                 stream.flush()
-        except (OSError, ValueError):
-            is_whole = is_whole and stream is not sys.stdout
+        except (OSError, ValueError) as error:
+            if stream is sys.stdout:
+                is_whole = False
+                if is_without_room(error):
+                    complain(lost(error))
     return is_whole
+
+
+def is_without_room(error: Exception) -> bool:
+    """Return True if something could not be written for want of room: a full disk, a quota."""
+    return isinstance(error, OSError) and error.errno in _WITHOUT_ROOM
+
+
+def lost(error: Exception) -> str:
+    """Return the line that says that output was lost for want of room."""
+    from hpcwatch.base.errors import os_reason
+
+    return f"hpcwatch: the output is not whole: {os_reason(error)}"
 
 
 NEAREST = "hpcwatch.nearest"

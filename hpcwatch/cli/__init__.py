@@ -7,7 +7,7 @@ import sys
 
 from hpcwatch import __version__
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.base.output import complain, flush, prepare
+from hpcwatch.base.output import complain, flush, is_without_room, lost, prepare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +61,12 @@ def main(argv: list[str] | None = None) -> int:
         return error.exit_code
     except BrokenPipeError:  # the reader of our output has gone: there is nobody to report to
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except OSError as error:
+        if not is_without_room(error):
+            raise
+        complain(lost(error))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nothing is to be said twice
         return 1
 
 

@@ -152,6 +152,18 @@ def test_other_commands_survive_closed_streams(
         assert ended.out == "", "an error is no output"
 
 
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("command", ["report --format html", "runs", "config", "explain"])
+def test_output_that_finds_no_room_is_one_line(
+    hpcwatch: Hpcwatch, command: str, buffered: str
+) -> None:
+    hpcwatch("run", "--", "true")
+    words = ["sh", "-c", '"$@" >/dev/full', "sh", *hpcwatch.command(*command.split())]
+    ended = hpcwatch.shell(words, PYTHONUNBUFFERED=buffered)
+    assert ended.code == 1
+    assert ended.err == "hpcwatch: the output is not whole: no space left on device\n"
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_terminal_that_knows_few_letters(hpcwatch: Hpcwatch, encoding: str) -> None:
     hpcwatch("run", "--", "true")
