@@ -70,7 +70,7 @@ def ask(
     call.start()
     call.join(deadline_s)
     if call.is_alive():
-        raise HpcwatchError(f"{where} did not answer within {deadline_s:g} s")
+        raise HpcwatchError(f"{where} did not answer within {max(round(deadline_s, 1), 0.1):g} s")
     if call.error is not None:
         raise call.error
     assert call.answer is not None
@@ -100,17 +100,18 @@ def origin(url: str) -> str:
     if parts.username is not None or parts.password is not None:
         raise HpcwatchError(
             "a web address must not hold a name or password",
-            "put the token into a file of mode 0600 and name it as token_file",
+            "put the token into a file of mode 0600: token_file, or --push-token-file",
             EXIT_USAGE,
         )
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}:{port or _DEFAULT_PORTS[parts.scheme]}"
 
 
-def token_of(path: str) -> str:
+def token_of(path: str, what: str = "token") -> str:
     """Return the token in a file that nobody but its owner may read.
 
-    Raises HpcwatchError if others may, or if it holds no token: one word of printable ASCII.
+    ``what`` names it in errors. Raises HpcwatchError if others may read the file, or if it holds
+    no token: one word of printable ASCII.
     """
     name = clean(path)
     try:
@@ -119,14 +120,14 @@ def token_of(path: str) -> str:
             found = stream.read(TOKEN_BYTES + 1)
     except OSError as error:
         reason = os_reason(error)
-        raise HpcwatchError(f"cannot read the token in {name}", reason, EXIT_USAGE) from error
+        raise HpcwatchError(f"cannot read the {what} in {name}", reason, EXIT_USAGE) from error
     if status.st_uid != os.getuid():
         raise HpcwatchError(f"{name} belongs to somebody else", "use a file of yours", EXIT_USAGE)
     if stat.S_IMODE(status.st_mode) & 0o077:
         raise HpcwatchError(f"others may read {name}", f"chmod 600 {name}", EXIT_USAGE)
     words = found.split()
     if len(words) != 1 or len(found) > TOKEN_BYTES or not _is_printable(words[0]):
-        raise HpcwatchError(f"{name} holds no token", "one word, nothing else", EXIT_USAGE)
+        raise HpcwatchError(f"{name} holds no {what}", "one word, nothing else", EXIT_USAGE)
     return words[0].decode("ascii")
 
 

@@ -231,3 +231,10 @@ def test_a_token_that_is_no_word_is_refused(tmp_path: Path, text: bytes) -> None
 def test_an_absent_token_file_is_one_line(tmp_path: Path) -> None:
     error = refused(lambda: web.token_of(str(tmp_path / "none")))
     assert "no such file" in str(error)
+
+
+def test_an_error_names_what_the_file_should_hold(tmp_path: Path) -> None:
+    path = token_file(tmp_path, b"two words")
+    assert "holds no web address" in str(refused(lambda: web.token_of(path, "web address")))
+    absent = str(tmp_path / "none")
+    assert "the web address in" in str(refused(lambda: web.token_of(absent, "web address")))

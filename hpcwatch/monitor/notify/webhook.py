@@ -11,7 +11,7 @@ _MOST_ANSWER_BYTES = 1 << 16
 
 def address_in(path: str) -> str:
     """Return the URL in a file of mode 0600. Raises HpcwatchError, which does not show it."""
-    found = web.token_of(path)
+    found = web.token_of(path, "web address")
     try:
         return web.check_address(found)
     except HpcwatchError as error:
