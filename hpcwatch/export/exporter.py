@@ -94,7 +94,9 @@ class Exporter:
         self._thread.join(_LAST_S)
         if not self._thread.is_alive():
             self.deliver(_LAST_S, is_last=True)
-        elif self._wanted.textfile is not None:  # a server does not answer
+            return
+        self._say(f"the end was not exported: a server did not answer within {_LAST_S:g} s")
+        if self._wanted.textfile is not None:
             self._remove(self._wanted.textfile)
 
     def text(self, is_open: bool) -> str:

@@ -59,24 +59,30 @@ class Channel:
         The process goes on with what is left.
         """
         os.close(self._to_process)
-        said = self._answers(time.monotonic() + patience_s)
+        said, is_done = self._answers(time.monotonic() + patience_s)
         os.close(self._from_process)
+        if not is_done:
+            said.append(
+                f"whether the last message arrives is unknown: no answer in {patience_s:g} s"
+            )
         if self._left_out:
             noun = "message was" if self._left_out == 1 else "messages were"
             said.append(f"{self._left_out} {noun} left out")
         return said
 
-    def _answers(self, end_s: float) -> list[str]:
-        data = b""
+    def _answers(self, end_s: float) -> tuple[list[str], bool]:
+        """Return what failed, and whether the process has nothing left to deliver."""
+        data, is_done = b"", False
         while len(data) < _MOST_ANSWER_BYTES:
             left_s = end_s - time.monotonic()
             if left_s <= 0 or not select.select([self._from_process], [], [], left_s)[0]:
                 break
             piece = os.read(self._from_process, 4096)
             if not piece:
+                is_done = True
                 break
             data += piece
-        return list(filter(None, map(_failure, data.splitlines())))
+        return list(filter(None, map(_failure, data.splitlines()))), is_done
 
 
 def _failure(text: bytes) -> str:
