@@ -117,6 +117,12 @@ def test_without_ranks_there_is_no_column_of_them() -> None:
     assert not any(" rank " in row for row in Seen(picture()).press("down"))
 
 
+def test_the_column_of_ranks_stays_while_one_scrolls() -> None:
+    seen = Seen(asked(200))
+    for rows in (seen.press("home"), seen.press("end"), seen.press(*"/python", "enter")):
+        assert any("PID" in row and " rank " in row for row in rows)
+
+
 def test_ranks_are_an_order() -> None:
     seen = Seen(asked())
     rows = seen.press(*["s"] * 5)

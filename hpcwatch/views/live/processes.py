@@ -52,8 +52,12 @@ def process_table(
     width: int,
     has_host: bool = True,
     branches: Mapping[tuple[str, int], str] = MappingProxyType({}),
+    has_rank: bool = False,
 ) -> tuple[list[Column], list[ListRow]]:
-    """Return a row per process; ``branches`` stand before commands in a tree, by host and pid."""
+    """Return a row per process; ``branches`` stand before commands in a tree, by host and pid.
+
+    Ranks have a column if any of these processes is one, or ``has_rank``.
+    """
     columns = [
         Column("user", is_left=True, least=6, rank=2),
         Column("PID", least=7),
@@ -71,7 +75,7 @@ def process_table(
     rows = [_row(one, width, branches.get((one.host, one.process.pid), "")) for one in processes]
     if not any(one.gpus for one in processes):
         columns, rows = _without("GPU", columns, rows)
-    if all(one.process.rank is None for one in processes):
+    if not has_rank and all(one.process.rank is None for one in processes):
         columns, rows = _without("rank", columns, rows)
     if not has_host:
         return columns, rows
@@ -169,6 +173,8 @@ class ProcessesPage(ListPage[ProcessFigures]):
     def __init__(self) -> None:
         super().__init__()
         self._known: dict[str, tuple[Sample, Further | None, list[ProcessFigures]]] = {}
+        self._ranked: set[str] = set()
+        """Hosts of which a listed process is a rank: the column stays while one scrolls."""
         self._everything: Sequence[ProcessFigures] = ()
         self._user: str | None = None
         self._is_tree = False
@@ -183,9 +189,12 @@ class ProcessesPage(ListPage[ProcessFigures]):
             if node.sample is None:
                 continue
             before = self._known.get(node.host)
-            made_of = node.sample, node.further
-            if before is None or before[0] is not made_of[0] or before[1] is not made_of[1]:
+            is_known = before is not None and before[0] is node.sample
+            if before is None or not is_known or before[1] is not node.further:
                 before = node.sample, node.further, listed_on(node)
+                self._ranked.discard(node.host)
+                if any(one.process.rank is not None for one in before[2]):
+                    self._ranked.add(node.host)
             known[node.host] = before
         self._known = known
         return [one for _, _, processes in known.values() for one in processes]
@@ -213,7 +222,7 @@ class ProcessesPage(ListPage[ProcessFigures]):
         self, _board: Board, items: Sequence[ProcessFigures], width: int
     ) -> tuple[list[Column], list[ListRow]]:
         """Return a row per process."""
-        return process_table(items, width, branches=self._branches)
+        return process_table(items, width, branches=self._branches, has_rank=bool(self._ranked))
 
     def _arranged(self, board: Board, pattern: str) -> tuple[list[ProcessFigures], int]:
         items, count = super()._arranged(board, pattern)
