@@ -130,24 +130,22 @@ class Exporter:
         if wanted.textfile is not None:
             path = wanted.textfile
             yield path, lambda: self._remove(path) if is_last else self._write(path)
-        if wanted.push is not None or wanted.otlp is not None:
-            from hpcwatch.export import push
         if wanted.push is not None:
             gateway = wanted.push
-            yield (
-                "the Pushgateway",
-                lambda: push.to_gateway(
-                    gateway, self._each(is_last), wanted.push_token, deadline_s
-                ),
-            )
+            yield "the Pushgateway", lambda: self._push(gateway, deadline_s, is_last)
         if wanted.otlp is not None:
-            from hpcwatch.export import otlp
-
             collector = wanted.otlp
-            yield (
-                "the collector",
-                lambda: otlp.send(collector, self._each(is_last), wanted.push_token, deadline_s),
-            )
+            yield "the collector", lambda: self._send(collector, deadline_s, is_last)
+
+    def _push(self, gateway: str, deadline_s: float, is_last: bool) -> None:
+        from hpcwatch.export import push  # may fail: our files can go while a program runs
+
+        push.to_gateway(gateway, self._each(is_last), self._wanted.push_token, deadline_s)
+
+    def _send(self, collector: str, deadline_s: float, is_last: bool) -> None:
+        from hpcwatch.export import otlp
+
+        otlp.send(collector, self._each(is_last), self._wanted.push_token, deadline_s)
 
     def _each(self, is_last: bool = False) -> list[Numbers]:
         """Return the numbers of each source; one that fails is one line, and the others go on."""

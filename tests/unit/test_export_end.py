@@ -1,11 +1,13 @@
-"""The end of an export whose server does not answer: one line, and no old numbers are left."""
+"""What goes wrong with an export is one line, and no old numbers are left at its end."""
 
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from pathlib import Path
 
+import pytest
 from exporter_servers import serving
 
 from hpcwatch.export.exporter import Exporter, Wanted
@@ -31,3 +33,18 @@ def test_a_server_that_does_not_answer_leaves_no_text_file_and_is_one_line(tmp_p
         assert not path.exists()
         (line,) = said
         assert "the end was not exported" in line
+
+
+@pytest.mark.parametrize("way", ["push", "otlp"])
+def test_a_module_that_cannot_be_loaded_any_more_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    import hpcwatch.export
+
+    monkeypatch.delattr(hpcwatch.export, way, raising=False)
+    monkeypatch.setitem(sys.modules, f"hpcwatch.export.{way}", None)
+    said: list[str] = []
+    wanted = Wanted(**{way: "http://127.0.0.1:1"})  # type: ignore[arg-type]
+    assert not Exporter([], wanted, said.append).deliver(1.0)
+    (line,) = said
+    assert line.startswith("not exported to the ")
