@@ -18,6 +18,7 @@ from hpcwatch.views.text import cut
 _WIDTH = 80
 _INDENT = "  "
 _MISTYPED = 0.8  # of difflib's ratio: one or two wrong letters in a name
+_GIVE_BACK = ("g", "give them back to the scheduler, after a question")
 _WORD = r"\b[a-z]{3,6}"  # longer words vary in their endings: throttling, throttled
 _MOST_NEAR = 4
 _NAME_COLUMNS = 26
@@ -71,6 +72,7 @@ def _of_keys() -> str:
     lines = []
     for title, pairs in (
         ("hpcwatch job, top and submit", LIVE_KEYS),
+        ("hpcwatch job, where nodes of your job are unused", (_GIVE_BACK,)),
         ("hpcwatch replay, in addition or instead", Replayer.help),
     ):
         lines.append(f"\n{_INDENT}{title}:")

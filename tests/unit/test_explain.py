@@ -151,5 +151,6 @@ def test_the_keys_of_the_live_view_are_listed(capsys: pytest.CaptureFixture[str]
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= 80
     said = " ".join(printed.split())
+    assert "g give them back to the scheduler" in said
     for keys, what in [*LIVE_KEYS, *Replayer.help]:
         assert " ".join(f"{keys} {what}".split()) in said
