@@ -65,6 +65,15 @@ def series(points: list[tuple[float, float]], **labels: str) -> Series:
     return Series({"instance": "n1.site:9306", **labels}, points)
 
 
+def test_nodes_that_are_addresses_stay_apart() -> None:
+    readings = Readings([], START_S, "them")
+    used = Family(CGROUP, "used_bytes", "")
+    for name in ("10.0.0.5:9306", "10.0.0.6:9306", "[fe80::1]:9306", "[fe80::2]:9306", "N1.a:1"):
+        readings.add(used, [Series({"instance": name}, [(START_S, 1.0)])], ("instance",))
+    hosts = [sample.host for sample in readings.samples()]
+    assert hosts == ["10.0.0.5", "10.0.0.6", "fe80::1", "fe80::2", "n1"]
+
+
 def test_series_become_samples_of_the_jobs_nodes_alone() -> None:
     readings = Readings(["N1", "n2"], START_S, "them")
     cpu, util = Family(CGROUP, "cpu_s", "", 1e-9), Family(GPU, "util_pct", "")

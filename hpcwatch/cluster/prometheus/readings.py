@@ -146,5 +146,13 @@ def _is_number(text: str | None) -> bool:
 
 
 def _short(node: str) -> str:
-    """Return a node's name without port and domain: ``node01`` of ``node01.site:9306``."""
-    return node.partition(":")[0].partition(".")[0].lower()
+    """Return a node's name without port and domain: ``node01`` of ``node01.site:9306``.
+
+    An address has no domain: all of it is the name.
+    """
+    if node.startswith("["):
+        return node[1:].partition("]")[0].lower()
+    name = node.partition(":")[0]
+    if name.replace(".", "").isdigit():
+        return name
+    return name.partition(".")[0].lower()
