@@ -66,7 +66,7 @@ def wanted(options: argparse.Namespace | object) -> Wanted | None:
         raise HpcwatchError("--token-file is for --listen", "add --listen PORT", EXIT_USAGE)
     if push_path is not None and given["push"] is None and given["otlp"] is None:
         raise HpcwatchError("--push-token-file is for --push and --otlp", "", EXIT_USAGE)
-    if not any(given.values()):
+    if all(value is None for value in given.values()):
         return None
     from hpcwatch.base import web
     from hpcwatch.export.exporter import Wanted
