@@ -69,7 +69,7 @@ class _Job(Watched):
 def main(arguments: list[str]) -> int:
     """Export until everything is over, or once."""
     options = _parser().parse_args(arguments)
-    wanted = export_options.wanted(options)
+    wanted = export_options.wanted(options, has_another_way=True)
     _check(options, wanted)
     asked = wanted or Wanted(names=options.names, cluster=options.cluster or "")
     asked = asked._replace(every_s=options.every)

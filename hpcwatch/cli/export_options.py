@@ -58,8 +58,11 @@ def add(parser: Parser) -> None:
     )
 
 
-def wanted(options: argparse.Namespace | object) -> Wanted | None:
-    """Return where the numbers go; None if nowhere. Raises HpcwatchError before any work."""
+def wanted(options: argparse.Namespace | object, has_another_way: bool = False) -> Wanted | None:
+    """Return where the numbers go; None if nowhere. Raises HpcwatchError before any work.
+
+    ``has_another_way`` is for a command that can print them.
+    """
     given = {name: getattr(options, name) for name in _WAYS}
     token_path, push_path = (getattr(options, name) for name in ("token_file", "push_token_file"))
     if token_path is not None and given["listen"] is None:
@@ -67,6 +70,11 @@ def wanted(options: argparse.Namespace | object) -> Wanted | None:
     if push_path is not None and given["push"] is None and given["otlp"] is None:
         raise HpcwatchError("--push-token-file is for --push and --otlp", "", EXIT_USAGE)
     if all(value is None for value in given.values()):
+        is_named = getattr(options, "names", NAMES[0]) != NAMES[0]
+        if not has_another_way and (is_named or getattr(options, "cluster", None)):
+            hint = "say --listen PORT, --textfile FILE.prom, --push URL or --otlp URL"
+            what = "--names and --cluster are about numbers that go nowhere"
+            raise HpcwatchError(what, hint, EXIT_USAGE)
         return None
     from hpcwatch.base import web
     from hpcwatch.export.exporter import Wanted

@@ -219,7 +219,12 @@ def _give_openmetrics(options: argparse.Namespace, path: str | None) -> None:
     from hpcwatch.base.files import write
     from hpcwatch.export import past
 
-    pieces = past.pieces(find(options.run), options.silence)
+    try:
+        found = find(options.run)
+    except HpcwatchError as error:
+        hint = "only a recording can be written so; of a job that nobody watched, try .csv"
+        raise HpcwatchError(error.message, hint, error.exit_code) from None
+    pieces = past.pieces(found, options.silence)
     if path is None:
         for piece in pieces:
             print(piece, end="")

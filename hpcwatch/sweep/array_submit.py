@@ -27,7 +27,9 @@ from hpcwatch.sweep.array import Submission
 from hpcwatch.sweep.attempts import Attempts
 from hpcwatch.sweep.folders import Found
 
-_OF_A_LIMIT = re.compile(r"array|limit|exceed|too (?:large|many)", re.IGNORECASE)
+_OF_A_LIMIT = re.compile(
+    r"(?<!--)array|submit\S*\s*limit|job limit|exceed|too (?:large|many)", re.IGNORECASE
+)
 """A scheduler's words when an array has more elements than a user may submit."""
 _SCRIPT = """\
 #!/bin/sh

@@ -305,6 +305,7 @@ def test_a_refused_array_leaves_nothing_and_an_uncertain_one_all(
     ended = arrays(*words)
     assert (ended.code, ended.out) == (1, "")
     assert "invalid partition specified: x" in ended.complaint
+    assert "--tasks-per-element" not in ended.complaint  # that would not help
     assert list((arrays.home / "sweeps").iterdir()) == []
     arrays.scheduler.becomes("many")
     assert "--tasks-per-element 10" in arrays(*words).complaint

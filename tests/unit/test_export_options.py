@@ -45,6 +45,20 @@ def test_a_wrong_option_is_one_line_before_the_program_starts(
     assert not (hpcwatch.folder / "started").exists()
 
 
+@pytest.mark.parametrize("options", [["--names", "jobstats"], ["--cluster", "c1"]])
+def test_names_without_a_way_are_refused(hpcwatch: Hpcwatch, options: list[str]) -> None:
+    ended = hpcwatch("run", *options, "--", "touch", "started")
+    assert ended.code == 2
+    assert "go nowhere" in ended.complaint
+    assert not (hpcwatch.folder / "started").exists()
+
+
+def test_only_a_recording_becomes_openmetrics(hpcwatch: Hpcwatch) -> None:
+    hpcwatch("run", "--", "true")
+    ended = hpcwatch("report", "4242", "-o", "q.om")
+    assert "only a recording can be written so" in ended.complaint
+
+
 def test_export_says_what_it_lacks(hpcwatch: Hpcwatch) -> None:
     assert "where do the numbers go" in hpcwatch("export").complaint
     assert "--once cannot listen" in hpcwatch("export", "--once", "--listen", "0").complaint

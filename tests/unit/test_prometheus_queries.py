@@ -74,6 +74,21 @@ def test_nodes_that_are_addresses_stay_apart() -> None:
     assert hosts == ["10.0.0.5", "10.0.0.6", "fe80::1", "fe80::2", "n1"]
 
 
+def test_a_limit_that_no_job_has_is_unknown() -> None:
+    readings = Readings(["n1"], START_S, "them")
+    limit, used = Family(CGROUP, "limit_bytes", ""), Family(CGROUP, "used_bytes", "")
+    for family, value in ((limit, 0.0), (limit, 50.0), (used, 50.0)):
+        readings.add(family, [Series({"instance": "n1"}, [(START_S, value)])], ("instance",))
+    (sample,) = readings.samples()
+    assert sample.cgroup is not None
+    assert (sample.cgroup.limit_bytes, sample.cgroup.used_bytes) == (None, 50)
+
+
+def test_what_we_publish_as_a_limit_is_no_control_groups() -> None:
+    """It may be the node's memory, beyond which nobody is killed by a limit."""
+    assert "limit_bytes" not in {family.field for family in PRESETS["hpcwatch"].families}
+
+
 def test_series_become_samples_of_the_jobs_nodes_alone() -> None:
     readings = Readings(["N1", "n2"], START_S, "them")
     cpu, util = Family(CGROUP, "cpu_s", "", 1e-9), Family(GPU, "util_pct", "")

@@ -175,6 +175,7 @@ PRESETS = {
         _dcgm_gpu(_of_dcgm),
     ),
     "hpcwatch": Preset(
+        # No limit: the one that it publishes may be the node's memory, and no control group's.
         "hpcwatch itself: hpcwatch export",
         "jobid",
         ("node",),
@@ -182,7 +183,6 @@ PRESETS = {
             Family(CGROUP, "cpu_s", _of_own("cpu_seconds_total")),
             Family(CGROUP, "used_bytes", _of_own("memory_used_bytes")),
             Family(CGROUP, "cache_bytes", _of_own("memory_cache_bytes")),
-            Family(CGROUP, "limit_bytes", _of_own("memory_limit_bytes")),
             Family(GPU, "util_pct", _of_own("gpu_utilization_ratio"), 100.0),
             Family(GPU, "memory_used_bytes", _of_own("gpu_memory_used_bytes")),
             Family(GPU, "memory_total_bytes", _of_own("gpu_memory_total_bytes")),

@@ -26,6 +26,7 @@ from hpcwatch.probe.schema import Cgroup, Exported, Gpu, MountUse, Sample
 _MOST_DEVICES = 64
 _MOST_MOUNTS = 64
 _WHOLE = ("_bytes",)
+_LEAST_LIMIT_BYTES = 1 << 20
 _UPTIME_S = 1000.0
 """Where the clock of these samples begins."""
 _ACTIVITY = ("sm_active_pct", "tensor_active_pct", "dram_active_pct")
@@ -69,7 +70,7 @@ class Readings:
             times = self._moments.setdefault(host, {})
             for at_s, raw in one.points:
                 value = raw * family.factor
-                if not fits(family.field, value):
+                if not fits(family.field, value) or _is_no_limit(family.field, value):
                     continue
                 known = int(value) if family.field.endswith(_WHOLE) else value
                 self._put(times.setdefault(at_s, _Moment()), family, one, known)
@@ -139,6 +140,11 @@ def device_of(labels: dict[str, str]) -> Device:
     name = f"{model} MIG {labels.get('GPU_I_PROFILE') or part}" if part else model
     index = int(number) if number is not None else 0
     return Device(f"{uuid or f'GPU {index}'}{'/' if part else ''}{part}", index, name)
+
+
+def _is_no_limit(field: str, value: float) -> bool:
+    """Return True for a limit that no job has: 0 stands for none, and no program fits in 1 MiB."""
+    return field == "limit_bytes" and value < _LEAST_LIMIT_BYTES
 
 
 def _is_number(text: str | None) -> bool:
