@@ -5,10 +5,12 @@ Each message of the DevTools protocol is JSON and ends in a zero byte.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -63,6 +65,7 @@ class Browser:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, "HOME": folder},
+                start_new_session=True,  # so that all of its processes can be ended
             )
         finally:
             os.close(to_read)
@@ -137,3 +140,5 @@ class Browser:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        with contextlib.suppress(OSError):  # its helpers outlive it for a moment, and write
+            os.killpg(self._process.pid, signal.SIGKILL)

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import shutil
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from hpcwatch.base.errors import HpcwatchError, os_reason
@@ -18,6 +21,8 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-sta
 _PIXELS_PER_INCH = 96.0
 _WIDTH_INCHES, _MARGIN_INCHES = 8.27, 0.5  # A4
 _LONGEST_INCHES = 199.0  # no PDF page may be longer than 200
+_REMOVAL_S = 5.0
+"""A PDF that is printed is not lost for a folder that cannot be removed."""
 _BY_HAND = "write the page (-o report.html), open it in a browser and print it from there"
 
 
@@ -27,13 +32,26 @@ def pdf(page: str) -> bytes:
     if program is None:
         raise HpcwatchError("a PDF needs chromium, which is not installed here", _BY_HAND)
     try:
-        with tempfile.TemporaryDirectory(prefix="hpcwatch-pdf-") as folder:
+        with _folder() as folder:
             path = Path(folder) / "report.html"
             path.write_text(page, "utf-8")
             with contextlib.closing(Browser(program, folder)) as browser:
                 return _printed(browser, path)
     except (OSError, ValueError, KeyError) as error:
         raise HpcwatchError(f"{program} made no PDF ({os_reason(error)})", _BY_HAND) from None
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[str]:
+    """Make a folder, and remove it as soon as the browser's last processes let it go."""
+    made = tempfile.mkdtemp(prefix="hpcwatch-pdf-")
+    try:
+        yield made
+    finally:
+        end_s = time.monotonic() + _REMOVAL_S
+        while os.path.lexists(made) and time.monotonic() < end_s:
+            shutil.rmtree(made, ignore_errors=True)
+            time.sleep(0.02)
 
 
 def _printed(browser: Browser, path: Path) -> bytes:

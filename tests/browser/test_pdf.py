@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 from program import ROOT, Hpcwatch
+
+from hpcwatch.cli import pdf
 
 RECORDING = ROOT / "hpcwatch" / "demos" / "idle-gpu"
 
@@ -70,3 +75,23 @@ def test_it_needs_a_file(hpcwatch: Hpcwatch) -> None:
     ended = hpcwatch("report", RECORDING, "--format", "pdf")
     assert (ended.code, ended.out) == (2, "")
     assert "a PDF is for a file" in ended.complaint
+
+
+def test_a_folder_to_which_somebody_still_writes_loses_no_pdf(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    stop = threading.Event()
+
+    def write(folder: str) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(OSError):
+                os.makedirs(os.path.join(folder, "profile", "cache"), exist_ok=True)
+
+    with pdf._folder() as folder:
+        writer = threading.Thread(target=write, args=(folder,))
+        writer.start()
+        threading.Timer(0.3, stop.set).start()
+    writer.join()
+    shutil.rmtree(folder, ignore_errors=True)  # the writer may have been last
+    assert list(tmp_path.iterdir()) == []
