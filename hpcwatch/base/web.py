@@ -7,17 +7,15 @@ taken from the environment as by curl, never for this host itself. An address ma
 
 from __future__ import annotations
 
-import os
-import stat
 import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from http.client import HTTPException
 
-from hpcwatch.base import reading
 from hpcwatch.base.clean import clean
-from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
+from hpcwatch.base.errors import HpcwatchError, os_reason
+from hpcwatch.base.web_address import LOOPBACK, origin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,11 +24,8 @@ if TYPE_CHECKING:
 
 DEADLINE_S = 10.0
 MOST_BYTES = 50 << 20
-TOKEN_BYTES = 4096
 _CHUNK_BYTES = 1 << 16
 _REASON_LETTERS = 200
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Answer:
@@ -75,64 +70,6 @@ def ask(
         raise call.error
     assert call.answer is not None
     return call.answer
-
-
-def check_address(url: str) -> str:
-    """Return the address as it is. Raises HpcwatchError if it is none that can be asked."""
-    origin(url)
-    return url
-
-
-def origin(url: str) -> str:
-    """Return scheme, host and port of an address: the part that is no secret.
-
-    Raises HpcwatchError if it is no http or https address, or has a password in it.
-    """
-    hint = "write http://HOST:PORT or https://HOST"
-    try:
-        parts = urllib.parse.urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise HpcwatchError("this is no web address", hint, EXIT_USAGE) from None
-    odd = any(letter <= " " or letter == "\x7f" for letter in url)
-    if odd or parts.scheme not in _DEFAULT_PORTS or not host:
-        raise HpcwatchError(f"no web address: {clean(url[:40])}", hint, EXIT_USAGE)
-    if parts.username is not None or parts.password is not None:
-        raise HpcwatchError(
-            "a web address must not hold a name or password",
-            "put the token into a file of mode 0600: token_file, or --push-token-file",
-            EXIT_USAGE,
-        )
-    shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}:{port or _DEFAULT_PORTS[parts.scheme]}"
-
-
-def token_of(path: str, what: str = "token") -> str:
-    """Return the token in a file that nobody but its owner may read.
-
-    ``what`` names it in errors. Raises HpcwatchError if others may read the file, or if it holds
-    no token: one word of printable ASCII.
-    """
-    name = clean(path)
-    try:
-        with reading.opened(os.path.expanduser(path)) as stream:
-            status = os.fstat(stream.fileno())
-            found = stream.read(TOKEN_BYTES + 1)
-    except OSError as error:
-        reason = os_reason(error)
-        raise HpcwatchError(f"cannot read the {what} in {name}", reason, EXIT_USAGE) from error
-    if status.st_uid != os.getuid():
-        raise HpcwatchError(f"{name} belongs to somebody else", "use a file of yours", EXIT_USAGE)
-    if stat.S_IMODE(status.st_mode) & 0o077:
-        raise HpcwatchError(f"others may read {name}", f"chmod 600 {name}", EXIT_USAGE)
-    words = found.split()
-    if len(words) != 1 or len(found) > TOKEN_BYTES or not _is_printable(words[0]):
-        raise HpcwatchError(f"{name} holds no {what}", "one word, nothing else", EXIT_USAGE)
-    return words[0].decode("ascii")
-
-
-def _is_printable(word: bytes) -> bool:
-    return all(0x21 <= letter <= 0x7E for letter in word)
 
 
 class _Call(threading.Thread):
@@ -207,7 +144,7 @@ class _AnyStatus(urllib.request.HTTPErrorProcessor):
 
 def _opener(where: str) -> urllib.request.OpenerDirector:
     """Speak http and https, nothing else; ask this host itself without a proxy."""
-    is_here = urllib.parse.urlsplit(where).hostname in _LOOPBACK
+    is_here = urllib.parse.urlsplit(where).hostname in LOOPBACK
     found = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler({} if is_here else None),

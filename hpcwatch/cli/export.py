@@ -19,9 +19,10 @@ from hpcwatch.cluster.schedulers import NAMES
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.cluster.transport.ways import NAMES as WAYS
 from hpcwatch.cluster.transport.ways import Ways, slurm_steps
-from hpcwatch.export.exporter import Exporter, Wanted
+from hpcwatch.export.exporter import Exporter
 from hpcwatch.export.following import Following
 from hpcwatch.export.scene import Source
+from hpcwatch.export.wanted import Wanted
 from hpcwatch.export.watched import Watched
 from hpcwatch.monitor.standard_error import Complaints
 from hpcwatch.monitor.watch import Known, Questions, Watch, known_from

@@ -12,7 +12,7 @@ from hpcwatch.cli.arguments import Parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hpcwatch.export.exporter import Wanted
+    from hpcwatch.export.wanted import Wanted
 
 NAMES = ("hpcwatch", "jobstats")
 _WAYS = ("listen", "textfile", "push", "otlp")
@@ -76,9 +76,8 @@ def wanted(options: argparse.Namespace | object, has_another_way: bool = False) 
             what = "--names and --cluster are about numbers that go nowhere"
             raise HpcwatchError(what, hint, EXIT_USAGE)
         return None
-    from hpcwatch.base import web
-    from hpcwatch.export.exporter import Wanted
-    from hpcwatch.export.listener import address_of
+    from hpcwatch.base import web_address
+    from hpcwatch.export.wanted import Wanted, address_of
 
     listen = given["listen"]
     if given["textfile"] is not None:
@@ -92,8 +91,8 @@ def wanted(options: argparse.Namespace | object, has_another_way: bool = False) 
         textfile=given["textfile"],
         push=given["push"],
         otlp=given["otlp"],
-        token=None if token_path is None else web.token_of(token_path),
-        push_token=None if push_path is None else web.token_of(push_path),
+        token=None if token_path is None else web_address.token_of(token_path),
+        push_token=None if push_path is None else web_address.token_of(push_path),
         cluster=getattr(options, "cluster", None) or "",
     )
 
@@ -112,9 +111,9 @@ def _check_textfile(path: str) -> None:
 def _check_url(name: str, url: str, has_token: bool) -> None:
     from urllib.parse import urlsplit
 
-    from hpcwatch.base import web
+    from hpcwatch.base import web_address
 
-    web.check_address(url)
+    web_address.check_address(url)
     parts = urlsplit(url)
     is_here = parts.hostname in ("127.0.0.1", "localhost", "::1")
     if has_token and parts.scheme != "https" and not is_here:

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from hpcwatch.export.exporter import Exporter, Wanted
+    from hpcwatch.export.exporter import Exporter
     from hpcwatch.export.scene import Source
+    from hpcwatch.export.wanted import Wanted
     from hpcwatch.monitor.watch import Watch
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hpcwatch.cli.rank import Rank
     from hpcwatch.cli.reporting import Wanted
     from hpcwatch.export.exporter import Exporter
-    from hpcwatch.export.exporter import Wanted as Export
+    from hpcwatch.export.wanted import Wanted as Export
     from hpcwatch.launch.program import Program
     from hpcwatch.monitor import RunOptions
     from hpcwatch.monitor.run import LiveView, Opening

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hpcwatch.cli.arguments import Parser
     from hpcwatch.cli.reporting import Wanted
-    from hpcwatch.export.exporter import Wanted as Export
+    from hpcwatch.export.wanted import Wanted as Export
     from hpcwatch.launch.program import Program
     from hpcwatch.monitor.guard import Guard
     from hpcwatch.monitor.run import Observer

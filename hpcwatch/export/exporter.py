@@ -8,39 +8,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.export import jobstats, points, text
 from hpcwatch.export.families import Point
-from hpcwatch.export.listener import Address, Listener
+from hpcwatch.export.listener import Listener
 from hpcwatch.export.scene import Made, Numbers, Scene, Source
+from hpcwatch.export.wanted import Wanted
 from hpcwatch.monitor.standard_error import attempt
 
-EVERY_S = 15.0
 _FIRST_S = 2.0
 _LAST_S = 2.0
 """How long the last delivery may take: somebody waits for it."""
 _DELIVERY_S = 10.0
-
-
-class Wanted(NamedTuple):
-    """Where the numbers go, and under which names."""
-
-    names: str = "hpcwatch"
-    """``hpcwatch`` or ``jobstats``."""
-    listen: Address | None = None
-    textfile: str | None = None
-    push: str | None = None
-    """The address of a Pushgateway."""
-    otlp: str | None = None
-    """The address of a collector's OTLP/HTTP receiver."""
-    token: str | None = None
-    """What a client of the listener has to show."""
-    push_token: str | None = None
-    """What we show to the Pushgateway and to the collector."""
-    every_s: float = EVERY_S
-    cluster: str = ""
 
 
 NAMES: dict[str, Made] = {"hpcwatch": points.points_of, "jobstats": jobstats.points_of}

@@ -13,15 +13,15 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
+from hpcwatch.base.errors import HpcwatchError, os_reason
 from hpcwatch.export.text import CLASSIC_TYPE, OPENMETRICS_TYPE
+from hpcwatch.export.wanted import Address
 
 REQUEST_S = 5.0
 """How long a client may take for its request, and for taking the answer."""
 _REQUEST_BYTES = 16 << 10
 _MOST_AT_ONCE = 8
 _BACKLOG = 16
-_LOOPBACK = "127.0.0.1"
 _REASONS = {
     200: "OK",
     400: "Bad Request",
@@ -34,18 +34,6 @@ _REASONS = {
 _PLAIN = "text/plain; charset=utf-8"
 
 
-class Address(NamedTuple):
-    """Where to listen; port 0 is any free one."""
-
-    host: str
-    port: int
-
-    @property
-    def is_loopback(self) -> bool:
-        """Only programs of this node reach it."""
-        return self.host in (_LOOPBACK, "localhost", "::1")
-
-
 class Request(NamedTuple):
     """A request: its method, its path without a query, and headers by their name in lower case."""
 
@@ -56,17 +44,6 @@ class Request(NamedTuple):
 
 Answer = Callable[[bool], str]
 """Returns the metrics, in OpenMetrics if true."""
-
-
-def address_of(text: str) -> Address:
-    """Read ``127.0.0.1:9500``, ``[::1]:9500``, ``:9500`` or ``9500``. Raises HpcwatchError."""
-    host, _, port = text.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    is_odd = ":" in bare and bare == host
-    if is_odd or not (port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 1 << 16):
-        hint = "give ADDRESS:PORT, such as 127.0.0.1:9500"
-        raise HpcwatchError(f"cannot listen on {text[:80]!r}", hint, EXIT_USAGE)
-    return Address(bare or _LOOPBACK, int(port))
 
 
 class Listener:

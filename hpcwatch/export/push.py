@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from hpcwatch.base import web
+from hpcwatch.base import web, web_address
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.export import text
@@ -68,4 +68,4 @@ def post(
     if not answer.is_ok:
         said = clean(answer.body[:_SAID_LETTERS].decode("utf-8", "replace").strip())
         hint = said or "it gives no reason"
-        raise HpcwatchError(f"{web.origin(url)} answers with status {answer.status}", hint)
+        raise HpcwatchError(f"{web_address.origin(url)} answers with status {answer.status}", hint)

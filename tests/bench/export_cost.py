@@ -25,9 +25,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
 from report_scenes import many_nodes
 
-from hpcwatch.export.exporter import Exporter, Wanted
-from hpcwatch.export.listener import Address
+from hpcwatch.export.exporter import Exporter
 from hpcwatch.export.scene import About, Made, Numbers, Scene, about_job
+from hpcwatch.export.wanted import Address, Wanted
 
 EVERY_S = 15.0
 SERIES = 1000

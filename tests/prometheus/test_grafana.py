@@ -13,10 +13,10 @@ from program import ROOT
 from prometheus_server import Prometheus, Target
 
 from hpcwatch.export import families, jobstats
-from hpcwatch.export.exporter import Exporter, Wanted
-from hpcwatch.export.listener import Address
+from hpcwatch.export.exporter import Exporter
 from hpcwatch.export.scene import Made, Numbers
 from hpcwatch.export.text import sample_name
+from hpcwatch.export.wanted import Address, Wanted
 
 FOLDER = ROOT / "examples" / "grafana"
 BOARDS = sorted(path.name for path in FOLDER.glob("*.json"))

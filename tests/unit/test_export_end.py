@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from exporter_servers import serving
 
-from hpcwatch.export.exporter import Exporter, Wanted
+from hpcwatch.export.exporter import Exporter
+from hpcwatch.export.wanted import Wanted
 
 
 def test_a_server_that_does_not_answer_leaves_no_text_file_and_is_one_line(tmp_path: Path) -> None:

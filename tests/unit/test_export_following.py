@@ -11,9 +11,10 @@ from export_scenes import JOB, Told, names, openly, sample, value
 
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.config import Settings
-from hpcwatch.export.exporter import Exporter, Wanted
+from hpcwatch.export.exporter import Exporter
 from hpcwatch.export.following import Following
 from hpcwatch.export.points import points_of
+from hpcwatch.export.wanted import Wanted
 from hpcwatch.probe.schema import Sample, to_line
 from hpcwatch.recording.store import SAMPLES_FILE, Event, Run, RunDirectory
 

@@ -12,8 +12,9 @@ import pytest
 
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.export import listener as listeners
-from hpcwatch.export.listener import Address, Listener, address_of, prefers_openmetrics
+from hpcwatch.export.listener import Listener, prefers_openmetrics
 from hpcwatch.export.text import CLASSIC_TYPE, OPENMETRICS_TYPE
+from hpcwatch.export.wanted import Address, address_of
 
 DEADLINE_S = 60.0
 

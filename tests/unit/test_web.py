@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcwatch.base import web
+from hpcwatch.base import web, web_address
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 
 SECRET = "hunter2"
@@ -164,14 +164,17 @@ def test_what_is_no_web_address_is_refused_before_anything_is_sent(url: str) -> 
 
 
 def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
-    error = refused(lambda: web.origin(f"https://me:{SECRET}@host/"))
+    error = refused(lambda: web_address.origin(f"https://me:{SECRET}@host/"))
     assert "token_file" in str(error)
     assert SECRET not in str(error)
 
 
 def test_an_origin_leaves_out_what_may_be_secret() -> None:
-    assert web.origin(f"https://Hooks.example/{SECRET}?k={SECRET}") == "https://hooks.example:443"
-    assert web.origin("http://[::1]:9090/metrics") == "http://[::1]:9090"
+    assert (
+        web_address.origin(f"https://Hooks.example/{SECRET}?k={SECRET}")
+        == "https://hooks.example:443"
+    )
+    assert web_address.origin("http://[::1]:9090/metrics") == "http://[::1]:9090"
 
 
 def test_a_certificate_nobody_vouches_for_is_refused(
@@ -212,29 +215,29 @@ def token_file(tmp_path: Path, text: bytes, mode: int = 0o600) -> str:
 
 
 def test_a_token_is_the_one_word_of_a_private_file(tmp_path: Path) -> None:
-    assert web.token_of(token_file(tmp_path, b"ab.c-1\n")) == "ab.c-1"
+    assert web_address.token_of(token_file(tmp_path, b"ab.c-1\n")) == "ab.c-1"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660, 0o602])
 def test_a_token_that_others_may_touch_is_refused(tmp_path: Path, mode: int) -> None:
     path = token_file(tmp_path, b"abc", mode)
-    assert f"chmod 600 {path}" in str(refused(lambda: web.token_of(path)))
+    assert f"chmod 600 {path}" in str(refused(lambda: web_address.token_of(path)))
 
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"a b", b"a\r\nX: 1", b"\xff", b"a\x00", b"a" * 5000])
 def test_a_token_that_is_no_word_is_refused(tmp_path: Path, text: bytes) -> None:
     path = token_file(tmp_path, text)
-    error = refused(lambda: web.token_of(path))
+    error = refused(lambda: web_address.token_of(path))
     assert (error.exit_code, "holds no token" in str(error)) == (EXIT_USAGE, True)
 
 
 def test_an_absent_token_file_is_one_line(tmp_path: Path) -> None:
-    error = refused(lambda: web.token_of(str(tmp_path / "none")))
+    error = refused(lambda: web_address.token_of(str(tmp_path / "none")))
     assert "no such file" in str(error)
 
 
 def test_an_error_names_what_the_file_should_hold(tmp_path: Path) -> None:
     path = token_file(tmp_path, b"two words")
-    assert "holds no web address" in str(refused(lambda: web.token_of(path, "web address")))
+    assert "holds no web address" in str(refused(lambda: web_address.token_of(path, "web address")))
     absent = str(tmp_path / "none")
-    assert "the web address in" in str(refused(lambda: web.token_of(absent, "web address")))
+    assert "the web address in" in str(refused(lambda: web_address.token_of(absent, "web address")))

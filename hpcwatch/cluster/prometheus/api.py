@@ -11,7 +11,7 @@ import time
 import urllib.parse
 from typing import Any, NamedTuple
 
-from hpcwatch.base import web
+from hpcwatch.base import web, web_address
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import HpcwatchError
 
@@ -43,8 +43,8 @@ class Server:
 
     def __init__(self, url: str, token: str | None = None, deadline_s: float = DEADLINE_S) -> None:
         """Raises HpcwatchError if the address is none."""
-        self.where = web.origin(url)
-        self._url = web.check_address(url).rstrip("/")
+        self.where = web_address.origin(url)
+        self._url = web_address.check_address(url).rstrip("/")
         self._token = token
         self._end_s = time.monotonic() + deadline_s
         self._deadline_s = deadline_s

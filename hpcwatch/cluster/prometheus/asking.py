@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from hpcwatch.base import web
+from hpcwatch.base import web_address
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cluster.prometheus.api import Server, Span
 from hpcwatch.cluster.prometheus.presets import PRESETS, Preset
@@ -55,7 +55,7 @@ class Asker:
             hint = f"give one of {', '.join(PRESETS)}"
             raise HpcwatchError(f"prometheus.preset: no {preset[:40]!r}", hint, EXIT_USAGE)
         self._preset: Preset = known
-        token = None if token_file is None else web.token_of(token_file)
+        token = None if token_file is None else web_address.token_of(token_file)
         self._server = Server(url, token)
         self._name = preset
         self.source = f"Prometheus at {self._server.where} ({preset})"

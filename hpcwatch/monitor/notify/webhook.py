@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpcwatch.base import web
+from hpcwatch.base import web, web_address
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 
@@ -11,9 +11,9 @@ _MOST_ANSWER_BYTES = 1 << 16
 
 def address_in(path: str) -> str:
     """Return the URL in a file of mode 0600. Raises HpcwatchError, which does not show it."""
-    found = web.token_of(path, "web address")
+    found = web_address.token_of(path, "web address")
     try:
-        return web.check_address(found)
+        return web_address.check_address(found)
     except HpcwatchError as error:
         hint = "write http:// or https:// and the rest, and nothing else"
         if "password" in error.message:  # which this message does not repeat
@@ -24,10 +24,10 @@ def address_in(path: str) -> str:
 def post(body: bytes, url_file: str, token_file: str | None, deadline_s: float) -> None:
     """Send a message. Raises HpcwatchError, which names the server's host alone."""
     url = address_in(url_file)
-    token = web.token_of(token_file) if token_file is not None else None
+    token = web_address.token_of(token_file) if token_file is not None else None
     headers = {"Content-Type": "application/json", "User-Agent": "hpcwatch"}
     answer = web.ask(
         url, body, headers, token, deadline_s=deadline_s, most_bytes=_MOST_ANSWER_BYTES
     )
     if not answer.is_ok:
-        raise HpcwatchError(f"{web.origin(url)} answers with status {answer.status}")
+        raise HpcwatchError(f"{web_address.origin(url)} answers with status {answer.status}")
