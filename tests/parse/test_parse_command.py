@@ -190,7 +190,10 @@ def await_end(pid: str) -> None:
         ("head -c 1000000000 /dev/zero", "more than 4 MiB"),
         ("yes 'Job Id: 1.qb3'", "more than 1,000 lines"),
         ("cat /dev/zero >&2", "errors without end"),
-        ("(yes x & echo $! > $0.pid); exit 0", "more than 1,000 lines"),
+        (
+            "(yes x & echo $! > $0.new; mv $0.new $0.pid); yes x | head -n 2000; exit 0",
+            "more than 1,000 lines",
+        ),
     ],
 )
 def test_endless_output_is_cut_and_its_writers_end(
