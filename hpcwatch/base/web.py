@@ -7,11 +7,13 @@ taken from the environment as by curl, never for this host itself. An address ma
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import HpcwatchError, os_reason
@@ -65,6 +67,7 @@ def ask(
     call.start()
     call.join(deadline_s)
     if call.is_alive():
+        call.end()
         raise HpcwatchError(f"{where} did not answer within {max(round(deadline_s, 1), 0.1):g} s")
     if call.error is not None:
         raise call.error
@@ -83,8 +86,15 @@ class _Call(threading.Thread):
         self._where = where
         self._deadline_s = deadline_s
         self._most_bytes = most_bytes
+        self._connections: list[HTTPConnection] = []
         self.answer: Answer | None = None
         self.error: HpcwatchError | None = None
+
+    def end(self) -> None:
+        """Let the thread go: a server that sends a byte now and then would hold it for ever."""
+        for connection in self._connections:
+            with contextlib.suppress(OSError, AttributeError):  # not connected yet, or no more
+                connection.sock.shutdown(socket.SHUT_RDWR)
 
     def run(self) -> None:
         try:
@@ -95,7 +105,9 @@ class _Call(threading.Thread):
             self.error = HpcwatchError(f"{self._where} cannot be asked", _reason(error))
 
     def _answer(self) -> Answer:
-        with _opener(self._where).open(self._request, timeout=self._deadline_s) as response:
+        with _opener(self._where, self._connections).open(
+            self._request, timeout=self._deadline_s
+        ) as response:
             return Answer(
                 response.status, response.headers.get_content_type(), self._body(response)
             )
@@ -142,14 +154,39 @@ class _AnyStatus(urllib.request.HTTPErrorProcessor):
     https_response = http_response
 
 
-def _opener(where: str) -> urllib.request.OpenerDirector:
+class _Plain(urllib.request.HTTPHandler):
+    """Notes its connections, so that they can be ended."""
+
+    def __init__(self, connections: list[HTTPConnection]) -> None:
+        super().__init__()
+        self._connections = connections
+
+    def do_open(self, http_class, req, **more):  # type: ignore[no-untyped-def]
+        def connect(*words, **named):  # type: ignore[no-untyped-def]
+            self._connections.append(http_class(*words, **named))
+            return self._connections[-1]
+
+        return urllib.request.AbstractHTTPHandler.do_open(self, connect, req, **more)
+
+
+class _Secure(urllib.request.HTTPSHandler):
+    """The same, over TLS."""
+
+    def __init__(self, connections: list[HTTPConnection]) -> None:
+        super().__init__()
+        self._connections = connections
+
+    do_open = _Plain.do_open
+
+
+def _opener(where: str, connections: list[HTTPConnection]) -> urllib.request.OpenerDirector:
     """Speak http and https, nothing else; ask this host itself without a proxy."""
     is_here = urllib.parse.urlsplit(where).hostname in LOOPBACK
     found = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler({} if is_here else None),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        _Plain(connections),
+        _Secure(connections),
         urllib.request.HTTPDefaultErrorHandler(),
         _SameHost(),
         _AnyStatus(),

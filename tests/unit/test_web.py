@@ -40,10 +40,10 @@ class Handler(BaseHTTPRequestHandler):
                     self.wfile.write(bytes(1 << 16))
             self.close_connection = True
         elif self.path == "/drip":
-            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Drip: ")
             with pytest.raises(OSError):
                 while not self.ended.wait(0.05):
-                    self.wfile.write(b"X-Drip: 1\r\n")
+                    self.wfile.write(b"x")
                 raise OSError
             self.close_connection = True
         else:
@@ -143,6 +143,10 @@ def test_headers_that_drip_end_at_the_deadline(server: str) -> None:
     error = refused(lambda: web.ask(f"{server}/drip", deadline_s=0.5))
     assert "did not answer within 0.5 s" in str(error)
     assert time.monotonic() - begin_s < 20
+    for thread in threading.enumerate():
+        if thread.name == "hpcwatch-web":
+            thread.join(20)
+            assert not thread.is_alive(), "each call would leave a thread behind"
 
 
 def test_a_closed_port_is_one_line_without_the_path() -> None:
