@@ -26,10 +26,13 @@ BESIDE = tests/fuzz tests/browser tests/driver/test_driver.py \
 # Each file runs in one process. The files start in the order given, those that take long first;
 # xdist's own order, by the number of tests, begins long files with few tests last.
 SIDE_BY_SIDE = -n 3 --dist loadfile --no-loadscope-reorder
+# Real clusters, terminals and browsers share two cores here: a test that fails is run once more, and
+# the summary names it (RERUN). One that needs this on a quiet machine has a fault: mend it.
+RERUN = --reruns 1 -rfEsR
 
 test: $(VENV)/.dev $(VENV)/.train
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(BESIDE)
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(BESIDE))
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(RERUN) $(BESIDE)
+	$(BIN)/python -m pytest $(RERUN) $(addprefix --ignore=,$(BESIDE))
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(FAST)

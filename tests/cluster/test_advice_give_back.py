@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,7 +75,10 @@ def test_an_unused_node_is_given_back_after_a_question(
     screen.press("g")
     await_text(screen, "Give it back? [y/N]")
     screen.type("y")
-    await_text(screen, "Given back: 1 node, 4 cores, 7.9")
+    await_text(screen, "Given back: 1 node, 4 cores,")
+    saved = re.search(r"4 cores, (\S+) core-hours if the job runs for the 2 h left", screen.prose())
+    assert saved is not None
+    assert 7.5 < float(saved[1]) <= 8.0  # as long as the job has run, of 4 cores and 2 h
     assert nodes_of(slurm, job) == "RUNNING 1 qb001"
     screen.press("Enter")
     await_text(screen, "RUNNING")
