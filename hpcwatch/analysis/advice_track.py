@@ -15,7 +15,7 @@ from hpcwatch.analysis.advice_check import (
     one_of_each_job,
 )
 from hpcwatch.analysis.advice_work import Work
-from hpcwatch.base.units import three_digits
+from hpcwatch.base.units import amount
 from hpcwatch.cluster.schedulers.request import needs_of
 
 
@@ -123,7 +123,7 @@ def hours_words(saved: Saved) -> str:
     """Say what was saved: ``43 core-hours, 2 GPU-hours``; empty if nothing was."""
     words = []
     if saved.core_hours >= 0.05:
-        words.append(f"{three_digits(saved.core_hours)} core-hours")
+        words.append(amount(saved.core_hours, "core-hour"))
     if saved.gpu_hours >= 0.05:
-        words.append(f"{three_digits(saved.gpu_hours)} GPU-hours")
+        words.append(amount(saved.gpu_hours, "GPU-hour"))
     return ", ".join(words)

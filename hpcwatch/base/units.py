@@ -40,6 +40,12 @@ def three_digits(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".") or "0"
 
 
+def amount(value: float, what: str) -> str:
+    """Return ``1 core-hour``, ``1.5 core-hours``."""
+    text = three_digits(value)
+    return f"{text} {what}" if text == "1" else f"{text} {what}s"
+
+
 def format_bytes(value: float | None) -> str:
     """Format in binary units: ``1.61 GiB``. None is unknown."""
     if value is None or value != value:

@@ -13,7 +13,7 @@ from hpcwatch.analysis import advice_surplus
 from hpcwatch.analysis.advice_surplus import Surplus
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import HpcwatchError
-from hpcwatch.base.units import format_seconds, three_digits
+from hpcwatch.base.units import amount, format_seconds
 from hpcwatch.cli.asking import is_confirmed
 from hpcwatch.cluster import client
 from hpcwatch.cluster.client import Asker
@@ -126,14 +126,12 @@ def _run(query: Query[str]) -> str:
 
 def _count(unused: Surplus) -> str:
     count = len(unused.hosts)
-    words = [f"{count} node{'s' if count > 1 else ''}"]
+    words = [amount(count, "node")]
     if unused.cores_count is not None:
-        words.append(f"{unused.cores_count} cores")
+        words.append(amount(unused.cores_count, "core"))
     if unused.left_s is not None and unused.core_hours is not None:
-        hours = three_digits(unused.core_hours)
-        words.append(
-            f"{hours} core-hours if the job runs for the {format_seconds(unused.left_s)} left"
-        )
+        hours = amount(unused.core_hours, "core-hour")
+        words.append(f"{hours} if the job runs for the {format_seconds(unused.left_s)} left")
     return ", ".join(words)
 
 

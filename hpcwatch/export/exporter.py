@@ -5,6 +5,7 @@ Nothing here raises after ``start``: a failed delivery is one line, and the next
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -39,6 +40,9 @@ class Exporter:
         self._say = say
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._written: tuple[int, int, int] | None = None
+        """The text file as we last wrote it: another run's is left alone."""
+        self._is_shared = False
         self.listener: Listener | None = None
         self.has_failed = False
         """True once a source could not be read."""
@@ -97,8 +101,8 @@ class Exporter:
     def deliver(self, deadline_s: float, is_last: bool = False) -> bool:
         """Bring the numbers everywhere once; each way has its own deadline.
 
-        With ``is_last`` the text file is removed: nobody would end its series else. Return True if
-        nothing failed.
+        With ``is_last`` the text file is removed, if it is ours: nobody would end its series else.
+        Return True if nothing failed.
         """
         is_fine = True
         for name, way in self._ways(deadline_s, is_last):
@@ -149,9 +153,27 @@ class Exporter:
     def _write(self, path: str) -> None:
         from hpcwatch.base.files import write
 
+        found = _identity(path)
+        if self._written is not None and found not in (None, self._written) and not self._is_shared:
+            self._is_shared = True
+            self._say(f"{path} is written by another program too: each run needs a file of its own")
         write(path, [self.text(is_open=False)])
+        self._written = _identity(path)
 
     def _remove(self, path: str) -> None:
         from hpcwatch.base.files import discard
 
-        discard(path)
+        if self._written is not None and _identity(path) == self._written:
+            discard(os.path.realpath(path))
+
+
+def _identity(path: str) -> tuple[int, int, int] | None:
+    """Return which file stands at a path, None if there is none.
+
+    The time is a part of it, as the number of a removed file is given to a new one.
+    """
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns

@@ -111,6 +111,8 @@ class Listener:
         try:
             request = _read(client, time.monotonic() + REQUEST_S)
             response = _response(400, "no HTTP request\n") if request is None else self._to(request)
+            if request is not None and request.method == "HEAD":
+                response = response[: response.index(b"\r\n\r\n") + 4]
             _send(client, response, time.monotonic() + REQUEST_S)
         except OSError:
             client.close()
@@ -132,8 +134,7 @@ class Listener:
             body = self._answer(is_open)
         except Exception:  # a fault of ours: the next scrape may succeed
             return _response(500, "the metrics could not be made\n")
-        said = _response(200, body, OPENMETRICS_TYPE if is_open else CLASSIC_TYPE)
-        return said if request.method == "GET" else said[: said.index(b"\r\n\r\n") + 4]
+        return _response(200, body, OPENMETRICS_TYPE if is_open else CLASSIC_TYPE)
 
     def _may(self, request: Request) -> bool:
         if self._token is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hpcwatch.analysis.advice_track import Saved, Step, Track, hours_words
 from hpcwatch.base.clean import clean
-from hpcwatch.base.units import UNKNOWN, format_bytes, format_clock, iso, three_digits
+from hpcwatch.base.units import UNKNOWN, amount, format_bytes, format_clock, iso
 from hpcwatch.cluster.schedulers.request import Needs
 from hpcwatch.views.report.advice import outcome, prediction_words
 from hpcwatch.views.sweep.words import many
@@ -66,8 +66,8 @@ def _together(found: Sequence[Track]) -> Iterator[str]:
     words = hours_words(saved) or "nothing yet"
     yield f"Saved so far: {words}, measured in the recorded runs since {since}."
     if saved.lost_core_hours >= 0.05:
-        lost = three_digits(saved.lost_core_hours)
-        yield f"Lost: {lost} core-hours in runs that followed advice and were killed."
+        lost = amount(saved.lost_core_hours, "core-hour")
+        yield f"Lost: {lost} in runs that followed advice and were killed."
 
 
 def details(found: Sequence[Track], width: int) -> list[str]:

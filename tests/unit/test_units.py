@@ -14,6 +14,7 @@ from hpcwatch.base.units import (
     MIB,
     TIB,
     UNKNOWN,
+    amount,
     format_bytes,
     format_clock,
     format_cores,
@@ -107,6 +108,18 @@ def test_percentages_show_a_digit_where_it_matters() -> None:
         "7.4 %",
         "10 %",
         "77 %",
+    ]
+
+
+def test_one_of_a_thing_has_no_plural() -> None:
+    values = (0, 0.5, 0.998, 1, 1.5, 1234)
+    assert [amount(value, "core-hour") for value in values] == [
+        "0 core-hours",
+        "0.5 core-hours",
+        "1 core-hour",
+        "1 core-hour",
+        "1.5 core-hours",
+        "1,234 core-hours",
     ]
 
 

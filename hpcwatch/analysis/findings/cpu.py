@@ -24,7 +24,7 @@ from hpcwatch.analysis.findings.shared import (
 from hpcwatch.analysis.findings.windows import busiest
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.columns import Part
-from hpcwatch.base.units import format_bytes, format_cores, format_pct, three_digits
+from hpcwatch.base.units import amount, format_bytes, format_cores, format_pct, three_digits
 
 _ROUNDING_CORES = 0.05  # a busy core reads up to 1.02: /proc counts in hundredths of a second
 _LAUNCHERS = {"aprun", "jsrun", "pbsdsh", "srun", "ssh"}
@@ -150,7 +150,7 @@ def cpu_oversubscribed(
         told = Told(
             rule="cpu-oversubscribed",
             severity=others_share_severity(scope, host, cores, part, held_share, critical_factor),
-            title=f"{three_digits(runnable)} threads want to run on {cores} cores",
+            title=f"{three_digits(runnable)} threads want to run on {amount(cores, 'core')}",
             evidence={"runnable_mean_count": runnable, "cores_count": cores},
             advice="They take turns, which is slower than one thread a core. Start fewer "
             f"processes or threads: processes times threads should be {cores}, set "

@@ -22,7 +22,7 @@ from hpcwatch.analysis.findings.header import nodes_count
 from hpcwatch.analysis.findings.shared import HOUR_S, Told, asked_cores, over, throughout
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.columns import Part
-from hpcwatch.base.units import format_bytes, format_pct
+from hpcwatch.base.units import amount, format_bytes, format_pct
 from hpcwatch.cluster.schedulers import Job, known
 
 _BOUND_PCT = 1.0  # docs/findings.md, node-unused
@@ -85,10 +85,11 @@ def node_unused(
         return
     idle = [one for one in nodes if one.used_pct < idle_pct and not _gpus_work(one.host)]
     for node in idle:
+        cores = amount(node.cores_count, "core")
         told = Told(
             rule="node-unused",
             severity=Severity.CRITICAL,
-            title=f"node unused: {format_pct(node.used_pct)} of its {node.cores_count} cores",
+            title=f"node unused: {format_pct(node.used_pct)} of its {cores}",
             evidence={"used_pct": node.used_pct, "cores_count": node.cores_count},
             advice="The program runs on other nodes only: start it on all of them"
             f"{_launchers(scope.job)}, or ask for {len(nodes) - len(idle)} of {len(nodes)} nodes.",

@@ -9,7 +9,7 @@ from hpcwatch.analysis.findings.gpu_attribution import is_opened
 from hpcwatch.analysis.findings.shared import HOUR_S, Told, asked_cores, between, throughout
 from hpcwatch.analysis.findings.windows import Stretch
 from hpcwatch.analysis.timeline import HostTimeline
-from hpcwatch.base.units import format_seconds
+from hpcwatch.base.units import amount, format_seconds
 from hpcwatch.probe.schema import Process
 
 _BLOCKS = 3  # parts of a window: nothing happens in any of them
@@ -143,7 +143,7 @@ def loader_workers(scope: Scope) -> Iterator[Finding]:
         told = Told(
             rule="loader-workers",
             severity=Severity.WARNING,
-            title=f"{workers} data-loader workers on {cores} cores",
+            title=f"{workers} data-loader workers on {amount(cores, 'core')}",
             evidence={"workers_count": workers, "cores_count": cores},
             advice=f"Set num_workers to {max(cores // len(holders), 1)}, or ask for more cores a "
             "GPU: workers beyond the cores only wait for each other.",

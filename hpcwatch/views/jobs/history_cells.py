@@ -6,6 +6,7 @@ from hpcwatch.analysis.history import Hours, Sum, Totals, state_word
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import (
     UNKNOWN,
+    amount,
     format_bytes,
     format_clock,
     format_cores,
@@ -91,9 +92,9 @@ def waste_words(job_hours: Hours, unit: str) -> str:
     """Say what was idle: ``310 idle core-hours, 12 idle GPU-hours, 44 EUR``."""
     said = []
     if job_hours.idle_gpu:
-        said.append(f"{three_digits(job_hours.idle_gpu)} idle GPU-hours")
+        said.append(amount(job_hours.idle_gpu, "idle GPU-hour"))
     if job_hours.idle_core:
-        said.append(f"{three_digits(job_hours.idle_core)} idle core-hours")
+        said.append(amount(job_hours.idle_core, "idle core-hour"))
     if job_hours.idle_cost:
         said.append(f"{three_digits(job_hours.idle_cost)} {unit}".rstrip())
     return ", ".join(said)

@@ -10,7 +10,7 @@ from hpcwatch.analysis.findings import ACCUSE_AFTER_S, Directive, Finding
 from hpcwatch.analysis.findings.directives import merged
 from hpcwatch.analysis.findings.header import clock, node_gpus_count, nodes_count
 from hpcwatch.analysis.report import Report
-from hpcwatch.base.units import format_bytes, format_pct, three_digits
+from hpcwatch.base.units import amount, format_bytes, format_pct
 from hpcwatch.views.report.advice import last_advice
 
 if TYPE_CHECKING:
@@ -130,9 +130,9 @@ def _saves(advice: Advice) -> list[str]:
     saves = advice.saves
     words = []
     if (saves.core_hours or 0) >= _LEAST_HOURS:
-        words.append(f"{three_digits(saves.core_hours or 0)} core-hours")
+        words.append(amount(saves.core_hours or 0, "core-hour"))
     if (saves.gpu_hours or 0) >= _LEAST_HOURS:
-        words.append(f"{three_digits(saves.gpu_hours or 0)} GPU-hours")
+        words.append(amount(saves.gpu_hours or 0, "GPU-hour"))
     if not words and saves.memory_byte_hours:
         words.append(f"{format_bytes(saves.memory_byte_hours)} × hours of memory")
     return words
