@@ -10,7 +10,7 @@ from hpcwatch import config
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import complain
-from hpcwatch.cli import export_options, finished, notify_options
+from hpcwatch.cli import export_options, finished, notify_options, script_copies
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.job import Watching, add_options, is_one_picture, tell_end, watch_job
 from hpcwatch.cluster import client
@@ -18,6 +18,7 @@ from hpcwatch.cluster.schedulers.arrays import counted
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
 from hpcwatch.cluster.schedulers.inquiry import Inquiry, gone
 from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.cluster.schedulers.query import NoAnswerError, NotUnderstoodError
 from hpcwatch.monitor.watch import Known, Questions, known_from
 
 _LOOK_S = 5.0
@@ -45,19 +46,17 @@ def main(arguments: list[str]) -> int:
     export_options.wanted(options)
     _check(options.script)
     inquiry = client.inquiry(options.scheduler or config.load().scheduler)
-    script = options.script
-    if options.as_suggested:
-        from hpcwatch.cli import suggested
-
-        script, is_wanted = suggested.copy(script, inquiry.scheduler.name)
-        if not is_wanted:
-            print("Nothing was submitted.")
-            return EXIT_FAILURE
-    if options.cancel_if_idle is not None:
-        from hpcwatch.cli import wrapped
-
-        script = wrapped.copy(script, options.cancel_if_idle)
-    job_id = inquiry.submit(script, options.arguments)
+    script = _script(options, inquiry)
+    if script is None:
+        print("Nothing was submitted.")
+        return EXIT_FAILURE
+    try:
+        job_id = inquiry.submit(script, options.arguments)
+    except (NoAnswerError, NotUnderstoodError):  # it may have taken the script
+        raise
+    except HpcwatchError:
+        _discard(script, options)
+        raise
     if options.no_watch:
         print(job_id)
         return 0
@@ -66,6 +65,31 @@ def main(arguments: list[str]) -> int:
         return watch_job(inquiry, job_id, options, until_over=True)
     last = _followed(inquiry, job_id, options)
     return 0 if all(job.state is JobState.COMPLETED for job in last) else EXIT_FAILURE
+
+
+def _script(options: argparse.Namespace, inquiry: Inquiry) -> str | None:
+    """Return the script to submit, which may be a copy; None if the user declines it."""
+    script: str = options.script
+    if options.as_suggested:
+        from hpcwatch.cli import suggested
+
+        script, is_wanted = suggested.copy(script, inquiry.scheduler.name)
+        if not is_wanted:
+            return None
+    if options.cancel_if_idle is None:
+        return script
+    from hpcwatch.cli import wrapped
+
+    try:
+        return wrapped.copy(script, options.cancel_if_idle)
+    finally:
+        _discard(script, options)  # its text is in the other copy
+
+
+def _discard(script: str, options: argparse.Namespace) -> None:
+    """Remove a copy that we made, which nobody needs; never the user's own script."""
+    if script != options.script:
+        script_copies.discard(script)
 
 
 def _check(script: str) -> None:

@@ -11,17 +11,17 @@ from typing import NamedTuple
 from hpcwatch.analysis.advice_check import Prediction
 from hpcwatch.analysis.findings import Directive
 from hpcwatch.analysis.report import Report
-from hpcwatch.base import files, reading
+from hpcwatch.base import reading
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import HpcwatchError, os_reason
 from hpcwatch.base.output import complain
+from hpcwatch.cli import script_copies
 from hpcwatch.cli.asking import is_confirmed
 from hpcwatch.cluster.job_script import commands_hash, directives
 from hpcwatch.cluster.schedulers import dialect
 from hpcwatch.cluster.schedulers.request import UNSAID
 from hpcwatch.cluster.start_estimate import Wish, starts
 from hpcwatch.monitor import report as reading_reports
-from hpcwatch.recording import store
 from hpcwatch.recording.previous_runs import latest
 from hpcwatch.views.report.next_script import next_script
 from hpcwatch.views.report.start import sentence
@@ -138,13 +138,6 @@ def when(made: Report, said: Prediction, old: tuple[str, ...], new: tuple[str, .
 
 def _written(script: str, text: str) -> str:
     """Write the copy under the script's own name: the job's name may come from it."""
-    name = os.path.basename(script)
-    now_s = time.time()
-    folder = os.path.join(os.path.dirname(store.root()), "submitted", store.new_id(name, now_s))
-    path = os.path.join(folder, name)
-    try:
-        files.make_private(folder)
-        files.write(path, [text.encode("utf-8", "surrogateescape")])
-    except OSError as error:
-        raise HpcwatchError(f"cannot write {path}", os_reason(error)) from None
+    path = os.path.join(script_copies.new_folder(script), os.path.basename(script))
+    script_copies.write({path: text})
     return path

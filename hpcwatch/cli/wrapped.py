@@ -6,14 +6,13 @@ import os
 import shlex
 import shutil
 import sys
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hpcwatch.base import files, reading
+from hpcwatch.base import reading
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
-from hpcwatch.recording import store
+from hpcwatch.cli import script_copies
 
 _MOST_BYTES = 16 << 20
 _SHELLS = ("sh", "bash", "dash", "ksh", "zsh")
@@ -38,19 +37,10 @@ def copy(script: str, idle_s: float) -> str:
     except OSError as error:
         raise HpcwatchError(f"cannot read {clean(script)}", os_reason(error)) from None
     head = _head(text, script)
-    name = os.path.basename(script)
-    folder = os.path.join(
-        os.path.dirname(store.root()), "submitted", store.new_id(name, time.time())
-    )
+    name, folder = os.path.basename(script), script_copies.new_folder(script)
     path, kept = os.path.join(folder, name), os.path.join(folder, "script", name)
     added = _added(head.interpreter, kept, idle_s)
-    try:
-        files.make_private(os.path.dirname(kept))
-        files.write(kept, [text.encode("utf-8", "surrogateescape")])
-        whole = "\n".join([*head.lines, *added, ""])
-        files.write(path, [whole.encode("utf-8", "surrogateescape")])
-    except OSError as error:
-        raise HpcwatchError(f"cannot write {path}", os_reason(error)) from None
+    script_copies.write({kept: text, path: "\n".join([*head.lines, *added, ""])})
     _show(script, added)
     return path
 

@@ -135,6 +135,25 @@ def test_a_script_of_another_language_is_refused(slurm: Cluster) -> None:
     slurm.run(["rm", path])
 
 
+def test_of_a_script_that_slurm_refuses_no_copy_stays(slurm: Cluster) -> None:
+    path = f"{WORK}/job.sh"
+    slurm.run(["tee", path], input="#!/bin/bash\nsleep 600\n")
+    for partition in ("nowhere", "checkpt"):
+        argv = ["hpcwatch", "submit", "--cancel-if-idle", "1h", "--no-watch", path]
+        done = slurm.run([*argv, "-p", partition, "-H", "-t", "10"], env=ENVIRONMENT)
+        assert "is submitted as a copy" in done.stdout
+        copies = slurm.run(["find", f"{HOME}/submitted", "-type", "f"]).stdout.split()
+        if partition == "nowhere":
+            assert done.returncode == 1
+            assert "invalid partition" in done.stderr
+            assert copies == []
+        else:
+            assert done.returncode == 0, done.stderr
+            assert [one.rsplit("/", 1)[1] for one in copies] == ["job.sh", "job.sh"]
+            slurm.said("scancel", done.stdout.split()[-1])
+    slurm.run(["rm", path])
+
+
 def test_nobody_cancels_a_job_of_somebody_else(slurm: Cluster, submit: Submit) -> None:
     job = submit("sleep 600", user="bob")
     slurm.wait_state(job, "RUNNING")
