@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from hpcwatch.cli import COMMANDS
 from hpcwatch.cli.arguments import Argument
-from hpcwatch.cli.described import Command, described
+from hpcwatch.cli.described import SUBCOMMANDS, Command, described
 from hpcwatch.views.report.formats import FORMATS
 
 _WORDS = {
@@ -34,11 +34,18 @@ _REPORT = "FORMAT[:FILE]"
 _PROGRAMS = ("run", "sweep")
 """Commands that take a command line of another program."""
 
-_OF_COMMANDS = {("explain", "NAME"): "names", ("advice", "NAME"): "works"}
+_OF_COMMANDS = {
+    ("explain", "NAME"): "names",
+    ("advice", "NAME"): "works",
+    ("sweep show", "NAME"): "sweeps",
+}
 """Of these NAMEs we know the words; in other commands the user chooses one."""
 
 Find = Callable[[str], Iterable[str]]
-"""Returns our words of a kind; ``works`` are the names of runs, ``names`` those to explain."""
+"""Returns our words of a kind.
+
+``works`` are the names of runs, ``sweeps`` the ids of sweeps, ``names`` those to explain.
+"""
 
 
 class Offer(NamedTuple):
@@ -60,6 +67,9 @@ def offers(words: Sequence[str], find: Find) -> list[Offer]:
         return _starting(flags if current.startswith("-") else known, current)
     if words[0] not in COMMANDS:
         return []
+    name = " ".join(words[:2])
+    if len(words) > 2 and name in SUBCOMMANDS:
+        return _in_command(described(name), list(words[2:-1]), current, find)
     command = described(words[0])
     before = words[1:-1]
     if "--" in before:
@@ -83,7 +93,14 @@ def _in_command(command: Command, before: list[str], current: str, find: Find) -
     if current.startswith("-"):
         flags = [Offer(flag, one.what) for one in command.options for flag in one.flags]
         return _starting(flags, current)
-    return _starting(_plain_words(command, find), current)
+    below = [] if before else _below(command.name)
+    return _starting([*below, *_plain_words(command, find)], current)
+
+
+def _below(name: str) -> list[Offer]:
+    """Return the second words of commands of two words."""
+    parts = ((one.split(), what) for one, (_, what) in SUBCOMMANDS.items())
+    return [Offer(second, what) for (first, second), what in parts if first == name]
 
 
 def _plain_words(command: Command, find: Find) -> list[Offer]:

@@ -49,7 +49,11 @@ def _words(kind: str) -> list[str]:
         from hpcwatch.cli.history_options import STATES
 
         return list(STATES)
-    ids = _run_ids()
+    if kind == "sweeps":
+        from hpcwatch.sweep import folders
+
+        return _ids(folders.root())
+    ids = _ids(root())
     names, jobs = _names_and_jobs(ids)
     if kind == "works":
         return names
@@ -61,10 +65,10 @@ def _words(kind: str) -> list[str]:
     return list(dict.fromkeys([*mine, *jobs]))
 
 
-def _run_ids() -> list[str]:
-    """Return the names of the store's folders, which are the runs' ids, the latest first."""
+def _ids(store: str) -> list[str]:
+    """Return the names of a store's folders, which are ids of runs or sweeps, the latest first."""
     try:
-        names = os.listdir(root())
+        names = os.listdir(store)
     except OSError:
         return []
     return sorted((name for name in names if _RUN.fullmatch(name)), reverse=True)[:_MOST]

@@ -8,6 +8,9 @@ from typing import NamedTuple
 from hpcwatch.cli import COMMANDS
 from hpcwatch.cli.arguments import DESCRIBE, Argument, DescribedError
 
+SUBCOMMANDS = {"sweep show": ("sweep_now", "show a sweep as it is now, from any terminal")}
+"""Commands of two words -> their module, and what they do."""
+
 
 class Command(NamedTuple):
     """A command."""
@@ -30,15 +33,16 @@ class Command(NamedTuple):
 
 
 def commands() -> list[Command]:
-    """Return the commands in the order of `hpcwatch --help`."""
-    return [described(name) for name in COMMANDS]
+    """Return the commands in the order of `hpcwatch --help`, each before those below it."""
+    below = {name: [one for one in SUBCOMMANDS if one.split()[0] == name] for name in COMMANDS}
+    return [described(one) for name in COMMANDS for one in (name, *below[name])]
 
 
 def described(name: str) -> Command:
     """Return one command."""
-    what = COMMANDS[name]
+    module, what = SUBCOMMANDS[name] if name in SUBCOMMANDS else (name, COMMANDS[name])
     try:
-        import_module(f"hpcwatch.cli.{name}").main([DESCRIBE])
+        import_module(f"hpcwatch.cli.{module}").main([DESCRIBE])
     except DescribedError as told:
         options = tuple(one for one in told.arguments if one.flags)
         words = tuple(one for one in told.arguments if not one.flags)

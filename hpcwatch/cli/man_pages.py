@@ -49,7 +49,7 @@ def pages() -> dict[str, str]:
     known = commands()
     made = {"share/man/man1/hpcwatch.1": _joined(lines(known))}
     for command in known:
-        made[f"share/man/man1/hpcwatch-{command.name}.1"] = _joined(of_command(command))
+        made[f"share/man/man1/{_page(command)}.1"] = _joined(of_command(command))
     made["share/man/man5/hpcwatch-config.5"] = _joined(of_configuration(KEYS))
     made.update((path, stub(shell)) for shell, path in COMPLETIONS.items())
     return made
@@ -57,8 +57,7 @@ def pages() -> dict[str, str]:
 
 def of_command(command: Command) -> Iterator[str]:
     """Yield the lines of a command's page."""
-    name = f"hpcwatch-{command.name}"
-    yield from _head(name, 1, "User Commands", command.what)
+    yield from _head(_page(command), 1, "User Commands", command.what)
     yield ".SH SYNOPSIS"
     yield escaped(command.synopsis)
     yield ".SH DESCRIPTION"
@@ -68,6 +67,10 @@ def of_command(command: Command) -> Iterator[str]:
         yield from arguments(command)
     yield from exit_codes(command.name == "run")
     yield from _see_also("hpcwatch(1)", "hpcwatch-config(5)")
+
+
+def _page(command: Command) -> str:
+    return f"hpcwatch-{command.name.replace(' ', '-')}"
 
 
 def of_configuration(keys: Sequence[Key]) -> Iterator[str]:

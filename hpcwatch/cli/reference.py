@@ -28,7 +28,8 @@ def of_commands(known: list[Command]) -> Iterator[str]:
     yield "`hpcwatch COMMAND --help` and `man hpcwatch-COMMAND` say the same.\n"
     yield "| command | what it does |\n|---|---|"
     for command in known:
-        yield f"| [`{command.name}`](#hpcwatch-{command.name}) | {_cell(command.what)} |"
+        place = f"#hpcwatch-{command.name.replace(' ', '-')}"
+        yield f"| [`{command.name}`]({place}) | {_cell(command.what)} |"
     for command in known:
         yield f"\n## hpcwatch {command.name}\n"
         yield f"```\n{command.synopsis}\n```\n"

@@ -9,19 +9,23 @@ from __future__ import annotations
 _BASH = """\
 _hpcwatch() {
     local current=${COMP_WORDS[COMP_CWORD]} line
+    local -a kind=()
     COMPREPLY=()
     case $current in [=:]) current="" ;; esac
     # Nothing here is expanded again: an offer may be any word.
     while IFS= read -r line; do
         case $line in
-            :files) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
-            :folders) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
-            :hosts) mapfile -t COMPREPLY < <(compgen -A hostname -- "$current") ;;
-            :programs) mapfile -t COMPREPLY < <(compgen -c -- "$current") ;;
+            :files) compopt -o filenames; kind=(-f) ;;
+            :folders) compopt -o filenames; kind=(-d) ;;
+            :hosts) kind=(-A hostname) ;;
+            :programs) kind=(-c) ;;
             :arguments) compopt -o default ;;
             *) COMPREPLY+=("${line%%$'\\t'*}") ;;
         esac
     done < <(hpcwatch completion --complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+    if [ ${#kind[@]} -gt 0 ]; then
+        mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen "${kind[@]}" -- "$current")
+    fi
 }
 
 complete -F _hpcwatch hpcwatch

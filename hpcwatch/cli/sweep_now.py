@@ -42,7 +42,9 @@ def _called(name: str | None) -> folders.Found:
         if name is None or name in (found.plan.name, found.plan.id):
             return found
     what = f"no sweep called {name}" if name else "no sweep"
-    hint = refused[0] if refused else "hpcwatch runs lists them"
+    hint = "hpcwatch runs lists them" if name else "hpcwatch sweep starts one"
+    if refused:
+        hint = refused[0]
     raise HpcwatchError(f"{what} in {folders.root()}", hint, EXIT_USAGE)
 
 

@@ -92,11 +92,25 @@ class Sweep:
     @property
     def how(self) -> str:
         """Its state: ``ok``, ``3 failed``, ``running`` or ``4 to do``."""
-        if folders.driver_of(self.folder) is not None:
+        if folders.driver_of(self.folder) is not None or self._has_running_elements():
             return "running"
         if self.left_count:
             return f"{self.left_count} to do"
         return f"{self.failed_count} failed" if self.failed_count else "ok"
+
+    def _has_running_elements(self) -> bool:
+        """Return True if a task of a job array runs: its monitor still renews its lease."""
+        if not self._summary.open_count or not array.every(self.folder):
+            return False
+        from hpcwatch.sweep.array_state import is_quiet  # loads the schedulers
+
+        attempts = Attempts(self.folder)
+        now_s = folders.now_s(self.folder)
+        return any(
+            one.ended is None and not is_quiet(attempts, one.started, now_s)
+            for some in attempts.all().values()
+            for one in some
+        )
 
     @property
     def size_bytes(self) -> int:

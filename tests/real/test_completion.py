@@ -31,6 +31,7 @@ from hpcwatch.recording.store import RunDirectory
 needs_zsh = pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
 needs_fish = pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
 RUN, JOB = "20260101-000000-train-0001", "305669.qb3"
+SWEEP = "20260103-000000-grid-0003"
 
 
 class Shells:
@@ -41,6 +42,7 @@ class Shells:
         for run_id, job in ((RUN, None), ("20260102-000000-job-0002", Job(JOB, "torque"))):
             directory = RunDirectory.create(str(hpcwatch.runs / run_id))
             directory.write_run(run(id=run_id, job=job))
+        (hpcwatch.runs.parent / "sweeps" / SWEEP).mkdir(parents=True)
         self.cluster: StandIn | None = None
         for name in ("$(touch evil)", "a b", "-rf", "x;touch evil"):
             (hpcwatch.runs / name).mkdir()
@@ -111,6 +113,9 @@ def test_bash_offers_commands_options_values_runs_and_jobs(shells: Shells) -> No
     assert shells.bash("hpcwatch", "cancel", "") == {JOB}
     assert shells.bash("hpcwatch", "explain", "memory-near") == {"memory-near-limit"}
     assert shells.bash("hpcwatch", "explain", "sweep-ta") == {"sweep-tail"}
+    assert "show" in shells.bash("hpcwatch", "sweep", "")
+    assert shells.bash("hpcwatch", "sweep", "show", "2026") == {SWEEP}
+    assert "--best" in shells.bash("hpcwatch", "sweep", "show", "--")
     assert shells.bash("hpcwatch", "advice", "tr") == {"train"}
     assert shells.bash("hpcwatch", "jobs", "--by", "a") == {"array", "account"}
     assert shells.bash("hpcwatch", "jobs", "--state", "time") == {"timeout"}
@@ -193,8 +198,9 @@ def test_the_tab_key_completes_in_zsh(terminal: Terminal) -> None:
 def test_every_command_and_option_is_offered_with_what_it_is_for() -> None:
     names = {offer.word for offer in offers([""], lambda kind: ())}
     for command in commands():
-        assert command.name in names
-        offered = {one.word: one.what for one in offers([command.name, "-"], lambda kind: ())}
+        first, *more = command.name.split()
+        assert first in names
+        offered = {one.word: one.what for one in offers([first, *more, "-"], lambda kind: ())}
         for option in command.options:
             for flag in option.flags:
                 assert offered[flag], (command.name, flag)

@@ -124,6 +124,12 @@ class Arrays(Sweeps):
         assert ended.code == 0, ended.err
         return {task["number"]: task for task in json.loads(ended.out)["tasks"]}
 
+    def listed(self) -> str:
+        """How `runs` says the only sweep stands."""
+        ended = self.hpcwatch("runs", "--format", "json")
+        (how,) = [one["how"] for one in json.loads(ended.out)["sweeps"]]
+        return str(how)
+
     def record(self, number: int = 1) -> dict[str, Any]:
         """A submission's record."""
         plain: dict[str, Any] = json.loads((self.latest / "arrays" / f"{number}.json").read_text())

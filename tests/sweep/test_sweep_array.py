@@ -166,9 +166,11 @@ def test_the_schedulers_signal_stops_the_task_and_begins_no_other(arrays: Arrays
     arrays("-p", "n=1..3", *ARRAY, "--tasks-per-element", 3, "--", *subject)
     process = arrays.start_element(1)
     arrays.await_notes("start", 1)
+    assert arrays.listed() == "running"
     process.send_signal(signal.SIGTERM)
     assert finish(process) == (143, "")
     assert [task["how"] for task in arrays.shown().values()] == ["stopped", "not run", "not run"]
+    assert arrays.listed() == "3 to do"
     arrays("--resume")
     assert arrays.record(2)["tasks"] == "1-3"
 

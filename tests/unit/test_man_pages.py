@@ -11,7 +11,7 @@ import pytest
 from program import ROOT
 
 from hpcwatch.cli import COMMANDS
-from hpcwatch.cli.described import described
+from hpcwatch.cli.described import SUBCOMMANDS, described
 from hpcwatch.cli.man_pages import COMPLETIONS, pages
 from hpcwatch.config.schema import KEYS
 
@@ -48,7 +48,7 @@ def test_roff_understands_every_page(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hpcwatch.cli.man_pages", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True)
     made = sorted(map(str, tmp_path.glob("share/man/man?/*")))
-    assert len(made) == len(COMMANDS) + 2
+    assert len(made) == len(COMMANDS) + len(SUBCOMMANDS) + 2
     lint = subprocess.run(["mandoc", "-T", "lint", "-W", "error", *made], capture_output=True)
     assert (lint.returncode, lint.stdout) == (0, b"")
 
