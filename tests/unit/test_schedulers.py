@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -258,3 +259,34 @@ def test_only_a_rank_leaves_the_other_nodes_to_others(
 
 def test_slurm_s_name_of_a_run_comes_from_the_environment() -> None:
     assert without(SLURM_JOB_SLUID="sBXSM8MARR7000").sluid == "sBXSM8MARR7000"
+
+
+class Counted(tuple):  # type: ignore[type-arg]
+    """An allocation that counts how often it is searched."""
+
+    searches = 0
+
+    def __iter__(self) -> Iterator[JobNode]:
+        self.searches += 1
+        return super().__iter__()
+
+
+def test_the_shares_of_a_thousand_nodes_are_found_by_one_search() -> None:
+    shares = Counted(JobNode(f"qb{number}.hpc", cores_count=number) for number in range(1000))
+    job = Job("1", "slurm", allocation=shares)
+    found = [job.seen_from(f"qb{number}").node_cores_count for number in range(1, 1000)]
+    assert found == list(range(1, 1000))
+    assert shares.searches == 1
+
+
+def test_a_host_s_share_is_that_of_the_job_that_is_asked() -> None:
+    first = Job("1", "slurm", allocation=(JobNode("a", 1), JobNode("b", 2), JobNode("b.hpc", 3)))
+    second = first._replace(allocation=(JobNode("a.hpc", 4),))
+    assert [job.on("a.site") for job in (first, second, first)] == [
+        JobNode("a", 1),
+        JobNode("a.hpc", 4),
+        JobNode("a", 1),
+    ]
+    assert first.on("b.hpc") == JobNode("b", 2), "the first of two, whatever their domains"
+    assert second.on("b") is None
+    assert Job("2", "slurm").on("a") is None

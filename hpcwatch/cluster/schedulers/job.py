@@ -172,6 +172,33 @@ class JobNode(NamedTuple):
     """The scheduler's numbers of the devices, if it reports them."""
 
 
+class _Shares:
+    """The shares of the allocation that was asked about last, by host.
+
+    A rule asks for the share of each of a thousand nodes, and each search in the allocation would
+    read half of it.
+    """
+
+    def __init__(self) -> None:
+        self._latest: tuple[tuple[JobNode, ...], dict[str, JobNode]] = ((), {})
+
+    def by_host(self, allocation: tuple[JobNode, ...]) -> dict[str, JobNode]:
+        """Return the shares by the host's name without its domain; of two, the first. Any thread.
+
+        A tuple never changes, so as long as it is the very same one its index holds.
+        """
+        known, shares = self._latest
+        if known is not allocation:
+            shares = {}
+            for share in allocation:
+                shares.setdefault(share.host.partition(".")[0], share)
+            self._latest = allocation, shares
+        return shares
+
+
+_SHARES = _Shares()
+
+
 class Job(NamedTuple):
     """A job and its request. None is unknown, or not requested."""
 
@@ -308,8 +335,7 @@ class Job(NamedTuple):
 
     def on(self, host: str) -> JobNode | None:
         """Return a host's share of the job, with or without its domain."""
-        short = host.partition(".")[0]
-        return next((n for n in self.allocation if n.host.partition(".")[0] == short), None)
+        return _SHARES.by_host(self.allocation).get(host.partition(".")[0])
 
     def seen_from(self, host: str) -> Job:
         """Return the job with its share of a host as its ``node_`` figures."""
