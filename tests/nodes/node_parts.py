@@ -17,7 +17,7 @@ from hpcwatch.cluster.transport import bundle
 from hpcwatch.probe.schema import Sample, from_line
 from hpcwatch.probe.spec import Spec
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 ROOT = Path(__file__).resolve().parents[2]
 BARE = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 """The environment a node gives to a command."""

@@ -13,7 +13,7 @@ from lab_hosts import Hosts
 from hpcwatch.cluster.transport import ConnectError, Link, Transport, Trouble
 from hpcwatch.cluster.transport.ssh import SshTransport
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -80,7 +81,7 @@ def test_torque(tmp_path: Path, start: Start) -> None:
     assert "0.qb3  two_nodes" in done.stdout
     assert "1 of 1 node" in done.stdout
     assert "hold.py 50 600" in done.stdout
-    assert "torque 1 s ago" in done.stdout or "torque 2 s ago" in done.stdout
+    assert re.search(r"torque \d+ s ago", done.stdout)
     assert len([call for call in fake.calls if call.startswith("qstat -f")]) == 1
 
 

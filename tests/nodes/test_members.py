@@ -250,7 +250,7 @@ def test_a_surer_way_takes_over_and_no_counter_goes_back(as_other: str) -> None:
         assert hear(stranger) == "burned"
         before = probe.read(is_full=False)
         assert job(before).found_by == "user"
-        assert cpu_s(before) >= 0.05
+        assert cpu_s(before) > 0
         ours = stack.enter_context(running("sleep", 60, environment=JOB, user=as_other))
         wait_until(lambda: pids(probe) == {ours.pid}, "the job's own process")
         after = probe.read(is_full=False)
@@ -288,7 +288,8 @@ def test_cpu_of_a_parent_and_its_child_that_end_together_is_kept_once() -> None:
         parent.wait()
         after_s = cpu_s(probe.read(is_full=False))
         end(parent)
-    assert before_s <= after_s <= before_s + 0.15
+    # Both also end, which takes the longer the slower the machine starts them.
+    assert before_s <= after_s < 1.4 * before_s
 
 
 def test_everyone_s_processes_are_all_but_the_kernel_s() -> None:

@@ -11,11 +11,11 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import wait_until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fakebin"))
 from stand_in import TORQUE, StandIn
@@ -27,7 +27,9 @@ from hpcwatch.monitor import own_request
 from hpcwatch.monitor.own_request import PATIENCE_S, OwnRequest, is_worth_asking
 
 HOST = os.uname().nodename
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
+LATE_S = 20.0
+"""For a report on a slow machine. The scheduler hangs for 600 s."""
 JOB = {
     "recorded": "pbspro/qstat-f-19_gpu-running",
     "replace": {"qb003": HOST, "alice": getpass.getuser()},
@@ -57,8 +59,8 @@ while any(asks(pid) for pid in os.listdir("/proc") if pid.isdigit()):
 
 def run(
     tmp_path: Path, answers: dict[str, Any], script: str, **more: str
-) -> tuple[dict[str, Any], StandIn, float]:
-    """Run a program in the job; return its report, the scheduler, and how long it all took."""
+) -> tuple[dict[str, Any], StandIn]:
+    """Run a program in the job; return its report and the scheduler."""
     fake = StandIn(tmp_path / "fake", TORQUE, {"*": answers})
     nodes = tmp_path / "nodes"
     nodes.write_text(f"{HOST}\n")
@@ -73,24 +75,22 @@ def run(
         **more,
     }
     program = [sys.executable, "-S", "-c", script]
-    started_s = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "hpcwatch", "run", "--view", "none", "--", *program],
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=DEADLINE_S,
     )
-    took_s = time.monotonic() - started_s
     assert done.returncode == 0, done.stderr
     (report,) = home.glob("**/report.json")
     made: dict[str, Any] = json.loads(report.read_text())
-    return made, fake, took_s
+    return made, fake
 
 
 def test_memory_walltime_and_words_of_the_request_are_known(tmp_path: Path) -> None:
-    made, fake, _ = run(tmp_path, ANSWERS, UNTIL_ANSWERED)
+    made, fake = run(tmp_path, ANSWERS, UNTIL_ANSWERED)
     job = made["run"]["job"]
     assert job["memory_bytes"] == 100 * MIB
     assert job["gpus"] == 1
@@ -106,7 +106,7 @@ def test_memory_walltime_and_words_of_the_request_are_known(tmp_path: Path) -> N
 
 
 def test_a_short_program_asks_nothing(tmp_path: Path) -> None:
-    made, fake, _ = run(tmp_path, ANSWERS, "pass")
+    made, fake = run(tmp_path, ANSWERS, "pass")
     assert fake.calls == []
     assert made["run"]["job"]["memory_bytes"] is None
     assert "scheduler" not in made["quality"]["probe_errors"]
@@ -121,19 +121,16 @@ def test_of_many_ranks_only_the_first_asks(name: str) -> None:
 
 
 def test_a_scheduler_that_hangs_delays_nothing_and_is_told_in_quality(tmp_path: Path) -> None:
-    made, fake, _ = run(tmp_path, {"qstat *": {"hang_s": 600}}, UNTIL_ASKED)
+    made, fake = run(tmp_path, {"qstat *": {"hang_s": 600}}, UNTIL_ASKED)
     # How long the end took: from the program's to hpcwatch's own last word.
     (recorded,) = (tmp_path / "home").glob("**/report.json")
     ended_at_s = json.loads((recorded.parent / "run.json").read_text())["ended_at_s"]
     late_s = recorded.stat().st_mtime - ended_at_s
-    assert late_s < PATIENCE_S + 1.0  # the rest is the report's
+    assert late_s < PATIENCE_S + LATE_S  # the rest is the report's
     trouble = made["quality"]["probe_errors"]["scheduler"]
     assert trouble.startswith("pbspro did not describe the job: no answer within ")
     assert len(fake.calls) == 1
-    deadline_s = time.monotonic() + 10
-    while left(fake) and time.monotonic() < deadline_s:
-        time.sleep(0.05)
-    assert left(fake) == []  # nor is anything left behind
+    wait_until(lambda: left(fake) == [], "the end of all that asked", DEADLINE_S)
 
 
 def left(fake: StandIn) -> list[str]:
@@ -159,7 +156,7 @@ def left(fake: StandIn) -> list[str]:
     ],
 )  # fmt: skip
 def test_why_there_was_no_answer(tmp_path: Path, answer: dict[str, Any], reason: str) -> None:
-    made, _, _ = run(tmp_path, {"qstat *": answer}, UNTIL_ANSWERED)
+    made, _ = run(tmp_path, {"qstat *": answer}, UNTIL_ANSWERED)
     assert reason in made["quality"]["probe_errors"]["scheduler"]
     assert made["run"]["job"]["cores"] == 1
 

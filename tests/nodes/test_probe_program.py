@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -103,12 +105,14 @@ def test_a_module_run_by_hand_is_the_same_program() -> None:
 
 
 def test_samples_come_early_and_never_before_they_are_due() -> None:
+    before_s = time.clock_gettime(time.CLOCK_BOOTTIME)
     with probe() as link:
         link.begin(SPEC._replace(interval_s=0.5))
         uptimes = [link.sample().uptime_s for _ in range(7)]
-    early, *rest = (uptime - uptimes[0] for uptime in uptimes[1:])
-    assert early >= 0.2
-    assert all(later_s >= 0.5 * (count + 1) - 0.05 for count, later_s in enumerate(rest))
+    # The schedule begins when the probe does: a late reading does not put off those after it.
+    _, *later_s = (uptime_s - before_s + 0.02 for uptime_s in uptimes)
+    due_s = (0.25, 0.5, 1.0, 1.5, 2.0, 2.5)
+    assert all(map(operator.ge, later_s, due_s)), later_s
 
 
 DUE = [  # interval, when the last one was due, when it was done, when the next one is due
@@ -184,12 +188,12 @@ def with_silence(silence_s: float) -> PipeLink:
 
 
 def test_it_ends_when_its_watcher_is_silent_and_not_before() -> None:
-    link = with_silence(1.5)
+    link = with_silence(2.5)
     try:
         link.begin(SPEC)
         first_s = link.sample().uptime_s
         uptime_s = first_s
-        while uptime_s - first_s < 3.0:
+        while uptime_s - first_s < 3.5:
             link.send(b"\n")
             uptime_s = link.sample().uptime_s
         assert link.process.wait(DEADLINE_S) == 0
@@ -345,7 +349,7 @@ def test_an_idle_probe_sleeps_between_its_samples() -> None:
         before = _switches(link.pid)
         for _ in range(4):
             link.sample()
-        assert _switches(link.pid) - before < 40
+        assert _switches(link.pid) - before < 80
 
 
 def _switches(pid: int) -> int:

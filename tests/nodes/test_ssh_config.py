@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from harness import alive, wait_until
 
 from hpcwatch.cluster.transport import ConnectError, Trouble, ssh_answer
 from hpcwatch.cluster.transport.ssh_answer import Answer, Answers, Subject, parsed
@@ -223,16 +224,18 @@ def test_an_ssh_that_does_not_stop_printing(
 def test_an_ssh_that_hangs_is_ended_with_what_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ssh_answer, "TIMEOUT_S", 0.3)
     stand_in(tmp_path, f"sleep 600 & echo $! > {tmp_path}/pid; wait", monkeypatch)
-    began_s = time.monotonic()
-    with pytest.raises(ConnectError) as caught:
-        lookup(tmp_path, "")
-    assert time.monotonic() - began_s < 10.0
-    assert caught.value.trouble is Trouble.TIMEOUT
-    pid = (tmp_path / "pid").read_text().strip()
-    status = Path(f"/proc/{pid}/stat")
-    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+    pid = tmp_path / "pid"
+    for patience_s in (0.3, 3.0, 30.0):  # on a busy machine it may not even have started
+        monkeypatch.setattr(ssh_answer, "TIMEOUT_S", patience_s)
+        began_s = time.monotonic()
+        with pytest.raises(ConnectError) as caught:
+            lookup(tmp_path, "")
+        assert time.monotonic() - began_s < 300.0
+        assert caught.value.trouble is Trouble.TIMEOUT
+        if pid.exists() and pid.read_text():
+            break
+    wait_until(lambda: not alive(int(pid.read_text())), "the end of what it started")
 
 
 def test_an_ssh_without_this_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,18 +129,20 @@ def test_a_node_that_invents_devices_costs_little_memory() -> None:
 
 GREETING = f"printf '{READY} 1 package 3.11.7\\n'"
 AFTER = {
-    "nothing": ("sleep 600", "no reading within 1 s of its greeting"),
+    "nothing": (1.0, "sleep 600", "no reading within 1 s of its greeting"),
     "garbage": (
+        2.0,
         "while :; do echo garbage; sleep 0.1; done",
-        "no reading within 1 s of its greeting; it wrote 'garbage'",
+        "no reading within 2 s of its greeting; it wrote 'garbage'",
     ),
     "errors": (
+        2.0,
         "while :; do echo '" + json.dumps({
             "version": 1, "host": "n", "at_s": 1.0, "uptime_s": 1.0, "errors": {"node": "no /proc"}
         }) + "'; sleep 0.1; done",
-        "no reading within 1 s of its greeting, only errors: no /proc",
+        "no reading within 2 s of its greeting, only errors: no /proc",
     ),
-    "a flood": ("yes", "it writes much more than a probe does"),
+    "a flood": (60.0, "yes", "it writes much more than a probe does"),
 }  # fmt: skip
 
 
@@ -148,8 +150,8 @@ AFTER = {
 def test_a_node_that_says_nothing_of_use_is_lost(
     case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script, reason = AFTER[case]
-    monkeypatch.setattr(intake, "FIRST_READING_S", 1.0)
+    patience_s, script, reason = AFTER[case]
+    monkeypatch.setattr(intake, "FIRST_READING_S", patience_s)
     monkeypatch.setattr("hpcwatch.cluster.transport.bundle.PROTOCOL", 1)
     shell = process.ProcessTransport(
         "test", lambda _: ("sh", "-c", f"{GREETING}; read header; {script}", "sh")

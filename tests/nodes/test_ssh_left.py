@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from harness import Terminal, alive, kill, marked, wait_until
+from harness import Terminal, alive, hear_signals, kill, marked, wait_until
 from lab_hosts import LOGIN, Hosts
 
 pytest_plugins = ["lab_fixtures"]
@@ -77,6 +77,7 @@ class Desk:
     def visit(self, argv: list[str], is_there: Callable[[], object], leave: Leave) -> None:
         """Run a command until it is there, and leave it."""
         command = [sys.executable, "-m", "hpcwatch", *argv]
+        hear_signals()
         with self.hosts.inside(), Terminal(command, env=self.environment) as terminal:
             if "--once" not in argv:
                 terminal.wait_for("q quit")
@@ -105,8 +106,14 @@ def test_a_probe_that_answers(way: str, transport: str, hosts: Hosts, desk: Desk
         assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("transport", ["ssh", "ssh-program", "auto"])
+@pytest.mark.parametrize(
+    ("transport", "way"),
+    [
+        *(("ssh", way) for way in WAYS),
+        *(("ssh-program", way) for way in WAYS),
+        *(("auto", way) for way in ("q", "TERM", "KILL")),  # it begins as ssh
+    ],
+)
 def test_a_node_whose_shell_hangs_at_start(
     way: str, transport: str, hosts: Hosts, desk: Desk
 ) -> None:

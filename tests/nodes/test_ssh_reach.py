@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import paramiko
@@ -226,11 +225,10 @@ def test_no_such_host(hosts: Hosts) -> None:
 
 def test_a_host_that_is_off(hosts: Hosts) -> None:
     hosts.write_ssh_config("Host qb001", "HostName 10.78.0.99")
-    start = time.monotonic()
-    with ssh(hosts, connect_timeout_s=1.0) as transport:
+    with ssh(hosts, connect_timeout_s=2.0) as transport:
+        said(transport, "qb002")  # the way to the login host is open: what is timed is the rest
         error = failure(transport, "qb001", Trouble.TIMEOUT)
-    assert error.message == "qb001 did not answer login within 1 s"
-    assert time.monotonic() - start < 10.0
+    assert error.message == "qb001 did not answer login within 2 s"
     with ssh(hosts) as transport:  # the login host's kernel knows better after three seconds
         error = failure(transport, "qb001", Trouble.UNREACHABLE)
     assert "no route to host" in error.message
@@ -305,7 +303,7 @@ def _without_paramiko(folder: Path, *words: str) -> subprocess.CompletedProcess[
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -326,29 +324,34 @@ def test_host_names() -> None:
 
 
 def test_opening_is_not_delayed_by_a_dead_host(hosts: Hosts) -> None:
-    hosts.write_ssh_config("Host dead*", "HostName 10.78.0.99", "ProxyJump login")
-    done: dict[str, float] = {}
-    with ssh(hosts, connect_timeout_s=8.0) as transport:
+    hosts.write_ssh_config("Host dead", "HostName 10.78.0.99", "ProxyJump login")
+    # What is sent there gets lost: else the login host's kernel would know after three seconds.
+    nobody = ("10.78.0.99", "lladdr", "02:00:00:00:00:99", "dev", "br0")
+    hosts.run(LOGIN, ["ip", "neighbour", "replace", *nobody])
+    done: list[str] = []
+    with ssh(hosts, connect_timeout_s=120.0) as transport:
         said(transport, "qb001")
-        start = time.monotonic()
+
+        def visit_the_dead() -> None:
+            with contextlib.suppress(ConnectError):
+                said(transport, "dead")
+            done.append("dead")
 
         def visit(number: int) -> None:
-            host = "dead" if number == 0 else f"qb00{number % 4 + 1}"
-            try:
-                said(transport, host)
-            except ConnectError as error:
-                assert error.trouble in (Trouble.TIMEOUT, Trouble.UNREACHABLE)
-            done[f"{host} {number}"] = time.monotonic() - start
+            done.append(said(transport, f"qb00{number % 4 + 1}"))
 
-        threads = [threading.Thread(target=visit, args=(number,)) for number in range(32)]
+        dead = threading.Thread(target=visit_the_dead, daemon=True)
+        dead.start()
+        threads = [threading.Thread(target=visit, args=(number,)) for number in range(31)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    assert len(done) == 32
-    dead_s = done.pop("dead 0")
-    # Whatever this machine can do: all the living were there before the dead one was given up.
-    assert max(done.values()) < max(dead_s, 8.0)
+        assert len(done) == 31
+        assert dead.is_alive(), "all the living are there before the dead one is given up"
+    hosts.run(LOGIN, ["ip", "neighbour", "delete", *nobody])
+    dead.join(60.0)
+    assert not dead.is_alive(), "whoever waits for a host ends with its transport"
 
 
 def _group(leader: int) -> list[int]:

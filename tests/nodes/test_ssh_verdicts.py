@@ -234,6 +234,18 @@ except HpcwatchError as error:
 """
 
 
+def said_by_us(hosts: Hosts, place: str) -> str:
+    """What we say, as ``said_by``; a process of its own only where names are to be resolved."""
+    if place != DESK:
+        return said_by(hosts, place, [sys.executable, "-c", OURS, str(hosts.ssh_config)])
+    try:
+        with ssh(hosts) as transport:
+            text = said(transport, "node")
+    except ConnectError as error:
+        return f"{error.message} ({error.hint})"
+    return "" if text == LOGIN else text or "no word"
+
+
 def said_by(hosts: Hosts, place: str, argv: list[str]) -> str:
     """What a client on a host says where it refuses; empty if it connects."""
     text = hosts.run(place, ["sh", "-c", '"$@" || true', "sh", *argv])
@@ -261,9 +273,10 @@ def test_both_connect_or_both_refuse(case: Case, hosts: Hosts, words: dict[str, 
     answers = []
     usual = not serving and case.port == 22
     with nullcontext() if usual else hosts.serving(LOGIN, *serving, port=case.port):
-        for argv in (program, [sys.executable, "-c", OURS, str(hosts.ssh_config)]):
-            hosts.known_hosts.write_text(known)
-            answers.append(said_by(hosts, place, argv))
+        hosts.known_hosts.write_text(known)
+        answers.append(said_by(hosts, place, program))
+        hosts.known_hosts.write_text(known)
+        answers.append(said_by_us(hosts, place))
     theirs, ours = answers
     assert (not theirs, not ours) == (case.connects, case.connects), f"{theirs}\n{ours}"
 

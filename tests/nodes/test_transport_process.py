@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -108,9 +107,8 @@ def test_closing_ends_the_program_by_force() -> None:
     assert link.receive(20.0).startswith(b"1")
     pids = children() - before
     assert len(pids) == 2
-    start = time.monotonic()
     link.close()
-    assert time.monotonic() - start < 1.0
+    assert any(map(alive, pids))  # it is not waited for: it is killed after four seconds
     wait_until(lambda: not any(map(state, pids)), "the end of the shell and of its child")
 
 

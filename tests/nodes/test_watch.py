@@ -76,7 +76,7 @@ def epochs(first, last, epoch_s):
             sys.exit(0)
 with hpcwatch.phase("train " + name):
     epochs(1, 30, 0.05)
-    epochs(30, 500, late_s)
+    epochs(30, 10**6, late_s)
 """
 
 
@@ -174,7 +174,7 @@ def test_from_queue_to_end(
     report = json.loads(Path(directory.file("report.json")).read_text())
     assert report["run"]["job"]["id"] == JOB_ID
     assert report["summary"]["memory_peak_bytes"] > 50e6
-    assert 0 < report["quality"]["coverage_pct"] < 60
+    assert 0 < report["quality"]["coverage_pct"] < 95  # nobody saw its first 40 s
 
 
 def test_the_scheduler_is_asked_at_once_when_nothing_of_the_job_is_left(
@@ -200,7 +200,7 @@ def test_that_a_job_waits_is_no_longer_said_when_it_runs(
     wait_until(lambda: "pending" in rules_shown(watch), "that it waits")
     fake.becomes("running")
     wait_until(lambda: HOST in watch.timeline.hosts, "the first sample")
-    assert "pending" not in rules_shown(watch)
+    wait_until(lambda: "pending" not in rules_shown(watch), "that it waits no longer")
 
 
 def test_a_submitted_job_is_recorded_without_a_terminal(
@@ -525,8 +525,8 @@ def test_output_that_only_the_node_has_is_read_through_its_link(
         try:
             watch = watched()
             wait_until(lambda: watch.timeline.hosts, "a sample")
-            (output, *_) = watch.picture().logs
-            assert output.trouble == "No such file or directory"
+            missing = "No such file or directory"
+            wait_until(lambda: watch.picture().logs[0].trouble == missing, "that none is here")
 
             def lines() -> tuple[str, ...]:
                 return watch.picture().logs[0].lines

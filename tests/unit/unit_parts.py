@@ -11,7 +11,7 @@ from hpcwatch.recording.store import Run
 
 GIB = 2**30
 START_S = 1_700_000_000.0
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 def wait_until(holds: Callable[[], bool], what: str) -> None:
