@@ -15,7 +15,8 @@ from hpcwatch.cluster import client
 from hpcwatch.cluster.client import Asker
 from hpcwatch.cluster.schedulers.arrays import counted, is_whole, task_indices
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
-from hpcwatch.cluster.schedulers.job import Cause, Job, JobState
+from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.cluster.schedulers.job_exit import Cause
 from hpcwatch.sweep import array, lease
 from hpcwatch.sweep.array import Submission
 from hpcwatch.sweep.attempts import Attempt, Attempts, Ended, Started, is_done, is_unknown

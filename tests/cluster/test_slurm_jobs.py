@@ -9,7 +9,8 @@ import pytest
 from cluster.cluster import Cluster
 from cluster.conftest import Submit
 from cluster.questions import Questions
-from hpcwatch.cluster.schedulers.job import Cause, Coverage, JobExit, JobNode, JobState
+from hpcwatch.cluster.schedulers.job import Coverage, JobNode, JobState
+from hpcwatch.cluster.schedulers.job_exit import Cause, JobExit
 
 pytestmark = pytest.mark.usefixtures("overdue", "ended")
 

@@ -9,7 +9,8 @@ from cluster.cluster import Cluster
 from cluster.conftest import Submit
 from cluster.daemon import wait_for
 from cluster.questions import Questions, questions
-from hpcwatch.cluster.schedulers.job import Cause, JobState
+from hpcwatch.cluster.schedulers.job import JobState
+from hpcwatch.cluster.schedulers.job_exit import Cause
 
 
 @contextmanager

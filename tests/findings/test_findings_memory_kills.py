@@ -10,7 +10,8 @@ from finding_samples import START_S, Shape, found, job, samples, scope
 from hpcwatch.analysis.findings import Finding, evaluate
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.units import GIB, MIB
-from hpcwatch.cluster.schedulers.job import Cause, Job, JobExit, JobState
+from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.cluster.schedulers.job_exit import Cause, JobExit
 from hpcwatch.probe.schema import Cgroup, Sample
 
 LIMIT = 150 * MIB

@@ -22,7 +22,8 @@ from hpcwatch.cluster.schedulers.hosts import (
     per_host,
 )
 from hpcwatch.cluster.schedulers.inquiry import gone
-from hpcwatch.cluster.schedulers.job import Cause, Coverage, JobNode, Usage, exit_of_status
+from hpcwatch.cluster.schedulers.job import Coverage, JobNode, Usage
+from hpcwatch.cluster.schedulers.job_exit import Cause, exit_of_status
 from hpcwatch.cluster.schedulers.query import Answer, NotUnderstoodError, clean_user
 from hpcwatch.cluster.schedulers.slurm_json import jobs_from_squeue
 from hpcwatch.cluster.schedulers.slurm_list import jobs_from_list

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from hpcwatch.base.units import GIB
-from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobExit, JobState, Usage
+from hpcwatch.cluster.schedulers.job import Coverage, Job, JobState, Usage
+from hpcwatch.cluster.schedulers.job_exit import Cause, JobExit
 from hpcwatch.cluster.schedulers.slurm_past import FIELDS
 
 MARK = "\x1f0a1b2c3d\x1f"

@@ -12,12 +12,8 @@ from unit_parts import run
 
 from hpcwatch.analysis.array_tasks import summary_of, task_of
 from hpcwatch.base.units import GIB
-from hpcwatch.cluster.schedulers.job import (
-    Cause,
-    Job,
-    JobExit,
-    JobState,
-)
+from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.cluster.schedulers.job_exit import Cause, JobExit
 from hpcwatch.recording.store import RunDirectory
 from hpcwatch.views.jobs import array_text
 

@@ -9,7 +9,8 @@ from history_scenes import array_job
 from hpcwatch.analysis.array_tasks import ArrayTask, task_of
 from hpcwatch.analysis.history_arrays import Amount, far_out, plan_of
 from hpcwatch.base.units import GIB, MIB
-from hpcwatch.cluster.schedulers.job import Cause, JobExit, JobState
+from hpcwatch.cluster.schedulers.job import JobState
+from hpcwatch.cluster.schedulers.job_exit import Cause, JobExit
 from hpcwatch.views.jobs import array_text
 
 HOUR_S = 3600

@@ -15,7 +15,8 @@ from hpcwatch.analysis.resample import joined
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.analysis.timeline.columns import Column
 from hpcwatch.cluster.schedulers.hosts import expand_hosts, fold_hosts
-from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobExit, JobNode, JobState, Usage
+from hpcwatch.cluster.schedulers.job import Coverage, Job, JobNode, JobState, Usage
+from hpcwatch.cluster.schedulers.job_exit import Cause, JobExit
 from hpcwatch.probe.schema import Cgroup, Node, Sample
 from hpcwatch.recording.store import Run
 from hpcwatch.views.report import terminal

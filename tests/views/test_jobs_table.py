@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from hpcwatch.analysis.findings import Severity
 from hpcwatch.base.units import GIB, MIB
-from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobExit, JobNode, JobState, Usage
+from hpcwatch.cluster.schedulers.job import Coverage, Job, JobNode, JobState, Usage
+from hpcwatch.cluster.schedulers.job_exit import Cause, JobExit
 from hpcwatch.cluster.schedulers.query import Answer
 from hpcwatch.cluster.schedulers.slurm_json import jobs_from_squeue
 from hpcwatch.views.jobs import cells, jobs_table, loss

@@ -31,7 +31,8 @@ from live_scenes import (
 from hpcwatch.analysis.findings import Directive, Severity
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.units import GIB
-from hpcwatch.cluster.schedulers.job import Cause, Job, JobExit, JobState
+from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.cluster.schedulers.job_exit import Cause, JobExit
 from hpcwatch.monitor.job_output import LogText
 from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.monitor.picture import Picture, Source, Telling

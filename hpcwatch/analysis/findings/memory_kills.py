@@ -24,7 +24,8 @@ from hpcwatch.analysis.findings.shared import Told, between, known_evidence
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.analysis.timeline.seen import Mark
 from hpcwatch.base.units import MIB, format_bytes
-from hpcwatch.cluster.schedulers.job import Cause, Job, JobState
+from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.cluster.schedulers.job_exit import Cause
 
 _SIGKILL = 9
 _KILLED_EXIT_CODES = (

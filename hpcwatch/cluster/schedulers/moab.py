@@ -10,16 +10,8 @@ import re
 from hpcwatch.base.units import parse_clock
 from hpcwatch.cluster.schedulers.dialects import Reasons
 from hpcwatch.cluster.schedulers.hosts import expand_hosts
-from hpcwatch.cluster.schedulers.job import (
-    STATE_OF_CAUSE,
-    Cause,
-    Job,
-    JobExit,
-    JobNode,
-    JobState,
-    even_share,
-    exit_of_status,
-)
+from hpcwatch.cluster.schedulers.job import STATE_OF_CAUSE, Job, JobNode, JobState, even_share
+from hpcwatch.cluster.schedulers.job_exit import Cause, JobExit, exit_of_status
 from hpcwatch.cluster.schedulers.query import (
     Answer,
     Estimate,

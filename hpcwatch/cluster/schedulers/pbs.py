@@ -9,17 +9,15 @@ from hpcwatch.cluster.schedulers.attributes import Attributes
 from hpcwatch.cluster.schedulers.dialects import Reasons
 from hpcwatch.cluster.schedulers.job import (
     STATE_OF_CAUSE,
-    Cause,
     Coverage,
     Job,
-    JobExit,
     JobNode,
     JobState,
     TaskCounts,
     Usage,
     even_share,
-    exit_of_status,
 )
+from hpcwatch.cluster.schedulers.job_exit import Cause, JobExit, exit_of_status
 from hpcwatch.cluster.schedulers.query import (
     PBS_ID,
     Answer,

@@ -16,7 +16,8 @@ from hpcwatch.cluster.schedulers.dialects import Dialect
 from hpcwatch.cluster.schedulers.environment import INSIDE
 from hpcwatch.cluster.schedulers.environment import pbspro as from_environment
 from hpcwatch.cluster.schedulers.hosts import exec_host
-from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobNode, Usage
+from hpcwatch.cluster.schedulers.job import Coverage, Job, JobNode, Usage
+from hpcwatch.cluster.schedulers.job_exit import Cause
 from hpcwatch.cluster.schedulers.query import (
     Answer,
     Query,

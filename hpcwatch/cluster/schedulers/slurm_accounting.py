@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from hpcwatch.cluster.schedulers.hosts import expand_hosts
-from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobExit, Usage
+from hpcwatch.cluster.schedulers.job import Coverage, Job, Usage
+from hpcwatch.cluster.schedulers.job_exit import Cause, JobExit
 from hpcwatch.cluster.schedulers.query import Answer, SchedulerError, is_unknown, not_understood
 from hpcwatch.cluster.schedulers.slurm_states import (
     exit_from,

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from hpcwatch.cluster.schedulers.hosts import expand_hosts
-from hpcwatch.cluster.schedulers.job import Job, JobExit, JobNode, JobState, even_share
+from hpcwatch.cluster.schedulers.job import Job, JobNode, JobState, even_share
+from hpcwatch.cluster.schedulers.job_exit import JobExit
 from hpcwatch.cluster.schedulers.query import (
     Answer,
     SchedulerError,

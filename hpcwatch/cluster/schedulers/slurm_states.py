@@ -6,7 +6,8 @@ import re
 
 from hpcwatch.base.units import parse_bytes, parse_clock
 from hpcwatch.cluster.schedulers.hosts import gres_gpus
-from hpcwatch.cluster.schedulers.job import Cause, JobExit, JobState
+from hpcwatch.cluster.schedulers.job import JobState
+from hpcwatch.cluster.schedulers.job_exit import Cause, JobExit
 from hpcwatch.cluster.schedulers.text import count
 
 MIB = 1 << 20

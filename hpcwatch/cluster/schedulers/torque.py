@@ -15,7 +15,8 @@ from hpcwatch.cluster.schedulers.dialects import Dialect
 from hpcwatch.cluster.schedulers.environment import INSIDE
 from hpcwatch.cluster.schedulers.environment import torque as from_environment
 from hpcwatch.cluster.schedulers.hosts import exec_gpus, exec_host, per_host
-from hpcwatch.cluster.schedulers.job import Cause, Coverage, Job, JobNode
+from hpcwatch.cluster.schedulers.job import Coverage, Job, JobNode
+from hpcwatch.cluster.schedulers.job_exit import Cause
 from hpcwatch.cluster.schedulers.query import (
     Answer,
     all_words,

@@ -12,7 +12,8 @@ from hpcwatch.analysis.findings import Finding
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.cluster.cancelling import cancelled_own
-from hpcwatch.cluster.schedulers.job import Cause, Job, JobState
+from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.cluster.schedulers.job_exit import Cause
 from hpcwatch.config import Settings
 from hpcwatch.monitor.notify.alerts import Alerts
 from hpcwatch.monitor.notify.channel import start_process
