@@ -13,12 +13,13 @@ from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cli import export_options, exporting
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.cli.job import ONCE_S, is_complete, settings_for, ways_to
+from hpcwatch.cli.node_ways import settings_for, ways_to_watched
+from hpcwatch.cli.one_picture import ONCE_S, is_complete
 from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers import NAMES
-from hpcwatch.cluster.schedulers.job import Job, JobState
+from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.transport.ways import NAMES as WAYS
-from hpcwatch.cluster.transport.ways import Ways, slurm_steps
+from hpcwatch.cluster.transport.ways import Ways
 from hpcwatch.export.exporter import Exporter
 from hpcwatch.export.following import Following
 from hpcwatch.export.scene import Source
@@ -59,12 +60,10 @@ class _Job(Watched):
         super().__init__(self.watch)
 
     def _ways(self, job: Job | None) -> Ways:
-        steps = slurm_steps(self.watch.known.parts, self._is_suspended)
-        return ways_to(job, self._transport, self._settings, steps)
+        return ways_to_watched(job, self._known, self._transport, self._settings)
 
-    def _is_suspended(self) -> bool:
-        job = self.watch.known.job
-        return job is not None and job.state is JobState.SUSPENDED
+    def _known(self) -> Known:
+        return self.watch.known
 
 
 def main(arguments: list[str]) -> int:

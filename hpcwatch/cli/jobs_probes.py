@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from hpcwatch.analysis.findings import Severity
 from hpcwatch.base.errors import HpcwatchError
-from hpcwatch.cli.job import settings_for, ways_to
+from hpcwatch.cli.node_ways import settings_for, ways_to
 from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.transport.ways import Ways, slurm_steps

@@ -11,11 +11,12 @@ from hpcwatch import config
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import is_interactive
-from hpcwatch.cli import job as job_command
 from hpcwatch.cli.arguments import Parser
+from hpcwatch.cli.job import watch_job
 from hpcwatch.cli.jobs_probes import Probes
 from hpcwatch.cli.jobs_rows import merged, rows_of
 from hpcwatch.cli.picker import Chosen
+from hpcwatch.cli.watch_options import add_options
 from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Job, JobState, Usage
@@ -55,7 +56,7 @@ def show(options: argparse.Namespace, users: Sequence[str], accounts: Sequence[s
                 return code
             try:
                 known = Chosen(page.chosen).known
-                job_command.watch_job(inquiry(), page.chosen.id, of_job, known=known)
+                watch_job(inquiry(), page.chosen.id, of_job, known=known)
             except HpcwatchError as error:
                 probes.note = str(error)
             page.reopen()
@@ -67,7 +68,7 @@ def show(options: argparse.Namespace, users: Sequence[str], accounts: Sequence[s
 def _options_of_job(options: argparse.Namespace) -> argparse.Namespace:
     """Return what `hpcwatch job` would have been told."""
     parser = Parser(prog="hpcwatch job", description="")
-    job_command.add_options(parser)
+    add_options(parser)
     made: argparse.Namespace = parser.parse_args([])
     made.color, made.scheduler = options.color, options.scheduler
     return made

@@ -12,7 +12,9 @@ from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import complain
 from hpcwatch.cli import export_options, finished, notify_options, script_copies
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.cli.job import Watching, add_options, is_one_picture, tell_end, watch_job
+from hpcwatch.cli.job import tell_end, watch_job
+from hpcwatch.cli.watch_options import add_options, is_one_picture
+from hpcwatch.cli.watched_job import Watching
 from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers.arrays import counted
 from hpcwatch.cluster.schedulers.hosts import fold_hosts

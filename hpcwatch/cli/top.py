@@ -6,7 +6,8 @@ import os
 
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cli.arguments import Parser
-from hpcwatch.cli.job import add_view_options, is_one_picture, live, once, settings_for, ways_to
+from hpcwatch.cli.node_ways import settings_for, ways_to
+from hpcwatch.cli.watch_options import add_view_options, is_one_picture
 from hpcwatch.cluster.schedulers.hosts import expand_hosts, fold_hosts
 from hpcwatch.monitor.watch import Known, Watch
 
@@ -34,9 +35,13 @@ def main(arguments: list[str]) -> int:
     )
     watch.start()
     try:
-        if not is_one_picture(options):
-            return live(watch, options).code
-        return once(watch, options)
+        if is_one_picture(options):
+            from hpcwatch.cli.one_picture import once
+
+            return once(watch, options)
+        from hpcwatch.cli.live_view import live
+
+        return live(watch, options).code
     finally:
         watch.stop()
 

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from harness import wait_until
 
-from hpcwatch.cli.job import live
+from hpcwatch.cli.live_view import live
 from hpcwatch.cluster.schedulers.inquiry import Reply
 from hpcwatch.cluster.schedulers.job import Job, JobNode, JobState
 from hpcwatch.config import Settings

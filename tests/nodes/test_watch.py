@@ -17,9 +17,9 @@ from harness import wait_until
 from moving_job import JOB_ID, stand_in
 from stand_in import StandIn
 
-from hpcwatch.cli import job as job_command
-from hpcwatch.cli import submit
+from hpcwatch.cli import submit, watched_job
 from hpcwatch.cli.arguments import Parser
+from hpcwatch.cli.watch_options import add_options
 from hpcwatch.cluster import client
 from hpcwatch.cluster.client import Asker
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
@@ -210,10 +210,10 @@ def test_a_submitted_job_is_recorded_without_a_terminal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fake = cluster("running")
-    monkeypatch.setattr(job_command, "_LOOK_S", 0.05)
+    monkeypatch.setattr(watched_job, "_LOOK_S", 0.05)
     inquiry = Inquiry(client.find(), Asker(every_s=0.1))
     options = Parser(prog="submit", description="")
-    job_command.add_options(options)
+    add_options(options)
     asked = options.parse_args(["--interval", "0.2", "--color", "never"])
     ended: list[tuple[Job, ...]] = []
     thread = Thread(target=lambda: ended.append(submit._followed(inquiry, JOB_ID, asked)))
