@@ -52,9 +52,14 @@ class Chosen(NamedTuple):
 
     def keeps(self, job: PastJob) -> bool:
         """Return whether a job is shown."""
-        if self.states and job.state not in self.states:
+        if self.states and not self.states & _states_of(job):
             return False
         return self.name is None or fnmatchcase(job.name or "", self.name)
+
+
+def _states_of(job: PastJob) -> set[JobState]:
+    """Return its state; a job of which a step was killed for its memory is found under oom too."""
+    return {job.state, JobState.OUT_OF_MEMORY} if job.is_step_out_of_memory else {job.state}
 
 
 def add(parser: Parser) -> None:

@@ -61,11 +61,11 @@ def slurm_conf(log: Path) -> str:
     return f"{nodes}{logs}{_SLURM}"
 
 
-def slurmdbd_conf(log: Path) -> str:
+def slurmdbd_conf(log: Path, host: str = LOGIN) -> str:
     """``slurmdbd.conf``."""
     return f"""\
 AuthType=auth/munge
-DbdHost={LOGIN}
+DbdHost={host}
 SlurmUser=root
 PidFile=/run/slurmdbd.pid
 LogFile={log}/slurmdbd.log

@@ -345,6 +345,30 @@ def test_page_cache_is_said_unless_the_site_leaves_it_out(
     assert site.counts_gpus
 
 
+HUGE, CACHE = "huge pages twice", "page cache"
+
+
+@pytest.mark.parametrize(
+    ("version", "plugin", "said"),
+    [
+        ("21.08.8", "autodetect", ""),
+        ("22.05.8", "autodetect", HUGE),
+        ("22.05.8", "cgroup/v1", ""),
+        ("23.02.5", "cgroup/v2", HUGE),
+        ("23.02.6", "cgroup/v2", ""),
+        ("23.11.0", "cgroup/v2", CACHE),
+        ("26.05.3", "cgroup/v1", ""),
+        ("unknown", "(null)", CACHE),
+    ],
+)
+def test_what_memory_may_hold_depends_on_the_version(version: str, plugin: str, said: str) -> None:
+    text = CONFIG.format(kind="cgroup", params="(null)")
+    text += f"SLURM_VERSION           = {version}\nCgroupPlugin            = {plugin}\n"
+    caveat = site_from(Answer(text.encode())).caveat
+    assert (caveat == "") is (said == "")
+    assert said in caveat
+
+
 def test_an_unreadable_configuration_may_mean_page_cache() -> None:
     assert "page cache" in site_from(Answer(b"nothing\n")).caveat
     assert "page cache" in UNASKED.caveat

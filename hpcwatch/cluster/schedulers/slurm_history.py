@@ -1,13 +1,14 @@
 """Slurm's accounts of past jobs, one day per question, and how the site gathers them. Pure.
 
-Sources: sacct(1); for `no_file_cache` slurm.conf(5), JobAcctGatherParams.
+Sources: sacct(1); for what is counted as memory slurm.conf(5), JobAcctGatherParams, and Slurm's
+src/plugins/cgroup/v2/cgroup_v2.c, whose commits d01d488d92 and e2bed375f7 changed it.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hpcwatch.cluster.schedulers.history import History, Question, Site, Wanted
 from hpcwatch.cluster.schedulers.query import Answer, Query, is_unknown
@@ -61,6 +62,12 @@ _CACHE = (
     "Memory may contain page cache: this Slurm counts the whole control group"
     " (JobAcctGatherParams lacks no_file_cache)."
 )
+_HUGE_PAGES = (
+    "Memory may count huge pages twice, as Slurm before 23.02.6 does with control groups version 2."
+)
+_FIRST_V2, _HUGE_PAGES_ONCE, _WITH_CACHE = (22, 5), (23, 2, 6), (23, 11)
+"""Versions: the first with control groups version 2, the first that counts huge pages once, and the
+first that counts all memory of the group."""
 UNASKED = Site("Memory may contain page cache: it is not known how this Slurm gathers it.")
 
 
@@ -73,8 +80,20 @@ def site_from(answer: Answer) -> Site:
     kind = found.get("JobAcctGatherType")
     if kind is None:
         return UNASKED._replace(counts_gpus=counts_gpus)
-    is_without = "no_file_cache" in found.get("JobAcctGatherParams", "").lower()
-    return Site(_CACHE if "cgroup" in kind and not is_without else "", counts_gpus)
+    return Site(_caveat(kind, found), counts_gpus)
+
+
+def _caveat(kind: str, settings: Mapping[str, str]) -> str:
+    """Return what is to be said of memory that Slurm gathers in this way."""
+    is_version_1 = settings.get("CgroupPlugin", "").strip() == "cgroup/v1"
+    if "cgroup" not in kind or is_version_1:  # their anonymous memory only
+        return ""
+    if "no_file_cache" in settings.get("JobAcctGatherParams", "").lower():
+        return ""
+    version = tuple(map(int, re.findall(r"\d{1,4}", settings.get("SLURM_VERSION", ""))[:3]))
+    if not version or version >= _WITH_CACHE:
+        return _CACHE
+    return _HUGE_PAGES if _FIRST_V2 <= version < _HUGE_PAGES_ONCE else ""
 
 
 def accounts_from(answer: Answer) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from hpcwatch.cluster.schedulers.job_exit import Cause, JobExit
 from hpcwatch.cluster.schedulers.text import count
 
 MIB = 1 << 20
+_YEAR_S = 365 * 24 * 3600
 
 _STATES = {
     "PENDING": JobState.QUEUED,
@@ -126,9 +127,14 @@ _NOTHING = frozenset({"", "(null)", "N/A", "None", "Unknown", "None assigned", "
 
 
 def limit_s(text: str | None) -> int | None:
-    """Read ``1-02:03:00``; None for UNLIMITED and Partition_Limit."""
+    """Read ``1-02:03:00``; None for UNLIMITED, Partition_Limit, and the year that stands for them.
+
+    To a job without a limit Slurm's backfill scheduler gives 365 days when it starts it.
+    Source: src/plugins/sched/backfill/backfill.c, YEAR_MINUTES.
+    """
     text = word(text)
-    return parse_clock(text) if text and len(text) < 40 else None
+    found_s = parse_clock(text) if text and len(text) < 40 else None
+    return None if found_s == _YEAR_S else found_s
 
 
 def memory_bytes(text: str | None, unit: int = 1) -> int | None:

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vm.inside import accounting
 from vm.inside.groups import TOP, Group
 from vm.inside.waiting import wait_for
 
 NODE = "vmnode"
+CLUSTER = "vm"
 _CONF = f"""\
-ClusterName=vm
+ClusterName={CLUSTER}
 SlurmctldHost={NODE}
 SlurmUser=root
 AuthType=auth/munge
@@ -35,6 +37,8 @@ MpiDefault=none
 KillWait=2
 MinJobAge=3600
 MailProg=/bin/true
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost={NODE}
 NodeName={NODE} CPUs=2 RealMemory=2000 State=UNKNOWN
 PartitionName=workq Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
@@ -49,7 +53,7 @@ AllowedSwapSpace=0
 
 
 def up() -> None:
-    """Start munge, the controller and the node's daemon, unless they run."""
+    """Start munge, the accounting, the controller and the node's daemon, unless they run."""
     if Path("/run/slurmd.pid").exists():
         return
     _start_munge()
@@ -57,6 +61,7 @@ def up() -> None:
         os.makedirs(folder, exist_ok=True)
     Path("/etc/slurm/slurm.conf").write_text(_CONF)
     Path("/etc/slurm/cgroup.conf").write_text(_CGROUP_CONF)
+    accounting.up(NODE, CLUSTER)
     for daemon in ("slurmctld", "slurmd"):
         subprocess.run([daemon], check=True)
     try:

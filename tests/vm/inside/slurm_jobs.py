@@ -62,6 +62,54 @@ def step_killed_before_the_watch(mib: int) -> dict[str, Any]:
         return {"kernel": job.group.facts(), "outside": _looked_at(folder, job)}
 
 
+def accounted(mib: int) -> dict[str, Any]:
+    """Three jobs end: by themselves, by a kill of the script's program, by a kill of a step's.
+
+    Returns Slurm's own states, and what somebody who has watched nothing is told.
+    """
+    taking = shlex.join(program("taking", 2 * mib))
+    scripts = {"well": "true", "batch": f"exec {taking}", "step": f"srun {taking}"}
+    folder = fresh("slurm")
+    ids = {}
+    for name, script in scripts.items():
+        with slurm.job(folder, script, f"--mem={mib}M", env=_environment(folder)) as job:
+            ids[name] = job.id
+            job.wait_end()
+    wait_for(lambda: all(_ends(ids).values()), "the ends in the accounting")
+    since = ("jobs", "--since", "1d")
+    jobs = {job["id"]: job for job in json.loads(_told(folder, *since, "--format", "json"))["jobs"]}
+    lines = _told(folder, *since, "--state", "oom", "--format", "ndjson").splitlines()
+    killed = {json.loads(line)["id"] for line in lines}
+    return {
+        "states": _ends(ids),
+        "jobs": {name: jobs[one] for name, one in ids.items()},
+        "killed": [name for name, one in ids.items() if one in killed],
+        "table": _told(folder, *since),
+        "reports": {
+            name: json.loads(_told(folder, "report", ids[name], "--format", "json"))
+            for name in ("batch", "step")
+        },
+    }
+
+
+def _ends(ids: dict[str, str]) -> dict[str, str]:
+    """Return the states of ended jobs in the accounting; empty for one that has not ended there."""
+    found = {}
+    for name, one in ids.items():
+        state, _, end = slurm.said("sacct", "-nXP", "-j", one, "-o", "State,End").partition("|")
+        found[name] = "" if "Unknown" in end else state
+    return found
+
+
+def _told(folder: Path, *words: str) -> str:
+    """Return what hpcwatch prints."""
+    command = [sys.executable, "-m", "hpcwatch", *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=_environment(folder))
+    if done.returncode != 0:
+        raise RuntimeError(f"{command}: {done.returncode} {done.stdout} {done.stderr}")
+    return done.stdout
+
+
 def _held(script: str, job_mib: int, limited: str, is_outside: bool) -> dict[str, Any]:
     """Have a job hold memory; read the group that has the limit, and look from outside."""
     folder = fresh("slurm")
