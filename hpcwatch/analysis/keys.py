@@ -168,7 +168,7 @@ KEYS = {
     "co2e_low_g": "co2e_g at the least that a kWh emits here (costs.co2e_low_g_per_kwh).",
     "co2e_high_g": "co2e_g at the most that a kWh emits here (costs.co2e_high_g_per_kwh).",
     "mounts": "The job's own traffic by file system, where an exporter on the node publishes it.",
-    "sources": "Of a job that nobody watched: who tells each figure, and of how much of its time.",
+    "sources": "Of a job that was not watched, or in part: who tells a figure, of how much time.",
     "figure": "The key of a figure in summary.",
     "mount": "Where a file system is mounted.",
     "source": "Who tells a figure.",

@@ -74,7 +74,7 @@ SECTIONS: dict[str, tuple[str, type]] = {
     "costs": ("Costs in the configured unit; null without prices.", Costs),
     "energy": ("Energy that is provably the run's; null if none is.", Energy),
     "mounts[]": ("The job's traffic by file system, where an exporter shows it.", MountTraffic),
-    "sources[]": ("Of a job that nobody watched: who tells a figure.", Sourced),
+    "sources[]": ("Of a job that was not watched, or in part: who tells a figure.", Sourced),
     "observed": ("What the run showed of the job's needs.", Observed),
     "prediction": ("What this run predicts of the next run of the same work.", Prediction),
     "prediction.requested": ("What was requested in this run.", Needs),

@@ -109,11 +109,16 @@ def _loaded(which: str | None) -> tuple[Report | str, bool]:
     """Return a run's report, else what its scheduler's accounting knows; and if it is our own."""
     try:
         directory = find(which)
-        return reading.load(directory), _is_own(directory)
+        made = reading.load(directory)
     except HpcwatchError as error:
         from hpcwatch.cli import unwatched
 
         return unwatched.answer(which, error), True
+    if made.run.kind == "job":
+        from hpcwatch.cli import watched_in_part
+
+        made = watched_in_part.completed(directory, made)
+    return made, _is_own(directory)
 
 
 def _parser() -> Parser:

@@ -7,15 +7,12 @@ import time
 
 from hpcwatch import config
 from hpcwatch.analysis.report import Report
-from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.base.output import complain
 from hpcwatch.cli import array_answer
 from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.monitor import report as reading
-from hpcwatch.monitor.remote import names_on_nodes
 
 
 def answer(word: str | None, no_run: HpcwatchError) -> Report | str:
@@ -44,27 +41,12 @@ def answer(word: str | None, no_run: HpcwatchError) -> Report | str:
 
 
 def _recorded(job: Job, prometheus: config.Prometheus | None) -> reading.Recorded | None:
-    """Return what the site's Prometheus recorded; what fails is one line, and no more."""
+    """Return what the site's Prometheus recorded."""
     if prometheus is None or job.started_at_s is None:
         return None
-    from hpcwatch.cluster.prometheus.asking import Asker, JobAsked
+    from hpcwatch.cli.from_prometheus import recorded
 
-    end_s = job.ended_at_s or time.time()
-    asked = JobAsked(job.id, names_on_nodes(job), job.nodes, job.started_at_s, end_s)
-    try:
-        found = Asker(*prometheus).job(asked)
-    except HpcwatchError as error:
-        _complain(str(error))
-        return None
-    if found.trouble:
-        _complain(found.trouble)
-    elif not found.samples:
-        _complain(f"{found.source} knows nothing of job {job.id}")
-    return reading.Recorded(found.samples, found.interval_s, found.source)
-
-
-def _complain(reason: str) -> None:
-    complain(f"hpcwatch: not all that was recorded is known: {clean(reason)}")
+    return recorded(job, prometheus, job.ended_at_s or time.time())
 
 
 def _asked(word: str | None, wanted: str | None) -> tuple[Inquiry, str] | None:

@@ -38,7 +38,7 @@ def of_job(
 
 
 class Recorded(NamedTuple):
-    """What somebody else recorded of a job that nobody watched."""
+    """What somebody else recorded of a job that nobody watched, or only in part."""
 
     samples: Sequence[Sample]
     interval_s: float
@@ -75,6 +75,43 @@ def accounted(
         energy=made.energy and made.energy._replace(gpu_source=recorded.source),
         nodes=[node._replace(gaps=_gaps(node.gaps, recorded)) for node in made.nodes],
     )
+
+
+class Completed(NamedTuple):
+    """The report of a job that was watched in part, with what somebody else recorded."""
+
+    report: report.Report
+    contradicted: Sequence[str]
+    """Nodes of which their readings contradict ours, and do not count."""
+
+
+def completed(
+    directory: RunDirectory, own: report.Report, recorded: Recorded, settings: config.Settings
+) -> Completed:
+    """Complete a report of our samples by what somebody else recorded of the rest of the job.
+
+    Raises HpcwatchError if the samples cannot be read any more.
+    """
+    from hpcwatch.analysis.report import completed as joining
+    from hpcwatch.analysis.timeline.filled import contradicted, filled, is_filled
+    from hpcwatch.analysis.timeline.others import Others
+
+    def with_(others: Others) -> Timeline:
+        samples = (one for one in directory.read_samples() if one is not None)
+        return filled(samples, own.timeline, others, run.interval_s, job)
+
+    run, job = own.run, own.run.job
+    others = Others(recorded.samples, recorded.interval_s)
+    timeline = with_(others)
+    wrong = contradicted(timeline)
+    if wrong:
+        timeline = with_(others.without(wrong))
+    if job is None or not is_filled(timeline):
+        return Completed(own, wrong)
+    run = run._replace(started_at_s=job.started_at_s or run.started_at_s)
+    events, earlier = directory.read_events(), past_runs(own.run)
+    whole = _built(run, timeline, events, settings, is_running=own.is_running, earlier=earlier)
+    return Completed(joining.completed(own, whole, recorded.source), wrong)
 
 
 def _gaps(gaps: Sequence[Gap], recorded: Recorded) -> list[Gap]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from history_scenes import sacct_job, sacct_text
 from program import ROOT, Hpcwatch
+from prometheus_blocks import GIB, HOUR_S, START_S, Value, accounts, constant, write_blocks
 from prometheus_server import Prometheus, promtool
 from stand_in import SLURM, StandIn
 
@@ -23,22 +24,11 @@ from hpcwatch.monitor import report as reading
 from hpcwatch.probe.schema import Gpu
 from hpcwatch.recording.lookup import find
 
-START_S = 1_795_975_200.0  # 2026-11-29T18:00:00Z
-HOUR_S = 3600
-EVERY_S = 30
-GIB = float(1 << 30)
 NODES = ("qb001", "qb002")
 A100 = 'minor_number="0",name="NVIDIA A100-SXM4-40GB",ordinal="0",uuid="GPU-1"'
 SLURM_JOB = 'account="a1",slurmjobid="4242",user="u1"'
 SLURM_GPU = f'{SLURM_JOB},gpu="0",gpu_type="NVIDIA A100-SXM4-40GB",instance="qb001:9798"'
 DCGM = 'gpu="0",UUID="GPU-1",device="nvidia0",modelName="NVIDIA A100-SXM4-40GB",Hostname="qb001"'
-
-Value = Callable[[float], float]
-"""A series' value by the seconds since the job's start."""
-
-
-def constant(value: float) -> Value:
-    return lambda _: value
 
 
 def cgroup(node: str, job: str = "4242", more: str = "") -> str:
@@ -124,27 +114,11 @@ def gone(name: str, after_s: float) -> bool:
     return 'jobid="56"' in name and 900 < after_s <= 2100
 
 
-def openmetrics() -> str:
-    families: dict[str, list[str]] = {}
-    for name, value in SERIES.items():
-        lines = families.setdefault(name.partition("{")[0], [])
-        lines += [
-            f"{name} {value(after_s)} {START_S + after_s:.0f}"
-            for after_s in range(0, HOUR_S + 1, EVERY_S)
-            if not gone(name, after_s)
-        ]
-    made = [f"# TYPE {family} unknown\n" + "\n".join(lines) for family, lines in families.items()]
-    return "\n".join([*made, "# EOF\n"])
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus with an hour of these series."""
     folder = tmp_path_factory.mktemp("prometheus")
-    (folder / "series.om").write_text(openmetrics())
-    options = ("tsdb", "create-blocks-from", "openmetrics")
-    made = promtool(*options, str(folder / "series.om"), str(folder / "data"))
-    assert made.returncode == 0, made.stderr
+    write_blocks(folder, SERIES, is_there=lambda name, after_s: not gone(name, after_s))
     with Prometheus(folder) as running:
         yield running
 
@@ -286,28 +260,6 @@ def test_several_spellings_of_an_id_are_asked_for_together(server: Prometheus) -
 @pytest.fixture
 def hpcwatch(tmp_path: Path) -> Hpcwatch:
     return Hpcwatch(tmp_path)
-
-
-def accounts(tmp_path: Path) -> dict[str, str]:
-    """A Slurm that knows of job 33's double 4242: an hour on two nodes."""
-    path = ROOT / "tests" / "parse" / "data" / "slurm" / "sacct-P-j-33_26-completed-steps.txt"
-    text = path.read_text()
-    for old, new in (
-        ("\x1f8\x1f00:10:00", "\x1f3600\x1f02:00:00"),
-        ("2026-11-29T17:59:19", "2026-11-29T18:00:00"),
-        ("2026-11-29T17:59:27", "2026-11-29T19:00:00"),
-        ("qb001", "qb[001-002]"),
-        ("\x1f1\x1f2\x1f", "\x1f2\x1f4\x1f"),
-    ):
-        text = text.replace(old, new)
-    text = "\n".join(
-        ("4242" + line[2:]).replace("\x1f33\x1f", "\x1f4242\x1f") if line[:2] == "33" else line
-        for line in text.split("\n")
-    )
-    unknown = {"stderr": "slurm_load_jobs error: Invalid job id specified\n", "exit_code": 1}
-    scenario = {"*": {"sacct*": {"stdout": text}, "scontrol*": unknown, "squeue*": unknown}}
-    there = StandIn(tmp_path / "slurm", SLURM, scenario).environment
-    return {**there, "TZ": "UTC", "HPCWATCH_SCHEDULER_NAME": "slurm"}
 
 
 def test_the_report_of_a_job_that_nobody_watched(

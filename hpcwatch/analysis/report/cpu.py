@@ -55,6 +55,16 @@ def program_cpu(run: Run, host: HostTimeline) -> Cpu:
 def job_cpu(run: Run, host: HostTimeline) -> Cpu:
     """Return what the run's job used on a host; of a program without a job, its own.
 
+    What somebody else counted of a job that we watched in part stands for it if it is more.
+    """
+    seen = _seen_cpu(run, host)
+    others_s = host.filled.cpu_s if host.filled is not None else None
+    return seen if others_s is None or others_s <= (seen.all_s or 0.0) else Cpu(all_s=others_s)
+
+
+def _seen_cpu(run: Run, host: HostTimeline) -> Cpu:
+    """Return what we have seen the run's job use on a host.
+
     A program that stands for its job counts as what the job's control group counted since the
     program began, without the monitor's own use. Without a group it is the program's use and that
     of the job's other processes. A launcher's use never stands for that of its tasks.
@@ -193,7 +203,18 @@ def _is_all_counted(run: Run, hosts: list[HostTimeline]) -> bool:
         return True
     if len(hosts) < len(job.nodes):
         return False
-    return all(_has_group(host) or _is_seen_from_its_start(host, job) for host in hosts)
+    return all(_is_counted(host, job) for host in hosts)
+
+
+def _is_counted(host: HostTimeline, job: Job) -> bool:
+    """True if a host's counters hold all of the job's CPU time there."""
+    counted_at_s = host.filled.cpu_at_s if host.filled is not None else None
+    is_ours = _has_group(host) or _is_seen_from_its_start(host, job)
+    if host.filled is None or job.started_at_s is None or job.ended_at_s is None:
+        return is_ours
+    ours_at_s = host.last.at_s if host.last is not None and is_ours else 0.0
+    least_at_s = job.ended_at_s - _LEFT_SHARE * (job.ended_at_s - job.started_at_s)
+    return max(ours_at_s, counted_at_s or 0.0) >= least_at_s
 
 
 def _has_group(host: HostTimeline) -> bool:
@@ -209,6 +230,8 @@ def _is_seen_from_its_start(host: HostTimeline, job: Job) -> bool:
 
 _MISSED_S = 3.0  # own: a scheduler's clock tells whole seconds
 _MISSED_SHARE = 0.02
+_LEFT_SHARE = 0.1
+"""Own: of a job's time, the most that may be missing at its end in another's counts."""
 _PEAK_S = 0.9
 """A peak is a mean over a second, of which a reading may come a tenth early: of less, counters in
 hundredths of a second make peaks of their own."""

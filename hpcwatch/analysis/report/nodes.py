@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from hpcwatch.analysis.report.cpu import cores_used, job_cpu
-from hpcwatch.analysis.report.records import Gap, NodeSummary, ProcessSummary, Quality, Summary
+from hpcwatch.analysis.report.records import (
+    Gap,
+    NodeSummary,
+    ProcessSummary,
+    Quality,
+    Summary,
+    whole,
+)
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.base.units import iso
 from hpcwatch.probe.schema import OUT_OF_RANGE, Process
@@ -87,7 +94,7 @@ def quality_of(run: Run, hosts: list[HostTimeline], summary: Summary, odd_lines:
         errors.update({f"{host.name}: {name}": text for name, text in host.errors.items()})
     if run.unclear:
         errors[f"the run's file: {OUT_OF_RANGE}"] = run.unclear
-    read_s = sum(sum(host.span_s) for host in hosts)
+    read_s = sum(map(read_s_of, hosts))
     nodes = run.job.nodes if run.kind == "job" and run.job is not None else ()
     wanted_s = summary.wall_s * max(len(nodes), len(hosts))
     plain = summary._asdict()
@@ -104,6 +111,22 @@ def quality_of(run: Run, hosts: list[HostTimeline], summary: Summary, odd_lines:
         odd_lines=odd_lines,
         reasons=_reasons(run, hosts, summary),
     )
+
+
+def read_s_of(host: HostTimeline) -> float:
+    """Return for how long a host was read, in seconds.
+
+    Others do not read all that we read: with their readings it is the time for which CPU time,
+    memory and every device are known.
+    """
+    if host.filled is None:
+        return sum(host.span_s)
+    known = [whole(host, name).known_s for name in ("cpu_cores", "used_bytes")]
+    of_devices = (
+        max(whole(host, name, uuid).known_s for name in ("util_pct", "sm_active_pct"))
+        for uuid in host.gpus
+    )
+    return min(*known, *of_devices)
 
 
 def _reasons(run: Run, hosts: list[HostTimeline], summary: Summary) -> dict[str, str]:

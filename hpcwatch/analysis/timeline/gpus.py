@@ -31,6 +31,8 @@ class GpuTimeline:
         gauges = [metric for metric in metrics.of_gpu() if metric.fields and not metric.is_rate]
         self._gauges = GaugeColumns(self.columns, gauges, Gpu, of)
         self.last = gpu
+        self._is_ours = False
+        """True once we have read it ourselves."""
         self._before: Gpu | None = None
         self._before_s = 0.0
         self._counter_j: tuple[float, float] | None = None
@@ -70,6 +72,7 @@ class GpuTimeline:
     def append(self, gpu: Gpu, sample: Sample, own: Container[int], span_s: float) -> None:
         """Add a reading that stands for ``span_s``; ``own`` are the pids of the job's processes."""
         self.last = gpu
+        self._is_ours = True
         self.health.add(gpu, sample.at_s, span_s)
         if gpu.clocks_held_by:
             self.clocks_held_by.update(dict.fromkeys(gpu.clocks_held_by))
@@ -123,10 +126,28 @@ class GpuTimeline:
 
     def append_unknown(self, sample: Sample, span_s: float) -> None:
         """Add a sample in which the device is not listed."""
-        why = (sample.errors or {}).get(f"gpu {self.uuid}")
-        self.health.miss(sample.at_s, span_s, why)
+        if self._is_ours:  # a device that only others read is not lost
+            why = (sample.errors or {}).get(f"gpu {self.uuid}")
+            self.health.miss(sample.at_s, span_s, why)
+        self.append_nothing()
+
+    def append_nothing(self) -> None:
+        """Add a moment of which nothing is known."""
         for column in self.columns.values():
             column.append(NAN, NAN, NAN)
+
+    def fill(self, gpu: Gpu) -> None:
+        """Add what somebody else read. Its counters may count from another time: none is joined."""
+        if not self._is_ours:
+            self.last = gpu
+        self.activity_from = self.activity_from or gpu.activity_from
+        self._append_util(gpu, {})
+        self._gauges.append(gpu, {})
+        for name in (*(metric.name for metric in _RATES), *_GPU_HOLDINGS):
+            self.columns[name].append(NAN, NAN, NAN)
+        self.memory_total_bytes = self.memory_total_bytes or gpu.memory_total_bytes
+        if gpu.memory_used_bytes is not None:
+            self.memory_peak_bytes = max(self.memory_peak_bytes or 0, gpu.memory_used_bytes)
 
 
 def _rate(then: list[int | None], now: list[int | None], passed_s: float) -> float:

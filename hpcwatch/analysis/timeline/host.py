@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from hpcwatch.analysis.timeline.columns import Numbers
     from hpcwatch.analysis.timeline.exported import ExportedUse
     from hpcwatch.analysis.timeline.gpus import GpuTimeline
+    from hpcwatch.analysis.timeline.others import Filled
     from hpcwatch.analysis.timeline.seen import SeenStranger
     from hpcwatch.cluster.schedulers.job import Job
     from hpcwatch.probe.schema import RankUse
 
 _PACKED_AFTER = 64
 """Samples; a shorter run does without the module of arrays."""
-_GAP = 2.5
+GAP = 2.5
 """A sample stands for at most this many intervals: what is longer is a gap."""
 
 
@@ -65,6 +66,8 @@ class HostTimeline:
         self.ranks: list[RankUse] | None = None
         """The most that each rank was seen to use; None where none was told apart."""
         self.reading_count = 0
+        self.filled: Filled | None = None
+        """What somebody else read of this host; None where all readings are our own."""
         self.first: Sample | None = None
         self.last: Sample | None = None
         self.first_rest: JobUse | None = None
@@ -159,8 +162,9 @@ class HostTimeline:
         if before is None and sample.window is not None:
             passed_s = max(sample.at_s - sample.window.started_at_s, 0.0)
         readings = sample.window.sample_count if sample.window else 1
+        span_s = self._stands_for_s(sample, passed_s)
         self.at_s.append(float(sample.at_s))
-        self.span_s.append(float(min(passed_s, _GAP * self.interval_s * readings)))
+        self.span_s.append(float(span_s))
         self.reading_count += readings
         self._processes.add(sample)
         self.marks.add(sample)
@@ -172,6 +176,11 @@ class HostTimeline:
         self._keep(sample)
         if len(self.at_s) % _PACKED_AFTER == 0:
             self._pack()
+
+    def _stands_for_s(self, sample: Sample, passed_s: float) -> float:
+        """Return for how long a new sample stands. What passed before it and is longer is a gap."""
+        readings = sample.window.sample_count if sample.window else 1
+        return min(passed_s, GAP * self.interval_s * readings)
 
     def _append_gauges(self, sample: Sample) -> None:
         gauges = sample.window.gauges if sample.window else {}
@@ -317,7 +326,8 @@ class HostTimeline:
             for metric in OF_JOB:
                 if metric not in HOST_RATES_OF_JOB or not is_astride:
                     self.columns[metric].hide(index)
-        if self.reading_count == len(self.at_s):
+        filled_count = self.filled.count if self.filled is not None else 0
+        if self.reading_count + filled_count == len(self.at_s):
             self.used_peak_bytes = self._peak_before(end_s)
 
     def _peak_before(self, end_s: float) -> int | None:

@@ -142,6 +142,7 @@ class MemoryMarks:
         """Group -> its mark, page cache included, for each group whose limit has bound."""
         self.huge = Mark()
         """Pages of hugetlbfs, which no control group counts as memory."""
+        self._is_old = False
         self._kills: dict[str, tuple[int, int]] = {}
         """Group -> kills that are not the job's, and the most that were counted."""
 
@@ -156,6 +157,7 @@ class MemoryMarks:
         if group is None:
             return
         self.group.add(group.peak_bytes, sample.at_s)
+        self._is_old = self._is_old and group.peak_bytes is None
         limited = self.limited.setdefault(group.limit_path or "", Mark())
         limited.add(group.limit_peak_bytes, sample.at_s)
         if group.oom_kill_count is not None:
@@ -179,10 +181,14 @@ class MemoryMarks:
             base = group.oom_kill_before_count
         self._kills[group.path] = base, max(most, count)
 
+    def outdate(self) -> None:
+        """Let the group's mark bound nothing until it is read again: the job went on without us."""
+        self._is_old = True
+
     @property
     def most_bytes(self) -> int | None:
         """What the job used at most; None if its group's kernel keeps no mark."""
-        group = self.group.size_bytes
+        group = None if self._is_old else self.group.size_bytes
         return None if group is None else group + (self.huge.size_bytes or 0)
 
     @property

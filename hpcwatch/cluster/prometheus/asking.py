@@ -15,6 +15,8 @@ from hpcwatch.cluster.prometheus.readings import Readings
 from hpcwatch.probe.schema import Sample
 
 _LEAST_STEP_S = 60.0
+"""Longer steps are multiples of it: exporters are asked every 15, 30 or 60 s. Else a counter would
+grow by one reading in a step and by two in the next, and a rate would show a peak that was none."""
 _WINDOW_S = 150.0
 """For so long a reading counts: exporters are asked every 15 to 60 s, and one may be missed."""
 _MOST_POINTS, _FEW_POINTS = 500, 60
@@ -94,7 +96,7 @@ def _span(job: JobAsked, points: int) -> tuple[Span, float]:
     """Return the times to ask for, the last one being the job's end, and a reading's window."""
     most = max(min(points, _POINTS_IN_ALL // max(len(job.nodes), 1)), _FEW_POINTS)
     length_s = max(job.end_s - job.start_s, 1.0)
-    step_s = max(_LEAST_STEP_S, math.ceil(length_s / most))
+    step_s = _LEAST_STEP_S * max(math.ceil(length_s / most / _LEAST_STEP_S), 1)
     count = int(length_s // step_s)
     window_s = max(_WINDOW_S, step_s)
     # No window reaches back before the job: its number may have been another's.

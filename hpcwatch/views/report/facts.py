@@ -17,7 +17,12 @@ from hpcwatch.recording.store import Run
 from hpcwatch.views.report.energy_rows import energy_words, mount_words
 from hpcwatch.views.report.evidence import label, value
 from hpcwatch.views.report.tables import cpu_time
-from hpcwatch.views.report.unwatched import is_unwatched, unwatched_words
+from hpcwatch.views.report.unwatched import (
+    is_unwatched,
+    is_watched_in_part,
+    shared_words,
+    unwatched_words,
+)
 from hpcwatch.views.report.used_rows import cost, how_often, limit_words, scope_words
 
 _MOST = 20  # gaps and errors named one by one
@@ -67,6 +72,8 @@ def measured(report: Report) -> list[str]:
         else f"hpcwatch itself took {cpu_time(quality.monitor_cpu_s)} of CPU time and"
         f" {format_bytes(quality.monitor_memory_bytes)} of memory.",
     ]
+    if is_watched_in_part(report):
+        said.insert(0, f"{shared_words(report)}.")
     if summary.memory_limit_source is not None:
         said.append(f"Memory is measured against {limit_words(summary)}.")
     if not summary.memory_peak_exact and summary.memory_peak_bytes is not None:

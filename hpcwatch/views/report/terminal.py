@@ -216,11 +216,14 @@ def _process(process: ProcessSummary, width: int) -> str:
 def quality_lines(report: Report, width: int) -> list[Line]:
     """Say how often it was measured, what stayed unknown, and what the measuring took."""
     quality = report.quality
+    said = ""
     if report.run.kind == "job" and (not quality.samples or report.sources):
-        from hpcwatch.views.report.unwatched import unwatched_words
+        from hpcwatch.views.report.unwatched import is_unwatched, shared_words, unwatched_words
 
-        return [[Span(row, "dim")] for row in wrapped(unwatched_words(report), width)]
-    said = ", ".join(how_often(report))
+        if is_unwatched(report):
+            return [[Span(row, "dim")] for row in wrapped(unwatched_words(report), width)]
+        said = f"{shared_words(report)}. "
+    said += ", ".join(how_often(report))
     if quality.coverage_pct is not None and quality.coverage_pct < 95 and report.summary.wall_s > 5:
         said += f" covering {format_pct(quality.coverage_pct)} of the time"
     own = [cpu_seconds(quality.monitor_cpu_s) + " CPU", format_bytes(quality.monitor_memory_bytes)]

@@ -1,17 +1,54 @@
-"""Where the figures come from of a job that nobody watched. Pure."""
+"""Where the figures come from of a job that nobody watched, or only in part. Pure."""
 
 from __future__ import annotations
 
 from hpcwatch.analysis.report import Report
+from hpcwatch.analysis.report.sourced import OWN
 from hpcwatch.base.clean import clean
-from hpcwatch.base.units import format_pct, three_digits
+from hpcwatch.base.units import format_pct, format_seconds, three_digits
 
 _NEXT_TIME = "Next time, watch it while it runs: hpcwatch job ID"
 
 
 def is_unwatched(report: Report) -> bool:
     """True of a job of which hpcwatch has not a single reading of its own."""
-    return report.run.kind == "job" and (not report.quality.samples or bool(report.sources))
+    if report.run.kind != "job" or is_watched_in_part(report):
+        return False
+    return not report.quality.samples or bool(report.sources)
+
+
+def is_watched_in_part(report: Report) -> bool:
+    """True of a job of which some figures are our own, and some another's."""
+    return any(source == OWN for _, source, _ in report.sources)
+
+
+def shared_words(report: Report) -> str:
+    """Say how much of each figure is from our own samples, and how much from another's."""
+    shared = [one for one in report.sources if one.coverage_pct is not None]
+    theirs = next((one.source for one in shared if one.source != OWN), None)
+    known: dict[str, list[str]] = {}
+    for figure in dict.fromkeys(one.figure for one in report.sources):
+        known.setdefault(_shares(report, figure), []).append(_FIGURES.get(figure, figure))
+    said = "; ".join(f"{' and '.join(figures)}: {shares}" for shares, figures in known.items())
+    completed = "" if theirs is None else f", completed from {clean(theirs)}"
+    return f"Watched in part{completed}. {said}"
+
+
+def _shares(report: Report, figure: str) -> str:
+    """Say how much of a figure is whose: ``own samples 2 h, 8 h from there, of 10 h``."""
+    is_of_gpus = figure == "gpus"
+    count = len(report.summary.gpus if is_of_gpus else report.nodes)
+    all_s = report.summary.wall_s * count
+    said = []
+    for one in report.sources:
+        if one.figure != figure:
+            continue
+        if one.coverage_pct is None:
+            return f"from {clean(one.source)}"
+        known = format_seconds(all_s * one.coverage_pct / 100)
+        said.append(f"own samples {known}" if one.source == OWN else f"{known} from there")
+    on = f" on {count} {'GPUs' if is_of_gpus else 'nodes'}" if count > 1 else ""
+    return f"{', '.join(said)}, of {format_seconds(all_s)}{on}"
 
 
 def unwatched_words(report: Report) -> str:

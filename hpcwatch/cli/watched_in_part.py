@@ -1,0 +1,81 @@
+"""The report of a job that we watched in part, completed from the site's Prometheus."""
+
+from __future__ import annotations
+
+import time
+
+from hpcwatch import config
+from hpcwatch.analysis.report import Report
+from hpcwatch.base.errors import HpcwatchError
+from hpcwatch.cli.from_prometheus import not_all_known, recorded
+from hpcwatch.cluster import client
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.monitor import report as reading
+from hpcwatch.recording.store import RunDirectory
+
+_LEAST_MISSING_S = 120.0
+"""Own: of less a Prometheus has hardly a reading."""
+_SAME_START_S = 120.0
+"""Own: a job that started at another time is another job of the same number."""
+
+
+def completed(directory: RunDirectory, own: Report) -> Report:
+    """Return the report with the hours and nodes that we did not watch, as far as they are known.
+
+    The report stays as it is where no Prometheus is configured, where it is a program's and not
+    a job's, and where nothing is missing.
+    """
+    job = own.run.job
+    if own.run.kind != "job" or job is None or job.started_at_s is None or job.is_array:
+        return own
+    settings = config.load_to_read()
+    if settings.prometheus is None:
+        return own
+    latest = _latest(job, settings.scheduler) if own.is_running is not True else None
+    own = own if latest is None else reading.load(directory, latest)
+    job = latest or job
+    end_s = _end_s(own, job)
+    if _missing_s(own, job, end_s) < _LEAST_MISSING_S:
+        return own
+    theirs = recorded(job, settings.prometheus, end_s)
+    if theirs is None or not theirs.samples:
+        return own
+    made = reading.completed(directory, own, theirs, settings)
+    if made.contradicted:
+        nodes = ", ".join(made.contradicted[:8])
+        not_all_known(f"{theirs.source} counts more CPU time than we did on {nodes}: not used")
+    return made.report
+
+
+def _latest(job: Job, wanted: str | None) -> Job | None:
+    """Return the scheduler's answer for a job whose end is not recorded; None without one."""
+    if job.ended_at_s is not None:
+        return None
+    try:
+        inquiry = client.inquiry(wanted)
+        parts = inquiry.job(job.id).value if inquiry.scheduler.name == job.scheduler else ()
+    except HpcwatchError as error:
+        not_all_known(str(error))
+        return None
+    found = next((one for one in parts if one.id == job.id), None)
+    if found is None or found.started_at_s is None or job.started_at_s is None:
+        return None
+    return found if abs(found.started_at_s - job.started_at_s) <= _SAME_START_S else None
+
+
+def _end_s(own: Report, job: Job) -> float:
+    """Return until when to ask: the job's end, now if it runs, else our last sample."""
+    if job.ended_at_s is not None:
+        return job.ended_at_s
+    if own.is_running or (not job.has_ended and job is not own.run.job):
+        return time.time()
+    ends_s = [host.last.at_s for host in own.timeline.hosts.values() if host.last is not None]
+    not_all_known(f"when job {job.id} ended: nothing is asked for after the last sample")
+    return max(ends_s, default=job.started_at_s or 0.0)
+
+
+def _missing_s(own: Report, job: Job, end_s: float) -> float:
+    """Return for how long no sample of ours tells of the job, summed over its nodes."""
+    hosts = own.timeline.hosts.values()
+    read_s = sum(sum(host.span_s) for host in hosts)
+    return (end_s - (job.started_at_s or end_s)) * max(len(job.nodes), len(hosts)) - read_s
