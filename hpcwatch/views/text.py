@@ -45,8 +45,18 @@ class Span(NamedTuple):
 Line = Sequence[Span]
 
 
-_NARROW = frozenset(map(chr, (*range(0x20, 0x300), *range(0x2010, 0x2028), *range(0x2500, 0x25FD))))
-"""Latin, dashes, and what rules, sparklines and signs are made of: they take one column."""
+_NARROW = frozenset(
+    map(
+        chr,
+        (
+            *range(0x20, 0x300),
+            *range(0x2010, 0x2028),
+            *range(0x2500, 0x25FD),
+            *range(0x2800, 0x2900),
+        ),
+    )
+)
+"""Latin, dashes, and what rules, sparklines, signs and charts are made of: they take one column."""
 
 
 def width_of(text: str) -> int:
