@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import sys
 import termios
 
 import pytest
@@ -16,6 +17,7 @@ from live_scenes import (
     job,
     lost,
     picture,
+    processes,
     sample,
     status,
     timeline,
@@ -69,6 +71,31 @@ def test_a_frozen_board_does_not_grow_with_its_timeline() -> None:
         shown.timeline.add(sample("qb002", float(step)))
     assert board.nodes[0].readings("used_bytes", 600.0) == before
     assert len(figures.board(shown).nodes[0].readings("used_bytes", 600.0)) == len(before) + 14
+
+
+def test_a_frozen_board_keeps_its_rates_of_processes_that_nobody_looked_at() -> None:
+    figures = Figures()
+    shown = picture()
+    board = figures.board(shown)
+    busier = [one._replace(cpu_user_s=500.0) for one in processes(122.0)]
+    shown.timeline.add(sample("qb002", 122.0, processes=busier))
+    shown.timeline.add(sample("qb002", 124.0, processes=busier))
+    assert board.nodes[0].process_cores[21270] == pytest.approx(2.04)
+    assert figures.board(shown).nodes[0].process_cores[21270] == 0.0
+
+
+def test_a_picture_keeps_no_sample_but_the_latest_two_of_its_timeline() -> None:
+    figures = Figures()
+    shown = picture()
+    seen = sample("qb002", 122.0)
+    held = sys.getrefcount(seen)
+    shown.timeline.add(seen)
+    shown.timeline.add(sample("qb002", 124.0))
+    board = figures.board(shown)
+    shown.timeline.add(sample("qb002", 126.0))
+    # Else the next picture would free the samples of a thousand nodes, which takes a third of it.
+    assert sys.getrefcount(seen) == held
+    assert board.nodes[0].process_cores[21270] == pytest.approx(2.04)
 
 
 def test_cores_are_those_of_the_allocation_on_each_host() -> None:

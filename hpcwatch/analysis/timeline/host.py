@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hpcwatch.analysis.timeline.exported import ExportedUse
     from hpcwatch.analysis.timeline.gpus import GpuTimeline
     from hpcwatch.analysis.timeline.others import Filled
-    from hpcwatch.analysis.timeline.seen import SeenStranger
+    from hpcwatch.analysis.timeline.seen import ProcessesUsed, SeenStranger
     from hpcwatch.cluster.schedulers.job import Job
     from hpcwatch.probe.schema import RankUse
 
@@ -141,6 +141,11 @@ class HostTimeline:
     def process_cores(self) -> dict[int, float]:
         """Cores that each process of the last sample used since the sample before."""
         return self._processes.cores()
+
+    @property
+    def processes_used(self) -> ProcessesUsed:
+        """CPU time of the processes of the last two samples."""
+        return self._processes.used
 
     def is_guess(self, metric: str, start_s: float) -> bool:
         """True if a metric since then may count processes that are not the job's.

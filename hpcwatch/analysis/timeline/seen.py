@@ -10,6 +10,22 @@ _MOST = 500
 """How many of the largest are remembered."""
 
 
+class ProcessesUsed(NamedTuple):
+    """CPU seconds of the processes of two samples, by pid, where they are known."""
+
+    now_s: dict[int, float]
+    then_s: dict[int, float]
+    passed_s: float
+    """Between the two."""
+
+    def cores(self) -> dict[int, float]:
+        """Return the cores that each process used meanwhile, if both samples name it."""
+        return cores_used(self.now_s, self.then_s, self.passed_s)
+
+
+_NOTHING_USED = ProcessesUsed({}, {}, 0.0)
+
+
 class SeenProcesses:
     """Every process that was ever named: its latest counters, its largest memory.
 
@@ -23,6 +39,8 @@ class SeenProcesses:
         self._peak_bytes: dict[int, int] = {}
         self._known: dict[int, Process] | None = None
         self._cores: dict[int, float] | None = None
+        self.used = _NOTHING_USED
+        """What those of the last sample used since the sample before."""
         self._last: Sample | None = None
         self._before: Sample | None = None
 
@@ -34,16 +52,18 @@ class SeenProcesses:
     def add(self, sample: Sample) -> None:
         """Remember the processes that a sample names."""
         self._known = self._cores = None
-        self._before, self._last = self._last, sample
+        before, self._before, self._last = self._last, self._last, sample
+        passed_s = sample.uptime_s - before.uptime_s if before is not None else 0.0
+        self.used = ProcessesUsed(cpu_s_by_pid(sample), self.used.now_s, passed_s)
         processes = sample.processes or []
         latest, peaks = self.latest, self._peak_bytes
         for process in processes:
             pid = process.pid
-            before = latest.get(pid)
+            known = latest.get(pid)
             latest[pid] = process
-            if before is None or process.argv:
+            if known is None or process.argv:
                 self._argv[pid] = process.argv
-            elif process.name != before.name:
+            elif process.name != known.name:
                 self._argv[pid] = None
             peak = process.peak_bytes or process.rss_bytes or 0
             if pid not in peaks or peak > peaks[pid]:
@@ -78,7 +98,7 @@ class SeenProcesses:
     def cores(self) -> dict[int, float]:
         """Return the cores that each process used between the last two samples, if both name it."""
         if self._cores is None:
-            self._cores = cores_between(self._last, self._before)
+            self._cores = self.used.cores()
         return self._cores
 
 

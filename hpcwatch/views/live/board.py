@@ -15,7 +15,8 @@ from hpcwatch.cluster.schedulers.job import Job, JobNode
 from hpcwatch.monitor.node_status import NodeState, NodeStatus
 from hpcwatch.monitor.picture import Picture
 from hpcwatch.views.live.chart import Letters
-from hpcwatch.views.live.rows import NodeFigures, figures_of
+from hpcwatch.views.live.node_figures import figures_of
+from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.live.totals import Totals
 
 

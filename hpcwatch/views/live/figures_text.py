@@ -6,8 +6,9 @@ from hpcwatch.analysis.findings import Finding, Severity
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import KIB, MIB, UNKNOWN, format_bytes, format_cores, three_digits
 from hpcwatch.views.live.board import Board
+from hpcwatch.views.live.gpu_figures import GpuFigures
 from hpcwatch.views.live.layout import bar
-from hpcwatch.views.live.rows import GpuFigures, NodeFigures
+from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.run.line import style_of
 from hpcwatch.views.table import cell
 from hpcwatch.views.text import SIGNS, Line, Span, sparkline

@@ -8,6 +8,7 @@ from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_pct
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.figures_text import gpu_finding, sign_span
+from hpcwatch.views.live.gpu_figures import GpuFigures
 from hpcwatch.views.live.gpu_text import (
     idle_s,
     idle_text,
@@ -17,7 +18,7 @@ from hpcwatch.views.live.gpu_text import (
 )
 from hpcwatch.views.live.layout import bar
 from hpcwatch.views.live.over_time import Values, Window, metric_values
-from hpcwatch.views.live.rows import GpuFigures, NodeFigures
+from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.run.line import device_memory_text, style_of
 from hpcwatch.views.table import Column, ListRow, cell, page_table
 from hpcwatch.views.text import Line, Span, cut, line_width, sparkline

@@ -7,7 +7,8 @@ from hpcwatch.base.clean import clean
 from hpcwatch.base.units import UNKNOWN
 from hpcwatch.probe.schema import Gpu
 from hpcwatch.views.live.board import Board
-from hpcwatch.views.live.rows import GpuFigures, NodeFigures
+from hpcwatch.views.live.gpu_figures import GpuFigures
+from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.report.gpu_rows import HARMLESS
 
 _NAMED = 3

@@ -11,6 +11,7 @@ from hpcwatch.probe.schema import Gpu
 from hpcwatch.views.live.board import Board, natural
 from hpcwatch.views.live.figures_text import gpu_finding, rate, sign_span
 from hpcwatch.views.live.gpu_bars import device_values
+from hpcwatch.views.live.gpu_figures import GpuFigures
 from hpcwatch.views.live.gpu_text import (
     clock_text,
     held_by_text,
@@ -23,7 +24,7 @@ from hpcwatch.views.live.gpu_text import (
 )
 from hpcwatch.views.live.over_time import Window
 from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
-from hpcwatch.views.live.rows import GpuFigures, NodeFigures
+from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.run.line import device_memory_text, style_of
 from hpcwatch.views.table import Column, ListRow, cell
 from hpcwatch.views.text import Line, Span, cut, sparkline

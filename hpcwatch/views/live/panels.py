@@ -19,8 +19,9 @@ from hpcwatch.base.units import (
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.chart import Chart, Letters, Limit, chart_lines, label_width, time_axis
 from hpcwatch.views.live.figures_text import amount, memory_style, rate
+from hpcwatch.views.live.gpu_figures import GpuFigures
 from hpcwatch.views.live.over_time import Values, Window, metric_values, slot_values, summed
-from hpcwatch.views.live.rows import GpuFigures, NodeFigures
+from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.report.used_rows import LIMITS
 from hpcwatch.views.text import Line, Span, cut, fit, line_width, width_of
 
