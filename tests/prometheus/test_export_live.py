@@ -99,6 +99,12 @@ def started(hpcwatch: Hpcwatch, *arguments: object, name: str = "run") -> Iterat
         process.wait()
 
 
+def await_recording(hpcwatch: Hpcwatch) -> None:
+    """Wait until the run is recorded, and a reading of it."""
+    files = hpcwatch.home.glob
+    wait_for(lambda: [one for one in files("runs/*/samples.jsonl") if one.read_bytes()], "readings")
+
+
 def program(*options: object) -> list[object]:
     """The arguments that run the program with options."""
     return ["run", *options, "--", sys.executable, "-c", HOLDS]
@@ -114,12 +120,12 @@ def test_a_program_is_scraped_and_says_what_its_report_says(
     with started(hpcwatch, *program(*options)) as run:
         target = Target("hpcwatch", run.address, token="s3cret-token")
         with Prometheus(tmp_path / "server", [target]) as server:
-            server.wait_for("hpcwatch_memory_used_bytes > 60e6")
-            server.wait_for("rate(hpcwatch_cpu_seconds_total[10s]) > 0")
-            (used,) = server.query("hpcwatch_memory_used_bytes")
-            (info,) = server.query("hpcwatch_job_info")
-            limit = server.value("hpcwatch_memory_limit_bytes")
-            assert server.value(f'hpcwatch_node_up{{node="{HOST}"}}') == 1
+            # Each is waited for: a scrape that takes too long on a busy machine leaves a gap.
+            (used,) = server.wait_for("hpcwatch_memory_used_bytes > 60e6")
+            server.wait_for("rate(hpcwatch_cpu_seconds_total[1m]) > 0")
+            (info,) = server.wait_for("hpcwatch_job_info")
+            (limit,) = server.wait_for("hpcwatch_memory_limit_bytes")
+            server.wait_for(f'hpcwatch_node_up{{node="{HOST}"}} == 1')
             assert run.end() == 7
             # The port is closed: Prometheus marks the series as stale at once.
             server.wait_for('up{job="hpcwatch"} == 0')
@@ -130,7 +136,7 @@ def test_a_program_is_scraped_and_says_what_its_report_says(
     assert info.labels["run"] == report["run"]["id"]
     assert info.labels["user"] == report["run"]["user"]
     summary = report["summary"]
-    assert limit == summary["memory_limit_bytes"]
+    assert limit.value == summary["memory_limit_bytes"]
     assert used.value <= summary["memory_peak_bytes"]
     assert 0 < last_cpu_s <= summary["cpu_s"] + 0.05
 
@@ -141,8 +147,8 @@ def test_without_the_token_nothing_is_said(hpcwatch: Hpcwatch, tmp_path: Path) -
     token.chmod(0o600)
     with started(hpcwatch, *program("--listen", "0", "--token-file", token)) as run:
         with Prometheus(tmp_path / "server", [Target("hpcwatch", run.address)]) as server:
-            server.wait_for('up{job="hpcwatch"} == 0')
-            assert "401" in server.get("/api/v1/targets")
+            wait_for(lambda: "401" in server.get("/api/v1/targets"), "a refusal")
+            assert server.query("hpcwatch_node_up") == []
         assert run.end() == 7
 
 
@@ -161,7 +167,7 @@ def test_a_text_file_reaches_prometheus_and_is_gone_at_the_end(
             Prometheus(tmp_path / "server", [Target("node", exporter.address)]) as server,
         ):
             server.wait_for("hpcwatch_node_up == 1")
-            assert server.value("node_textfile_scrape_error") == 0
+            server.wait_for("node_textfile_scrape_error == 0")
         assert run.end() == 7
     assert list(texts.iterdir()) == []
 
@@ -183,7 +189,7 @@ def test_a_pushgateway_keeps_the_counters_of_what_has_ended(
 
 def test_a_recording_is_followed_by_another_process(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
     with started(hpcwatch, *program("--interval", "0.2")) as run:
-        wait_for(lambda: list(hpcwatch.home.glob("runs/*/samples.jsonl")), "a recording")
+        await_recording(hpcwatch)
         once = hpcwatch("export", "--once")
         assert once.code == 0, once.err
         assert "hpcwatch_job_info" in {
@@ -193,7 +199,7 @@ def test_a_recording_is_followed_by_another_process(hpcwatch: Hpcwatch, tmp_path
             target = Target("follower", follower.address)
             with Prometheus(tmp_path / "server", [target]) as server:
                 server.wait_for("hpcwatch_memory_used_bytes > 60e6")
-                server.wait_for("rate(hpcwatch_cpu_seconds_total[10s]) > 0")
+                server.wait_for("rate(hpcwatch_cpu_seconds_total[1m]) > 0")
                 assert run.end() == 7
                 assert follower.process.wait(DEADLINE_S) == 0  # nothing new will come
                 server.wait_for('up{job="follower"} == 0')
@@ -202,7 +208,7 @@ def test_a_recording_is_followed_by_another_process(hpcwatch: Hpcwatch, tmp_path
 def test_a_follower_ends_by_a_signal_and_leaves_no_file(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
     file = tmp_path / "a.prom"
     with started(hpcwatch, *program()) as run:
-        wait_for(lambda: list(hpcwatch.home.glob("runs/*/samples.jsonl")), "a recording")
+        await_recording(hpcwatch)
         words = ["export", "--textfile", file, "--every", "1"]
         with started(hpcwatch, *words, name="export") as follower:
             wait_for(file.exists, "the text file")
@@ -226,7 +232,7 @@ def test_what_is_not_there_to_export_to_is_one_line_and_the_program_runs_on(
             assert "Traceback" not in run.said
             assert not file.exists()
     words = ["--push", "http://127.0.0.1:9"]
-    ended = hpcwatch("run", *words, "--", sys.executable, "-c", "import time; time.sleep(2)")
+    ended = hpcwatch("run", *words, "--", sys.executable, "-c", "import time; time.sleep(1)")
     assert ended.code == 0
     assert ended.err.count("not exported to the Pushgateway") == 1
     assert "ended normally" in ended.err
@@ -234,7 +240,7 @@ def test_what_is_not_there_to_export_to_is_one_line_and_the_program_runs_on(
 
 def test_export_itself_ends_if_its_port_is_taken(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
     with Pushgateway(tmp_path / "gateway") as gateway, started(hpcwatch, *program()) as run:
-        wait_for(lambda: list(hpcwatch.home.glob("runs/*/samples.jsonl")), "a recording")
+        await_recording(hpcwatch)
         ended = hpcwatch("export", "--listen", gateway.address)
         assert (ended.code, ended.out) == (1, "")
         assert "cannot listen on" in ended.complaint
