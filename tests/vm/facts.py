@@ -17,6 +17,16 @@ def near(told: float | None, true: float) -> bool:
     return told is not None and abs(told - true) <= max(_SHARE * true, _BATCH_BYTES)
 
 
+def is_between(told_s: float, kernel: Facts) -> bool:
+    """Return whether a CPU time is one from between two looks at the kernel's.
+
+    The monitor works on between them, for the longer the slower the machine is.
+    """
+    before_s, after_s = kernel["cpu_s_before"], kernel["cpu.stat"]["usage_usec"] / 1e6
+    is_so: bool = before_s - 0.01 <= told_s <= after_s
+    return is_so
+
+
 def used_bytes(kernel: Facts) -> int:
     """Return what a group uses that the kernel could not just take back.
 

@@ -24,8 +24,8 @@ CORES = 2
 MEMORY_MIB = 2500
 DATA_MIB = 1024
 SWAP_MIB = 512
-BOOT_S = 180.0
-ANSWER_S = 400.0
+BOOT_S = 400.0
+ANSWER_S = 1200.0
 """What one question may take on a busy host; never waited for in full where all is well."""
 
 _QEMU = "qemu-system-x86_64"

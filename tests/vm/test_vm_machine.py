@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import alive
-from unit_parts import wait_until
+from harness import alive, wait_until
 
 from vm.machine import Machine, missing
 
@@ -40,7 +39,7 @@ def test_it_ends_with_the_tests_however_they_end() -> None:
     assert alive(pid)
     starter.kill()
     starter.wait()
-    wait_until(lambda: not alive(pid), "the end of qemu")
+    wait_until(lambda: not alive(pid), "the end of qemu", 180.0)
     subprocess.run(["rm", "-r", str(folder)], check=True)
 
 

@@ -14,5 +14,8 @@ def throttled(cpu_s: float, count: int, cores: float) -> dict[str, Any]:
     """Let processes burn CPU time below a quota; look when they have come to rest."""
     group = Group("/lab.slice/session").make(cpu_max=f"{int(cores * 1e5)} 100000")
     watched = Watched(group, "burned", cpu_s, count, configured=_SHORT)
+    watched.await_ready()
+    before_s = group.cpu_s()
     sample = watched.hold()
-    return {"sample": sample, "kernel": group.facts()} | watched.end()
+    kernel = group.facts() | {"cpu_s_before": before_s}
+    return {"sample": sample, "kernel": kernel} | watched.end()

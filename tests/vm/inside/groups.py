@@ -91,6 +91,10 @@ class Group:
         words = (self.folder / name).read_text().split()
         return dict(zip(words[::2], map(int, words[1::2]), strict=True))
 
+    def cpu_s(self) -> float:
+        """Return the CPU time that was used in it until now."""
+        return self.table("cpu.stat")["usage_usec"] / 1e6
+
     def facts(self) -> dict[str, Any]:
         """Return what the kernel counts in this group now."""
         numbers: dict[str, Any] = {name: self.number(name) for name in _NUMBERS}

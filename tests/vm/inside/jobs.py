@@ -49,11 +49,14 @@ def seen(naming: str, job_mib: int, step_mib: int, held_mib: int, others_mib: in
         stranger.holding("anonymous", others_mib, variables=of_other),
     ):
         watched = Watched(task, "anonymous", held_mib, variables=variables)
+        watched.await_ready()
+        before_s = own.cpu_s()
         inside = watched.hold()
         # Monitors grow while they begin: each reading has the kernel's of its own moment.
-        of_inside = {"job": own.facts(), "step": step.facts()}
+        of_inside = {"job": own.facts(), "step": step.facts(), "cpu_s_before": before_s}
+        before_s = own.cpu_s()
         outside = _probed()
-        facts = {"job": own.facts(), "step": step.facts()}
+        facts = {"job": own.facts(), "step": step.facts(), "cpu_s_before": before_s}
         ended = watched.end()
         # The last reading of a run comes after what the kernel says at the sample.
         peaks = {"peak_at_end": own.number("memory.peak")}

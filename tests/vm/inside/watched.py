@@ -19,7 +19,7 @@ from vm.inside.waiting import wait_for
 
 WORK = Path("/data/work")
 """On a disk: a recording in a file system in memory would count as the job's memory."""
-_SHOWN_S = 30.0
+_SHOWN_S = 150.0
 _SCHEDULERS = ("SLURM_", "PBS_")
 
 
@@ -70,6 +70,7 @@ class Watched:
     ) -> None:
         """Start it. ``through`` is a command that starts hpcwatch in its turn."""
         self.folder = fresh("watched")
+        self._is_ready = False
         settings = self.folder / "config" / "hpcwatch" / "config.toml"
         settings.parent.mkdir(parents=True)
         settings.write_text(configured)
@@ -86,15 +87,22 @@ class Watched:
             env=environment(self.folder, **(variables or {})),
         )
 
+    def await_ready(self) -> None:
+        """Wait until the program holds what it shall."""
+        if self._is_ready:
+            return
+        assert self._process.stdout is not None
+        said = self._process.stdout.readline()
+        if said != "ready\n":
+            raise RuntimeError(f"the program said {said!r}: {self._said()}")
+        self._is_ready = True
+
     def hold(self, shows: Callable[[dict[str, Any]], bool] = bool) -> dict[str, Any]:
         """Wait until the program holds what it shall, and return a full sample that shows it.
 
         Without one in good time it is the last sample, for the test to say what is wrong with it.
         """
-        assert self._process.stdout is not None
-        said = self._process.stdout.readline()
-        if said != "ready\n":
-            raise RuntimeError(f"the program said {said!r}: {self._said()}")
+        self.await_ready()
         ready_s = time.time()
         found: list[dict[str, Any]] = []
 
