@@ -11,6 +11,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,7 +133,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     result = Bench(tmp_path)
     yield result
     with contextlib.suppress(TimeoutError):
-        wait_until(lambda: not result.processes(), "all processes to end", 5)
+        wait_until(lambda: not result.processes(), "all processes to end")
     left = {pid: command_line(pid) for pid in result.processes()}
     kill(list(left))
     assert not left, "processes were left behind"
@@ -294,9 +295,13 @@ def test_suspended_job_goes_on(bench: Bench) -> None:
 
 def test_timeout_ends_the_program(bench: Bench) -> None:
     # It signals its child and then the group: without hpcwatch the program may get two as well.
-    command = ["timeout", "2", *bench.wrap(bench.recorder("--exit-on", "TERM"))]
-    with bench.started(command) as timeout:
-        assert timeout.wait(DEADLINE_S) == 124
+    wrapped = bench.wrap(bench.recorder("--exit-on", "TERM"))
+    for seconds in ("1", "5", "25"):  # until the machine has started the program in that time
+        with bench.started(["timeout", seconds, *wrapped]) as timeout:
+            assert timeout.wait(DEADLINE_S) == 124
+        if lines(bench.record):
+            break
+        shutil.rmtree(bench.output, ignore_errors=True)
     assert bench.received() == ["TERM"]
 
 
@@ -416,7 +421,7 @@ def test_stop_and_continue_through_the_monitor(bench: Bench) -> None:
         monitor = parent(program)
         os.kill(monitor, signal.SIGTSTP)
         terminal.wait_for("Stopped")
-        assert state(program) == state(monitor) == "T"
+        terminal.wait_until(lambda: state(program) == state(monitor) == "T", "both to stop")
         os.kill(monitor, signal.SIGCONT)
         ticking(bench, terminal)
         bench.stop.touch()
@@ -734,8 +739,8 @@ def test_signal_right_before_a_kill_is_recorded(bench: Bench, walltime_s: int | 
         before = len(lines(bench.output / "samples.jsonl"))
         os.kill(monitor.pid, signal.SIGTERM)
         events = bench.output / "events.jsonl"
-        wait_until(lambda: lines(events), "the signal on disk", 2)
-        wait_until(lambda: len(lines(bench.output / "samples.jsonl")) > before, "a sample", 2)
+        wait_until(lambda: lines(events), "the signal on disk")
+        wait_until(lambda: len(lines(bench.output / "samples.jsonl")) > before, "a sample")
         kill([monitor.pid, program])
     done = bench.run([*HPCWATCH, "report", str(bench.output)])
     assert b"ended by SIGTERM (15)" in done.stdout

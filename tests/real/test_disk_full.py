@@ -32,13 +32,13 @@ def hpcwatch(small: Path, *words: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "HPCWATCH_HOME": str(small / "home")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
 
 def test_the_end_of_a_run_is_known_although_the_disk_is_full(small: Path) -> None:
-    fill = f"sleep 0.5; head -c 900000 /dev/zero > {small}/fill; sleep 0.5; exit 5"
+    fill = f"sleep 0.5; head -c 900000 /dev/zero > {small}/fill; sleep 1; exit 5"
     done = hpcwatch(small, "run", "--interval", "0.1", "--", "sh", "-c", fill)
     assert done.returncode == 5
     assert done.stderr.count("hpcwatch: recording waits: no space left on device") == 1

@@ -37,11 +37,11 @@ def left_behind(path: str) -> bool:
 STEPS = """
 import time, hpcwatch
 with hpcwatch.phase("load"):
-    time.sleep(0.3)
+    time.sleep(0.8)  # a busy machine takes a sample late
 for epoch in (1, 2):
     with hpcwatch.phase("train"), hpcwatch.phase("step\\x1b[31m"):
-        until = time.monotonic() + 0.6
-        while time.monotonic() < until:
+        until = time.process_time() + 0.6
+        while time.process_time() < until:
             pass
     hpcwatch.log(epoch=epoch, test_accuracy=0.9 + epoch / 100, loss=float("nan"))
 """
@@ -55,8 +55,8 @@ def test_phases_and_results_are_in_the_report(hpcwatch: Hpcwatch) -> None:
         (load,) = (row for row in rows if row[:1] == ["load"])
         (train,) = (row for row in rows if row[:2] == ["train", "×2"])
         (step,) = (row for row in rows if row[:2] == ["step\\x1b[31m", "×2"])
-        assert 0.3 <= float(load[2]) < 5
-        assert 1.2 <= float(train[3]) < 20
+        assert 0.8 <= float(load[2]) < 30
+        assert 1.2 <= float(train[3]) < 60
         assert float(step[3]) <= float(train[3])
         assert float(train[5]) > float(load[4])  # cores
         assert ["Results", "epoch", "2,", "test_accuracy", "0.92,", "loss", "nan"] in rows
@@ -96,7 +96,7 @@ def test_a_program_that_cannot_be_started_leaves_nothing_behind(hpcwatch: Hpcwat
         env=hpcwatch.environment,
         stderr=subprocess.PIPE,
     )
-    assert process.communicate(timeout=60)[0] is None
+    assert process.communicate(timeout=2 * DEADLINE_S)[0] is None
     assert process.returncode == 127
     after = {name for name in os.listdir("/tmp") if name.startswith("hpcwatch-")}
     assert not [name for name in after - before if f"-{process.pid}-" in name]
@@ -251,7 +251,6 @@ def test_the_live_view_says_what_the_program_is_at(hpcwatch: Hpcwatch, view: str
         terminal.wait_until(
             lambda: b"train \xc2\xb7 loss 0.0625, model a\\x1b[2Jb" in terminal.output,
             "the step in the view",
-            3 * DEADLINE_S,
         )
         (hpcwatch.folder / "stop").touch()
         terminal.wait_until(lambda: terminal.exit_code() is not None, "the end")

@@ -19,8 +19,8 @@ from harness import wait_until
 from program import Hpcwatch
 
 SECRET = "T0SECRET/B0SECRET"
-LATE_S = 20.0
-PATIENCE_S = 30.0
+LATE_S = 45.0  # what is sent hangs for 60 s
+PATIENCE_S = 60.0
 SOON = {"HPCWATCH_NOTIFY_END_AFTER_S": "0"}
 
 

@@ -15,8 +15,8 @@ from program import Hpcwatch
 
 CONFIGURATION = """
 [findings.step-slowdown]
-window_s = 2
-early_s = 2
+window_s = 1
+early_s = 1
 """
 
 GETS_SLOW = """
@@ -28,7 +28,7 @@ def steps(step_s, may_go_on):
         number += 1
         hpcwatch.log(step=number)
 number, begun_s = 0, time.monotonic()
-steps(0.05, lambda: time.monotonic() < begun_s + 3)
+steps(0.05, lambda: time.monotonic() < begun_s + 1.5)
 steps(0.4, lambda: not os.path.exists("stop") and time.monotonic() < begun_s + LAST_S)
 """
 
@@ -44,20 +44,20 @@ def gets_slow(last_s: float) -> list[str]:
 
 def test_steps_that_become_slow_are_in_the_report(hpcwatch: Hpcwatch) -> None:
     hpcwatch.configure(CONFIGURATION)
-    ended = hpcwatch("run", "--interval", "0.2", "--", *gets_slow(9.0))
+    ended = hpcwatch("run", "--interval", "0.2", "--", *gets_slow(6.5))
     assert ended.code == 0, ended.err
     (finding,) = findings(hpcwatch, "step-slowdown")
     assert finding["severity"] == "warning"
     assert finding["evidence"]["early_step_s"] < finding["evidence"]["step_s"] / 1.3
-    assert finding["duration_s"] >= 2
+    assert finding["duration_s"] >= 1
     assert re.search(r"steps take [\d.]+ times as long as at first", ended.err)
     again = hpcwatch("report").out
     assert finding["title"] in " ".join(again.split())
 
 
 def test_steady_steps_are_not(hpcwatch: Hpcwatch) -> None:
-    hpcwatch.configure(CONFIGURATION)
-    script = GETS_SLOW.replace("0.05", "0.4").replace("LAST_S", "9.0")
+    hpcwatch.configure(f"{CONFIGURATION}ratio = 2\n")  # a busy machine makes some of them slower
+    script = GETS_SLOW.replace("0.05", "0.2").replace("0.4", "0.2").replace("LAST_S", "5.0")
     assert hpcwatch("run", "--interval", "0.2", "--", sys.executable, "-c", script).code == 0
     assert findings(hpcwatch, "step-slowdown") == []
 
@@ -65,18 +65,19 @@ def test_steady_steps_are_not(hpcwatch: Hpcwatch) -> None:
 @pytest.mark.parametrize("view", ["panel", "line"])
 def test_steps_that_become_slow_are_shown_live(hpcwatch: Hpcwatch, view: str) -> None:
     hpcwatch.configure(CONFIGURATION)
-    command = hpcwatch.command("run", "--interval", "1", "--view", view, "--", *gets_slow(120.0))
+    command = hpcwatch.command("run", "--interval", "1", "--view", view, "--", *gets_slow(600.0))
     environment = {**hpcwatch.environment, "TERM": "xterm", "COLUMNS": "100"}
     with Terminal(command, environment, hpcwatch.folder) as terminal:
         terminal.wait_until(
             lambda: re.search(rb"steps take [\d.]+ times as long", terminal.output) is not None,
             "the finding in the view",
-            3 * DEADLINE_S,
+            2 * DEADLINE_S,
         )
         (hpcwatch.folder / "stop").touch()
         terminal.wait_until(lambda: terminal.exit_code() is not None, "the end")
 
 
+WALLTIME_S = 6
 IS_LATE = """
 import time, hpcwatch
 step = 0
@@ -89,12 +90,12 @@ while True:
 
 def test_a_program_killed_at_its_walltime_says_how_long_it_takes(hpcwatch: Hpcwatch) -> None:
     """As Slurm ends it: SIGTERM to all of the job's processes."""
-    hpcwatch.configure("[findings.will-not-finish]\nleast_told_s = 2\n")
+    hpcwatch.configure("[findings.will-not-finish]\nleast_told_s = 1\n")
     begins_s = int(time.time())
     job = {
         "SLURM_JOB_ID": "4711",
         "SLURM_JOB_START_TIME": str(begins_s),
-        "SLURM_JOB_END_TIME": str(begins_s + 8),
+        "SLURM_JOB_END_TIME": str(begins_s + WALLTIME_S),
         "SLURM_JOB_NUM_NODES": "1",
     }
     process = subprocess.Popen(
@@ -104,7 +105,7 @@ def test_a_program_killed_at_its_walltime_says_how_long_it_takes(hpcwatch: Hpcwa
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(lambda: time.time() > begins_s + 8, "its walltime to be over")
+        wait_until(lambda: time.time() > begins_s + WALLTIME_S, "its walltime to be over")
         process.terminate()
         process.wait(DEADLINE_S)
     finally:

@@ -186,13 +186,16 @@ def test_it_follows_the_terminal_s_size(scene: Scene) -> None:
     scene.drive(scene.shell(f"seq 60; exec {scene.program(BAR)}"))
     scene.wait_for_panel()
     bar = "100/100 " + "━" * 20
+
+    def stands() -> bool:
+        *before, last = scene.above()[-3:]
+        return before == ["60", "Epoch 1/2"] and "loss" in last
+
     for columns, lines in ((80, 18), (60, 40), (120, 24), (100, 50), (100, 16)):
         scene.terminal.resize(columns, lines)
         scene.wait_for_panel(5 if columns > 110 else 6)  # below, the advice takes two rows
         assert len(scene.terminal.screen()) == lines
-        *before, last = scene.above()[-3:]
-        assert before == ["60", "Epoch 1/2"]
-        assert "loss" in last
+        scene.terminal.wait_until(stands, "the program's three rows above the panel")
     scene.terminal.wait_until(lambda: scene.above()[-1].startswith(bar), "a full bar")
     scene.terminal.press("Enter")
     rows = scene.wait_for_end()
@@ -207,7 +210,7 @@ def test_a_low_terminal_gets_one_row_and_a_lower_one_none(tmp_path: Path) -> Non
         scene.drive(scene.shell("seq 50; read size; echo low; read end"))
         terminal.wait_until(lambda: terminal.screen()[-1].startswith("hpcwatch "), "a bottom row")
         assert FINDING in terminal.screen()[-1]
-        assert terminal.screen()[-3:-1] == ["50", ""]
+        terminal.wait_until(lambda: terminal.screen()[-3:-1] == ["50", ""], "the last line")
         terminal.resize(100, 4)
         terminal.wait_until(lambda: terminal.scrolls() == (0, 3), "no region")
         assert not [row for row in terminal.screen() if "hpcwatch" in row]
@@ -374,13 +377,13 @@ def test_redirected_streams_stay_the_program_s(scene: Scene) -> None:
     out, errors = scene.folder / "out", scene.folder / "errors"
     scene.drive(f"{scene.shell('echo out; echo errors >&2; read end')} > {out}")
     scene.wait_for_panel()
-    assert scene.above() == ["errors"]
+    scene.terminal.wait_until(lambda: scene.above() == ["errors"], "what the program said")
     scene.terminal.press("Enter")
     scene.wait_for_end()
     assert out.read_text() == "out\n"
     scene.drive(f"{scene.shell('echo out; echo errors >&2; read end')} 2> {errors}")
     scene.wait_for_panel()
-    assert scene.above() == ["out"]
+    scene.terminal.wait_until(lambda: scene.above() == ["out"], "what the program said")
     scene.terminal.press("Enter")
     scene.terminal.wait_until(lambda: scene.above() == ["out", "", "$"], "the prompt")
     assert errors.read_text().startswith("errors\ndriver ended")
@@ -429,6 +432,7 @@ class Run(Scene):
         (self.folder / "go").write_text(f"clear\n{words} -- {program}\n")
         self.terminal.type(f". {self.folder}/go")
         self.wait_for_panel(3)
+        self.terminal.wait_until(lambda: self.above()[-1:] == ["60"], "the program's last line")
         (first,) = [row for row in self.terminal.history() if row.startswith("monitor ")]
         self.monitor = int(first.split()[1])
 

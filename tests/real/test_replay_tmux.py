@@ -34,9 +34,9 @@ class Replay:
         return (60 * int(found[1]) + int(found[2]), found[3]) if found else None
 
     def at_s(self) -> int:
+        self.terminal.wait_until(lambda: self.where() is not None, "the time")
         where = self.where()
-        assert where is not None
-        return where[0]
+        return where[0] if where is not None else self.at_s()  # it was about to be painted
 
     def wait_for(self, at_s: int, how: str) -> None:
         self.terminal.wait_until(lambda: self.where() == (at_s, how), f"{at_s} s, {how}")

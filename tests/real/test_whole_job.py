@@ -24,13 +24,13 @@ from hpcwatch.monitor.run import Opening
 
 GETS_SLOW = """
 import os, time, hpcwatch
-for step in range(1, 1000):
-    time.sleep(0.05 if step < 60 else 0.4)
+for step in range(1, 10**6):
+    time.sleep(0.05 if step < 30 else 0.4)
     hpcwatch.log(step=step)
     if os.path.exists("stop"):
         break
 """
-SHORT = "[findings.step-slowdown]\nwindow_s = 2\nearly_s = 2\n"
+SHORT = "[findings.step-slowdown]\nwindow_s = 1\nearly_s = 1\n"
 
 
 @pytest.mark.parametrize("view", ["panel", "line"])
@@ -45,7 +45,7 @@ def test_a_finding_on_the_whole_job_is_shown_live(hpcwatch: Hpcwatch, view: str)
         terminal.wait_until(
             lambda: re.search(rb"steps take [\d.]+ times as long", terminal.output) is not None,
             "the finding in the view",
-            3 * DEADLINE_S,
+            2 * DEADLINE_S,
         )
         (hpcwatch.folder / "stop").touch()
         terminal.wait_until(lambda: terminal.exit_code() is not None, "the end")
