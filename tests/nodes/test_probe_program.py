@@ -42,15 +42,15 @@ OTHER_VERSION = "0.0.0-another"
 """Of an hpcwatch that no node has."""
 
 
-def left_behind() -> set[str]:
-    """What probes have left in the folders they may write to."""
+def left_behind(pid: int) -> set[str]:
+    """What a probe has left in the folders it may write to."""
     places = {tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"}
     return {
         f"{place}/{name}"
         for place in places
         if os.path.isdir(place)
         for name in os.listdir(place)
-        if name.startswith("hpcwatch-probe-")
+        if name.startswith(f"hpcwatch-probe-{pid}-")
     }
 
 
@@ -70,18 +70,17 @@ def check_full(sample: Sample, pid: int) -> None:
 
 @pytest.mark.parametrize("python", pythons(), ids=name_of_python)
 def test_every_python_runs_the_bundle_and_leaves_nothing(python: str) -> None:
-    before = left_behind()
     with running("sleep", 60, environment=JOB) as job, probe(python, OTHER_VERSION) as link:
         greeting = link.begin(SPEC)
         assert greeting.kind == "bundle"
         assert greeting.python_version.split(".")[0] == "3"
         check_full(link.sample(), job.pid)
         assert link.sample().errors is None
-        assert left_behind() == before
+        assert left_behind(link.pid) == set()
         link.close_input()
         assert link.process.wait(DEADLINE_S) == 0
         assert link.complaint() == ""
-    assert left_behind() == before
+    assert left_behind(link.pid) == set()
 
 
 def test_the_installed_package_is_used_where_it_is_the_same() -> None:
@@ -233,14 +232,13 @@ def test_it_ends_when_its_output_is_stuck_though_somebody_talks() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
 @pytest.mark.parametrize("version", [__version__, OTHER_VERSION], ids=["package", "bundle"])
 def test_signals_end_it_and_nothing_is_left(number: signal.Signals, version: str) -> None:
-    before = left_behind()
     with probe(version=version) as link:
         link.begin(SPEC)
         link.sample()
         link.process.send_signal(number)
         assert link.process.wait(DEADLINE_S) == -number
         assert link.complaint() == ""
-    assert left_behind() == before
+    assert left_behind(link.pid) == set()
 
 
 def test_a_signal_that_was_ignored_before_ends_it_too() -> None:
