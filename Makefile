@@ -17,12 +17,20 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: $(VENV)/.train
 	$(BIN)/hpcwatch run -- $(BIN)/python trainers/mnist_cnn.py
 
-# What needs no other machine and no terminal runs side by side: three at a time on two cores, as
-# many of them wait. The others start clusters and measure times, one at a time.
+# What measures no time and shares no name with others runs side by side: three at a time on two
+# cores, as many of them wait. The hosts of tests/nodes and tests/sweep are each test file's own.
+# The others start clusters, measure times, or look for a job's or a user's processes: one at a time.
 FAST = tests/unit tests/findings tests/views tests/parse
-BESIDE = tests/fuzz tests/browser tests/driver/test_driver.py \
-    $(patsubst %,tests/trainers/test_trainers_%.py,data input parts) \
-    $(patsubst %,tests/sweep/test_sweep_%.py,gpus outcome parameters thresholds) $(FAST)
+LONG = $(patsubst %,tests/sweep/test_sweep_%.py,hosts cut_off local) tests/nodes/test_ssh_left.py \
+    tests/driver/test_gpu_end_to_end.py tests/trainers
+BESIDE = $(LONG) tests/fuzz tests/browser tests/driver/test_driver.py tests/driver/test_gpu_exported.py \
+    $(patsubst %,tests/nodes/test_%.py,bundle members_captured probe_program probe_tails probe_wish \
+        pyz_nodes ssh_break ssh_config ssh_intake ssh_keys ssh_login ssh_reach ssh_verdicts \
+        transport_process) \
+    $(patsubst %,tests/real/test_%.py,completion disk_full golden_screens isolated live_tmux \
+        old_python packaging_pyz packaging_recipes panel_tmux replay_tmux) \
+    $(patsubst %,tests/sweep/test_sweep_%.py,array array_live gpus live many_slots notify once \
+        outcome parameters runs sharing thresholds walltime) tests/sweep/test_array_jobs.py $(FAST)
 # Each file runs in one process. The files start in the order given, those that take long first;
 # xdist's own order, by the number of tests, begins long files with few tests last.
 SIDE_BY_SIDE = -n 3 --dist loadfile --no-loadscope-reorder

@@ -16,9 +16,11 @@ from program import Hpcwatch
 
 from hpcwatch.probe.schema import Gpu, Sample, from_line
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 HOLD = """
 import mmap, os, sys, time
+with open(sys.argv[1] + ".pid", "w") as stream:
+    stream.write(str(os.getpid()))
 maps = [mmap.mmap(os.open(path, os.O_RDONLY), 0, prot=mmap.PROT_READ) for path in sys.argv[2:]]
 while not os.path.exists(sys.argv[1]):
     time.sleep(0.02)
@@ -46,6 +48,8 @@ class GpuRun:
         self._end = folder / "end"
         self.output = folder / "run"
         text += f"\nclock {self._clock}\n" if stopped else ""
+        # What asks a scheduler is a descendant too, and on a slow machine it is there for long.
+        text = text.replace("process descendants", f"process file:{self._end}.pid")
         self.environment = {**gpu_environment(hpcwatch, text), **(variables or {})}
         options = ("--interval", "0.25", "--output", str(self.output), *options)
         self.words = hpcwatch.command("run", *options, "--", sys.executable, "-c", HOLD)

@@ -399,9 +399,9 @@ def test_rules_are_given_what_the_program_tells(
     others: tuple[str, ...],
 ) -> None:
     cluster("running", *others)
-    short = {"window_s": 2.0, "early_s": 1.0}
+    short = {"window_s": 1.0, "early_s": 1.0}
     watch = watched(thresholds={"step-slowdown": short, "will-not-finish": {"least_told_s": 2.0}})
-    inner("train", late_s=0.5)
+    inner("train", late_s=0.3)
     wait_until(lambda: "step-slowdown" in rules_shown(watch), "what makes steps slow", 120.0)
     wait_until(lambda: any("epochs now" in title for title in titles(watch)), "its pace", 60.0)
 

@@ -100,6 +100,15 @@ def python(code: str, *words: str) -> list[str]:
     return [sys.executable, "-c", code, *words]
 
 
+def together(count: int, what: str) -> str:
+    """A shell script that waits until so many tasks have come this far, and then does something.
+
+    Without it a slow machine starts so late what is to run at once that a free slot takes it.
+    """
+    waits = f'until [ "$(ls at-* | wc -l)" -ge {count} ]; do sleep 0.1; done'
+    return f": > at-$$-$(hostname); {waits}; {what}"
+
+
 def values(key: str, found: Sequence[dict[str, Any]]) -> list[Any]:
     """One field of many records."""
     return [one[key] for one in found]

@@ -16,13 +16,15 @@ from pathlib import Path
 
 import pytest
 from harness import alive, marked, wait_until
-from sweep_parts import LONG_S, Sweeps, exists, finish, needs_parallel, python, shown
+from sweep_parts import LONG_S, Sweeps, exists, finish, needs_parallel, python, shown, together
 
 import hpcwatch
 from hpcwatch.sweep.attempts import Attempts
 
 pytestmark = needs_parallel
 
+SLOW_S = 30.0
+"""What a slow machine may add. Without an end by us the tasks take 600 s."""
 HOSTILE = [
     "$(touch pwned)", "`touch pwned`", "; touch pwned", "a b", "  lead", 'q"q', "q'q", "*", "~",
     "{}", "{1}", "{%}", "--help", "-", "", "\\n", "\\", "a\nb", "ü€", "\t", "!!", "#x", ":::",
@@ -142,15 +144,14 @@ def test_a_task_that_takes_too_long_is_ended_with_all_below_it(sweeps: Sweeps) -
     )
     assert ended.code == 1
     assert "timed out" in ended.out
-    assert time.monotonic() - begun < 40
+    assert time.monotonic() - begun < 10 + 3 * SLOW_S  # all of a sweep
     assert marked("TEST_MARK", mark) == []
 
 
 def test_slots_per_core_are_cores_of_their_own(sweeps: Sweeps) -> None:
     cores = len(os.sched_getaffinity(0))
-    program = python(
-        "import os, time; print(sorted(os.sched_getaffinity(0))); time.sleep(1)", "{n}"
-    )
+    show = f"{sys.executable} -c 'import os; print(sorted(os.sched_getaffinity(0)))'"
+    program = ["sh", "-c", together(cores, show), "x", "{n}"]
     found = shown(
         sweeps("-p", f"n=1..{cores}", "--slots", "per-core:1", "--format", "json", "--", *program)
     )
@@ -205,7 +206,7 @@ def test_a_signal_ends_all_tasks_and_resume_runs_what_is_missing(
     code, text = finish(process)
     took_s = time.monotonic() - begun
     assert code == 128 + number, text
-    assert took_s < 15
+    assert took_s < 10 + SLOW_S
     assert marked("TEST_MARK", mark) == []
     assert "4 of 6 tasks are not done yet" in text
     (sweeps.folder / "fast").touch()
@@ -225,7 +226,7 @@ def test_deaf_tasks_are_ended_within_ten_seconds(sweeps: Sweeps) -> None:
     begun = time.monotonic()
     process.send_signal(signal.SIGTERM)
     wait_until(lambda: marked("TEST_MARK", mark) == [], "all to end", LONG_S)
-    assert time.monotonic() - begun < 12
+    assert time.monotonic() - begun < 10 + SLOW_S
     assert finish(process)[0] == 128 + signal.SIGTERM
 
 
@@ -359,13 +360,13 @@ def test_the_joblog_is_parallels_own(sweeps: Sweeps) -> None:
 
 def test_a_plain_parallel_run_from_its_joblog(sweeps: Sweeps) -> None:
     path = sweeps.folder / "joblog"
-    command = ["parallel", "--will-cite", "-j3", "--joblog", str(path), "sleep 0.5{}; exit {}"]
+    command = ["parallel", "--will-cite", "-j3", "--joblog", str(path), "sleep 2.{}; exit {}"]
     done = subprocess.run([*command, ":::", "0", "2", "3"], timeout=60, check=False)
     assert done.returncode == 2
     ended = sweeps("--from-joblog", path)
     assert ended.code == 0, ended.err
     assert "1 ended well, 2 failed" in ended.out
-    assert "sleep 0.53; exit 3" in ended.out
+    assert "sleep 2.3; exit 3" in ended.out
     assert "Slots were busy" in ended.out
     found = shown(sweeps("--from-joblog", path, "--format", "json"))
     assert [task["how"] for task in found["tasks"]] == ["ok", "exit 2", "exit 3"]

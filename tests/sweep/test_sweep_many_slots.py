@@ -18,6 +18,7 @@ from test_sweep_hosts import SweepsOnHosts
 pytestmark = needs_parallel
 
 NAMES = ("qb001", "qb002")
+COUNT = 30
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +49,8 @@ def test_no_task_is_lost_to_an_sshd_that_takes_three_at_a_time(
     folder.mkdir()
     sweeps = SweepsOnHosts(folder, narrow)
     process = sweeps.start(
-        *("-p", "n=1..40", "--hosts", "qb[001-002]", "--slots", slots),
-        *("--format", "json", "-o", "found.json", "--", *sweeps.subject("{n}", sleep="1")),
+        *("-p", f"n=1..{COUNT}", "--hosts", "qb[001-002]", "--slots", slots),
+        *("--format", "json", "-o", "found.json", "--", *sweeps.subject("{n}", sleep="0.5")),
     )
     code, text = finish(process)
     assert code == 0, text
@@ -57,9 +58,9 @@ def test_no_task_is_lost_to_an_sshd_that_takes_three_at_a_time(
     assert {task["how"] for task in found["tasks"]} == {"ok"}
     assert {task["host"] for task in found["tasks"]} == set(NAMES)
     assert found["slots"] == 2 * slots
-    assert sweeps.counted("start") == {str(n): 1 for n in range(1, 41)}
+    assert sweeps.counted("start") == {str(n): 1 for n in range(1, COUNT + 1)}
     joblog = (sweeps.latest / "joblog").read_text().splitlines()[1:]
-    assert [line.split("\t")[6] for line in joblog] == ["0"] * 40
+    assert [line.split("\t")[6] for line in joblog] == ["0"] * COUNT
     dropped = [(narrow.hosts[name].home / "sshd.log").read_text() for name in NAMES]
     assert all("drop connection" in log for log in dropped), "nothing was put to the test"
     assert "only allows" not in (sweeps.latest / "engine.log").read_text()

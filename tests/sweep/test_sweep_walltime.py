@@ -112,7 +112,7 @@ def test_a_sweep_that_outlasts_its_job_says_so_while_it_runs_and_after(sweeps: S
     (late,) = (one for one in found if one["rule"] == "will-not-finish")
     assert late["severity"] == "critical"
     assert late["evidence"]["needs_s"] > late["evidence"]["left_s"] > 0
-    ended = sweeps("-p", "n=1..30", *say, **in_slurm(left_s=3600))
+    ended = sweeps("-p", "n=1..12", *say, **in_slurm(left_s=3600))
     assert ended.code == 0
     assert "The sweep needs" not in ended.err
     assert "will-not-finish" not in (sweeps.folder / "found.json").read_text()
@@ -128,7 +128,7 @@ def test_the_order_is_learned_from_the_sweep_before(sweeps: Sweeps) -> None:
     assert first == ["lion", "sgd", "rms", "adam"]  # by the product of the numbers
     table.write_text("opt,late\nadam,1.2\nsgd,0.1\nrms,0.8\nlion,0.4\n")
     # The numbers are now those of other rows: what was measured of each value goes before them.
-    program = ["sh", "-c", "case $2 in adam) sleep 1.5;; sgd) sleep 1;; *) sleep 0.2;; esac",
+    program = ["sh", "-c", "case $2 in adam) sleep 3;; sgd) sleep 1.5;; *) sleep 0.2;; esac",
                "x", "{late}", "{opt}"]  # fmt: skip
     before = [task["parameters"]["opt"] for task in shown(sweeps(*say, *program))["tasks"]]
     assert before == ["adam", "rms", "lion", "sgd"]

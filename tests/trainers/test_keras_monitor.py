@@ -218,7 +218,7 @@ def test_without_keras_the_reason_is_plain(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'keras'"

@@ -23,7 +23,7 @@ def start(trainers: Path, *arguments: str, cwd: Path) -> subprocess.CompletedPro
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

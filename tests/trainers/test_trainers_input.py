@@ -35,7 +35,7 @@ class Start:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
 
@@ -121,7 +121,7 @@ def test_missing_packages_are_named_with_the_remedy(trainers: Path) -> None:
         env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert_refused(done, "mnist_cnn.py", "numpy and tensorflow and keras cannot be imported")

@@ -29,7 +29,7 @@ def test_program_writes_both_pictures(trainers: Path, tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     names = ["mnist_softmax_curves.png", "mnist_softmax_digits.png"]

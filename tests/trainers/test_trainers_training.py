@@ -38,7 +38,7 @@ def run(program: Path, *flags: str, cwd: Path) -> Result:
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -126,7 +126,7 @@ def test_interrupt_ends_with_130_and_one_line(tmp_path: Path) -> None:
                 if line.startswith("Epoch 2/"):
                     break
             os.kill(process.pid, signal.SIGINT)
-            assert process.wait(timeout=30) == 130
+            assert process.wait(timeout=120) == 130
     text = errors.read_text()
     assert text.endswith("mnist_softmax.py: interrupted\n")
     assert "Traceback" not in text

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from forked import Call, Server
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 _SCRUBBED = ("PBS_", "SLURM_", "XDG_", "HPCWATCH_", "LC_", "PYTHON")
 _SCRUBBED_NAMES = {"NO_COLOR", "COLUMNS", "LINES", "TERM", "LANG", "NCPUS"}
 
