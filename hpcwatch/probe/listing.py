@@ -9,6 +9,8 @@ from .procs import ProcessTable
 from .schema import Process
 from .typed import Callable, Dict, Iterable, List, Optional
 
+SRUN = "srun"
+"""Its tasks are ranks, and descend from Slurm's daemon."""
 _LONGEST_ARGV = 4096
 _FURTHER_ARGV = 1024
 _FIRST = 1 << 62  # bytes: more than any process has
@@ -145,6 +147,11 @@ class Listing:
                 self._users[number] = login_name(number)
             tracked.user = self._users[number]
         return tracked.user
+
+
+def is_parallel(process: Process) -> bool:
+    """Return True for a rank of a parallel program, and for srun, which starts ranks elsewhere."""
+    return process.rank is not None or process.name == SRUN
 
 
 def _largest(count: int, pool: Iterable[Tracked], key: Callable[[Tracked], int]) -> List[Tracked]:

@@ -1,9 +1,14 @@
-"""Parsers of the files under /proc/PID. Pure: bytes in, records out (proc(5))."""
+"""Reading of files under /proc, within a budget and one reader apart from others (proc(5))."""
 
 import os
 import time
 
-from .typed import Dict, List, NamedTuple
+from .typed import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional
+
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -207,3 +212,12 @@ class Ration:
     def spend(self, cost_s: float) -> None:
         """Subtract what a reading really cost; a debt is worked off before the next one."""
         self._left_s -= cost_s
+
+
+def tried(name: str, errors: Dict[str, str], read: "Callable[[], T]") -> "Optional[T]":
+    """Return what a reader returns; None if it fails, with the reason in ``errors``."""
+    try:
+        return read()
+    except Exception as error:
+        errors[name] = "%s: %s" % (type(error).__name__, error)
+        return None

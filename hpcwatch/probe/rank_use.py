@@ -3,18 +3,52 @@
 CPU time and memory of a rank are those of all processes that carry it: its own and its children.
 """
 
+from .listing import SRUN
 from .members import Tracked
 from .procfs import TICK_S
 from .procs import ProcessTable
 from .ranks import of_tracked
-from .schema import RankUse
-from .typed import Dict, List, Optional, Sequence
+from .schema import Process, RankUse
+from .typed import TYPE_CHECKING, Dict, List, Optional, Sequence
+
+if TYPE_CHECKING:
+    from .rest import Rest
 
 _LOOKS = 64
 """Environments read for one answer; the answer waits until all are known."""
 _SOONEST_S, _LATEST_S = 1.0, 10.0
 _SHARE = 0.1
 """Of the time since the first answer: counters need not be read more often."""
+
+
+class ProgramRanks:
+    """The ranks of the watched program: below it, and in a step that it started with srun."""
+
+    def __init__(self, table: ProcessTable, job_ids: Sequence[str], root_pid: int) -> None:
+        """``table`` holds the program's own processes, which descend from ``root_pid``."""
+        self._table, self._job_ids, self._root_pid = table, job_ids, root_pid
+        self._reader = RankReader()
+        self._steps: Optional[Rest] = None
+
+    def read(
+        self, listed: Sequence[Process], rest: "Optional[Rest]", at_s: float
+    ) -> Optional[List[RankUse]]:
+        """Return every rank's use; None if it is not due. ``rest`` is read already, if at all."""
+        if rest is not None:
+            return self._reader.read([self._table, rest.table], at_s)
+        if self._steps is None and self._job_ids and any(one.name == SRUN for one in listed):
+            from .rest import Rest
+
+            self._steps = Rest(self._job_ids, self._table, self._root_pid)
+        if self._steps is None:
+            return self._reader.read([self._table], at_s)
+        self._steps.table.refresh()
+        return self._reader.read([self._table, self._steps.table], at_s)
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        if self._steps is not None:
+            self._steps.close()
 
 
 class RankReader:

@@ -1,10 +1,34 @@
-"""What a table of processes uses, as the figures of a sample."""
+"""What a table of processes uses and may use, as the figures of a sample."""
+
+import os
 
 from .memory import Used
 from .procfs import TICK_S
 from .procs import ProcessTable
 from .schema import JobUse
 from .totals import Reaped
+from .typed import FrozenSet
+
+
+class AllowedCpus:
+    """The CPUs that any of the processes may run on."""
+
+    def __init__(self, table: ProcessTable) -> None:
+        self._table = table
+        self._population = (0, 0, True)
+        self._cpus: FrozenSet[int] = frozenset()
+
+    def read(self) -> FrozenSet[int]:
+        """Return the CPUs; they are read again only when processes came or went."""
+        table = self._table
+        population = table.seen_count, len(table.tracked), len(table.changed) > 0
+        if population != self._population:
+            self._population = population
+            self._cpus = table.allowed()
+            if not self._cpus and table.members.is_below_us:
+                # A program starts with our own CPUs, and keeps them unless it chooses others.
+                self._cpus = frozenset(os.sched_getaffinity(0))
+        return self._cpus
 
 
 def use_of(table: ProcessTable, memory: Used, ended: Reaped) -> JobUse:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 from node_parts import NUMBER, USER, PipeLink, name_of_python, probe, pythons, running
 
-from hpcwatch.probe import listing, wish
+from hpcwatch.probe import listing, wished
 from hpcwatch.probe.probe import LISTED_PROCESSES, Probe
 from hpcwatch.probe.schema import Sample
 from hpcwatch.probe.spec import Spec
@@ -87,7 +87,7 @@ def test_an_answer_comes_soon_though_the_interval_is_long() -> None:
 
 
 def test_of_too_many_the_largest_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wish, "MOST_PROCESSES", 2 * LISTED_PROCESSES + 2)
+    monkeypatch.setattr(wished, "MOST_PROCESSES", 2 * LISTED_PROCESSES + 2)
     with ExitStack() as stack:
         sleepers(stack)
         reader = Probe(SPEC)

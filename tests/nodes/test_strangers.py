@@ -142,9 +142,10 @@ def test_the_job_s_own_processes_and_the_system_s_are_no_strangers(probe: Probe)
         wait_until(look, "the stranger's name")
         for _ in range(3):
             look()
-        assert probe._strangers is not None
-        assert ours.pid not in probe._strangers._seen  # nor takes anybody's place
-        assert daemon.pid in probe._strangers._seen
+        assert probe._wide is not None
+        assert probe._wide._strangers is not None
+        assert ours.pid not in probe._wide._strangers._seen  # nor takes anybody's place
+        assert daemon.pid in probe._wide._strangers._seen
     assert {daemon.pid, ours.pid} & set(seen) == set()
 
 
