@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
@@ -23,12 +24,27 @@ from hpcwatch.views.text import columns_of, render, wants_colour
 
 def main(arguments: list[str]) -> int:
     """Print a line per job, with its flags."""
+    options = _parser().parse_args(arguments)
+    me = login_name(os.getuid())
+    past = history_options.chosen(options, me)
+    if past is not None:
+        from hpcwatch.cli.history import print_past
+
+        return print_past(past, options.scheduler)
+    if options.watch or options.probe:
+        from hpcwatch.cli import jobs_watch
+
+        return jobs_watch.show(options, *history_options.whose(options, me))
+    _print(clean_user(options.user[0] if options.user is not None else me), options)
+    return 0
+
+
+def _parser() -> Parser:
     parser = Parser(
         prog="hpcwatch jobs",
         description="All my jobs: what they requested and use, when they start or end, and why "
-        "they "
-        "wait. The use comes from the scheduler's own accounting; for more, run: hpcwatch job. "
-        "With --since, jobs of the past: what they used of what they requested.",
+        "they wait. The use comes from the scheduler's own accounting; for more, run: hpcwatch "
+        "job. With --since, jobs of the past: what they used of what they requested.",
     )
     parser.add_argument(
         "-u", "--user", nargs="+", metavar="USER", help="whose jobs (default: mine)"
@@ -45,18 +61,11 @@ def main(arguments: list[str]) -> int:
     parser.add_scheduler(NAMES)
     parser.add_format("text", "json", *history_options.FORMATS)
     parser.add_colour()
-    options = parser.parse_args(arguments)
-    me = login_name(os.getuid())
-    past = history_options.chosen(options, me)
-    if past is not None:
-        from hpcwatch.cli.history import print_past
+    return parser
 
-        return print_past(past, options.scheduler)
-    if options.watch or options.probe:
-        from hpcwatch.cli import jobs_watch
 
-        return jobs_watch.show(options, *history_options.whose(options, me))
-    user = clean_user(options.user[0] if options.user is not None else me)
+def _print(user: str, options: argparse.Namespace) -> None:
+    """Print a user's present jobs."""
     settings = config.load()
     asked = client.inquiry(options.scheduler or settings.scheduler)
     reply = asked.jobs(user)
@@ -65,17 +74,16 @@ def main(arguments: list[str]) -> int:
     rows = rows_of(jobs, now_s, settings)
     if options.format == "json":
         print(to_json.to_json(user, asked.scheduler.name, rows, now_s))
-        return 0
+        return
     if not rows:
         print(_nothing(user, asked.scheduler.name, is_mine=options.user is None))
-        return 0
+        return
     coloured = wants_colour(sys.stdout, options.color)
     title = f"{clean(user)} on {asked.scheduler.name}"
     for line in jobs_table.lines(title, rows, now_s, columns_of(sys.stdout)):
         print(render(line, coloured).rstrip())
     for note in _notes(asked, left_count):
         print(note)
-    return 0
 
 
 def _notes(asked: Inquiry, left_count: int) -> list[str]:

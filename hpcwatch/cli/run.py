@@ -39,7 +39,6 @@ class Options(RunOptions):
 def _parser() -> Parser:
     from hpcwatch.cli import export_options, notify_options
     from hpcwatch.cli.arguments import Parser
-    from hpcwatch.cli.reporting import help_text, wanted
 
     parser = Parser(
         prog="hpcwatch run",
@@ -63,6 +62,22 @@ def _parser() -> Parser:
         default="all",
         help="in a job of several nodes: watch all of them, or only this one",
     )
+    _add_reports(parser)
+    notify_options.add(parser)
+    parser.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="no live view, and no report on standard error; the run is still recorded",
+    )
+    export_options.add(parser)
+    parser.add_argument("command", nargs="...", metavar="COMMAND", help="the program to run")
+    return parser
+
+
+def _add_reports(parser: Parser) -> None:
+    from hpcwatch.cli.reporting import help_text, wanted
+
     parser.add_argument(
         "--report",
         action="append",
@@ -77,16 +92,6 @@ def _parser() -> Parser:
         help=f"exit with {_EXIT_FOUND} if the program succeeds and a finding is at least "
         f"that severe",
     )
-    notify_options.add(parser)
-    parser.add_argument(
-        "-q",
-        "--quiet",
-        action="store_true",
-        help="no live view, and no report on standard error; the run is still recorded",
-    )
-    export_options.add(parser)
-    parser.add_argument("command", nargs="...", metavar="COMMAND", help="the program to run")
-    return parser
 
 
 def parse(arguments: list[str]) -> Options:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from hpcwatch.analysis.findings import (
     ENOUGH,
@@ -27,6 +28,8 @@ from hpcwatch.analysis.findings.shared import (
 )
 from hpcwatch.analysis.progress import waits
 from hpcwatch.analysis.timeline import HostTimeline
+from hpcwatch.analysis.timeline.columns import Part
+from hpcwatch.analysis.timeline.gpus import GpuTimeline
 from hpcwatch.base.units import format_cores, format_pct
 
 
@@ -62,8 +65,7 @@ def gpu_starved(
     """
     waited = _waited_share(scope, window_s)
     for host, gpu, util in judged_devices(scope, window_s):
-        zero_pct = column_mean(scope, host, gpu, "util_zero_pct", window_s)
-        idle = max(share_where(util, lambda one: one < low_pct), (zero_pct or 0.0) / 100)
+        idle = _idle_share(scope, host, gpu, util, low_pct, window_s)
         busy = share_where(util, lambda one: one > high_pct)
         sign, share = None, idle
         if idle >= swing_share and busy >= swing_share:
@@ -73,25 +75,46 @@ def gpu_starved(
             sign, share = _TOLD, waited
         if sign is None:
             continue
-        why, advice = sign
-        told = Told(
-            rule="gpu-starved",
-            severity=Severity.WARNING,
-            title=f"{gpu.label} waits for data {format_pct(100 * share)} of the time: {why}",
-            evidence=known_evidence(
-                idle_share=idle,
-                busy_share=busy,
-                util_mean_pct=util.average(),
-                data_wait_share=waited,
-            ),
-            advice=advice,
-            waste=Waste(gpu_hours=share * util.asked_s / HOUR_S),
-            entity=gpu_entity(gpu),
+        evidence = known_evidence(
+            idle_share=idle, busy_share=busy, util_mean_pct=util.average(), data_wait_share=waited
         )
-        yield over(util, host.name, told)
+        yield over(util, host.name, _told(gpu, sign, share, evidence, share * util.asked_s))
 
 
-_TOLD = (
+def _told(
+    gpu: GpuTimeline,
+    sign: _Sign,
+    share: float,
+    evidence: dict[str, float | int | str],
+    wasted_s: float,
+) -> Told:
+    return Told(
+        rule="gpu-starved",
+        severity=Severity.WARNING,
+        title=f"{gpu.label} waits for data {format_pct(100 * share)} of the time: {sign.why}",
+        evidence=evidence,
+        advice=sign.advice,
+        waste=Waste(gpu_hours=wasted_s / HOUR_S),
+        entity=gpu_entity(gpu),
+    )
+
+
+def _idle_share(
+    scope: Scope, host: HostTimeline, gpu: GpuTimeline, util: Part, low_pct: float, window_s: float
+) -> float:
+    """Return the share of time in which the device idled, also between samples where known."""
+    zero_pct = column_mean(scope, host, gpu, "util_zero_pct", window_s)
+    return max(share_where(util, lambda one: one < low_pct), (zero_pct or 0.0) / 100)
+
+
+class _Sign(NamedTuple):
+    """What delays the data, and what to do."""
+
+    why: str
+    advice: str
+
+
+_TOLD = _Sign(
     "the program says so",
     "Read and prepare data while the device works (prefetch), on more cores (num_parallel_calls of "
     "tf.data, num_workers of a DataLoader), or prepare it once and keep it.",
@@ -119,28 +142,31 @@ def _waited_share(scope: Scope, window_s: float) -> float | None:
 
 def _saturated(
     scope: Scope, host: HostTimeline, iowait_share: float, full_share: float, window_s: float
-) -> tuple[str, str] | None:
-    """Return what delays the data, and what to do; None if there is no sign of it."""
+) -> _Sign | None:
+    """Return the sign that what feeds the device is saturated; None if there is none."""
     node = host.last_node
     waiting = judged(scope, host, "node_iowait_cores", window_s)
     node_cores = (node.cpu_count or 0) if node is not None else 0
     if waiting is not None and waiting.average() > iowait_share * node_cores > 0:
-        return "storage is slow", (
+        return _Sign(
+            "storage is slow",
             "Copy the data to the node's local disk at the start of the job, or keep it in "
-            "fewer, larger files."
+            "fewer, larger files.",
         )
     part, cores = judged(scope, host, "cpu_cores", window_s), asked_cores(scope, host)
     if part is None or not cores:
         return None
     used = part.average()
     if cores > 1 and full_share <= used <= 2 - full_share:
-        return "one core feeds it", (
+        return _Sign(
+            "one core feeds it",
             "The program prepares its data on one core: let it use more workers (num_workers of a "
-            f"DataLoader, num_parallel_calls of tf.data), up to {cores}."
+            f"DataLoader, num_parallel_calls of tf.data), up to {cores}.",
         )
     if used >= full_share * cores:
-        return f"all {format_cores(cores)} cores are busy", (
+        return _Sign(
+            f"all {format_cores(cores)} cores are busy",
             "The cores that prepare its data are all busy: ask for more cores a GPU, or prepare "
-            "the data once and store it."
+            "the data once and store it.",
         )
     return None

@@ -110,18 +110,10 @@ def gpu_busy_shallow(
         mean = util.average()
         if not mean >= busy_pct:
             continue
-        bandwidth = column_mean(scope, host, gpu, "memory_util_pct", window_s)
-        if bandwidth is not None and bandwidth > bandwidth_pct:
-            continue
-        active = column_mean(scope, host, gpu, "sm_active_pct", window_s)
-        share = _power_share(scope, host, gpu, window_s)
-        if active is not None:
-            is_shallow, seen = active < active_pct, f"{format_pct(active)} of it at work"
-        elif share is not None and bandwidth is not None:
-            is_shallow, seen = share < power_share, f"{format_pct(100 * share)} of its power"
-        else:
-            continue
-        if not is_shallow:
+        depth = _depth(scope, host, gpu, window_s)
+        bandwidth = depth.bandwidth_pct
+        seen = depth.shallow_words(active_pct, power_share)
+        if seen is None or (bandwidth is not None and bandwidth > bandwidth_pct):
             continue
         waits = mean >= waiting_pct and bandwidth is not None and bandwidth < still_pct
         told = Told(
@@ -129,25 +121,51 @@ def gpu_busy_shallow(
             severity=Severity.WARNING if waits else Severity.INFO,
             title=f"{gpu.label} {format_pct(mean)} busy, but only {seen}"
             + (": it may wait for others" if waits else ""),
-            evidence={
-                **known_evidence(
-                    util_mean_pct=mean,
-                    sm_active_mean_pct=active,
-                    power_share=share,
-                    memory_util_mean_pct=bandwidth,
-                ),
-                **_source(gpu, active),
-            },
+            evidence={**known_evidence(util_mean_pct=mean), **depth.evidence(gpu)},
             advice=_WAITS if waits else _SMALL,
             entity=gpu_entity(gpu),
         )
         yield over(util, host.name, told)
 
 
-def _source(gpu: GpuTimeline, active: float | None) -> dict[str, float | int | str]:
-    """Name who told how active a device is, where that is not its driver."""
-    is_told = active is not None and gpu.activity_from is not None
-    return {"sm_active_from": gpu.activity_from or ""} if is_told else {}
+class _Depth(NamedTuple):
+    """How much of a busy device works, on average. None is unknown."""
+
+    active_pct: float | None
+    """Working multiprocessors."""
+    power_share: float | None
+    """Power drawn, of the limit."""
+    bandwidth_pct: float | None
+    """Memory bandwidth in use."""
+
+    def shallow_words(self, active_pct: float, power_share: float) -> str | None:
+        """Return the figure that is below its threshold, in words; None if none is."""
+        if self.active_pct is not None:
+            is_shallow = self.active_pct < active_pct
+            return f"{format_pct(self.active_pct)} of it at work" if is_shallow else None
+        if self.power_share is None or self.bandwidth_pct is None:
+            return None
+        is_shallow = self.power_share < power_share
+        return f"{format_pct(100 * self.power_share)} of its power" if is_shallow else None
+
+    def evidence(self, gpu: GpuTimeline) -> dict[str, float | int | str]:
+        """Return the known figures, and who measured the activity if not the device's driver."""
+        known = known_evidence(
+            sm_active_mean_pct=self.active_pct,
+            power_share=self.power_share,
+            memory_util_mean_pct=self.bandwidth_pct,
+        )
+        if self.active_pct is None or gpu.activity_from is None:
+            return known
+        return {**known, "sm_active_from": gpu.activity_from}
+
+
+def _depth(scope: Scope, host: HostTimeline, gpu: GpuTimeline, window_s: float) -> _Depth:
+    return _Depth(
+        active_pct=column_mean(scope, host, gpu, "sm_active_pct", window_s),
+        power_share=_power_share(scope, host, gpu, window_s),
+        bandwidth_pct=column_mean(scope, host, gpu, "memory_util_pct", window_s),
+    )
 
 
 _SMALL = (

@@ -17,7 +17,7 @@ from hpcwatch.recording.store import Run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from hpcwatch.analysis.timeline.gpus import GpuTimeline
     from hpcwatch.probe.schema import JobUse
@@ -29,11 +29,7 @@ def summary_of(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
         Cpu(run.cpu_user_s, run.cpu_system_s, sum_if_known((run.cpu_user_s, run.cpu_system_s)))
     ]
     cpu_s = _cpu_s(run, sum_if_known([part.all_s for part in parts]))
-    job = run.job
-    allowed = [cores_allowed(job, host) for host in hosts]
-    allocated = sum_if_known(allowed) if hosts else None
-    if job is not None and job.cores_count is not None and run.kind == "job":
-        allocated = job.cores_count
+    allocated = _allocated(run, hosts)
     used = cores_used(run, hosts, cpu_s, wall_s)
     peak, is_exact = _memory_peak(run, hosts)
     limit = _limit(run, hosts)
@@ -63,17 +59,23 @@ def summary_of(run: Run, hosts: list[HostTimeline], wall_s: float) -> Summary:
         program_cpu_s=_program_cpu_s(run, hosts),
         program_peak_bytes=_program_peak(run, hosts),
         memory_limit_group=limit.path,
-        memory_requested_bytes=job.node_memory_bytes or None if job is not None else None,
+        memory_requested_bytes=(run.job.node_memory_bytes or None) if run.job else None,
         memory_upper_bound_bytes=_memory_most(hosts) or _accounted_most(run, peak),
-        memory_files_others_bytes=max(
-            (use.other_files_bytes for use in jobs if use.other_files_bytes is not None),
-            default=None,
-        ),
-        memory_mapped_bytes=max(
-            (host.mapped_peak_bytes for host in hosts if host.mapped_peak_bytes is not None),
-            default=None,
-        ),
+        memory_files_others_bytes=_largest(use.other_files_bytes for use in jobs),
+        memory_mapped_bytes=_largest(host.mapped_peak_bytes for host in hosts),
     )
+
+
+def _allocated(run: Run, hosts: list[HostTimeline]) -> int | None:
+    """Return the cores that the job holds; of a program those that it may use."""
+    job = run.job
+    if job is not None and job.cores_count is not None and run.kind == "job":
+        return job.cores_count
+    return sum_if_known([cores_allowed(job, host) for host in hosts]) if hosts else None
+
+
+def _largest(sizes: Iterable[int | None]) -> int | None:
+    return max((size for size in sizes if size is not None), default=None)
 
 
 def _cpu_s(run: Run, sampled_s: float | None) -> float | None:

@@ -52,18 +52,10 @@ def job_from(
 ) -> Job:
     """Build a job from the attributes that both write alike. The caller adds the others."""
     raw_state = record.text("job_state") or ""
-    started = record.when("start_time", "stime")
     is_over = raw_state in _OVER and bool(raw_state)
     ending = _ending(record, causes) if is_over else None
-    state = state_of(raw_state, ending)
-    reason = record.text("comment")
-    if raw_state == "W":
-        reason = reason or "waits for the time it was submitted for"
-    elif raw_state == "H":
-        reason = " · ".join(filter(None, [_hold(record), reason]))
-    cores = [node.cores_count for node in allocation]
-    memory = tuple(node.memory_bytes for node in allocation)
-    gpus = [node.gpus_count for node in allocation]
+    cores = tuple(node.cores_count for node in allocation)
+    gpus = [node.gpus_count for node in allocation if node.gpus_count is not None]
     return Job(
         id=record.id,
         scheduler=scheduler,
@@ -71,14 +63,14 @@ def job_from(
         queue=record.text("queue"),
         nodes=tuple(node.host for node in allocation),
         cores_count=sum(n or 0 for n in cores) if any(cores) else None,
-        node_cores_count=even_share(tuple(cores)),
-        gpus_count=sum(n or 0 for n in gpus) if any(n is not None for n in gpus) else None,
+        node_cores_count=even_share(cores),
+        gpus_count=sum(gpus) if gpus else None,
         memory_bytes=record.bytes("Resource_List.mem"),
-        node_memory_bytes=even_share(memory),
+        node_memory_bytes=even_share(tuple(node.memory_bytes for node in allocation)),
         walltime_s=record.clock("Resource_List.walltime"),
-        started_at_s=started,
+        started_at_s=record.when("start_time", "stime"),
         is_interactive=(record.text("interactive") or "").lower() in ("true", "1"),
-        state=state,
+        state=state_of(raw_state, ending),
         raw_state=raw_state,
         owner=_owner(record),
         account=record.text("Account_Name"),
@@ -95,7 +87,7 @@ def job_from(
         submit_arguments=record.text("submit_args", "Submit_arguments"),
         output_path=record.text("Output_Path"),
         error_path=record.text("Error_Path"),
-        reason=reason,
+        reason=_reason(record, raw_state),
         tasks=_tasks(record),
         requested=record.below("Resource_List."),
     )
@@ -113,6 +105,16 @@ def _workdir(record: Attributes) -> str | None:
 def _owner(record: Attributes) -> str | None:
     owner = record.text("Job_Owner")  # the last part is the host: alice@corp.example.org@login1
     return owner.rpartition("@")[0] or owner if owner else record.text("euser")
+
+
+def _reason(record: Attributes, raw_state: str) -> str | None:
+    """Return why a job waits or how it ended, in the scheduler's words."""
+    comment = record.text("comment")
+    if raw_state == "W":
+        return comment or "waits for the time it was submitted for"
+    if raw_state == "H":
+        return " · ".join(filter(None, [_hold(record), comment]))
+    return comment
 
 
 def _hold(record: Attributes) -> str | None:

@@ -14,7 +14,7 @@ from hpcwatch.cluster.schedulers.history import (
     Source,
 )
 from hpcwatch.cluster.schedulers.job import JobState
-from hpcwatch.cluster.schedulers.jobstats import PREFIX, JobStats, jobstats
+from hpcwatch.cluster.schedulers.jobstats import PREFIX, jobstats
 from hpcwatch.cluster.schedulers.slurm_rows import Rows
 from hpcwatch.cluster.schedulers.slurm_states import (
     exit_pair,
@@ -126,8 +126,10 @@ def _limit_s(text: str) -> int | None:
 
 
 @lru_cache(maxsize=1 << 12)
-def _state(raw: str) -> JobState:
-    return state_of(raw)
+def _state(raw: str, is_over: bool) -> JobState:
+    """Return the state. A run before the job was requeued has an end; how it ended is unknown."""
+    state = state_of(raw)
+    return JobState.UNKNOWN if is_over and not state.is_over else state
 
 
 @lru_cache(maxsize=1 << 14)
@@ -198,9 +200,6 @@ class Reader:
     def _job(self, row: list[str], steps: _Steps) -> PastJob:
         raw, job_id = row[_STATE], row[_ID]
         ended_s = _when(row[_END])
-        state = _state(raw)
-        if ended_s is not None and not state.is_over:  # a run before the job was requeued
-            state = JobState.UNKNOWN
         is_over = ended_s is not None
         cores, memory, gpus, is_parts = _amounts(row[_ALLOCATED] or row[_REQUESTED])
         if gpus is None and cores is not None:
@@ -213,7 +212,7 @@ class Reader:
         job = PastJob(
             id=job_id,
             scheduler="slurm",
-            state=state,
+            state=_state(raw, is_over),
             raw_state=self._same(raw) or "",
             name=self._same(row[_NAME]),
             owner=self._same(row[_USER]),
@@ -242,10 +241,7 @@ class Reader:
             gpu_memory_bytes=steps.gpu_memory if is_over else None,
             gpu_memory_from=Source.PEAKS if is_over and steps.gpu_memory is not None else None,
         )
-        if row[_COMMENT].startswith(PREFIX):
-            known = jobstats(row[_COMMENT])
-            return job if known is None else _with_jobstats(job, known)
-        return job
+        return _with_jobstats(job, row[_COMMENT])
 
     def _same(self, text: str) -> str | None:
         """Return one object for texts that are alike, as most accounts and names are."""
@@ -263,8 +259,11 @@ class Reader:
 _MOST_WORDS = 10_000
 
 
-def _with_jobstats(job: PastJob, known: JobStats) -> PastJob:
-    """Take jobstats' figures, which are of all nodes and without page cache."""
+def _with_jobstats(job: PastJob, comment: str) -> PastJob:
+    """Take jobstats' figures from a comment: they are of all nodes and without page cache."""
+    known = jobstats(comment) if comment.startswith(PREFIX) else None
+    if known is None:
+        return job
     if known.cpu_s is not None:
         job = job._replace(cpu_s=known.cpu_s, cpu_from=Source.JOBSTATS)
     if known.memory_bytes:
