@@ -8,7 +8,7 @@ from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.node_ways import settings_for, ways_to
 from hpcwatch.cli.watch_options import add_view_options, is_one_picture
-from hpcwatch.cluster.schedulers.hosts import expand_hosts, fold_hosts
+from hpcwatch.cluster.schedulers.hosts import fold_hosts, hosts_named
 from hpcwatch.monitor.watch import Known, Watch
 
 
@@ -48,11 +48,4 @@ def main(arguments: list[str]) -> int:
 
 def _hosts(words: list[str]) -> tuple[str, ...]:
     """Return the hosts that were named, or this host. Raises HpcwatchError."""
-    found: list[str] = []
-    for word in words:
-        names = expand_hosts(word)
-        if not names:
-            hint = "write qb001 or qb[001-004,010]"
-            raise HpcwatchError(f"{word!r} is not a list of hosts", hint, EXIT_USAGE)
-        found += names
-    return tuple(dict.fromkeys(found)) or (os.uname().nodename,)
+    return tuple(dict.fromkeys(hosts_named(words))) or (os.uname().nodename,)

@@ -13,7 +13,7 @@ from hpcwatch.analysis.findings.gpu_numbers import hides_all
 from hpcwatch.base import reading
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.cluster import schedulers
-from hpcwatch.cluster.schedulers.hosts import expand_hosts
+from hpcwatch.cluster.schedulers.hosts import hosts_named
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.transport import valid_host
 from hpcwatch.cluster.transport.ways import own_hosts
@@ -37,13 +37,7 @@ def logins(words: Sequence[str], job: Job | None) -> list[str]:
 
     Without names: the nodes of the job we run in, else this machine.
     """
-    names: list[str] = []
-    for word in words:
-        found = expand_hosts(word)
-        if not found:
-            hint = "write qb001 or qb[001-004,010]"
-            raise HpcwatchError(f"{word!r} is not a list of hosts", hint, EXIT_USAGE)
-        names += found
+    names = hosts_named(words)
     if not words and job is not None:
         names += job.nodes
     for name in names:

@@ -7,16 +7,14 @@ CPU time is that of all processes, as the kernel accounts them to whoever waited
 from __future__ import annotations
 
 import os
-import resource
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import NamedTuple
 
 from tables import markdown, options, save
+from timed import timed
 
 TASKS, QUICK_TASKS, SLOTS = 1000, 100, 4
 WANTED_MS = 60.0
@@ -31,22 +29,8 @@ class Cost(NamedTuple):
 
 def measured(command: list[str], tasks: int, folder: Path) -> Cost:
     """Run a command to its end; what each of its tasks cost."""
-    environment = {**os.environ, "HPCWATCH_HOME": str(folder / "home")}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # users have it compiled
-    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=True,
-    )
-    wall_s = time.monotonic() - begun
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(1000 * cpu_s / tasks, 1000 * wall_s / tasks)
+    times = timed(command, {**os.environ, "HPCWATCH_HOME": str(folder / "home")}, folder)
+    return Cost(1000 * times.cpu_s / tasks, 1000 * times.wall_s / tasks)
 
 
 def main() -> None:

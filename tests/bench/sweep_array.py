@@ -8,14 +8,12 @@ kernel accounts them to whoever waited.
 from __future__ import annotations
 
 import os
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from tables import markdown, options, save
+from timed import timed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fakebin"))
 from stand_in import SLURM, StandIn
@@ -30,23 +28,6 @@ ANSWERS = {
 }
 
 
-def took_s(command: list[str], environment: dict[str, str], folder: Path) -> tuple[float, float]:
-    """Run a command to its end; its wall and CPU time."""
-    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=True,
-    )
-    wall_s = time.monotonic() - begun
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall_s, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 def main() -> None:
     asked = options(__doc__)
     tasks = QUICK_TASKS if asked.quick else ELEMENT_TASKS
@@ -56,17 +37,16 @@ def main() -> None:
         folder = Path(name)
         scheduler = StandIn(folder / "fake", SLURM, {"*": ANSWERS})
         own = {**os.environ, "HPCWATCH_HOME": str(folder / "home"), **scheduler.environment}
-        own.pop("PYTHONDONTWRITEBYTECODE", None)  # users have it compiled
-        took_s([*hpcwatch, "-p", "n=1", *array, "one", "--", "true", "{n}"], own, folder)
+        timed([*hpcwatch, "-p", "n=1", *array, "one", "--", "true", "{n}"], own, folder)
         big = [*hpcwatch, "-p", f"n=1..{PLANNED}", *array, "big", "--", "true", "{n}"]
         calls_count = len(scheduler.calls)
-        plan_s, _ = took_s(big, own, folder)
+        plan_s, _ = timed(big, own, folder)
         submitted = [call for call in scheduler.calls[calls_count:] if call.startswith("sbatch")]
-        show_s, _ = took_s([*hpcwatch, "show", "big"], own, folder)
+        show_s, _ = timed([*hpcwatch, "show", "big"], own, folder)
         many = [*hpcwatch, "-p", f"n=1..{tasks}", *array, "many", "--tasks-per-element", str(tasks)]
-        took_s([*many, "--", "true", "{n}"], own, folder)
+        timed([*many, "--", "true", "{n}"], own, folder)
         (script,) = folder.glob("home/sweeps/*-many-*/arrays/1.sh")
-        wall_s, cpu_s = took_s(["sh", str(script)], {**own, "SLURM_ARRAY_TASK_ID": "1"}, folder)
+        wall_s, cpu_s = timed(["sh", str(script)], {**own, "SLURM_ARRAY_TASK_ID": "1"}, folder)
     rows = [
         [f"plan and submit {PLANNED:,} tasks, s (wanted: {WANTED_PLAN_S:g})", f"{plan_s:.2f}"],
         ["calls of sbatch", str(len(submitted))],

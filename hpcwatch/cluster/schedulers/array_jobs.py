@@ -25,7 +25,7 @@ class Order(NamedTuple):
 
 
 class ArrayJobs(Protocol):
-    """A scheduler's job arrays: a module."""
+    """A scheduler's job arrays: a module or an object."""
 
     @property
     def INDEX_VARIABLE(self) -> str:  # noqa: N802 (a module's constant)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +23,18 @@ def expand_hosts(text: str) -> tuple[str, ...]:
         if len(hosts) >= MOST_HOSTS:
             break
     return tuple(hosts[:MOST_HOSTS])
+
+
+def hosts_named(words: Sequence[str]) -> list[str]:
+    """Return the hosts that a user names: each word is a list. Raises HpcwatchError."""
+    names: list[str] = []
+    for word in words:
+        found = expand_hosts(word)
+        if not found:
+            hint = "write qb001 or qb[001-004,010]"
+            raise HpcwatchError(f"{word!r} is not a list of hosts", hint, EXIT_USAGE)
+        names += found
+    return names
 
 
 def _expand(word: str) -> list[str]:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hpcwatch.base.units import parse_bytes
-from hpcwatch.cluster.schedulers import array_pbspro, give_back_pbspro, pbs, request_pbspro
+from hpcwatch.cluster.schedulers import give_back_pbspro, pbs, request_pbspro
+from hpcwatch.cluster.schedulers.array_pbs import QsubArrays
 from hpcwatch.cluster.schedulers.attributes import Attributes, from_json, from_text
 from hpcwatch.cluster.schedulers.dialects import Dialect
 from hpcwatch.cluster.schedulers.environment import INSIDE
@@ -162,6 +163,16 @@ def _history() -> History:
 
 
 COMMANDS = PbsPro("pbspro", (("qstat", "-f"), ("-F", "json")), jobs_from_json, jobs_from_text)
+ARRAYS = QsubArrays(
+    "PBS_ARRAY_INDEX",
+    "J",
+    request_pbspro.FLAGS,
+    limit="max_array_size",
+    output="-^array_index^.out",
+    output_of_one="-1.out",
+)
+"""`qsub -J`: qsub(1B); the PBS Professional User's Guide, "Job Arrays";
+pbs_server_attributes(7B), max_array_size. The first index must be smaller than the last."""
 DIALECT = Dialect(
     name="pbspro",
     commands=COMMANDS,
@@ -180,5 +191,5 @@ DIALECT = Dialect(
     has_helpers=True,
     history=_history,
     give_back=give_back_pbspro,
-    arrays=array_pbspro,
+    arrays=ARRAYS,
 )

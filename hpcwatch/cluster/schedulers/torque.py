@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hpcwatch.cluster.schedulers import array_torque, pbs, request_torque, slurm_wrapper, start_moab
+from hpcwatch.cluster.schedulers import pbs, request_torque, slurm_wrapper, start_moab
+from hpcwatch.cluster.schedulers.array_pbs import QsubArrays
 from hpcwatch.cluster.schedulers.attributes import Attributes, from_text, from_xml
 from hpcwatch.cluster.schedulers.dialects import Dialect
 from hpcwatch.cluster.schedulers.environment import INSIDE
@@ -130,6 +131,11 @@ def _history() -> History:
 
 
 COMMANDS = pbs.Commands("torque", (("qstat", "-x"), ()), jobs_from_xml, jobs_from_text)
+ARRAYS = QsubArrays(
+    "PBS_ARRAYID", "t", request_torque.FLAGS, limit="max_job_array_size", output=".out"
+)
+"""`qsub -t`: qsub(1B) of Torque 6; Torque Administrator's Guide, max_job_array_size. Torque adds
+``-7`` to the path of the output of element 7."""
 DIALECT = Dialect(
     name="torque",
     commands=COMMANDS,
@@ -148,5 +154,5 @@ DIALECT = Dialect(
     has_helpers=True,
     history=_history,
     trial=start_moab,
-    arrays=array_torque,
+    arrays=ARRAYS,
 )
