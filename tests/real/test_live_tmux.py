@@ -8,6 +8,7 @@ import signal
 import sys
 import termios
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -365,9 +366,13 @@ def test_pictures_are_asked_for_four_times_a_second_at_most(scene: Scene) -> Non
         found = re.search(r"asked (\d+) times", scene.shown())
         return int(found[1]) if found else 0
 
+    def reached(least: int) -> bool:
+        return told() >= least
+
     for number in range(3):
         scene.terminal.press(*"2131" * 5)
-        scene.terminal.wait_until(lambda least=4 * number + 4: told() >= least, "more pictures")
+        least = 4 * number + 4
+        scene.terminal.wait_until(partial(reached, least), "more pictures")
     scene.terminal.press("q")
     scene.wait_for("code 0")
     (last,) = [row for row in scene.terminal.screen() if row.startswith("asked ")]
