@@ -168,6 +168,7 @@ KEYS = {
     "co2e_low_g": "co2e_g at the least that a kWh emits here (costs.co2e_low_g_per_kwh).",
     "co2e_high_g": "co2e_g at the most that a kWh emits here (costs.co2e_high_g_per_kwh).",
     "mounts": "The job's own traffic by file system, where an exporter on the node publishes it.",
+    "caveat": "What memory that the scheduler accounts may hold besides the job's own.",
     "sources": "Of a job that was not watched, or in part: who tells a figure, of how much time.",
     "figure": "The key of a figure in summary.",
     "mount": "Where a file system is mounted.",

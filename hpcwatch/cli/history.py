@@ -17,13 +17,14 @@ from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError
 from hpcwatch.base.output import complain, write_error
 from hpcwatch.base.units import iso
 from hpcwatch.cli import history_order
+from hpcwatch.cli.accounting_site import site
 from hpcwatch.cli.history_options import BY_JOB, Chosen, nearest
 from hpcwatch.cli.history_prometheus import Filler
 from hpcwatch.cli.history_recordings import Recorded
 from hpcwatch.cluster import client
 from hpcwatch.cluster.past import Past
 from hpcwatch.cluster.schedulers import dialect
-from hpcwatch.cluster.schedulers.history import History, PastJob, Site
+from hpcwatch.cluster.schedulers.history import History, PastJob
 from hpcwatch.views.jobs import history_data, history_groups, history_table
 from hpcwatch.views.jobs.history_table import Shown
 from hpcwatch.views.text import columns_of
@@ -53,7 +54,7 @@ class _Answer:
     ) -> None:
         self._chosen, self._scheduler, self._history = chosen, scheduler, history
         self._rates = settings.rates
-        self._site = _site(history)
+        self._site = site(history)
         self._past = Past(history.questions(chosen.wanted, self._site), _progress)
         self._recorded = Recorded(scheduler, chosen.wanted)
         self._filler = Filler(settings.prometheus)
@@ -267,16 +268,6 @@ def _left_out(groups: Groups) -> str:
     return (
         f"{count:,} jobs are no tasks of an array, and only in the sums. {said}" if count else said
     )
-
-
-def _site(history: History) -> Site:
-    if history.site is None:
-        return history.unasked
-    try:
-        found: Site = client.Asker()(history.site).value
-    except HpcwatchError:
-        return history.unasked
-    return found
 
 
 def _accounts(history: History) -> frozenset[str]:

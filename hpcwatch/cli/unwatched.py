@@ -8,7 +8,7 @@ import time
 from hpcwatch import config
 from hpcwatch.analysis.report import Report
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.cli import array_answer
+from hpcwatch.cli import accounting_site, array_answer
 from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Job
@@ -37,7 +37,10 @@ def answer(word: str | None, no_run: HpcwatchError) -> Report | str:
         raise HpcwatchError(f"no run {word}, and {name} knows no such job", hint, EXIT_USAGE)
     if len(parts) > 1 and parts[0].het_id is None:
         return array_answer.of_parts(job_id, parts)
-    return reading.accounted(parts[0], settings, _recorded(parts[0], settings.prometheus))
+    made = reading.accounted(parts[0], settings, _recorded(parts[0], settings.prometheus))
+    if made.summary.memory_peak_bytes is None or made.sources:
+        return made
+    return made._replace(caveat=accounting_site.memory_caveat(name))
 
 
 def _recorded(job: Job, prometheus: config.Prometheus | None) -> reading.Recorded | None:

@@ -35,7 +35,7 @@ RECORDINGS = Path(__file__).resolve().parents[1] / "data"
 # raises it, and says so in the changelog.
 KEYS = {
     "": "schema_version run summary findings directives costs observed prediction last_advice nodes"
-    " processes ranks rank_balance events quality energy mounts sources",
+    " processes ranks rank_balance events quality energy mounts sources caveat",
     "ranks": "host rank cpu_s memory_peak_bytes",
     "rank_balance": "ranks_count cpu_s memory_peak_bytes",
     "rank_balance.cpu_s": "least least_rank median most most_rank outlier_rank outlier_pct",

@@ -225,6 +225,8 @@ class Report(NamedTuple):
     sources: list[Sourced] = []  # noqa: RUF012  # of a tuple, and never changed
     """Of a job that hpcwatch did not watch: where its figures are from, if not from its scheduler
     alone."""
+    caveat: str = ""
+    """What is to be said of memory that the scheduler accounts; empty if nothing is."""
 
 
 def whole(host: HostTimeline, metric: str, gpu: Optional[str] = None) -> Part:

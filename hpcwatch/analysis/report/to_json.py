@@ -41,6 +41,7 @@ def to_plain(report: Report) -> dict[str, Any]:
             "energy": report.energy._asdict() if report.energy is not None else None,
             "mounts": [one._asdict() for one in report.mounts],
             "sources": [one._asdict() for one in report.sources],
+            "caveat": report.caveat or None,
             "observed": report.observed._asdict() if report.observed is not None else None,
             "prediction": _record(report.prediction),
             "last_advice": _record(report.last_advice),

@@ -62,7 +62,8 @@ def unwatched_words(report: Report) -> str:
     if usage is None:
         return f"{said}, which tells nothing of the use. {_NEXT_TIME}"
     covers = "" if usage.covers.value == "all nodes" else f" ({usage.covers.value})"
-    return f"{said}{covers}. {_NEXT_TIME}"
+    caveat = f" {report.caveat}" if report.caveat else ""
+    return f"{said}{covers}.{caveat} {_NEXT_TIME}"
 
 
 def _sources_words(report: Report) -> str:
