@@ -13,7 +13,10 @@ from cluster.hosts import PATH, Host, User
 from cluster.slurm_files import LOGIN
 
 USERS = {user.name: user for user in (User("alice", 30001), User("bob", 30002))}
-_COMMAND_S = 120.0
+PATIENCE_S = 180.0
+"""What a slow machine may take for anything; never waited for in full where all is well."""
+_ENDS = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
+"""States that a job does not leave."""
 
 
 class Commands:
@@ -77,7 +80,7 @@ class Commands:
             capture_output=True,
             text=True,
             errors="surrogateescape",
-            timeout=_COMMAND_S,
+            timeout=PATIENCE_S,
         )
 
     def said(self, *argv: str, user: str = "alice", host: str = LOGIN) -> str:
@@ -101,16 +104,27 @@ class Commands:
         done = self.run(["squeue", "-h", "-t", "all", "-j", job, "-o", "%T"], "root")
         return done.stdout.partition("\n")[0].strip()
 
-    def wait_state(self, job: str, *states: str, deadline_s: float = 60.0) -> None:
+    def wait_idle(self, node: str) -> None:
+        """Wait until no job has anything of a node: one that was cancelled holds it for a moment.
+
+        Raises ClusterError.
+        """
+        asked = ("sinfo", "-h", "-n", node, "-o", "%t")
+        wait_for(lambda: self.run(asked, "root").stdout.strip() == "idle", f"{node} to be idle")
+
+    def wait_state(self, job: str, *states: str, deadline_s: float = PATIENCE_S) -> None:
         """Wait until a job is in one of these states. Raises ClusterError with its own."""
         seen = ""
 
         def reached() -> bool:
             nonlocal seen
             seen = self.state(job)
-            return seen in states
+            return seen in states or seen in _ENDS
 
+        wanted = f"job {job} to be {' or '.join(states)}"
         try:
-            wait_for(reached, f"job {job} to be {' or '.join(states)}", deadline_s)
+            wait_for(reached, wanted, deadline_s)
         except ClusterError as error:
             raise ClusterError(f"{error}; it is {seen or 'unknown'}") from None
+        if seen not in states:
+            raise ClusterError(f"waited for {wanted}; it is {seen}")

@@ -5,16 +5,27 @@ Not for the whole session: its hosts are children of ours, and other tests count
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from cluster.cluster import Cluster, missing
-from cluster.hosts import processes_of
+from cluster.hosts import namespace_of, processes_of
 from cluster.questions import Questions, questions
 
 Submit = Callable[..., str]
+_HERE = Path(__file__).resolve().parent
+OVERDUE = "hist-late"
+"""One of the jobs of `test_history_slurm.py`, by its name."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run side by side, let one process run all of these: it has the cluster."""
+    for item in items:
+        if _HERE in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("cluster"))
 
 
 @pytest.fixture(scope="package")
@@ -23,11 +34,12 @@ def slurm() -> Iterator[Cluster]:
     reason = missing()
     if reason:
         pytest.skip(reason)
-    with Cluster() as cluster:
-        namespaces = [os.readlink(f"/proc/{host.pid}/ns/pid") for host in cluster.hosts.values()]
-        yield cluster
-    left = [process for namespace in namespaces for process in processes_of(namespace)]
-    assert (left, cluster.folder.exists()) == ([], False)
+    with ExitStack() as held:
+        with Cluster() as cluster:
+            names = [held.enter_context(namespace_of(one.pid)) for one in cluster.hosts.values()]
+            yield cluster
+        left = [process for name in names for process in processes_of(name)]
+        assert (left, cluster.folder.exists()) == ([], False)
 
 
 @pytest.fixture(scope="package")
@@ -59,8 +71,11 @@ def submit(slurm: Cluster) -> Iterator[Submit]:
 
 @pytest.fixture(scope="package")
 def overdue(slurm: Cluster) -> str:
-    """A job whose walltime ends soon: Slurm looks for such jobs every 30 s only."""
-    job = slurm.submit("sleep 600", "-J", "overdue", "--time=10")
+    """A job whose walltime ends soon: Slurm looks for such jobs every 30 s only.
+
+    The first file of this folder asks for it, so that it is over when others need it.
+    """
+    job = slurm.submit("sleep 600", "-J", OVERDUE, "--time=10")
     slurm.wait_state(job, "RUNNING")
     slurm.said("scontrol", "update", f"JobId={job}", "EndTime=now+1", user="root")
     return job

@@ -13,17 +13,21 @@ from pathlib import Path
 from cluster.errors import ClusterError
 from cluster.hosts import Host
 
-START_S = 90.0
+START_S = 180.0
 """What a slow machine may take; never waited for in full where all is well."""
+_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.25
+"""Most conditions run a command, which takes the processor from what is awaited."""
 
 
 def wait_for(condition: Callable[[], object], what: str, deadline_s: float = START_S) -> None:
     """Return as soon as the condition holds. Raises ClusterError."""
     end = time.monotonic() + deadline_s
+    pause_s = _PAUSE_S
     while not condition():
         if time.monotonic() > end:
             raise ClusterError(f"waited {deadline_s:g} s in vain for {what}")
-        time.sleep(0.05)
+        time.sleep(pause_s)
+        pause_s = min(1.25 * pause_s, _LONGEST_PAUSE_S)
 
 
 class Daemon:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from cluster.errors import ClusterError
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 180.0
 NETWORK = "10.99.0"
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -156,6 +157,17 @@ def cut(first: Host, host: Host) -> None:
 def mend(first: Host, host: Host) -> None:
     """Mend a host's cable."""
     first.call("ip", "link", "set", f"v{host.name}", "up")
+
+
+@contextmanager
+def namespace_of(process: int) -> Iterator[str]:
+    """The pid namespace of a process, as ``processes_of`` takes it.
+
+    It is held: else the kernel gives its name to a later one, another cluster's.
+    """
+    path = f"/proc/{process}/ns/pid"
+    with open(path, "rb") as held:
+        yield os.readlink(f"/proc/self/fd/{held.fileno()}")
 
 
 def processes_of(namespace: str) -> list[str]:

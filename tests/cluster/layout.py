@@ -13,8 +13,9 @@ from cluster import slurm_files as files
 from cluster.hosts import User
 
 ASKING = Path(__file__).with_name("asking.py")
+_IMPATIENT = ASKING.with_name("impatient.py")
 _REPOSITORY = Path(__file__).resolve().parents[2]
-_KEYGEN_S = 60.0
+_KEYGEN_S = 180.0
 
 
 def lay_out(folder: Path, addresses: Mapping[str, str], users: Sequence[User]) -> dict[str, str]:
@@ -47,10 +48,15 @@ def _copy_hpcwatch(lib: Path, programs: Path) -> None:
     """Copy what is to be tested: the checkout may lie where its users may not read."""
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(_REPOSITORY / "hpcwatch", lib / "hpcwatch", ignore=ignored)
-    shutil.copy(ASKING, lib)
-    program = programs / "hpcwatch"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m hpcwatch "$@"\n')
-    program.chmod(0o755)
+    for script in (ASKING, _IMPATIENT):
+        shutil.copy(script, lib)
+    words = {"hpcwatch": "-m hpcwatch", "hpcwatch-impatient": f"{lib}/{_IMPATIENT.name}"}
+    for name, started in words.items():
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} {started} "$@"\n')
+        program.chmod(0o755)
+    # Its users cannot keep what is compiled: each of hundreds of calls would compile it anew.
+    subprocess.run([sys.executable, "-m", "compileall", "-q", lib], check=True)
     subprocess.run(["chmod", "-R", "a+rX", lib, programs], check=True)
 
 

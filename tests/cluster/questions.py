@@ -11,6 +11,7 @@ from typing import Any
 
 from cluster.cluster import Cluster
 from cluster.daemon import wait_for
+from cluster.errors import ClusterError
 from cluster.layout import ASKING
 from hpcwatch.cluster.schedulers import Job
 from hpcwatch.probe.decode import build
@@ -57,12 +58,18 @@ class Questions:
 
     def _once(self, question: tuple[str, str], holds: Callable[[Job], object], what: str) -> Job:
         seen: list[Job] = []
+        answer: dict[str, Any] = {}
 
         def asked() -> object:
-            seen[:] = self.jobs(*question)
+            nonlocal answer
+            answer = self(*question)  # an error is an answer that may change, too
+            seen[:] = [build(Job, plain) for plain in answer.get("value") or ()]
             return len(seen) == 1 and holds(seen[0])
 
-        wait_for(asked, f"{' '.join(question)} {what}")
+        try:
+            wait_for(asked, f"{' '.join(question)} {what}")
+        except ClusterError as error:
+            raise ClusterError(f"{error}; the last answer was {answer}") from None
         return seen[0]
 
 

@@ -129,14 +129,18 @@ class Services(Commands):
         self.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], "root")
         self._await_idle()
 
-    def configure(self, **settings: object) -> None:
-        """Change settings of slurm.conf while all runs: ``MinJobAge=2``; None removes one."""
+    def write_settings(self, **settings: object) -> None:
+        """Write settings of slurm.conf, for programs that start; None removes one."""
         conf = self.folder / "etc" / "slurm.conf"
         lines = [
             line for line in conf.read_text().splitlines() if line.partition("=")[0] not in settings
         ]
         lines += [f"{name}={value}" for name, value in settings.items() if value is not None]
         conf.write_text("\n".join(lines) + "\n")
+
+    def configure(self, **settings: object) -> None:
+        """Change settings while all runs: ``MinJobAge=2``."""
+        self.write_settings(**settings)
         self.said("scontrol", "reconfigure", user="root")
 
     def _await_idle(self) -> None:

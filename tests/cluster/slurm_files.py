@@ -14,7 +14,12 @@ NODE_CORES = 20
 NODE_MEMORY_MIB = 64000
 ACCOUNT = "loni_loniadmin1"
 DATABASE_PORT = 3307
+MIN_JOB_AGE_S = 7200
+"""The controller forgets no job while tests run, however slow the machine is."""
+MESSAGE_TIMEOUT_S = 20
+"""How long Slurm's commands wait for the controller: twice the default, for a busy machine."""
 
+# KillWait, as sites have it: what ends well on SIGTERM has time to write down how it ended.
 _SLURM = f"""\
 ClusterName=loni
 SlurmctldHost={LOGIN}
@@ -27,9 +32,9 @@ StateSaveLocation=/run/slurmctld
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/linux
-JobAcctGatherFrequency=task=2
+JobAcctGatherFrequency=task=1
 SchedulerType=sched/backfill
-SchedulerParameters=bf_interval=2,sched_interval=5,bf_max_job_test=200
+SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=1,bf_max_job_test=200
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SlurmdParameters=config_overrides
@@ -41,10 +46,11 @@ AccountingStorageHost={LOGIN}
 AccountingStorageTRES=gres/gpu
 AccountingStoreFlags=job_comment
 DefMemPerCPU=100
-MinJobAge=600
-KillWait=2
+MinJobAge={MIN_JOB_AGE_S}
+KillWait=30
 OverTimeLimit=0
 MailProg=/bin/true
+MessageTimeout={MESSAGE_TIMEOUT_S}
 PartitionName=checkpt Nodes=qb001,qb002 Default=YES MaxTime=3-00:00:00 DefaultTime=01:00:00 State=UP
 PartitionName=k40 Nodes=qb003 MaxTime=3-00:00:00 State=UP
 """
