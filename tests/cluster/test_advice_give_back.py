@@ -3,49 +3,46 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import wait_until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "real"))
 from terminal import Terminal, needs_tmux
 
 from cluster.cluster import Cluster
 from cluster.conftest import Submit
+from cluster.daemon import wait_for
+from cluster.errors import ClusterError
 
-pytestmark = pytest.mark.usefixtures("slurm")
+pytestmark = pytest.mark.usefixtures("slurm", "overdue")
 
 WATCH = (
     f"{sys.executable} -c 'import sys; from hpcwatch.analysis import advice_surplus as one; "
     'one.LEAST_S = 2.0; from hpcwatch.cli import main; sys.exit(main(["job", "{job}"]))\''
 )
 """hpcwatch job, which offers nodes after 2 s instead of 5 min."""
+HOME = "/home/alice/given"
 
 
 @pytest.fixture
 def screen(slurm: Cluster, tmp_path: Path) -> Iterator[Terminal]:
     """alice's terminal on the login host."""
+    prefix = slurm.prefix(env={"HPCWATCH_HOME": HOME, "PS1": "$ "})
     with Terminal(tmp_path, columns=110, lines=40) as terminal:
-        terminal.type(
-            "exec env " + " ".join(map(_quoted, [*slurm.prefix(), "PS1=$ ", "bash", "--norc"]))
-        )
+        terminal.type(f"exec env {shlex.join([*prefix, 'bash', '--norc'])}")
         yield terminal
+    slurm.run(["rm", "-rf", HOME])
 
 
-def _quoted(word: str) -> str:
-    return "'" + word.replace("'", "'\\''") + "'"
-
-
-def await_text(terminal: Terminal, text: str, deadline_s: float = 60.0) -> None:
-    def shown() -> bool:
-        return terminal.shows(text)
-
+def await_text(terminal: Terminal, text: str) -> None:
     try:
-        wait_until(shown, text, deadline_s)
-    except TimeoutError as error:
+        wait_for(lambda: terminal.shows(text), text)
+    except ClusterError as error:
         raise AssertionError("\n".join([str(error), *terminal.screen()])) from None
 
 
@@ -57,7 +54,8 @@ def nodes_of(slurm: Cluster, job: str) -> str:
 def test_an_unused_node_is_given_back_after_a_question(
     slurm: Cluster, submit: Submit, screen: Terminal
 ) -> None:
-    job = submit("sleep 600", "-N2", "--ntasks-per-node=4", "-t", "2:00:00")
+    began_s = time.monotonic()
+    job = submit("sleep 600", "-N2", "--ntasks-per-node=4", "-t", "10:00:00")
     slurm.wait_state(job, "RUNNING")
     assert nodes_of(slurm, job) == "RUNNING 2 qb[001-002]"
     screen.type(WATCH.replace("{job}", job))
@@ -76,14 +74,19 @@ def test_an_unused_node_is_given_back_after_a_question(
     await_text(screen, "Give it back? [y/N]")
     screen.type("y")
     await_text(screen, "Given back: 1 node, 4 cores,")
-    saved = re.search(r"4 cores, (\S+) core-hours if the job runs for the 2 h left", screen.prose())
-    assert saved is not None
-    assert 7.5 < float(saved[1]) <= 8.0  # as long as the job has run, of 4 cores and 2 h
+    await_text(screen, " left.")
+    passed_h = (time.monotonic() - began_s) / 3600
+    pattern = r"4 cores, (\S+) core-hours if the job runs for the (?:10 h|9 h \d+ min) left\."
+    saved = re.search(pattern, screen.prose())
+    assert saved is not None, screen.prose()
+    # 4 cores for what is left of 10 h, told in three digits
+    assert 4 * (10 - passed_h) - 0.06 < float(saved[1]) <= 40
     assert nodes_of(slurm, job) == "RUNNING 1 qb001"
     screen.press("Enter")
     await_text(screen, "RUNNING")
     screen.press("q")
-    noted = ("grep", "-rl", "--include=events.jsonl", "nodes given back", "/home/alice")
+    await_text(screen, "What was seen is kept")
+    noted = ("grep", "-rl", "--include=events.jsonl", "nodes given back", HOME)
     assert len(slurm.said(*noted).split()) == 1
     left = slurm.said("find", "/home/alice", "-name", "slurm_job_*_resize*")
     assert left == ""
@@ -97,11 +100,12 @@ def test_a_node_on_which_a_process_lives_is_not_offered(
 ) -> None:
     job = submit("srun sleep 600", "-N2", "--ntasks-per-node=1", "-t", "30")
     slurm.wait_state(job, "RUNNING")
-    wait_until(
-        lambda: slurm.run(["pgrep", "-x", "sleep"], host="qb002").returncode == 0, "its task", 60.0
-    )
+    wait_for(lambda: slurm.run(["pgrep", "-x", "sleep"], host="qb002").returncode == 0, "its task")
     screen.type(WATCH.replace("{job}", job))
     await_text(screen, "2 of 2 nodes")
+    read = ["grep", "-rch", "--include=samples.jsonl", '"host":"qb002"', HOME]
+    # By now an unused node would be offered.
+    wait_for(lambda: int(slurm.run(read).stdout or 0) > 6, "readings")
     screen.press("3")
     await_text(screen, "sleep 600")
     screen.press("g")
