@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import wait_until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "real"))
 from terminal import Terminal, needs_tmux
 
 from cluster.cluster import LOGIN, Cluster
 from cluster.conftest import Submit
+from cluster.daemon import wait_for
+from cluster.errors import ClusterError
 
 pytestmark = pytest.mark.usefixtures("slurm")
 
-HOLD = "python3 -c 'import time; held = bytearray(60 << 20); time.sleep(600)'"
+SAYS_HELD = "import os, time; held = bytearray(60 << 20); print(os.uname().nodename, flush=True)"
+HOLD = f"python3 -c '{SAYS_HELD}; time.sleep(600)'"
+"""Says its node's name once it holds what it shall."""
 ON_TWO = ("-N2", "--ntasks-per-node=2", "--mem=500M", "--time=30:00", "-J", "two nodes")
 
 
@@ -41,13 +44,14 @@ def seen(slurm: Cluster, job: str, *more: str) -> dict[str, Any]:
 def two_nodes(slurm: Cluster, submit: Submit) -> str:
     """A job that holds 60 MB on each of two nodes, and is there."""
     job = submit(f"srun {HOLD}", *ON_TWO)
-    slurm.wait_state(job, "RUNNING")
-    wait_until(lambda: holding(slurm, "qb001") and holding(slurm, "qb002"), "its tasks", 60.0)
+    await_held(slurm, job, ["qb001", "qb001", "qb002", "qb002"])
     return job
 
 
-def holding(slurm: Cluster, node: str) -> bool:
-    return slurm.run(["pgrep", "-f", "held = bytearray"], host=node).returncode == 0
+def await_held(slurm: Cluster, job: str, nodes: list[str]) -> None:
+    """Wait until the programs of a job hold their memory, each on one of these nodes."""
+    output = f"/home/alice/work/slurm-{job}.out"
+    wait_for(lambda: sorted(slurm.run(["cat", output]).stdout.split()) == nodes, "its tasks")
 
 
 @pytest.mark.parametrize("way", ["ssh", "ssh-program", "srun"])
@@ -78,7 +82,7 @@ def test_where_nodes_take_no_ssh_srun_does(slurm: Cluster, two_nodes: str) -> No
 def test_nothing_is_left_on_a_node(slurm: Cluster, two_nodes: str) -> None:
     hpcwatch(slurm, "job", two_nodes, "--once")
     nodes = ("qb001", "qb002")
-    wait_until(lambda: not any(probes(slurm, node) for node in nodes), "the probes' end")
+    wait_for(lambda: not any(probes(slurm, node) for node in nodes), "the probes' end")
     for node in nodes:
         found = slurm.said("find", "/tmp", "-maxdepth", "1", "-name", "hpcwatch-probe*", host=node)
         assert found == ""
@@ -104,7 +108,7 @@ def test_on_a_node_of_the_job_that_node_is_read_without_a_connection(
 
 def test_a_job_with_gpus(slurm: Cluster, submit: Submit) -> None:
     job = submit(HOLD, "-p", "k40", "--gres=gpu:k40:1", "--mem=300M", "-J", "cnn.tf.gpu")
-    slurm.wait_state(job, "RUNNING")
+    await_held(slurm, job, ["qb003"])
     report = seen(slurm, job)
     assert [node["host"] for node in report["nodes"]] == ["qb003"]
     assert report["run"]["job"]["gpus"] == 1
@@ -124,14 +128,21 @@ def test_a_waiting_job_says_why_and_when(slurm: Cluster, submit: Submit) -> None
 def test_an_array_is_a_table_of_tasks_and_each_can_be_watched(
     slurm: Cluster, submit: Submit
 ) -> None:
-    job = submit(HOLD, "--array=1-6", "--mem=100M", "-J", "sweep")
-    wait_until(lambda: "R" in slurm.said("squeue", "-h", "-j", job, "-o", "%t"), "a task", 60.0)
+    job = running_array(slurm, submit)
     text = hpcwatch(slurm, "job", job, "--once")
     for task in range(1, 7):
         assert f"{job}_{task}" in text
     report = seen(slurm, f"{job}_2")
     assert report["run"]["job"]["id"] == f"{job}_2"
     assert report["summary"]["processes_max"] < 6  # not those of other tasks on the node
+
+
+def running_array(slurm: Cluster, submit: Submit) -> str:
+    """An array of six tasks that all run."""
+    job = submit(HOLD, "--array=1-6", "--mem=100M", "-J", "sweep")
+    listed = ("squeue", "-h", "-j", job, "-o", "%t")
+    wait_for(lambda: slurm.said(*listed).split() == ["R"] * 6, "its tasks")
+    return job
 
 
 @pytest.mark.parametrize(
@@ -165,7 +176,7 @@ def test_a_cancelled_job_and_one_that_ran_out_of_time(
     assert "core-hours on 1 core would be lost" in hpcwatch(slurm, "cancel", job, "--yes")
     slurm.wait_state(job, "CANCELLED")
     assert "cancelled" in hpcwatch(slurm, "job", job) or "deleted" in hpcwatch(slurm, "job", job)
-    slurm.wait_state(overdue, "TIMEOUT", deadline_s=120.0)
+    slurm.wait_state(overdue, "TIMEOUT")
     assert "walltime" in hpcwatch(slurm, "job", overdue)
 
 
@@ -184,7 +195,6 @@ def test_what_was_watched_is_reported_afterwards(slurm: Cluster, submit: Submit)
     hpcwatch(slurm, "job", job, "--once")
     slurm.said("scancel", job)
     slurm.wait_state(job, "CANCELLED")
-    wait_until(lambda: "R" not in slurm.said("squeue", "-h", "-j", job, "-o", "%t"), "its end")
     text = hpcwatch(slurm, "job", job)
     assert "readings" in text
     assert "did not watch" not in text
@@ -196,7 +206,7 @@ def test_submit_goes_from_queue_to_report(slurm: Cluster) -> None:
     script = "/home/alice/work/short.sh"
     text = "#!/bin/sh\n#SBATCH -J submitted\npython3 -c 'x = bytearray(40 << 20)'; sleep 1\n"
     slurm.run(["tee", script], input=text)
-    done = slurm.run(["hpcwatch", "submit", script, "--mem=200M", "--time=10"])
+    done = slurm.run(["hpcwatch-impatient", "submit", script, "--mem=200M", "--time=10"])
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("submitted ")
     assert "submitted" in done.stdout
@@ -207,12 +217,16 @@ def test_submit_goes_from_queue_to_report(slurm: Cluster) -> None:
 
 def test_run_inside_a_job_reads_all_of_its_nodes(slurm: Cluster, submit: Submit) -> None:
     folder = "/home/alice/work/spread"
+    slurm.said("rm", "-f", "/home/alice/work/enough")
     job = submit(
         f"hpcwatch run --interval 0.5 --output {folder} -- srun -N2 -n2 "
-        "python3 -c 'import time; held = bytearray(60 << 20); time.sleep(8)'",
+        f"python3 -c '{SAYS_HELD}\nwhile not os.path.exists(\"enough\"): time.sleep(0.1)'",
         *ON_TWO,
     )
-    slurm.wait_state(job, "COMPLETED", deadline_s=90.0)
+    read = ("grep", "-c", '"host":"qb002"', f"{folder}/samples.jsonl")
+    wait_for(lambda: int(slurm.run(read).stdout or 0) > 6, "readings of both nodes")
+    slurm.said("touch", "/home/alice/work/enough")
+    slurm.wait_state(job, "COMPLETED")
     report = json.loads(slurm.said("cat", f"{folder}/report.json"))
     assert report["run"]["kind"] == "run"
     assert {node["host"] for node in report["nodes"]} == {"qb001", "qb002"}
@@ -222,7 +236,7 @@ def test_run_inside_a_job_reads_all_of_its_nodes(slurm: Cluster, submit: Submit)
     assert report["summary"]["cores_allocated"] == 4
     alone = "/home/alice/work/alone"
     job = submit(f"hpcwatch run --nodes local --output {alone} -- sleep 1", *ON_TWO)
-    slurm.wait_state(job, "COMPLETED", deadline_s=90.0)
+    slurm.wait_state(job, "COMPLETED")
     report = json.loads(slurm.said("cat", f"{alone}/report.json"))
     assert [node["host"] for node in report["nodes"]] == ["qb001"]
 
@@ -247,13 +261,14 @@ def test_ranks_that_slurm_starts_are_told_apart(slurm: Cluster, submit: Submit) 
         "-t",
         "10",
     )
-    slurm.wait_state(job, "COMPLETED", deadline_s=120.0)
+    slurm.wait_state(job, "COMPLETED")
     report = json.loads(slurm.said("cat", f"{folder}/report.json"))
     assert [rank["rank"] for rank in report["ranks"]] == [0, 1, 2]
     assert all(rank["memory_peak_bytes"] > 40e6 for rank in report["ranks"])
     spread = report["rank_balance"]["cpu_s"]
     assert (spread["least_rank"], spread["outlier_rank"]) == (1, 1)
-    assert spread["least"] < 1.0 < spread["median"]
+    # 1.8 s apart, but for what passed after the last reading; a slow start is the same for all.
+    assert 0 < spread["least"] < spread["median"] - 1.0
 
 
 TELLS = """
@@ -272,10 +287,9 @@ def test_what_the_program_in_a_job_tells_is_seen_on_the_login_host(
     slurm.run(["tee", program], input=TELLS)
     job = submit(f"hpcwatch run --name tells -- python3 {program}", *ON_TWO)
     slurm.wait_state(job, "RUNNING")
-    wait_until(
-        lambda: " tells: train · epoch " in hpcwatch(slurm, "job", job, "--once"),
+    wait_for(
+        lambda: "tells: train · epoch" in " ".join(hpcwatch(slurm, "job", job, "--once").split()),
         "what it tells",
-        60.0,
     )
     events = seen(slurm, job)["events"]
     assert {event["name"] for event in events} >= {"phase begin", "log"}
@@ -306,15 +320,11 @@ def shell(terminal: Terminal) -> bool:
     return any(row.startswith("alice$") for row in terminal.screen())
 
 
-def shows(terminal: Terminal, text: str) -> bool:
-    return terminal.shows(text)
-
-
-def await_text(terminal: Terminal, *texts: str, deadline_s: float = 60.0) -> None:
+def await_text(terminal: Terminal, *texts: str) -> None:
     """Wait until one of the texts is on the screen."""
     try:
-        wait_until(lambda: any(shows(terminal, text) for text in texts), texts[0], deadline_s)
-    except TimeoutError as error:
+        wait_for(lambda: any(terminal.shows(text) for text in texts), texts[0])
+    except ClusterError as error:
         raise AssertionError("\n".join([str(error), *terminal.screen()])) from None
 
 
@@ -324,17 +334,17 @@ def test_the_full_screen_through_a_nodes_death_and_return(
 ) -> None:
     screen.type(f"hpcwatch job {two_nodes}")
     await_text(screen, "2 of 2 nodes")
-    assert shows(screen, "RUNNING")
+    await_text(screen, "RUNNING")
     screen.press("3")
     await_text(screen, "python3 -c")
     screen.press("1")
     slurm.cut("qb002")
     slurm.stop_sshd("qb002")
-    await_text(screen, "1 of 2 nodes", deadline_s=120.0)
+    await_text(screen, "1 of 2 nodes")
     slurm.mend("qb002")
     slurm.start_sshd("qb002")
     screen.press("r")
-    await_text(screen, "2 of 2 nodes", deadline_s=120.0)
+    await_text(screen, "2 of 2 nodes")
     screen.press("q")
     await_text(screen, "What was seen is kept")
 
@@ -343,12 +353,12 @@ def test_the_full_screen_through_a_nodes_death_and_return(
 def test_a_waiting_job_goes_live_and_ends_in_a_report(
     slurm: Cluster, submit: Submit, screen: Terminal
 ) -> None:
-    job = submit("sleep 5", "--hold", "-J", "moves")
-    screen.type(f"hpcwatch job {job}")
+    job = submit("sleep 3", "--hold", "-J", "moves")
+    screen.type(f"hpcwatch-impatient job {job}")
     await_text(screen, "WAITING")
     slurm.said("scontrol", "release", job)
     screen.press("r")
-    await_text(screen, "ended well", deadline_s=120.0)
+    await_text(screen, "ended well")
     screen.press("q")
     await_text(screen, "Measured", "watch")
 
@@ -357,10 +367,9 @@ def test_a_waiting_job_goes_live_and_ends_in_a_report(
 def test_a_task_of_an_array_is_opened_with_a_key(
     slurm: Cluster, submit: Submit, screen: Terminal
 ) -> None:
-    job = submit(HOLD, "--array=1-6", "--mem=100M", "-J", "sweep")
-    wait_until(lambda: "R" in slurm.said("squeue", "-h", "-j", job, "-o", "%t"), "a task", 60.0)
+    job = running_array(slurm, submit)
     screen.type(f"hpcwatch job {job}")
     await_text(screen, "6 tasks")
     screen.press("Enter")
     await_text(screen, "1 of 1 node")
-    assert shows(screen, f"{job}_")
+    await_text(screen, f"{job}_")
