@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from harness import wait_until
 
 from cluster.cluster import Cluster
+from cluster.daemon import wait_for
 
-pytestmark = pytest.mark.usefixtures("slurm")
+pytestmark = pytest.mark.usefixtures("late", "killed")
 
 WORK = "/home/alice/work/arrays"
 STATE = "/home/alice/arrays"
@@ -60,6 +60,42 @@ class Sweep:
         return [task["how"] for task in self.tasks()]
 
 
+@pytest.fixture(scope="module")
+def late(slurm: Cluster) -> Iterator[tuple[Sweep, str]]:
+    """An array on qb001 of which the first task's walltime is over, and its id.
+
+    Slurm looks for such elements every 30 s only: other tests run meanwhile.
+    """
+    sweep = Sweep(slurm, "late")
+    job = begun(sweep, "qb001")
+    slurm.said("scontrol", "update", f"JobId={job}_1", "EndTime=now+1", user="root")
+    yield sweep, job
+    slurm.run(["scancel", job], "root")
+
+
+@pytest.fixture(scope="module")
+def killed(slurm: Cluster) -> Iterator[tuple[Sweep, str]]:
+    """An array on qb002 whose first element was killed with all its processes, and its id.
+
+    Nobody tells the end of its lease: other tests run meanwhile.
+    """
+    sweep = Sweep(slurm, "killed")
+    job = begun(sweep, "qb002")
+    for name in ("STOP", "KILL"):  # else some see others die and write about it
+        kill = f"pkill -{name} -f -- '[-]element|sleep 61[9]'"
+        slurm.run(["sh", "-c", kill], "root", "qb002")
+    yield sweep, job
+    slurm.run(["scancel", job], "root")
+
+
+def begun(sweep: Sweep, node: str) -> str:
+    """Submit an array of two tasks, of which the first runs until it is stopped; its id."""
+    words = ("-p", "n=1,3", "--name", sweep.name, "--engine", "array")
+    job = sweep.submit(*words, "--scheduler-options", f"{OPTIONS} -w {node}", "--", *SUBJECT)
+    wait_for(lambda: sweep.hows() == ["running", "ok"], "a running task")
+    return job
+
+
 @pytest.fixture
 def sweep(slurm: Cluster, request: pytest.FixtureRequest) -> Iterator[Sweep]:
     yield Sweep(slurm, request.node.name[:40])
@@ -89,45 +125,36 @@ def test_an_array_runs_every_combination_and_wait_shows_them(sweep: Sweep) -> No
 def test_scancel_leaves_what_is_not_done_to_one_more_array(sweep: Sweep) -> None:
     words = ("-p", "n=1..6", "--name", "grid", "--engine", "array", "--tasks-per-element", 2)
     job = sweep.submit(*words, "--scheduler-options", OPTIONS, "--", *SUBJECT)
-    wait_until(lambda: len(sweep.started()) == 5, "all but the second task", 120.0)
-    wait_until(lambda: sweep.hows() == ["running", "not run", *["ok"] * 4], "four ends", 60.0)
+    wait_for(lambda: len(sweep.started()) == 5, "all but the second task")
+    wait_for(lambda: sweep.hows() == ["running", "not run", *["ok"] * 4], "four ends")
     said = sweep("--resume", code=2)[1]
     assert f"array {job}: " in said and "1 running" in said
     sweep.cluster.said("scancel", job)
-    wait_until(lambda: is_over(sweep.cluster, job), "the array's end", 60.0)
-    wait_until(lambda: sweep.hows()[:2] == ["stopped", "not run"], "the end of the task", 60.0)
+    wait_for(lambda: is_over(sweep.cluster, job), "the array's end")
+    wait_for(lambda: sweep.hows()[:2] == ["stopped", "not run"], "the end of the task")
     said = sweep("show")[1]
     assert "task 1 was stopped (array element: deleted)" in said
     assert "task 2 was not started (array element: deleted)" in said
     sweep.cluster.said("touch", f"{sweep.work}/fast")
     again = sweep.submit("--resume")
-    wait_until(lambda: sweep.hows() == ["ok"] * 6, "all tasks", 120.0)
+    wait_for(lambda: sweep.hows() == ["ok"] * 6, "all tasks")
     assert sweep.started() == ["1", "1", "2", "3", "4", "5", "6"]
     arrays = json.loads(sweep.cluster.said("sh", "-c", f"cat {sweep.state}/sweeps/*/arrays/2.json"))
     assert (arrays["job_id"], arrays["tasks"]) == (again, "1-2")
 
 
-def test_a_task_ended_by_the_walltime_says_so(sweep: Sweep) -> None:
-    words = ("-p", "n=1,3", "--name", "grid", "--engine", "array")
-    job = sweep.submit(*words, "--scheduler-options", OPTIONS, "--", *SUBJECT)
-    wait_until(lambda: sweep.hows() == ["running", "ok"], "a running task", 120.0)
-    sweep.cluster.said("scontrol", "update", f"JobId={job}_1", "EndTime=now+1", user="root")
-    wait_until(lambda: is_over(sweep.cluster, job), "the walltime's end", 120.0)
-    wait_until(lambda: sweep.hows() == ["stopped", "ok"], "the end of the task", 60.0)
+def test_a_task_ended_by_the_walltime_says_so(late: tuple[Sweep, str]) -> None:
+    sweep, job = late
+    wait_for(lambda: is_over(sweep.cluster, job), "the walltime's end")
+    wait_for(lambda: sweep.hows() == ["stopped", "ok"], "the end of the task")
     (task, _) = sweep.tasks()
     assert task["trouble"] == "array element: killed: the walltime was over"
 
 
-def test_an_element_killed_with_all_its_processes_is_not_done(sweep: Sweep) -> None:
-    words = ("-p", "n=1,3", "--name", "grid", "--engine", "array")
-    job = sweep.submit(*words, "--scheduler-options", OPTIONS, "--", *SUBJECT)
-    wait_until(lambda: sweep.hows() == ["running", "ok"], "a running task", 120.0)
-    host = sweep.tasks()[0]["host"]
-    for name in ("STOP", "KILL"):  # else some see others die and write about it
-        kill = f"pkill -{name} -f -- '[-]element|sleep 61[9]'"
-        sweep.cluster.run(["sh", "-c", kill], "root", host)
-    wait_until(lambda: is_over(sweep.cluster, job), "the array's end", 60.0)
-    wait_until(lambda: sweep.hows()[0] == "stopped", "the lease's end", 60.0)
+def test_an_element_killed_with_all_its_processes_is_not_done(killed: tuple[Sweep, str]) -> None:
+    sweep, job = killed
+    wait_for(lambda: is_over(sweep.cluster, job), "the array's end")
+    wait_for(lambda: sweep.hows()[0] == "stopped", "the lease's end")
     sweep.cluster.said("touch", f"{sweep.work}/fast")
     sweep("--resume", "--wait")
     assert sweep.hows() == ["ok", "ok"]

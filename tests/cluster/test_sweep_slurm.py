@@ -7,10 +7,10 @@ import shutil
 from typing import Any
 
 import pytest
-from harness import wait_until
 
 from cluster.cluster import Cluster
 from cluster.conftest import Submit
+from cluster.daemon import wait_for
 
 pytestmark = [
     pytest.mark.usefixtures("slurm"),
@@ -21,13 +21,17 @@ ON_TWO = ("-N2", "--ntasks-per-node=2", "--mem=500M", "--time=30:00", "-J", "swe
 
 
 def test_the_nodes_of_the_allocation_share_the_tasks(slurm: Cluster, submit: Submit) -> None:
-    out = "/home/alice/work/sweep.json"
+    out, seen = "/home/alice/work/sweep.json", "/home/alice/work/seen"
+    slurm.said("mkdir", "-p", seen)
+    # None ends before there is one on either node, for a minute: one may be slow to begin.
+    both = f"i=0; until [ $(ls {seen} | wc -l) = 2 -o $i = 600 ]; do i=$((i+1)); sleep 0.1; done"
     job = submit(
         f"hpcwatch sweep -p n=1..6 -p lr=0.1 --format json -o {out} -- "
-        "sh -c 'hostname; sleep 1; echo acc=0.$1' x {n} {lr}",
+        f"sh -c 'touch {seen}/$(hostname); {both}; echo acc=0.$1' x {{n}} {{lr}}",
         *ON_TWO,
     )
-    slurm.wait_state(job, "COMPLETED", deadline_s=120.0)
+    slurm.wait_state(job, "COMPLETED")
+    slurm.said("rm", "-r", seen)
     found: dict[str, Any] = json.loads(slurm.said("cat", out))
     assert [task["how"] for task in found["tasks"]] == ["ok"] * 6
     assert {task["host"] for task in found["tasks"]} == {"qb001", "qb002"}
@@ -52,7 +56,7 @@ def test_scancel_ends_all_tasks_and_a_new_job_does_the_rest(slurm: Cluster, subm
     def started() -> list[str]:
         return slurm.run(["cat", "/home/alice/work/started"]).stdout.split()
 
-    wait_until(lambda: len(started()) == 2, "two tasks", 120.0)
+    wait_for(lambda: len(started()) == 2, "two tasks")
     slurm.said("scancel", "--signal=TERM", "--full", job)
 
     def sleeping() -> bool:
@@ -61,9 +65,9 @@ def test_scancel_ends_all_tasks_and_a_new_job_does_the_rest(slurm: Cluster, subm
             for node in ("qb001", "qb002")
         )
 
-    wait_until(lambda: not sleeping(), "all tasks' end", 60.0)
-    wait_until(lambda: not running(slurm, job), "the job's end", 60.0)
+    wait_for(lambda: not sleeping(), "all tasks' end")
+    wait_for(lambda: not running(slurm, job), "the job's end")
     slurm.said("touch", "/home/alice/work/fast")
     job = submit(f"cd; exec {sweep.replace('RESUME', '--resume')}", *ON_TWO)
-    slurm.wait_state(job, "COMPLETED", deadline_s=120.0)
+    slurm.wait_state(job, "COMPLETED")
     assert sorted(started()) == ["1", "1", "2", "2", "3", "4"]
