@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from cluster.cluster import NODES, Cluster
+from cluster.commands import PATIENCE_S
 from cluster.daemon import Daemon, wait_for
 from cluster.errors import ClusterError
-from cluster.hosts import processes_of
+from cluster.hosts import namespace_of, processes_of
 from cluster.mounts import interpreter_trees, mount_script
 
 
@@ -43,7 +44,7 @@ def test_hosts_have_processes_of_their_own(slurm: Cluster) -> None:
 def test_orphans_leave_no_zombies(slurm: Cluster) -> None:
     slurm.said("sh", "-c", "(sleep 0.01 & echo $! > work/orphan); true", host="qb001")
     gone = ["sh", "-c", "test ! -e /proc/$(cat work/orphan)"]
-    wait_for(lambda: slurm.run(gone, host="qb001").returncode == 0, "an orphan to be reaped", 20)
+    wait_for(lambda: slurm.run(gone, host="qb001").returncode == 0, "an orphan to be reaped")
 
 
 def test_without_sshd_logins_are_refused_and_sessions_end(slurm: Cluster) -> None:
@@ -52,7 +53,7 @@ def test_without_sshd_logins_are_refused_and_sessions_end(slurm: Cluster) -> Non
         assert session.stdout is not None and session.stdout.readline() == "in\n"
         slurm.stop_sshd("qb001")
         try:
-            assert session.wait(60) == 255
+            assert session.wait(PATIENCE_S) == 255
             refused = slurm.run(["ssh", "qb001", "true"])
             assert (refused.returncode, "Connection refused" in refused.stderr) == (255, True)
             assert slurm.run(["ssh", "qb002", "true"]).returncode == 0
@@ -65,7 +66,9 @@ def test_a_cut_cable_is_noticed_by_silence(slurm: Cluster) -> None:
     slurm.cut("qb001")
     try:
         lost = slurm.run(["ssh", "-o", "ConnectTimeout=1", "qb001", "true"])
-        assert (lost.returncode, "timed out" in lost.stderr) == (255, True)
+        # A machine that is busy may learn first that nobody answers for the address.
+        silence = "timed out" in lost.stderr or "No route to host" in lost.stderr
+        assert (lost.returncode, silence) == (255, True), lost.stderr
     finally:
         slurm.mend("qb001")
     assert slurm.run(["ssh", "qb001", "true"]).returncode == 0
@@ -80,13 +83,12 @@ def test_a_daemon_that_fails_is_quoted(slurm: Cluster, tmp_path: Path) -> None:
 
 
 HOST_ALONE = """
-import os, sys, time
+import sys, time
 from pathlib import Path
 from cluster.hosts import Host
-from cluster.hosts import processes_of
 from cluster.mounts import mount_script
 host = Host("qb9", 9, Path(sys.argv[1]), mount_script([], {}))
-print(os.readlink(f"/proc/{host.pid}/ns/pid"), flush=True)
+print(host.pid, flush=True)
 time.sleep(600)
 """
 
@@ -96,10 +98,10 @@ def test_the_hosts_end_with_the_process_that_started_them(slurm: Cluster, tmp_pa
     argv = [sys.executable, "-c", HOST_ALONE, str(tmp_path)]
     with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
-        namespace = holder.stdout.readline().strip()
-        assert processes_of(namespace)
-        holder.kill()
-    wait_for(lambda: not processes_of(namespace), "the host to go away")
+        with namespace_of(int(holder.stdout.readline())) as namespace:
+            assert processes_of(namespace)
+            holder.kill()
+            wait_for(lambda: not processes_of(namespace), "the host to go away")
 
 
 def test_a_tree_below_a_closed_folder_is_put_back(tmp_path: Path) -> None:

@@ -6,15 +6,13 @@ import shlex
 import sys
 from pathlib import Path
 
-from harness import wait_until
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "real"))
 from terminal import Terminal, needs_tmux
 
 from cluster.cluster import Cluster
 from cluster.conftest import Submit
+from cluster.daemon import wait_for
 
-PATIENCE_S = 90.0
 HOLD = "head -c 64M /dev/zero | tail -c 64M | sleep 600"  # tail keeps them all
 
 
@@ -33,12 +31,10 @@ def test_running_jobs_with_the_use_of_their_steps(
             return next((line for line in rows if line.split(" ")[0] == job), "")
 
         screen.type(shlex.join([*slurm.prefix(), "hpcwatch", "jobs", "--watch", "--all"]))
-        wait_until(lambda: row(mine) and row(others), "both jobs", PATIENCE_S)
-        assert "of 30:00" in row(mine)
-        wait_until(lambda: "of 200 MiB+" in row(mine), "what sstat says", PATIENCE_S)
+        wait_for(lambda: "of 30:00" in row(mine) and row(others), "both jobs")
+        wait_for(lambda: "of 200 MiB+" in row(mine), "what sstat says")
         slurm.said("scancel", mine)
         slurm.wait_state(mine, "CANCELLED")
         screen.press("r")
-        wait_until(lambda: not row(mine), "only running jobs", PATIENCE_S)
-        assert row(others)
+        wait_for(lambda: row(others) and not row(mine), "only running jobs")
         screen.press("q")

@@ -9,20 +9,21 @@ from cluster.cluster import Cluster
 from cluster.conftest import Submit
 from cluster.daemon import wait_for
 from cluster.questions import Questions, questions
+from cluster.slurm_files import MESSAGE_TIMEOUT_S, MIN_JOB_AGE_S
 from hpcwatch.cluster.schedulers.job import JobState
 from hpcwatch.cluster.schedulers.job_exit import Cause
 
 
 @contextmanager
 def controller_down(slurm: Cluster) -> Iterator[None]:
-    """Slurm's commands try for MessageTimeout, 10 s of old, before they give up."""
-    slurm.configure(MessageTimeout=1)
+    """Slurm's commands try for MessageTimeout before they give up: they alone get a short one."""
     slurm.stop_slurmctld()
+    slurm.write_settings(MessageTimeout=1)
     try:
         yield
     finally:
+        slurm.write_settings(MessageTimeout=MESSAGE_TIMEOUT_S)
         slurm.start_slurmctld()
-        slurm.configure(MessageTimeout=10)
 
 
 @contextmanager
@@ -53,13 +54,13 @@ def test_with_the_controller_down_the_last_answer_stands(
         assert (answer["value"], answer["age_s"] > 0) == (listed["value"], True)
         assert answer["trouble"] == "squeue: Failed while looking for jobs"
         # Who never had an answer gets the accounting's.
-        (past,) = newcomer.jobs("job", job_id)
-        assert (past.name, past.state, past.owner) == ("stands", JobState.RUNNING, "alice")
+        past = newcomer.job_once(job_id, lambda job: job.name == "stands", "to be found there")
+        assert (past.state, past.owner) == (JobState.RUNNING, "alice")
         assert newcomer("jobs", "alice")["error"] == "ServerDownError"
         assert newcomer("cancel", job_id)["error"] == "ServerDownError"
         assert ask_wrapper("cancel", job_id)["error"] in ("ServerDownError", "SchedulerError")
-    answer = ask("job", job_id)
-    assert (answer["trouble"], answer["value"][0]["state"]) == ("", "running")
+    wait_for(lambda: ask("job", job_id)["trouble"] == "", "an answer without trouble")
+    assert ask.job(job_id).state is JobState.RUNNING
 
 
 def test_with_the_accounting_down_the_controller_still_answers(
@@ -86,14 +87,15 @@ def test_a_job_that_the_controller_forgot_is_found_in_the_history(
         wait_for(lambda: not slurm.state(job_id), "the controller to forget the job")
         wait_for(lambda: not slurm.state(array), "the controller to forget the array")
     finally:
-        slurm.configure(MinJobAge=600)
+        slurm.configure(MinJobAge=MIN_JOB_AGE_S)
     job = ask.job_once(job_id, lambda job: job.exit and job.exit.code == 3, "to be accounted")
     assert (job.name, job.state, job.cores_count) == ("for\ngotten", JobState.FAILED, 2)
     assert job.exit is not None and job.exit.words == "ended with exit code 3"
     assert job.usage is not None and job.ended_at_s is not None
-    tasks = ask.jobs("job", array)
-    assert sorted(task.id for task in tasks) == [f"{array}_1", f"{array}_2"]
-    assert ask.job(f"{array}_2").state is JobState.COMPLETED
+    for index in (1, 2):
+        ask.job_once(f"{array}_{index}", lambda job: job.state.is_over, "to be accounted")
+    tasks = {task.id: task.state for task in ask.jobs("job", array)}
+    assert tasks == dict.fromkeys([f"{array}_1", f"{array}_2"], JobState.COMPLETED)
     assert ask_wrapper("job", job_id)["value"] == []  # it has no history
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +12,8 @@ from cluster.cluster import Cluster
 from cluster.conftest import Submit
 
 pytestmark = pytest.mark.usefixtures("slurm")
+
+OWN = "/home/alice/work/own"
 
 
 def watched(slurm: Cluster, job: str, code: int = 0) -> dict[str, Any]:
@@ -32,15 +34,33 @@ def test_every_component_of_a_heterogeneous_job(slurm: Cluster, submit: Submit) 
     assert min(nodes.values()) >= 2
 
 
-def test_a_suspended_job_says_so_at_once(slurm: Cluster, submit: Submit) -> None:
+@pytest.fixture
+def noting(slurm: Cluster) -> Iterator[dict[str, str]]:
+    """Variables with which each call of srun is noted in ``calls``; the real one follows."""
+    slurm.said("mkdir", OWN)
+    slurm.run(["tee", f"{OWN}/srun"], input='#!/bin/sh\necho "$@" >> $0.calls\nexec $SRUN "$@"\n')
+    slurm.said("chmod", "755", f"{OWN}/srun")
+    real = slurm.said("which", "srun").strip()
+    yield {"PATH": f"{OWN}:{slurm.environment['PATH']}", "SRUN": real}
+    slurm.said("rm", "-r", OWN)
+
+
+def calls(slurm: Cluster) -> str:
+    return slurm.run(["cat", f"{OWN}/srun.calls"]).stdout
+
+
+def test_of_a_suspended_job_no_step_is_asked_for(
+    slurm: Cluster, submit: Submit, noting: dict[str, str]
+) -> None:
+    """The step would wait until the job goes on."""
     job = submit("sleep 600")
     slurm.wait_state(job, "RUNNING")
     slurm.said("scontrol", "suspend", job, user="root")
-    began_s = time.monotonic()
-    done = slurm.run(["hpcwatch", "job", job, "--once", "--transport", "srun"])
-    passed_s = time.monotonic() - began_s
-    slurm.said("scontrol", "resume", job, user="root")
+    words = ["hpcwatch", "job", job, "--once", "--transport", "srun"]
+    done = slurm.run(words, env=noting)
     assert done.returncode == 1, (done.stdout, done.stderr)
     assert "the job is suspended, and Slurm starts no step in it" in " ".join(done.stdout.split())
-    assert passed_s < 10.0
-    assert watched(slurm, job)["nodes"][0]["samples"] >= 2
+    assert calls(slurm) == ""
+    slurm.said("scontrol", "resume", job, user="root")
+    assert slurm.run(words, env=noting).returncode == 0
+    assert f"--jobid={job}" in calls(slurm)
