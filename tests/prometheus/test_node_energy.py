@@ -83,9 +83,10 @@ def test_a_probe_reads_the_counters_again_and_no_sample_waits(
         try:
             first = probe.read()
             assert first.exported is None
-            assert (
-                probe._wide is not None and probe._wide._exporters is None
-            )  # nothing is asked in the first second
+            wide = probe._wide
+            assert wide is not None
+            # Nothing is asked in the first second, which is over early on a machine that stalls.
+            assert wide._exporters is None or first.uptime_s >= probe._ask_from_s
             seen: list[Exported] = []
             end_s = time.monotonic() + PATIENT_S
             while len(seen) < 2 and time.monotonic() < end_s:
