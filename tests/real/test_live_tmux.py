@@ -362,17 +362,13 @@ def test_a_dumb_terminal_is_told_what_to_do(scene: Scene) -> None:
 def test_pictures_are_asked_for_four_times_a_second_at_most(scene: Scene) -> None:
     scene.start("counting")
 
-    def told() -> int:
+    def has_asked(times: int) -> bool:
         found = re.search(r"asked (\d+) times", scene.shown())
-        return int(found[1]) if found else 0
-
-    def reached(least: int) -> bool:
-        return told() >= least
+        return found is not None and int(found[1]) >= times
 
     for number in range(3):
         scene.terminal.press(*"2131" * 5)
-        least = 4 * number + 4
-        scene.terminal.wait_until(partial(reached, least), "more pictures")
+        scene.terminal.wait_until(partial(has_asked, 4 * number + 4), "more pictures")
     scene.terminal.press("q")
     scene.wait_for("code 0")
     (last,) = [row for row in scene.terminal.screen() if row.startswith("asked ")]
