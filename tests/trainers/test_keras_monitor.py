@@ -84,7 +84,8 @@ def test_a_training_tells_its_epochs_and_is_the_same_as_without(hpcwatch: Hpcwat
     outside = hpcwatch.shell([sys.executable, str(script), "monitored"])
     assert outside.out == alone.out
 
-    made = json.loads(hpcwatch("report", "--format", "json").out)["events"]
+    told = json.loads(hpcwatch("report", "--format", "json").out)["events"]
+    made = [one for one in told if one["name"] != "step"]  # told every 10 s: on a slow machine
     assert [event["name"] for event in made] == ["training", "epoch", "epoch"]
     assert made[0]["fields"] == {"epochs": 2, "steps": BATCHES}
     history = eval(alone.out)
@@ -105,6 +106,7 @@ def test_a_training_tells_its_epochs_and_is_the_same_as_without(hpcwatch: Hpcwat
 def test_steps_are_told_now_and_then(
     told: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(monitoring, "_STEP_INTERVAL_S", 600.0)
     fit(small_model(), callbacks=[monitoring.Monitor()])
     assert [event["name"] for event in told()] == ["training", "epoch"]
     monkeypatch.setattr(monitoring, "_STEP_INTERVAL_S", 0.0)
