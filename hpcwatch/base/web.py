@@ -1,8 +1,8 @@
-"""The one HTTP client: a deadline for the whole call, a bounded answer, no foreign redirect.
+"""The only HTTP client: one deadline per call, a bounded answer, no redirect to another host.
 
-TLS is verified against the system's certificates (``SSL_CERT_FILE`` names others). Proxies are
-taken from the environment as by curl, never for this host itself. An address may be a secret
-(a webhook's path), so errors name its host alone.
+TLS is verified against the system's certificates (``SSL_CERT_FILE`` names others). Proxies come
+from the environment, as for curl; for this host itself no proxy is used. A URL may be a secret (a
+webhook's path), so errors show only its host.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _REASON_LETTERS = 200
 
 
 class Answer:
-    """What a server said: its status, the type of the content, the content."""
+    """A server's answer."""
 
     def __init__(self, status: int, content_type: str, body: bytes) -> None:
         self.status = status
@@ -40,7 +40,7 @@ class Answer:
 
     @property
     def is_ok(self) -> bool:
-        """The status is one of success, 200 to 299."""
+        """True for a status of success, 200 to 299."""
         return 200 <= self.status < 300
 
 
@@ -53,10 +53,10 @@ def ask(
     deadline_s: float = DEADLINE_S,
     most_bytes: int = MOST_BYTES,
 ) -> Answer:
-    """Return the answer, whatever its status; with a body it is a POST unless told otherwise.
+    """Return the answer, whatever its status. The method is POST with a body, else GET.
 
-    Raises HpcwatchError if there is none within ``deadline_s``, if it is larger than
-    ``most_bytes``, or if it leads to another host.
+    Raises HpcwatchError if no answer comes within ``deadline_s`` seconds, if it is larger than
+    ``most_bytes``, or if the server redirects to another host.
     """
     where = origin(url)
     sent = dict(headers or {})
@@ -76,7 +76,7 @@ def ask(
 
 
 class _Call(threading.Thread):
-    """One call on a thread: only so do its name look-up and slow headers end by the deadline."""
+    """One call on its own thread, as a name look-up or slow headers may outlast the deadline."""
 
     def __init__(
         self, request: urllib.request.Request, where: str, deadline_s: float, most_bytes: int
@@ -91,7 +91,7 @@ class _Call(threading.Thread):
         self.error: HpcwatchError | None = None
 
     def end(self) -> None:
-        """Let the thread go: a server that sends a byte now and then would hold it for ever."""
+        """End an abandoned call: a server that sends a byte now and then would keep its thread."""
         for connection in self._connections:
             with contextlib.suppress(OSError, AttributeError):  # not connected yet, or no more
                 connection.sock.shutdown(socket.SHUT_RDWR)
@@ -129,7 +129,7 @@ def _reason(error: BaseException) -> str:
 
 
 class _SameHost(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect on the same host, of a question without a body."""
+    """Follows redirects to the same host, for requests without a body."""
 
     max_redirections = 3
 
@@ -139,12 +139,12 @@ class _SameHost(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:  # fmt: skip
         where = origin(req.full_url)
         if req.data is not None or origin(newurl) != where:
-            raise HpcwatchError(f"{where} redirects elsewhere", "name the final address itself")
+            raise HpcwatchError(f"{where} redirects elsewhere", "give the final address")
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
 
 
 class _AnyStatus(urllib.request.HTTPErrorProcessor):
-    """Hands every status to the caller, except redirects."""
+    """Returns answers of any status except redirects, instead of raising an error."""
 
     def http_response(self, request, response):  # type: ignore[no-untyped-def]
         if response.status in (301, 302, 303, 307, 308):
@@ -155,7 +155,7 @@ class _AnyStatus(urllib.request.HTTPErrorProcessor):
 
 
 class _Plain(urllib.request.HTTPHandler):
-    """Notes its connections, so that they can be ended."""
+    """HTTP, with a list of its connections, so that they can be ended."""
 
     def __init__(self, connections: list[HTTPConnection]) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ class _Plain(urllib.request.HTTPHandler):
 
 
 class _Secure(urllib.request.HTTPSHandler):
-    """The same, over TLS."""
+    """HTTPS, with a list of its connections."""
 
     def __init__(self, connections: list[HTTPConnection]) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class _Secure(urllib.request.HTTPSHandler):
 
 
 def _opener(where: str, connections: list[HTTPConnection]) -> urllib.request.OpenerDirector:
-    """Speak http and https, nothing else; ask this host itself without a proxy."""
+    """Return a client of http and https alone, without a proxy for this host itself."""
     is_here = urllib.parse.urlsplit(where).hostname in LOOPBACK
     found = urllib.request.OpenerDirector()
     for handler in (

@@ -1,6 +1,6 @@
-"""Web addresses, and the tokens that are shown to them: what is checked before anything is asked.
+"""Checks of web addresses and of the tokens sent to them, before anything is sent.
 
-An address may be a secret (a webhook's path), so errors name its host alone.
+An address may be a secret (a webhook's path), so errors show only its host.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def check_address(url: str) -> str:
-    """Return the address as it is. Raises HpcwatchError if it is none that can be asked."""
+    """Return the address unchanged. Raises HpcwatchError if it is not a usable one."""
     origin(url)
     return url
 
 
 def origin(url: str) -> str:
-    """Return scheme, host and port of an address: the part that is no secret.
+    """Return scheme, host and port of an address, which are no secret.
 
-    Raises HpcwatchError if it is no http or https address, or has a password in it.
+    Raises HpcwatchError if it is not an http or https address, or if it holds a password.
     """
     hint = "write http://HOST:PORT or https://HOST"
     try:
@@ -49,10 +49,10 @@ def origin(url: str) -> str:
 
 
 def token_of(path: str, what: str = "token") -> str:
-    """Return the token in a file that nobody but its owner may read.
+    """Return the token in a file: one word of printable ASCII.
 
-    ``what`` names it in errors. Raises HpcwatchError if others may read the file, or if it holds
-    no token: one word of printable ASCII.
+    ``what`` names it in errors. Raises HpcwatchError if the file holds no token, belongs to another
+    user, or may be read by others.
     """
     name = clean(path)
     try:

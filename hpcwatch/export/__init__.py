@@ -1,1 +1,1 @@
-"""What is watched or recorded, for Prometheus and others: OpenMetrics, a listener, push, OTLP."""
+"""Sends the numbers of runs and jobs to Prometheus and others: listener, file, push, OTLP."""

@@ -1,6 +1,7 @@
-"""Brings the numbers of runs and jobs to where they are wanted, while they run.
+"""Delivers the numbers of runs and jobs while they run.
 
-Nothing here raises after ``start``: a failed delivery is one line, and the next one may succeed.
+Nothing here raises after ``start``. A delivery that fails is reported in one line; the next one may
+succeed.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from hpcwatch.monitor.standard_error import attempt
 
 _FIRST_S = 2.0
 _LAST_S = 2.0
-"""How long the last delivery may take: somebody waits for it."""
+"""The most time for the last delivery, which the user waits for."""
 _DELIVERY_S = 10.0
 
 
 NAMES: dict[str, Made] = {"hpcwatch": points.points_of, "jobstats": jobstats.points_of}
-"""What the choices of ``--names`` make."""
+"""``--names`` -> the function that makes the numbers."""
 
 
 class Exporter:
-    """Exports some sources until it is stopped."""
+    """Exports its sources until it is stopped."""
 
     def __init__(
         self, sources: Sequence[Source], wanted: Wanted, say: Callable[[str], None]
     ) -> None:
-        """``say`` is called with a line about each thing that fails. Nothing starts yet."""
+        """``say`` gets one line about each failure. Nothing starts before ``start``."""
         self._sources = sources
         self._wanted = wanted
         self._say = say
@@ -45,13 +46,13 @@ class Exporter:
         self._is_shared = False
         self.listener: Listener | None = None
         self.has_failed = False
-        """True once a source could not be read."""
+        """True if a source could not be read."""
 
     def start(self, is_strict: bool = True) -> None:
-        """Open the listener, and deliver from now on.
+        """Open the listener, and begin to deliver.
 
-        If the port cannot be opened: raises HpcwatchError if ``is_strict``, else that is one line,
-        and the other ways are taken.
+        If the port cannot be opened, raises HpcwatchError with ``is_strict``; else one line is
+        said, and the numbers go the other ways.
         """
         wanted = self._wanted
         if wanted.listen is not None:
@@ -93,16 +94,16 @@ class Exporter:
             yield from numbers.points
 
     def _deliver_again(self) -> None:
-        wait_s = _FIRST_S  # by then there is a reading
+        wait_s = _FIRST_S  # until then a first reading has come
         while not self._stop.wait(wait_s):
             self.deliver(_DELIVERY_S)
             wait_s = self._wanted.every_s
 
     def deliver(self, deadline_s: float, is_last: bool = False) -> bool:
-        """Bring the numbers everywhere once; each way has its own deadline.
+        """Deliver the numbers once on every way, each with its own deadline; True if none failed.
 
-        With ``is_last`` the text file is removed, if it is ours: nobody would end its series else.
-        Return True if nothing failed.
+        With ``is_last`` the text file is removed, if it is ours, because its series would not end
+        otherwise.
         """
         is_fine = True
         for name, way in self._ways(deadline_s, is_last):
@@ -122,7 +123,7 @@ class Exporter:
             yield "the collector", lambda: self._send(collector, deadline_s, is_last)
 
     def _push(self, gateway: str, deadline_s: float, is_last: bool) -> None:
-        from hpcwatch.export import push  # may fail: our files can go while a program runs
+        from hpcwatch.export import push  # may fail: hpcwatch may be removed while a program runs
 
         push.to_gateway(gateway, self._each(is_last), self._wanted.push_token, deadline_s)
 
@@ -132,7 +133,7 @@ class Exporter:
         otlp.send(collector, self._each(is_last), self._wanted.push_token, deadline_s)
 
     def _each(self, is_last: bool = False) -> list[Numbers]:
-        """Return the numbers of each source; one that fails is one line, and the others go on."""
+        """Return the numbers of each source. A source that fails is reported and left out."""
         found: list[Numbers] = []
         made = self._made
         for source in self._sources:

@@ -1,7 +1,7 @@
-"""Families of exported numbers: their names, types and units, from the one table of metrics. Pure.
+"""Families of exported numbers: names, types and units, made from the table of metrics. Pure.
 
 Names follow Prometheus: base units (seconds, bytes, watts, ratios from 0 to 1), ``_total`` for
-counters. A family's name has no ``_total`` here: only its samples have.
+counters. Here a family's name has no ``_total``; only the names of its samples do.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _UNITS = {
     "_mhz": ("_hertz", 1e6),
     "_count": ("", 1.0),
 }
-"""Ending of our name -> ending in base units, and what a value is multiplied by."""
+"""Ending of our name -> ending in base units, and the factor for its values."""
 _NAMED_UNITS = ("seconds", "bytes", "ratio", "watts", "joules", "celsius", "cores", "hertz")
 
 Labels = tuple[tuple[str, str], ...]
-"""Pairs of name and value, in the order in which they are written."""
+"""Pairs of name and value, in the order of output."""
 
 
 class Family(NamedTuple):
-    """All numbers of one name."""
+    """The numbers that share one name."""
 
     name: str
     kind: str
@@ -41,7 +41,7 @@ class Family(NamedTuple):
 
     @property
     def unit(self) -> str:
-        """Its unit as OpenMetrics names it; empty if it has none."""
+        """The unit as OpenMetrics spells it; empty if there is none."""
         return next((unit for unit in _NAMED_UNITS if self.name.endswith(f"_{unit}")), "")
 
 
@@ -54,12 +54,12 @@ class Point(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """A metric of the table, as it is exported."""
+    """How a metric of the table is exported."""
 
     metric: Metric
     family: Family
     factor: float
-    """What a value is multiplied by."""
+    """The factor for values."""
 
 
 def _exported(metric: Metric) -> Exported:
@@ -78,13 +78,13 @@ def _exported(metric: Metric) -> Exported:
 
 
 CPU = "cpu_cores"
-"""The one derived metric that is exported as the counter behind it."""
+"""Cores used: exported as the counter of CPU time that it is derived from."""
 _OF_COUNTERS = {
     CPU: "CPU time of the job.",
     "node_busy_cores": "Busy time of all cores of the node, of all users.",
     "node_iowait_cores": "Time in which cores were idle while a thread waited for storage.",
 }
-"""What counters of time are, where the table tells of the cores derived from them."""
+"""Words for counters of time, as the table describes the cores derived from them."""
 
 
 def of_host() -> list[Exported]:
@@ -130,9 +130,9 @@ OWN = (
     GPU_ENERGY,
     FINDING,
 )
-"""What is exported and is no metric over time."""
+"""Exported families that are not in the table of metrics."""
 
 
 def all_families() -> list[Family]:
-    """Return every family under hpcwatch's names."""
+    """Return every family that has a name of hpcwatch's own."""
     return [*OWN, *(one.family for one in (*of_host(), *of_gpu()))]

@@ -1,4 +1,4 @@
-"""A recording that another hpcwatch writes, read and exported as it grows."""
+"""Exports a recording that another hpcwatch is writing."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from hpcwatch.recording.store import (
 )
 
 _BEHIND_BYTES = 64 << 20
-"""Of a longer recording only the end is read: what is exported is the present."""
+"""A longer recording is read from its end only: just the present state is exported."""
 
 
 class Following:
-    """A recording that another hpcwatch writes, read as it grows."""
+    """Reads a recording as it grows."""
 
     def __init__(self, directory: RunDirectory, settings: Settings) -> None:
-        """Read what there is so far. Raises HpcwatchError."""
+        """Read what is recorded so far. Raises HpcwatchError."""
         self._directory = directory
         run = self._told = directory.read_run()
         self._timeline = Timeline(run.interval_s, run.job, most_samples(len(run.hosts)))
@@ -49,7 +49,7 @@ class Following:
 
     @property
     def is_over(self) -> bool:
-        """Nobody writes the recording any more, or it is gone."""
+        """True if the recording is not written any more, or was removed."""
         try:
             self._told = self._directory.read_run()
         except HpcwatchError:
@@ -57,7 +57,7 @@ class Following:
         return not is_being_made(self._directory, self._told)
 
     def numbers(self, made: Made, is_last: bool = False) -> Numbers:
-        """Read what is new, and return what is known now. See ``Source``. Raises HpcwatchError."""
+        """Read new samples; return the present numbers. See ``Source``. Raises HpcwatchError."""
         with self._lock:
             self._read()
             run, is_over = self._told, self.is_over or is_last
@@ -76,7 +76,7 @@ class Following:
                     self._timeline.add(from_line(line.decode("utf-8", "replace")))
                 except ValueError:
                     continue
-        except FileNotFoundError:  # its first sample is still to come
+        except FileNotFoundError:  # no sample was recorded yet
             pass
         except OSError as error:
             raise HpcwatchError(f"cannot read {self._directory.path}", os_reason(error)) from None
@@ -86,7 +86,7 @@ class Following:
                 if event is not None:
                     self._tell(event)
         except OSError:
-            pass  # most runs have none
+            pass  # most runs have no events
 
     def _tell(self, event: Event) -> None:
         host = str(event.fields.get("host", ""))

@@ -1,9 +1,9 @@
-"""The numbers of a scene under the names of jobstats' exporters. Pure.
+"""The numbers of a scene under the names that jobstats' exporters use. Pure.
 
-Their dashboards and the ``jobstats`` command then show jobs of PBS and Torque, too. Names, labels,
-units and types (all gauges) are those of github.com/plazonic/cgroup_exporter and of
-github.com/plazonic/nvidia_gpu_prometheus_exporter; ``instance`` is what a Prometheus calls those
-exporters on the node, which needs ``honor_labels: true``.
+With them, jobstats' dashboards and its command also show jobs of PBS and Torque. Names, labels,
+units and types (all gauges) are those of github.com/plazonic/cgroup_exporter and
+github.com/plazonic/nvidia_gpu_prometheus_exporter. ``instance`` is the node, as a Prometheus names
+an exporter that runs there; the Prometheus needs ``honor_labels: true`` to keep it.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ FAMILIES = (
 
 
 def points_of(scene: Scene) -> Iterator[Point]:
-    """Yield what jobstats' exporters would say of a job. What is unknown is left out."""
+    """Yield what jobstats' exporters would publish about a job, without what is unknown."""
     job = scene.about.job
-    if job is None or scene.is_over:  # they know no program outside of a job, nor one that is over
+    if job is None or scene.is_over:  # jobstats knows only jobs, and only while they run
         return
     for host in scene.timeline.hosts.values():
         if scene.is_up.get(host.name, True):
@@ -75,13 +75,13 @@ def points_of(scene: Scene) -> Iterator[Point]:
 
 
 def job_number(job: Job) -> str:
-    """Return a job's id as jobstats knows it: Slurm's number, PBS's id without its server."""
+    """Return the id that jobstats uses: Slurm's number, or PBS's id without the server."""
     return job.raw_id or job.id.partition(".")[0]
 
 
 def _of_host(host: HostTimeline, job: Job, cluster: str) -> Iterator[Point]:
     own = (("cluster", cluster),) if cluster else ()
-    # The totals of a job have an empty step and task, which for Prometheus means no such label.
+    # A job's totals have an empty step and task. To Prometheus an empty label is no label.
     labels = (
         *own,
         ("instance", f"{host.name}:{_CGROUP_PORT}"),
@@ -104,7 +104,7 @@ def _of_host(host: HostTimeline, job: Job, cluster: str) -> Iterator[Point]:
 
 
 def _of_group(host: HostTimeline) -> list[tuple[Family, float | None]]:
-    """Return what only the scheduler's control group of the job tells."""
+    """Return the figures that only the job's own control group has."""
     group = host.last.cgroup if host.last is not None else None
     if group is None or not group.is_job:
         return []
@@ -116,7 +116,7 @@ def _of_group(host: HostTimeline) -> list[tuple[Family, float | None]]:
 
 
 def _of_memory(host: HostTimeline) -> list[tuple[Family, float | None]]:
-    """Return memory so that jobstats' sum of RSS and shared memory is what we call used."""
+    """Return memory, such that RSS and shared memory, which jobstats adds, are our used memory."""
     used, limit = _latest(host, "used_bytes"), _latest(host, "limit_bytes")
     group = host.last.cgroup if host.last is not None else None
     cache = group.cache_bytes if group is not None and group.is_job else None

@@ -1,7 +1,7 @@
-"""A listener that answers GET /metrics, on the loopback unless told otherwise.
+"""A listener that answers GET /metrics; by default only programs on the same node reach it.
 
-A small server of its own: Python's takes 3.5 MB more and lets a client hold a thread for ever. Here
-each connection has a deadline, a bounded request and one answer, and there are at most a few.
+Python's own HTTP server takes 3.5 MB more memory, and a client can hold one of its threads for
+ever. Here a connection has a deadline, a bounded request and one answer, and few may be open.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hpcwatch.export.text import CLASSIC_TYPE, OPENMETRICS_TYPE
 from hpcwatch.export.wanted import Address
 
 REQUEST_S = 5.0
-"""How long a client may take for its request, and for taking the answer."""
+"""The most time for a client to send its request, and again to receive the answer."""
 _REQUEST_BYTES = 16 << 10
 _MOST_AT_ONCE = 8
 _BACKLOG = 16
@@ -35,7 +35,7 @@ _PLAIN = "text/plain; charset=utf-8"
 
 
 class Request(NamedTuple):
-    """A request: its method, its path without a query, and headers by their name in lower case."""
+    """A request: the method, the path without its query, and headers by name in lower case."""
 
     method: str
     path: str
@@ -43,14 +43,14 @@ class Request(NamedTuple):
 
 
 Answer = Callable[[bool], str]
-"""Returns the metrics, in OpenMetrics if true."""
+"""Returns the metrics: in OpenMetrics if its argument is true."""
 
 
 class Listener:
-    """Serves metrics until it is closed. Whatever a client does ends with its connection."""
+    """Serves metrics until it is closed. A faulty client affects only its own connection."""
 
     def __init__(self, address: Address, answer: Answer, token: str | None = None) -> None:
-        """Open the port. Raises HpcwatchError if that is not possible."""
+        """Open the port. Raises HpcwatchError if it cannot be opened."""
         self._answer = answer
         self._token = token
         self._slots = threading.BoundedSemaphore(_MOST_AT_ONCE)
@@ -72,11 +72,11 @@ class Listener:
         self._thread = threading.Thread(target=self._serve, name="hpcwatch-listen", daemon=True)
 
     def start(self) -> None:
-        """Accept connections from now on."""
+        """Begin to accept connections."""
         self._thread.start()
 
     def close(self) -> None:
-        """Close the port; answers that are on their way are finished by their threads."""
+        """Close the port. Threads that are answering finish their answers."""
         self._is_closed = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
@@ -89,12 +89,12 @@ class Listener:
             except OSError:
                 if self._is_closed:
                     return
-                time.sleep(0.1)  # no descriptors are left: others may be freed
+                time.sleep(0.1)  # no descriptor is free: one may be soon
                 continue
             self._begin(client)
 
     def _begin(self, client: socket.socket) -> None:
-        """Answer on a thread; a client too many, or without a thread, is sent away."""
+        """Answer on a thread. Refuse the client if there are too many, or no thread can start."""
         if not self._slots.acquire(blocking=False):
             _send(client, _response(503, "too many connections\n"), time.monotonic() + 0.2)
             return
@@ -132,7 +132,7 @@ class Listener:
         is_open = prefers_openmetrics(request.headers.get("accept", ""))
         try:
             body = self._answer(is_open)
-        except Exception:  # a fault of ours: the next scrape may succeed
+        except Exception:  # our own fault: the next request may succeed
             return _response(500, "the metrics could not be made\n")
         return _response(200, body, OPENMETRICS_TYPE if is_open else CLASSIC_TYPE)
 
@@ -170,7 +170,7 @@ def _weight(text: str) -> float:
 
 
 def _read(client: socket.socket, deadline_s: float) -> Request | None:
-    """Read a request's head; None if it is none, too long or too slow. Raises OSError."""
+    """Read a request's head; None if it is malformed, too long or too slow. Raises OSError."""
     found = b""
     while b"\r\n\r\n" not in found and b"\n\n" not in found:
         left_s = deadline_s - time.monotonic()
@@ -207,7 +207,7 @@ def _response(status: int, body: str, kind: str = _PLAIN, more: str = "") -> byt
 
 
 def _send(client: socket.socket, data: bytes, deadline_s: float) -> None:
-    """Send all of it and close; a client that does not take it by the deadline gets less."""
+    """Send the data and close. What the client did not receive by the deadline is dropped."""
     with client:
         rest = memoryview(data)
         while rest:

@@ -1,7 +1,7 @@
-"""Numbers for an OpenTelemetry collector: OTLP/HTTP with JSON.
+"""Sends numbers to an OpenTelemetry collector: OTLP/HTTP with JSON.
 
-The shape is that of opentelemetry-proto's ExportMetricsServiceRequest, in proto3's JSON: integers
-of 64 bits are strings. Counters are cumulative sums.
+The body is an ExportMetricsServiceRequest of opentelemetry-proto in proto3's JSON mapping, where
+integers of 64 bits are strings. Counters are cumulative sums.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _UNITS = {
 
 
 def send(url: str, each: Sequence[Numbers], token: str | None, deadline_s: float) -> None:
-    """Send all numbers in one request. Raises HpcwatchError unless the collector takes it."""
+    """Send all numbers in one request. Raises HpcwatchError if the collector does not accept it."""
     body = json.dumps(request(each, time.time())).encode()
     where = url if urlsplit(url).path.strip("/") else url.rstrip("/") + _PATH
     post(where, body, "application/json", token, deadline_s)
 
 
 def request(each: Sequence[Numbers], now_s: float) -> dict[str, Any]:
-    """Return the request: a resource per run or job. ``now_s`` is Unix time in seconds."""
+    """Return the request, with one resource per run or job. ``now_s`` is Unix time in seconds."""
     return {"resourceMetrics": [_resource(about, points, now_s) for about, points in each]}
 
 

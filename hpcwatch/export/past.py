@@ -1,6 +1,6 @@
-"""A recording as OpenMetrics with the time of every number: `hpcwatch report RUN -o run.om`.
+"""A recording as OpenMetrics, each number with its time: `hpcwatch report RUN -o run.om`.
 
-`promtool tsdb create-blocks-from openmetrics run.om DATA` makes blocks of it for a Prometheus.
+`promtool tsdb create-blocks-from openmetrics run.om DATA` turns it into blocks for a Prometheus.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from hpcwatch.monitor import report as reports
 from hpcwatch.recording.store import RunDirectory
 
 _STEP_S = 60.0
-"""What does not change is repeated at this distance: a query looks back for at most 300 s."""
+"""Constant numbers are repeated at this interval, as a query looks back 300 s at most."""
 _MOST_STEPS = 10_000
-"""A week of minutes."""
+"""The minutes of a week: the most repetitions of a constant number."""
 _LEAST_GAP_S = 1.0
 _KEPT_SAMPLES = 16
 
 
 class _Series(NamedTuple):
-    """One family with one set of labels."""
+    """The numbers of one family with one set of labels."""
 
     at_s: array[float]
     values: array[float]
 
 
 class Past:
-    """All numbers of a recording by family and labels, in the order of their times."""
+    """All numbers of a recording by family and labels, each series in the order of time."""
 
     def __init__(self) -> None:
         self._families: dict[Family, dict[str, _Series]] = {}
         self._known: dict[tuple[str, Labels], _Series] = {}
-        """The same by labels as they come: to write and escape them takes longer than all else."""
+        """The same series by unwritten labels: writing and escaping labels is the slowest step."""
 
     def add(self, point: Point, at_s: float) -> None:
-        """Add a number; one that is not a millisecond later than the last is left out."""
+        """Add a number, unless it is less than a millisecond later than the last one."""
         series = self._known.get((point.family.name, point.labels))
         if series is None:
             series = self._begun(point)
@@ -68,7 +68,7 @@ class Past:
 
 
 def pieces(directory: RunDirectory, silenced: Collection[str] = ()) -> Iterator[str]:
-    """Return a recording as OpenMetrics, piece by piece; ``silenced`` rules are left out.
+    """Yield a recording as OpenMetrics in pieces, without findings of ``silenced`` rules.
 
     Raises HpcwatchError if the recording cannot be read.
     """
@@ -88,7 +88,7 @@ def pieces(directory: RunDirectory, silenced: Collection[str] = ()) -> Iterator[
 
 
 def _ends(report: Report) -> tuple[float, float]:
-    """Return the times of the first and the last reading of all; without any, the run's own."""
+    """Return the times of the first and the last reading; without readings, those of the run."""
     hosts = [host for host in report.timeline.hosts.values() if host.at_s]
     if not hosts:
         return report.run.started_at_s, report.run.ended_at_s or report.run.started_at_s
@@ -96,7 +96,7 @@ def _ends(report: Report) -> tuple[float, float]:
 
 
 def _repeat(past: Past, point: Point, start_s: float, end_s: float) -> None:
-    """Add a number again and again; of a damaged recording the times may be ages apart."""
+    """Repeat a number over time, within bounds: a damaged recording may have absurd times."""
     step_s = max(_STEP_S, (end_s - start_s) / _MOST_STEPS)
     for step in range(_MOST_STEPS):
         at_s = start_s + step * step_s
@@ -107,7 +107,7 @@ def _repeat(past: Past, point: Point, start_s: float, end_s: float) -> None:
 
 
 def _add_samples(past: Past, directory: RunDirectory, report: Report, about: About) -> None:
-    """Read the recording once more: the report's timeline has rates where we need counters."""
+    """Read the recording again, as the report's timeline has rates and no counters."""
     run = report.run
     timeline = Timeline(run.interval_s, run.job, _KEPT_SAMPLES)
     for sample in directory.read_samples():
@@ -117,14 +117,14 @@ def _add_samples(past: Past, directory: RunDirectory, report: Report, about: Abo
         last = before.last if before is not None else None
         timeline.add(sample)
         host = timeline.hosts[sample.host]
-        if host.last is last:  # no later than the one before
+        if host.last is last:  # this sample was left out: it is no later than the one before
             continue
         for point in of_host(host, about):
             past.add(point, host.at_s[-1])
 
 
 def _add_states(past: Past, report: Report, about: About) -> None:
-    """Add whether each node's readings arrived: 0 in between, where they stand for less time."""
+    """Add whether the readings of each node arrived: 0 in each gap between readings."""
     for host in report.timeline.hosts.values():
         labels: Labels = (*about.labels, ("node", host.name))
         up, down = Point(families.NODE_UP, labels, 1), Point(families.NODE_UP, labels, 0)

@@ -20,7 +20,7 @@ _GPU_ENTITY = "GPU "
 
 
 def points_of(scene: Scene) -> Iterator[Point]:
-    """Yield all that is known of a scene. What is unknown is left out."""
+    """Yield all known numbers of a scene. Unknown ones are left out."""
     yield Point(families.BUILD, (("version", __version__),), 1)
     yield from of_job(scene.about)
     for name, is_up in scene.is_up.items():
@@ -35,7 +35,7 @@ def points_of(scene: Scene) -> Iterator[Point]:
 
 
 def of_job(about: About) -> Iterator[Point]:
-    """Yield what identifies the job or the program, and what it requested."""
+    """Yield the identity of the job or program, and its request."""
     job = about.job
     named = (
         ("user", about.user),
@@ -52,7 +52,7 @@ def of_job(about: About) -> Iterator[Point]:
 
 
 def of_host(host: HostTimeline, about: About) -> Iterator[Point]:
-    """Yield what the latest reading of a host says of it and of its devices."""
+    """Yield the latest reading of a host and of its devices."""
     labels = (*about.labels, ("node", host.name))
     for one in _OF_HOST:
         value = _host_value(host, one)
@@ -79,7 +79,7 @@ def _host_value(host: HostTimeline, one: Exported) -> float | None:
     if sample is None:
         return None
     if metric.part == "cgroup" and (sample.cgroup is None or not sample.cgroup.is_job):
-        return None  # the group counts others, too
+        return None  # the control group also counts processes of others
     if metric.is_rate:
         return _counted(getattr(sample, metric.part), metric.fields)
     return _latest(host.columns[metric.name].mean, one.factor)
@@ -90,7 +90,7 @@ def _of_gpu(host: HostTimeline, gpu: GpuTimeline, labels: Labels) -> Iterator[Po
     sample = host.last
     is_listed = sample is not None and any(one.uuid == gpu.uuid for one in sample.gpus or ())
     yield Point(families.GPU, (*labels, ("uuid", gpu.uuid), ("model", gpu.name)), 1)
-    if not is_listed:  # lost: what it was is no reading
+    if not is_listed:  # the device is lost: its last reading is not a present one
         return
     for one in _OF_GPU:
         metric = one.metric
@@ -111,7 +111,7 @@ def _of_gpu(host: HostTimeline, gpu: GpuTimeline, labels: Labels) -> Iterator[Po
 
 
 def of_finding(finding: Finding, about: About) -> Point:
-    """Return a finding as a number: 1 while it stands."""
+    """Return a finding as the number 1, which is exported while it stands."""
     labels = about.labels
     if finding.host:
         labels = (*labels, ("node", finding.host))

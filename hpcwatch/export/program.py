@@ -1,4 +1,4 @@
-"""A program that `hpcwatch run` watches in this process, as it is exported."""
+"""Exports a program that `hpcwatch run` watches in this process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Program:
         settings: Settings,
         events: Callable[[], tuple[Event, ...]],
     ) -> None:
-        """``run`` and ``events`` return what is known now; ``lock`` guards the timeline."""
+        """``run`` and ``events`` return the present state; ``lock`` guards the timeline."""
         self._run = run
         self._timeline = timeline
         self._lock = lock
@@ -36,7 +36,7 @@ class Program:
         self._own = threading.Lock()
 
     def numbers(self, made: Made, is_last: bool = False) -> Numbers:
-        """Return what is known now. See ``Source``."""
+        """Return the present numbers. See ``Source``."""
         run, events = self._run(), self._events()
         told = Told(events, run.environment, run.started_at_s, is_program=True)
         with self._own, self._lock:

@@ -1,4 +1,4 @@
-"""Numbers for a Pushgateway: one group per run or job, replaced as a whole each time."""
+"""Sends numbers to a Pushgateway: one group per run or job, replaced as a whole each time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SAID_LETTERS = 200
 
 
 def to_gateway(url: str, each: Sequence[Numbers], token: str | None, deadline_s: float) -> None:
-    """Replace the group of each run or job. Raises HpcwatchError for the first that fails."""
+    """Replace the group of each run or job. Raises HpcwatchError at the first failure."""
     end_s = time.monotonic() + deadline_s
     for about, points in each:
         body = text.classic(points).encode("utf-8", "replace")
@@ -31,7 +31,7 @@ def to_gateway(url: str, each: Sequence[Numbers], token: str | None, deadline_s:
 
 
 def group_url(url: str, about: About) -> str:
-    """Return the address of a run's or job's group; one that names a group already stays."""
+    """Return the address of a run's or job's group; a URL that names a group stays as it is."""
     if "/metrics/job/" in urlsplit(url).path:
         return url
     named = [(name, value) for name, value in about.labels if name in _GROUP_LABELS]
@@ -40,7 +40,7 @@ def group_url(url: str, about: About) -> str:
 
 
 def _label(name: str, value: str) -> str:
-    """Return a label as a part of a path, in base64 if it has letters of another meaning there."""
+    """Return a label as a part of a path, in base64 if a letter has a meaning in paths."""
     if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", value):
         return f"{name}/{value}"
     coded = base64.urlsafe_b64encode(value.encode("utf-8", "replace")).decode("ascii")
@@ -55,7 +55,7 @@ def post(
     deadline_s: float,
     method: str = "POST",
 ) -> None:
-    """Send a body. Raises HpcwatchError unless the server takes it."""
+    """Send a body. Raises HpcwatchError if the server does not accept it."""
     answer = web.ask(
         url,
         body,

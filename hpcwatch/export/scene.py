@@ -1,4 +1,4 @@
-"""What is exported of one run or job at one moment. Pure."""
+"""Records of what is exported: a run or a job at one moment. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from hpcwatch.recording.store import Run
 
 
 class About(NamedTuple):
-    """Which job or run it is. What is unknown is empty or None."""
+    """The identity of a job or run. Unknown fields are empty or None."""
 
     cluster: str = ""
     job: Job | None = None
     run: str = ""
-    """The id of a program's run; empty for a job that is watched as a whole."""
+    """The id of a program's run; empty if a whole job is watched."""
     user: str = ""
     name: str = ""
     started_at_s: float | None = None
@@ -39,14 +39,14 @@ class Scene(NamedTuple):
     about: About
     timeline: Timeline
     is_up: Mapping[str, bool]
-    """Host -> whether its readings arrive; a host of which that is unknown is left out."""
+    """Host -> whether its readings arrive. Hosts where that is unknown are left out."""
     findings: list[Finding]
     is_over: bool = False
-    """Nothing runs any more: counters and what was requested still stand."""
+    """True if nothing runs any more. Then only counters and the request are exported."""
 
 
 Made = Callable[[Scene], Iterable[Point]]
-"""Makes numbers of a scene, under the names of hpcwatch or of jobstats."""
+"""Makes the numbers of a scene, named as by hpcwatch or by jobstats."""
 
 
 class Numbers(NamedTuple):
@@ -57,7 +57,7 @@ class Numbers(NamedTuple):
 
     @classmethod
     def of(cls, scene: Scene, made: Made) -> Numbers:
-        """Make them; the scene must not change meanwhile."""
+        """Make the numbers. The scene must not change meanwhile."""
         return cls(scene.about, list(made(scene)))
 
 
@@ -65,21 +65,21 @@ class Source(Protocol):
     """A run or a job that is exported."""
 
     def numbers(self, made: Made, is_last: bool = False) -> Numbers:
-        """Return what is known now; with ``is_last`` only what stands for good.
+        """Return the present numbers; with ``is_last`` only those that stay valid after the end.
 
         Any thread may call it. Raises HpcwatchError.
         """
 
 
 def about_job(job: Job, cluster: str = "") -> About:
-    """Return what a whole job is called."""
+    """Return the identity of a whole job."""
     return About(
         cluster, job, user=job.owner or "", name=job.name or "", started_at_s=job.started_at_s
     )
 
 
 def about_run(run: Run) -> About:
-    """Return what a recorded run is called."""
+    """Return the identity of a recorded run."""
     dialect = known(run.job.scheduler) if run.job is not None else None
     cluster = run.environment.get(dialect.cluster, "") if dialect is not None else ""
     if run.kind == "job" and run.job is not None:
@@ -89,7 +89,7 @@ def about_run(run: Run) -> About:
 
 
 def gpu_names(gpus: Mapping[str, GpuTimeline]) -> dict[str, str]:
-    """Return the label of each device by its UUID: ``0``, an instance ``0 MIG 1g.10gb #3``.
+    """Return UUID -> label of each device: ``0``; for an instance ``0 MIG 1g.10gb #3``.
 
     Two devices with one number, such as those of two makers, are told apart by their UUIDs.
     """

@@ -9,20 +9,20 @@ from hpcwatch.monitor.node_status import LATE_INTERVALS, late_after_s
 from hpcwatch.recording.store import Run
 
 LOOKING_S = 0.05
-"""How long the rules may be asked for one scrape; the rest is asked for the next one."""
+"""The most time in which rules are evaluated per request; the others wait for the next."""
 
 
 _APART_S = 60.0
-"""How far a node's clock may be from ours where nothing else tells how old its reading is."""
+"""How far a node's clock may be from ours: it tells the age of the first sample that we see."""
 
 
 class Freshness:
-    """Whether readings of hosts arrive, by our own clock: those of nodes may differ."""
+    """Tells whether readings of hosts arrive, by our own clock, as clocks of nodes may differ."""
 
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
         self._seen: dict[str, tuple[float, float]] = {}
-        """Host -> the time of its last sample, and when we saw that one first."""
+        """Host -> the time of its last sample, and when we first saw that sample."""
 
     def is_up(self, host: HostTimeline, now_s: float) -> bool:
         """Return False if the last sample is late; ``now_s`` is ``time.monotonic``."""
@@ -43,7 +43,7 @@ def _age_s(host: HostTimeline) -> float:
 
 
 def states(timeline: Timeline, fresh: Freshness, run: Run) -> dict[str, bool]:
-    """Return whether the readings of each host arrive; a host that was never read is unknown."""
+    """Return whether each host's readings arrive. A host that was never read is left out."""
     now_s = time.monotonic()
     known = {name: fresh.is_up(host, now_s) for name, host in timeline.hosts.items()}
     names = dict.fromkeys([*run.hosts, *known])

@@ -12,7 +12,7 @@ OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 CLASSIC_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 END = "# EOF\n"
 _MOST_LETTERS = 512
-"""Of a label's value: no scheduler's or kernel's name is longer."""
+"""The most letters of a label's value: names of schedulers and kernels are shorter."""
 _LARGEST_INTEGER = float(1 << 53)
 
 
@@ -35,9 +35,9 @@ def _pieces(points: Iterable[Point], is_open: bool) -> Iterator[str]:
 
 
 def by_family(points: Iterable[Point]) -> dict[Family, list[tuple[str, float]]]:
-    """Return numbers with their labels as text by family: both formats keep a family together.
+    """Return the numbers by family, each with its labels as text: formats keep a family together.
 
-    Of two numbers with the same labels the first is kept. What is not finite is unknown.
+    Of numbers with equal labels, the first is kept. Numbers that are not finite are left out.
     """
     found: dict[Family, dict[str, float]] = {}
     for family, labels, value in points:
@@ -56,7 +56,7 @@ def heading(family: Family) -> str:
 def _classic_heading(family: Family) -> str:
     name = sample_name(family)
     kind = "gauge" if family.kind == INFO else family.kind
-    said = escaped(family.what).replace('\\"', '"')  # here it needs no escape
+    said = escaped(family.what).replace('\\"', '"')  # this format does not escape quotes here
     return f"# HELP {name} {said}\n# TYPE {name} {kind}\n"
 
 
@@ -66,17 +66,17 @@ def sample_name(family: Family) -> str:
 
 
 def label_text(labels: Labels) -> str:
-    """Return labels as both formats write them; foreign values are escaped and bounded."""
+    """Return labels in the form that both formats use, with values escaped and bounded."""
     if not labels:
         return ""
     return "{" + ",".join(f'{name}="{escaped(value)}"' for name, value in labels) + "}"
 
 
 def escaped(value: str) -> str:
-    """Return a label's value between its quotes.
+    """Return a label's value as it stands between its quotes.
 
-    Quotes, backslashes and newlines are escaped as both formats ask; controls and marks of
-    direction, which a terminal would obey, become visible.
+    Quotes, backslashes and newlines are escaped as both formats demand. Control characters and
+    marks of direction, which act on a terminal, are made visible.
     """
     if _is_plain(value):
         return value
@@ -92,7 +92,7 @@ def _is_plain(value: str) -> bool:
 
 
 def number(value: float) -> str:
-    """Return a number as both formats read it, to its last bit."""
+    """Return a number in the form of both formats, without loss."""
     if abs(value) < _LARGEST_INTEGER and value == int(value):
         return str(int(value))
     return repr(float(value))

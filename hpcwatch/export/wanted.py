@@ -1,4 +1,4 @@
-"""What is to be exported, and where to. Read before a program starts: it loads next to nothing."""
+"""Where to export to. Read before a program starts, so this module imports very little."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _LOOPBACK = "127.0.0.1"
 
 
 class Address(NamedTuple):
-    """Where to listen; port 0 is any free one."""
+    """Where to listen; port 0 means any free port."""
 
     host: str
     port: int
 
     @property
     def is_loopback(self) -> bool:
-        """Only programs of this node reach it."""
+        """True if only programs on this node can reach it."""
         return self.host in (_LOOPBACK, "localhost", "::1")
 
 
@@ -34,7 +34,7 @@ def address_of(text: str) -> Address:
 
 
 class Wanted(NamedTuple):
-    """Where the numbers go, and under which names."""
+    """Where the numbers go, and how they are named."""
 
     names: str = "hpcwatch"
     """``hpcwatch`` or ``jobstats``."""
@@ -45,8 +45,8 @@ class Wanted(NamedTuple):
     otlp: str | None = None
     """The address of a collector's OTLP/HTTP receiver."""
     token: str | None = None
-    """What a client of the listener has to show."""
+    """The bearer token that clients of the listener must send."""
     push_token: str | None = None
-    """What we show to the Pushgateway and to the collector."""
+    """The bearer token that we send to the Pushgateway and the collector."""
     every_s: float = EVERY_S
     cluster: str = ""

@@ -1,4 +1,4 @@
-"""A job that is watched in this process, as it is exported."""
+"""Exports a job that is watched in this process."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Watched:
 
     @property
     def is_over(self) -> bool:
-        """The job has ended."""
+        """True if the job has ended."""
         job = self._watch.known.job
         return job is not None and job.has_ended
 
     def numbers(self, made: Made, is_last: bool = False) -> Numbers:
-        """Return what the live view would show now. See ``Source``."""
+        """Return the numbers that the live view would show now. See ``Source``."""
         with self._watch.lock:
             scene = self._scene()
             return Numbers.of(scene._replace(is_over=scene.is_over or is_last), made)

@@ -1,9 +1,10 @@
-"""GPUs of any vendor, as the kernel accounts for a process: ``drm-`` lines of /proc/PID/fdinfo.
+"""GPU use of a process as the kernel counts it, for any vendor: ``drm-`` lines of /proc/PID/fdinfo.
 
-The format is Documentation/gpu/drm-usage-stats.rst of the Linux kernel; amdgpu and i915 count busy
-nanoseconds of an engine, xe busy cycles beside all cycles. A process sees what it did itself:
-the use of a whole device is not known from here. Work that goes past the kernel's scheduler is not
-counted (ROCm by /dev/kfd): it is unknown, not 0. Tried on captured and documented trees only.
+Format: Documentation/gpu/drm-usage-stats.rst of the Linux kernel. amdgpu and i915 count the
+nanoseconds in which an engine was busy; xe counts busy cycles and all cycles. The lines hold the
+use of one process, so the use of the whole device stays unknown. Work that bypasses the kernel's
+scheduler (ROCm on /dev/kfd) is not counted: it is unknown, not 0. Tested only on captured and
+documented files.
 """
 
 import os
@@ -15,35 +16,35 @@ from .typed import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _MEMORY = ("drm-resident-", "drm-memory-", "drm-total-")
-"""Prefixes of memory in use, the most exact first; -memory- is amdgpu's older name."""
-_DEVICE_REGIONS = ("vram", "local", "lmem")  # of amdgpu, i915 and xe; numbered where several
+"""Prefixes of the lines with memory in use, the most exact first. amdgpu used -memory- earlier."""
+_DEVICE_REGIONS = ("vram", "local", "lmem")  # of amdgpu, i915, xe; numbered if there are several
 _BYPASS = "/dev/kfd"
 
 
 class Engine(NamedTuple):
-    """How long an engine worked for a client, as counters: in nanoseconds, or in cycles of all."""
+    """Counters of an engine's work for a client, in nanoseconds or in cycles."""
 
     busy_count: int
     total_count: Optional[int]
-    """All cycles of the engine; None if busy is in nanoseconds."""
+    """All cycles of the engine; None if ``busy_count`` is in nanoseconds."""
     capacity_count: int = 1
 
 
 class Client(NamedTuple):
-    """One opening of a device by a process."""
+    """A device that a process has opened once."""
 
     driver: str
     device: str
     """Its address on the PCI bus; the driver's name if it has none."""
     number: str
-    """Tells apart the clients of a device; descriptors that were shared have the same."""
+    """Identifies a client of the device; copies of a descriptor have the same number."""
     engines: Dict[str, Engine]
     memory_bytes: Optional[int] = None
-    """On the device itself; None for a device that has no memory of its own."""
+    """Memory on the device itself; None if the device has no memory of its own."""
 
 
 def parse_fdinfo(raw: bytes) -> Optional[Client]:
-    """Parse /proc/PID/fdinfo/FD; None if it is not a GPU's."""
+    """Parse /proc/PID/fdinfo/FD. Return None if the descriptor is not of a GPU."""
     if b"drm-driver:" not in raw:
         return None
     pairs: Dict[str, str] = {}
@@ -102,7 +103,7 @@ def _number(value: str) -> Optional[int]:
 def read_clients(pid: int, proc: str = "/proc") -> Tuple[List[Client], bool]:
     """Return a process's clients, each once, and whether some of its work is not counted.
 
-    Raises OSError if it is gone or not ours to look at.
+    Raises OSError if the process has ended or may not be read.
     """
     folder = "%s/%d" % (proc, pid)
     found: Dict[Tuple[str, str], Client] = {}
@@ -122,7 +123,7 @@ def read_clients(pid: int, proc: str = "/proc") -> Tuple[List[Client], bool]:
 
 
 class DrmReader:
-    """Sums up clients by device and process; shares of time come from two readings."""
+    """Sums up clients per device and process. Two readings give shares of time."""
 
     def __init__(self, proc: str = "/proc") -> None:
         self._proc = proc
@@ -130,7 +131,7 @@ class DrmReader:
         self._before_s: Optional[float] = None
 
     def read(self, pids: Iterable[int]) -> List[Gpu]:
-        """Return the devices that these processes have open, and what each of them does there."""
+        """Return the devices that these processes have open, with the use by each process."""
         now_s = time.monotonic()
         passed_s = None if self._before_s is None else now_s - self._before_s
         seen: Dict[Tuple[int, str, str], Client] = {}
@@ -161,7 +162,7 @@ class DrmReader:
     def _busy_pct(
         self, pid: int, clients: List[Client], passed_s: Optional[float]
     ) -> Optional[float]:
-        """Return the share of time of the busiest engine; None if it is not known yet."""
+        """Return the busiest engine's share of time in per cent; None before the second reading."""
         shares: Dict[str, float] = {}
         for client in clients:
             before = self._before.get((pid, client.device, client.number))
@@ -180,7 +181,7 @@ def _process(pid: int, clients: List[Client], busy_pct: Optional[float]) -> GpuP
 
 
 def _share(before: Optional[Engine], now: Engine, passed_s: float) -> Optional[float]:
-    """Return how much of the time an engine worked. Counters may fall back for a moment: 0."""
+    """Return the share of time in which an engine worked. A counter that went back counts as 0."""
     if before is None:
         return None
     busy = max(now.busy_count - before.busy_count, 0)

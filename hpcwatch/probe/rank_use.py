@@ -1,6 +1,6 @@
-"""What each rank of a parallel program uses on this node: told apart once any rank was seen.
+"""What each rank of a parallel program uses on this node.
 
-CPU time and memory of a rank are those of all processes that carry it: its own and its children.
+A rank's CPU time and memory are those of its process and of that process's children.
 """
 
 from .listing import SRUN
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from .rest import Rest
 
 _LOOKS = 64
-"""Environments read for one answer; the answer waits until all are known."""
+"""The most environments read at once. Ranks are reported when all environments were read."""
 _SOONEST_S, _LATEST_S = 1.0, 10.0
 _SHARE = 0.1
-"""Of the time since the first answer: counters need not be read more often."""
+"""Pause between two readings, as a share of the time since the first."""
 
 
 class ProgramRanks:
-    """The ranks of the watched program: below it, and in a step that it started with srun."""
+    """The ranks of the watched program: its descendants, and tasks that it started with srun."""
 
     def __init__(self, table: ProcessTable, job_ids: Sequence[str], root_pid: int) -> None:
         """``table`` holds the program's own processes, which descend from ``root_pid``."""
@@ -33,7 +33,7 @@ class ProgramRanks:
     def read(
         self, listed: Sequence[Process], rest: "Optional[Rest]", at_s: float
     ) -> Optional[List[RankUse]]:
-        """Return every rank's use; None if it is not due. ``rest`` is read already, if at all."""
+        """Return every rank's use; None if it is not due. ``rest``, if given, was just read."""
         if rest is not None:
             return self._reader.read([self._table, rest.table], at_s)
         if self._steps is None and self._job_ids and any(one.name == SRUN for one in listed):
@@ -52,7 +52,7 @@ class ProgramRanks:
 
 
 class RankReader:
-    """Sums the job's processes up by rank, from time to time."""
+    """Sums up the job's processes per rank, from time to time."""
 
     def __init__(self, proc: str = "/proc") -> None:
         self._proc = proc
@@ -60,9 +60,9 @@ class RankReader:
         self._due_s = 0.0
 
     def read(self, tables: Sequence[ProcessTable], at_s: float) -> Optional[List[RankUse]]:
-        """Return every rank's use so far; None if it is not due or there are no two ranks.
+        """Return every rank's use so far; None if it is not due or no process has a rank.
 
-        A rank that has just ended is told at once, as it was last read.
+        A rank that has just ended is reported at once, with its last reading.
         """
         tables = [*tables[:1], *filter(_is_one_step, tables[1:])]
         ended = [one for table in tables for one in table.gone if _is_top(one, table)]
@@ -84,7 +84,7 @@ class RankReader:
         return [_use_of(rank, groups[rank]) for rank in sorted(groups)]
 
     def _know(self, living: Sequence[Tracked]) -> bool:
-        """Look at the environments of those not looked at yet. True if none is left."""
+        """Read environments that were not read yet. Return True if none is left."""
         left = _LOOKS
         for tracked in living:
             if not tracked.is_rank_known:
@@ -96,14 +96,14 @@ class RankReader:
 
 
 def _is_one_step(table: ProcessTable) -> bool:
-    """True if one daemon of Slurm started all ranks: those of two steps have the same numbers."""
+    """True if one daemon of Slurm started all ranks. Ranks of two steps have equal numbers."""
     ranked = [one for one in table.tracked.values() if one.rank is not None]
     starters = {one.stat.ppid for one in ranked if one.stat.ppid not in table.tracked}
     return len(starters - {1}) <= 1
 
 
 def _is_top(tracked: Tracked, table: ProcessTable) -> bool:
-    """True for one that has ended and left nothing to a process of its rank."""
+    """True for a rank's uppermost process: no parent of its rank counts what it used."""
     parent = table.tracked.get(tracked.stat.ppid)
     return tracked.rank is not None and (parent is None or parent.rank != tracked.rank)
 

@@ -1,7 +1,7 @@
 """The job's processes on this node that are not below the watched program.
 
-The scheduler's daemon starts the tasks of launchers such as srun and pbsdsh, so that their parents
-do not show the connection. Read only if no control group counts the whole job.
+The scheduler's daemon starts the tasks of launchers such as srun and pbsdsh, so they do not descend
+from the program. They are read only if no control group counts the whole job.
 """
 
 import os
@@ -18,7 +18,7 @@ from .typed import Optional, Sequence
 
 
 class Rest:
-    """Finds these processes by shepherd and environment, and sums up what they use."""
+    """Finds them by the daemon they descend from or their environment, and sums up their use."""
 
     def __init__(
         self, job_ids: Sequence[str], programs: ProcessTable, root_pid: Optional[int]
@@ -31,13 +31,13 @@ class Rest:
         self._memory = MemoryReader(None)
 
     def _is_programs(self, tracked: Tracked) -> bool:
-        """True for the program's processes, including those forked since the last look."""
+        """True for the program's processes, including those forked since the last reading."""
         known, parent = self._programs.tracked, tracked.stat.ppid
         is_known = tracked.pid in known or parent in known
         return is_known or self._root_pid in (tracked.pid, parent) or tracked.pid == os.getpid()
 
     def read(self) -> JobUse:
-        """Return what they use."""
+        """Return the use of these processes."""
         self.table.refresh()
         return use_of(self.table, self._memory.read(self.table), Reaped())
 

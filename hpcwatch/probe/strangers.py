@@ -1,7 +1,7 @@
-"""Who else is busy on a node: the largest processes that are not the job's.
+"""Strangers: the busiest processes on a node that do not belong to the job.
 
-All of a node's processes are looked at only while the node is busier than the job by half a core,
-and then seldom. Whose a process is is public, unless /proc is mounted with hidepid.
+All processes of the node are read only while the node is busier than the job by half a core, and
+then seldom. Any user may see the owner of a process, unless /proc is mounted with hidepid.
 """
 
 import os
@@ -15,17 +15,17 @@ from .procs import ProcessTable
 from .schema import JobUse, Node, Stranger
 from .typed import Dict, List, NamedTuple, Optional, Tuple
 
-_EXCESS_CORES = 0.5  # own: what a stranger has to use to be worth a word
-_LEAST_CORES = 0.1  # of one process that is named
+_EXCESS_CORES = 0.5  # our own threshold: less use by others is not reported
+_LEAST_CORES = 0.1  # the least that a named process uses
 _MOST_NAMED = 3
 _LOOK_S = 10.0
-_SHARE = 0.0005  # of the time that passes: a thousand processes every 16 s
-_ORDINARY_UID = 1000  # login.defs(5): below are the system's own
+_SHARE = 0.0005  # of the time that passes: it allows a look at a thousand processes every 16 s
+_ORDINARY_UID = 1000  # login.defs(5): lower ids are the system's
 _NOBODY_UID = 65534
 
 
 class _Use(NamedTuple):
-    """CPU seconds so far, of the node and of the job."""
+    """CPU seconds of the node and of the job so far."""
 
     at_s: float
     node_s: float
@@ -38,7 +38,7 @@ class _Seen(NamedTuple):
 
 
 class Strangers:
-    """Names the processes of others, and the owner's own outside the job, that use most CPU."""
+    """Names the processes outside the job that use most CPU: other users' and the owner's own."""
 
     def __init__(self, owner_id: Optional[int], proc: str = "/proc") -> None:
         self._owner_id = owner_id
@@ -48,7 +48,7 @@ class Strangers:
         self._seen: Dict[int, _Seen] = {}
         self._seen_s = 0.0
         self._named: Optional[Dict[int, Tuple[int, str]]] = None
-        """Process -> its owner; None if that is unknown yet."""
+        """Process id -> its owner's id and name; None if nothing is known yet."""
         self._is_hidden = False
         self._ration = Ration(share=_SHARE, most_s=0.05, first_s=0.02)
         self._cost_s = 0.0
@@ -56,7 +56,7 @@ class Strangers:
     def read(
         self, at_s: float, node: Node, job: JobUse, table: ProcessTable, errors: Dict[str, str]
     ) -> Optional[List[Stranger]]:
-        """Return those known to be busy, their counters as they stand; None if unknown."""
+        """Return the busy ones with their present counters; None if it is not known who is busy."""
         now, before = _use(at_s, node, job), self._before
         if now is None:
             return None
@@ -72,13 +72,13 @@ class Strangers:
         return [one for one in found if one is not None]
 
     def _judge(self, before: _Use, now: _Use, table: ProcessTable) -> None:
-        """Look at all processes if the node is busier than the job, else forget them."""
+        """Read all processes if the node is busier than the job, else forget them."""
         used_s = now.node_s - before.node_s - (now.job_s - before.job_s)
         if used_s <= _EXCESS_CORES * (now.at_s - before.at_s):
             self._seen, self._named, self._is_hidden = {}, {}, False
             return
         if not self._ration.allows(self._cost_s):
-            return  # those named before stay so
+            return  # the named processes stay named
         self._is_hidden = not is_open(self._proc)
         if self._is_hidden:
             self._named = None
@@ -91,7 +91,7 @@ class Strangers:
         self._ration.spend(self._cost_s)
 
     def _look(self, table: ProcessTable) -> Dict[int, _Seen]:
-        """Read the CPU time of every process that is not the job's, nor the kernel's or ours."""
+        """Read the CPU time of every process, except the job's, the kernel's and our own."""
         own = os.getpid()
         seen: Dict[int, _Seen] = {}
         for name in os.listdir(self._proc):
@@ -103,7 +103,7 @@ class Strangers:
         return seen
 
     def _fields(self, pid: int) -> List[bytes]:
-        """Return a process's stat after its name; nothing if it is gone or hidden."""
+        """Return the fields of /proc/PID/stat after the name; none if it has ended or is hidden."""
         try:
             raw = read("%s/%d/stat" % (self._proc, pid), STAT_BYTES)
         except OSError:
@@ -112,7 +112,7 @@ class Strangers:
         return fields if len(fields) > 20 else []
 
     def _busiest(self, earlier: Dict[int, _Seen], passed_s: float) -> Dict[int, Tuple[int, str]]:
-        """Return those that used most since an earlier look, and whose they are."""
+        """Return the processes that used most CPU since the earlier look, with their owners."""
         used = [
             (seen.ticks - earlier[pid].ticks, pid)
             for pid, seen in self._seen.items()
@@ -128,18 +128,18 @@ class Strangers:
         return named
 
     def _counts(self, user_id: int) -> bool:
-        """True for the job's owner and ordinary users: a system's daemons are part of the node."""
+        """True for the job's owner and ordinary users: daemons of the system belong to the node."""
         return user_id == self._owner_id or _ORDINARY_UID <= user_id != _NOBODY_UID
 
     def _user_id(self, pid: int) -> Optional[int]:
-        """Return whose a process really is: its folder is root's if it may not be traced."""
+        """Return the real user id: /proc/PID itself is root's if the process may not be traced."""
         try:
             return parse_table(read("%s/%d/status" % (self._proc, pid))).get(b"Uid")
         except OSError:
             return None
 
     def _describe(self, pid: int) -> Optional[Stranger]:
-        """Return the process as it is now; None if it has ended or is hpcwatch."""
+        """Return a named process as it is now; None if it has ended, or is hpcwatch."""
         assert self._named is not None
         try:
             raw = read("%s/%d/stat" % (self._proc, pid), STAT_BYTES)
@@ -167,7 +167,7 @@ class Strangers:
 
 
 def _use(at_s: float, node: Node, job: JobUse) -> Optional[_Use]:
-    """Return what was used so far; None if that is not known."""
+    """Return the CPU time used so far; None if a part of it is unknown."""
     parts = node.cpu_user_s, node.cpu_system_s, job.cpu_user_s, job.cpu_system_s
     if None in parts:
         return None

@@ -32,11 +32,11 @@ class AllowedCpus:
 
 
 def use_of(table: ProcessTable, memory: Used, ended: Reaped) -> JobUse:
-    """Sum up the processes of a table; ``ended`` is what those used that we waited for."""
+    """Sum up the processes of a table. ``ended`` is the use of children that we waited for."""
     living = table.totals.sum()
     alive = living.process_count > 0
     is_absent = table.members.is_absent
-    # Without a process of the job to begin with, nothing is known of what it has used.
+    # If no process of the job was ever seen, its use is unknown.
     is_known = table.seen_count > 0 or table.members.is_below_us or is_absent
     io_known = is_known and not living.unknown_io_count
     peak = max(table.totals.peak_bytes, ended.peak_bytes or 0)
@@ -49,7 +49,7 @@ def use_of(table: ProcessTable, memory: Used, ended: Reaped) -> JobUse:
         blocked_count=living.blocked_count,
         cpu_user_s=ended.user_s + living.user_ticks * TICK_S if is_known else None,
         cpu_system_s=ended.system_s + living.system_ticks * TICK_S if is_known else None,
-        # Without any process left to read, memory is unknown, not 0.
+        # Once the last process has ended, memory is unknown, not 0.
         rss_bytes=memory.rss_bytes if alive else None,
         pss_bytes=memory.pss_bytes if alive else None,
         files_bytes=memory.files_bytes,

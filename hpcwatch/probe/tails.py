@@ -1,7 +1,7 @@
-"""Follows the job's standard output and error where they lie on this node only.
+"""Tails: follows the job's standard output and error, which may lie on this node only.
 
-The file systems that hold them may hang: they are read on a thread of its own. Only regular files
-are opened, and only those of the job's owner or of the user who runs us.
+Their file systems may hang, so a separate thread reads them. Only regular files are opened that
+belong to the job's owner or to the user who runs the probe.
 """
 
 import codecs
@@ -14,17 +14,17 @@ from .typed import FrozenSet, Iterable, List, Optional, Tuple
 
 LOOK_S = 1.0
 MOST_BYTES = 64 << 10
-"""Of each file that one sample takes along; of more only the end."""
+"""The most bytes of each file in one sample. Of more text, only the end is kept."""
 _NUMBERS = {"output": 1, "error": 2}
-"""Name -> the descriptor under which a program has it."""
+"""Name -> the descriptor that a program writes it to."""
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class Tails:
-    """The files that a watcher asks for, until it asks for none."""
+    """The files that a watcher asks for."""
 
     def __init__(self, wanted: Iterable[Tuple[str, str]], owners: FrozenSet[int]) -> None:
-        """``wanted`` are names (``output``, ``error``) with the paths that the scheduler tells."""
+        """``wanted`` has names (``output``, ``error``) and paths as the scheduler reports them."""
         self._files = [_File(name, path, owners) for name, path in wanted if name in _NUMBERS]
         self._pids: List[int] = []
         self._lock = threading.Lock()
@@ -33,9 +33,9 @@ class Tails:
         self._thread.start()
 
     def take(self, pids: List[int]) -> List[LogPiece]:
-        """Return what has come since the last time.
+        """Return the text that was added since the last call.
 
-        ``pids`` are processes of the job whose own output a file may be, likeliest first.
+        ``pids`` are processes of the job that may write to the files, the likeliest first.
         """
         self._pids = pids
         with self._lock:
@@ -43,7 +43,7 @@ class Tails:
         return [piece for piece in pieces if piece is not None]
 
     def close(self) -> None:
-        """End the thread as soon as its file system lets it."""
+        """End the thread, as soon as a hanging file system answers."""
         self._end.set()
 
     def _run(self) -> None:
@@ -55,7 +55,7 @@ class Tails:
 
 
 class _File:
-    """One of them."""
+    """One file that is followed."""
 
     def __init__(self, name: str, path: str, owners: FrozenSet[int]) -> None:
         self._name = name
@@ -72,7 +72,7 @@ class _File:
         self._said: Optional[str] = None
 
     def taken(self) -> Optional[LogPiece]:
-        """Return what is new, and be ready for more; None if that is nothing."""
+        """Return the new text or a new trouble, once; None if there is neither."""
         if not self._text and self._trouble == self._said:
             return None
         piece = LogPiece(
@@ -87,7 +87,7 @@ class _File:
         return piece
 
     def look(self, pids: List[int], lock: threading.Lock) -> None:
-        """Read what has come, with the lock held only while it is noted."""
+        """Read new text. The lock is held only while it is stored, never while a file is read."""
         try:
             descriptor, path = self._open(pids)
         except (OSError, ValueError) as error:
@@ -113,7 +113,7 @@ class _File:
             self._identity, self._offset_bytes = identity, start + skipped + len(data)
 
     def _note(self, data: bytes, is_other: bool, is_skipped: bool) -> None:
-        """Add to what is to be taken; of another file, or where a part is left out, from there."""
+        """Add text. It replaces older text if the file is another, or if a part was skipped."""
         if is_other or is_skipped:
             self._decoder.reset()
             self._text = ""
@@ -124,7 +124,7 @@ class _File:
             self._text, self._is_cut = self._text[-MOST_BYTES:], True
 
     def _open(self, pids: List[int]) -> Tuple[int, str]:
-        """Open the file that the scheduler tells, else what the job's processes write to."""
+        """Open the file that the scheduler reports, else one that the job's processes write to."""
         try:
             return self._open_regular(self._told), self._told
         except (OSError, ValueError) as error:
@@ -138,10 +138,10 @@ class _File:
         raise first
 
     def _open_regular(self, path: str) -> int:
-        """Open a file that may be read. Raises OSError, and ValueError for one that may not."""
+        """Open a file. Raises OSError, or ValueError if it is not one that we read."""
         if not os.path.isabs(path):
             raise ValueError("the scheduler does not tell where it is")
-        before = os.stat(path)  # opening a device or a FIFO would already be seen
+        before = os.stat(path)  # first, as opening a device or a FIFO may have an effect
         self._check(before)
         descriptor = os.open(path, _FLAGS)
         try:
