@@ -1,8 +1,7 @@
 """The job arrays of a sweep, on disk: a record for each submission, its script and its output.
 
-An element of an array works through its share of the plan's tasks. Elements are numbered from 1
-without gaps; which tasks an element has is in the record, so that a resumed sweep is an array like
-the first.
+Each element of an array runs its share of the plan's tasks. Elements are numbered from 1 without
+gaps, and the record says which tasks each one runs. So a resumed sweep is an array like the first.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from hpcwatch.base.errors import HpcwatchError, os_reason
 from hpcwatch.probe.decode import build
 
 ARRAYS = "arrays"
-"""The name of the folder."""
+"""The name of the folder of all records."""
 _MOST_TASKS = 10_000_000
 
 
 class Submission(NamedTuple):
-    """One job array that was handed to the scheduler."""
+    """One job array that was submitted."""
 
     number: int
     scheduler: str
@@ -34,11 +33,11 @@ class Submission(NamedTuple):
     at_once: int | None
     made_at_s: float
     job_id: str | None = None
-    """None before the scheduler's answer, or if there was none."""
+    """None before the scheduler answers, or if it did not answer."""
 
     @property
     def numbers(self) -> list[int]:
-        """The numbers of its tasks, in their order."""
+        """The numbers of its tasks, in order."""
         return unfolded(self.tasks)
 
     @property
@@ -47,18 +46,18 @@ class Submission(NamedTuple):
         return -(-len(self.numbers) // self.tasks_per_element)
 
     def tasks_of(self, index: int) -> list[int]:
-        """Return the numbers of an element's tasks; none if there is no such element."""
+        """Return the numbers of an element's tasks; empty if there is no such element."""
         first = (index - 1) * self.tasks_per_element
         return self.numbers[first : first + self.tasks_per_element] if index > 0 else []
 
     def element_of(self) -> dict[int, int]:
-        """Return the element of each of its tasks."""
+        """Return task number -> index of its element."""
         each = self.tasks_per_element
         return {number: place // each + 1 for place, number in enumerate(self.numbers)}
 
 
 def folded(numbers: Iterable[int]) -> str:
-    """Return ``1-3,7`` of sorted numbers."""
+    """Return sorted numbers as text: ``1-3,7``."""
     spans: list[list[int]] = []
     for number in numbers:
         if spans and number == spans[-1][1] + 1:
@@ -69,7 +68,7 @@ def folded(numbers: Iterable[int]) -> str:
 
 
 def unfolded(text: str) -> list[int]:
-    """Return the numbers of ``1-3,7``. Raises ValueError."""
+    """Return the numbers in a text like ``1-3,7``. Raises ValueError."""
     found: list[int] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
@@ -86,7 +85,7 @@ def script_file(folder: str, number: int) -> str:
 
 
 def output_stem(folder: str, number: int) -> str:
-    """Return how the paths of the elements' output begin."""
+    """Return the beginning of the paths of the elements' output."""
     return os.path.join(folder, ARRAYS, str(number))
 
 
@@ -128,7 +127,7 @@ def every(folder: str) -> list[Submission]:
 
 
 def next_number(folder: str) -> int:
-    """Return the number of the next submission, also where a record cannot be read."""
+    """Return the number of the next submission. Unreadable records count, too."""
     try:
         names = os.listdir(os.path.join(folder, ARRAYS))
     except OSError:

@@ -1,7 +1,7 @@
-"""An element of a job array: works through its share of a sweep's tasks, one after the other.
+"""An element of a job array: runs its share of a sweep's tasks, one after the other.
 
-Each task is a process of its own, as under GNU parallel, which claims its attempt in the shared
-folder. It ends with the element: its output is a pipe that only the element reads.
+Each task is a separate process that claims its attempt in the shared folder, as under GNU parallel.
+It writes to a pipe that only the element reads, so it ends when the element ends.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from hpcwatch.sweep import array, engine, node, plan
 from hpcwatch.sweep.attempts import Attempts, is_done, verdict
 from hpcwatch.sweep.task_attempt import Place
 
-_STOPPED = 143  # 128 and SIGTERM, as a shell says it
+_STOPPED = 143  # the exit code that a shell gives for SIGTERM: 128 + 15
 
 
 def run(folder: str, place: Place) -> int:
-    """Run the element's tasks; return 0 if all have ended well. Raises HpcwatchError or OSError."""
+    """Run the element's tasks; return 0 if all succeeded. Raises HpcwatchError or OSError."""
     worker = _Worker(folder, place)
     with worker.hearing():
         worker.work(array.read(folder, place.submission).tasks_of(place.element))
@@ -31,7 +31,7 @@ def run(folder: str, place: Place) -> int:
 
 
 class _Worker:
-    """Runs the tasks. The scheduler's signal ends the running one and lets no other begin."""
+    """Runs the tasks. A signal of the scheduler ends the running task, and no other starts."""
 
     def __init__(self, folder: str, place: Place) -> None:
         self.plan = plan.read(folder)
@@ -40,11 +40,11 @@ class _Worker:
         self._folder, self._place = folder, place
         self._attempts = Attempts(folder)
         self._channel: int | None = None
-        """The end that we read of the pipe that the running task writes to."""
+        """The reading end of the pipe that the running task writes to."""
 
     @contextlib.contextmanager
     def hearing(self) -> Iterator[None]:
-        """Pass the signals on that end a job."""
+        """Handle the signals that end a job."""
         numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         before = {number: signal.signal(number, self._stop) for number in numbers}
         try:
@@ -58,13 +58,13 @@ class _Worker:
         self._end_task()
 
     def _end_task(self) -> None:
-        """End the running task: it ends once its channel has no reader."""
+        """End the running task, by closing the pipe that it writes to."""
         channel, self._channel = self._channel, None
         if channel is not None:
             os.close(channel)
 
     def work(self, numbers: list[int]) -> None:
-        """Run each of the tasks that is due, with its retries."""
+        """Run the tasks that are due, each with its retries."""
         for number in numbers:
             while not self.is_stopping and self._is_due(number):
                 before = self._own_count(number)
@@ -85,7 +85,7 @@ class _Worker:
         return not is_good and used <= self.plan.retries_count
 
     def _own_count(self, number: int) -> int:
-        """Return how often this element has started a task, also before it was requeued."""
+        """Return how often this element started a task, including runs before a requeue."""
         starts = [one.started for one in self._attempts.of(number)]
         return sum((one.submission, one.element) == tuple(self._place) for one in starts)
 
@@ -100,16 +100,16 @@ class _Worker:
             )
         finally:
             os.close(write_end)
-        if self.is_stopping:  # the signal may have come before there was a channel
+        if self.is_stopping:  # the signal may have come before the pipe was open
             self._end_task()
         task.wait()
         self._end_task()
 
 
 def forget_environment_if_done(folder: str, tasks_count: int) -> None:
-    """Remove the stored environment once every task has ended: it may hold secrets.
+    """Remove the stored environment once every task has ended, as it may hold secrets.
 
-    The last task that began is likely not to have ended: it is looked at first.
+    The last task is checked first, as it is the likeliest to be running.
     """
     attempts = Attempts(folder)
     if all(is_done(attempts.of(number)) for number in range(tasks_count, 0, -1)):

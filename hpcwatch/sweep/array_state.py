@@ -1,7 +1,7 @@
-"""What became of a sweep's job arrays: which elements wait, run or are over, and why they ended.
+"""The state of a sweep's job arrays: which elements wait, run or are over, and why they ended.
 
-A task's end is in the sweep's folder. The scheduler says why an element was ended from outside, so
-that a task that it cut off is known to be over.
+Tasks record their ends in the sweep's folder, except if their element was ended from outside. Then
+the scheduler says that the element is over, and why.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hpcwatch.sweep.array import Submission
 from hpcwatch.sweep.attempts import Attempt, Attempts, Ended, Started, is_done, is_unknown
 
 _QUIET_S = 15.0
-"""A monitor renews its lease every 5 s: after three times as long it is gone, or cut off."""
+"""A monitor renews its lease every 5 s. After three times as long it has ended or is cut off."""
 
 
 class State(NamedTuple):
@@ -30,11 +30,11 @@ class State(NamedTuple):
 
     submission: Submission
     counts: Mapping[JobState, int] = {}
-    """The number of elements in each state, as far as the scheduler lists them."""
+    """The number of elements in each state, of those that the scheduler lists."""
     elements: Mapping[int, Job] = {}
-    """Element -> its job. Waiting elements may share one."""
+    """Element -> its job. Waiting elements may share a job record."""
     trouble: str = ""
-    """Why the scheduler's answer is missing; empty if there is one."""
+    """Why the scheduler did not answer; empty if it did."""
 
     @property
     def is_active(self) -> bool:
@@ -43,7 +43,7 @@ class State(NamedTuple):
 
     @property
     def words(self) -> str:
-        """The state in words: ``array 5: 40 queued, 10 running``."""
+        """Return the state in words: ``array 5: 40 queued, 10 running``."""
         what = f"array {self.submission.job_id or 'of an unknown number'}"
         if self.trouble:
             return f"{what}: cannot ask for its state: {self.trouble}"
@@ -57,9 +57,10 @@ class State(NamedTuple):
 
 
 def ask(submission: Submission, inquiry: Inquiry, asker: Asker, open_ones: Iterable[int]) -> State:
-    """Ask for a submission's elements; for those no longer listed, where ``open_ones`` are among.
+    """Ask for a submission's elements.
 
-    ``open_ones`` are the elements whose end matters: that of a task is not known.
+    ``open_ones`` are elements with a task whose end is unknown. If some of these are no longer
+    listed, the scheduler is also asked for jobs that are over.
     """
     if submission.job_id is None:
         return State(submission, trouble="the scheduler's answer to its submission is missing")
@@ -91,7 +92,7 @@ def _past(submission: Submission, inquiry: Inquiry, asker: Asker) -> Sequence[Jo
 
 
 def _by_element(parts: Iterable[Job]) -> dict[int, Job]:
-    """Return each element's job; a plain job is the array of one element."""
+    """Return element -> its job. A plain job stands for an array of one element."""
     found: dict[int, Job] = {}
     for job in parts:
         if is_whole(job):
@@ -102,18 +103,18 @@ def _by_element(parts: Iterable[Job]) -> dict[int, Job]:
 
 
 def _is_unread(job: Job) -> bool:
-    """Return True for a part of an array whose elements cannot be told from its record."""
+    """Return True for a part of an array whose record does not name its elements."""
     return job.array_index is not None and not is_whole(job) and not task_indices(job.array_index)
 
 
 def explained(
     state: State, attempts: Attempts, some: Iterable[Attempt], server_now_s: float
 ) -> list[Ended]:
-    """Return the ends, with the cause, of attempts whose element was ended from outside.
+    """Return the ends, with their causes, of attempts whose element was ended from outside.
 
-    Those are attempts that were stopped, and attempts that could not write how they ended; not of
-    the latter where a node failed, since what ran there may go on unseen, nor while a monitor still
-    renews its lease: it is about to write the end. ``server_now_s`` is the file server's time.
+    These are attempts that were stopped, and attempts that did not record their end. The latter are
+    left out if a node failed, as they may go on there unseen, and while the monitor renews its
+    lease, as it will still record the end. ``server_now_s`` is the file server's time.
     """
     found = []
     for started, ended in some:
@@ -150,10 +151,10 @@ def is_quiet(attempts: Attempts, started: Started, server_now_s: float) -> bool:
 
 
 class Asking:
-    """Asks the scheduler about a sweep's arrays, each question at most once in 30 s."""
+    """Asks the scheduler about a sweep's arrays, with each query at most once in 30 s."""
 
     def __init__(self, forced: str | None) -> None:
-        """``forced`` names the scheduler; None: the one detected, if there is one."""
+        """``forced`` names the scheduler; None: use the detected one, if any."""
         self.asker = Asker()
         self._forced = forced
         self._inquiry: Inquiry | None = None
@@ -165,7 +166,7 @@ class Asking:
         return self._inquiry
 
     def states(self, folder: str, known: Mapping[int, list[Attempt]]) -> list[State]:
-        """Return the answers on the submissions with tasks that are not done."""
+        """Return the states of the submissions that have unfinished tasks."""
         open_ones = {
             (some[-1].started.submission, some[-1].started.element)
             for some in known.values()

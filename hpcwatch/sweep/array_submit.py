@@ -1,7 +1,7 @@
-"""Hands a sweep's tasks to the scheduler as one job array.
+"""Submits a sweep's tasks as one job array.
 
-The scheduler gets an argument list, its script only paths and numbers of ours: no shell sees a
-value of the user's.
+The scheduler's command gets an argument list, and the script holds only our own paths and numbers.
+So no shell ever sees a value from the user.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hpcwatch.sweep.folders import Found
 _OF_A_LIMIT = re.compile(
     r"(?<!--)array|submit\S*\s*limit|job limit|exceed|too (?:large|many)", re.IGNORECASE
 )
-"""A scheduler's words when an array has more elements than a user may submit."""
+"""Matches what schedulers say if an array has more elements than a user may submit."""
 _SCRIPT = """\
 #!/bin/sh
 # {what}
@@ -41,21 +41,21 @@ exec {command} "${{{variable}:-1}}"
 
 
 class Wish(NamedTuple):
-    """What the user says of the array."""
+    """The user's options for the array."""
 
     options: list[str]
-    """For the scheduler's own command."""
+    """Options for the scheduler's own command."""
     tasks_per_element: int | None = None
-    """None: one, or as many as the scheduler's limit makes necessary."""
+    """None: one, or as many as the scheduler's limit requires."""
     at_once: int | None = None
 
 
 class UncertainError(HpcwatchError):
-    """The scheduler may have taken the array: nothing that it needs may be removed."""
+    """The scheduler may have accepted the array: its files must not be removed."""
 
 
 def arrays_of(scheduler: str) -> ArrayJobs:
-    """Return what a scheduler takes as an array. Raises HpcwatchError if it takes none."""
+    """Return a scheduler's job arrays. Raises HpcwatchError if it has none."""
     found = dialect(scheduler).arrays
     if found is None:
         hint = "run the sweep inside of a job, without --engine array"
@@ -75,7 +75,7 @@ def check(arrays: ArrayJobs, wish: Wish) -> None:
 
 
 def chunk(tasks_count: int, wanted: int | None, most: int | None) -> int:
-    """Return the number of tasks of each element. Raises HpcwatchError if more are necessary."""
+    """Return the number of tasks per element. Raises HpcwatchError if ``wanted`` is too few."""
     least = 1 if not most else -(-tasks_count // most)
     if wanted is not None and wanted < least:
         what = (
@@ -86,7 +86,7 @@ def chunk(tasks_count: int, wanted: int | None, most: int | None) -> int:
 
 
 def most_elements(arrays: ArrayJobs, ask: Asker) -> int | None:
-    """Return the largest array that the scheduler takes; None if it does not say."""
+    """Return the largest number of elements that the scheduler accepts; None if unknown."""
     try:
         most: int | None = ask(arrays.most()).value
     except HpcwatchError:
@@ -97,7 +97,7 @@ def most_elements(arrays: ArrayJobs, ask: Asker) -> int | None:
 def submit(
     found: Found, numbers: Sequence[int], wish: Wish, inquiry: Inquiry, ask: Asker
 ) -> Submission:
-    """Submit an array with these tasks, in one call. Raises HpcwatchError, UncertainError."""
+    """Submit an array of these tasks in one call. Raises HpcwatchError or UncertainError."""
     name = inquiry.scheduler.name
     arrays = arrays_of(name)
     each = chunk(len(numbers), wish.tasks_per_element, most_elements(arrays, ask))
@@ -152,7 +152,7 @@ def _submitted(inquiry: Inquiry, script: str, arguments: Sequence[str], made: Su
 
 
 def _script(found: Found, made: Submission, variable: str, arguments: Sequence[str]) -> str:
-    """Return the script: the words of the user's appear in it in comments of one line only."""
+    """Return the script. Words of the user appear only in comments, each of one line."""
     elements = f"{made.elements_count} elements of up to {made.tasks_per_element} tasks"
     return _SCRIPT.format(
         what=f"{clean(found.plan.id)}, submission {made.number}: {elements}",

@@ -1,1 +1,1 @@
-"""What a site's Prometheus recorded of a job: asked for once, in bounds, as samples of our own."""
+"""Reads what a site's Prometheus recorded of a job, within bounds, as samples of our own."""

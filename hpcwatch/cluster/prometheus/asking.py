@@ -18,7 +18,7 @@ _LEAST_STEP_S = 60.0
 """Longer steps are multiples of it: exporters are asked every 15, 30 or 60 s. Else a counter would
 grow by one reading in a step and by two in the next, and a rate would show a peak that was none."""
 _WINDOW_S = 150.0
-"""For so long a reading counts: exporters are asked every 15 to 60 s, and one may be missed."""
+"""A reading is valid for so long: a site scrapes every 15 to 60 s, and a scrape may fail."""
 _MOST_POINTS, _FEW_POINTS = 500, 60
 _POINTS_IN_ALL = 30_000
 
@@ -27,9 +27,9 @@ class JobAsked(NamedTuple):
     """The job that is asked for."""
 
     id: str
-    """As the scheduler's commands call it."""
+    """The id in the scheduler's commands."""
     names: Sequence[str]
-    """As it is called on its nodes, where the kernel and exporters see it."""
+    """The id on its nodes, which the kernel and exporters see."""
     nodes: Sequence[str]
     start_s: float
     end_s: float

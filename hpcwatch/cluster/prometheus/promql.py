@@ -1,4 +1,4 @@
-"""Queries with foreign words in them: what a job is called never becomes a part of the language."""
+"""Queries with foreign words in them, which are quoted so that they never act as PromQL."""
 
 from __future__ import annotations
 

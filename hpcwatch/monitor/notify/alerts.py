@@ -1,4 +1,4 @@
-"""What is reported of a run or a job while it is watched, and when."""
+"""Decides which messages about a watched run or job are sent, and when."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from hpcwatch.monitor.notify.told import Told
 from hpcwatch.recording.masking import is_on
 
 PATIENCE_S = 5.0
-"""How long the end of a run may wait for the delivery of its last message."""
+"""The most time for which the end of a run waits for the delivery of the last message."""
 _GATHER_S = 60.0
-"""Findings of this time go into one message."""
+"""Findings within this time are sent in one message."""
 _MOST_NAMED = 5
 
 
 class Alerts:
-    """Sends messages about one run or job. No method waits, except ``close``."""
+    """Sends messages about one run or job. Only ``close`` waits."""
 
     def __init__(
         self, plan: Plan, about: Subject, start: Start, spool: Spool | None = None
@@ -39,12 +39,12 @@ class Alerts:
         self._channel: Channel | None = Channel(plan.ways, spool, start)
 
     def started(self) -> None:
-        """The program or the job has started."""
+        """Report that the program or the job has started."""
         if self._plan.is_start:
             self._send("start", f"{self._about.words} has started")
 
     def look(self, found: Sequence[Finding]) -> None:
-        """Report what is new among the current findings, all of a minute in one message."""
+        """Report new findings among the current ones, those of a minute in one message."""
         now_s = time.monotonic()
         self._gathered += self._told.new(found, now_s)
         if self._gathered and now_s - self._sent_s >= _GATHER_S:
@@ -53,19 +53,19 @@ class Alerts:
             self._send_findings(gathered)
 
     def ending(self, signal_name: str) -> None:
-        """A signal has come that asks the program to end."""
+        """Report a signal that asks the program to end."""
         if self._plan.is_kill and not self._is_kill_told:
             self._is_kill_told = True
             self._send("kill", f"{self._about.words} got {signal_name} and ends", "warning")
 
     def idle(self, words: str) -> None:
-        """Report that the job is about to be cancelled because it is idle, or no longer is."""
+        """Report that the idle job will be cancelled, or that it will not be after all."""
         self._send("cancel", f"{self._about.words}: {words}", "critical")
 
     def ended(
         self, how: str, is_bad: bool, is_killed: bool, ran_s: float | None, found: Sequence[Finding]
     ) -> None:
-        """Report the end: how it ended, and its findings, worst first."""
+        """Report how the run or job ended, and its findings, the worst first."""
         plan = self._plan
         is_news = is_bad or ran_s is None or ran_s >= plan.end_after_s
         if (is_killed and plan.is_kill) or (plan.is_end and is_news):
@@ -81,7 +81,7 @@ class Alerts:
             self._send_findings(self._gathered)
 
     def close(self) -> list[str]:
-        """Deliver what is left, for a limited time; return what failed."""
+        """Deliver the remaining messages within a limited time; return the failures."""
         channel, self._channel = self._channel, None
         return channel.close(PATIENCE_S) if channel is not None else []
 
@@ -119,7 +119,7 @@ def _time(seconds: float) -> str:
 
 
 def spool_of(about: Subject, interval_s: float, root: str) -> Spool | None:
-    """Return where messages of an array's tasks wait; None for what belongs to no array.
+    """Return where messages of an array's tasks wait; None for a job that is not of an array.
 
     ``root`` is the folder of recordings, which the nodes share.
     """

@@ -1,6 +1,6 @@
-"""Cancels the job of `hpcwatch run`, in a process of its own: the program's children stay its own.
+"""A process that cancels the job of `hpcwatch run`, so that the monitor itself starts no children.
 
-It reads the job from its standard input and writes what the scheduler says to its standard output.
+It reads the job from standard input and writes the scheduler's answer to standard output.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hpcwatch.probe.listing import login_name
 
 ARGV = own_python.argv("hpcwatch.monitor.notify.cancel_process")
 MOST_BYTES = 4096
-"""It writes its answer at once."""
+"""The answer is written in one piece."""
 
 
 def request(job: Job) -> bytes:
@@ -33,13 +33,13 @@ class Trouble(NamedTuple):
     """Why the job was not cancelled."""
 
     words: str
-    """Empty if it was."""
+    """Empty if it was cancelled."""
     is_sure: bool = True
-    """False if it may be cancelled all the same: the end of the job ends this process, too."""
+    """False if the job may be cancelled nevertheless: its end also ends this process."""
 
 
 def trouble_in(answer: bytes) -> Trouble:
-    """Return what the process found; no answer is no certain failure."""
+    """Read the process's answer. Without an answer it is not certain that cancelling failed."""
     try:
         plain = json.loads(answer)
         return Trouble(str(plain["words"]), bool(plain["is_sure"]))

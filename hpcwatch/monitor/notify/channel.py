@@ -1,4 +1,4 @@
-"""The monitor's end of the process that delivers messages. Sending never waits."""
+"""The monitor's connection to the process that delivers messages. Sending never waits."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from hpcwatch.monitor.notify.message import Message, Subject, line
 from hpcwatch.monitor.notify.plan import Ways
 
 Start = Callable[[Sequence[str]], tuple[int, int]]
-"""Starts a process; returns the descriptors of its input and its output. Raises OSError."""
+"""Starts a process; returns the descriptors of its input and output. Raises OSError."""
 _MOST_ANSWER_BYTES = 1 << 16
 
 
 def start_process(argv: Sequence[str]) -> tuple[int, int]:
-    """Start a process in a session of its own. Raises OSError."""
+    """Start a process in its own session. Raises OSError."""
     child = subprocess.Popen(
         list(argv),
         stdin=subprocess.PIPE,
@@ -36,7 +36,7 @@ def start_process(argv: Sequence[str]) -> tuple[int, int]:
 
 
 class Channel:
-    """Hands messages to the process through a pipe, which holds 16 of them at least."""
+    """Hands messages to the process through a pipe, which has room for at least 16."""
 
     def __init__(self, ways: Ways, spool: Spool | None, start: Start) -> None:
         """Raises OSError if the process cannot be started."""
@@ -47,16 +47,16 @@ class Channel:
         os.write(self._to_process, process.task(ways, spool))
 
     def send(self, message: Message, about: Subject) -> None:
-        """Hand a message over; one for which the pipe has no room is lost."""
+        """Hand over a message. It is lost if the pipe is full."""
         try:
             os.write(self._to_process, line(message, about))
-        except OSError:  # full, or the process has ended
+        except OSError:  # the pipe is full, or the process has ended
             self._left_out += 1
 
     def close(self, patience_s: float) -> list[str]:
-        """Send no more; return what failed, as far as that is known within ``patience_s``.
+        """End the sending; return the failures that are known within ``patience_s`` seconds.
 
-        The process goes on with what is left.
+        The process continues to deliver the remaining messages.
         """
         os.close(self._to_process)
         said, is_done = self._answers(time.monotonic() + patience_s)
@@ -71,7 +71,7 @@ class Channel:
         return said
 
     def _answers(self, end_s: float) -> tuple[list[str], bool]:
-        """Return what failed, and whether the process has nothing left to deliver."""
+        """Return the failures, and whether the process has delivered everything."""
         data, is_done = b"", False
         while len(data) < _MOST_ANSWER_BYTES:
             left_s = end_s - time.monotonic()

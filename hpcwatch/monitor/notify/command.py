@@ -1,4 +1,4 @@
-"""Runs a command with a text as its standard input, within a deadline."""
+"""Runs a command with a text on its standard input, within a deadline."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from hpcwatch.base.errors import HpcwatchError, os_reason
 
 
 def run(argv: Sequence[str], text: bytes, deadline_s: float, is_shown: bool = False) -> None:
-    """Run it to its end; kill it and its children after ``deadline_s``.
+    """Run a command to its end. After ``deadline_s`` seconds it is killed with its children.
 
-    ``is_shown`` lets it write to our standard error; else its output is discarded. It has the
-    user's environment and nothing else. Raises HpcwatchError if it fails.
+    With ``is_shown`` it may write to our standard error; else its output is discarded. It inherits
+    only the user's environment. Raises HpcwatchError if it fails.
     """
     name = clean(os.path.basename(argv[0]))
     try:
@@ -25,7 +25,7 @@ def run(argv: Sequence[str], text: bytes, deadline_s: float, is_shown: bool = Fa
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=None if is_shown else subprocess.DEVNULL,
-            start_new_session=True,  # so that its children can be ended with it
+            start_new_session=True,  # so that its children can be killed, too
         )
     except (OSError, ValueError) as error:
         raise HpcwatchError(f"cannot run {name}", os_reason(error)) from None
@@ -42,7 +42,7 @@ def run(argv: Sequence[str], text: bytes, deadline_s: float, is_shown: bool = Fa
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of its group, which is its own session."""
+    """Kill the remaining processes of its group, which is also its session."""
     with contextlib.suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired, OSError):

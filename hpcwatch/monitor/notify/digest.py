@@ -1,7 +1,7 @@
 """One message per interval for all tasks of a job array.
 
-The tasks run on different nodes and share a folder. Each message is a file there. The first task
-that finds the last digest old enough sends all that waits, as one message.
+The tasks run on different nodes and share a folder, in which each message is a file. The first task
+that finds the last digest old enough sends all waiting messages as one.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ _MOST_READ = 500
 _MOST_NAMED = 8
 _STALE_LOCK_S = 120.0
 _ALIVE_S = 180.0
-"""Three looks of a task (see ``process``)."""
+"""A task that did not look for so long has ended: three times the interval in ``process``."""
 _OLD_S = 7 * 86400.0
 _MOST_BYTES = 1 << 16
 _SEVERITIES = ("info", "warning", "critical")
 
 
 class Spool(NamedTuple):
-    """Where an array's messages wait."""
+    """The place where messages of an array wait."""
 
     folder: str
     interval_s: float
     is_last: bool
-    """This is the task with the highest index, or the highest index is unknown."""
+    """True for the task with the highest index, and if the highest index is unknown."""
 
 
 class Digest:
-    """Sends what the tasks of an array have to say. Any thread may call it; nothing raises."""
+    """Sends messages of an array's tasks together. Any thread may call it; nothing raises."""
 
     def __init__(self, spool: Spool, send: Callable[[bytes], None]) -> None:
         self._spool, self._send = spool, send
@@ -49,21 +49,21 @@ class Digest:
         self._guarded(self._begin)
 
     def take(self, line: bytes) -> None:
-        """Let a message wait in the folder, and send all if it is time."""
+        """Store a message in the folder; send all messages if the digest is due."""
         with self._lock:
             try:
                 self._keep(line)
             except OSError:
-                self._send(line)  # no folder: alone rather than not at all
+                self._send(line)  # the folder is not usable: send this message alone
         self.look()
 
     def look(self) -> None:
-        """Send all that waits, if the last digest is old enough."""
+        """Send all waiting messages if the last digest is old enough."""
         self._guarded(self._touch)
         self._guarded(lambda: self._send_all(is_due=self._is_due))
 
     def end(self) -> None:
-        """End this task: send all that waits if no other task is left to do it."""
+        """End this task. Send all waiting messages if no other task is left to do it."""
         with contextlib.suppress(OSError):
             os.remove(os.path.join(self._spool.folder, "alive", self._name))
         self._guarded(lambda: self._send_all(is_due=lambda: self._is_due() or self._is_alone()))
@@ -99,7 +99,7 @@ class Digest:
         return not 0 <= time.time() - sent_s < self._spool.interval_s
 
     def _is_alone(self) -> bool:
-        """True if no other task runs, and the last one has begun."""
+        """True if no other task runs and the last task has started."""
         now_s = time.time()
         others = [one.stat().st_mtime for one in os.scandir(self._path("alive"))]
         is_begun = os.path.exists(self._path("last-begun"))
@@ -111,7 +111,7 @@ class Digest:
         lock = self._path("lock")
         if not files.claim(lock, ""):
             if time.time() - os.stat(lock).st_mtime > _STALE_LOCK_S:
-                os.remove(lock)  # its maker was killed
+                os.remove(lock)  # the process that made it was killed
             return
         try:
             if is_due():
@@ -123,16 +123,16 @@ class Digest:
             os.remove(lock)
 
     def _names(self) -> list[str]:
-        """Return the files of messages, without those that are being written."""
+        """Return the names of complete messages, not of those that are being written."""
         return [name for name in os.listdir(self._path("waiting")) if not name.startswith(".")]
 
     def _taken(self) -> list[bytes]:
-        """Return the messages that wait, the oldest first, and remove them."""
+        """Remove the waiting messages, and return them, the oldest first."""
         names = sorted(self._names())[:_MOST_READ]
         found = []
         for name in names:
             path = self._path("waiting", name)
-            with contextlib.suppress(OSError):  # one that cannot be read loses no others
+            with contextlib.suppress(OSError):  # an unreadable message does not stop the others
                 found.append(reading.data(path, _MOST_BYTES))
             with contextlib.suppress(OSError):
                 os.remove(path)
@@ -140,7 +140,7 @@ class Digest:
 
 
 def remove_old(folder: str) -> None:
-    """Remove the folders of arrays that nothing was written to for a week."""
+    """Remove the folders of arrays to which nothing was written for a week."""
     with contextlib.suppress(OSError):
         for one in os.scandir(folder):
             if time.time() - one.stat().st_mtime > _OLD_S:
@@ -148,7 +148,7 @@ def remove_old(folder: str) -> None:
 
 
 def together(lines: list[bytes]) -> bytes:
-    """Return several messages as one; a single one stays as it is."""
+    """Combine messages into one. A single message stays unchanged."""
     if len(lines) == 1:
         return lines[0]
     found = [plain for plain in map(_read, lines) if plain is not None]

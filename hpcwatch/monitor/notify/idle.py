@@ -1,7 +1,7 @@
-"""For how long a job did nothing, by readings that findings accept. Pure.
+"""Measures for how long a job has been idle, from the readings that findings accept. Pure.
 
-A node is judged from sample to sample: a reading that is unknown, or may be another job's, ends
-what was known before it. So does a stretch without readings.
+Each node is judged sample by sample. If a reading is unknown, may be another job's, or is missing,
+the idle time is counted anew after it.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ from hpcwatch.analysis.findings.devices import allocated_gpus, may_use_gpus
 from hpcwatch.analysis.timeline import HostTimeline, Timeline
 
 CPU_CORES, CPU_BURST_S = 0.02, 1.0
-"""Own: a shell that waits, or a server that polls, uses less. Per node, and at once."""
+"""Our own limits per node: a waiting shell or a polling server uses less, also at once."""
 _BURST_SHARE = 0.1
-"""Own: where less than 10 s are judged, less at once is work."""
+"""Our own: if less than 10 s are judged, the limit for use at once is lower in proportion."""
 IO_BYTES_PER_S, IO_BURST_BYTES = 1024.0, 65536.0
-"""Own: a line in a log now and then is no work."""
+"""Our own: writing a line to a log now and then is not work."""
 WORKING_POWER_SHARE = 0.5
-"""As in gpu-unused: a device that draws more contradicts a utilisation of 0."""
+"""As in gpu-unused: a device that draws more power works, although its utilisation is 0."""
 _LATE = 5.0
-"""In intervals: a node without a newer sample is not read any more."""
+"""In intervals: a node whose last sample is older is no longer read."""
 _LATE_S = 10.0
 
 
 class Since(NamedTuple):
-    """Since when, in seconds since the epoch; None: not idle now, or not known."""
+    """Since when a job is idle, in seconds since the epoch; None: it is not, or that is unknown."""
 
     at_s: float | None
     what: str = ""
     """What is idle: ``its 2 GPUs``."""
     unknown: str = ""
-    """Why it is not known; empty if it is."""
+    """Why that is unknown; empty if it is known."""
 
 
 class _Bucket:
-    """Fills with what is used, and leaks at a rate that is no work."""
+    """A leaky bucket: use fills it, and it leaks at the rate that does not count as work."""
 
     def __init__(self, per_s: float, most: float) -> None:
         self._per_s, self._most, self._level = per_s, most, 0.0
 
     def overflows(self, per_s: float, span_s: float) -> bool:
-        """Add what was used; return True, and empty it, if that is more than it holds."""
+        """Add use at a rate over a time. If the bucket overflows, empty it and return True."""
         self._level = max(self._level + (per_s - self._per_s) * span_s, 0.0)
         if self._level <= self._most:
             return False
@@ -53,7 +53,7 @@ class _Bucket:
 
 
 class _Seen:
-    """What was judged of a node so far."""
+    """How far a node was judged, and since when it is idle."""
 
     def __init__(self, after_s: float) -> None:
         self.until_s = 0.0
@@ -65,11 +65,11 @@ class _Seen:
         self._io = _Bucket(IO_BYTES_PER_S, IO_BURST_BYTES)
 
     def is_quiet(self, host: HostTimeline, at: int) -> tuple[bool | None, str]:
-        """Return whether CPU and storage are unused in a sample, None with a reason if unknown."""
+        """Return whether CPU and storage are idle in a sample; None and a reason if unknown."""
         cores = host.columns["cpu_cores"].mean[at]
         names = ("read_bytes_per_s", "written_bytes_per_s")
         moved = sum(host.columns[name].mean[at] for name in names)
-        # What wants a core and gets none, on a node that is too full, works as well.
+        # A thread that waits for a core, on a node that is too full, is at work, too.
         runnable = host.columns["runnable_count"].mean[at]
         wanted = min(runnable, 1.0) if runnable == runnable else 0.0
         is_busy = cores == cores and self._cpu.overflows(max(cores, wanted), host.span_s[at])
@@ -86,7 +86,7 @@ class _Seen:
 
 
 class IdleTime:
-    """Judges a job's nodes again and again."""
+    """Judges a job's nodes, each time up to the latest sample."""
 
     def __init__(self, after_s: float, environment: Mapping[str, str]) -> None:
         """``after_s`` is the time to judge; ``environment`` is the job's, if it is known."""
@@ -96,12 +96,12 @@ class IdleTime:
         self._from_s = 0.0
 
     def start_anew(self, at_s: float) -> None:
-        """Count no reading up to then: the job was suspended, and could do nothing."""
+        """Ignore all readings up to ``at_s``: a suspended job could do nothing."""
         self._hosts.clear()
         self._from_s = at_s
 
     def look(self, timeline: Timeline, now_s: float) -> Since:
-        """Return since when the job is idle. To be called before samples are forgotten."""
+        """Return since when the job is idle. Call it before the timeline forgets samples."""
         job = timeline.job
         for host in timeline.hosts.values():
             self._judge(timeline, host)
@@ -143,7 +143,7 @@ class IdleTime:
     def _judge_sample(self, seen: _Seen, host: HostTimeline, gpus: _Gpus, at: int) -> None:
         start_s, end_s = host.at_s[at] - host.span_s[at], host.at_s[at]
         is_next = seen.until_s and start_s - seen.until_s <= 0.5 * host.interval_s
-        if not is_next:  # the first reading, or a gap before it
+        if not is_next:  # it is the first reading, or follows a gap
             seen.gpus_since_s = seen.all_since_s = None
         seen.until_s = end_s
         device, why_device = gpus.is_idle(at)
@@ -177,7 +177,7 @@ class _Gpus:
             self._unknown = f"{self.count} of {wanted} GPUs on {host.name} are known"
 
     def is_idle(self, at: int) -> tuple[bool | None, str]:
-        """Return whether none of them works in a sample, None with the reason if unknown."""
+        """Return whether all of them are idle in a sample; None and a reason if unknown."""
         found: bool | None = True
         why = self._unknown
         for gpu in self._gpus:
@@ -200,7 +200,7 @@ def _together(hosts: list[tuple[float | None, str]], what: str) -> Since:
 
 
 def _absent(timeline: Timeline, now_s: float) -> str:
-    """Say which node of the job is not read; empty if all are."""
+    """Say which node of the job is not read; return an empty text if all are."""
     late_s = max(_LATE * timeline.interval_s, _LATE_S)
     read = {
         name.partition(".")[0]: host.at_s[-1]

@@ -1,4 +1,4 @@
-"""Carries out `--cancel-if-idle`: warns, records, and cancels the job on a thread of its own."""
+"""Carries out `--cancel-if-idle`: warns, records, and cancels the job on a separate thread."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ class IdleCancel:
         mark: Callable[[Event], None],
         alerts: Alerts | None,
     ) -> None:
-        """``cancel`` returns why the job could not be cancelled, empty if it was."""
+        """``cancel`` returns why the job could not be cancelled, or an empty text."""
         self._watch = IdleWatch(after_s)
         self._time = IdleTime(after_s, environment)
         self._cancel, self._say, self._mark, self._alerts = cancel, say, mark, alerts
 
     def judge(self, timeline: Timeline, now_s: float, first_s: float) -> Step | None:
-        """Judge the readings; to be called while none are added. See ``IdleWatch.decide``."""
+        """Judge the readings, while no sample is added. See ``IdleWatch.decide``."""
         return self._watch.decide(self._time.look(timeline, now_s), now_s, first_s)
 
     def suspended(self, now_s: float, first_s: float) -> Step | None:
-        """Take back a warning: a job that does not run can do nothing."""
+        """Withdraw a warning: a suspended job can do nothing."""
         self._time.start_anew(now_s)
         return self._watch.decide(Since(None, unknown="the job is suspended"), now_s, first_s)
 
     def take(self, step: Step, job: Job | None) -> None:
-        """Say and record a step; cancel the job if that is the step."""
+        """Report and record a step, and cancel the job if the step says so."""
         words = step.words
         if step.act is Act.CANCEL:
             words = f"{words}: the job is being cancelled"
         self._tell(step.act.value, step.words, words)
         if step.act is Act.CANCEL and job is not None:
-            # The scheduler may take a minute to answer.
+            # On a thread, as the scheduler may take a minute to answer.
             threading.Thread(target=self._end, args=(job,), daemon=True).start()
 
     def _end(self, job: Job) -> None:

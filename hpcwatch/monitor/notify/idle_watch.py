@@ -1,6 +1,6 @@
-"""Cancels a job that is idle: after a warning and a time in which the job may go on. Pure.
+"""Decides when an idle job is cancelled: after a warning, and some time to resume work. Pure.
 
-What to do is returned; the caller does it.
+The decision is returned; the caller carries it out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LEAST_S, MOST_S = 1.0, 30 * 86400.0
 
 
 class Act(str, Enum):
-    """What is to be done."""
+    """What the caller is to do."""
 
     WARN = "warned"
     WITHDRAW = "withdrawn"
@@ -33,10 +33,10 @@ class Step(NamedTuple):
 
 
 class IdleWatch:
-    """Decides, each time that the job was judged."""
+    """Decides each time when the job was judged."""
 
     def __init__(self, after_s: float) -> None:
-        """``after_s`` is for how long the job must be idle before it is cancelled."""
+        """The job is cancelled after ``after_s`` seconds of idleness."""
         self._after_s = after_s
         self.grace_s = min(max(_GRACE_SHARE * after_s, _LEAST_GRACE_S), _MOST_GRACE_S)
         self._warned_s: float | None = None
@@ -44,9 +44,10 @@ class IdleWatch:
         self._is_over = False
 
     def decide(self, since: Since, now_s: float, first_s: float) -> Step | None:
-        """Return what to do now. ``now_s`` is the time of the latest reading.
+        """Return what to do now; None for nothing. ``now_s`` is the time of the latest reading.
 
-        ``first_s`` is when watching began: before ``after_s`` have passed nothing is missing.
+        ``first_s`` is when watching began. Until ``after_s`` seconds later, unknown idleness is not
+        reported.
         """
         if self._is_over:
             return None

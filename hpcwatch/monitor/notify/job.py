@@ -28,7 +28,7 @@ _KILLED = {JobState.TIMEOUT, JobState.OUT_OF_MEMORY, JobState.CANCELLED, JobStat
 
 
 class JobNotifying:
-    """Watches one job's state, findings and idleness. Its methods wait for nothing."""
+    """Watches one job's state, findings and idleness. Only ``close`` waits."""
 
     def __init__(
         self,
@@ -39,9 +39,9 @@ class JobNotifying:
         mark: Callable[[Event], None],
         say: Callable[[str], None],
     ) -> None:
-        """``given`` are the values of ``--notify``, ``idle_s`` is that of ``--cancel-if-idle``.
+        """``given`` has the values of ``--notify``, ``idle_s`` the value of ``--cancel-if-idle``.
 
-        Raises HpcwatchError, with exit code 2 if the job is not ours to cancel.
+        Raises HpcwatchError, with exit code 2 if the user may not cancel the job.
         """
         self._me = login_name(os.getuid())
         self._say = say
@@ -75,7 +75,7 @@ class JobNotifying:
             return None
 
     def look(self, job: Job | None, timeline: Timeline, found: Sequence[Finding]) -> None:
-        """Look at the job's state and findings. To be called while no sample is added."""
+        """Look at the job's state and findings, while no sample is added."""
         before, self._state = self._state, job.state if job is not None else self._state
         is_running = self._state is JobState.RUNNING
         if self._alerts is not None:
@@ -89,7 +89,7 @@ class JobNotifying:
                 self._idle.take(step, job)
 
     def ended(self, job: Job, found: Sequence[Finding]) -> None:
-        """Report the end of the job; only the first call counts. Any thread."""
+        """Report the end of the job, once. Any thread may call it."""
         with self._lock:
             is_told, self._is_end_told = self._is_end_told, True
         if self._alerts is None or is_told:
@@ -103,7 +103,7 @@ class JobNotifying:
         self._alerts.ended(f": {how}", is_bad, is_killed, job.elapsed_at(time.time()), found)
 
     def close(self) -> list[str]:
-        """Deliver what is left, for a limited time; return what failed."""
+        """Deliver the remaining messages within a limited time; return the failures."""
         return self._alerts.close() if self._alerts is not None else []
 
     def _cancel(self, job: Job) -> str:

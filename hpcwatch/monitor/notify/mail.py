@@ -1,4 +1,4 @@
-"""Sends a message as mail: by the local sendmail, or by SMTP."""
+"""Sends a message as mail, with the local sendmail or over SMTP."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHOWN = ("kind", "name", "job", "host", "user", "run", "rules", "at")
 
 
 def mail(plain: dict[str, Any], to: Sequence[str], sender: str | None) -> EmailMessage:
-    """Return a message as mail. No text can begin a header of its own: line breaks are escaped."""
+    """Return a message as mail. Line breaks are escaped, so that no text can add a header."""
     text = str(plain["text"])
     made = EmailMessage(policy=SMTP)
     subject = clean(text.partition("\n")[0])
@@ -32,7 +32,7 @@ def mail(plain: dict[str, Any], to: Sequence[str], sender: str | None) -> EmailM
     if sender is not None:
         made["From"] = sender
     made["Date"] = formatdate(localtime=True)
-    made["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answer of an absent reader
+    made["Auto-Submitted"] = "auto-generated"  # RFC 3834: prevents automatic replies
     rows = [f"{name}: {_shown(plain[name])}" for name in _SHOWN if plain.get(name)]
     made.set_content("\n".join([text, "", *rows]) + "\n")
     return made
@@ -48,7 +48,7 @@ def by_sendmail(made: EmailMessage, to: Sequence[str], deadline_s: float) -> Non
     if program is None:
         hint = 'name a mail server: [notify] smtp = "HOST"'
         raise HpcwatchError("there is no sendmail on this node", hint)
-    # -i: a line with a single dot does not end the mail. The addresses begin with a letter.
+    # -i: a line of a single dot does not end the mail. No address can be read as an option.
     text = made.as_bytes(policy=made.policy.clone(linesep="\n"))
     command.run([program, "-i", *to], text, deadline_s)
 
@@ -63,7 +63,7 @@ def by_smtp(made: EmailMessage, to: Sequence[str], server: str, deadline_s: floa
             if session.has_extn("starttls"):
                 session.starttls()
             session.send_message(made, str(sender), list(to))
-    except (OSError, ValueError) as error:  # smtplib's own errors are OSErrors
+    except (OSError, ValueError) as error:  # errors of smtplib are OSErrors
         raise HpcwatchError(f"mail server {clean(host)}", clean(os_reason(error))[:200]) from None
 
 

@@ -9,7 +9,7 @@ from hpcwatch.base.clean import clean
 from hpcwatch.base.units import iso
 
 MOST_BYTES = 4096
-"""A line of this length goes into a pipe as a whole, or not at all (PIPE_BUF)."""
+"""A pipe takes a line of this length as a whole or not at all (PIPE_BUF)."""
 VERSION = 1
 _MOST_TEXT, _MOST_WORD, _MOST_RULES = 2000, 60, 10
 
@@ -38,19 +38,19 @@ class Message(NamedTuple):
     kind: str
     """``start``, ``finding``, ``kill``, ``cancel``, ``end``, ``digest`` or ``test``."""
     text: str
-    """All of it in words."""
+    """The whole message in words."""
     at_s: float
     severity: str = "info"
     rules: tuple[str, ...] = ()
-    """The findings that it is about."""
+    """The rules of its findings."""
     messages_count: int = 1
-    """How many messages of an array's tasks it stands for."""
+    """The number of messages of an array's tasks that it combines."""
 
 
 def line(message: Message, about: Subject) -> bytes:
-    """Return a message as a line of JSON of at most ``MOST_BYTES``: a long text is cut.
+    """Return a message as a line of JSON. A long text is cut to keep it within ``MOST_BYTES``.
 
-    ``text`` is the key that Slack, Mattermost and others show.
+    Slack, Mattermost and others show the value of the key ``text``.
     """
     text, rules = clean_lines(message.text)[:_MOST_TEXT], message.rules[:_MOST_RULES]
     while True:
@@ -76,7 +76,7 @@ def line(message: Message, about: Subject) -> bytes:
 
 
 def clean_lines(text: str) -> str:
-    """Return a text whose lines hold no control characters."""
+    """Return the text with its lines kept and all other control characters escaped."""
     return "\n".join(clean(one) for one in text.split("\n"))
 
 

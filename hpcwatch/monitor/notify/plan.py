@@ -1,4 +1,4 @@
-"""Where messages go, and about what: from `[notify]` in the configuration and from `--notify`."""
+"""Where messages go and what they report: from `[notify]` in the configuration and `--notify`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _FORMS = "give command:PROGRAM, webhook:FILE, mail:ADDRESS or off"
 
 
 class Ways(NamedTuple):
-    """Where messages go. None of it is a secret: URLs and tokens stay in files of their own."""
+    """Where messages go. It holds no secrets: URLs and tokens stay in their files."""
 
     command: tuple[str, ...] = ()
-    """A program and its arguments; the message is its standard input."""
+    """A program and its arguments. It gets the message on standard input."""
     webhook_file: str | None = None
     """A file of mode 0600 with the URL."""
     token_file: str | None = None
@@ -37,12 +37,12 @@ class Ways(NamedTuple):
 
     @property
     def is_any(self) -> bool:
-        """True if there is one."""
+        """True if there is at least one way."""
         return bool(self.command or self.webhook_file or self.mail)
 
 
 class Plan(NamedTuple):
-    """Where messages go, and about what."""
+    """Where messages go, and what they report."""
 
     ways: Ways
     severity: str = "warning"
@@ -51,18 +51,18 @@ class Plan(NamedTuple):
     is_end: bool = True
     is_kill: bool = True
     end_after_s: float = 60.0
-    """The end of a shorter run is not reported."""
+    """The normal end of a run shorter than this is not reported."""
     again_s: float = 3600.0
-    """A finding that went and came back is not reported again for this time."""
+    """A finding that comes back is reported again after this time at the earliest."""
     digest_s: float = 900.0
-    """All tasks of a job array together send at most one message in this time; 0: each its own."""
+    """The tasks of a job array together send one message per this time; 0: each sends its own."""
 
 
 def plan_of(given: Sequence[str], configured: Mapping[str, Scalar]) -> Plan | None:
-    """Return the plan; None if nothing is to be sent. Raises HpcwatchError (exit code 2).
+    """Return the plan; None if no messages are wanted. Raises HpcwatchError (exit code 2).
 
-    ``given`` are the values of ``--notify``, which replace the configured ways. ``configured`` is
-    the table `[notify]` without the keys that have their defaults.
+    ``given`` has the values of ``--notify``, which replace the configured ways. ``configured`` is
+    the table `[notify]` without keys that have their defaults.
     """
     defaults = {key.path[1]: key.default for key in KEYS if key.path[0] == "notify"}
     values: dict[str, Scalar | None] = {**defaults, **configured}
@@ -82,7 +82,7 @@ def plan_of(given: Sequence[str], configured: Mapping[str, Scalar]) -> Plan | No
 
 
 def check(given: str) -> str:
-    """Check a value of ``--notify`` before anything is started; return it.
+    """Check a value of ``--notify`` before anything starts, and return it.
 
     Raises HpcwatchError (exit code 2).
     """
@@ -125,7 +125,7 @@ def _given(given: Sequence[str], values: Mapping[str, Scalar | None]) -> Ways:
         if kind not in ("command", "webhook", "mail") or not mark or not what.strip():
             raise HpcwatchError(f"--notify cannot be {clean(text)!r}", _FORMS, EXIT_USAGE)
         if kind == "webhook" and "://" in what:
-            return _given([what], values)  # refused in the same words
+            return _given([what], values)  # raises the error for an unknown way
         found[kind] = what.strip()
     return Ways(
         command=_command(found.get("command")),

@@ -1,7 +1,7 @@
-"""The process that delivers messages, so that nothing that hangs can hang the monitor.
+"""A process that delivers messages, so that a hanging delivery cannot hang the monitor.
 
-It reads its task and then messages, a line each, from its standard input. It writes a line for each
-failure to its standard output. At the end of its input it delivers what is left and ends.
+It reads its task and then messages from standard input, one per line. It writes each failure as a
+line to standard output. When its input ends, it delivers the remaining messages and ends.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from hpcwatch.probe.decode import build
 
 ARGV = own_python.argv("hpcwatch.monitor.notify.process")
 DEADLINE_S = 15.0
-"""For how long one message may take on one way."""
+"""The most time for one message on one way."""
 LAST_S = 20.0
-"""For how long the process goes on after its input has ended."""
+"""The most time for deliveries after the input has ended."""
 _MOST_WAITING = 32
 _LOOK_S = 60.0
-"""Between looks at the messages of an array, whose folder a file server shares with all tasks."""
+"""Pause between two looks at an array's messages, whose folder is on a file server."""
 
 Deliver = Callable[[bytes], None]
 
 
 def deliveries(ways: Ways, is_shown: bool = False) -> dict[str, Deliver]:
-    """Return what delivers a message, by the name of the way. Each raises HpcwatchError."""
+    """Return way -> function that delivers a message. Each raises HpcwatchError."""
     found: dict[str, Deliver] = {}
     if ways.command:
         found["command"] = lambda line: run(ways.command, line, DEADLINE_S, is_shown)
@@ -58,7 +58,7 @@ def _mail(line: bytes, ways: Ways) -> None:
 
 
 class Way:
-    """One way, on a thread of its own: a slow one does not delay the others."""
+    """One way of delivery, with its own thread, so that a slow way does not delay others."""
 
     def __init__(self, name: str, deliver: Deliver, failed: Callable[[str], None]) -> None:
         self._name, self._deliver, self._failed = name, deliver, failed
@@ -67,14 +67,14 @@ class Way:
         self._thread.start()
 
     def put(self, line: bytes) -> None:
-        """Deliver a message as soon as possible; one that finds no room is lost."""
+        """Queue a message. It is lost if too many are waiting."""
         try:
             self._waiting.put_nowait(line)
         except queue.Full:
             self._failed(f"{self._name}: too slow, a message was left out")
 
     def end(self, patience_s: float) -> None:
-        """Deliver what waits, for a limited time."""
+        """Deliver the waiting messages within a limited time."""
         try:
             self._waiting.put(None, timeout=max(patience_s, 0.01))
         except queue.Full:
@@ -95,12 +95,12 @@ class Way:
                 self._failed(f"{self._name}: {error}")
             except OSError as error:
                 self._failed(f"{self._name}: {os_reason(error)}")
-            except Exception as error:  # the other messages are still to be delivered
+            except Exception as error:  # other messages are still delivered
                 self._failed(f"{self._name}: {type(error).__name__}")
 
 
 class Sender:
-    """All ways of a plan; what fails is written once to standard output."""
+    """All ways of delivery. Each kind of failure is written once to standard output."""
 
     def __init__(self, ways: Ways) -> None:
         self._lock = threading.Lock()
@@ -113,7 +113,7 @@ class Sender:
             way.put(line)
 
     def end(self) -> None:
-        """Deliver what is left, for ``LAST_S`` at most."""
+        """Deliver the remaining messages within ``LAST_S`` seconds."""
         end_s = time.monotonic() + LAST_S
         for way in self._ways:
             way.end(end_s - time.monotonic())
@@ -126,7 +126,7 @@ class Sender:
 
 
 def _tell(plain: dict[str, Any]) -> None:
-    with contextlib.suppress(OSError):  # the monitor may have gone: messages are still delivered
+    with contextlib.suppress(OSError):  # the monitor may have ended: go on delivering
         os.write(1, json.dumps(plain).encode() + b"\n")
 
 

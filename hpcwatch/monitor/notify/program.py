@@ -28,11 +28,11 @@ from hpcwatch.monitor.standard_error import attempt
 from hpcwatch.recording import store
 
 _ENDING_S = 30.0
-"""How long after scancel or qdel the signals of the scheduler may come."""
+"""For so long after scancel or qdel, signals may come from the scheduler."""
 
 
 class Taker(Protocol):
-    """What the monitor of a program does for its notifications."""
+    """What the notifications of a program need from its monitor."""
 
     def say(self, message: str) -> None:
         """Print a line once."""
@@ -61,7 +61,7 @@ class Notifying:
         self._found: list[Finding] = []
         self._is_ending = threading.Event()
         if run is not None and is_worth_asking(os.environ):
-            # Without messages an idle job is cancelled all the same.
+            # An idle job is cancelled also if no messages can be sent.
             attempt(taker.say, "no notifications", lambda: self._open(options, settings, run))
         if options.cancel_if_idle is not None:
             self._idle = IdleCancel(
@@ -83,10 +83,10 @@ class Notifying:
         self._alerts.started()
 
     def look(self, name: str, events: tuple[store.Event, ...]) -> None:
-        """Look at the findings after a sample of a host. On the session's thread."""
+        """Look at the findings after a sample of a host. Called on the session's thread."""
         about = About(events, dict(os.environ), self._program.started_s, is_program=True)
         step = None
-        with self._lock:  # other nodes' samples come on another thread
+        with self._lock:  # samples of other nodes come on another thread
             if self._alerts is not None:
                 self.looking.look(self._timeline, name, about)
                 self._found = self.looking.found()
@@ -99,7 +99,7 @@ class Notifying:
             self._idle.take(step, self._timeline.job)
 
     def _cancel(self, job: Job) -> str:
-        """Cancel the job in a process of its own; return why that failed, empty if it did not."""
+        """Cancel the job in a separate process; return why that failed, or an empty text."""
         try:
             to_process, from_process = self._program.start_helper(cancel_process.ARGV)
             try:
@@ -112,17 +112,17 @@ class Notifying:
             return os_reason(error)
         trouble = cancel_process.trouble_in(answer)
         if not trouble.is_sure and self._is_ending.wait(_ENDING_S):
-            return ""  # the job's end ended the command as well
+            return ""  # the end of the job has ended the process, too
         return trouble.words
 
     def ending(self, number: int) -> None:
-        """A signal has come that asks the program to end."""
+        """Report a signal that asks the program to end."""
         self._is_ending.set()
         if self._alerts is not None:
             self._alerts.ending(numbered_signal_name(number))
 
     def finish(self, made: Report | None) -> None:
-        """Report the end, and print one line on what could not be delivered."""
+        """Report the end of the run, and print one line if messages could not be delivered."""
         if self._alerts is None:
             return
         if made is not None:
@@ -135,13 +135,13 @@ class Notifying:
 
 
 def _id(job: Job) -> str:
-    """Return a job's id; of a task of an array in Slurm that with its index."""
+    """Return a job's id; for a task of an array in Slurm the array's id and the index."""
     is_number = job.array_index is not None and job.id.isdecimal()
     return f"{job.array_id}_{job.array_index}" if is_number else job.id
 
 
 def _array_id(job: Job) -> str | None:
-    """Return the array of a task: PBS names it in the task's own id, ``5[1].qb3``."""
+    """Return the id of a task's array. In PBS it is a part of the task's id, ``5[1].qb3``."""
     number, bracket, _ = job.id.partition("[")
     return job.array_id or (number if bracket else None)
 
@@ -153,7 +153,7 @@ def _how(run: store.Run) -> str:
 
 
 def subject(run: store.Run, host: str) -> Subject:
-    """Return what the messages about a run are about."""
+    """Return the subject of messages about a run."""
     job = run.job
     return Subject(
         name=run.name,

@@ -1,4 +1,4 @@
-"""Which findings are to be reported: each once, and not again each time it comes and goes. Pure."""
+"""Selects findings to report: each once, even if it comes and goes. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hpcwatch.analysis.findings import Finding, Severity
 
 _MOST = 2000
-"""The findings that are remembered; the oldest are forgotten."""
+"""The most findings that are remembered; the oldest are forgotten."""
 
 Key = tuple[str, str, str]
 
@@ -23,17 +23,17 @@ class Told:
     """Remembers what was reported, and when."""
 
     def __init__(self, least: str, again_s: float) -> None:
-        """``least`` is the least severity to report, ``none`` for nothing.
+        """``least`` is the least severity to report; ``none`` reports nothing.
 
-        A finding that went is reported again at the earliest ``again_s`` after the last time, and
-        at once if it is more severe.
+        A finding that comes back is reported again ``again_s`` seconds after the last report at the
+        earliest, or at once if it is more severe.
         """
         self._least = None if least == "none" else Severity[least.upper()]
         self._again_s = again_s
         self._known: dict[Key, _Known] = {}
 
     def new(self, found: Iterable[Finding], now_s: float) -> list[Finding]:
-        """Return those of the current findings that are to be reported now."""
+        """Return the current findings that are to be reported now."""
         if self._least is None:
             return []
         current = {one.key: one for one in found if one.severity >= self._least}
@@ -42,7 +42,7 @@ class Told:
                 self._known[key] = known._replace(is_standing=False)
         fresh = [one for key, one in current.items() if self._is_due(key, one, now_s)]
         for one in fresh:
-            self._known.pop(one.key, None)  # the latest stand last
+            self._known.pop(one.key, None)  # the latest come last
             self._known[one.key] = _Known(one.severity, now_s, True)
         for key in current.keys() - {one.key for one in fresh}:
             self._known[key] = self._known[key]._replace(is_standing=True)

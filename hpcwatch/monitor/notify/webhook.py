@@ -10,19 +10,19 @@ _MOST_ANSWER_BYTES = 1 << 16
 
 
 def address_in(path: str) -> str:
-    """Return the URL in a file of mode 0600. Raises HpcwatchError, which does not show it."""
+    """Return the URL in a file of mode 0600. Raises HpcwatchError, without the URL in it."""
     found = web_address.token_of(path, "web address")
     try:
         return web_address.check_address(found)
     except HpcwatchError as error:
         hint = "write http:// or https:// and the rest, and nothing else"
-        if "password" in error.message:  # which this message does not repeat
+        if "password" in error.message:  # its URL holds a password: do not repeat it
             hint = error.hint
         raise HpcwatchError(f"{clean(path)} holds no web address", hint, EXIT_USAGE) from None
 
 
 def post(body: bytes, url_file: str, token_file: str | None, deadline_s: float) -> None:
-    """Send a message. Raises HpcwatchError, which names the server's host alone."""
+    """Send a message. Raises HpcwatchError, which shows only the host of the URL."""
     url = address_in(url_file)
     token = web_address.token_of(token_file) if token_file is not None else None
     headers = {"Content-Type": "application/json", "User-Agent": "hpcwatch"}
