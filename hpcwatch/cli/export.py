@@ -133,7 +133,7 @@ def _check(options: argparse.Namespace, wanted: Wanted | None) -> None:
         raise HpcwatchError("--once cannot listen", "leave out one of the two", EXIT_USAGE)
     if not options.once and wanted is None:
         hint = "say --listen 9500, --textfile FILE.prom, --push URL, --otlp URL, or --once"
-        raise HpcwatchError("where do the numbers go?", hint, EXIT_USAGE)
+        raise HpcwatchError("export needs a place for the numbers", hint, EXIT_USAGE)
 
 
 def _source(word: str | None, options: argparse.Namespace) -> Living:

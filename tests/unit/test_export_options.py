@@ -60,7 +60,7 @@ def test_only_a_recording_becomes_openmetrics(hpcwatch: Hpcwatch) -> None:
 
 
 def test_export_says_what_it_lacks(hpcwatch: Hpcwatch) -> None:
-    assert "where do the numbers go" in hpcwatch("export").complaint
+    assert "export needs a place for the numbers" in hpcwatch("export").complaint
     assert "--once cannot listen" in hpcwatch("export", "--once", "--listen", "0").complaint
     assert "no interval" in hpcwatch("export", "--once", "--every", "0").complaint
     assert hpcwatch("export", "--once").code == 2  # nothing is recorded
