@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 _FOLDER, _FILE = 0o700, 0o600
 _SHARED = 0o666  # before the umask
 _BESIDE = r"\.(.+)\.[0-9a-f]{12}"
+_CHUNK_BYTES = 64 << 10
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def make_private(path: str) -> None:
+def make_private(path: str) -> bool:
     """Make a folder and the missing ones above it, each readable by its owner only.
 
-    ``os.makedirs`` sets its mode on the last folder only. Raises OSError.
+    Returns False if it was there. ``os.makedirs`` sets its mode on the last folder only. Raises
+    OSError.
     """
     if os.path.isdir(path):
-        return
+        return False
     parent = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(parent):
         make_private(parent)
@@ -38,6 +40,8 @@ def make_private(path: str) -> None:
     except FileExistsError:
         if not os.path.isdir(path):
             raise
+        return False
+    return True
 
 
 def make_new(path: str) -> None:
@@ -108,6 +112,25 @@ def write_all(descriptor: int, data: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
+def own_bytes(path: str, most_bytes: int) -> bytes:
+    """Return the content of a file that this process wrote; empty if there is none.
+
+    Of a larger file the first ``most_bytes``. Raises OSError.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return b""
+    try:
+        pieces = []
+        while most_bytes > 0 and (piece := os.read(descriptor, min(most_bytes, _CHUNK_BYTES))):
+            pieces.append(piece)
+            most_bytes -= len(piece)
+        return b"".join(pieces)
+    finally:
+        os.close(descriptor)
+
+
 def move(old: str, new: str) -> None:
     """Rename a file or a folder of ours; an existing file is replaced. Raises OSError."""
     os.rename(old, new)
@@ -117,6 +140,16 @@ def discard(path: str) -> None:
     """Remove a file if it is there and can be removed."""
     try:  # noqa: SIM105 - contextlib takes long to import
         os.unlink(path)
+    except OSError:
+        pass
+
+
+def discard_folder(path: str, names: Iterable[str]) -> None:
+    """Remove files from a folder, and the folder if it holds no others."""
+    for name in names:
+        discard(os.path.join(path, name))
+    try:  # noqa: SIM105 - contextlib takes long to import
+        os.rmdir(path)
     except OSError:
         pass
 
@@ -213,8 +246,8 @@ class Reserve:
     """A file of a given size that later becomes the real file. Not thread-safe."""
 
     def __init__(self, path: str, size_bytes: int) -> None:
-        """Reserve the space for ``path``; if that fails, go on without."""
-        self._path = path
+        """Reserve the space next to ``path``; if that fails, go on without."""
+        self._size_bytes = size_bytes
         self._made = beside(path)
         self._descriptor: int | None = None
         try:
@@ -223,25 +256,53 @@ class Reserve:
         except OSError:
             self.drop()
 
-    def fill(self, text: str) -> None:
-        """Write the file into the reserved space, which may grow; without one write it anew.
+    def has_room_for(self, size_bytes: int) -> bool:
+        """Reserve more if needed; if there is no more, what was reserved stays."""
+        if self._descriptor is None:
+            return False
+        if size_bytes > self._size_bytes:
+            try:
+                os.posix_fallocate(self._descriptor, 0, size_bytes)
+            except OSError:
+                return False
+            self._size_bytes = size_bytes
+        return True
+
+    def shrink(self, size_bytes: int) -> None:
+        """Free all but ``size_bytes`` of the space, for another file that is written next."""
+        if self._descriptor is not None and size_bytes < self._size_bytes:
+            os.ftruncate(self._descriptor, size_bytes)
+            self._size_bytes = size_bytes
+
+    def fill(self, text: str, path: str) -> None:
+        """Write a file into the reserved space, which may grow; without one write it anew.
 
         Raises OSError; then the reserved space is free again.
         """
+        if self._descriptor is None:
+            replace(path, text)
+        else:
+            self.become(path, text.encode("utf-8", "backslashreplace"))
+
+    def become(self, path: str, data: bytes, is_synced: bool = False) -> None:
+        """Write ``data`` into the reserved space and rename it. Raises OSError as ``fill``.
+
+        With ``is_synced`` it is on the disk before it has its name.
+        """
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is None:
-            replace(self._path, text)
-            return
-        data = text.encode("utf-8", "backslashreplace")
+        assert descriptor is not None
         try:
-            write_all(descriptor, data)
-            os.ftruncate(descriptor, len(data))
-            move(self._made, self._path)
+            try:
+                write_all(descriptor, data)
+                os.ftruncate(descriptor, len(data))
+                if is_synced:
+                    os.fsync(descriptor)
+            finally:
+                os.close(descriptor)  # a network file system may refuse the data only here
+            move(self._made, path)
         except OSError:
             discard(self._made)
             raise
-        finally:
-            os.close(descriptor)
 
     def drop(self) -> None:
         """Free the space."""

@@ -66,20 +66,6 @@ def plain(path: str, most_bytes: int = MOST_BYTES) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def part(path: str, *names: str) -> Any:
-    """Return the value of a key in a file's JSON, or of a key of that value.
-
-    None if the file cannot be read or has no such key.
-    """
-    try:
-        found = plain(path)
-    except (OSError, ValueError):
-        return None
-    for name in names:
-        found = found.get(name) if isinstance(found, dict) else None
-    return found
-
-
 def lines(path: str) -> Iterator[bytes]:
     """Yield a file's lines with their ends; a line longer than LINE_BYTES becomes a blank one.
 
@@ -133,12 +119,15 @@ class Growing:
         offset: int = 0,
         line_bytes: int = LINE_BYTES,
         behind_bytes: int | None = None,
+        instead: str | None = None,
     ) -> None:
         """Start at ``offset``. Lines longer than the limit are left out.
 
         With ``behind_bytes`` a look that is further behind skips all but that much of the end.
+        ``instead`` is read, from its start, once ``path`` is gone.
         """
         self._path = path
+        self._instead = instead
         self._offset = offset
         self._line_bytes = line_bytes
         self._behind_bytes = behind_bytes
@@ -147,7 +136,7 @@ class Growing:
 
     def look(self) -> Look:
         """Return the new lines, a bounded number of bytes. Raises OSError."""
-        with opened(self._path) as stream:
+        with self._opened() as stream:
             status = os.fstat(stream.fileno())
             is_another = self._is_another(status)
             behind = status.st_size - self._offset
@@ -159,6 +148,14 @@ class Growing:
         self._rest = rest[: self._line_bytes + 1]  # enough to see that it is too long
         kept = [line for line in whole if len(line) <= self._line_bytes]
         return Look(kept, is_another, len(found) < _LOOK_BYTES)
+
+    def _opened(self) -> BinaryIO:
+        try:
+            return opened(self._path)
+        except (FileNotFoundError, NotADirectoryError):
+            if self._instead is None:
+                raise
+            return opened(self._instead)
 
     def _is_another(self, status: os.stat_result) -> bool:
         file = status.st_dev, status.st_ino

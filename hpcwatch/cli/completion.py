@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 
-from hpcwatch.base import reading
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.shells import STUBS, stub
-from hpcwatch.recording.store import RUN_FILE, root
+from hpcwatch.recording.lookup import run_names
+from hpcwatch.recording.store import RUN_FILE, RunDirectory, root
 
 _MOST = 500
 """At most this many of the latest runs are offered: a person waits for the answer."""
@@ -50,10 +51,8 @@ def _words(kind: str) -> list[str]:
 
         return list(STATES)
     if kind == "sweeps":
-        from hpcwatch.sweep import folders
-
-        return _ids(folders.root())
-    ids = _ids(root())
+        return _latest(_sweeps())
+    ids = _latest(run_names())
     names, jobs = _names_and_jobs(ids)
     if kind == "works":
         return names
@@ -65,13 +64,18 @@ def _words(kind: str) -> list[str]:
     return list(dict.fromkeys([*mine, *jobs]))
 
 
-def _ids(store: str) -> list[str]:
-    """Return the names of a store's folders, which are ids of runs or sweeps, the latest first."""
+def _latest(names: Iterable[str]) -> list[str]:
+    """Return the names that are ids of runs or sweeps, the latest first."""
+    return sorted((name for name in names if _RUN.fullmatch(name)), reverse=True)[:_MOST]
+
+
+def _sweeps() -> list[str]:
+    from hpcwatch.sweep import folders
+
     try:
-        names = os.listdir(store)
+        return os.listdir(folders.root())
     except OSError:
         return []
-    return sorted((name for name in names if _RUN.fullmatch(name)), reverse=True)[:_MOST]
 
 
 def _names_and_jobs(ids: list[str]) -> tuple[list[str], list[str]]:
@@ -80,7 +84,7 @@ def _names_and_jobs(ids: list[str]) -> tuple[list[str], list[str]]:
     jobs: dict[str, None] = {}
     for one in ids:
         try:
-            run = reading.plain(os.path.join(root(), one, RUN_FILE))
+            run = RunDirectory(os.path.join(root(), one)).part(RUN_FILE).document()
             name, job = run["name"], run.get("job") or {}
             job_id = job.get("id")
         except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -45,7 +45,7 @@ def _keep_end(directory: RunDirectory, job: Job) -> None:
         is_made = run.ended_at_s is None and is_monitored(run) is not False
         if not is_due or not job.state.is_over or is_made:
             return
-        if os.stat(directory.path).st_uid != os.getuid():
+        if os.stat(directory.place).st_uid != os.getuid():
             return
         directory.write_run(job_ended(run, job))
         directory.write_report(to_json(reading.load(directory)))

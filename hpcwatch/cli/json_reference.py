@@ -49,10 +49,10 @@ class _Event(NamedTuple):
 _HEAD = """\
 # JSON reference
 
-`hpcwatch report --format json` prints a run's report as JSON; `report.json` in its folder is the
-same. The version is 1. A later hpcwatch may add keys; removing a key or changing its meaning would
-raise the version. What is unknown is `null`, never 0. Times are ISO 8601 in UTC; every other number
-has its unit in its name.
+`hpcwatch report --format json` prints a run's report as JSON; `report.json` in its folder, or the
+second line of a run that is one file, is the same. The version is 1. A later hpcwatch may add keys;
+removing a key or changing its meaning would raise the version. What is unknown is `null`, never 0.
+Times are ISO 8601 in UTC; every other number has its unit in its name.
 
 ```sh
 hpcwatch report --format json | jq .summary.cpu_efficiency_pct

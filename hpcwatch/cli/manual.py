@@ -79,7 +79,9 @@ def lines(known: Sequence[Command]) -> Iterator[str]:
     yield ".SH FILES"
     yield from item("~/.config/hpcwatch/config.toml", "The user's configuration.")
     yield from item(SITE_FILE, "The site's configuration.")
-    yield from item("~/.local/state/hpcwatch/runs", "Recordings, a folder per run.")
+    yield from item(
+        "~/.local/state/hpcwatch/runs", "Recordings: a file per short run, a folder per longer one."
+    )
     yield from exit_codes(is_of_run=True)
     yield ".SH EXAMPLES"
     for line, what in _EXAMPLES:

@@ -166,7 +166,7 @@ def _no_when(why: str, hint: str) -> HpcwatchError:
 def _is_own(directory: RunDirectory) -> bool:
     """Return True if we made the recording: its lines become options of a command of ours."""
     try:
-        return os.stat(directory.path).st_uid == os.getuid()
+        return os.stat(directory.place).st_uid == os.getuid()
     except OSError:
         return True  # it cannot be read either
 

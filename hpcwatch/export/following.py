@@ -38,14 +38,19 @@ class Following:
         self._directory = directory
         run = self._told = directory.read_run()
         self._timeline = Timeline(run.interval_s, run.job, most_samples(len(run.hosts)))
-        self._samples = Growing(directory.file(SAMPLES_FILE), behind_bytes=_BEHIND_BYTES)
-        self._event_lines = Growing(directory.file(EVENTS_FILE), behind_bytes=_BEHIND_BYTES)
+        self._samples = self._growing(SAMPLES_FILE)
+        self._event_lines = self._growing(EVENTS_FILE)
         self._events = RecentEvents()
         self._lost: set[str] = set()
         self._looking = Looking(settings)
         self._fresh = Freshness(run.interval_s)
         self._lock = threading.Lock()
         self._found: list[Finding] = []
+
+    def _growing(self, name: str) -> Growing:
+        directory = self._directory
+        path = directory.file(name)
+        return Growing(path, behind_bytes=_BEHIND_BYTES, instead=directory.packed)
 
     @property
     def is_over(self) -> bool:

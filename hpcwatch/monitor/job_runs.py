@@ -18,6 +18,7 @@ from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.base.reading import Growing
 from hpcwatch.events import LINE_MOST_BYTES
 from hpcwatch.monitor.recent_events import Told
+from hpcwatch.recording.lookup import whole_names
 from hpcwatch.recording.removal import is_being_made
 from hpcwatch.recording.store import EVENTS_FILE, Event, Run, RunDirectory, event_from, root
 
@@ -115,7 +116,7 @@ class InnerRuns:
 
 def _names_in(folder: str) -> list[str]:
     try:
-        return os.listdir(folder)
+        return whole_names(os.listdir(folder))
     except OSError:
         return []
 
@@ -128,8 +129,11 @@ def _natural(name: str) -> tuple[int, ...] | tuple[()]:
 class EventLog:
     """A recording's events.jsonl, read as it grows."""
 
-    def __init__(self, path: str) -> None:
-        self._file = Growing(path, line_bytes=_LINE_BYTES, behind_bytes=_MOST_BYTES)
+    def __init__(self, path: str, instead: str | None = None) -> None:
+        """``instead`` is the file that the recording becomes at its end."""
+        self._file = Growing(
+            path, line_bytes=_LINE_BYTES, behind_bytes=_MOST_BYTES, instead=instead
+        )
 
     def read(self) -> tuple[list[Event], bool]:
         """Return the new events since the last call, and whether the file was replaced.
@@ -146,7 +150,8 @@ class Followed:
 
     def __init__(self, inner: Inner) -> None:
         self.inner = inner
-        self._log = EventLog(inner.directory.file(EVENTS_FILE))
+        directory = inner.directory
+        self._log = EventLog(directory.file(EVENTS_FILE), directory.packed)
         self.told = Told()
         self.events: list[Event] = []
         """The events for a report: a bounded number of the first ones."""

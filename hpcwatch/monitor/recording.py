@@ -140,17 +140,19 @@ class ProgramRecording(Recording):
         self._early: list[Sample] = []
         self._marks: list[store.Event] = []
         self._is_begun = False
+        self._keeps_folder = False
 
     def place(self, run: store.Run, output: str | None, budget_bytes: int) -> None:
         """Make the run's directory: as --output says; without it, or if that fails, in the store.
 
-        Raises HpcwatchError, OSError.
+        What a user named stays a folder, however short the run. Raises HpcwatchError, OSError.
         """
         if output is not None:
             try:
                 self._create(output, run, budget_bytes)
                 if run.sweep_id is None and self._directory is not None:
                     store.link(self._directory, run.id)  # a sweep lists its tasks itself
+                    self._keeps_folder = True
                 return
             except (HpcwatchError, OSError) as error:
                 self._say(f"{error}; recording in {store.root()} instead")
@@ -209,10 +211,23 @@ class ProgramRecording(Recording):
         directory = self._directory
         if directory is None:
             return None
+        if not self._keeps_folder and self._is_packed(directory, run, made):
+            self._directory = None  # nothing can be added any more
+            return directory
         is_saved = attempt(
             self._say, "how it ended is not recorded", lambda: directory.write_run(run)
         ) and attempt(self._say, "report not saved", lambda: directory.write_report(to_json(made)))
         return directory if is_saved else None
+
+    def _is_packed(self, directory: store.RunDirectory, run: store.Run, made: Report) -> bool:
+        """Make one file of it; False if it is too long, or if that fails."""
+        results: list[bool] = []
+
+        def step() -> None:
+            results.append(directory.pack(run, lambda: to_json(made)))
+
+        attempt(self._say, "not made one file", step)
+        return any(results)
 
 
 class WatchRecording(Recording):

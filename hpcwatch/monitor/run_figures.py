@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 from hpcwatch.analysis.phases import results
 from hpcwatch.base.errors import HpcwatchError
-from hpcwatch.base.reading import plain
 from hpcwatch.recording.previous_runs import figure
-from hpcwatch.recording.store import REPORT_FILE, Event, RunDirectory
+from hpcwatch.recording.store import Event, RunDirectory
 
 _UNUSED = ("did nothing", "was never opened")
 _MEMORY_KILLED = "memory-killed"
@@ -36,10 +35,7 @@ class Figures(NamedTuple):
 
 def figures_of(directory: RunDirectory) -> Figures:
     """Return the figures from report.json; all unknown without a readable one."""
-    try:
-        found = plain(directory.file(REPORT_FILE))
-    except (OSError, ValueError):
-        return Figures()
+    found = directory.report_part()
     return _figures(found) if isinstance(found, dict) else Figures()
 
 

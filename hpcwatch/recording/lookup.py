@@ -7,6 +7,7 @@ from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.probe.typed import Callable, Iterable, Optional
 from hpcwatch.recording.store import (
     EVENTS_FILE,
+    PACKED_END,
     REPORT_FILE,
     RUN_FILE,
     SAMPLES_FILE,
@@ -28,9 +29,21 @@ def list_runs(say: Optional[Say] = None) -> list[tuple[RunDirectory, Run]]:
 
 
 def run_names() -> list[str]:
-    """Return the names in the folder of all runs, in no order; nothing is opened."""
+    """Return the names of all runs' folders, in no order; nothing is opened.
+
+    Of a run that is one file now, the name that its folder had.
+    """
+    return whole_names(_names_in(root()))
+
+
+def whole_names(names: Iterable[str]) -> list[str]:
+    """Return the names of runs by those in a folder, each once: a run has a folder or a file."""
+    return list(dict.fromkeys(name.removesuffix(PACKED_END) for name in names))
+
+
+def _names_in(folder: str) -> list[str]:
     try:
-        return os.listdir(root())
+        return os.listdir(folder)
     except OSError:
         return []
 
@@ -59,7 +72,7 @@ def list_sweep_tasks() -> list[tuple[RunDirectory, Run]]:
     import glob
 
     folder = os.path.join(glob.escape(os.path.dirname(root())), "sweeps", "*", "runs", "*")
-    return _readable(glob.iglob(folder), None)
+    return _readable(whole_names(glob.iglob(folder)), None)
 
 
 def _readable(paths: Iterable[str], say: Optional[Say]) -> list[tuple[RunDirectory, Run]]:
@@ -70,15 +83,15 @@ def _readable(paths: Iterable[str], say: Optional[Say]) -> list[tuple[RunDirecto
     for path in paths:
         directory = RunDirectory(path)
         try:
-            _require_trusted(path, keeper)
+            _require_trusted(directory, keeper)
             found.append((directory, directory.read_run()))
         except HpcwatchError as error:
-            if say is not None and os.path.lexists(directory.file(RUN_FILE)):
+            if say is not None and _is_there(directory):
                 say(str(error))
     return sorted(found, key=lambda pair: pair[1].started_at_s)
 
 
-def _require_trusted(path: str, keeper: Optional[int]) -> None:
+def _require_trusted(directory: RunDirectory, keeper: Optional[int]) -> None:
     """Raise HpcwatchError for a run that another user put into the folder of runs.
 
     A link leads to a run that --output names: link and run must be ours; the run's folder is the
@@ -87,13 +100,19 @@ def _require_trusted(path: str, keeper: Optional[int]) -> None:
     """
     from hpcwatch.base import owners
 
+    path = directory.place
     try:
         files.refuse_foreign_link(path)
         reason = owners.doubt(path, keeper, is_group_fine=os.path.islink(path))
     except OSError as error:
         reason = os_reason(error)
     if reason is not None:
-        raise HpcwatchError(f"run {os.path.basename(path)} is left out", reason)
+        raise HpcwatchError(f"run {os.path.basename(directory.path)} is left out", reason)
+
+
+def _is_there(directory: RunDirectory) -> bool:
+    """Return True for a run, be it damaged; False for what else lies in the folder of runs."""
+    return any(map(os.path.lexists, (directory.file(RUN_FILE), directory.packed)))
 
 
 def runs_of_job(job_id: str) -> list[RunDirectory]:
@@ -130,7 +149,7 @@ def find(which: Optional[str]) -> RunDirectory:
     None or ``latest`` is the latest. If no run matches, tasks of sweeps are searched.
     Raises HpcwatchError with what to do.
     """
-    if which and (os.sep in which or os.path.exists(os.path.join(which, RUN_FILE))):
+    if which and (os.sep in which or _is_run_here(which)):
         folder, name = os.path.split(which)
         is_file = name in (RUN_FILE, SAMPLES_FILE, EVENTS_FILE, REPORT_FILE)
         return RunDirectory(folder if is_file else which)
@@ -138,6 +157,7 @@ def find(which: Optional[str]) -> RunDirectory:
         raise HpcwatchError("the run's name is empty", "see: hpcwatch runs", EXIT_USAGE)
     runs = list_runs()
     if which is not None and which != "latest":
+        (which,) = whole_names([which])
         found = _called(runs, which) or _called(list_sweep_tasks(), which)
         if found is not None:
             return found
@@ -148,6 +168,12 @@ def find(which: Optional[str]) -> RunDirectory:
         hint = "record one with: hpcwatch run -- COMMAND"
         raise HpcwatchError(f"no runs in {root()}", hint, EXIT_USAGE)
     return runs[-1][0]
+
+
+def _is_run_here(which: str) -> bool:
+    """Return True for a run in the working directory."""
+    is_packed = which.endswith(PACKED_END) and os.path.exists(which)
+    return is_packed or os.path.exists(os.path.join(which, RUN_FILE))
 
 
 def _nearest(which: str, runs: list[tuple[RunDirectory, Run]]) -> str:

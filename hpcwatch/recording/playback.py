@@ -13,6 +13,7 @@ from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError, os_reason
 from hpcwatch.base.units import format_clock, three_digits
 from hpcwatch.probe.ranges import fits
 from hpcwatch.probe.schema import Sample, from_line
+from hpcwatch.recording import parts
 from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory
 
 SPEEDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
@@ -33,7 +34,7 @@ class Recording:
     def __init__(self, directory: RunDirectory) -> None:
         """Index the file. Raises HpcwatchError if it holds no readings."""
         try:
-            self._file = reading.opened(directory.file(SAMPLES_FILE))
+            self._file = directory.part(SAMPLES_FILE).stream
         except OSError as error:
             raise HpcwatchError(f"cannot read {directory.path}", os_reason(error)) from None
         lines = list(self._lines())
@@ -53,7 +54,7 @@ class Recording:
         offset = 0
         began: dict[bytes, float] = {}
         for line in reading.lines_of(self._file):
-            head = _HEAD.search(line, 0, _HEAD_BYTES)
+            head = _HEAD.search(line, 0, _HEAD_BYTES) if parts.is_of_samples(line) else None
             times = None if head is None else _times(head)
             if head is not None and times is not None:
                 at_s, uptime_s = times

@@ -50,6 +50,8 @@ def size_bytes(directory: RunDirectory) -> int:
     """Return the size of a recording's files in bytes, also of a linked one."""
     total = 0
     with contextlib.suppress(OSError):
+        total += os.stat(directory.packed).st_size
+    with contextlib.suppress(OSError):
         for entry in os.scandir(directory.path):
             with contextlib.suppress(OSError):
                 total += entry.stat(follow_symlinks=False).st_size
@@ -58,7 +60,7 @@ def size_bytes(directory: RunDirectory) -> int:
 
 def is_link(directory: RunDirectory) -> bool:
     """Return True if a run lies elsewhere (--output) and the store only links to it."""
-    return os.path.islink(directory.path.rstrip(os.sep))
+    return os.path.islink(directory.place.rstrip(os.sep))
 
 
 def obstacle(directory: RunDirectory, run: Run) -> str | None:
@@ -87,6 +89,8 @@ def is_being_made(directory: RunDirectory, run: Run) -> bool:
 
 def _foreign(directory: RunDirectory) -> str | None:
     """Return the name of a file that hpcwatch did not create; None if there is none."""
+    if not os.path.lexists(directory.path):
+        return None  # it is one file
     try:
         entries = sorted(os.scandir(directory.path), key=lambda entry: entry.name)
     except OSError as error:
@@ -101,7 +105,9 @@ def _foreign(directory: RunDirectory) -> str | None:
 def remove(directory: RunDirectory) -> None:
     """Remove a run without an obstacle; for a linked one only the link. Raises OSError."""
     path = directory.path.rstrip(os.sep)
-    if is_link(directory):
+    if os.path.islink(path):
         os.unlink(path)
-    else:
+    elif os.path.lexists(path):
         shutil.rmtree(path)
+    if os.path.lexists(directory.packed):
+        os.unlink(directory.packed)

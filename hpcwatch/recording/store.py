@@ -1,8 +1,10 @@
 """A run on disk: create, append, read.
 
 A run is a directory of its own: ``run.json`` (what and where), ``samples.jsonl`` and
-``events.jsonl`` (append only), ``report.json`` at the end. No database: home directories are on
-network file systems, where SQLite's locks fail.
+``events.jsonl`` (append only), ``report.json`` at the end. At its end a short run becomes one file,
+``RUN.hpcwatch``: homes have a quota of files. It has a line of its own for the run and for the
+report, then the lines of ``events.jsonl`` and ``samples.jsonl`` as they were; ``parts`` reads both
+forms. No database: home directories are on network file systems, where SQLite's locks fail.
 """
 
 import os
@@ -16,6 +18,7 @@ from hpcwatch.probe.schema import Sample, from_line, names_of
 from hpcwatch.probe.typed import (
     TYPE_CHECKING,
     Any,
+    Callable,
     Iterator,
     NamedTuple,
     Optional,
@@ -25,6 +28,7 @@ from hpcwatch.recording import masking
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.job import Job
+    from hpcwatch.recording.parts import Part
 else:
     Job = Any  # of a record's types that are text the first costs a millisecond
 
@@ -35,6 +39,15 @@ RUN_FILE, SAMPLES_FILE, EVENTS_FILE, REPORT_FILE = (
     "events.jsonl",
     "report.json",
 )
+
+PACKED_END = ".hpcwatch"
+"""The end of the name of a run that is one file."""
+PACKED_MOST_BYTES = 1 << 20
+"""A larger run keeps its folder: 10 minutes with a reading a second, 1.6 KB each. At its end all of
+it is written anew, which must not take long on a network file system."""
+_SYNCED_AFTER_S = 30.0
+"""The kernel itself writes what is older to the disk (vm.dirty_expire_centisecs): it stays there,
+whatever happens to the node."""
 
 _RUN_MOST_BYTES = 64 << 20
 _RUN_RESERVE_BYTES, _REPORT_RESERVE_BYTES = 16 << 10, 128 << 10
@@ -177,8 +190,18 @@ class RunDirectory:
     """One run's directory."""
 
     def __init__(self, path: str) -> None:
-        self.path = path
-        self._reserves: dict[str, Reserve] = {}
+        """``path`` names the folder, also of a run that is one file now, or that file."""
+        self.path = path.removesuffix(PACKED_END)
+        self.packed = self.path.rstrip(os.sep) + PACKED_END
+        """The path of the one file, which is there or not."""
+        self._may_have_events = True
+        self._reserve: Optional[Reserve] = None
+
+    @property
+    def place(self) -> str:
+        """The path at which it lies now: the folder's or the one file's."""
+        is_packed = os.path.lexists(self.packed) and not os.path.lexists(self.file(RUN_FILE))
+        return self.packed if is_packed else self.path
 
     def file(self, name: str) -> str:
         """Return the path of one of its files."""
@@ -191,40 +214,75 @@ class RunDirectory:
         Raises HpcwatchError if it cannot be made or holds files already.
         """
         try:
-            files.make_private(path)
-            is_used = bool(os.listdir(path))
+            is_used = not files.make_private(path) and bool(os.listdir(path))
         except OSError as error:
             raise HpcwatchError(f"cannot record in {path}", os_reason(error)) from None
         if is_used:
             what = "another run" if os.path.exists(os.path.join(path, RUN_FILE)) else "other files"
             raise HpcwatchError(f"cannot record in {path}", f"it holds {what}")
-        return cls(path)
+        made = cls(path)
+        made._may_have_events = False
+        return made
 
     def reserve(self) -> None:
         """Reserve the disk space that the run's end needs: by then the disk may be full."""
-        self._reserves = {
-            RUN_FILE: Reserve(self.file(RUN_FILE), _RUN_RESERVE_BYTES),
-            REPORT_FILE: Reserve(self.file(REPORT_FILE), _REPORT_RESERVE_BYTES),
-        }
+        size_bytes = _RUN_RESERVE_BYTES + _REPORT_RESERVE_BYTES
+        self._reserve = Reserve(self.file(REPORT_FILE), size_bytes)
 
     def write_run(self, run: Run) -> None:
         """Replace run.json. Raises OSError."""
-        text = to_text(run.masked(), "\n") + "\n"
-        if run.ended_at_s is None:
-            files.replace(self.file(RUN_FILE), text)
-        else:
-            self._write_last(RUN_FILE, text)
+        path, text = self.file(RUN_FILE), to_text(run.masked(), "\n") + "\n"
+        try:
+            if run.ended_at_s is not None and self._reserve is not None:
+                self._reserve.shrink(_REPORT_RESERVE_BYTES)
+            files.replace(path, text)
+        except OSError:
+            if run.ended_at_s is None or self._reserve is None:
+                raise
+            # Another process took the space. A report can be made again, a run's end cannot.
+            reserve, self._reserve = self._reserve, None
+            reserve.fill(text, path)
 
     def write_report(self, text: str) -> None:
         """Replace report.json. Raises OSError."""
-        self._write_last(REPORT_FILE, text + "\n")
-
-    def _write_last(self, name: str, text: str) -> None:
-        reserve = self._reserves.pop(name, None)
+        reserve, self._reserve = self._reserve, None
         if reserve is not None:
-            reserve.fill(text)
+            reserve.fill(text + "\n", self.file(REPORT_FILE))
         else:
-            files.replace(self.file(name), text)
+            files.replace(self.file(REPORT_FILE), text + "\n")
+
+    def pack(self, run: Run, report: Callable[[], str]) -> bool:
+        """Make one file of an ended run and its report (JSON), unless it is too long for that.
+
+        The file gets its name in one step; then the folder goes. Readers take what is still in the
+        folder and then the file, so that a monitor killed between any two steps leaves one run.
+        Returns False, and leaves the folder as it was, if that is not possible here.
+        """
+        reserve = self._reserve
+        written = [RUN_FILE, SAMPLES_FILE]
+        try:
+            samples, events = self._own_bytes(SAMPLES_FILE), b""
+            if self._may_have_events:
+                events = self._own_bytes(EVENTS_FILE)
+                written.append(EVENTS_FILE)
+        except OSError:
+            return False
+        if reserve is None or len(samples) + len(events) >= PACKED_MOST_BYTES:
+            return False
+        data = packed(to_text(run.masked()), report(), events, samples)
+        if len(data) > PACKED_MOST_BYTES or not reserve.has_room_for(len(data)):
+            return False
+        self._reserve = None
+        try:
+            reserve.become(self.packed, data, (run.wall_s or 0.0) > _SYNCED_AFTER_S)
+        except OSError:
+            return False
+        self._may_have_events = True
+        files.discard_folder(self.path, written)
+        return True
+
+    def _own_bytes(self, name: str) -> bytes:
+        return files.own_bytes(self.file(name), PACKED_MOST_BYTES)
 
     def append_event(self, event: Event) -> None:
         """Append one event. Raises OSError."""
@@ -236,22 +294,34 @@ class RunDirectory:
 
         masked = [event.masked() for event in events]
         text = "".join(json.dumps(event._asdict()) + "\n" for event in masked)
+        self._may_have_events = True
         files.append(self.file(EVENTS_FILE), text.encode())
+
+    def part(self, name: str) -> "Part":
+        """Open one of its files, or what it became. Raises OSError."""
+        from hpcwatch.recording import parts
+
+        return parts.opened(self.path, self.packed, name)
 
     def read_run(self) -> Run:
         """Read run.json. Raises HpcwatchError if it is missing or not hpcwatch's."""
-        from hpcwatch.base import reading
+        from hpcwatch.recording import parts
 
         path = self.file(RUN_FILE)
         try:
-            plain = reading.plain(path, _RUN_MOST_BYTES)
-            if plain["version"] > RUN_VERSION:
-                raise HpcwatchError(f"{path} was written by a newer hpcwatch", "update hpcwatch")
-            return _run_from(plain, os.stat(path).st_mtime)
-        except (FileNotFoundError, NotADirectoryError):
+            part = self.part(RUN_FILE)
+            path = part.path
+            run = _run_in(part)
+            if run.ended_at_s is None and not part.is_packed:
+                # Its monitor may have been killed before it removed the folder of the packed run.
+                packed = parts.opened_packed(self.path, self.packed, RUN_FILE)
+                run = _run_in(packed) if packed is not None else run
+            return run
+        except FileNotFoundError:
             hint = "name a run directory, a run's id, or nothing for the latest"
             raise HpcwatchError(f"no run in {self.path}", hint, EXIT_USAGE) from None
         except OSError as error:
+            path = error.filename or path
             raise HpcwatchError(f"cannot read {path}", os_reason(error), EXIT_USAGE) from None
         except (ValueError, KeyError, TypeError, RecursionError):
             hint = "it is damaged or not hpcwatch's"
@@ -259,10 +329,8 @@ class RunDirectory:
 
     def read_samples(self) -> Iterator[Optional[Sample]]:
         """Yield each sample; None for a line that is torn or foreign."""
-        from hpcwatch.base import reading
-
         try:
-            for line in reading.lines(self.file(SAMPLES_FILE)):
+            for line in self.part(SAMPLES_FILE).samples():
                 try:
                     yield from_line(line.decode("utf-8", "replace"))
                 except ValueError:
@@ -270,17 +338,15 @@ class RunDirectory:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise HpcwatchError(f"cannot read {self.path}", os_reason(error)) from None
+            raise HpcwatchError(f"cannot read {self.place}", os_reason(error)) from None
 
     def read_events(self) -> list[Event]:
         """Return the events that can be read."""
         events: list[Event] = []
-        if not os.path.lexists(self.file(EVENTS_FILE)):  # as of most runs
+        if not self._may_have_events:  # as of most runs
             return events
-        from hpcwatch.base import reading
-
         try:
-            for line in reading.lines(self.file(EVENTS_FILE)):
+            for line in self.part(EVENTS_FILE).events():
                 event = event_from(line)
                 if event is not None:
                     events.append(event)
@@ -291,11 +357,32 @@ class RunDirectory:
     def report_part(self, *names: str) -> Any:
         """Return the value of a key in report.json, or of a key of that value; None without one.
 
-        None as well if the report is missing or damaged.
+        None as well if the report is missing or damaged. Without names, all of the report.
         """
-        from hpcwatch.base import reading
+        try:
+            found = self.part(REPORT_FILE).document()
+        except (OSError, ValueError):
+            return None
+        for name in names:
+            found = found.get(name) if isinstance(found, dict) else None
+        return found
 
-        return reading.part(self.file(REPORT_FILE), *names)
+
+def packed(run: str, report: str, events: bytes, samples: bytes) -> bytes:
+    """Return the content of the one file. A text in JSON holds no line's end."""
+    one_line = "".join([line.lstrip() for line in report.split("\n")])
+    head = f'{{"run":{run}}}\n{{"report":{one_line}}}\n'
+    gap = b"\n" if events and not events.endswith(b"\n") else b""
+    return head.encode("utf-8", "backslashreplace") + events + gap + samples
+
+
+def _run_in(part: "Part") -> Run:
+    """Return the run in an open file. Raises OSError, ValueError, KeyError, TypeError."""
+    written_at_s = part.written_at_s
+    plain = part.document(_RUN_MOST_BYTES)
+    if plain["version"] > RUN_VERSION:
+        raise HpcwatchError(f"{part.path} was written by a newer hpcwatch", "update hpcwatch")
+    return _run_from(plain, written_at_s)
 
 
 def _run_from(plain: dict[str, Any], written_at_s: float) -> Run:

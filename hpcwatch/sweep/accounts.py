@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from hpcwatch.launch.program import Program
-    from hpcwatch.recording.store import Event
+    from hpcwatch.recording.store import Event, RunDirectory
 
 
 def of_program(
@@ -42,7 +42,7 @@ def of_program(
         memory_peak_bytes=used.peak_bytes,
         read_bytes=used.read_bytes,
     )
-    return _with_report(ended, attempts.run_folder(started.task, started.attempt))
+    return _with_report(ended, _recording(attempts, started.task, started.attempt))
 
 
 def of_wait(
@@ -88,9 +88,18 @@ def _ended(
     )
 
 
-def _with_report(ended: Ended, run_folder: str) -> Ended:
+def _recording(attempts: Attempts, task: int, attempt: int) -> RunDirectory | None:
+    """Return the recording; None of a task that was too short to be recorded."""
+    if not attempts.is_recorded(task, attempt):
+        return None  # what reads recordings is not imported
+    from hpcwatch.recording.store import RunDirectory
+
+    return RunDirectory(attempts.run_folder(task, attempt))
+
+
+def _with_report(ended: Ended, recording: RunDirectory | None) -> Ended:
     """Add the figures of the recording that the kernel does not account."""
-    summary = reading.part(os.path.join(run_folder, "report.json"), "summary")
+    summary = recording.report_part("summary") if recording is not None else None
     if summary is None:  # no report was made
         return ended
     gpus = summary["gpus"]
@@ -111,12 +120,8 @@ def _results(
 
     ``unrecorded`` holds the events of a task that was too short to be recorded.
     """
-    run = attempts.run_folder(task, attempt)
-    events = list(unrecorded)
-    if os.path.exists(os.path.join(run, "events.jsonl")):
-        from hpcwatch.recording.store import RunDirectory
-
-        events += RunDirectory(run).read_events()
+    recording = _recording(attempts, task, attempt)
+    events = [*unrecorded, *(recording.read_events() if recording is not None else ())]
     found: dict[str, Any] = {}
     if events:
         from hpcwatch.analysis.phases import results

@@ -102,6 +102,11 @@ class Attempts:
         """Return the path of the recording."""
         return os.path.join(self.folder, RUNS, f"{task}-{attempt}")
 
+    def is_recorded(self, task: int, attempt: int) -> bool:
+        """Return whether there is a recording: a folder, or the file that it became at its end."""
+        folder = self.run_folder(task, attempt)
+        return os.path.isdir(folder) or os.path.exists(f"{folder}.hpcwatch")
+
     def claim(self, started: Started) -> bool:
         """Mark an attempt as started; False if another process has claimed it. Raises OSError."""
         path = self.state_file(started.task, started.attempt, "started")

@@ -7,7 +7,6 @@ task's. Read bit by bit while a sweep runs, so that its end need not read everyt
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import NamedTuple
 
 from hpcwatch.base.reading import Growing
 from hpcwatch.probe.schema import Gpu, JobUse, Sample, from_line
-from hpcwatch.recording.store import SAMPLES_FILE
+from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory
 from hpcwatch.sweep.attempts import Attempts, Ended, Started
 from hpcwatch.sweep.picture import Picture
 from hpcwatch.sweep.slots import Host
@@ -83,8 +82,8 @@ class Watch:
         key = started.task, started.attempt
         host = started.host
         if key not in self._recordings:
-            path = os.path.join(self._files.run_folder(*key), SAMPLES_FILE)
-            self._recordings[key] = _Recording(path, started)
+            directory = RunDirectory(self._files.run_folder(*key))
+            self._recordings[key] = _Recording(directory, started)
         recording = self._recordings[key]
         if recording.is_read:
             return
@@ -118,18 +117,18 @@ class Watch:
 class _Recording:
     """Reads the samples of one attempt as they grow."""
 
-    def __init__(self, path: str, started: Started) -> None:
+    def __init__(self, directory: RunDirectory, started: Started) -> None:
         self.task, self.start_s = started.task, started.at_s
         self.end_s = math.inf
         self.is_read = False
-        self._file = Growing(path)
+        self._file = Growing(directory.file(SAMPLES_FILE), instead=directory.packed)
         self._last_s = -STEP_S
 
     def new(self) -> Iterator[Sample]:
         """Yield the new samples, at most one every few seconds."""
         try:
-            # A thinned file is read again from its start: samples older than the last one are
-            # skipped.
+            # A thinned or packed file is read again from its start: samples older than the last one
+            # are skipped.
             for line in self._file.new_lines():
                 sample = self._sample(line)
                 if sample is not None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
 from hpcwatch.base import reading
 from hpcwatch.probe.schema import Sample, from_line
-from hpcwatch.recording.store import SAMPLES_FILE
+from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory
 
 _TAIL_BYTES = 256 << 10
 
@@ -23,7 +22,11 @@ class Vitals(NamedTuple):
 
 def read(run_folder: str) -> Vitals:
     """Return the current use of a recording's task; all unknown without readings."""
-    lines = reading.tail(os.path.join(run_folder, SAMPLES_FILE), _TAIL_BYTES).split("\n")[-3:-1]
+    directory = RunDirectory(run_folder)
+    text = reading.tail(directory.file(SAMPLES_FILE), _TAIL_BYTES)
+    if not text:  # it has just ended, and is one file now: the samples are at its end
+        text = reading.tail(directory.packed, _TAIL_BYTES)
+    lines = text.split("\n")[-3:-1]
     samples = []
     for line in lines:
         try:

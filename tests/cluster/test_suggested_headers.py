@@ -141,8 +141,8 @@ def test_a_program_s_report_knows_the_script_it_was_submitted_with(slurm: Cluste
     slurm.said("touch", "-d", "-1 hour", f"{work}/own.sh")
     job = slurm.said("env", "-C", work, "sbatch", "--parsable", "-t", "10", "own.sh").strip()
     slurm.wait_state(job, "COMPLETED")
-    (path,) = slurm.said("find", f"{work}/own", "-name", "run.json").split()
-    plain = json.loads(slurm.said("cat", path))["job"]
+    (path,) = slurm.said("find", f"{work}/own", "-name", "*.hpcwatch").split()
+    plain = json.loads(slurm.said("head", "-n1", path))["run"]["job"]
     slurm.said("rm", "-r", f"{work}/own", f"{work}/own.sh", f"{work}/own.prog")
     assert plain["script_lines"] == ["#SBATCH --cpus-per-task=4", "#SBATCH --mem=300M"]
     assert plain["walltime_s"] == 600

@@ -118,7 +118,8 @@ def test_an_array_runs_every_combination_and_wait_shows_them(sweep: Sweep) -> No
     assert "submitted 12 tasks as array" in said
     assert sweep.started() == sorted([str(number) for number in range(3, 9)] * 2)
     assert "pwned" not in sweep.cluster.said("ls", sweep.work)
-    run = json.loads(sweep.cluster.said("cat", f"{found['tasks'][0]['run']}/run.json"))
+    recorded = f"{found['tasks'][0]['run']}.hpcwatch"
+    run = json.loads(sweep.cluster.said("head", "-n1", recorded))["run"]
     assert (run["kind"], run["job"]["array_index"]) == ("sweep-task", "1")
 
 

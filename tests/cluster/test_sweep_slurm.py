@@ -36,7 +36,7 @@ def test_the_nodes_of_the_allocation_share_the_tasks(slurm: Cluster, submit: Sub
     assert [task["how"] for task in found["tasks"]] == ["ok"] * 6
     assert {task["host"] for task in found["tasks"]} == {"qb001", "qb002"}
     assert found["best"]["task"] == 6
-    run = json.loads(slurm.said("cat", f"{found['tasks'][0]['run']}/run.json"))
+    run = json.loads(slurm.said("head", "-n1", f"{found['tasks'][0]['run']}.hpcwatch"))["run"]
     assert (run["kind"], run["job"]["id"]) == ("sweep-task", job)
 
 

@@ -47,7 +47,7 @@ from hpcwatch.probe.decode import build
 from hpcwatch.probe.encode import to_plain
 from hpcwatch.probe.schema import Sample, from_line
 from hpcwatch.recording.previous_runs import earlier_runs
-from hpcwatch.recording.store import RunDirectory, event_from
+from hpcwatch.recording.store import RunDirectory, event_from, packed
 from hpcwatch.sweep import joblog, outcome
 from hpcwatch.views import advice as ledger
 from hpcwatch.views.jobs import (
@@ -201,13 +201,28 @@ class Recording:
     def feed(self, name: str, data: bytes) -> None:
         """Put the bytes in the place of a file, and take every way to look at the recording."""
         self._write(name, data)
+        self._look(RunDirectory(str(self._folder)))
+
+    def packed(self) -> Target:
+        """Return the recording as one file as a target."""
+        one = RunDirectory(str(self._folder.parent / "one"))
+        run, report = (json.dumps(json.loads(self.sound[f"{x}.json"])) for x in ("run", "report"))
+        sound = packed(run, report, self.sound["events.jsonl"], self.sound["samples.jsonl"])
+
+        def feed(data: bytes) -> None:
+            Path(one.packed).write_bytes(data)
+            self._look(one)
+
+        return Target(feed, lambda: [sound])
+
+    def _look(self, directory: RunDirectory) -> None:
         try:
-            made = reading.load(RunDirectory(str(self._folder)))
+            made = reading.load(directory)
         except HpcwatchError as error:
             _complained(error)
             return
-        _ledger(made, RunDirectory(str(self._folder)))
-        exported = "".join(past.pieces(RunDirectory(str(self._folder))))
+        _ledger(made, directory)
+        exported = "".join(past.pieces(directory))
         shown(exported)
         assert openmetrics_families(exported), "Prometheus' own parser reads it"
         earlier = earlier_runs(made.run)
@@ -445,6 +460,7 @@ def all_targets(folder: Path) -> dict[str, Target]:
     documents = ("run.json", "samples.jsonl", "events.jsonl", "report.json")
     made: dict[str, Target] = {name: _scheduler(name) for name in PARSERS}
     made.update((name, recording.target(name)) for name in documents)
+    made["packed"] = recording.packed()
     scripts = [b"#!/bin/sh\n#PBS -l nodes=2:ppn=8,walltime=1:00:00 -q checkpt\n"]
     scripts += [
         b"#!/bin/bash\n#SBATCH -N 2 --ntasks-per-node=8 --mem=4G\n#SBATCH -t 1-00\nsrun a\n"
@@ -472,6 +488,7 @@ NAMES_OF_TARGETS: tuple[str, ...] = (
     "samples.jsonl",
     "events.jsonl",
     "report.json",
+    "packed",
     "script",
     "starts",
     "accounts",

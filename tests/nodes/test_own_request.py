@@ -6,7 +6,6 @@ The scheduler is a recorded answer of OpenPBS; monitor, program and the process 
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from hpcwatch.cluster.asked_job import merged
 from hpcwatch.cluster.schedulers import Job, JobNode
 from hpcwatch.monitor import own_request
 from hpcwatch.monitor.own_request import PATIENCE_S, OwnRequest, is_worth_asking
+from hpcwatch.recording.store import RunDirectory
 
 HOST = os.uname().nodename
 DEADLINE_S = 60.0
@@ -84,9 +84,13 @@ def run(
         timeout=DEADLINE_S,
     )
     assert done.returncode == 0, done.stderr
-    (report,) = home.glob("**/report.json")
-    made: dict[str, Any] = json.loads(report.read_text())
+    made: dict[str, Any] = recorded(tmp_path).report_part()
     return made, fake
+
+
+def recorded(tmp_path: Path) -> RunDirectory:
+    (path,) = (tmp_path / "home" / "runs").iterdir()
+    return RunDirectory(str(path))
 
 
 def test_memory_walltime_and_words_of_the_request_are_known(tmp_path: Path) -> None:
@@ -100,8 +104,10 @@ def test_memory_walltime_and_words_of_the_request_are_known(tmp_path: Path) -> N
     assert len([call for call in fake.calls if "json" not in call]) == 1  # once
     # What asked was not the program's.
     assert made["summary"]["processes_total"] == 1
-    (recorded,) = (tmp_path / "home").glob("**/run.json")
-    words = json.loads(recorded.read_text())["job"]["requested"]
+    job = recorded(tmp_path).read_run().job
+    assert job is not None
+    assert job.requested is not None
+    words = job.requested
     assert "select=1:ncpus=1:ngpus=1:mem=100mb" in words
 
 
@@ -123,9 +129,10 @@ def test_of_many_ranks_only_the_first_asks(name: str) -> None:
 def test_a_scheduler_that_hangs_delays_nothing_and_is_told_in_quality(tmp_path: Path) -> None:
     made, fake = run(tmp_path, {"qstat *": {"hang_s": 600}}, UNTIL_ASKED)
     # How long the end took: from the program's to hpcwatch's own last word.
-    (recorded,) = (tmp_path / "home").glob("**/report.json")
-    ended_at_s = json.loads((recorded.parent / "run.json").read_text())["ended_at_s"]
-    late_s = recorded.stat().st_mtime - ended_at_s
+    directory = recorded(tmp_path)
+    ended_at_s = directory.read_run().ended_at_s
+    assert ended_at_s is not None
+    late_s = os.stat(directory.place).st_mtime - ended_at_s
     assert late_s < PATIENCE_S + LATE_S  # the rest is the report's
     trouble = made["quality"]["probe_errors"]["scheduler"]
     assert trouble.startswith("pbspro did not describe the job: no answer within ")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from hpcwatch.recording.store import RunDirectory
+
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
@@ -43,8 +45,22 @@ def test_the_end_of_a_run_is_known_although_the_disk_is_full(small: Path) -> Non
     assert done.returncode == 5
     assert done.stderr.count("hpcwatch: recording waits: no space left on device") == 1
     (run,) = (small / "home" / "runs").iterdir()
-    assert json.loads((run / "run.json").read_text())["exit_code"] == 5
-    assert not [name for name in os.listdir(run) if name.startswith(".")]
+    assert run.is_file()
+    assert RunDirectory(str(run)).read_run().exit_code == 5
     report = hpcwatch(small, "report")
+    assert "failed (exit 5)" in report.stdout
+    assert "monitor" not in report.stdout.splitlines()[1]
+
+
+def test_so_it_is_in_a_folder_that_the_user_named(small: Path) -> None:
+    fill = f"sleep 0.5; head -c 900000 /dev/zero > {small}/fill; sleep 0.5; exit 5"
+    run = small / "named"
+    words = ("run", "--output", str(run), "--interval", "0.1", "--", "sh", "-c", fill)
+    done = hpcwatch(small, *words)
+    assert done.returncode == 5
+    assert json.loads((run / "run.json").read_text())["exit_code"] == 5
+    assert (run / "report.json").exists()
+    assert not [name for name in os.listdir(run) if name.startswith(".")]
+    report = hpcwatch(small, "report", str(run))
     assert "failed (exit 5)" in report.stdout
     assert "monitor" not in report.stdout.splitlines()[1]

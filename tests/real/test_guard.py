@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from hpcwatch.recording.store import RunDirectory
+
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = Path(__file__).with_name("guard_faults.py")
 LATE_S = 0.5
@@ -169,5 +171,5 @@ def test_standard_error_that_takes_nothing(
     command = hpcwatch("run", *options, "--", *PROGRAM)
     stream = unread.pipe if kind == "pipe" else unread.fifo
     assert is_in_time(command, environment, stream)
-    report = next(Path(environment["HPCWATCH_HOME"]).glob("runs/*/report.json"))
-    assert json.loads(report.read_text())["run"]["exit_code"] == 8
+    (recorded,) = Path(environment["HPCWATCH_HOME"]).glob("runs/*")
+    assert RunDirectory(str(recorded)).report_part("run", "exit_code") == 8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import tempfile
@@ -13,6 +12,7 @@ import pytest
 from sweep_parts import Sweeps, needs_parallel
 
 from hpcwatch.launch.early_files import open_in_memory
+from hpcwatch.recording.store import RunDirectory
 from hpcwatch.sweep.task_program import UNWATCHED_S
 
 MIB = 1 << 20
@@ -49,7 +49,7 @@ def test_an_orphaned_file_counts_only_with_its_own_task(tmp_path: Path, shared: 
     task = ["sh", "-c", HOLDS, str(shared), "{i}"]
     ended = sweeps("-p", "i=1,2", "--slots", "2", "--", *task)
     assert ended.code == 0, ended.err
-    reports = list(sweeps.home.glob("sweeps/*/**/report.json"))
-    peaks = [json.loads(one.read_text())["summary"]["memory_peak_bytes"] for one in reports]
+    recorded = [RunDirectory(str(one)) for one in sweeps.home.glob("sweeps/*/runs/*")]
+    peaks = [one.report_part("summary", "memory_peak_bytes") for one in recorded]
     assert len(peaks) == 2
     assert all(40 * MIB <= peak < 60 * MIB for peak in peaks), peaks

@@ -19,6 +19,7 @@ from harness import alive, marked, wait_until
 from sweep_parts import LONG_S, Sweeps, exists, finish, needs_parallel, python, shown, together
 
 import hpcwatch
+from hpcwatch.recording.store import RunDirectory
 from hpcwatch.sweep.attempts import Attempts
 
 pytestmark = needs_parallel
@@ -78,9 +79,11 @@ def test_every_task_is_a_run_with_its_parameters_and_results(sweeps: Sweeps) -> 
         assert (task["how"], task["host"]) == ("ok", os.uname().nodename)
         assert task["cpu_s"] > 0
         assert task["memory_peak_bytes"] > 1e6
-        run = json.loads((Path(task["run"]) / "run.json").read_text())
-        assert (run["kind"], run["sweep_id"]) == ("sweep-task", sweeps.latest.name)
-        assert run["parameters"] == task["parameters"]
+        assert os.path.isfile(f"{task['run']}.hpcwatch")  # a file for each: homes have a quota
+        assert not os.path.exists(task["run"])
+        run = RunDirectory(task["run"]).read_run()
+        assert (run.kind, run.sweep_id) == ("sweep-task", sweeps.latest.name)
+        assert run.parameters == task["parameters"]
         report = sweeps.hpcwatch("report", task["run"])
         assert report.code == 0, report.err
     lines = [line for line in ended.err.splitlines() if line.startswith("[")]

@@ -220,6 +220,24 @@ def test_a_recording_is_followed_and_read_once(made: Recordings) -> None:
     assert last.shared_s == pytest.approx(95, abs=8)
 
 
+@pytest.mark.parametrize("is_followed", [True, False])
+def test_a_recording_that_became_one_file_is_read_to_its_end(
+    made: Recordings, is_followed: bool
+) -> None:
+    gpus = [gpu(0, 80.0, [101, 102]), gpu(1, 0.0)]
+    for task in (1, 2):
+        made.add(task, gpus, 0.0, 40.0, has_ended=False)
+    watch = made.watch()
+    if is_followed:
+        assert watch.look(made.picture())
+    for task in (1, 2):
+        made.write(task, gpus, START_S + 40, 40.0)
+        folder = made.folder / "runs" / f"{task}-1"
+        (folder / "samples.jsonl").rename(folder.with_suffix(".hpcwatch"))
+    (last,) = watch.look(made.picture())
+    assert last.shared_s == pytest.approx(75, abs=5)
+
+
 def test_evaluating_often_gives_the_same_as_once(made: Recordings) -> None:
     gpus = [gpu(0, 80.0, [101, 102]), gpu(1, 0.0)]
     apart = [gpu(0, 80.0, [101]), gpu(1, 70.0, [102])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -47,6 +48,24 @@ def _text(written: bytes) -> str:
     """Return output as `subprocess` gives it."""
     text = written.decode("utf-8", "surrogateescape")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def unpacked(packed: Path, into: Path) -> Path:
+    """Return a folder with the parts of a run that is one file, as its folder had them."""
+    folder = into / packed.name.removesuffix(".hpcwatch")
+    folder.mkdir(parents=True, exist_ok=True)
+    kept: dict[str, list[str]] = {"samples.jsonl": []}
+    for line in packed.read_text().splitlines(keepends=True):
+        start = line.partition(":")[0]
+        if start in ('{"run"', '{"report"'):
+            ((name, value),) = json.loads(line).items()
+            kept[f"{name}.json"] = [json.dumps(value, indent=1), "\n"]
+        else:
+            name = "events.jsonl" if start == '{"at_s"' else "samples.jsonl"
+            kept.setdefault(name, []).append(line)
+    for name, lines in kept.items():
+        (folder / name).write_text("".join(lines))
+    return folder
 
 
 class Hpcwatch:
@@ -101,6 +120,6 @@ class Hpcwatch:
         return path
 
     def recorded(self) -> Path:
-        """The directory of the only run that was recorded."""
+        """The directory of the only run that was recorded; of one that is one file, a copy."""
         (run,) = self.runs.iterdir()
-        return run
+        return run if run.is_dir() else unpacked(run, self.folder / "unpacked")

@@ -196,8 +196,9 @@ def test_a_new_report_format_is_made_by_its_name_and_by_its_ending(changed: Chan
 def test_a_new_command_is_found_listed_and_completed(changed: Changed) -> None:
     made = changed("A command")
     assert made("run", "--", "true").code == 0
-    assert made("where").out == f"{made.recorded()}\n"
-    assert "print the folder of a run" in made("--help").out
+    (recorded,) = made.runs.iterdir()
+    assert made("where").out == f"{recorded}\n"
+    assert "print the path of a run" in made("--help").out
     wrong = made("where", "--nowhere")
     assert (wrong.code, wrong.complaint.startswith("hpcwatch: ")) == (2, True)
 

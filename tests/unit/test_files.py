@@ -117,7 +117,8 @@ def test_what_is_no_regular_file_is_refused_before_it_is_opened(tmp_path: Path, 
     with pytest.raises(OSError, match=r"not a regular file|directory"):
         reading.data(str(path))
     assert reading.tail(str(path), 100) == ""
-    assert reading.part(str(path), "findings") is None
+    with pytest.raises(OSError, match=r"not a regular file|directory"):
+        reading.plain(str(path))
 
 
 def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
@@ -234,7 +235,7 @@ def test_a_reserve_becomes_the_file(tmp_path: Path) -> None:
     path.write_text("old")
     reserve = Reserve(str(path), 4096)
     assert len(os.listdir(tmp_path)) == 2
-    reserve.fill("new")
+    reserve.fill("new", str(path))
     assert path.read_text() == "new"
     assert mode(path) == 0o600
     assert os.listdir(tmp_path) == ["run.json"]
@@ -242,7 +243,7 @@ def test_a_reserve_becomes_the_file(tmp_path: Path) -> None:
 
 def test_a_text_larger_than_its_reserve_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
-    Reserve(str(path), 16).fill("x" * 5000)
+    Reserve(str(path), 16).fill("x" * 5000, str(path))
     assert path.read_text() == "x" * 5000
 
 

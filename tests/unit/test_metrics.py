@@ -39,7 +39,7 @@ def toyed(hpcwatch: Hpcwatch) -> list[str]:
 
 
 def test_a_new_metric_is_recorded(toyed: list[str], hpcwatch: Hpcwatch) -> None:
-    [samples] = hpcwatch.runs.glob("*/samples.jsonl")
+    samples = hpcwatch.recorded() / "samples.jsonl"
     last = json.loads(samples.read_text().splitlines()[-1])
     assert last["node"]["more"]["toys_count"] == 7
 

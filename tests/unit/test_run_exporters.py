@@ -32,7 +32,7 @@ def test_a_program_of_seconds_has_what_is_published(hpcwatch: Hpcwatch, tmp_path
         ended = hpcwatch("run", "-q", "--", "sh", "-c", UNTIL_ASKED, **there)
         assert ended.code == 0
         assert server.count >= 1
-    (path,) = hpcwatch.runs.glob("*/samples.jsonl")
+    path = hpcwatch.recorded() / "samples.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     published = [line["exported"] for line in lines if line.get("exported")]
     assert published

@@ -139,7 +139,7 @@ def plain_run(row: Row) -> dict[str, Any]:
         "exit_code": run.exit_code,
         "signal": run.signal,
         "size_bytes": row.size_bytes,
-        "path": one.directory.path,
+        "path": one.directory.place,
         "is_link": one.is_link,
         "short_id": row.short_id,
         "job_task": run.job.array_index if run.job is not None else None,
