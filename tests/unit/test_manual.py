@@ -10,7 +10,7 @@ from program import ROOT, Hpcwatch
 
 from hpcwatch.cli import COMMANDS
 from hpcwatch.cli.arguments import Argument
-from hpcwatch.cli.described import Command, commands
+from hpcwatch.cli.described import SUBCOMMANDS, Command, commands
 from hpcwatch.cli.manual import _EXAMPLES, lines
 
 PAGE = ROOT / "hpcwatch" / "data" / "hpcwatch.1"
@@ -33,7 +33,9 @@ def test_every_command_and_option_is_in_it() -> None:
         assert f".SS hpcwatch {command.name}" in text
         for option in command.options:
             assert all(flag in text for flag in option.flags if flag not in ("-h", "--help"))
-    assert [command.name for command in commands()] == list(COMMANDS)
+    names = [command.name for command in commands()]
+    assert [name for name in names if name not in SUBCOMMANDS] == list(COMMANDS)
+    assert set(names) - set(COMMANDS) == set(SUBCOMMANDS)
 
 
 def test_damaged_text_is_never_read_as_a_request() -> None:
