@@ -107,13 +107,9 @@ def memory_will_run_out(
     for host in scope.timeline.hosts.values():
         if is_guess(scope, host, "charged_bytes", scope.end_s - long_window_s):
             continue
-        growth = _growth(scope, host, window_s)
-        if not growth > 0:
+        growth = _steady_growth(scope, host, window_s, long_window_s)
+        if growth is None:
             continue
-        long_growth = _growth(scope, host, min(long_window_s, scope.ran_s))
-        if not long_growth > 0:
-            continue
-        growth = max(growth, long_growth)
         usage = usage_of(host, scope.end_s - window_s, scope.end_s)
         if usage.used_last_bytes < usage.used_mean_bytes:
             continue
@@ -182,6 +178,17 @@ def _last_share(host: HostTimeline) -> float:
 
 def _above(shares: list[float], share: float) -> list[State]:
     return [None if one != one else one > share for one in shares]
+
+
+def _steady_growth(
+    scope: Scope, host: HostTimeline, window_s: float, long_window_s: float
+) -> float | None:
+    """Return the faster growth of two windows, in bytes per second; None unless both grow."""
+    growth = _growth(scope, host, window_s)
+    if not growth > 0:
+        return None
+    long_growth = _growth(scope, host, min(long_window_s, scope.ran_s))
+    return max(growth, long_growth) if long_growth > 0 else None
 
 
 def _growth(scope: Scope, host: HostTimeline, length_s: float) -> float:

@@ -151,6 +151,25 @@ def node_imbalance(
     yield over(least.part, scope.whole_host, told)
 
 
+class _Share(NamedTuple):
+    """What a job has of a node, and what the node has."""
+
+    cores: int
+    peak_bytes: int
+    node_cores: int
+    node_bytes: int
+
+
+def _share_of(host: HostTimeline, job: Job) -> _Share | None:
+    """Return the job's share of a node; None if a part of it is unknown."""
+    node, cores = host.last_node, (host.job or job).node_cores_count
+    if node is None or not node.cpu_count or not node.memory_total_bytes:
+        return None
+    if not cores or host.used_peak_bytes is None:
+        return None
+    return _Share(cores, host.used_peak_bytes, node.cpu_count, node.memory_total_bytes)
+
+
 @rule("cores-fragmented", accuses=True, is_of_job=True)
 def cores_fragmented(
     scope: Scope,
@@ -167,25 +186,20 @@ def cores_fragmented(
     job, hosts = scope.job, list(scope.timeline.hosts.values())
     if job is None or job.gpus_count or len(hosts) < 2 or len(hosts) < nodes_count(job):
         return
-    cores, sizes, peaks = [], [], []
-    for host in hosts:
-        node, asked = host.last_node, (host.job or job).node_cores_count
-        if node is None or not node.cpu_count or not node.memory_total_bytes or not asked:
-            return
-        if asked >= cores_share * node.cpu_count or host.used_peak_bytes is None:
-            return
-        if host.used_peak_bytes >= memory_share * node.memory_total_bytes:
-            return
-        cores.append((asked, node.cpu_count))
-        sizes.append(node.memory_total_bytes)
-        peaks.append(host.used_peak_bytes)
-    by_cores = math.ceil(sum(asked for asked, _ in cores) / min(count for _, count in cores))
-    by_memory = math.ceil(sum(peaks) / (memory_share * min(sizes)))
+    shares = [share for host in hosts if (share := _share_of(host, job)) is not None]
+    if len(shares) < len(hosts) or not all(
+        share.cores < cores_share * share.node_cores
+        and share.peak_bytes < memory_share * share.node_bytes
+        for share in shares
+    ):
+        return
+    total, peak_bytes = sum(one.cores for one in shares), sum(one.peak_bytes for one in shares)
+    by_cores = math.ceil(total / min(one.node_cores for one in shares))
+    by_memory = math.ceil(peak_bytes / (memory_share * min(one.node_bytes for one in shares)))
     needed = max(by_cores, by_memory)
     if needed >= len(hosts):
         return
     nodes = "1 node" if needed == 1 else f"{needed} nodes"
-    total = sum(asked for asked, _ in cores)
     told = Told(
         rule="cores-fragmented",
         severity=Severity.INFO,
@@ -194,7 +208,7 @@ def cores_fragmented(
             "cores_count": total,
             "nodes_count": len(hosts),
             "needed_count": needed,
-            "memory_peak_bytes": sum(peaks),
+            "memory_peak_bytes": peak_bytes,
         },
         advice=f"Ask for {nodes}: processes of one node talk through its memory, and other jobs "
         "find whole nodes.",
