@@ -1,8 +1,8 @@
 """The Sample: raw readings of one node at one instant, and its one line of JSON.
 
-Counters stay counters (they only grow; rates are derived later), absent hardware and unreadable
-values are None. Every number carries its unit in its name: ``_bytes``, ``_s``, ``_pct``, ``_w``,
-``_j``, ``_mhz``, ``_celsius``, ``_cores``, ``_count``.
+Counters stay counters: they only grow, and rates are derived later. What is absent or cannot be
+read is None. Every number has its unit in its name: ``_bytes``, ``_s``, ``_pct``, ``_w``, ``_j``,
+``_mhz``, ``_celsius``, ``_cores``, ``_count``.
 """
 
 from .encode import to_text
@@ -10,7 +10,7 @@ from .typed import Dict, List, NamedTuple, Optional, Tuple
 
 SCHEMA_VERSION = 1
 OUT_OF_RANGE = "out of range"
-"""The reader that ``errors`` names for values that cannot be: they are unknown."""
+"""The key in ``errors`` for values outside of their range, which are unknown."""
 _MOST_NAMES, _LONGEST_NAME = 5, 80
 
 
@@ -48,11 +48,11 @@ class Node(NamedTuple):
     home_kind: Optional[str] = None
     """Its type: ``nfs4``, ``ext4``."""
     home_read_bytes: Optional[int] = None
-    """Counter: what everybody on the node got from that file system's servers. On a local disk
-    there are none: unknown."""
+    """Counter: bytes that all users of the node received from the file system's servers. Unknown
+    for a local disk, which has no servers."""
     home_written_bytes: Optional[int] = None
     more: Optional[Dict[str, float]] = None
-    """Readings that the table of metrics names and that have no field of their own."""
+    """Readings in the table of metrics that have no field here, by name."""
 
 
 class Cgroup(NamedTuple):
@@ -65,10 +65,10 @@ class Cgroup(NamedTuple):
     """Anonymous, shared and unreclaimable kernel memory: never page cache."""
     cache_bytes: Optional[int] = None
     limit_bytes: Optional[int] = None
-    """The limit that leaves the least room, of all levels from a process to the root; None if
-    there is none."""
+    """The limit that leaves the least room, of all levels from the process's own group to the
+    root; None if there is no limit."""
     limit_path: Optional[str] = None
-    """Whose limit it is."""
+    """The group that has this limit."""
     peak_bytes: Optional[int] = None
     """The kernel's high-water mark, page cache included: an upper bound."""
     oom_kill_count: Optional[int] = None
@@ -76,10 +76,9 @@ class Cgroup(NamedTuple):
     cpu_throttled_s: Optional[float] = None
     cpu_quota_cores: Optional[float] = None
     limit_used_bytes: Optional[int] = None
-    """Used by the group that the limit is of; None in recordings of before, or where it is
-    hidden."""
+    """Memory used by the group that has the limit; None in old recordings, or if it is hidden."""
     limit_peak_bytes: Optional[int] = None
-    """The high-water mark of the group that the limit is of, page cache included."""
+    """The high-water mark of the group that has the limit, page cache included."""
     oom_kill_before_count: Optional[int] = None
     """Kills counted before the program's start; None if they were not read."""
     cpu_user_s: Optional[float] = None
@@ -91,7 +90,7 @@ class Cgroup(NamedTuple):
     cpu_period_count: Optional[int] = None
     """Counter: periods of the CPU quota in which the group wanted to run."""
     cpu_throttled_count: Optional[int] = None
-    """Counter: those in which the quota made it wait."""
+    """Counter: periods in which the quota made it wait."""
     cpu_throttled_before_s: Optional[float] = None
     """The three counters of the quota before the program began; None if they were not read."""
     cpu_period_before_count: Optional[int] = None
@@ -102,26 +101,26 @@ class JobUse(NamedTuple):
     """Totals over the job's processes on this node."""
 
     found_by: str
-    """How the processes were found: ``tree`` (below the monitor), ``cgroup``, ``shepherd`` (below
-    the scheduler's daemon), ``environment``, ``user`` (what of the owner's is no other job's),
-    ``none`` (nothing on the node is the job's), ``all``, or ``visible`` (all that a /proc with
-    hidepid shows)."""
+    """How the processes were found: ``tree`` (descendants of the monitor), ``cgroup``, ``shepherd``
+    (descendants of the scheduler's daemon), ``environment``, ``user`` (the owner's processes,
+    without those of other jobs), ``none`` (no process on the node is the job's), ``all``, or
+    ``visible`` (all that a /proc with hidepid shows)."""
     process_count: int = 0
     seen_count: int = 0
-    """Processes seen so far: a lower bound, those shorter than a tick may be missed."""
+    """Processes seen so far: a lower bound, as processes shorter than an interval may be missed."""
     thread_count: Optional[int] = None
     runnable_count: Optional[int] = None
     blocked_count: Optional[int] = None
     cpu_user_s: Optional[float] = None
-    """Counter: living, ended and reaped processes together."""
+    """Counter: the sum over living, ended and reaped processes."""
     cpu_system_s: Optional[float] = None
     rss_bytes: Optional[int] = None
     pss_bytes: Optional[int] = None
     files_bytes: Optional[int] = None
-    """Files in memory-backed file systems that the job's processes use, or were seen to."""
+    """Files in memory-backed file systems that the job's processes use or were seen to use."""
     files_where: Optional[str] = None
     used_bytes: Optional[int] = None
-    """PSS and those files, each byte once."""
+    """PSS and those files together, each byte counted once."""
     swap_bytes: Optional[int] = None
     process_peak_bytes: Optional[int] = None
     """The largest high-water mark of any one process (VmHWM, ru_maxrss)."""
@@ -131,43 +130,43 @@ class JobUse(NamedTuple):
     allowed_cores: Optional[int] = None
     """CPUs that any of the processes may run on."""
     visible_devices: Optional[List[str]] = None
-    """Every CUDA_VISIBLE_DEVICES that its processes were started with; None if there is none."""
+    """Values of CUDA_VISIBLE_DEVICES that its processes were started with; None if not set."""
     owner_uid: Optional[int] = None
-    """Whose the job is."""
+    """The user id of the job's owner."""
     allowed_devices: Optional[List[str]] = None
-    """GPUs that its control group (v1) lets it open: ``/dev/nvidia0``; None if unknown."""
+    """GPUs that its control group (v1) allows it to open: ``/dev/nvidia0``; None if unknown."""
     gpu_signs: Optional[List[str]] = None
-    """Device files and driver libraries that any of the processes was ever seen to have open:
-    ``/dev/nvidia0``, ``libcuda.so``. Empty if all were looked at and none had one."""
+    """Device files and driver libraries that any process was ever seen to have open:
+    ``/dev/nvidia0``, ``libcuda.so``. Empty if all processes were checked and none had any."""
     mapped_file_bytes: Optional[int] = None
-    """Pages of files that the processes map (libraries, memory-mapped data), each once. They are
-    part of ``used_bytes``, and the kernel can take most of them back."""
+    """Pages of files that the processes map (libraries, memory-mapped data), each counted once.
+    They are part of ``used_bytes``, but the kernel can reclaim most of them."""
     other_files_bytes: Optional[int] = None
     """Files of the same user in memory-backed file systems that no process of the job was seen to
-    use: whose they are is unknown, and they are not part of ``used_bytes``."""
+    use. They may be another job's, so they are not part of ``used_bytes``."""
     huge_bytes: Optional[int] = None
-    """Pages of hugetlbfs, part of ``used_bytes``. A control group does not count them as memory."""
+    """Pages of hugetlbfs, a part of ``used_bytes``. Control groups do not count them as memory."""
     is_whole_job: Optional[bool] = None
-    """Of a program that we started: True if it stands for its job, so that what else the job does
-    on the node counts, too; False if it is one of several tasks."""
+    """For a program that `hpcwatch run` started: True if it stands for its job, so that the job's
+    other processes on the node count, too; False if it is one of several tasks."""
     frameworks: Optional[List[str]] = None
-    """Frameworks that any of the processes was ever seen to have mapped: ``TensorFlow``."""
+    """Frameworks that any process was ever seen to have mapped: ``TensorFlow``."""
     device_variables: Optional[Dict[str, List[str]]] = None
-    """Other variables that decide which devices its processes see, and every value they were
-    started with: CUDA_DEVICE_ORDER, ROCR_VISIBLE_DEVICES, HIP_VISIBLE_DEVICES."""
+    """Other variables that decide which devices its processes see (CUDA_DEVICE_ORDER,
+    ROCR_VISIBLE_DEVICES, HIP_VISIBLE_DEVICES), with every value that was seen."""
 
 
 class Process(NamedTuple):
-    """One of the job's processes: a sample names only the largest."""
+    """One of the job's processes. A sample lists only the largest."""
 
     pid: int
     ppid: int
     name: str
     state: str
     argv: Optional[List[str]] = None
-    """Given once, in the first sample that names the process."""
+    """Given once, in the first sample that lists the process."""
     user: Optional[str] = None
-    """Whose it is: a login name, or a number where it has none."""
+    """Its owner: the login name, or the user id if that has none."""
     started_at_s: Optional[float] = None
     cpu_user_s: Optional[float] = None
     cpu_system_s: Optional[float] = None
@@ -181,16 +180,16 @@ class Process(NamedTuple):
     written_bytes: Optional[int] = None
     allowed_cores: Optional[int] = None
     rank: Optional[int] = None
-    """Its rank in a parallel program (MPI, Slurm's tasks); its children carry it, too."""
+    """Its rank in a parallel program (MPI, tasks of Slurm). Its children have the same rank."""
 
 
 class Stranger(NamedTuple):
-    """A busy process that is not the job's: another user's, or one of its owner's own."""
+    """A busy process outside the job: another user's, or the owner's own."""
 
     pid: int
     name: str
     user: str
-    """Whose it is: a login name, or a number where it has none."""
+    """Its owner: the login name, or the user id if that has none."""
     is_owners: bool
     started_at_s: Optional[float] = None
     cpu_user_s: Optional[float] = None
@@ -203,19 +202,19 @@ class GpuProcess(NamedTuple):
     pid: int
     memory_bytes: Optional[int] = None
     sm_util_pct: Optional[float] = None
-    """Share of time its kernels ran; 0 if the driver reported only others."""
+    """Share of time in which its kernels ran; 0 if the driver lists only other processes."""
     memory_peak_bytes: Optional[int] = None
-    """The most it ever held; known only where an administrator turned accounting on."""
+    """The most memory it ever held; known only if an administrator enabled accounting."""
     uid: Optional[int] = None
-    """Whose it is, where /proc shows it: inside a container a driver may give pids of the host."""
+    """Its user id, if /proc shows it: in a container a driver may report pids of the host."""
     is_graphics: Optional[bool] = None
-    """True if it draws and does not compute: a display server."""
+    """True if it only draws, as a display server does."""
     is_mps: Optional[bool] = None
-    """True if it is MPS or a client of it: then at most the server is shown to hold memory."""
+    """True for MPS and its clients: at most the server is reported to hold memory."""
 
 
 class Mig(NamedTuple):
-    """Where an instance of a divided device (MIG) belongs.
+    """The place of an instance on a divided device (MIG).
 
     CUDA_VISIBLE_DEVICES names it by its uuid, older programs by
     ``MIG-PARENT_UUID/GPU_INSTANCE_ID/COMPUTE_INSTANCE_ID``.
@@ -226,7 +225,7 @@ class Mig(NamedTuple):
     gpu_instance_id: int
     compute_instance_id: int
     profile: Optional[str] = None
-    """What the device was divided by: ``1g.5gb``."""
+    """The profile of the division: ``1g.5gb``."""
 
 
 class Gpu(NamedTuple):
@@ -239,7 +238,7 @@ class Gpu(NamedTuple):
     """Mean of the readings since the last sample."""
     util_max_pct: Optional[float] = None
     util_zero_pct: Optional[float] = None
-    """Share of those readings that were zero."""
+    """Percentage of those readings that were zero."""
     memory_used_bytes: Optional[int] = None
     memory_total_bytes: Optional[int] = None
     power_w: Optional[float] = None
@@ -248,71 +247,71 @@ class Gpu(NamedTuple):
     energy_j: Optional[float] = None
     """Counter since the driver was loaded (Volta and later)."""
     processes: Optional[List[GpuProcess]] = None
-    """None if the driver does not say; an empty list if no process holds the device."""
+    """None if the driver does not report them; empty if no process holds the device."""
     memory_util_pct: Optional[float] = None
-    """Share of time in which the device's memory was read or written, last reading."""
+    """Share of time in which the device's memory was read or written, in the last reading."""
     temperature_limit_celsius: Optional[float] = None
-    """From there on the device slows itself down."""
+    """At this temperature the device slows itself down."""
     sm_clock_mhz: Optional[float] = None
     sm_clock_max_mhz: Optional[float] = None
     clocks_held_by: Optional[List[str]] = None
     """Every reason for lower clocks seen since the last sample, in words."""
     throttled_pct: Optional[float] = None
-    """Share of those readings in which heat or failing power supply held the clocks down."""
+    """Percentage of those readings in which heat or a failing power supply lowered the clocks."""
     power_capped_pct: Optional[float] = None
-    """Share of those readings in which the power limit held the clocks down."""
+    """Percentage of those readings in which the power limit lowered the clocks."""
     sm_active_pct: Optional[float] = None
-    """Multiprocessors at work, mean since the last sample (GPM, Hopper and later)."""
+    """Working multiprocessors, mean since the last sample (GPM, Hopper and later)."""
     tensor_active_pct: Optional[float] = None
     """Time in which tensor cores worked (GPM)."""
     dram_active_pct: Optional[float] = None
-    """Bandwidth of the device's memory in use (GPM)."""
+    """Used bandwidth of the device's memory (GPM)."""
     ecc_uncorrected_count: Optional[int] = None
     """Memory errors that could not be corrected, since the driver was loaded."""
     ecc_uncorrected_ever_count: Optional[int] = None
-    """The same over the device's life."""
+    """The same since the device was made."""
     remapped_row_count: Optional[int] = None
     """Rows of memory replaced after uncorrectable errors (Ampere and later)."""
     retired_page_count: Optional[int] = None
-    """Pages of memory taken out of use (before Ampere)."""
+    """Pages of memory that are no longer used (before Ampere)."""
     needs_reset: Optional[bool] = None
-    """True if rows or pages wait for a reset to be replaced."""
+    """True if rows or pages are replaced only after a reset."""
     remap_failed: Optional[bool] = None
     """True if a row could not be replaced: the device is worn out."""
     xids: Optional[List[str]] = None
-    """Xid errors seen while we watch, oldest first; None if the driver does not tell."""
+    """Xid errors since we began to watch, oldest first; None if the driver cannot report them."""
     pcie_generation: Optional[int] = None
-    """Now: an idle device lowers it to save power."""
+    """The present one: an idle device lowers it to save power."""
     pcie_generation_max: Optional[int] = None
-    """What device and slot can do together."""
+    """The highest that device and slot support."""
     pcie_lane_count: Optional[int] = None
     pcie_lane_max_count: Optional[int] = None
     nvlink_count: Optional[int] = None
     nvlink_active_count: Optional[int] = None
     nvlink_sent_bytes: Optional[int] = None
-    """Counters over all links."""
+    """Counters, summed over all links."""
     nvlink_received_bytes: Optional[int] = None
     pcie_sent_bytes: Optional[int] = None
-    """Counters of its PCI Express link, where device and driver have them; they may wrap."""
+    """Counters of its PCI Express link, if device and driver have them. They may wrap around."""
     pcie_received_bytes: Optional[int] = None
     mig: Optional[Mig] = None
-    """Given if this is an instance of a divided device."""
+    """Set if this is an instance of a divided device."""
     mig_instance_count: Optional[int] = None
-    """Given if this device is divided: its instances show its work."""
+    """Set if this device is divided. Then its instances report its work."""
     device_file: Optional[str] = None
-    """What a process opens to use it: ``/dev/nvidia3``, ``/dev/dri/renderD129``. The number in it
-    is the driver's minor number, which may differ from ``index``."""
+    """The file that a process opens to use it: ``/dev/nvidia3``, ``/dev/dri/renderD129``. Its
+    number is the driver's minor number, which may differ from ``index``."""
     lost_because: Optional[str] = None
-    """Why the driver gave it up, where it did: it fell off the bus."""
+    """Why the driver gave it up, if it did: it fell off the bus."""
     has_system_memory: Optional[bool] = None
     """True if the operating system manages its memory (NUMA): anything on the node may use it."""
     activity_from: Optional[str] = None
-    """Which exporter on the node told how active multiprocessors, tensor cores and memory are,
-    where NVML does not: ``dcgm-exporter``. The figure is then up to 45 s old."""
+    """The exporter that measured the activity of multiprocessors, tensor cores and memory, if NVML
+    did not: ``dcgm-exporter``. These figures are up to 45 s old."""
 
     @property
     def label(self) -> str:
-        """What it is called: ``GPU 0``, an instance of it ``GPU 0 MIG 1g.10gb #3``."""
+        """Its name: ``GPU 0``, or for an instance ``GPU 0 MIG 1g.10gb #3``."""
         if self.mig is None:
             return "GPU %d" % self.index
         words = [
@@ -327,28 +326,28 @@ class Gpu(NamedTuple):
 
     @property
     def is_divided(self) -> bool:
-        """True if nothing runs on it but on its instances."""
+        """True if the device is divided: programs run only on its instances."""
         return self.mig_instance_count is not None
 
 
 class LogPiece(NamedTuple):
-    """What has been added to one of the job's output files, read on its node."""
+    """Text that was added to one of the job's output files, read on its node."""
 
     name: str
     """``output`` or ``error``."""
     path: str
-    """Where it was read."""
+    """The file that was read."""
     text: str
     is_new: bool = False
-    """True if it replaces what came before: the first piece, or another file."""
+    """True if it replaces earlier text: it is the first piece, or of another file."""
     is_cut: bool = False
-    """True if something was left out before it: of much only the end is read."""
+    """True if text before it was left out: of a long addition only the end is read."""
     trouble: Optional[str] = None
     """Why it cannot be read."""
 
 
 class MountUse(NamedTuple):
-    """What the job read from and wrote to one file system on this node: counters."""
+    """Counters of what the job read from and wrote to one file system on this node."""
 
     mount: str
     read_bytes: Optional[int] = None
@@ -356,19 +355,19 @@ class MountUse(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """What exporters that run as root published on this node (Prometheus, loopback)."""
+    """Figures of the exporters on this node, which run as root (Prometheus, loopback)."""
 
     read_at_s: float
     """When it was read, by the node's monotonic clock."""
     package_j: Optional[List[float]] = None
-    """Counters of energy, one a processor package (RAPL), in a fixed order. Each wraps by itself,
-    and all count what everybody on the node uses."""
+    """Energy counters, one per processor package (RAPL), in a fixed order. Each may wrap around.
+    They count the use by all users of the node."""
     dram_j: Optional[List[float]] = None
-    """The same of the memory of each package; None where the processor has no such counter."""
+    """The same for each package's memory; None if the processor has no such counter."""
     energy_from: Optional[str] = None
-    """Who published these: ``node_exporter``."""
+    """The exporter of these counters: ``node_exporter``."""
     mounts: Optional[List[MountUse]] = None
-    """The job's own traffic by mount."""
+    """The job's own traffic per mount."""
     mounts_from: Optional[str] = None
 
 
@@ -378,13 +377,13 @@ class RankUse(NamedTuple):
     rank: int
     process_count: int
     cpu_s: float
-    """Counter: of its processes and of all they have waited for."""
+    """Counter: of its processes, with the ended children that they waited for."""
     peak_bytes: int
-    """The sum of its processes' high-water marks: pages that ranks share count in each."""
+    """The sum of its processes' high-water marks. Pages that ranks share count for each rank."""
 
 
 class Window(NamedTuple):
-    """What a stored sample stands for when it sums up several: gauges keep their extremes."""
+    """What a stored sample summarises, if it stands for several: gauges keep their extremes."""
 
     started_at_s: float
     sample_count: int
@@ -399,7 +398,7 @@ class Sample(NamedTuple):
     at_s: float
     """Seconds since the epoch."""
     uptime_s: float
-    """The node's monotonic clock: what intervals are measured with."""
+    """The node's monotonic clock, with which intervals are measured."""
     node: Optional[Node] = None
     cgroup: Optional[Cgroup] = None
     job: Optional[JobUse] = None
@@ -410,21 +409,21 @@ class Sample(NamedTuple):
     """Reader -> why it failed."""
     window: Optional[Window] = None
     strangers: Optional[List[Stranger]] = None
-    """The busiest that are not the job's, if the node is busier than the job by half a core; None
-    where it is not known for certain which processes are the job's."""
+    """The busiest processes outside the job, if the node is busier than the job by half a core;
+    None if it is not certain which processes are the job's."""
     rest: Optional[JobUse] = None
-    """Of a program that stands for its job: the job's processes on this node that are not below
-    it. None where the job's control group counts them, or they were not read."""
+    """For a program that stands for its job: the job's processes on this node that do not descend
+    from it. None if the job's control group counts them, or they were not read."""
     further: Optional[List[Process]] = None
-    """The job's processes that ``processes`` does not name, as far as the watcher asked for them;
-    of each the command line is given once since it asked. They are not kept in recordings."""
+    """The job's processes that ``processes`` does not list, if the watcher asked for them. Each
+    one's command line is given once after that. They are not recorded."""
     exported: Optional[Exported] = None
-    """Given in the first sample after each reading of the exporters."""
+    """Set in the first sample after each reading of the exporters."""
     logs: Optional[List[LogPiece]] = None
-    """What is new in the job's output files, if the watcher asked for them; not kept either."""
+    """New text in the job's output files, if the watcher asked for them. It is not recorded."""
     ranks: Optional[List[RankUse]] = None
-    """Every rank of the program that we started, from time to time; None in between, and where
-    there are none."""
+    """Every rank of the program that `hpcwatch run` started, from time to time; None in between,
+    and for a program without ranks."""
 
 
 def to_line(sample: Sample) -> str:
@@ -433,11 +432,10 @@ def to_line(sample: Sample) -> str:
 
 
 def from_line(line: str) -> Sample:
-    """Read one line; unknown keys are ignored, missing ones are None.
+    """Read one line. Unknown keys are ignored, missing ones are None.
 
-    What is out of its range is unknown, and ``errors`` says so.
-
-    Raises ValueError if the line is torn, foreign, or of a newer schema.
+    A value outside its range becomes None, and ``errors`` names its field. Raises ValueError if the
+    line is torn, foreign, or of a newer schema.
     """
     import json
 
@@ -460,7 +458,7 @@ def from_line(line: str) -> Sample:
 
 
 def names_of(odd: List[str]) -> str:
-    """Return the names of fields, each once, and not too many of them."""
+    """Return the names of fields as text: each name once, and only the first few."""
     names = list(dict.fromkeys(odd))
     more = ", ..." if len(names) > _MOST_NAMES else ""
     return ", ".join(name[:_LONGEST_NAME] for name in names[:_MOST_NAMES]) + more
