@@ -1,8 +1,8 @@
-"""What root's exporters on this node publish and a user may not read at its source.
+"""Reads figures from exporters on this node which only root can read at their source.
 
-They are asked on 127.0.0.1 by a thread of their own, so that no sample waits for them: once when a
-program has run for a second, then every 15 s those that had something for us. A port on which an
-ordinary user listens is not asked: what stands there may be made up.
+A separate thread asks them on 127.0.0.1, so that no sample waits. All ports are asked once, when
+the program has run for a second. After that, ports that had figures for us are asked every 15 s. A
+port on which an ordinary user listens is not asked, because its figures may be forged.
 """
 
 import threading
@@ -17,14 +17,14 @@ from .typed import Dict, List, Optional, Sequence, Tuple
 
 _EVERY_S = 15.0
 _OLD_S = 2.5 * _EVERY_S
-"""A device's activity that was read longer ago is not of now."""
+"""A device's activity that was read longer ago is no longer used."""
 _MOST_PORTS = 16
 _MOST_SLOW = 3
-"""So often a port may take too long before it is given up."""
+"""After so many answers that took too long a port is asked no more."""
 
 
 class Exporters:
-    """Asks the node's exporters now and then, and hands out what they said."""
+    """Asks the node's exporters now and then, and hands out their figures."""
 
     def __init__(self, ports: Sequence[int], job_ids: Sequence[str], proc: str = "/proc") -> None:
         """``job_ids`` are all spellings of the job's id. Raises RuntimeError without a thread."""
@@ -33,11 +33,11 @@ class Exporters:
         self._proc = proc
         self._lock = threading.Lock()
         self._taken: Dict[int, Taken] = {}
-        """Port -> what it said last."""
+        """Port -> its last answer."""
         self._fresh: Optional[Exported] = None
         self._failures: Dict[int, str] = {}
         self._slow_counts: Dict[int, int] = {}
-        """Port -> how often its answer took too long."""
+        """Port -> the number of its answers that took too long."""
         self._stop = False
         self._wake = threading.Event()
         self._is_asked = threading.Event()
@@ -49,7 +49,7 @@ class Exporters:
     def read(
         self, now_s: float, gpus: Optional[List[Gpu]], errors: Dict[str, str]
     ) -> Tuple[Optional[Exported], Optional[List[Gpu]]]:
-        """Return what came since the last call, and the devices with what NVML does not tell."""
+        """Return new figures since the last call, and the devices with activity that NVML lacks."""
         with self._lock:
             fresh, self._fresh = self._fresh, None
             errors.update(("exporter %d" % port, reason) for port, reason in self._failures.items())
@@ -60,17 +60,17 @@ class Exporters:
         return fresh, gpus
 
     def hurry(self) -> None:
-        """Ask once more now: the run is at its end."""
+        """Ask once more now, because the run ends."""
         self._is_asked.clear()
         self._wake.set()
 
     def finish(self) -> None:
-        """Wait for the answer to ``hurry``, hardly longer than an exporter may take."""
+        """Wait for the answers to ``hurry``, hardly longer than the time limit of an exporter."""
         if self._taken and self._thread.is_alive():
             self._is_asked.wait(BUDGET_S)
 
     def close(self) -> None:
-        """Let the thread end. It is not waited for."""
+        """Tell the thread to end, without waiting for it."""
         self._stop = True
         self._wake.set()
 
@@ -84,17 +84,17 @@ class Exporters:
                 if ports and not self._stop:
                     self._wake.wait(_EVERY_S)
                     self._wake.clear()
-        except Exception as error:  # a mistake of ours
+        except Exception as error:  # our own mistake
             with self._lock:
                 self._failures[0] = "%s: %s" % (type(error).__name__, error)
         self._is_asked.set()
 
     def _is_worth_asking(self, port: int) -> bool:
-        """True if a port had something for us, or was only too slow, as on a busy node, so far."""
+        """True if a port had figures for us, or was only too slow so far, as on a busy node."""
         return port in self._taken or 0 < self._slow_counts.get(port, 0) < _MOST_SLOW
 
     def _ask_all(self, ports: List[int]) -> None:
-        """Ask each port, and hand out what all of them said together."""
+        """Ask each port, and hand out all their figures together."""
         fresh: Optional[Exported] = None
         for port in ports:
             if self._stop:
@@ -106,14 +106,14 @@ class Exporters:
             self._fresh = fresh or self._fresh
 
     def _ask(self, port: int) -> Optional[Taken]:
-        """Ask a port; what failed is said only of one that once had something for us."""
+        """Ask a port. A failure is reported only if the port once had figures for us."""
         before_s = time.monotonic()
         try:
             body = get(port, path_of(port))
             found = taken(body, (before_s + time.monotonic()) / 2, self._job_ids)
         except (NoAnswerError, OSError) as error:
             found, reason = None, str(error) or type(error).__name__
-            # At first anything may listen there: only what takes too long is worth a word.
+            # At first any program may listen there: report only that an answer takes too long.
             is_told = isinstance(error, TooSlowError)
             self._slow_counts[port] = self._slow_counts.get(port, 0) + is_told
         else:
@@ -128,7 +128,7 @@ class Exporters:
 
 
 def _joined(one: Exported, other: Exported) -> Exported:
-    """Return what two exporters said as one; of the same figure the first counts."""
+    """Combine the figures of two exporters. If both have a figure, the first counts."""
     if one.energy_from is None:
         one = one._replace(
             read_at_s=other.read_at_s,

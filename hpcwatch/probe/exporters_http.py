@@ -1,4 +1,4 @@
-"""One question to a port of this node: bounded in time and in size, and never to another place."""
+"""An HTTP request to a port of this node, bounded in time and size, never to another host."""
 
 import socket
 import time
@@ -6,7 +6,7 @@ import time
 from .typed import List, Tuple
 
 BUDGET_S = 0.2
-"""For the whole call: connecting, asking and the answer's last byte."""
+"""The time limit of the whole call, from connecting to the last byte of the answer."""
 MOST_BYTES = 4 << 20
 _MOST_HEAD_BYTES = 16384
 _CHUNK_BYTES = 1 << 16
@@ -17,11 +17,11 @@ _REQUEST = (
 
 
 class NoAnswerError(Exception):
-    """There is no answer that can be used; the text says why."""
+    """There is no usable answer; the text says why."""
 
 
 class TooSlowError(NoAnswerError):
-    """It takes too long, or is too long."""
+    """The answer takes too long, or is too long."""
 
 
 def get(port: int, path: str, budget_s: float = BUDGET_S) -> bytes:
@@ -42,7 +42,7 @@ def get(port: int, path: str, budget_s: float = BUDGET_S) -> bytes:
 
 
 def _read(sock: socket.socket, end_s: float) -> bytes:
-    """Return all that comes until the other side closes."""
+    """Return everything until the other side closes the connection."""
     parts: List[bytes] = []
     size = 0
     while True:
@@ -64,7 +64,7 @@ def _left(end_s: float) -> float:
 
 
 def _check(head: bytes) -> None:
-    """Raise NoAnswerError unless an answer's head promises the text format, as it is."""
+    """Raise NoAnswerError unless the head of an answer announces plain text without encoding."""
     lines = head[:_MOST_HEAD_BYTES].decode("latin-1").split("\r\n")
     version, _, status = lines[0].partition(" ")
     if not version.startswith("HTTP/1."):

@@ -1,4 +1,4 @@
-"""Who listens on a port of this node: what an ordinary user may have put there is not asked.
+"""Who listens on a port of this node. Programs of ordinary users are not asked.
 
 Any user may listen on a port above 1023. The kernel lists each socket with its owner, and listening
 sockets before all others.
@@ -13,7 +13,7 @@ from .typed import Iterable, Iterator, List, NamedTuple, Set
 _MOST_BYTES = 1 << 16
 _LISTENS = "0A"  # TCP_LISTEN, include/net/tcp_states.h
 _SYSTEM_UIDS = 1000
-"""Below it are root and the accounts of services (SYS_UID_MAX of login.defs)."""
+"""Root and accounts of services have lower ids (SYS_UID_MAX of login.defs)."""
 
 
 class _Socket(NamedTuple):
@@ -23,7 +23,7 @@ class _Socket(NamedTuple):
 
 
 def _loopback(order: str) -> Set[str]:
-    """Return the addresses, as the kernel writes them, at which 127.0.0.1 is answered."""
+    """Return the addresses of listeners that answer for 127.0.0.1, as the kernel writes them."""
     four = "0100007F" if order == "little" else "7F000001"
     mapped = "0000000000000000FFFF0000" if order == "little" else "00000000000000000000FFFF"
     return {four, "0" * 8, "0" * 32, mapped + four, mapped + "0" * 8}
@@ -51,7 +51,7 @@ def _sockets(proc: str) -> Iterator[_Socket]:
         for line in raw.decode("ascii", "replace").splitlines()[1:]:
             words = line.split()
             if len(words) < 8 or words[3] != _LISTENS:
-                break  # all others come after the listening ones
+                break  # listening sockets come first
             address, _, port = words[1].rpartition(":")
             try:
                 yield _Socket(address, int(port, 16), int(words[7]))

@@ -1,9 +1,9 @@
-"""Which published figures are taken from exporters on the node, and what they become.
+"""The figures that are taken from exporters on the node, and what they become.
 
-An exporter is known by the names of its families, not by its port. A family that is not in
-``TABLE`` is not read: what a user can read without root is read at its source. So two that are
-common on nodes are not asked: cgroup_exporter (port 9306), all of whose figures a job's owner can
-read, and slurm-job-exporter (9798), which names a device by a number that may mean another one.
+An exporter is recognised by the names of its families, not by its port. Families outside of
+``TABLE`` are not read: what a user can read without root is read at its source. So two common
+exporters are not asked: cgroup_exporter (port 9306), as a job's owner can read all its figures, and
+slurm-job-exporter (9798), as it names a device by a number that may mean another device.
 """
 
 from .typed import Dict, NamedTuple, Tuple
@@ -19,10 +19,10 @@ class Family(NamedTuple):
 
     name: bytes
     exporter: str
-    """Who publishes it, as a reader knows it."""
+    """The name of the exporter."""
     figure: str
     factor: float = 1.0
-    """What a published value is multiplied by."""
+    """The factor for published values."""
 
 
 TABLE: Tuple[Family, ...] = (
@@ -55,5 +55,5 @@ _PATHS: Dict[int, str] = {9100: "/metrics?collect%5B%5D=rapl"}
 
 
 def path_of(port: int) -> str:
-    """Return what to ask a port for: of node_exporter's collectors only the one that is read."""
+    """Return the path to request. It selects the only collector of node_exporter that we read."""
     return _PATHS.get(port, "/metrics")

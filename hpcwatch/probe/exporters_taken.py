@@ -1,4 +1,4 @@
-"""What is taken from an exporter's text. Pure."""
+"""Takes the figures out of an exporter's text. Pure."""
 
 from .exporters_table import (
     DRAM_ACTIVE,
@@ -30,7 +30,7 @@ Device = Tuple[str, str]
 
 
 class Taken(NamedTuple):
-    """What one answer of one exporter holds for us."""
+    """The figures in one answer of an exporter that we use."""
 
     read_at_s: float
     activity: Dict[Device, Dict[str, float]]
@@ -40,7 +40,7 @@ class Taken(NamedTuple):
 
 
 def taken(body: bytes, read_at_s: float, job_ids: Container[str]) -> Optional[Taken]:
-    """Return what is known from an exporter's text; None if it has nothing for us."""
+    """Return the figures in an exporter's text; None if it has none for us."""
     found: Dict[str, List[Tuple[Family, Row]]] = {}
     for row in rows(body, list(_FAMILIES)):
         family = _FAMILIES[row.name]
@@ -60,7 +60,9 @@ def _activity(
         for family, row in found.get(figure, ()):
             uuid = next((row.labels[name] for name in UUID_LABELS if row.labels.get(name)), None)
             percent = row.value * family.factor
-            if uuid is None or percent > 100.5:  # a ratio's rounding, else a mark of no value
+            if (
+                uuid is None or percent > 100.5
+            ):  # 100.5 allows for rounding; more stands for "no value"
                 continue
             device = (uuid, row.labels.get(INSTANCE_LABEL, ""))
             activity.setdefault(device, {})[figure] = min(round(percent, 3), 100.0)
@@ -90,7 +92,7 @@ def _source(pairs: Optional[List[Tuple[Family, Row]]]) -> Optional[str]:
 
 
 def _zones(pairs: Optional[List[Tuple[Family, Row]]]) -> Optional[List[float]]:
-    """Return a counter per zone, in the order of their labels, which stays the same."""
+    """Return one counter per zone, in the order of their labels, which does not change."""
     if not pairs or len(pairs) > _MOST_ZONES:
         return None
     exporter = pairs[0][0].exporter
@@ -104,7 +106,7 @@ def _zones(pairs: Optional[List[Tuple[Family, Row]]]) -> Optional[List[float]]:
 def _mounts(
     found: Dict[str, List[Tuple[Family, Row]]], job_ids: Container[str]
 ) -> Optional[List[MountUse]]:
-    """Return the job's own traffic by mount; None if nothing is published of this job."""
+    """Return the job's own traffic per mount; None if none of this job is published."""
     uses: Dict[str, MountUse] = {}
     for figure in (READ_BYTES, WRITTEN_BYTES):
         for _, row in found.get(figure, ()):
@@ -122,14 +124,14 @@ def _mounts(
 
 
 def gpus_with(gpus: List[Gpu], one: Taken) -> List[Gpu]:
-    """Return the devices with figures that their driver does not give, and who gave them."""
+    """Add figures to devices whose driver lacks them, with the name of the exporter."""
     return [_with(gpu, one) for gpu in gpus]
 
 
 def _with(gpu: Gpu, one: Taken) -> Gpu:
     figures = one.activity.get(_device(gpu))
     if figures is None or gpu.sm_active_pct is not None or gpu.activity_from is not None:
-        return gpu  # NVML's own (GPM, Hopper and later) are newer
+        return gpu  # figures of NVML (GPM, Hopper and later) are newer
     return gpu._replace(
         sm_active_pct=figures.get(SM_ACTIVE),
         tensor_active_pct=figures.get(TENSOR_ACTIVE),
@@ -139,9 +141,9 @@ def _with(gpu: Gpu, one: Taken) -> Gpu:
 
 
 def _device(gpu: Gpu) -> Device:
-    """Return how an exporter names a device: an instance by its parent and its number."""
+    """Return an exporter's name of a device. An instance has its parent's UUID and a number."""
     if gpu.mig is None:
         return gpu.uuid, ""
     if gpu.mig.compute_instance_id > 0:
-        return "", ""  # a part of an instance, of which nobody publishes anything
+        return "", ""  # no exporter publishes figures of a part of an instance
     return gpu.mig.parent_uuid, str(gpu.mig.gpu_instance_id)

@@ -1,4 +1,4 @@
-"""A small parser of Prometheus's text format: the lines of given families, and no others.
+"""A small parser of Prometheus's text format, for the lines of given families only.
 
 Source: https://prometheus.io/docs/instrumenting/exposition_formats/ (text format 0.0.4). The text
 is foreign: a line that is not understood, too long, or without a finite value is left out.
@@ -9,17 +9,17 @@ from .typed import Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
 MOST_LINE_BYTES = 8192
 MOST_LINES = 4096  # of one family
 _MOST_LABELS = 64
-_MOST_VALUE = 1e18  # DCGM's marks of what it does not know are near 2**63
+_MOST_VALUE = 1e18  # DCGM writes numbers near 2**63 for unknown values
 _ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
 
 
 class Row(NamedTuple):
-    """One line."""
+    """One sample line."""
 
     name: bytes
     labels: Dict[str, str]
     value: float
-    """Finite and not negative: all families that are read are so."""
+    """Finite and not negative, which holds for all families that are read."""
 
 
 def rows(body: bytes, names: Sequence[bytes]) -> Iterator[Row]:
@@ -33,7 +33,7 @@ def rows(body: bytes, names: Sequence[bytes]) -> Iterator[Row]:
 
 
 def _lines(text: bytes, name: bytes) -> Iterator[bytes]:
-    """Yield what follows a family's name in each of its lines."""
+    """Yield the text after the family's name, for each of its lines."""
     start, wanted = 0, b"\n" + name
     for _ in range(MOST_LINES):
         start = text.find(wanted, start)
@@ -41,7 +41,7 @@ def _lines(text: bytes, name: bytes) -> Iterator[bytes]:
             return
         start += len(wanted)
         if text[start : start + 1] not in (b"{", b" ", b"\t"):
-            continue  # a family whose name only begins so
+            continue  # another family, whose name begins with this one
         end = text.find(b"\n", start, start + MOST_LINE_BYTES)
         if end < 0 and len(text) - start > MOST_LINE_BYTES:
             continue
@@ -67,7 +67,7 @@ def parse(line: bytes) -> Optional[Tuple[Dict[str, str], float]]:
 
 def _number(word: str) -> Optional[float]:
     """Return a finite number of at least 0; None for NaN, Inf and all else."""
-    if "_" in word:  # Python would take it
+    if "_" in word:  # Python would accept it in a number
         return None
     try:
         value = float(word)
@@ -97,7 +97,7 @@ def _labels(text: str) -> Optional[Tuple[Dict[str, str], str]]:
 
 
 def _value(text: str, at: int) -> Optional[Tuple[str, int]]:
-    """Return a label's value, whose first character is at ``at``, and where its line goes on."""
+    """Return the label's value that begins at ``at``, and the place after its closing quote."""
     made = ""
     while True:
         end, escape = text.find('"', at), text.find("\\", at)

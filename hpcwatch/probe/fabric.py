@@ -1,7 +1,7 @@
 """The node's InfiniBand, Omni-Path or RoCE ports: bytes moved and errors, as counters since boot.
 
 Source: Documentation/ABI/stable/sysfs-class-infiniband of the Linux kernel. Data counters are in
-four-byte words. A Slingshot adapter is seen where its driver offers such a port.
+four-byte words. A Slingshot adapter is included if its driver offers such a port.
 """
 
 import os
@@ -35,13 +35,13 @@ class Traffic(NamedTuple):
 
 
 class FabricReader:
-    """Keeps the counters' files open: a few calls a sample, none on a node without such ports."""
+    """Keeps the files of counters open: a few calls per sample, none on a node without ports."""
 
     def __init__(self, folder: str = _FOLDER) -> None:
         self._ports = [_open(path) for path in _port_folders(folder)]
 
     def read(self) -> Traffic:
-        """Return the sums; a counter that no port has is unknown. Raises OSError."""
+        """Return the sums. A counter that no port has is None. Raises OSError."""
         if not self._ports:
             return Traffic()
         sent, received = self._sum((_SENT,)), self._sum((_RECEIVED,))
@@ -83,6 +83,6 @@ def _open(port: str) -> Dict[str, KeptFile]:
     for name in (_SENT, _RECEIVED, *_ERRORS):
         try:
             files[name] = KeptFile(os.path.join(port, name), 64)
-        except OSError:  # each adapter has its own
+        except OSError:  # each adapter has its own set of counters
             continue
     return files

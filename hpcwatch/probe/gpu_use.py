@@ -1,7 +1,7 @@
-"""Whether a process ever opened a GPU: this tells a build without CUDA from an idle program.
+"""Whether a process ever opened a GPU. It distinguishes a build without CUDA from an idle program.
 
-The signs are open device files and the libraries that talk to a driver. Starting CUDA opens every
-visible device, so an open file shows that a device was looked at, not that it was used.
+The signs are open device files and loaded libraries of a driver. CUDA opens every visible device
+when it starts, so an open file does not show that the device was used.
 """
 
 import os
@@ -25,12 +25,12 @@ _AGAIN_S = 10.0
 
 
 class GpuUse(NamedTuple):
-    """What a process was ever seen to have."""
+    """What a process was ever seen to have open or mapped."""
 
     devices: FrozenSet[str] = frozenset()
     """Device files it opened: ``/dev/nvidia0``, ``/dev/nvidiactl``, ``/dev/kfd``."""
     libraries: FrozenSet[str] = frozenset()
-    """Libraries it loaded that talk to a driver: ``libcuda.so``."""
+    """Libraries of a driver that it loaded: ``libcuda.so``."""
     frameworks: FrozenSet[str] = frozenset()
     """Frameworks it has mapped: ``TensorFlow``."""
 
@@ -41,7 +41,7 @@ class GpuUse(NamedTuple):
 
 
 def gpu_use(pid: int, proc: str = "/proc") -> Optional[GpuUse]:
-    """Look at a process now; None if it is gone or may not be read."""
+    """Read a process now; None if it has ended or may not be read."""
     try:
         devices = _opened("%s/%d/fd" % (proc, pid))
         maps = _maps("%s/%d/maps" % (proc, pid))
@@ -73,11 +73,10 @@ def _maps(path: str) -> bytes:
 
 
 class GpuUseReader:
-    """Looks at a job's processes now and then, and remembers the signs of each.
+    """Reads a job's processes now and then, and remembers the signs of each.
 
-    It spends at most a two-hundredth of the time: reading the maps of a large program takes the
-    kernel about a millisecond. Once seen with a library and a device, a process is not looked at
-    again.
+    It uses at most a two-hundredth of the time, because reading the maps of a large program takes
+    about a millisecond. A process that was seen with a library and a device is not read again.
     """
 
     def __init__(self, proc: str = "/proc") -> None:
@@ -88,7 +87,7 @@ class GpuUseReader:
         self._cost_s = _GUESS_S
 
     def read(self, pids: Iterable[int]) -> Dict[int, GpuUse]:
-        """Return what is known of these processes; one that is missing is unknown."""
+        """Return what is known of these processes. A process that is left out is unknown."""
         alive = list(pids)
         for pid in self._due(alive):
             if not self._ration.allows(self._cost_s):
@@ -100,7 +99,7 @@ class GpuUseReader:
         return dict(self._seen)
 
     def _due(self, pids: List[int]) -> List[int]:
-        """Return the processes worth another look, the one that waited longest first."""
+        """Return the processes to read again, the one that has waited longest first."""
         before_s = time.monotonic() - _AGAIN_S
         due = [
             pid

@@ -1,8 +1,8 @@
 """What a node reads from and writes to the file system of a home directory, if it is remote.
 
-Homes are on servers that all nodes share; a local disk serves only its node and has no
-counters here. Only the kernel's own text is read, and links on local file systems: any access to a
-path might mount it (autofs), or wait for a server that does not answer.
+Homes are usually on servers that all nodes share. A local disk serves only its node, so it has no
+counters here. Only text of the kernel and links on local file systems are read, as access to any
+other path may mount it (autofs) or wait for a server that does not answer.
 """
 
 import os
@@ -17,10 +17,10 @@ _LUSTRE = ("/proc/fs/lustre/llite", "/sys/kernel/debug/lustre/llite")
 """Since Lustre 2.12 the counters are in debugfs, which only root may enter."""
 _ON_DISKS = ("ext4", "xfs", "btrfs", "zfs", "ext3", "ext2", "f2fs", "bcachefs", "jfs", "reiserfs")
 _LOCAL = (*_ON_DISKS, "overlay", "tmpfs", "squashfs", "erofs", "ramfs", "rootfs")
-_MOST_LINKS = 40  # as the kernel
+_MOST_LINKS = 40  # the same limit as the kernel's
 _CHUNK_BYTES = 1 << 16
 _SHARE = 0.0005  # of the time that passes
-_MOST_S = 0.005  # saved up
+_MOST_S = 0.005  # the most time that is saved up
 
 Volumes = Tuple[Optional[int], Optional[int]]
 """Bytes read and written; None is unknown."""
@@ -52,7 +52,7 @@ class HomeReader:
         self._known = Home()
 
     def read(self, errors: Dict[str, str]) -> Home:
-        """Return what can be read; reasons for the rest go to ``errors``."""
+        """Return what can be read. Reasons for the rest are put into ``errors``."""
         if not self._mounts or self._changes.poll(0):
             self._find()
         known, mount = self._known, self._mount
@@ -89,7 +89,7 @@ class HomeReader:
             return self._stats.read()
         if mount.kind == "lustre":
             return _lustre_volumes(mount.source, self._root)
-        return None, None  # autofs, or a kind whose counters not everybody may read: no failure
+        return None, None  # no failure: autofs, or a type whose counters users may not read
 
     def __del__(self) -> None:
         if getattr(self, "_mounts_file", -1) >= 0:
@@ -142,9 +142,9 @@ class NfsStats:
 def parse_nfs(raw: bytes, header: bytes, count: int, is_all: bool = True) -> Optional[Volumes]:
     """Return what the ``count``-th mount under that header exchanged with its server, if it is in.
 
-    Of eight numbers (Linux, include/linux/nfs_iostat.h) the fifth and sixth are what READ and
-    WRITE requests carried: what a shared server has to bear. The first four are what programs
-    asked for, most of which the page cache may have answered.
+    There are eight numbers (Linux, include/linux/nfs_iostat.h). The fifth and sixth are the bytes
+    that READ and WRITE requests carried, which are the load of a shared server. The first four are
+    the bytes that programs requested, many of which the page cache may have served.
     """
     position = -1
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""Names the job's largest processes, and on demand all others."""
+"""Lists the job's largest processes, and on demand all others."""
 
 import os
 import time
@@ -15,7 +15,7 @@ _LONGEST_ARGV = 4096
 _FURTHER_ARGV = 1024
 _FIRST = 1 << 62  # bytes: more than any process has
 _MOST_ARGV_BYTES = 1 << 20
-"""Of the command lines that one sample gives on demand: the others come with the next ones."""
+"""The most bytes of command lines in one sample on demand. Others come in later samples."""
 
 
 class Listing:
@@ -27,12 +27,12 @@ class Listing:
         self._users: Dict[int, str] = {}
         self._boot_s = boot_time_s(proc)
         self._told: Dict[int, bytes] = {}
-        """Those whose command lines were given on demand: pid and name."""
+        """Processes whose command lines were given on demand: pid -> name."""
 
     def largest(self, table: ProcessTable, count: int, also: Iterable[int] = ()) -> List[Process]:
-        """Name the ``count`` processes that used most CPU since last asked, and by memory.
+        """List the ``count`` processes with most CPU time since last asked, and as many by memory.
 
-        Those ``also`` named by pid are added if they are the job's.
+        Processes in ``also`` (pids) are added if they are the job's.
         """
         ran = [tracked for tracked in table.changed if tracked.pid in table.tracked]
         busiest = _largest(count, ran, key=lambda one: one.stat.all_ticks - one.listed_ticks)
@@ -47,9 +47,10 @@ class Listing:
         ]
 
     def further(self, table: ProcessTable, listed: Iterable[int], most: int) -> List[Process]:
-        """Name all others but those ``listed`` by pid.
+        """List all processes except those in ``listed`` (pids).
 
-        Of more than ``most`` those that just ran come first, then the largest by memory.
+        If there are more than ``most``, those that have just run come first, then the largest by
+        memory.
         """
         named = set(listed)
         others = [
@@ -75,7 +76,7 @@ class Listing:
         return made
 
     def forget_further(self) -> None:
-        """Give command lines anew when all are asked for the next time."""
+        """Forget which command lines were given on demand: the next demand gets them again."""
         self._told = {}
 
     def _find_biggest(self, table: ProcessTable, count: int) -> List[Tracked]:
@@ -91,7 +92,7 @@ class Listing:
         return self._biggest
 
     def _argv(self, tracked: Tracked) -> Optional[List[str]]:
-        """Return the command line of one that is named for the first time."""
+        """Return the command line of a process that is listed for the first time."""
         if tracked.named:
             return None
         tracked.named = True
@@ -135,7 +136,7 @@ class Listing:
         )
 
     def _user(self, tracked: Tracked) -> Optional[str]:
-        """Return whose a process is; asked once per process, and per user."""
+        """Return a process's owner, which is looked up once per process and per user."""
         if tracked.user is None:
             number = tracked.table.get(b"Uid")
             if number is None:  # its status was not read yet
@@ -163,7 +164,7 @@ def _largest(count: int, pool: Iterable[Tracked], key: Callable[[Tracked], int])
 
 
 def login_name(number: int) -> str:
-    """Return what a user is called, the number itself if the node does not know it."""
+    """Return a user's login name, or the id itself if the node does not know it."""
     import pwd
 
     try:
