@@ -53,7 +53,7 @@ def ask(
     deadline_s: float = DEADLINE_S,
     most_bytes: int = MOST_BYTES,
 ) -> Answer:
-    """Return the answer, whatever its status. The method is POST with a body, else GET.
+    """Return the answer, whatever its status. Without ``method`` it is POST with a body, else GET.
 
     Raises HpcwatchError if no answer comes within ``deadline_s`` seconds, if it is larger than
     ``most_bytes``, or if the server redirects to another host.
