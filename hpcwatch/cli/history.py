@@ -95,8 +95,7 @@ class _Answer:
             _progress_is_over()
 
     def _jobs(self) -> Iterator[PastJob]:
-        for job in self._past.jobs():
-            yield self._filler.fill(self._recorded.fill(job))
+        yield from self._filler.filled(map(self._recorded.fill, self._past.jobs()))
         yield from self._recorded.others()
 
     def print_streamed(self) -> int:
@@ -210,7 +209,7 @@ class _Answer:
             notes.append(self._site.caveat)
         if self._history.reach:
             notes.append(self._history.reach)
-        return notes
+        return [*notes, *self._filler.notes()]
 
     def _troubles(self) -> list[str]:
         """Say what is missing, and why."""

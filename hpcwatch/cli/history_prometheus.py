@@ -2,125 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 from hpcwatch import config
+from hpcwatch.analysis.history_readings import CPU, GPUS, MEMORY, filled, lacking
 from hpcwatch.base.clean import clean
 from hpcwatch.base.errors import HpcwatchError
-from hpcwatch.cluster.prometheus.asking import Asker, Found, JobAsked
-from hpcwatch.cluster.schedulers.history import PastJob, Source
-from hpcwatch.probe.schema import Sample
+from hpcwatch.cluster.prometheus import past_jobs
+from hpcwatch.cluster.prometheus.asking import Asker, JobAsked
+from hpcwatch.cluster.prometheus.batches import Batch, Wish, batches
+from hpcwatch.cluster.schedulers.history import PastJob
 
-_LEAST_S = 300.0
-"""Own: of a shorter job there are too few readings."""
-_LEAST_SHARE = 0.9
-"""Own: of the job's time, below which readings do not stand for the job; as of a recording."""
+_MOST_KEPT = 1000
+"""Jobs that wait for each other, to be asked for together."""
+_LEAST_S = 30.0
+"""Own: exporters are asked every 15 s at the most often; of a shorter job there are not two
+readings."""
+_SHORT_S = 300.0
+"""Own: where a longer job is unknown its length is not the reason."""
 _POINTS = 200
-_FIELDS = {"cpu": "cpu_s", "memory": "used_bytes", "gpus": "util_pct"}
+_FIELDS = {CPU: "cpu_s", MEMORY: "used_bytes", GPUS: "util_pct"}
 
 
 class Filler:
-    """Fills in figures, one job after the other, for 10 s in all."""
+    """Fills in figures, many jobs at once, for 10 s in all."""
 
     def __init__(self, prometheus: config.Prometheus | None) -> None:
         self._asker: Asker | None = None
-        self._left_count = 0
+        self._left_count = self._short_count = 0
         self._trouble = ""
         try:
             self._asker = None if prometheus is None else Asker(*prometheus)
         except HpcwatchError as error:
             self._trouble = str(error)
 
-    def fill(self, job: PastJob) -> PastJob:
-        """Return a job with what was unknown of it; each figure says its source."""
-        lacking = _lacking(job)
-        if self._asker is None or not lacking or job.started_at_s is None:
-            return job
-        if self._trouble or self._asker.is_spent:
-            self._left_count += 1
-            return job
-        end_s = job.started_at_s + (job.ran_s or 0.0)
-        names = tuple(dict.fromkeys((job.id, job.id.partition(".")[0])))
-        asked = JobAsked(job.id, names, (), job.started_at_s, end_s)
-        found = self._asker.job(asked, [_FIELDS[one] for one in lacking], _POINTS)
-        self._trouble = found.trouble
-        return _filled(job, found, lacking)
+    def filled(self, jobs: Iterable[PastJob]) -> Iterator[PastJob]:
+        """Yield the jobs in their order, with what was unknown of them.
+
+        After an interrupt those that wait come as they are, before it goes on.
+        """
+        if self._asker is None:
+            yield from jobs
+            return
+        kept: deque[PastJob] = deque()
+        try:
+            for job in jobs:
+                kept.append(job)
+                if len(kept) >= _MOST_KEPT:
+                    self._fill(self._asker, kept)
+                    while kept:
+                        yield kept.popleft()
+            self._fill(self._asker, kept)
+        except KeyboardInterrupt:
+            while kept:
+                yield kept.popleft()
+            raise
+        while kept:
+            yield kept.popleft()
+
+    def _fill(self, asker: Asker, kept: deque[PastJob]) -> None:
+        """Put what can be known in the place of each job."""
+        for batch in batches([wish for wish in map(_wish, range(len(kept)), kept) if wish]):
+            if self._trouble or asker.is_spent:
+                self._left_count += len(batch.wishes)
+                continue
+            unknown = [lacking(kept[wish.place]) for wish in batch.wishes]
+            fields = {
+                field: [place for place, names in enumerate(unknown) if name in names]
+                for name, field in _FIELDS.items()
+            }
+            samples, self._trouble = past_jobs.ask(asker, batch, fields)
+            for place, wish in enumerate(batch.wishes):
+                job = filled(kept[wish.place], samples[place], unknown[place])
+                kept[wish.place] = job
+                self._left_count += bool(self._trouble and lacking(job))
+            self._fill_unnamed(asker, batch, kept)
+        if not self._trouble:
+            short = (job for job in kept if (job.ran_s or 0.0) < _SHORT_S)
+            self._short_count += sum(bool(lacking(job)) for job in short)
+
+    def _fill_unnamed(self, asker: Asker, batch: Batch, kept: deque[PastJob]) -> None:
+        """Ask for the devices of one job after the other, where series do not name their job."""
+        left = [wish for wish in batch.wishes if GPUS in lacking(kept[wish.place])]
+        left = [wish for wish in left if (kept[wish.place].ran_s or 0.0) >= _SHORT_S]
+        try:
+            middle_s = [(one.job.start_s + one.job.end_s) / 2 for one in left[:1]]
+            if self._trouble or not any(map(asker.has_unnamed, middle_s)):
+                return
+        except HpcwatchError as error:
+            self._trouble = str(error)
+            return
+        for wish in left:
+            if self._trouble or asker.is_spent:
+                self._left_count += 1
+                continue
+            found = asker.job(wish.job, [_FIELDS[GPUS]], _POINTS)
+            self._trouble = found.trouble
+            kept[wish.place] = filled(kept[wish.place], found.samples, [GPUS])
+
+    def notes(self) -> list[str]:
+        """Say why short jobs stay unknown."""
+        if not self._short_count:
+            return []
+        noun = "job" if self._short_count == 1 else "jobs"
+        return [
+            f"{self._short_count:,} {noun} of less than 5 min had too few readings in Prometheus:"
+            " two at least, up to the last tenth of the job's time, are needed."
+        ]
 
     def troubles(self) -> list[str]:
-        """Say in one line what failed, and of how many jobs nothing was asked."""
+        """Say in one line what failed, and of how many jobs something is missing for it."""
         if not self._trouble and not self._left_count:
             return []
         said = clean(self._trouble or "Prometheus took too long")
         if not self._left_count:
             return [f"{said}."]
         noun = "job" if self._left_count == 1 else "jobs"
-        return [f"{said}; {self._left_count:,} more {noun} not asked for."]
+        return [f"{said}; not all is known of {self._left_count:,} {noun}."]
 
 
-def _lacking(job: PastJob) -> list[str]:
-    """Return what is unknown of a job that ran for long enough and has ended.
+def _wish(place: int, job: PastJob) -> Wish | None:
+    """Return what to ask of a job; None if nothing is unknown of it, or it was too short.
 
-    A task of an array has a number of its own on its nodes (Slurm), which the accounts' list lacks.
+    On its nodes a task of an array has a number of its own (Slurm), or its id (PBS).
     """
-    if not job.ran_s or job.ran_s < _LEAST_S or job.ended_at_s is None or job.array_id:
-        return []
-    is_bound = job.gpus_used is None or job.gpus_from is Source.PEAKS
-    lacking = {
-        "cpu": job.cpu_s is None,
-        "memory": job.memory_bytes is None,
-        "gpus": is_bound and job.gpus_count != 0,
-    }
-    return [name for name, is_lacking in lacking.items() if is_lacking]
-
-
-class _Node(NamedTuple):
-    """What was read of one node: its known values, in their order."""
-
-    cpu_s: list[tuple[float, float]]
-    used_bytes: list[int]
-    util_pct: dict[str, list[float]]
-
-
-def _filled(job: PastJob, found: Found, lacking: Sequence[str]) -> PastJob:
-    nodes = _by_node(found.samples)
-    # On more nodes there is another cluster's job of this number as well.
-    is_all = bool(nodes) and len(nodes) == (job.nodes_count or len(nodes))
-    ran_s = job.ran_s or 0.0
-    readings_count = _LEAST_SHARE * ran_s / found.interval_s
-    if "cpu" in lacking and is_all:
-        cpu_s = _cpu_s(nodes, (job.started_at_s or 0.0) + _LEAST_SHARE * ran_s)
-        job = job if cpu_s is None else job._replace(cpu_s=cpu_s, cpu_from=Source.PROMETHEUS)
-    is_read = all(node.used_bytes and len(node.used_bytes) >= readings_count for node in nodes)
-    if "memory" in lacking and is_all and is_read:
-        size = sum(max(node.used_bytes) for node in nodes)
-        job = job._replace(memory_bytes=size, memory_from=Source.PROMETHEUS)
-    devices = [values for node in nodes for values in node.util_pct.values()]
-    is_known = devices and all(len(values) >= readings_count for values in devices)
-    count = job.gpus_count if job.gpus_count is not None else len(devices)
-    if "gpus" in lacking and is_known and is_all and len(devices) == count:
-        used = sum(sum(values) / len(values) for values in devices) / 100
-        job = job._replace(gpus_used=used, gpus_from=Source.PROMETHEUS, gpus_count=count)
-    return job
-
-
-def _cpu_s(nodes: Sequence[_Node], least_at_s: float) -> float | None:
-    """Return the counters' sum; None if one was last read long before the end."""
-    if not all(node.cpu_s and node.cpu_s[-1][0] >= least_at_s for node in nodes):
+    ran_s, start_s = job.ran_s or 0.0, job.started_at_s
+    if start_s is None or ran_s < _LEAST_S or not lacking(job):
         return None
-    return sum(node.cpu_s[-1][1] for node in nodes)
-
-
-def _by_node(samples: Sequence[Sample]) -> list[_Node]:
-    nodes: dict[str, _Node] = {}
-    for sample in samples:
-        node = nodes.setdefault(sample.host, _Node([], [], {}))
-        group = sample.cgroup
-        if group is not None and group.cpu_s is not None:
-            node.cpu_s.append((sample.at_s, group.cpu_s))
-        if group is not None and group.used_bytes is not None:
-            node.used_bytes.append(group.used_bytes)
-        for gpu in sample.gpus or ():
-            if gpu.util_pct is not None:
-                node.util_pct.setdefault(gpu.uuid, []).append(gpu.util_pct)
-    return list(nodes.values())
+    name = job.raw_id or job.id
+    names = tuple(dict.fromkeys((name, name.partition(".")[0])))
+    series_count = max(job.nodes_count or 1, job.gpus_count or 1)
+    return Wish(place, JobAsked(job.id, names, (), start_s, start_s + ran_s), series_count)

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from history_scenes import sacct_job, sacct_text
 from program import ROOT, Hpcwatch
 from prometheus_blocks import GIB, HOUR_S, START_S, Value, accounts, constant, write_blocks
 from prometheus_server import Prometheus, promtool
-from stand_in import SLURM, StandIn
 
 from hpcwatch import config
 from hpcwatch.analysis.report import Report
@@ -94,13 +92,6 @@ SERIES: dict[str, Value] = {
     # hpcwatch itself
     'hpcwatch_cpu_seconds_total{jobid="4242",node="qb001"}': lambda t: 1.5 * t,
     'hpcwatch_gpu_utilization_ratio{jobid="4242",node="qb001",gpu="0"}': constant(0.41),
-    # of a job whose number no other cluster has
-    **{f"cgroup_cpu_total_seconds{{{cgroup(n, '66')}}}": lambda t: 1.5 * t for n in NODES},
-    **{f"cgroup_memory_rss_bytes{{{cgroup(n, '66')}}}": constant(3 * GIB) for n in NODES},
-    **{
-        f'nvidia_gpu_duty_cycle{{instance="{n}:9445",{A100},jobid="66"}}': constant(50.0)
-        for n in NODES
-    },
     # of a job with a gap, and values that are none
     f"cgroup_cpu_total_seconds{{{cgroup('qb001', '56')}}}": lambda t: t,
     f"cgroup_cpu_total_seconds{{{cgroup('qb001', '55')}}}": lambda t: (
@@ -292,75 +283,6 @@ def test_without_an_answer_the_accounting_still_comes(hpcwatch: Hpcwatch, tmp_pa
     assert "http://127.0.0.1:1 cannot be asked" in ended.complaint
     said = " ".join(ended.out.split())
     assert "the figures are from the accounting of slurm" in said
-
-
-def past(tmp_path: Path, *rows: list[str]) -> dict[str, str]:
-    """A Slurm whose accounts hold these jobs."""
-    config = "AccountingStorageTRES = cpu,gres/gpu\nGresTypes = gpu\n"
-    told = {
-        "squeue --version": {"stdout": "slurm 22.05.8\n"},
-        "scontrol show config": {"stdout": config},
-        "sacct *": {"stdout": sacct_text(rows)},
-    }
-    there = StandIn(tmp_path / "slurm", SLURM, {"*": told}).environment
-    return {**there, "TZ": "UTC", "HPCWATCH_SCHEDULER_NAME": "slurm", "COLUMNS": "120"}
-
-
-def unaccounted(job_id: str, **cells: object) -> list[str]:
-    """A job of an hour of which the accounts know only what it requested."""
-    amounts = "billing=4,cpu=4,mem=8192M,node=2,gres/gpu=2"
-    known: dict[str, Any] = {
-        "NNodes": "2",
-        "AllocTRES": amounts,
-        "ReqTRES": amounts,
-        "TotalCPU": "",
-        "Start": int(START_S),
-        "End": int(START_S) + HOUR_S,
-    }
-    return sacct_job(job_id, hours=1, **{**known, **cells})
-
-
-SINCE = ("jobs", "--since", "2026-11-29", "--until", "2026-11-30", "-u", "alice")
-
-
-def test_past_jobs_are_filled_from_prometheus(
-    hpcwatch: Hpcwatch, tmp_path: Path, server: Prometheus
-) -> None:
-    one_node = {"NNodes": "1"}
-    rows = (unaccounted("66"), unaccounted("67"), unaccounted("55", **one_node))
-    there = {**past(tmp_path, *rows), "HPCWATCH_PROMETHEUS_URL": server.url}
-    ended = hpcwatch(*SINCE, "--format", "json", **there)
-    assert (ended.code, ended.err) == (0, "")
-    jobs = {job["id"]: job for job in json.loads(ended.out)["jobs"]}
-    known = jobs["66"]
-    assert (known["cpu_s"], known["cpu_source"]) == (2 * 5400.0, "prometheus")
-    assert (known["memory_bytes"], known["memory_source"]) == (6 << 30, "prometheus")
-    assert (known["gpus_used_mean"], known["gpus_source"]) == (1.0, "prometheus")
-    assert jobs["67"]["cpu_s"] is None  # nobody knows it
-    assert jobs["55"]["cpu_s"] == HOUR_S  # a counter holds what passed in a gap
-    assert jobs["55"]["gpus_used_mean"] is None
-    table = hpcwatch(*SINCE, **there)
-    assert "@ from Prometheus" in " ".join(table.out.split())
-
-
-def test_a_job_on_more_nodes_than_it_had_is_another_clusters(
-    hpcwatch: Hpcwatch, tmp_path: Path, server: Prometheus
-) -> None:
-    """Series of `other` are in the same Prometheus: its job has the same number."""
-    there = past(tmp_path, unaccounted("4242", NNodes="1"))
-    there["HPCWATCH_PROMETHEUS_URL"] = server.url
-    ended = hpcwatch(*SINCE, "--format", "json", **there)
-    assert json.loads(ended.out)["jobs"][0]["cpu_s"] is None
-
-
-def test_past_jobs_still_come_without_an_answer(hpcwatch: Hpcwatch, tmp_path: Path) -> None:
-    there = past(tmp_path, unaccounted("1"), unaccounted("2"), unaccounted("3"))
-    there["HPCWATCH_PROMETHEUS_URL"] = "http://127.0.0.1:1"
-    ended = hpcwatch(*SINCE, "--format", "csv", **there)
-    assert ended.code == 0
-    assert len(ended.out.splitlines()) == 4
-    assert "http://127.0.0.1:1 cannot be asked" in ended.complaint
-    assert "2 more jobs not asked for" in ended.complaint
 
 
 def test_our_own_export_comes_back(hpcwatch: Hpcwatch, tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+from history_scenes import sacct_job, sacct_text
 from program import ROOT
 from prometheus_server import promtool
 from stand_in import SLURM, StandIn
@@ -71,3 +73,33 @@ def accounts(tmp_path: Path) -> dict[str, str]:
     scenario = {"*": {"sacct*": {"stdout": text}, "scontrol*": unknown, "squeue*": unknown}}
     there = StandIn(tmp_path / "slurm", SLURM, scenario).environment
     return {**there, "TZ": "UTC", "HPCWATCH_SCHEDULER_NAME": "slurm"}
+
+
+def past(tmp_path: Path, *rows: list[str]) -> dict[str, str]:
+    """A Slurm whose accounts hold these jobs."""
+    config = "AccountingStorageTRES = cpu,gres/gpu\nGresTypes = gpu\n"
+    told = {
+        "squeue --version": {"stdout": "slurm 22.05.8\n"},
+        "scontrol show config": {"stdout": config},
+        "sacct *": {"stdout": sacct_text(rows)},
+    }
+    there = StandIn(tmp_path / "slurm", SLURM, {"*": told}).environment
+    return {**there, "TZ": "UTC", "HPCWATCH_SCHEDULER_NAME": "slurm", "COLUMNS": "120"}
+
+
+def unaccounted(job_id: str, **cells: object) -> list[str]:
+    """A job of an hour of which the accounts know only what it requested."""
+    amounts = "billing=4,cpu=4,mem=8192M,node=2,gres/gpu=2"
+    known: dict[str, Any] = {
+        "NNodes": "2",
+        "AllocTRES": amounts,
+        "ReqTRES": amounts,
+        "TotalCPU": "",
+        "Start": int(START_S),
+        "End": int(START_S) + HOUR_S,
+    }
+    return sacct_job(job_id, hours=1, **{**known, **cells})
+
+
+SINCE = ("jobs", "--since", "2026-11-29", "--until", "2026-11-30", "-u", "alice")
+"""The question for the jobs of the day on which all begins."""

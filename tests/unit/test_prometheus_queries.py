@@ -31,7 +31,7 @@ def test_no_word_of_a_job_is_a_part_of_the_language() -> None:
     assert quoted("5[1].qb3") == '"5\\u005b1\\u005d.qb3"'
     assert quoted("\U0001f600é") == '"\\U0001f600\\u00e9"'
     assert matcher("jobid", ["7"]) == 'jobid="7"'
-    assert matcher("jobid", ["7.qb3", "7"]) == 'jobid=~"7\\u005c.qb3\\u007c7"'
+    assert matcher("jobid", ["7.qb3", "7"]) == 'jobid=~"7\\u005c.qb3|7"'
 
 
 def test_a_query_is_filled_and_its_words_are_put_in_last() -> None:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from hpcwatch.base import web_address
 from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
-from hpcwatch.cluster.prometheus.api import Server, Span
-from hpcwatch.cluster.prometheus.presets import PRESETS, Preset
+from hpcwatch.cluster.prometheus.api import Series, Server, Span
+from hpcwatch.cluster.prometheus.presets import PRESETS, Family, Preset
 from hpcwatch.cluster.prometheus.promql import filled
 from hpcwatch.cluster.prometheus.readings import Readings
 from hpcwatch.probe.schema import Sample
@@ -47,6 +47,14 @@ class Found(NamedTuple):
     """Why something is missing, in one line; empty if nothing failed."""
 
 
+class Figures(NamedTuple):
+    """The series of one figure of several jobs."""
+
+    job_label: str
+    node_labels: Sequence[str]
+    series: list[tuple[Family, Series]]
+
+
 class Asker:
     """Asks one Prometheus for jobs, at most 10 s and 50 MB in all."""
 
@@ -67,6 +75,30 @@ class Asker:
         """True once nothing more may be asked."""
         return self._server.is_spent
 
+    def ids_of(self, job: JobAsked) -> tuple[str, ...]:
+        """Return what series call a job."""
+        return (job.id,) if self._preset.has_own_ids else tuple(job.names)
+
+    def figures(self, field: str, ids: Collection[str], span: Span, window_s: float) -> Figures:
+        """Return one figure's series of the jobs that are called so.
+
+        Raises HpcwatchError.
+        """
+        found = Figures(self._preset.job_label, self._preset.node_labels, [])
+        for family in self._preset.families:
+            if family.field == field:
+                query = filled(family.query, self._preset.job_label, sorted(ids), window_s)
+                found.series.extend((family, one) for one in self._server.range(query, span))
+        return found
+
+    def has_unnamed(self, at_s: float) -> bool:
+        """Return True if there are series at that time that do not name their job.
+
+        ``job`` finds those of one job, too, but ``figures`` does not. Raises HpcwatchError.
+        """
+        query, now = self._preset.has_unnamed, Span(at_s, at_s, 1.0)
+        return bool(query) and bool(self._server.range(query, now))
+
     def job(self, job: JobAsked, fields: Collection[str] = (), points: int = _MOST_POINTS) -> Found:
         """Return what is known of a job, of the given fields alone if there are any.
 
@@ -74,13 +106,14 @@ class Asker:
         """
         span, window_s = _span(job, points)
         readings = Readings(job.nodes, job.start_s, self._name)
-        ids = (job.id,) if self._preset.has_own_ids else tuple(job.names)
+        ids = self.ids_of(job)
         trouble = ""
         for family in self._preset.families:
             if fields and family.field not in fields:
                 continue
             try:
-                query = filled(family.query, self._preset.job_label, ids, window_s)
+                wanted = f"{family.query} or ({family.of_one})" if family.of_one else family.query
+                query = filled(wanted, self._preset.job_label, ids, window_s)
                 series = self._server.range(query, span)
             except HpcwatchError as error:
                 trouble = str(error)

@@ -23,6 +23,8 @@ class Family(NamedTuple):
     query: str
     factor: float = 1.0
     """What a value is multiplied by to be in the field's unit."""
+    of_one: str = ""
+    """What finds it too, for one job alone: its series have no label of the job."""
 
 
 class Preset(NamedTuple):
@@ -36,6 +38,8 @@ class Preset(NamedTuple):
     families: tuple[Family, ...]
     has_own_ids: bool = False
     """Jobs are called as the scheduler's commands do, not as on the nodes."""
+    has_unnamed: str = ""
+    """Finds whether there are series at all that do not name their job; see ``Family.of_one``."""
 
 
 DEVICE_LABELS = ("UUID", "gpuuuid", "gpu_uuid", "uuid", "gpu")
@@ -68,11 +72,11 @@ def _of_cgroup(family: str) -> str:
     return _last(f'cgroup_{family}{{$JOB,step="",task=""}}')
 
 
-def _of_nvidia(family: str) -> str:
+def _nvidia(field: str, family: str, factor: float = 1.0) -> Family:
     """Return a device's figure: newer versions label it with the job, older ones only say whose."""
     own = _last(f"nvidia_gpu_{family}{{$JOB}}")
     older = _last(f'nvidia_gpu_{family}{{jobid=""}}')
-    return f"{own} or ({older} and {_last('nvidia_gpu_jobId')} == $NUMBER)"
+    return Family(GPU, field, own, factor, f"{older} and {_last('nvidia_gpu_jobId')} == $NUMBER")
 
 
 def _of_dcgm(family: str) -> str:
@@ -86,7 +90,8 @@ def _of_unit(family: str) -> str:
 def _of_units_gpu(family: str) -> str:
     """Return DCGM's figure of a job's devices, joined as CEEMS's own recording rules do."""
     flag = _of_unit("gpu_index_flag")
-    return f"{_last(f'DCGM_FI_{family}')} * on (gpuuuid, gpuiid) group_right () ({flag} > bool 0)"
+    named = _last(f'DCGM_FI_{family}{{gpuuuid!=""}}')
+    return f"{named} * on (gpuuuid, gpuiid) group_right () ({flag} > bool 0)"
 
 
 def _of_own(family: str) -> str:
@@ -121,12 +126,13 @@ PRESETS = {
             ),
             Family(CGROUP, "cache_bytes", _of_cgroup("memory_cache_bytes")),
             Family(CGROUP, "limit_bytes", _of_cgroup("memory_total_bytes")),
-            Family(GPU, "util_pct", _of_nvidia("duty_cycle")),
-            Family(GPU, "memory_used_bytes", _of_nvidia("memory_used_bytes")),
-            Family(GPU, "memory_total_bytes", _of_nvidia("memory_total_bytes")),
-            Family(GPU, "power_w", _of_nvidia("power_usage_milliwatts"), 0.001),
-            Family(GPU, "temperature_celsius", _of_nvidia("temperature_celsius")),
+            _nvidia("util_pct", "duty_cycle"),
+            _nvidia("memory_used_bytes", "memory_used_bytes"),
+            _nvidia("memory_total_bytes", "memory_total_bytes"),
+            _nvidia("power_w", "power_usage_milliwatts", 0.001),
+            _nvidia("temperature_celsius", "temperature_celsius"),
         ),
+        has_unnamed='count(nvidia_gpu_duty_cycle{jobid=""} and nvidia_gpu_jobId > 0)',
     ),
     "slurm-job-exporter": Preset(
         "guilbaults/slurm-job-exporter (slurm-job-exporter.py), 2026-04",
@@ -135,7 +141,10 @@ PRESETS = {
         (
             # In nanoseconds, a counter for each core; on control groups version 2 all are alike.
             Family(
-                CGROUP, "cpu_s", f"sum by (instance) ({_of_slurm_job('core_usage_total')})", 1e-9
+                CGROUP,
+                "cpu_s",
+                f"sum by (instance, slurmjobid) ({_of_slurm_job('core_usage_total')})",
+                1e-9,
             ),
             Family(CGROUP, "used_bytes", _of_slurm_job("memory_rss")),
             Family(CGROUP, "cache_bytes", _of_slurm_job("memory_cache")),

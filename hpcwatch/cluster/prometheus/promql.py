@@ -10,10 +10,14 @@ _PLAIN = re.compile(r"[A-Za-z0-9_ .:/-]")
 
 def quoted(text: str) -> str:
     """Return a string of PromQL, in whose double quotes Go's escapes hold."""
-    return '"' + "".join(_escaped(letter) for letter in text) + '"'
+    return f'"{_escaped(text)}"'
 
 
-def _escaped(letter: str) -> str:
+def _escaped(text: str) -> str:
+    return "".join(map(_letter, text))
+
+
+def _letter(letter: str) -> str:
     if _PLAIN.fullmatch(letter):
         return letter
     return rf"\u{ord(letter):04x}" if ord(letter) < 0x10000 else rf"\U{ord(letter):08x}"
@@ -23,7 +27,8 @@ def matcher(label: str, values: Sequence[str]) -> str:
     """Return what selects series whose label has one of the values."""
     if len(values) == 1:
         return f"{label}={quoted(values[0])}"
-    return f"{label}=~{quoted('|'.join(re.escape(value) for value in values))}"
+    any_of = "|".join(_escaped(re.escape(value)) for value in values)
+    return f'{label}=~"{any_of}"'
 
 
 def filled(query: str, label: str, ids: Sequence[str], window_s: float) -> str:

@@ -68,6 +68,9 @@ class PastJob(NamedTuple):
     gpus_from: Source | None = None
     gpu_memory_bytes: int | None = None
     gpu_memory_from: Source | None = None
+    raw_id: str | None = None
+    """Slurm's number of an array task or a component, by which it is called on its nodes; None if
+    that is its id."""
 
     @property
     def waited_s(self) -> float | None:
@@ -199,6 +202,7 @@ def past_of(job: Job, now_s: float) -> PastJob:
         cpu_from=Source.ACCOUNTS if usage is not None and is_cpu_whole else None,
         memory_bytes=usage.memory_bytes or None if usage is not None else None,
         memory_from=covers if usage is not None and usage.memory_bytes else None,
+        raw_id=job.raw_id,
     )
 
 

@@ -30,7 +30,7 @@ from hpcwatch.cluster.schedulers.text import count, seconds, when
 FIELDS = (
     *("JobID", "JobName", "AdminComment", "User", "Account", "Partition", "State", "ExitCode"),
     *("NNodes", "AllocTRES", "ReqTRES", "NTasks", "MaxRSS", "TotalCPU", "TRESUsageInTot"),
-    *("ElapsedRaw", "Timelimit", "Submit", "Eligible", "Start", "End"),
+    *("ElapsedRaw", "Timelimit", "Submit", "Eligible", "Start", "End", "JobIDRaw"),
 )
 _LEAST_SAMPLED_S = 120.0
 """Slurm samples devices every 30 s by default: of a shorter job it has seen next to nothing."""
@@ -38,7 +38,7 @@ _LEAST_SAMPLED_S = 120.0
 # Their places among the cells of a row.
 _ID, _NAME, _COMMENT, _USER, _ACCOUNT, _PARTITION, _STATE, _EXIT = range(8)
 _NODES, _ALLOCATED, _REQUESTED, _TASKS, _RSS, _CPU, _USED = range(8, 15)
-_ELAPSED, _LIMIT, _SUBMIT, _ELIGIBLE, _START, _END = range(15, 21)
+_ELAPSED, _LIMIT, _SUBMIT, _ELIGIBLE, _START, _END, _RAW_ID = range(15, 22)
 
 
 class _Steps:
@@ -143,9 +143,13 @@ def _amounts(text: str) -> tuple[int | None, int | None, int | None, bool]:
 _MIG = re.compile(r"gres/gpu:.*\d+g\.\d+gb")
 
 
-def _when(text: str) -> float | None:
+def _is_number(text: str) -> bool:
     # isdigit() alone takes what int() does not, such as a superscript.
-    if text.isdigit() and text.isascii() and len(text) < 12:
+    return text.isdigit() and text.isascii() and len(text) < 12
+
+
+def _when(text: str) -> float | None:
+    if _is_number(text):
         return float(text) or None
     return when(text)
 
@@ -240,6 +244,7 @@ class Reader:
             gpus_from=used_from,
             gpu_memory_bytes=steps.gpu_memory if is_over else None,
             gpu_memory_from=Source.PEAKS if is_over and steps.gpu_memory is not None else None,
+            raw_id=row[_RAW_ID] if row[_RAW_ID] != job_id and _is_number(row[_RAW_ID]) else None,
         )
         return _with_jobstats(job, row[_COMMENT])
 
