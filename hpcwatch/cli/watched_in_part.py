@@ -43,7 +43,8 @@ def completed(directory: RunDirectory, own: Report) -> Report:
     made = reading.completed(directory, own, theirs, settings)
     if made.contradicted:
         nodes = ", ".join(made.contradicted[:8])
-        not_all_known(f"{theirs.source} counts more CPU time than we did on {nodes}: not used")
+        reason = "counts more CPU time than the job can have used"
+        not_all_known(f"{theirs.source} {reason} on {nodes}: not used")
     return made.report
 
 

@@ -239,7 +239,7 @@ def test_a_count_that_contradicts_ours_is_another_jobs(
 ) -> None:
     watch(hpcwatch, job_of("77", nodes=("qb001",)))
     ended = hpcwatch("report", "77", "--format", "json", **asking(server))
-    assert "counts more CPU time than we did on qb001: not used" in ended.complaint
+    assert "counts more CPU time than the job can have used on qb001: not used" in ended.complaint
     plain = json.loads(ended.out)
     assert plain["sources"] == []
     assert plain["summary"]["cpu_s"] == pytest.approx(1.5 * WATCHED[1])

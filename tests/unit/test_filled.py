@@ -11,7 +11,8 @@ from hpcwatch.analysis.report.records import whole
 from hpcwatch.analysis.timeline import HostTimeline, Timeline
 from hpcwatch.analysis.timeline.filled import contradicted, filled, is_filled
 from hpcwatch.analysis.timeline.others import Others, short
-from hpcwatch.probe.schema import Cgroup, Gpu, Sample, Window
+from hpcwatch.cluster.schedulers.job import Job
+from hpcwatch.probe.schema import Cgroup, Gpu, Node, Sample, Window
 
 START_S = 1_700_000_000.0
 STEP_S = 60.0
@@ -133,6 +134,21 @@ def test_a_larger_count_at_an_earlier_time_is_not_of_this_job() -> None:
     assert contradicted(made) == ["n1.site"]
     left = joined(own, list(Others(ahead, STEP_S).without(contradicted(made)).samples))
     assert (contradicted(left), is_filled(left)) == ([], False)
+
+
+def test_a_count_of_more_than_the_nodes_cores_can_use_is_wrong() -> None:
+    """We saw the job's processes alone, so that no count of ours contradicts it."""
+    job = Job("7", "slurm", nodes=("n1.site",), started_at_s=START_S)
+    node = Node(cpu_count=4, memory_total_bytes=1000, memory_available_bytes=500)
+    own = [ours(after_s, node=node)._replace(cgroup=None) for after_s in (0, 10)]
+    seen = Timeline(10.0, job)
+    seen.add_all(own)
+    for cores, wrong in ((3.9, []), (5.0, ["n1.site"])):
+        counts = [
+            theirs(after_s)._replace(cgroup=Cgroup("", is_job=True, cpu_s=cores * after_s))
+            for after_s in each(60, 600, 60)
+        ]
+        assert contradicted(filled(own, seen, Others(counts, STEP_S), 10.0, job)) == wrong
 
 
 def test_a_node_that_we_did_not_watch_has_their_interval() -> None:

@@ -71,6 +71,7 @@ class FilledHost(HostTimeline):
         self._place = 0
         self._before: Sample | None = None
         self._devices = _devices(seen, self._theirs)
+        self._cores_count = seen.last_node.cpu_count if seen.last_node is not None else None
 
     def finish(self) -> None:
         """Add what comes after our last sample."""
@@ -112,6 +113,7 @@ class FilledHost(HostTimeline):
         cores = _cores(self._before, sample)
         self._before = sample
         self.filled.add_count(sample)
+        self._judge(sample)
         passed_s = sample.at_s - self.at_s[-1] if self.at_s else 0.0
         if self.at_s and passed_s <= 0:
             return
@@ -129,6 +131,15 @@ class FilledHost(HostTimeline):
         for name in ("cpu_throttled_pct", "stranger_cores", "node_cpu_power_w"):
             self.columns[name].add(NAN)
         self._fill_gpus(sample)
+
+    def _judge(self, sample: Sample) -> None:
+        """See whether the node's cores can have used as much since the job's start."""
+        start_s = self.job.started_at_s if self.job is not None else None
+        cpu_s = group_cpu_s(sample)
+        if cpu_s is None or start_s is None or self._cores_count is None:
+            return
+        most_s = _AHEAD_SHARE * self._cores_count * (sample.at_s - start_s) + _AHEAD_S
+        self.filled.is_contradicted = self.filled.is_contradicted or cpu_s > most_s
 
     def _fill_gpus(self, sample: Sample) -> None:
         filled = set()

@@ -33,7 +33,8 @@ class Filled:
         """The last count of the job's CPU time there."""
         self.cpu_at_s: float | None = None
         self.is_contradicted = False
-        """True if its count of CPU time was ahead of ours: it is another job's, or wrong."""
+        """True if its count of CPU time was ahead of ours, or more than the node's cores can have
+        used since the job's start: it is another job's, or wrong."""
 
     def add_count(self, sample: Sample) -> None:
         """Take a reading's count of CPU time."""
