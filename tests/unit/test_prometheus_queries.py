@@ -204,6 +204,29 @@ def test_a_slow_server_ends_with_the_deadline() -> None:
         assert server.count == 1
 
 
+class Clock:
+    """A clock that a test sets; it stands in for the module that it is read from."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+def test_time_between_two_questions_is_not_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading a scheduler's accounts of months takes longer than a server may take."""
+    clock = Clock()
+    monkeypatch.setattr("hpcwatch.cluster.prometheus.api.time", clock)
+    with serving(says(answered({"result": []}), HEAD)) as server:
+        asking = Server(url(server), deadline_s=60.0)
+        clock.now_s += 3600.0
+        assert asking.range("up", SPAN) == []
+        clock.now_s += 3600.0
+        assert asking.range("up", SPAN) == []
+    assert not asking.is_spent
+
+
 def test_after_a_failure_nothing_more_is_asked_and_what_came_stays() -> None:
     body = answered(
         {"result": [{"metric": {"instance": "n1:9306"}, "values": [[START_S + 3600, "50"]]}]}

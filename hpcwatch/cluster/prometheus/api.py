@@ -17,6 +17,8 @@ from hpcwatch.base.errors import HpcwatchError
 
 DEADLINE_S = 10.0
 MOST_BYTES = 50 << 20
+_LEAST_S = 0.05
+"""With less time left a server cannot answer: nothing more is asked."""
 MOST_SERIES = 4096
 MOST_LABELS = 64
 _LONGEST_WORD = 256
@@ -39,26 +41,28 @@ class Span(NamedTuple):
 
 
 class Server:
-    """A Prometheus, asked for at most 10 s and 50 MB in all."""
+    """A Prometheus, asked for at most 10 s and 50 MB in all.
+
+    Only the time of the questions counts: between two of them the accounts of months may be read.
+    """
 
     def __init__(self, url: str, token: str | None = None, deadline_s: float = DEADLINE_S) -> None:
         """Raises HpcwatchError if the address is none."""
         self.where = web_address.origin(url)
         self._url = web_address.check_address(url).rstrip("/")
         self._token = token
-        self._end_s = time.monotonic() + deadline_s
+        self._left_s = deadline_s
         self._deadline_s = deadline_s
         self._left_bytes = MOST_BYTES
 
     @property
     def is_spent(self) -> bool:
         """True once nothing more may be asked."""
-        return time.monotonic() >= self._end_s or self._left_bytes <= 0
+        return self._left_s < _LEAST_S or self._left_bytes <= 0
 
     def range(self, query: str, span: Span) -> list[Series]:
         """Return the series of a query. Raises HpcwatchError with one line."""
-        left_s = self._end_s - time.monotonic()
-        if left_s <= 0:
+        if self._left_s < _LEAST_S:
             raise HpcwatchError(f"{self.where} did not answer within {self._deadline_s:g} s")
         asked = {
             "query": query,
@@ -66,14 +70,18 @@ class Server:
             "end": f"{span.end_s:.3f}",
             "step": f"{span.step_s:g}",
         }
-        answer = web.ask(
-            f"{self._url}/api/v1/query_range?{urllib.parse.urlencode(asked)}",
-            token=self._token,
-            deadline_s=left_s,
-            most_bytes=self._left_bytes,
-        )
-        self._left_bytes -= len(answer.body)
-        return self._series(answer, span)
+        began_s = time.monotonic()
+        try:
+            answer = web.ask(
+                f"{self._url}/api/v1/query_range?{urllib.parse.urlencode(asked)}",
+                token=self._token,
+                deadline_s=self._left_s,
+                most_bytes=self._left_bytes,
+            )
+            self._left_bytes -= len(answer.body)
+            return self._series(answer, span)
+        finally:
+            self._left_s -= time.monotonic() - began_s
 
     def _series(self, answer: web.Answer, span: Span) -> list[Series]:
         try:
