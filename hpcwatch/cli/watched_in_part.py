@@ -31,10 +31,11 @@ def completed(directory: RunDirectory, own: Report) -> Report:
     settings = config.load_to_read()
     if settings.prometheus is None:
         return own
-    latest = _latest(job, settings.scheduler) if own.is_running is not True else None
+    latest = None if own.is_running else _latest(job, settings.scheduler)
     own = own if latest is None else reading.load(directory, latest)
+    is_running = own.is_running is True or (latest is not None and not latest.has_ended)
     job = latest or job
-    end_s = _end_s(own, job)
+    end_s = time.time() if is_running else _end_s(own, job)
     if _missing_s(own, job, end_s) < _LEAST_MISSING_S:
         return own
     theirs = recorded(job, settings.prometheus, end_s)
@@ -65,11 +66,9 @@ def _latest(job: Job, wanted: str | None) -> Job | None:
 
 
 def _end_s(own: Report, job: Job) -> float:
-    """Return until when to ask: the job's end, now if it runs, else our last sample."""
+    """Return until when to ask: the job's end; if nobody knows it, our last sample."""
     if job.ended_at_s is not None:
         return job.ended_at_s
-    if own.is_running or (not job.has_ended and job is not own.run.job):
-        return time.time()
     ends_s = [host.last.at_s for host in own.timeline.hosts.values() if host.last is not None]
     not_all_known(f"when job {job.id} ended: nothing is asked for after the last sample")
     return max(ends_s, default=job.started_at_s or 0.0)

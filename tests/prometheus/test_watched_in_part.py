@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from program import Hpcwatch
+from program import ROOT, Hpcwatch
 from prometheus_blocks import GIB, HOUR_S, START_S, Value, accounts, constant, write_blocks
 from prometheus_server import Prometheus
+from stand_in import SLURM, StandIn
 
 from hpcwatch.cluster.schedulers.job import Job, JobNode, JobState
 from hpcwatch.probe.schema import Cgroup, Gpu, JobUse, Node, Sample, to_line
@@ -277,6 +279,31 @@ def test_the_end_that_we_did_not_see_is_the_schedulers(
     plain = plain_of(hpcwatch, "4242", **there)
     assert plain["summary"]["wall_s"] == HOUR_S
     assert plain["summary"]["cpu_s"] == pytest.approx(2.5 * HOUR_S, rel=0.05)
+
+
+def running(tmp_path: Path, started_at_s: float) -> dict[str, str]:
+    """A Slurm in which job 4240 has run since then."""
+    path = ROOT / "tests" / "parse" / "data" / "slurm"
+    text = (path / "scontrol-show-job-d-1_26-running-2nodes.txt").read_text()
+    text = text.replace("JobId=1 ", "JobId=4240 ")
+    begun = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(started_at_s))
+    text = text.replace("StartTime=2026-11-29T17:56:40", f"StartTime={begun}")
+    scenario = {"*": {"scontrol show job -d 4240": {"stdout": text}}}
+    there = StandIn(tmp_path / "slurm", SLURM, scenario).environment
+    return {**there, "TZ": "UTC", "HPCWATCH_SCHEDULER_NAME": "slurm"}
+
+
+def test_a_job_that_still_runs_is_asked_for_until_now(
+    hpcwatch: Hpcwatch, tmp_path: Path, server: Prometheus
+) -> None:
+    """This Prometheus does not know it, which is the only complaint: its end is not missing."""
+    started_at_s = float(int(time.time()) - 7200)
+    job = job_of("4240", state=JobState.RUNNING, started_at_s=started_at_s, ended_at_s=None)
+    since_s = int(started_at_s - START_S)
+    watch(hpcwatch, job, (since_s, since_s + 1200))
+    there = {**running(tmp_path, started_at_s), **asking(server), "HPCWATCH_PRIVACY_MASK": "false"}
+    ended = hpcwatch("report", "4240", "--format", "json", **there)
+    assert "knows nothing of job 4240" in ended.complaint
 
 
 def test_without_the_jobs_end_nothing_after_our_samples_is_asked_for(
