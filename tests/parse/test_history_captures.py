@@ -123,6 +123,7 @@ def test_sacct_reads_as_the_question_about_one_job_does(name: str) -> None:
         same = ("id", "name", "owner", "account", "queue", "state", "array_id", "walltime_s")
         for field in (*same, "cores_count", "gpus_count", "is_step_out_of_memory"):
             assert getattr(past, field) == getattr(other, field), (job_id, field)
+        assert (past.raw_id or past.id) == (job.raw_id or job.id)
         for field in ("submitted_at_s", "started_at_s", "ended_at_s"):
             assert getattr(past, field) == getattr(job, field), (job_id, field)
         if job.state.is_over:
