@@ -239,6 +239,18 @@ def test_a_command_that_was_killed_gave_no_answer(script: Callable[[str], Path])
             query.parse(answer)
 
 
+@pytest.mark.parametrize(
+    ("name", "command"), [("slurm", "scancel"), ("torque", "qdel"), ("pbspro", "qdel")]
+)
+def test_a_killed_command_may_have_cancelled_the_job(
+    script: Callable[[str], Path], name: str, command: str
+) -> None:
+    script("kill -15 $$")
+    query = scheduler(name).cancel("1")
+    with pytest.raises(NoAnswerError, match=f"{command} was killed by SIGTERM"):
+        query.parse(client.run(["qstat"]))
+
+
 QSTAT_DOWN = b"Connection refused\nqstat: cannot connect to server qb3 (errno=15010)\n"
 
 

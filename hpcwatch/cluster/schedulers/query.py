@@ -213,10 +213,14 @@ def not_understood(command: str, answer: Answer, why: str = "") -> NotUnderstood
 def done(command: str, answer: Answer) -> str:
     """Return the message of a command that changes something.
 
-    Raises ServerDownError, RefusedError, or SchedulerError for any other failure.
+    Raises NoAnswerError if a signal ended the command, as the end of the job that it cancels may
+    where it runs in that job: what it asked for may be done. Raises ServerDownError, RefusedError,
+    or SchedulerError for any other failure.
     """
     if answer.exit_code == 0:
         return answer.text.strip()
+    if answer.exit_code < 0:
+        raise NoAnswerError(f"{command} was killed by {signal_name(-answer.exit_code)}")
     said = all_words(answer)
     message = f"{command}: {answer.words.removeprefix(command).lstrip(': ')}"
     if _DOWN.search(said):
