@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -16,16 +15,8 @@ from cluster.hosts import namespace_of, processes_of
 from cluster.questions import Questions, questions
 
 Submit = Callable[..., str]
-_HERE = Path(__file__).resolve().parent
 OVERDUE = "hist-late"
 """One of the jobs of `test_history_slurm.py`, by its name."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side, let one process run all of these: it has the cluster."""
-    for item in items:
-        if _HERE in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("cluster"))
 
 
 @pytest.fixture(scope="package")
