@@ -86,7 +86,8 @@ def test_an_unused_node_is_given_back_after_a_question(
     await_text(screen, "RUNNING")
     screen.press("q")
     await_text(screen, "What was seen is kept")
-    noted = ("grep", "-rl", "--include=events.jsonl", "nodes given back", HOME)
+    files = ("--include=events.jsonl", "--include=*.hpcwatch")
+    noted = ("grep", "-rl", *files, "nodes given back", HOME)
     assert len(slurm.said(*noted).split()) == 1
     left = slurm.said("find", "/home/alice", "-name", "slurm_job_*_resize*")
     assert left == ""
