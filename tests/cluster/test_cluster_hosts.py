@@ -34,11 +34,11 @@ def test_hpcwatch_runs_on_every_host_and_files_are_shared(slurm: Cluster) -> Non
 
 def test_hosts_have_processes_of_their_own(slurm: Cluster) -> None:
     with slurm.start(["sleep", "987"], host="qb001") as process:
-        seen = "grep -c ^sleep /proc/[0-9]*/comm | grep -c :1$"
-        wait_for(lambda: slurm.run(["sh", "-c", seen], host="qb001").stdout == "1\n", "a sleeper")
-        assert slurm.run(["sh", "-c", seen], host="qb002").stdout == "0\n"
+        seen = ["pgrep", "-fc", "^sleep 987$"]
+        wait_for(lambda: slurm.run(seen, host="qb001").stdout == "1\n", "a sleeper")
+        assert slurm.run(seen, host="qb002").stdout == "0\n"
         process.terminate()
-    wait_for(lambda: slurm.run(["sh", "-c", seen], host="qb001").stdout == "0\n", "its end")
+    wait_for(lambda: slurm.run(seen, host="qb001").stdout == "0\n", "its end")
 
 
 def test_orphans_leave_no_zombies(slurm: Cluster) -> None:
