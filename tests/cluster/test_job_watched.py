@@ -21,9 +21,9 @@ from cluster.errors import ClusterError
 pytestmark = pytest.mark.usefixtures("slurm")
 
 SAYS_HELD = "import os, time; held = bytearray(60 << 20); print(os.uname().nodename, flush=True)"
-HOLD = f"python3 -c '{SAYS_HELD}; time.sleep(600)'"
+HOLD = f"python3 -c '{SAYS_HELD}; time.sleep(9000)'"
 """Says its node's name once it holds what it shall."""
-ON_TWO = ("-N2", "--ntasks-per-node=2", "--mem=500M", "--time=30:00", "-J", "two nodes")
+ON_TWO = ("-N2", "--ntasks-per-node=2", "--mem=500M", "--time=3:00:00", "-J", "two nodes")
 
 
 def hpcwatch(slurm: Cluster, *words: str, host: str = LOGIN, code: int = 0) -> str:
@@ -40,12 +40,13 @@ def seen(slurm: Cluster, job: str, *more: str) -> dict[str, Any]:
     return plain
 
 
-@pytest.fixture
-def two_nodes(slurm: Cluster, submit: Submit) -> str:
-    """A job that holds 60 MB on each of two nodes, and is there."""
-    job = submit(f"srun {HOLD}", *ON_TWO)
+@pytest.fixture(scope="module")
+def two_nodes(slurm: Cluster) -> Iterator[str]:
+    """A job that holds 60 MB twice on each of two nodes, and is there."""
+    job = slurm.submit(f"srun {HOLD}", *ON_TWO)
     await_held(slurm, job, ["qb001", "qb001", "qb002", "qb002"])
-    return job
+    yield job
+    slurm.said("scancel", job)
 
 
 def await_held(slurm: Cluster, job: str, nodes: list[str]) -> None:
