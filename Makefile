@@ -22,7 +22,7 @@ demo: $(VENV)/.train
 # The others start clusters, measure times, or look for a job's or a user's processes: one at a time.
 FAST = tests/unit tests/findings tests/views tests/parse
 LONG = $(patsubst %,tests/sweep/test_sweep_%.py,hosts cut_off local) tests/nodes/test_ssh_left.py \
-    tests/driver/test_gpu_end_to_end.py tests/trainers
+    tests/driver/test_gpu_end_to_end.py tests/trainers tests/prometheus
 BESIDE = $(LONG) tests/fuzz tests/browser tests/driver/test_driver.py tests/driver/test_gpu_exported.py \
     $(patsubst %,tests/nodes/test_%.py,bundle members_captured probe_program probe_tails probe_wish \
         pyz_nodes ssh_break ssh_config ssh_intake ssh_keys ssh_login ssh_reach ssh_verdicts \
