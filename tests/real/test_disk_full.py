@@ -39,11 +39,29 @@ def hpcwatch(small: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_end_of_a_run_is_known_although_the_disk_is_full(small: Path) -> None:
-    fill = f"sleep 0.5; head -c 900000 /dev/zero > {small}/fill; sleep 1; exit 5"
-    done = hpcwatch(small, "run", "--interval", "0.1", "--", "sh", "-c", fill)
-    assert done.returncode == 5
-    assert done.stderr.count("hpcwatch: recording waits: no space left on device") == 1
+def until(condition: str) -> str:
+    """A shell's wait, for two minutes at most."""
+    return f"n=0; until {condition} || [ $((n+=1)) -gt 1200 ]; do sleep 0.1; done"
+
+
+def test_the_end_of_a_run_is_known_although_the_disk_is_full(
+    small: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    said = tmp_path_factory.mktemp("elsewhere") / "said"
+    waits = "hpcwatch: recording waits: no space left on device"
+    fill = (
+        f"{until(f'[ -s {small}/home/runs/*/samples.jsonl ]')}; "
+        f"head -c 900000 /dev/zero > {small}/fill; {until(f'grep -q {waits!r} {said}')}; exit 5"
+    )
+    with said.open("w") as stream:
+        code = subprocess.run(
+            [sys.executable, "-m", "hpcwatch", "run", "--interval", "0.1", "--", "sh", "-c", fill],
+            env={**os.environ, "HPCWATCH_HOME": str(small / "home")},
+            stderr=stream,
+            check=False,
+        ).returncode
+    assert code == 5
+    assert said.read_text().count(waits) == 1
     (run,) = (small / "home" / "runs").iterdir()
     assert run.is_file()
     assert RunDirectory(str(run)).read_run().exit_code == 5
