@@ -21,9 +21,12 @@ demo: $(VENV)/.train
 # cores, as many of them wait. The hosts of tests/nodes and tests/sweep are each test file's own.
 # The others start clusters, measure times, or look for a job's or a user's processes: one at a time.
 FAST = tests/unit tests/findings tests/views tests/parse
-LONG = $(patsubst %,tests/sweep/test_sweep_%.py,hosts cut_off local) tests/nodes/test_ssh_left.py \
-    tests/driver/test_gpu_end_to_end.py tests/trainers tests/prometheus
+LONG = tests/trainers/test_trainers_training.py tests/sweep/test_sweep_hosts.py \
+    tests/nodes/test_ssh_left.py tests/sweep/test_sweep_local.py tests/sweep/test_sweep_cut_off.py \
+    $(patsubst %,tests/trainers/test_%.py,keras_monitor trainers_hparam) \
+    tests/driver/test_gpu_end_to_end.py tests/prometheus
 BESIDE = $(LONG) tests/fuzz tests/browser tests/driver/test_driver.py tests/driver/test_gpu_exported.py \
+    $(patsubst %,tests/trainers/test_trainers_%.py,data events input parts plots) \
     $(patsubst %,tests/nodes/test_%.py,bundle members_captured probe_program probe_tails probe_wish \
         pyz_nodes ssh_break ssh_config ssh_intake ssh_keys ssh_login ssh_reach ssh_verdicts \
         transport_process) \
