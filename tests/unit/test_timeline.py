@@ -280,3 +280,30 @@ def test_a_part_whose_memory_is_unknown_makes_the_job_s_unknown() -> None:
     made = host([in_job(0, beside(0)), in_job(1, beside(1, used_bytes=None))])
     assert column(made, "used_bytes")[0] == 3 * GIB
     assert math.isnan(column(made, "used_bytes")[1])
+
+
+def test_the_sums_of_the_latest_sample_are_those_of_its_columns() -> None:
+    samples = [full_sample(t) for t in range(4)]
+    made = Timeline(1.0)
+    kept = []
+    for one in samples:
+        made.add(one)
+        (only,) = made.hosts.values()
+        kept.append(only.sums_at(len(only.at_s) - 1))
+    again = [only.sums_at(index) for index in range(4)]
+    assert str(kept) == str(again)
+    last = kept[-1]
+    assert last.cores == only.columns["cpu_cores"].mean[-1] > 0
+    assert last.used_bytes == only.columns["used_bytes"].mean[-1] > 0
+    utils = [gpu.columns["util_pct"].mean[-1] for gpu in only.gpus.values()]
+    assert last.gpus == sum(utils) / 100 > 0
+    only.forget(2)
+    assert only.sums_at(1) == last
+
+
+def test_after_the_end_of_the_job_the_sums_say_nothing() -> None:
+    made = host([full_sample(t) for t in range(4)])
+    assert made.sums_at(3).used_bytes > 0
+    made.end_at(made.at_s[1])
+    assert math.isnan(made.sums_at(3).used_bytes)
+    assert made.sums_at(1).used_bytes > 0

@@ -9,11 +9,13 @@ from hpcwatch.analysis.timeline.host_metrics import (
     HOST_RATES_OF_JOB,
     OF_JOB,
     OF_PROCESSES,
+    Sums,
     charged,
     cpu_counter_s,
     gauge_columns,
     growth,
     rate_columns,
+    sums_at,
     throttled_pct,
 )
 from hpcwatch.analysis.timeline.seen import MemoryMarks, SeenProcesses
@@ -91,6 +93,7 @@ class HostTimeline:
         self._late_cpu_s = 0.0
         self._cpu_s: float | None = None
         self._processes = SeenProcesses()
+        self._latest: Sums | None = None
         self._gauges = gauge_columns(self.columns)
         self._rates = rate_columns(self.columns)
 
@@ -179,6 +182,7 @@ class HostTimeline:
         self._append_gpus(sample)
         self.columns["node_cpu_power_w"].add(self._exported_power_w(sample))
         self._keep(sample)
+        self._latest = self._sums(-1)
         if len(self.at_s) % _PACKED_AFTER == 0:
             self._pack()
 
@@ -186,6 +190,21 @@ class HostTimeline:
         """Return for how long a new sample stands. What passed before it and is longer is a gap."""
         readings = sample.window.sample_count if sample.window else 1
         return min(passed_s, GAP * self.interval_s * readings)
+
+    def sums_at(self, index: int) -> Sums:
+        """Return what is summed up over all nodes, at a sample's place.
+
+        The latest was put together when it came: then it was at hand. A thousand nodes' columns
+        lie far apart in memory.
+        """
+        latest = self._latest
+        if latest is not None and latest.at_s == self.at_s[index]:
+            return latest
+        return self._sums(index)
+
+    def _sums(self, index: int) -> Sums:
+        utils = [gpu.columns["util_pct"] for gpu in self.gpus.values()]
+        return sums_at(self.at_s[index], self.columns, utils, index)
 
     def _append_gauges(self, sample: Sample) -> None:
         gauges = sample.window.gauges if sample.window else {}
@@ -331,6 +350,7 @@ class HostTimeline:
             for metric in OF_JOB:
                 if metric not in HOST_RATES_OF_JOB or not is_astride:
                     self.columns[metric].hide(index)
+        self._latest = None
         filled_count = self.filled.count if self.filled is not None else 0
         if self.reading_count + filled_count == len(self.at_s):
             self.used_peak_bytes = self._peak_before(end_s)

@@ -3,7 +3,7 @@
 from hpcwatch.analysis.limits import Limit
 from hpcwatch.analysis.timeline.columns import NAN, Column, GaugeColumns, same
 from hpcwatch.probe.schema import Cgroup, JobUse, Node, Sample
-from hpcwatch.probe.typed import Any, Mapping, NamedTuple, Optional
+from hpcwatch.probe.typed import Any, Iterable, Mapping, NamedTuple, Optional, Sequence
 from hpcwatch.recording import metrics
 from hpcwatch.recording.job_memory import is_rest_unread
 
@@ -19,6 +19,44 @@ OF_JOB = OF_PROCESSES - {"stranger_cores"} | {"charged_bytes", "cache_bytes"}
 """Metrics that say nothing of a job that has ended."""
 
 _PARTS: dict[str, Any] = {"job": JobUse, "cgroup": Cgroup, "node": Node}
+
+
+class Sums(NamedTuple):
+    """What is summed up over all nodes, of one sample. NaN is unknown."""
+
+    at_s: float
+    cores: float
+    used_bytes: float
+    gpus: float
+    """GPUs' worth of utilisation."""
+    disk_bytes_per_s: float
+    net_bytes_per_s: float
+
+
+def sums_at(
+    at_s: float, columns: Mapping[str, Column], utils: Iterable[Column], index: int
+) -> Sums:
+    """Return the sums at a sample's place; ``utils`` are the utilisations of the devices."""
+    disk = known_sum(
+        [columns[name].mean[index] for name in ("read_bytes_per_s", "written_bytes_per_s")]
+    )
+    return Sums(
+        at_s,
+        columns["cpu_cores"].mean[index],
+        columns["used_bytes"].mean[index],
+        known_sum([column.mean[index] for column in utils]) / 100.0,
+        disk,
+        columns["net_bytes_per_s"].mean[index],
+    )
+
+
+def known_sum(values: Sequence[float]) -> float:
+    """Return the sum of those that are known; NaN if none is."""
+    total = sum(values)
+    if values and total == total:
+        return total
+    known = [value for value in values if value == value]
+    return sum(known) if known else NAN
 
 
 def gauge_columns(columns: Mapping[str, Column]) -> list[tuple[str, GaugeColumns]]:

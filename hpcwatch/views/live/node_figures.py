@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.monitor.node_status import NodeStatus
 from hpcwatch.probe.schema import Sample
@@ -27,7 +24,8 @@ def figures_of(
     Of a job that ``is_over`` the last memory that is known counts: of its last moments, without
     a process, none is.
     """
-    columns, node, job, cgroup = history.columns, sample.node, sample.job, sample.cgroup
+    node, job, cgroup = sample.node, sample.job, sample.cgroup
+    sums = history.sums_at(len(history.at_s) - 1)
     then, shown, late = (
         (None, None, None) if known is None else (known.sample, known.shown, known.late)
     )
@@ -40,7 +38,7 @@ def figures_of(
         swap = node.swap_used_bytes
     used_bytes: float | None = job_used_bytes(sample)
     if used_bytes is None and is_over:
-        means = columns["used_bytes"].mean
+        means = history.columns["used_bytes"].mean
         used_bytes = next((value for value in reversed(means) if value == value), None)
     return NodeFigures(
         host=status.host,
@@ -49,7 +47,7 @@ def figures_of(
         sample=sample,
         before=_before(history),
         cores_count=cores_count,
-        used_cores=_last(columns["cpu_cores"].mean),
+        used_cores=_known(sums.cores),
         load_count=node.load_1min_count if node is not None else None,
         used_bytes=used_bytes,
         limit=history.limit,
@@ -57,10 +55,8 @@ def figures_of(
         swap_bytes=swap,
         peak_bytes=history.used_peak_bytes,
         shown=shown,
-        disk_bytes_per_s=_sum(
-            columns["read_bytes_per_s"].mean, columns["written_bytes_per_s"].mean
-        ),
-        net_bytes_per_s=_last(columns["net_bytes_per_s"].mean),
+        disk_bytes_per_s=_known(sums.disk_bytes_per_s),
+        net_bytes_per_s=_known(sums.net_bytes_per_s),
         late=Late(history, sample, shown.uuids, late),
     )
 
@@ -70,14 +66,5 @@ def _before(history: HostTimeline) -> Before | None:
     return None if before is None else Before(before.uptime_s, before.node)
 
 
-def _last(values: Sequence[float]) -> float | None:
-    return values[-1] if values and values[-1] == values[-1] else None
-
-
-def _sum(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Return the sum of the last values, of one of them if only that is known."""
-    both = first[-1] + second[-1] if first and second else math.nan
-    if both == both:
-        return both
-    one = _last(first)
-    return _last(second) if one is None else one
+def _known(value: float) -> float | None:
+    return value if value == value else None

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from typing import NamedTuple
 
 from hpcwatch.analysis.timeline import HostTimeline
-from hpcwatch.analysis.timeline.columns import Column
 
 METRICS = ("cores", "memory", "gpus", "disk", "net")
 """Cores busy; bytes; GPUs' worth of utilisation; bytes a second; bytes a second."""
@@ -21,50 +19,12 @@ _MOST_SLOTS = 240
 _CLOCK_SLACK_S = 60.0
 
 
-_OWN = (
-    "cpu_cores",
-    "used_bytes",
-    "read_bytes_per_s",
-    "written_bytes_per_s",
-    "net_bytes_per_s",
-)
-
-
-class _Columns(NamedTuple):
-    """The columns of a node that sums are made of: its own, and its devices' utilisation."""
-
-    own: tuple[Column, ...]
-    gpus: tuple[Column, ...]
-
-
-def _columns_of(host: HostTimeline) -> _Columns:
-    own = tuple(host.columns[name] for name in _OWN)
-    return _Columns(own, tuple(gpu.columns["util_pct"] for gpu in host.gpus.values()))
-
-
-def _values(columns: _Columns, index: int) -> tuple[float, ...]:
-    """Return a figure per metric; NaN is unknown."""
-    cores, used, read, written, net = [column.mean[index] for column in columns.own]
-    utils = [column.mean[index] for column in columns.gpus]
-    busy = sum(utils)
-    if not utils:
-        busy = math.nan
-    elif busy != busy:
-        known = [util for util in utils if util == util]
-        busy = sum(known) if known else math.nan
-    disk = read + written
-    if disk != disk:
-        disk = _sum(read, written)
-    return cores, used, busy / 100.0, disk, net
-
-
 class _Part:
     """What one node adds to its latest slot, a figure a metric."""
 
-    __slots__ = ("columns", "counts", "means", "seen_s", "slot")
+    __slots__ = ("counts", "means", "seen_s", "slot")
 
     def __init__(self) -> None:
-        self.columns = _Columns((), ())
         self.seen_s = -math.inf
         self.slot: int | None = None
         self.means = [0.0] * len(METRICS)
@@ -97,12 +57,10 @@ class Totals:
         if part is None:
             part = self._parts[host.name] = _Part()
         times = host.at_s
-        if not part.columns.own or len(part.columns.gpus) != len(host.gpus):
-            part.columns = _columns_of(host)
         for index in range(bisect_right(times, part.seen_s), len(times)):
             part.seen_s = times[index]
             if part.seen_s <= now_s + _CLOCK_SLACK_S:
-                self._put(part, int(part.seen_s // self.step_s), _values(part.columns, index))
+                self._put(part, int(part.seen_s // self.step_s), host.sums_at(index)[1:])
 
     def _put(self, part: _Part, slot: int, values: tuple[float, ...]) -> None:
         if not self._slots:
@@ -170,8 +128,3 @@ def _merged(first: _Slot, second: _Slot) -> _Slot:
         most = made.counts[metric] = max(count for _, count in pairs)
         made.sums[metric] = most * sum(means) / len(means) if means else 0.0
     return made
-
-
-def _sum(*values: float) -> float:
-    known = [value for value in values if value == value]
-    return sum(known) if known else math.nan
