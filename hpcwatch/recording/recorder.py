@@ -14,7 +14,18 @@ import os
 
 from hpcwatch.base import files
 from hpcwatch.base.errors import os_reason
-from hpcwatch.probe.schema import Gpu, Process, RankUse, Sample, Window, from_line, to_line
+from hpcwatch.probe.schema import (
+    Cgroup,
+    Gpu,
+    JobUse,
+    Node,
+    Process,
+    RankUse,
+    Sample,
+    Window,
+    from_line,
+    to_line,
+)
 from hpcwatch.probe.typed import TYPE_CHECKING, Any, Callable, Iterator, NamedTuple, Optional
 from hpcwatch.recording import metrics
 from hpcwatch.recording.job_memory import gauge_of_used, job_used_bytes
@@ -30,6 +41,17 @@ MOST_PROCESSES = 24
 
 GAUGES = {part: metrics.gauges(part) for part in ("node", "cgroup", "job", "gpu")}
 """Part of a sample -> its gauges, which rise and fall. All other numbers are counters."""
+
+_RECORDS: dict[str, Any] = {"node": Node, "cgroup": Cgroup, "job": JobUse, "gpu": Gpu}
+
+
+def _placed(part: str) -> tuple[list[tuple[str, int]], tuple[str, ...]]:
+    """Return a part's gauges with their places in its record, and those without a field there."""
+    places, others = metrics.places(_RECORDS[part], GAUGES[part])
+    return [(_RECORDS[part]._fields[place], place) for place in places], others
+
+
+_PLACES = {part: _placed(part) for part in GAUGES}
 
 Extremes = tuple[float, float, float]
 
@@ -300,9 +322,7 @@ def _merge_gpus(first: Optional[list[Gpu]], second: Optional[list[Gpu]]) -> Opti
     merged = []
     for gpu in second:
         reasons = [*(before.get(gpu.uuid) or ()), *(gpu.clocks_held_by or ())]
-        merged.append(
-            gpu._replace(clocks_held_by=list(dict.fromkeys(reasons)) or gpu.clocks_held_by)
-        )
+        merged.append(gpu._replace(clocks_held_by=list(dict.fromkeys(reasons))) if reasons else gpu)
     return merged
 
 
@@ -347,7 +367,14 @@ def _instant(sample: Sample) -> dict[str, Extremes]:
     parts += [(f"gpu.{gpu.uuid}", "gpu", gpu) for gpu in sample.gpus or []]
     found = {}
     for prefix, kind, record in parts:
-        for name in GAUGES[kind] if record is not None else ():
+        if record is None:
+            continue
+        own, others = _PLACES[kind]
+        for name, place in own:
+            value = record[place]
+            if value is not None:
+                found[f"{prefix}.{name}"] = (value, value, value)
+        for name in others:
             value = metrics.value_of(record, name)
             if value is not None:
                 found[f"{prefix}.{name}"] = (value, value, value)
@@ -370,7 +397,7 @@ def _merge_processes(
         argv = process.argv
         if earlier is not None and argv is None and process.name == earlier.name:
             argv = earlier.argv
-        known[process.pid] = process._replace(argv=argv)
+        known[process.pid] = process if argv is process.argv else process._replace(argv=argv)
     if len(known) <= MOST_PROCESSES:
         return list(known.values())
 
