@@ -44,6 +44,7 @@ class LiveFindings:
         """
         self._thresholds = thresholds or {}
         self._is_of_job = is_of_job
+        self._values: dict[str, dict[str, Any]] = {}
         self._looked_s: float | None = None
         self._asked_s: dict[str, float] = {}
         self._standing: dict[tuple[str, str, str], _Standing] = {}
@@ -56,7 +57,7 @@ class LiveFindings:
             return list(self._shown)
         self._looked_s = now_s
         for entry in asked_of(scope, self._is_of_job):
-            values = dict(entry.defaults) | dict(self._thresholds.get(entry.name, {}))
+            values = self._values_of(entry)
             every_s = max(values.get("window_s", 0.0) / _PARTS, EVERY_S)
             if not _is_recent(self._asked_s.get(entry.name), now_s, every_s):
                 self._asked_s[entry.name] = now_s
@@ -66,6 +67,14 @@ class LiveFindings:
         }
         self._shown = settled(one.finding for one in self._standing.values())
         return list(self._shown)
+
+    def _values_of(self, entry: RuleEntry) -> dict[str, Any]:
+        """Return a rule's keywords: they do not change while we watch."""
+        values = self._values.get(entry.name)
+        if values is None:
+            values = dict(entry.defaults) | dict(self._thresholds.get(entry.name, {}))
+            self._values[entry.name] = values
+        return values
 
     def _ask(self, entry: RuleEntry, scope: Scope, values: dict[str, Any], every_s: float) -> None:
         """Evaluate a rule, and a second time with eased thresholds if a finding of it would go."""

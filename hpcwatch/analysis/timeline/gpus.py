@@ -7,6 +7,7 @@ from collections.abc import Container
 from hpcwatch.analysis.timeline.columns import NAN, Column, GaugeColumns, Gauges, same
 from hpcwatch.analysis.timeline.gpu_health import GpuHealth
 from hpcwatch.analysis.timeline.gpu_memory import Unlisted, holdings
+from hpcwatch.analysis.timeline.host_metrics import RateColumn, growth
 from hpcwatch.probe.schema import Gpu, Sample
 from hpcwatch.recording import metrics
 
@@ -30,6 +31,10 @@ class GpuTimeline:
         self._util_key, self._util_max_key = f"{of}.util_pct", f"{of}.util_max_pct"
         gauges = [metric for metric in metrics.of_gpu() if metric.fields and not metric.is_rate]
         self._gauges = GaugeColumns(self.columns, gauges, Gpu, of)
+        self._rates = [
+            RateColumn(self.columns[one.name], "gpu", *metrics.places(Gpu, one.fields))
+            for one in _RATES
+        ]
         self.last = gpu
         self._is_ours = False
         """True once we have read it ourselves."""
@@ -71,6 +76,10 @@ class GpuTimeline:
 
     def append(self, gpu: Gpu, sample: Sample, own: Container[int], span_s: float) -> None:
         """Add a reading that stands for ``span_s``; ``own`` are the pids of the job's processes."""
+        self._rates = [
+            RateColumn(self.columns[one.name], "gpu", *metrics.places(Gpu, one.fields))
+            for one in _RATES
+        ]
         self.last = gpu
         self._is_ours = True
         self.health.add(gpu, sample.at_s, span_s)
@@ -96,10 +105,9 @@ class GpuTimeline:
     def _append_rates(self, gpu: Gpu, uptime_s: float) -> None:
         before, passed_s = self._before, uptime_s - self._before_s
         self._before, self._before_s = gpu, uptime_s
-        for metric in _RATES:
-            now = [metrics.value_of(gpu, name) for name in metric.fields]
-            then = [before and metrics.value_of(before, name) for name in metric.fields]
-            self.columns[metric.name].add(_rate(then, now, passed_s))
+        for rate in self._rates:
+            is_known = before is not None and passed_s > 0
+            rate.column.add(growth(gpu, before, rate) / passed_s if is_known else NAN)
 
     def _append_util(self, gpu: Gpu, gauges: Gauges) -> None:
         low, mean, high = gauges.get(self._util_key) or same(gpu.util_pct)
@@ -148,13 +156,3 @@ class GpuTimeline:
         self.memory_total_bytes = self.memory_total_bytes or gpu.memory_total_bytes
         if gpu.memory_used_bytes is not None:
             self.memory_peak_bytes = max(self.memory_peak_bytes or 0, gpu.memory_used_bytes)
-
-
-def _rate(then: list[int | None], now: list[int | None], passed_s: float) -> float:
-    """Return by how much counters grew a second, together; NaN if that is not known."""
-    grown = 0
-    for before, after in zip(then, now):
-        if before is None or after is None or after < before:  # it wrapped, or began anew
-            return NAN
-        grown += after - before
-    return grown / passed_s if passed_s > 0 else NAN

@@ -326,13 +326,15 @@ class HostTimeline:
         spans = list(self.span_s[first:last])
         if spans:  # the first sample reaches back beyond the start
             spans[0] = min(spans[0], max(self.at_s[first] - start_s, 0.0))
+        mean = list(column.mean[first:last])
+        is_one = column.low is column.mean
         return Part(
             asked_s=max(end_s - start_s, 0.0),
             at_s=list(self.at_s[first:last]),
             span_s=spans,
-            low=list(column.low[first:last]),
-            mean=list(column.mean[first:last]),
-            high=list(column.high[first:last]),
+            low=mean if is_one else list(column.low[first:last]),
+            mean=mean,
+            high=mean if is_one else list(column.high[first:last]),
         )
 
     def end_at(self, end_s: float) -> None:
