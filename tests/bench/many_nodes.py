@@ -89,8 +89,8 @@ def name_of(count: int, interval_s: float) -> str:
 
 def main() -> None:
     asked = options(__doc__)
-    sizes = ((100, 2.0),) if asked.quick else SIZES
-    sizes = tuple(one for one in sizes if name_of(*one) in (asked.only or ())) or sizes
+    offered = ((100, 2.0),) if asked.quick else SIZES
+    sizes = [one for one in offered if name_of(*one) in (asked.only or ())] or offered
     seconds = 5.0 if asked.quick else SECONDS
     rows, raw = [], {}
     for count, interval_s in sizes:

@@ -43,7 +43,7 @@ def test_a_rank_says_a_line_with_its_number_and_where_its_report_is(hpcwatch: Hp
     assert line.startswith("hpcwatch: rank 2 of 4 on ")
     assert "failed (exit 3) after " in line
     (run,) = hpcwatch.runs.iterdir()
-    assert line.endswith(f", hpcwatch report {run.name}")
+    assert line.endswith(f", hpcwatch report {run.stem}")
 
 
 def test_rank_0_prints_the_report_and_what_to_do(hpcwatch: Hpcwatch) -> None:
