@@ -184,6 +184,27 @@ def test_mean_cores_are_over_the_job_s_own_time() -> None:
     assert seen.summary.cores_used_mean == pytest.approx(0.197, rel=0.06)
 
 
+@pytest.mark.parametrize("is_over", [True, False])
+def test_a_node_that_was_lost_does_not_lower_the_mean(is_over: bool) -> None:
+    """Its counter stands still: over the job's whole time it would tell of idle cores."""
+    busy = [
+        sample(
+            second,
+            cgroup=Cgroup("/slurm/job_7", True, cpu_s=2.0 * second),
+            job=JobUse("environment", 1, 1, cpu_user_s=2.0 * second, cpu_system_s=0.0),
+        )
+        for second in range(101)
+    ]
+    lost = [one._replace(host="n2") for one in busy[:41]]
+    of = JOB._replace(nodes=("n1", "n2"), started_at_s=START_S)
+    if is_over:
+        of = of._replace(ended_at_s=START_S + 100, state=JobState.COMPLETED)
+    report = made([*busy, *lost], run(kind="job", job=of, cpu_user_s=None, cpu_system_s=None))
+    assert report.summary.wall_s == pytest.approx(100)
+    assert [node.cores_used_mean for node in report.nodes] == pytest.approx([2.0, 2.0])
+    assert report.summary.cores_used_mean == pytest.approx(4.0)
+
+
 def test_a_peak_below_the_mean_is_unknown() -> None:
     samples = [sample(second, job=job(0.0)) for second in range(3)]
     summary = made(samples, run(cpu_user_s=0.06, cpu_system_s=0.0, wall_s=2.0)).summary

@@ -178,7 +178,7 @@ def cores_used(
     while it was watched.
     """
     if hosts and (run.kind == "job" or not any(map(_is_tree, hosts))):
-        if cpu_s is not None and wall_s > 0 and _is_all_counted(run, hosts):
+        if cpu_s is not None and wall_s > 0 and _is_all_counted(run, hosts, wall_s):
             return cpu_s / wall_s
         means = [if_known(whole(host, "cpu_cores").average()) for host in hosts]
         if all(mean is not None for mean in means):
@@ -186,11 +186,11 @@ def cores_used(
     return cpu_s / wall_s if cpu_s is not None and wall_s > 0 else None
 
 
-def _is_all_counted(run: Run, hosts: list[HostTimeline]) -> bool:
-    """Return True if the counters hold what a job used from its start on, on all of its nodes.
+def _is_all_counted(run: Run, hosts: list[HostTimeline], wall_s: float) -> bool:
+    """Return True if the counters hold what a job used in its time, on all of its nodes.
 
-    That is so if the scheduler accounts for all of it, if each node's control group does, or if
-    the job was watched from its start.
+    That is so if the scheduler accounts for all of it, or if each node was read until nearly the
+    end, and its control group counts from the start or the job was watched from its start.
     """
     from hpcwatch.cluster.schedulers.job import Coverage
 
@@ -203,18 +203,17 @@ def _is_all_counted(run: Run, hosts: list[HostTimeline]) -> bool:
         return True
     if len(hosts) < len(job.nodes):
         return False
-    return all(_is_counted(host, job) for host in hosts)
+    end_s = job.ended_at_s or job.started_at_s + wall_s
+    least_s = end_s - max(_MISSED_S, _LEFT_SHARE * (end_s - job.started_at_s))
+    return all(_counted_until_s(host, job) >= least_s for host in hosts)
 
 
-def _is_counted(host: HostTimeline, job: Job) -> bool:
-    """True if a host's counters hold all of the job's CPU time there."""
-    counted_at_s = host.filled.cpu_at_s if host.filled is not None else None
+def _counted_until_s(host: HostTimeline, job: Job) -> float:
+    """Return until when a counter holds all of the job's CPU time on a host; 0 if none does."""
+    theirs_s = host.filled.cpu_at_s if host.filled is not None else None
     is_ours = _has_group(host) or _is_seen_from_its_start(host, job)
-    if host.filled is None or job.started_at_s is None or job.ended_at_s is None:
-        return is_ours
-    ours_at_s = host.last.at_s if host.last is not None and is_ours else 0.0
-    least_at_s = job.ended_at_s - _LEFT_SHARE * (job.ended_at_s - job.started_at_s)
-    return max(ours_at_s, counted_at_s or 0.0) >= least_at_s
+    ours_s = host.last.at_s if host.last is not None and is_ours else 0.0
+    return max(ours_s, theirs_s or 0.0)
 
 
 def _has_group(host: HostTimeline) -> bool:
@@ -231,7 +230,7 @@ def _is_seen_from_its_start(host: HostTimeline, job: Job) -> bool:
 _MISSED_S = 3.0  # own: a scheduler's clock tells whole seconds
 _MISSED_SHARE = 0.02
 _LEFT_SHARE = 0.1
-"""Own: of a job's time, the most that may be missing at its end in another's counts."""
+"""Own: of a job's time, the most that may be missing at the end of what was counted."""
 _PEAK_S = 0.9
 """A peak is a mean over a second, of which a reading may come a tenth early: of less, counters in
 hundredths of a second make peaks of their own."""
