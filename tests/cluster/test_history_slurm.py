@@ -76,7 +76,7 @@ class Past:
 
     def _are_over(self, *kinds: str) -> bool:
         ids = {self.ids[kind] for kind in kinds}
-        argv = ["sacct", "-a", "-X", "-n", "-P", "-o", "JobID,State,End", "-j"]
+        argv = ["sacct", "-a", "-X", "-n", "-P", "-o", "JobID,State,End,ExitCode", "-j"]
         said = self._slurm.run([*argv, ",".join(ids)], "root").stdout.split("\n")
         rows = [line.split("|") for line in said if line]
         known = {row[0].split("_")[0].split("+")[0] for row in rows}
@@ -84,8 +84,16 @@ class Past:
         return (
             known == ids
             and all(row[2] != "Unknown" for row in rows)
+            and not any(row[1] == "FAILED" and row[3] == "0:0" for row in rows)
             and not states & {"PENDING", "RUNNING", "REQUEUED"}
+            and self._are_named(ids)
         )
+
+    def _are_named(self, ids: set[str]) -> bool:
+        """Whether the accounting has learned of the names: until then it has "allocation"."""
+        argv = ["sacct", "-a", "-X", "-n", "-P", "-o", "JobName", "-j", ",".join(ids)]
+        names = self._slurm.run(argv, "root").stdout.split("\n")
+        return names != [""] and "allocation" not in names
 
     def _move(self) -> None:
         """Move the jobs in the database, steps with them."""

@@ -10,7 +10,7 @@ from cluster.conftest import Submit
 from cluster.daemon import wait_for
 from cluster.questions import Questions, questions
 from cluster.slurm_files import MESSAGE_TIMEOUT_S, MIN_JOB_AGE_S
-from hpcwatch.cluster.schedulers.job import JobState
+from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.cluster.schedulers.job_exit import Cause
 
 
@@ -88,8 +88,13 @@ def test_a_job_that_the_controller_forgot_is_found_in_the_history(
         wait_for(lambda: not slurm.state(array), "the controller to forget the array")
     finally:
         slurm.configure(MinJobAge=MIN_JOB_AGE_S)
-    job = ask.job_once(job_id, lambda job: job.exit and job.exit.code == 3, "to be accounted")
-    assert (job.name, job.state, job.cores_count) == ("for\ngotten", JobState.FAILED, 2)
+
+    def is_whole(job: Job) -> bool:
+        """The accounting may learn of an end before its exit code, and before the job's name."""
+        return job.name == "for\ngotten" and job.exit is not None and job.exit.code == 3
+
+    job = ask.job_once(job_id, is_whole, "to be accounted")
+    assert (job.state, job.cores_count) == (JobState.FAILED, 2)
     assert job.exit is not None and job.exit.words == "ended with exit code 3"
     assert job.usage is not None and job.ended_at_s is not None
     for index in (1, 2):

@@ -23,11 +23,12 @@ ON_TWO = ("-N2", "--ntasks-per-node=2", "--mem=500M", "--time=30:00", "-J", "swe
 def test_the_nodes_of_the_allocation_share_the_tasks(slurm: Cluster, submit: Submit) -> None:
     out, seen = "/home/alice/work/sweep.json", "/home/alice/work/seen"
     slurm.said("mkdir", "-p", seen)
-    # None ends before there is one on either node, for a minute: one may be slow to begin.
+    # None ends before there is one on either node, for a minute: one may be slow to begin. What
+    # takes less than a second may have no recording.
     both = f"i=0; until [ $(ls {seen} | wc -l) = 2 -o $i = 600 ]; do i=$((i+1)); sleep 0.1; done"
     job = submit(
         f"hpcwatch sweep -p n=1..6 -p lr=0.1 --format json -o {out} -- "
-        f"sh -c 'touch {seen}/$(hostname); {both}; echo acc=0.$1' x {{n}} {{lr}}",
+        f"sh -c 'touch {seen}/$(hostname); {both}; sleep 1; echo acc=0.$1' x {{n}} {{lr}}",
         *ON_TWO,
     )
     slurm.wait_state(job, "COMPLETED")
