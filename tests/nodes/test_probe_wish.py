@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 
 import pytest
@@ -80,8 +81,8 @@ def test_an_answer_comes_soon_though_the_interval_is_long() -> None:
     with ExitStack() as stack, probe() as link:
         sleepers(stack)
         link.begin(SPEC._replace(interval_s=600.0))
-        for _ in range(3):  # the early ones
-            link.sample()
+        link.sample()
+        time.sleep(1.2)  # the early readings are over; a busy machine may leave some out
         link.send(to_message(ALL))
         assert next_with(link, has_further=True).further
 
