@@ -107,6 +107,10 @@ class Machine:
             raise MachineError(f"{question}: {answer['error']}")
         return answer["value"]
 
+    def forget(self) -> None:
+        """Forget the answers: what is asked again is done again."""
+        self._answers.clear()
+
     def _start(self) -> None:
         kernel = initrd.kernels()[0]
         image = initrd.build(self.folder, kernel)
