@@ -21,19 +21,21 @@ demo: $(VENV)/.train
 # cores, as many of them wait. The hosts of tests/nodes and tests/sweep are each test file's own.
 # The others start clusters, measure times, or look for a job's or a user's processes: one at a time.
 FAST = tests/unit tests/findings tests/views tests/parse
-LONG = tests/trainers/test_trainers_training.py tests/sweep/test_sweep_hosts.py \
+# Some of FAST count the processes and modules of the one they run in: none of WHOLE runs in it.
+PURE = tests/fuzz tests/browser tests/driver/test_driver.py tests/sweep/test_array_jobs.py \
+    $(patsubst %,tests/trainers/test_trainers_%.py,data input parts) \
+    $(patsubst %,tests/sweep/test_sweep_%.py,gpus outcome parameters thresholds) $(FAST)
+WHOLE = tests/trainers/test_trainers_training.py tests/sweep/test_sweep_hosts.py \
     tests/nodes/test_ssh_left.py tests/sweep/test_sweep_local.py tests/sweep/test_sweep_cut_off.py \
-    $(patsubst %,tests/trainers/test_%.py,keras_monitor trainers_hparam) \
-    tests/driver/test_gpu_end_to_end.py tests/prometheus
-BESIDE = $(LONG) tests/fuzz tests/browser tests/driver/test_driver.py tests/driver/test_gpu_exported.py \
-    $(patsubst %,tests/trainers/test_trainers_%.py,data events input parts plots) \
+    $(patsubst %,tests/trainers/test_%.py,keras_monitor trainers_hparam trainers_events trainers_plots) \
+    tests/driver/test_gpu_end_to_end.py tests/driver/test_gpu_exported.py tests/prometheus \
     $(patsubst %,tests/nodes/test_%.py,bundle members_captured probe_program probe_tails probe_wish \
         pyz_nodes ssh_break ssh_config ssh_intake ssh_keys ssh_login ssh_reach ssh_verdicts \
         transport_process) \
     $(patsubst %,tests/real/test_%.py,completion disk_full golden_screens isolated live_tmux \
         old_python packaging_pyz packaging_recipes panel_tmux replay_tmux) \
-    $(patsubst %,tests/sweep/test_sweep_%.py,array array_live gpus live many_slots notify once \
-        outcome parameters runs sharing thresholds walltime) tests/sweep/test_array_jobs.py $(FAST)
+    $(patsubst %,tests/sweep/test_sweep_%.py,array array_live live many_slots notify once runs \
+        sharing walltime)
 # Each file runs in one process. The files start in the order given, those that take long first;
 # xdist's own order, by the number of tests, begins long files with few tests last.
 SIDE_BY_SIDE = -n 3 --dist loadfile --no-loadscope-reorder
@@ -42,8 +44,9 @@ SIDE_BY_SIDE = -n 3 --dist loadfile --no-loadscope-reorder
 RERUN = --reruns 1 -rfEsR
 
 test: $(VENV)/.dev $(VENV)/.train
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(RERUN) $(BESIDE)
-	$(BIN)/python -m pytest $(RERUN) $(addprefix --ignore=,$(BESIDE))
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(RERUN) $(PURE)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(RERUN) $(WHOLE)
+	$(BIN)/python -m pytest $(RERUN) $(addprefix --ignore=,$(PURE) $(WHOLE))
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(FAST)
