@@ -140,6 +140,8 @@ def test_processes_that_end_are_no_longer_counted(start: Start) -> None:
     with probing() as probe:
         assert job(probe.read(is_full=False)).process_count == 21
         tree.end()
+        # Those below the root end a moment after it.
+        wait_until(lambda: job(probe.read(is_full=False)).process_count == 0, "the end of all")
         ended = job(probe.read(is_full=False))
     assert ended.process_count == 0
     assert ended.seen_count == 21
