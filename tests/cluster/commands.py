@@ -107,10 +107,15 @@ class Commands:
     def wait_idle(self, node: str) -> None:
         """Wait until no job has anything of a node: one that was cancelled holds it for a moment.
 
+        sinfo may say "mix" for ever of a node whose job was cancelled as it began (Slurm 22.05).
         Raises ClusterError.
         """
-        asked = ("sinfo", "-h", "-n", node, "-o", "%t")
-        wait_for(lambda: self.run(asked, "root").stdout.strip() == "idle", f"{node} to be idle")
+
+        def is_idle() -> bool:
+            words = self.run(["scontrol", "show", "node", node], "root").stdout.split()
+            return "State=IDLE" in words and "CPUAlloc=0" in words
+
+        wait_for(is_idle, f"{node} to be idle")
 
     def wait_state(self, job: str, *states: str, deadline_s: float = PATIENCE_S) -> None:
         """Wait until a job is in one of these states. Raises ClusterError with its own."""
