@@ -68,7 +68,7 @@ def accounted(mib: int) -> dict[str, Any]:
     Returns Slurm's own states, and what somebody who has watched nothing is told.
     """
     taking = shlex.join(program("taking", 2 * mib))
-    scripts = {"well": "true", "batch": f"exec {taking}", "step": f"srun {taking}"}
+    scripts = {"well": "sleep 5", "batch": f"exec {taking}", "step": f"srun {taking}"}
     folder = fresh("slurm")
     ids = {}
     for name, script in scripts.items():
