@@ -242,10 +242,11 @@ def test_a_command_that_was_killed_gave_no_answer(script: Callable[[str], Path])
 @pytest.mark.parametrize(
     ("name", "command"), [("slurm", "scancel"), ("torque", "qdel"), ("pbspro", "qdel")]
 )
+@pytest.mark.parametrize("end", ["kill -15 $$", "sh -c 'kill -15 $$'"])
 def test_a_killed_command_may_have_cancelled_the_job(
-    script: Callable[[str], Path], name: str, command: str
+    script: Callable[[str], Path], name: str, command: str, end: str
 ) -> None:
-    script("kill -15 $$")
+    script(end)
     query = scheduler(name).cancel("1")
     with pytest.raises(NoAnswerError, match=f"{command} was killed by SIGTERM"):
         query.parse(client.run(["qstat"]))

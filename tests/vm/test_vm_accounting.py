@@ -10,13 +10,13 @@ from vm.machine import Machine
 LIMIT_MIB = 100
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def version(machine: Machine) -> tuple[int, ...]:
     """The version of the Slurm that is up."""
     return tuple(map(int, machine.ask("slurm_jobs.ready").split(".")))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def told(machine: Machine, version: tuple[int, ...]) -> Facts:
     """Three jobs that have ended, and what is told of them."""
     facts: Facts = machine.ask("slurm_jobs.accounted", LIMIT_MIB, timeout_s=1200.0)

@@ -10,7 +10,7 @@ from vm.machine import Machine
 LIMIT = 150 * MIB
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def beneath(machine: Machine) -> Facts:
     """80 MiB in a container whose limit is set on the group above it."""
     told: Facts = machine.ask("containers.holding", "container", "inner", 80, 150)

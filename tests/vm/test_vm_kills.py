@@ -28,7 +28,7 @@ def test_a_killed_child_of_a_program_that_ends_well_is_told(machine: Machine) ->
     assert finding["evidence"]["oom_kill_count"] == kills == 1
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def throttled(machine: Machine) -> Facts:
     """Two processes that want two cores and may have one, together with their monitor."""
     told: Facts = machine.ask("cpu.throttled", 4, 2, 1.0)

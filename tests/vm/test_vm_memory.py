@@ -10,21 +10,25 @@ from vm.machine import Machine
 LIMIT = 400 * MIB
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def anonymous(machine: Machine) -> Facts:
     """150 MiB of private memory."""
     told: Facts = machine.ask("memory.anonymous", 150)
     return told
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def in_shm(machine: Machine) -> Facts:
     """120 MiB in /dev/shm, beside 90 MiB of another program of the same user."""
     told: Facts = machine.ask("memory.in_shm", 120, 90)
     return told
 
 
-@pytest.fixture(scope="module")
+MONITOR_BYTES = 24 * MIB
+"""More than hpcwatch itself holds beside a program."""
+
+
+@pytest.fixture
 def swapped(machine: Machine) -> Facts:
     """180 MiB of private memory where the limit is 100."""
     told: Facts = machine.ask("memory.swapped", 180, 100)
@@ -123,7 +127,8 @@ def test_what_is_swapped_out_is_told_and_is_not_use(swapped: Facts) -> None:
     # A page that came back keeps its copy for a while: it is swapped out or in use, or both.
     swapped_out = swapped["sample"]["job"]["swap_bytes"]
     most = kernel["memory.swap.current"]
-    assert near(min(max(swapped_out, most - in_cache), most), swapped_out)
+    # The monitor lies in the same group, and what it does not touch is swapped out as well.
+    assert most - in_cache - MONITOR_BYTES <= swapped_out <= most + MIB
     most = used_bytes(kernel)
     assert near(min(max(group["used_bytes"], most - in_cache), most), group["used_bytes"])
 

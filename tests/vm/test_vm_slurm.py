@@ -8,21 +8,21 @@ from vm.facts import MIB, Facts, found, near, used_bytes
 from vm.machine import Machine
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def slurm(machine: Machine) -> Machine:
     """The machine, with Slurm up."""
     machine.ask("slurm_jobs.ready")
     return machine
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def held(slurm: Machine) -> Facts:
     """A job of 300 MiB whose program holds 120."""
     told: Facts = slurm.ask("slurm_jobs.held", 300, 120)
     return told
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def in_step(slurm: Machine) -> Facts:
     """A job of 300 MiB with a step of 150 MiB whose program holds 80."""
     told: Facts = slurm.ask("slurm_jobs.held_in_step", 300, 150, 80)
@@ -63,7 +63,7 @@ def test_a_launcher_s_cpu_is_not_taken_for_the_tasks(slurm: Machine) -> None:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def batch_killed(slurm: Machine) -> Facts:
     """A job whose batch script runs a program that takes too much."""
     told: Facts = slurm.ask("slurm_jobs.batch_killed", 100)
@@ -71,7 +71,7 @@ def batch_killed(slurm: Machine) -> Facts:
     return told
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def step_killed(slurm: Machine) -> Facts:
     """A job whose step takes too much."""
     told: Facts = slurm.ask("slurm_jobs.step_killed", 100)

@@ -210,6 +210,10 @@ def not_understood(command: str, answer: Answer, why: str = "") -> NotUnderstood
     return NotUnderstoodError(f"{command} was not understood: {why or answer.words}", hint)
 
 
+_SHELLS_SIGNALS = {128 + number: number for number in (1, 2, 9, 13, 15)}
+"""What a shell returns whose command a signal ended: sites wrap scancel and qdel in scripts."""
+
+
 def done(command: str, answer: Answer) -> str:
     """Return the message of a command that changes something.
 
@@ -219,8 +223,9 @@ def done(command: str, answer: Answer) -> str:
     """
     if answer.exit_code == 0:
         return answer.text.strip()
-    if answer.exit_code < 0:
-        raise NoAnswerError(f"{command} was killed by {signal_name(-answer.exit_code)}")
+    number = _SHELLS_SIGNALS.get(answer.exit_code, -answer.exit_code)
+    if number > 0:
+        raise NoAnswerError(f"{command} was killed by {signal_name(number)}")
     said = all_words(answer)
     message = f"{command}: {answer.words.removeprefix(command).lstrip(': ')}"
     if _DOWN.search(said):
