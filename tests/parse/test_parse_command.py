@@ -228,10 +228,14 @@ def test_a_long_answer_is_read_to_its_end(script: Callable[[str], Path]) -> None
     assert len(answer.stderr) == 300_000
 
 
-def test_a_command_that_was_killed_gave_no_answer(script: Callable[[str], Path]) -> None:
-    script("echo 'Job Id: 1.qb3'; kill -9 $$")
+@pytest.mark.parametrize(("end", "code"), [("kill -9 $$", -9), ("sh -c 'kill -9 $$'", 137)])
+def test_a_command_that_was_killed_gave_no_answer(
+    script: Callable[[str], Path], end: str, code: int
+) -> None:
+    script(f"echo 'Job Id: 1.qb3'; {end}")
     answer = client.run(["qstat"])
-    assert answer.exit_code == -9
+    assert answer.exit_code == code
+    assert answer.signal == 9
     for name in ("torque", "pbspro"):
         query = scheduler(name).job("1").if_odd
         assert query is not None

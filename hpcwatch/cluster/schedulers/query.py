@@ -58,6 +58,14 @@ class Answer(NamedTuple):
         return _decode(self.stdout)
 
     @property
+    def signal(self) -> int:
+        """The signal that ended the command, 0 if none did.
+
+        A shell returns 128 plus the signal of what it ran: sites wrap these commands in scripts.
+        """
+        return _SHELLS_SIGNALS.get(self.exit_code, max(-self.exit_code, 0))
+
+    @property
     def words(self) -> str:
         """The line that says what went wrong, without the banners around it."""
         said = f"{_decode(self.stderr)}\n{self.text}"
@@ -69,6 +77,8 @@ class Answer(NamedTuple):
         return (named or telling or [f"exit code {self.exit_code}, without a word"])[0][:300]
 
 
+_SHELLS_SIGNALS = {128 + number: number for number in (1, 2, 9, 13, 15)}
+"""SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGTERM. Other codes are a command's own, as 153 is PBS's."""
 _NAMED = re.compile(r"[a-z_]+: ")  # "qstat: cannot connect to server qb3", below a line of errno
 _BANNER = re.compile(
     r"ERROR: +'\w+' failed|NOTE: The following information has been cached by the remote server"
@@ -190,8 +200,8 @@ def is_unknown(answer: Answer) -> bool:
         if not answer.stdout.strip() and _DOWN.search(errors):
             raise ServerDownError(answer.words)
         return bool(_UNKNOWN.search(errors))
-    if code < 0:
-        raise NoAnswerError(f"{answer.command} was killed by {signal_name(-code)}")
+    if answer.signal:
+        raise NoAnswerError(f"{answer.command} was killed by {signal_name(answer.signal)}")
     is_message = len(answer.stdout) <= _MESSAGE_BYTES  # Slurm's wrappers write errors there
     said = errors or (answer.text if is_message else "")
     if _DOWN.search(said):
@@ -210,10 +220,6 @@ def not_understood(command: str, answer: Answer, why: str = "") -> NotUnderstood
     return NotUnderstoodError(f"{command} was not understood: {why or answer.words}", hint)
 
 
-_SHELLS_SIGNALS = {128 + number: number for number in (1, 2, 9, 13, 15)}
-"""What a shell returns whose command a signal ended: sites wrap scancel and qdel in scripts."""
-
-
 def done(command: str, answer: Answer) -> str:
     """Return the message of a command that changes something.
 
@@ -223,9 +229,8 @@ def done(command: str, answer: Answer) -> str:
     """
     if answer.exit_code == 0:
         return answer.text.strip()
-    number = _SHELLS_SIGNALS.get(answer.exit_code, -answer.exit_code)
-    if number > 0:
-        raise NoAnswerError(f"{command} was killed by {signal_name(number)}")
+    if answer.signal:
+        raise NoAnswerError(f"{command} was killed by {signal_name(answer.signal)}")
     said = all_words(answer)
     message = f"{command}: {answer.words.removeprefix(command).lstrip(': ')}"
     if _DOWN.search(said):
