@@ -18,7 +18,7 @@ class PyHpcwatch(PythonPackage):
     version("0.2.0", sha256="0000000000000000000000000000000000000000000000000000000000000000")
 
     depends_on("python@3.9:", type=("build", "run"))
-    depends_on("py-hatchling", type="build")
+    depends_on("py-hatchling@1.26:", type="build")
     with default_args(type=("build", "run")):
         depends_on("py-nvidia-ml-py@12:")
         depends_on("py-paramiko@3:")
