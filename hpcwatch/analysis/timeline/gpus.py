@@ -76,10 +76,6 @@ class GpuTimeline:
 
     def append(self, gpu: Gpu, sample: Sample, own: Container[int], span_s: float) -> None:
         """Add a reading that stands for ``span_s``; ``own`` are the pids of the job's processes."""
-        self._rates = [
-            RateColumn(self.columns[one.name], "gpu", *metrics.places(Gpu, one.fields))
-            for one in _RATES
-        ]
         self.last = gpu
         self._is_ours = True
         self.health.add(gpu, sample.at_s, span_s)
