@@ -1,6 +1,7 @@
 """Reads many nodes at once: each has a long-lived probe that is started, watched and restarted.
 
-No node waits for another: each has a thread of its own, which sleeps until its probe writes.
+No node waits for another: each has a thread of its own, which sleeps until its probe writes. What
+many nodes write is handled in rounds (see ``rounds``).
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from hpcwatch.base.errors import HpcwatchError
@@ -15,6 +17,7 @@ from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.transport import ConnectError, Link, Trouble
 from hpcwatch.cluster.transport.intake import Intake, Names
 from hpcwatch.cluster.transport.ways import Opened
+from hpcwatch.monitor import rounds
 from hpcwatch.monitor.node_status import LATE_INTERVALS, NodeState, NodeStatus, late_after_s
 from hpcwatch.probe.schema import Sample
 from hpcwatch.probe.spec import SILENCE_S, Spec
@@ -95,7 +98,9 @@ class JobSession:
         Both are called on the nodes' threads, several at a time.
         """
         self._opener = opener
-        self._nodes = [_Node(host, spec, opener, arrived, changed) for host in hosts]
+        names = list(hosts)
+        shared = rounds.of_nodes(len(names), spec.interval_s)
+        self._nodes = [_Node(host, spec, opener, arrived, changed, shared) for host in names]
 
     def start(self) -> None:
         """Start connecting to all nodes."""
@@ -134,7 +139,13 @@ class _Node:
     """One node's thread: connect, read, and reconnect after a while."""
 
     def __init__(
-        self, host: str, spec: Spec, opener: Opener, arrived: Arrived, changed: Changed
+        self,
+        host: str,
+        spec: Spec,
+        opener: Opener,
+        arrived: Arrived,
+        changed: Changed,
+        shared: rounds.Rounds | None,
     ) -> None:
         self.host = host
         self.wish = NOTHING
@@ -142,11 +153,14 @@ class _Node:
         self._opener = opener
         self._arrived = arrived
         self._changed = changed
+        self._rounds = shared
         self._status = NodeStatus(host, NodeState.CONNECTING, time.monotonic())
         self._wake = threading.Event()
         self._is_stopping = False
         self._link: Link | None = None
         self._failures = 0
+        self._read_s = 0.0
+        """``time.monotonic`` of the last reading, or of the connection."""
         self._names = Names()
         self._thread = threading.Thread(target=self._run, name=f"hpcwatch-{host}", daemon=True)
 
@@ -225,18 +239,14 @@ class _Node:
     def _read(self, opened: Opened) -> None:
         link, intake = opened.link, Intake(self._spec.interval_s, self._names)
         data = opened.rest
-        told_s = read_s = time.monotonic()
+        told_s = self._read_s = time.monotonic()
         wish = NOTHING
         while not self._is_stopping:
-            samples = intake.take(data)
-            for sample in samples:
-                self._take(sample, opened.way)
+            self._take_in(intake, data, opened.way)
             now_s = time.monotonic()
-            if samples:
-                read_s = now_s
-            elif now_s - read_s > max(SILENT_S, LATE_INTERVALS * self._spec.interval_s):
-                reason = f"no reading for {now_s - read_s:.0f} s"
-                raise ConnectError(Trouble.BROKEN, reason)
+            silent_s = now_s - self._read_s
+            if silent_s > max(SILENT_S, LATE_INTERVALS * self._spec.interval_s):
+                raise ConnectError(Trouble.BROKEN, f"no reading for {silent_s:.0f} s")
             # Before its first sample a probe takes what it hears for a sign of life.
             if self._status.state is NodeState.LIVE and self.wish != wish:
                 wish = self.wish
@@ -253,8 +263,22 @@ class _Node:
             if not data:
                 raise ConnectError(Trouble.BROKEN, link.complaint() or "the probe ended")
 
-    def _take(self, sample: Sample, way: str) -> None:
-        """Pass a sample on."""
+    def _take_in(self, intake: Intake, data: bytes, way: str) -> None:
+        """Pass on what has arrived; not before the next round if it is one reading of many.
+
+        A node's first reading waits for nothing. Raises ConnectError.
+        """
+        if self._rounds is None or b"\n" not in data or self._status.state is not NodeState.LIVE:
+            self._take(intake, data, way)
+        else:
+            self._rounds.do(partial(self._take, intake, data, way))
+
+    def _take(self, intake: Intake, data: bytes, way: str) -> None:
+        for sample in intake.take(data):
+            self._pass_on(sample, way)
+            self._read_s = time.monotonic()
+
+    def _pass_on(self, sample: Sample, way: str) -> None:
         self._status = self._status._replace(way=way, last_at_s=time.monotonic())
         if self._status.state is not NodeState.LIVE:
             self._failures = 0

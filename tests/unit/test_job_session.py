@@ -19,7 +19,7 @@ from harness import wait_until
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.transport import ConnectError, Trouble
 from hpcwatch.cluster.transport.ways import Opened
-from hpcwatch.monitor import remote
+from hpcwatch.monitor import remote, rounds
 from hpcwatch.monitor.node_status import NodeState, NodeStatus
 from hpcwatch.monitor.remote import JobSession
 from hpcwatch.probe.schema import Sample, to_line
@@ -307,4 +307,57 @@ def test_a_wish_is_said_after_the_first_sample_and_again_to_the_next_probe() -> 
     nodes.links["qb002"][0].say(1.0)
     wait_until(lambda: len(watched.samples) == 4, "the other's sample")
     assert not heard(nodes.links["qb002"][0], b"{")
+    watched.session.stop()
+
+
+def test_of_many_nodes_each_first_reading_is_passed_on_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, may_begin = threading.Event(), threading.Event()
+
+    def pause(_wait_s: float) -> None:
+        begun.set()
+        may_begin.wait(20)
+
+    monkeypatch.setattr(rounds, "pause", pause)
+    names = [f"qb{number:03}" for number in range(3)]
+    nodes = Nodes(dict.fromkeys(names, SocketLink))
+    watched = Watched(nodes, interval_s=0.1)  # 30 readings a second
+    watched.session.start()
+    wait_until(lambda: len(nodes.links) == len(names), "the links")
+    for (link,) in nodes.links.values():
+        link.say(1.0)
+    wait_until(lambda: len(watched.samples) == len(names), "the first readings")
+    assert not begun.is_set()
+    for (link,) in nodes.links.values():
+        link.say(2.0)
+    wait_until(begun.is_set, "the round")
+    assert {sample.at_s for sample in watched.samples} == {1.0}
+    may_begin.set()
+    wait_until(lambda: len(watched.samples) == 2 * len(names), "the next readings")
+    last = watched.samples[len(names) :]
+    assert sorted((sample.host, sample.at_s) for sample in last) == [(one, 2.0) for one in names]
+    watched.session.stop()
+
+
+def test_of_many_nodes_one_that_writes_too_much_is_lost_alone() -> None:
+    names = ["qb001", "qb002", "qb003"]
+    nodes = Nodes(dict.fromkeys(names, SocketLink))
+    watched = Watched(nodes, interval_s=0.1)
+    watched.session.start()
+    wait_until(lambda: len(nodes.links) == len(names), "the links")
+    for (link,) in nodes.links.values():
+        link.say(1.0)
+    wait_until(lambda: len(watched.samples) == len(names), "the first readings")
+    nodes.links["qb002"][0].node.sendall(1000 * b"{}\n")
+    for name in ("qb001", "qb003"):
+        nodes.links[name][0].say(2.0)
+    wait_until(lambda: len(watched.samples) == len(names) + 2, "the others' readings")
+
+    def losses() -> list[NodeStatus]:
+        return [one for one in watched.changes if one.state is NodeState.LOST]
+
+    wait_until(losses, "the loss")
+    told = {(one.host, one.reason) for one in losses()}
+    assert told == {("qb002", "it writes much more than a probe does")}
     watched.session.stop()
