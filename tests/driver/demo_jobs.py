@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
+from demo_events import Events, classifier, finetuning, ranks
 from demo_model import GIB, MIB, Card, Device, Machine, Worker
 
 USER = "fchen14"
@@ -23,7 +25,7 @@ class Demo(NamedTuple):
     machines: tuple[Machine, ...]
     wall_s: float
     interval_s: float
-    events: Callable[[float], list[dict[str, Any]]] = lambda _started_at_s: []
+    events: Callable[[float], Events]
     """Given the time of the start, what the program reports."""
 
 
@@ -82,32 +84,8 @@ def _idle_gpu() -> Demo:
     )
     job = _torque("305669.qb3", "cnn.tf.gpu", "k40", gpus=2)
     return Demo(
-        "run", "cnn.tf.gpu", argv, "/data/fchen14/cnn", job, (machine,), 4061.1, 90.0, _epochs
+        "run", "cnn.tf.gpu", argv, "/data/fchen14/cnn", job, (machine,), 4061.1, 90.0, classifier
     )
-
-
-def _epochs(started_at_s: float) -> list[dict[str, Any]]:
-    """Forty epochs as hpcwatch.keras reports them."""
-    begin_s, epoch_s, count = started_at_s + 31.0, 100.4, 40
-    told = [
-        {"at_s": round(begin_s, 1), "name": "training", "fields": {"epochs": count, "steps": 1875}}
-    ]
-    for epoch in range(1, count + 1):
-        missing = 0.29 / (epoch + 0.6) + 0.062
-        fields = {
-            "epoch": epoch,
-            "accuracy": round(1.0 - missing * 0.93, 4),
-            "loss": round(3.1 * missing, 4),
-            "val_accuracy": round(1.0 - missing, 4),
-            "val_loss": round(3.4 * missing, 4),
-            "epoch_s": epoch_s,
-            "samples_per_s": 637.0,
-            "steps_per_s": 19.9,
-        }
-        told.append(
-            {"at_s": round(begin_s + epoch_s * epoch, 1), "name": "epoch", "fields": fields}
-        )
-    return told
 
 
 def _torque(number: str, name: str, queue: str, gpus: int) -> dict[str, Any]:
@@ -146,7 +124,7 @@ def _memory() -> Demo:
     argv = ("python", "finetune.py", "--batch-size", "8")
     loader = ("python", "finetune.py", "--batch-size", "8")
     workers = (
-        Worker(18680, 18678, argv, 68, 1.12, 6800 * MIB, 0.86, 96 * GIB, 1.1e6, 0.0, files),
+        Worker(18680, 18678, argv, 68, 1.12, 6800 * MIB, 0.86, 96 * GIB, 1.1e6, 2.4e5, files),
         *(
             Worker(pid, 18680, loader, 4, 0.61, 1900 * MIB, 0.41, 38 * GIB, 7.8e6)
             for pid in (18741, 18742, 18743, 18744)
@@ -176,7 +154,9 @@ def _memory() -> Demo:
         net_bytes_s=(33.4e6, 9.2e5),
     )
     job = _torque("305702.qb3", "finetune", "gpu", gpus=1)
-    return Demo("run", "finetune", argv, "/data/fchen14/llm", job, (machine,), 2711.5, 60.0)
+    return Demo(
+        "run", "finetune", argv, "/data/fchen14/llm", job, (machine,), 2711.5, 90.0, finetuning
+    )
 
 
 # -- four ranks on two nodes, of which one has a GPU that gets too hot
@@ -228,7 +208,9 @@ def _throttling() -> Demo:
         "state": "completed",
         "exit": {"cause": "success", "raw": "0:0", "code": 0},
     }
-    return Demo("job", "resnet", (), "/data/fchen14/resnet", job, machines, 2709.8, 90.0)
+    wall_s = 2709.8
+    events = partial(ranks, wall_s=wall_s, speed=_speed)
+    return Demo("job", "resnet", (), "/data/fchen14/resnet", job, machines, wall_s, 120.0, events)
 
 
 def _rank_node(host: str, node: int) -> Machine:
@@ -240,8 +222,9 @@ def _rank_node(host: str, node: int) -> Machine:
     workers = [Worker(first, first - 12, (*launcher, *script), 12, 0.01, 310 * MIB, 0.6, 6 * GIB)]
     for rank, pid in enumerate(ranks):
         argv = ("python", "-u", *script, f"--local-rank={rank}")
+        written = 1.1e5 if pid == 20321 else 0.0  # the first rank saves the model
         workers.append(
-            Worker(pid, first, argv, 41, 1.55, 4100 * MIB, 0.84, 52 * GIB, 2.0e5, 0.0, files)
+            Worker(pid, first, argv, 41, 1.55, 4100 * MIB, 0.84, 52 * GIB, 2.0e5, written, files)
         )
         workers += [
             Worker(pid + 100 * (1 + number), pid, argv, 4, 1.15, 2300 * MIB, 0.55, 21 * GIB, 3.9e7)

@@ -1,7 +1,8 @@
 """A model of a job on nodes with GPUs: it gives the samples that hpcwatch would read of it.
 
 Nothing here is random between two runs: the draws come from a seed, so that a recording can be made
-again byte for byte. Counters are sums over time of the rates that the same sample shows: energy is
+again byte for byte. Numbers have no more digits than a view shows, for they are most of a
+recording's size. Counters are sums over time of the rates that the same sample shows: energy is
 that of the power, CPU time that of the cores used, and no process uses more cores than threads.
 """
 
@@ -21,6 +22,8 @@ _SYSTEM_SHARE = 0.06
 _SYSTEM_CORES = 0.12
 """What the node's own daemons use."""
 _SYSTEM_BYTES = 3 * GIB
+_BLOCK_BYTES = 1000 * 4096
+"""Sizes are multiples of it: whole pages, in few digits."""
 
 
 class Worker(NamedTuple):
@@ -108,9 +111,9 @@ class Counters:
         self.received, self.sent = 6.4e11, 2.1e11
         self.fabric_received = self.fabric_sent = 3.7e12
         self.system_s = 51_000.0
-        self.core_busy_s = [2400.0 + 13 * core for core in range(machine.cores)]
+        self.core_busy_s = [2400.0] * machine.cores
         self.cores_used = 0.0
-        self.powers: dict[int, float] = {}
+        self.powers: dict[int, int] = {}
 
     def near(self, value: float, share: float) -> float:
         """Return a value that is off by up to that share."""
@@ -127,6 +130,7 @@ class Counters:
             start_s = min(length_s - work_s, worker.cores * (length_s - work_s))
             full = min(self.near(worker.cores, 0.07), 0.99 * worker.threads)
             one_s = start_s + full * speed * work_s
+            one_s = round(one_s, 1)
             self.cpu_s[worker.pid] += one_s
             used_s += one_s
             read, written = self.moved[worker.pid]
@@ -142,7 +146,7 @@ class Counters:
             self.core_busy_s[core] += own_s / self._machine.cores
         self._count_traffic(length_s, speed * work_s)
         for device in self._machine.devices:
-            power_w = self.near(device.at(until_s).power_w, 0.015)
+            power_w = round(self.near(device.at(until_s).power_w, 0.015))
             self.powers[device.number] = power_w
             self.energy_j[device.number] += power_w * length_s
 
@@ -194,8 +198,9 @@ def _process(
     cpu_s = counted.cpu_s[worker.pid]
     is_busy = worker.cores > 0.1
     rss = worker.rss_bytes if not is_busy else int(worker.rss_bytes * (0.35 + 0.65 * grown))
-    rss = int(counted.near(rss, 0.004)) if is_busy else rss
+    rss = _whole_blocks(counted.near(rss, 0.004) if is_busy else rss)
     read, written = counted.moved[worker.pid]
+    user_s, system_s = _user_and_system(cpu_s)
     return Process(
         pid=worker.pid,
         ppid=worker.ppid,
@@ -204,20 +209,35 @@ def _process(
         argv=list(worker.argv),
         user=machine.user,
         started_at_s=round(started_at_s + 0.01 * (worker.pid % 100), 2),
-        cpu_user_s=round(cpu_s * (1 - _SYSTEM_SHARE), 2),
-        cpu_system_s=round(cpu_s * _SYSTEM_SHARE, 2),
+        cpu_user_s=user_s,
+        cpu_system_s=system_s,
         thread_count=worker.threads,
         rss_bytes=rss,
-        pss_bytes=int(rss * worker.pss_share),
-        peak_bytes=max(rss, worker.rss_bytes if grown >= 1.0 else rss),
+        pss_bytes=_whole_blocks(rss * worker.pss_share),
+        peak_bytes=max(rss, _whole_blocks(worker.rss_bytes) if grown >= 1.0 else rss),
         virtual_bytes=worker.virtual_bytes,
-        read_bytes=int(read),
-        written_bytes=int(written),
+        read_bytes=_whole_blocks(read),
+        written_bytes=_whole_blocks(written),
     )
 
 
+def _whole_blocks(size_bytes: float) -> int:
+    return _in_steps(size_bytes, _BLOCK_BYTES)
+
+
+def _in_steps(value: float, step: int) -> int:
+    return round(value / step) * step
+
+
+def _user_and_system(cpu_s: float) -> tuple[float, float]:
+    """Return its parts, which give the sum after rounding too."""
+    system_s = round(cpu_s * _SYSTEM_SHARE, 1)
+    return round(cpu_s - system_s, 1), system_s
+
+
 def _use(machine: Machine, counted: Counters, processes: list[Process]) -> JobUse:
-    cpu_s = sum(counted.cpu_s.values())
+    user_s = sum(one.cpu_user_s or 0.0 for one in processes)
+    system_s = sum(one.cpu_system_s or 0.0 for one in processes)
     pss = sum(one.pss_bytes or 0 for one in processes)
     files = sorted({name for worker in machine.workers for name in worker.files})
     return JobUse(
@@ -227,8 +247,8 @@ def _use(machine: Machine, counted: Counters, processes: list[Process]) -> JobUs
         thread_count=sum(one.thread_count or 0 for one in processes),
         runnable_count=max(1, round(counted.cores_used)),
         blocked_count=0,
-        cpu_user_s=round(cpu_s * (1 - _SYSTEM_SHARE) + 1.9, 2),
-        cpu_system_s=round(cpu_s * _SYSTEM_SHARE + 0.6, 2),
+        cpu_user_s=round(user_s + 1.9, 1),
+        cpu_system_s=round(system_s + 0.6, 1),
         rss_bytes=sum(one.rss_bytes or 0 for one in processes),
         pss_bytes=pss,
         files_bytes=0,
@@ -243,21 +263,23 @@ def _use(machine: Machine, counted: Counters, processes: list[Process]) -> JobUs
 
 
 def _node(machine: Machine, counted: Counters, used_bytes: int) -> Node:
-    busy_s = sum(counted.core_busy_s)
+    user_s, system_s = _user_and_system(sum(counted.core_busy_s))
     load = counted.near(counted.cores_used + _SYSTEM_CORES, 0.1)
     has_fabric = machine.fabric_bytes_s is not None
     return Node(
         cpu_count=machine.cores,
-        cpu_user_s=round(busy_s * (1 - _SYSTEM_SHARE), 2),
-        cpu_system_s=round(busy_s * _SYSTEM_SHARE, 2),
+        cpu_user_s=user_s,
+        cpu_system_s=system_s,
         core_busy_s=[round(one) for one in counted.core_busy_s],
-        load_1min_count=round(load, 2),
+        load_1min_count=round(load, 1),
         memory_total_bytes=machine.memory_bytes,
-        memory_available_bytes=machine.memory_bytes - used_bytes - _SYSTEM_BYTES,
-        net_received_bytes=int(counted.received),
-        net_sent_bytes=int(counted.sent),
-        fabric_received_bytes=int(counted.fabric_received) if has_fabric else None,
-        fabric_sent_bytes=int(counted.fabric_sent) if has_fabric else None,
+        memory_available_bytes=_whole_blocks(machine.memory_bytes - used_bytes - _SYSTEM_BYTES),
+        net_received_bytes=_in_steps(counted.received, 100_000),
+        net_sent_bytes=_in_steps(counted.sent, 100_000),
+        fabric_received_bytes=_in_steps(counted.fabric_received, 10_000_000)
+        if has_fabric
+        else None,
+        fabric_sent_bytes=_in_steps(counted.fabric_sent, 10_000_000) if has_fabric else None,
     )
 
 
@@ -265,18 +287,18 @@ def _group(machine: Machine, counted: Counters, used_bytes: int) -> Cgroup | Non
     if machine.group is None:
         return None
     path, limit_bytes = machine.group
-    cpu_s = sum(counted.cpu_s.values()) + 2.5
+    user_s, system_s = _user_and_system(sum(counted.cpu_s.values()) + 2.5)
     return Cgroup(
         path=path,
         is_job=True,
         used_bytes=used_bytes + 40 * MIB,
-        cache_bytes=int(0.6 * (limit_bytes - used_bytes)),
+        cache_bytes=_whole_blocks(0.6 * (limit_bytes - used_bytes)),
         limit_bytes=limit_bytes,
         limit_path=path,
         oom_kill_count=0,
-        cpu_s=round(cpu_s, 2),
-        cpu_user_s=round(cpu_s * (1 - _SYSTEM_SHARE), 2),
-        cpu_system_s=round(cpu_s * _SYSTEM_SHARE, 2),
+        cpu_s=round(user_s + system_s, 1),
+        cpu_user_s=user_s,
+        cpu_system_s=system_s,
     )
 
 
@@ -291,15 +313,15 @@ def _gpu(device: Device, counted: Counters, at_s: float) -> Gpu:
         index=device.number,
         uuid=device.uuid,
         name=device.name,
-        util_pct=round(min(util, 99.0), 1),
-        util_max_pct=float(min(99, round(util * 1.12))),
+        util_pct=round(min(util, 99.0)),
+        util_max_pct=min(99, round(util * 1.12)),
         util_zero_pct=(0.0 if util else 100.0),
         memory_used_bytes=card.memory_used_bytes if is_started else device.unlisted_bytes,
         memory_total_bytes=device.memory_total_bytes,
-        power_w=round(counted.powers.get(device.number, card.power_w), 1),
+        power_w=counted.powers.get(device.number, round(card.power_w)),
         power_limit_w=device.power_limit_w,
         temperature_celsius=card.temperature_celsius,
-        energy_j=round(counted.energy_j[device.number], 1) if device.has_energy else None,
+        energy_j=round(counted.energy_j[device.number]) if device.has_energy else None,
         processes=processes,
         memory_util_pct=round(counted.near(card.memory_util_pct, 0.04)),
         temperature_limit_celsius=device.temperature_limit_celsius,

@@ -381,7 +381,7 @@ def test_the_demos_are_listed_and_small(hpcwatch: Hpcwatch) -> None:
     assert [row.split()[0] for row in listed] == list(DEMOS)
     folder = Path(__file__).resolve().parents[2] / "hpcwatch" / "demos"
     assert sorted(path.name for path in folder.iterdir()) == sorted(DEMOS)
-    assert sum(path.stat().st_size for path in folder.rglob("*")) < 600_000
+    assert sum(path.stat().st_size for path in folder.rglob("*")) < 500_000
     wrong = hpcwatch("demo", "nothing")
     assert (wrong.code, wrong.complaint) == (
         2,

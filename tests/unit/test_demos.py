@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from hpcwatch.analysis.phases import phases, results
+from hpcwatch.monitor.report import load
 from hpcwatch.probe.schema import Gpu, Process, Sample
-from hpcwatch.recording.store import RunDirectory
+from hpcwatch.recording.store import Event, RunDirectory
+from hpcwatch.views.report import terminal
+from hpcwatch.views.report.verdict import verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "hpcwatch" / "demos"
@@ -170,3 +174,51 @@ def test_one_demo_has_ranks_on_several_nodes() -> None:
     }
     assert len({host for host, _ in ranks}) == 2
     assert len(ranks) == 4
+
+
+def test_the_program_reports_what_its_training_reaches(demo: RunDirectory) -> None:
+    run, events = demo.read_run(), demo.read_events()
+    assert run.wall_s is not None
+    times_s = [event.at_s - run.started_at_s for event in events]
+    assert times_s == sorted(times_s)
+    assert times_s[0] > 0
+    assert times_s[-1] < run.wall_s
+    told = phases(events)
+    assert {"train"} < {one.name for one in told}
+    for before, after in zip(told, told[1:]):
+        assert before.duration_s is not None
+        assert before.started_at_s + before.duration_s <= after.started_at_s + 0.15
+    losses = [event.fields["loss"] for event in events if "loss" in event.fields]
+    assert len(losses) >= 40
+    assert max(losses[-10:]) < min(losses[:5])
+    assert len(results(events)) > 4
+
+
+def test_steps_and_epochs_take_the_time_from_one_event_to_the_next(demo: RunDirectory) -> None:
+    begun: Event | None = None
+    compared = 0
+    for event in demo.read_events():
+        if not {"epoch_s", "step_s"} & set(event.fields):
+            continue
+        if begun is not None:
+            steps = event.fields.get("step", 1) - begun.fields.get("step", 0)
+            told_s = event.fields.get("epoch_s") or steps * event.fields["step_s"]
+            assert event.at_s - begun.at_s == pytest.approx(told_s, rel=0.02)
+            compared += 1
+        begun = event
+    assert compared > 30
+
+
+def test_the_report_of_each_demo_has_results_and_a_verdict(demo: RunDirectory) -> None:
+    report = load(demo)
+    text = terminal.text(report, coloured=False)
+    assert "\nPhases " in text
+    assert "\nResults " in text
+    assert verdict(report)[1].startswith(("Critical: GPU ", "Warning: GPU "))
+
+
+def test_the_slow_steps_of_the_hot_demo_are_laid_to_the_heat() -> None:
+    report = load(RunDirectory(str(FOLDER / "throttling")))
+    (slow,) = [one for one in report.findings if one.rule == "step-slowdown"]
+    assert "heat or power supply slows GPU 1 down" in slow.title
+    assert report.findings[0].rule == "gpu-throttled"
