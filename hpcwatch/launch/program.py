@@ -284,13 +284,13 @@ class Program:
 
     def _pass_on(self, info: signal.struct_siginfo) -> None:
         """Send a signal to the program, unless it has reached the program already."""
-        is_from_process = _from_process(info)
+        sender = _sender(info)
         try:
-            if self._witness is not None and self._witness.saw(info.si_signo, is_from_process):
+            if self._witness is not None and self._witness.saw(info.si_signo, sender):
                 return
         except Exception:
             self._witness = None  # without one every signal counts as sent to us alone
-        if not is_from_process:
+        if sender is None:
             return  # sent by the kernel (a terminal): it reaches the whole foreground group
         try:
             os.kill(self.pid, info.si_signo)
@@ -327,9 +327,9 @@ def _attempt(step: Callable[[], object]) -> None:
         pass
 
 
-def _from_process(info: signal.struct_siginfo) -> bool:
-    """Return True if a process sent the signal, not the kernel."""
-    return info.si_code in (_SI_USER, _SI_QUEUE, _SI_TKILL)
+def _sender(info: signal.struct_siginfo) -> int | None:
+    """Return the pid of the process that sent the signal, None for the kernel."""
+    return info.si_pid if info.si_code in (_SI_USER, _SI_QUEUE, _SI_TKILL) else None
 
 
 def _own_peak_bytes() -> int:

@@ -41,7 +41,7 @@ VIEWS = ("none", "auto")
 FORWARDED = ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "TSTP", "CONT", "WINCH")
 TIMES = 3
 """A second copy right after the first is seen as one now and then, but not every time. And where
-the sender itself is stopped between two receivers for 15 ms, one may come twice, but not each."""
+the sender itself is stopped between two receivers for 0.1 s, one may come twice, but not each."""
 LATE_S = 0.15  # a second copy of a signal that has been delivered would come within this time
 
 
