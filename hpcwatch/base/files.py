@@ -21,6 +21,8 @@ _FOLDER, _FILE = 0o700, 0o600
 _SHARED = 0o666  # before the umask
 _BESIDE = r"\.(.+)\.[0-9a-f]{12}"
 _CHUNK_BYTES = 64 << 10
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What link(2) says where a file has one name only."""
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -30,11 +32,19 @@ def make_private(path: str) -> bool:
     Returns False if it was there. ``os.makedirs`` sets its mode on the last folder only. Raises
     OSError.
     """
-    if os.path.isdir(path):
-        return False
-    parent = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(parent):
-        make_private(parent)
+    return not os.path.isdir(path) and _make_missing(os.path.abspath(path))
+
+
+def _make_missing(path: str) -> bool:
+    try:
+        return _make(path)
+    except FileNotFoundError:
+        _make_missing(os.path.dirname(path))
+        return _make(path)
+
+
+def _make(path: str) -> bool:
+    """Make one folder; False if another process was first."""
     try:
         os.mkdir(path, _FOLDER)
     except FileExistsError:
@@ -65,17 +75,38 @@ def claim(path: str, text: str) -> bool:
     """Write a private file where there is none; False if there is one. Raises OSError.
 
     The file is linked into place: a claim appears whole or not at all, also on network file
-    systems.
+    systems. Where files have one name only (FUSE, FAT) it is created exclusively, and whole a
+    moment later.
     """
+    data = text.encode("utf-8", "backslashreplace")
     made = beside(path)
     try:
-        _write_new(made, text.encode("utf-8", "backslashreplace"))
+        _write_new(made, data)
         os.link(made, path)
     except FileExistsError:
-        return False
+        return _is_one_file(made, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        try:
+            _write_new(path, data)
+        except FileExistsError:
+            return False
     finally:
         discard(made)
     return True
+
+
+def _is_one_file(made: str, path: str) -> bool:
+    """Return True if a link was made although its server said that the name was taken.
+
+    NFS asks again if an answer is lost: the second answer speaks of the first link (open(2),
+    O_EXCL).
+    """
+    try:
+        return os.path.samefile(made, path)
+    except OSError:
+        return False
 
 
 def create(path: str) -> int:

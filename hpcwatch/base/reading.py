@@ -14,12 +14,15 @@ from hpcwatch.base.files import refuse_foreign_link
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any, BinaryIO
+    from collections.abc import Callable, Iterator
+    from typing import Any, BinaryIO, TypeVar
+
+    Found = TypeVar("Found")
 
 MOST_BYTES = 256 << 20
 LINE_BYTES = 32 << 20
 _LOOK_BYTES = 4 << 20
+_MOST_REPLACED = 3
 
 
 def opened(path: str) -> BinaryIO:
@@ -44,11 +47,30 @@ def _check_regular(status: os.stat_result, path: str) -> None:
 
 def data(path: str, most_bytes: int = MOST_BYTES) -> bytes:
     """Return a file's content. Raises OSError, also if it is larger than ``most_bytes``."""
-    with opened(path) as stream:
-        found = stream.read(most_bytes + 1)
+    found = current(lambda: _start_of(path, most_bytes + 1))
     if len(found) > most_bytes:
         raise OSError(errno.EFBIG, f"larger than {most_bytes >> 20} MiB", path)
     return found
+
+
+def _start_of(path: str, size_bytes: int) -> bytes:
+    with opened(path) as stream:
+        return stream.read(size_bytes)
+
+
+def current(read: Callable[[], Found]) -> Found:
+    """Read a file, and again if another host replaced it meanwhile. Raises OSError.
+
+    NFS keeps a file for those who read it on the host that removes it, for no others: they get
+    ESTALE, and then open the file that has the name now.
+    """
+    for _ in range(_MOST_REPLACED):
+        try:
+            return read()
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+    return read()
 
 
 def text(path: str, errors: str = "strict", most_bytes: int = MOST_BYTES) -> str:

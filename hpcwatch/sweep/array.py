@@ -6,8 +6,10 @@ gaps, and the record says which tasks each one runs. So a resumed sweep is an ar
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -18,6 +20,8 @@ from hpcwatch.probe.decode import build
 ARRAYS = "arrays"
 """The name of the folder of all records."""
 _MOST_TASKS = 10_000_000
+_OUTPUT = re.compile(r"[0-9]+(-[0-9]+)?\.out(-[0-9]+)?", re.ASCII)
+"""The names of the elements' output: Slurm's and PBS Pro's ``1-7.out``, Torque's ``1.out-7``."""
 
 
 class Submission(NamedTuple):
@@ -87,6 +91,15 @@ def script_file(folder: str, number: int) -> str:
 def output_stem(folder: str, number: int) -> str:
     """Return the beginning of the paths of the elements' output."""
     return os.path.join(folder, ARRAYS, str(number))
+
+
+def discard_silent_outputs(folder: str) -> None:
+    """Remove the empty outputs of elements. Only for arrays that have been over for a while."""
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(os.path.join(folder, ARRAYS))):
+            is_output = _OUTPUT.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
+            if is_output and entry.stat(follow_symlinks=False).st_size == 0:
+                files.discard(entry.path)
 
 
 def _record_file(folder: str, number: int) -> str:

@@ -1,8 +1,10 @@
-"""The state of each task, on disk: a file when an attempt starts, another one when it ends.
+"""The state of each task, on disk: one file per attempt, made at its start, replaced at its end.
 
 These files are the authoritative state of a sweep. The tasks write them themselves, each by one
 process only, so that the death of the driver or of GNU parallel loses nothing. A start is a claim:
-the file is created exclusively.
+the file is created exclusively, and its name stays, so that no attempt is ever claimed twice. At
+the end it is replaced, in one step, by a file that holds the start and the end. Versions before
+wrote the end into a file of its own, ``N-K.ended``: such sweeps still load.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from hpcwatch.base import files, reading
 from hpcwatch.probe.decode import build
 
 STATES, OUTPUTS, RUNS = "states", "outputs", "runs"
-_STARTED = ".started"
+_STARTED, _ENDED = ".started", ".ended"
+_END = "ended"
+"""The key of the end in an attempt's file."""
 
 
 class Started(NamedTuple):
@@ -53,6 +57,8 @@ class Ended(NamedTuple):
     is_timed_out: bool = False
     trouble: str = ""
     """Why it could not be started, in words."""
+    is_silent: bool = False
+    """It wrote nothing: its output is not kept."""
     cpu_s: float | None = None
     memory_peak_bytes: int | None = None
     gpu_util_mean_pct: float | None = None
@@ -90,9 +96,12 @@ class Attempts:
         for name in (STATES, OUTPUTS, RUNS):
             files.make_private(os.path.join(self.folder, name))
 
-    def state_file(self, task: int, attempt: int, what: str) -> str:
-        """Return the path of a state file."""
-        return os.path.join(self.folder, STATES, f"{task}-{attempt}.{what}")
+    def state_file(self, task: int, attempt: int) -> str:
+        """Return the path of an attempt's file. The age of its latest change is a lease."""
+        return os.path.join(self.folder, STATES, f"{task}-{attempt}{_STARTED}")
+
+    def _older_end_file(self, task: int, attempt: int) -> str:
+        return os.path.join(self.folder, STATES, f"{task}-{attempt}{_ENDED}")
 
     def output_file(self, task: int, attempt: int) -> str:
         """Return the path of the program's output."""
@@ -109,23 +118,33 @@ class Attempts:
 
     def claim(self, started: Started) -> bool:
         """Mark an attempt as started; False if another process has claimed it. Raises OSError."""
-        path = self.state_file(started.task, started.attempt, "started")
+        path = self.state_file(started.task, started.attempt)
         return files.claim(path, json.dumps(started._asdict()))
 
     def end(self, ended: Ended) -> None:
         """Mark an attempt as ended. Raises OSError."""
-        files.replace(
-            self.state_file(ended.task, ended.attempt, "ended"), json.dumps(ended._asdict())
-        )
+        path = self.state_file(ended.task, ended.attempt)
+        try:
+            start = reading.plain(path)
+            build(Started, start)
+        except (FileNotFoundError, ValueError, TypeError, KeyError):  # somebody's hand was in it
+            older = self._older_end_file(ended.task, ended.attempt)
+            files.replace(older, json.dumps(ended._asdict()))
+        else:
+            files.replace(path, json.dumps({**start, _END: ended._asdict()}))
 
     def started(self, task: int, attempt: int) -> Started | None:
         """Read a start; return None if it is missing or unreadable."""
-        found: Started | None = _read(self.state_file(task, attempt, "started"), Started)
-        return found
+        found = self.attempt(task, attempt)
+        return None if found is None else found.started
 
     def ended(self, task: int, attempt: int) -> Ended | None:
         """Read an end; return None if it is missing or unreadable."""
-        found: Ended | None = _read(self.state_file(task, attempt, "ended"), Ended)
+        found = self.attempt(task, attempt)
+        return self._older_end(task, attempt) if found is None else found.ended
+
+    def _older_end(self, task: int, attempt: int) -> Ended | None:
+        found: Ended | None = _built(Ended, _plain(self._older_end_file(task, attempt)))
         return found
 
     def left_here(self, marks: Sequence[str]) -> dict[int, int]:
@@ -142,9 +161,23 @@ class Attempts:
         return found
 
     def attempt(self, task: int, attempt: int) -> Attempt | None:
-        """Read an attempt."""
-        started = self.started(task, attempt)
-        return None if started is None else Attempt(started, self.ended(task, attempt))
+        """Read an attempt; return None if its start is missing or unreadable."""
+        plain = _plain(self.state_file(task, attempt))
+        started: Started | None = _built(Started, plain)
+        if started is None:
+            return None
+        if _END in plain:
+            return Attempt(started, _built(Ended, plain[_END]))
+        return Attempt(started, self._older_end(task, attempt))
+
+    def is_silent(self, task: int, attempt: int) -> bool:
+        """Return True if an attempt has no output, or an empty one."""
+        try:
+            return os.stat(self.output_file(task, attempt)).st_size == 0
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
 
     def of(self, task: int) -> list[Attempt]:
         """Read the attempts of one task."""
@@ -187,8 +220,17 @@ def is_unknown(attempts: list[Attempt]) -> bool:
     return last is not None and last.ended is None
 
 
-def _read(path: str, record: Any) -> Any:
+def _plain(path: str) -> Any:
+    """Return what is in a file, parsed; None if it is missing or unreadable."""
     try:
-        return build(record, reading.plain(path))
-    except (OSError, ValueError, TypeError, KeyError):
+        return reading.plain(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _built(record: Any, plain: Any) -> Any:
+    """Return the record; None if that is not what ``plain`` holds."""
+    try:
+        return build(record, plain)
+    except (ValueError, TypeError, KeyError):
         return None

@@ -86,6 +86,18 @@ def watch(ending: Ending, channel: int, lease: Lease) -> None:
         lease.keep(lambda: ending.begin("stopped"))
 
 
+def is_childless() -> bool:
+    """Return True if no process is left of the program, which may have started others.
+
+    They would be our children: orphans among our descendants become ours.
+    """
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return True
+    return False
+
+
 def is_alone(channel: int) -> bool:
     """Return True if the channel has no reader any more."""
     poll = select.poll()

@@ -1,6 +1,6 @@
 """The lease of an attempt: it ensures that its program is gone before another attempt starts.
 
-The lease is the age of the attempt's ``.started`` file on the shared file system: its monitor
+The lease is the age of the attempt's file on the shared file system: its monitor
 renews the file's time every few seconds, and ends its program in time if it cannot. A later attempt
 waits for the end of the earlier one, or until its lease has expired. Ages are measured by the file
 server's clock, a monitor's waits by its own monotonic clock: clocks of two machines are never
@@ -30,8 +30,8 @@ class Lease:
         self, attempts: Attempts, started: Started, lease_s: float, is_strict: bool
     ) -> None:
         """``is_strict``: another host may take the task over automatically."""
-        self._path = attempts.state_file(started.task, started.attempt, "started")
-        self._following = attempts.state_file(started.task, started.attempt + 1, "started")
+        self._path = attempts.state_file(started.task, started.attempt)
+        self._following = attempts.state_file(started.task, started.attempt + 1)
         self._lease_s, self._is_strict = lease_s, is_strict
         self._renewed = time.monotonic()
         self._thread: threading.Thread | None = None
@@ -73,7 +73,7 @@ class Lease:
 
         ``is_alone`` tells when to wait no longer. Raises OSError.
         """
-        path = attempts.state_file(before.task, before.attempt, "started")
+        path = attempts.state_file(before.task, before.attempt)
         while (ended := attempts.ended(before.task, before.attempt)) is None and not is_alone():
             os.utime(self._path)  # the server's clock: what it says now
             self._renewed = time.monotonic()
@@ -85,13 +85,13 @@ class Lease:
 
 def age_s(attempts: Attempts, started: Started) -> float:
     """Return the seconds since an attempt's lease was renewed. Raises OSError."""
-    path = attempts.state_file(started.task, started.attempt, "started")
+    path = attempts.state_file(started.task, started.attempt)
     return files.server_now_s(os.path.dirname(path)) - _time_s(path)
 
 
 def renewed_at_s(attempts: Attempts, started: Started) -> float:
     """Return when an attempt's lease was renewed, by the file server's clock. Raises OSError."""
-    return _time_s(attempts.state_file(started.task, started.attempt, "started"))
+    return _time_s(attempts.state_file(started.task, started.attempt))
 
 
 def _time_s(path: str) -> float:

@@ -1,6 +1,6 @@
 """A sweep as its folder shows it, for those who do not drive it: a job array, or another terminal.
 
-Files that change no more are read once, so that a sweep of ten thousand tasks can be followed.
+Files that change no more are read twice, so that a sweep of ten thousand tasks can be followed.
 """
 
 from __future__ import annotations
@@ -28,26 +28,38 @@ class Follower:
         self._files = Attempts(found.folder)
         self._known: dict[int, dict[int, Attempt]] = {}
         self._seen: set[str] = set()
+        self._open: set[tuple[int, int]] = set()
+        """Attempts that are read at each look: their files may still change."""
 
     def attempts(self) -> dict[int, list[Attempt]]:
         """Return all attempts, by task, the last attempt last."""
         names: set[str] = set()
         with contextlib.suppress(OSError):
             names = set(os.listdir(os.path.join(self._found.folder, STATES)))
+        due = self._open.copy()
         for name in names - self._seen:
             stem, kind = os.path.splitext(name)
             task, _, number = stem.partition("-")
             if kind in _KINDS and task.isdecimal() and number.isdecimal():
-                self._read(int(task), int(number))
+                due.add((int(task), int(number)))
+        for task_number, attempt_number in due:
+            self._read(task_number, attempt_number)
         self._seen = names
-        return {
-            task: [some[number] for number in sorted(some)] for task, some in self._known.items()
-        }
+        return {number: [some[one] for one in sorted(some)] for number, some in self._known.items()}
 
     def _read(self, task: int, number: int) -> None:
+        """Read an attempt, and again at the next look while its file may still be replaced.
+
+        The end is written twice: when the program ends, and with the report's figures.
+        """
         one = self._files.attempt(task, number)
+        before = self._known.get(task, {}).get(number)
         if one is not None:
             self._known.setdefault(task, {})[number] = one
+        if one is not None and one.ended is not None and one == before:
+            self._open.discard((task, number))
+        else:
+            self._open.add((task, number))
 
     def picture(self, states: Sequence[State] = ()) -> Picture:
         """Return the present picture. ``states`` are the scheduler's answers on its job arrays."""

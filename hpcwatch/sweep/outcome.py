@@ -144,6 +144,7 @@ def _filled(row: TaskRow, attempt: Attempt, files: Attempts, is_over: bool) -> T
         return row
     return row._replace(
         how=how(attempt),
+        output="" if ended.is_silent else row.output,
         is_good=ended.is_good,
         wall_s=ended.wall_s,
         cpu_s=ended.cpu_s,

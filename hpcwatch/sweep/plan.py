@@ -14,7 +14,8 @@ from hpcwatch.base import files, reading
 from hpcwatch.base.errors import HpcwatchError, os_reason
 from hpcwatch.probe.decode import build
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
+"""Since 2 an attempt's end is in the file of its start."""
 PLAN_FILE, TASKS_FILE = "plan.json", "tasks.jsonl"
 _MOST_BYTES = 1 << 30
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
+import time
 from fnmatch import fnmatchcase
 
-from hpcwatch.base import files
+from hpcwatch.base import files, owners
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.recording.lookup import Say
 from hpcwatch.recording.search import Found, Wanted, has_findings
@@ -25,6 +27,9 @@ _OURS = {
     *(engine.PATIENT_FILE, summary.SUMMARY_FILE),
 }
 
+_EPILOGUE_S = 600.0
+"""Longer than schedulers let an epilogue run (slurm.conf(5), PrologEpilogTimeout: mostly 300 s)."""
+
 
 class Sweep:
     """A sweep with its tasks' results and use; two with the same folder are equal."""
@@ -36,15 +41,26 @@ class Sweep:
     def _counted(self) -> Summary:
         """Return the summary of its tasks: the written one, or one made from their files."""
         known = summary.read(self.folder)
-        if known is not None:
+        if known is None:
+            at_ns = summary.states_at_ns(self.folder)
+            made = summary.of_attempts(Attempts(self.folder).all(), at_ns, 0)
+            made = made._replace(is_tidy=not array.every(self.folder))
+        elif known.is_tidy or not self._is_long_over(known):
             return known
-        at_ns = summary.states_at_ns(self.folder)
-        made = summary.of_attempts(
-            Attempts(self.folder).all(), at_ns, summary.size_bytes(self.folder)
-        )
+        else:
+            made = known
+        if not made.is_tidy and self._is_long_over(made) and owners.is_ours(self.folder):
+            array.discard_silent_outputs(self.folder)
+            made = made._replace(is_tidy=True)
+        made = made._replace(size_bytes=summary.size_bytes(self.folder))
         if folders.driver_of(self.folder) is None:
             summary.write(self.folder, made)
         return made
+
+    def _is_long_over(self, made: Summary) -> bool:
+        """Return True if nothing of its job arrays writes any more: no epilogue, no late copy."""
+        is_over = made.good_count + made.failed_count >= self.plan.tasks_count
+        return is_over and time.time() - (made.last_at_s or math.inf) > _EPILOGUE_S
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sweep) and self.folder == other.folder

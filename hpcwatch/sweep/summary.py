@@ -35,6 +35,8 @@ class Summary(NamedTuple):
     failed_count: int
     cpu_s: float | None
     size_bytes: int
+    is_tidy: bool = True
+    """False while empty outputs of its job arrays may be left, to be removed later."""
     version: int = _VERSION
 
 

@@ -7,6 +7,7 @@ import os
 import time
 from typing import NamedTuple
 
+from hpcwatch.base import files
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.sweep import ending, node, plan, slots, task_program
 from hpcwatch.sweep.attempts import Attempt, Attempts, Ended, Started
@@ -67,9 +68,17 @@ class Tries:
             ended = _not_begun(started, is_good)
         else:
             ended = task_program.run(self._work, started, slot, variables, keeper, lease)
-        self._attempts.end(ended)
+        self._end(ended)
         self._tell("ended", started)
         return _exit_code(ended)
+
+    def _end(self, ended: Ended) -> None:
+        """Write the end. An output in which nothing is, and nothing can be any more, is removed."""
+        task, attempt = ended.task, ended.attempt
+        is_silent = self._attempts.is_silent(task, attempt) and ending.is_childless()
+        self._attempts.end(ended._replace(is_silent=is_silent))
+        if is_silent:
+            files.discard(self._attempts.output_file(task, attempt))
 
     def _given(self) -> tuple[dict[str, str], slots.Slot]:
         """Return the program's environment and slot. Raises HpcwatchError."""
@@ -129,7 +138,7 @@ class Tries:
             )
             if ended is None:
                 return EXIT_NOT_STARTED
-            self._attempts.end(ended)
+            self._end(ended)
         self._tell("ended", started)
         return _exit_code(ended)
 

@@ -318,7 +318,7 @@ def test_resume_waits_for_the_end_of_what_a_dead_driver_left(sweeps: Sweeps) -> 
     assert ended.code == 0, ended.err
     assert sweeps.counted("end") == {"1": 1}
     states = sweeps.latest / "states"
-    first = json.loads((states / "1-1.ended").read_text())
+    first = json.loads((states / "1-1.started").read_text())["ended"]
     second = json.loads((states / "1-2.started").read_text())
     assert first["is_stopped"]
     assert first["at_s"] <= second["at_s"]

@@ -109,7 +109,8 @@ def test_prune_takes_old_sweeps(sweeps: Sweeps) -> None:
     days_ago = time.time() - 40 * 86400
     for path in (sweeps.latest / "states").iterdir():
         plain = json.loads(path.read_text())
-        path.write_text(json.dumps({**plain, "at_s": days_ago}))
+        ended = {**plain["ended"], "at_s": days_ago}
+        path.write_text(json.dumps({**plain, "at_s": days_ago, "ended": ended}))
     (sweeps.latest / "summary.json").unlink()
     sweeps("-p", "n=1", "--name", "new", "--", "true", "{n}")
     sweeps.hpcwatch("runs", "--prune", "30d", "--yes")
@@ -151,18 +152,21 @@ def test_a_summary_of_open_attempts_does_not_outlive_their_end(sweeps: Sweeps) -
     folder = sweeps.latest
     process.send_signal(signal.SIGTERM)
     finish(process)
-    (ended,) = (folder / "states").glob("*.ended")
-    text = ended.read_text()
-    ended.unlink()
+    (state,) = (folder / "states").iterdir()
+    both = json.loads(state.read_text())
+    ended = both.pop("ended")
+    text = json.dumps(both)
+    state.write_text(text)
+    (folder / "summary.json").unlink()
     assert listed(sweeps)["sweeps"][0]["left_count"] == 1
-    good = json.dumps({**json.loads(text), "is_stopped": False, "exit_code": 0})
+    good = json.dumps({**both, "ended": {**ended, "is_stopped": False, "exit_code": 0}})
     now_ns = (folder / "states").stat().st_mtime_ns
     hour_ns = 3600 * 10**9
     # Times an hour ago are settled; those in an hour are not, however long a list takes here.
     for at_ns, good_count in ((now_ns + hour_ns, 1), (now_ns - hour_ns, 0)):
-        ended.unlink(missing_ok=True)
+        state.write_text(text)
         os.utime(folder / "states", ns=(at_ns, at_ns))
         assert listed(sweeps)["sweeps"][0]["left_count"] == 1
-        ended.write_text(good)
+        state.write_text(good)
         os.utime(folder / "states", ns=(at_ns, at_ns))
         assert listed(sweeps)["sweeps"][0]["good_count"] == good_count

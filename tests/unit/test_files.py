@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -95,6 +96,66 @@ def test_only_one_of_two_claims_succeeds(tmp_path: Path) -> None:
     assert not files.claim(path, "second")
     assert Path(path).read_text() == "first"
     assert os.listdir(tmp_path) == ["1-1.started"]
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])
+def test_a_claim_needs_no_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", refuse)
+    test_only_one_of_two_claims_succeeds(tmp_path)
+
+
+def test_a_claim_whose_answer_was_lost_on_the_way_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on NFS: the link is made, the server's answer is lost, the second one says it exists."""
+    link = os.link
+
+    def made_twice(old: str, new: str) -> None:
+        link(old, new)
+        link(old, new)
+
+    monkeypatch.setattr(os, "link", made_twice)
+    test_only_one_of_two_claims_succeeds(tmp_path)
+
+
+def test_a_folder_where_none_can_be_made_is_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    for path in ("/proc/hpcwatch/runs", str(tmp_path / "nowhere" / "runs")):
+        with pytest.raises(OSError, match=r"No such file|File exists"):
+            files.make_private(path)
+
+
+def test_a_file_replaced_by_another_host_is_read_as_it_is_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state"
+    path.write_text('"now"')
+    answers: list[OSError | None] = [OSError(errno.ESTALE, "Stale file handle"), None]
+    opened = reading.opened
+
+    class Stale:
+        def __enter__(self) -> Stale:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            """Nothing is open."""
+
+        def read(self, _size: int) -> bytes:
+            raise OSError(errno.ESTALE, "Stale file handle")
+
+    def first_stale(name: str) -> object:
+        return Stale() if answers.pop(0) else opened(name)
+
+    monkeypatch.setattr(reading, "opened", first_stale)
+    assert reading.plain(str(path)) == "now"
+    answers[:] = [OSError(errno.ESTALE, "")] * 9
+    with pytest.raises(OSError, match="Stale"):
+        reading.plain(str(path))
 
 
 def test_nothing_is_appended_to_a_pipe(tmp_path: Path) -> None:
