@@ -124,7 +124,7 @@ class Reporter(Observer):
         if sys.stderr is not None and sys.stderr.isatty():
             text = fresh_line(columns_of(sys.stderr)) + text
         if self.saved is not None:
-            if not self._output and _is_first():
+            if not self._output and _is_first(self.saved):
                 text += f"Runs are recorded in {store.root()}: hpcwatch runs\n"
             text += f"Again: hpcwatch report {self._named(made)}\n"
         return text
@@ -133,14 +133,14 @@ class Reporter(Observer):
         """Return what `hpcwatch report` takes for this run; empty if it is not recorded."""
         if self.saved is None:
             return ""
-        is_at_home = self.saved.path.startswith(store.root() + os.sep)
+        is_at_home = not self._output or self.saved.path.startswith(store.root() + os.sep)
         return made.run.id if is_at_home else shell_line([self._output or ""])
 
 
-def _is_first() -> bool:
+def _is_first(saved: store.RunDirectory) -> bool:
     """True if there is one recording: where they lie is said once."""
     try:
-        with os.scandir(store.root()) as entries:
+        with os.scandir(os.path.dirname(saved.path)) as entries:
             return next(entries, None) is not None and next(entries, None) is None
     except OSError:
         return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from itertools import islice
 
 from hpcwatch.launch.spawn import EVENTS_FILE, EVENTS_FOLDERS, EVENTS_VARIABLE, where_we_run
@@ -19,6 +20,8 @@ _MONITORS = ("hpcwatch", "hpcwatch-python", "task.py")
 _MOST_ENTRIES = 10_000
 _MOST_REMOVED = 16
 _MOST_PROCESSES = 5_000
+_AGAIN_S = 3600.0
+"""A folder in use is left alone for so long: to see its use, every process of the node is read."""
 
 
 _SET = f"{EVENTS_VARIABLE}=".encode()
@@ -26,23 +29,26 @@ _SET = f"{EVENTS_VARIABLE}=".encode()
 
 def remove() -> None:
     """Remove a few of them, each only if it is ours, private, and its monitor was on this node."""
-    for parent in EVENTS_FOLDERS:
-        stale = list(islice(_stale(parent), _MOST_REMOVED))
-        if stale:
-            named = _named_by_processes()
-            for path in stale:
-                if os.fsencode(path) not in named:
-                    _remove(path)
-
-
-def _stale(parent: str) -> Iterator[str]:
-    """Yield the folders whose monitors are gone."""
     here = where_we_run()
+    for parent in EVENTS_FOLDERS:
+        stale = list(islice(_stale(parent, here), _MOST_REMOVED))
+        named = _named_by_processes() if stale else None
+        if named is None:
+            continue
+        for path in stale:
+            if os.fsencode(path) in named:
+                _note_use(path)
+            else:
+                _remove(path)
+
+
+def _stale(parent: str, here: str) -> Iterator[str]:
+    """Yield the folders whose monitors are gone."""
     try:
         with os.scandir(parent) as entries:
             for entry in islice(entries, _MOST_ENTRIES):
                 pid = _monitor(entry.name, here)
-                if pid is not None and _is_ours(entry) and is_monitor(pid) is False:
+                if pid is not None and _is_due(entry) and is_monitor(pid) is False:
                     yield entry.path
     except OSError:
         return
@@ -56,13 +62,26 @@ def _monitor(name: str, here: str) -> int | None:
     return int(pid) if where == here and pid.isascii() and pid.isdigit() else None
 
 
-def _is_ours(entry: os.DirEntry[str]) -> bool:
+def _is_due(entry: os.DirEntry[str]) -> bool:
+    """Return True for a folder of ours, unless it was seen in use a short time ago."""
     try:
         found = entry.stat(follow_symlinks=False)
     except OSError:
         return False  # it has just gone
     is_private = stat.S_ISDIR(found.st_mode) and not stat.S_IMODE(found.st_mode) & 0o077
-    return is_private and found.st_uid == os.getuid()
+    if not is_private or found.st_uid != os.getuid():
+        return False
+    was_in_use = found.st_atime > found.st_mtime
+    return not (was_in_use and 0 <= time.time() - found.st_atime < _AGAIN_S)
+
+
+def _note_use(path: str) -> None:
+    """Make the folder's access time later than that of its latest change."""
+    try:
+        changed_s = os.stat(path, follow_symlinks=False).st_mtime
+        os.utime(path, (max(time.time(), changed_s + 1e-3), changed_s), follow_symlinks=False)
+    except OSError:
+        pass  # it has gone
 
 
 def is_monitor(pid: int) -> bool | None:
@@ -81,10 +100,16 @@ def is_monitor(pid: int) -> bool | None:
     return any(word == "-c" and "hpcwatch." in code for word, code in zip(argv, argv[1:]))
 
 
-def _named_by_processes() -> set[bytes]:
-    """Return the folders that our running processes have in their environment."""
+def _named_by_processes() -> set[bytes] | None:
+    """Return the folders that our running processes have in their environment.
+
+    None if there are too many processes to read.
+    """
     named = set()
-    for name in islice(filter(str.isdigit, os.listdir("/proc")), _MOST_PROCESSES):
+    names = list(filter(str.isdigit, os.listdir("/proc")))
+    if len(names) > _MOST_PROCESSES:
+        return None
+    for name in names:
         try:
             with open(f"/proc/{name}/environ", "rb") as stream:
                 entries = stream.read(1 << 20).split(b"\0")

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,5 +106,22 @@ def test_only_what_nobody_uses_is_removed(tmp_path: Path, monkeypatch: pytest.Mo
         assert named.exists()
         assert not of_other.exists()
         monkeypatch.delenv("HPCWATCH_EVENTS")
+        with monkeypatch.context() as change:  # seen in use a moment ago: no process is read
+            change.setattr(leftovers, "_named_by_processes", lambda: pytest.fail("they are read"))
+            leftovers.remove()
+        assert named.exists()
+        hour_ago_s = time.time() - 3601.0
+        os.utime(named, (hour_ago_s, os.stat(named).st_mtime - 7200.0))
         leftovers.remove()
         assert not named.exists()
+
+
+def test_with_more_processes_than_can_be_read_nothing_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "EVENTS_FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr(leftovers, "_MOST_PROCESSES", 1)
+    with running("cat") as ended:
+        folder = left(tmp_path, ended)
+    leftovers.remove()
+    assert folder.exists()
