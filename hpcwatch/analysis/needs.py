@@ -186,11 +186,11 @@ def _unwatched(
 
 def _bad_ending(scope: Scope, hosts: list[HostTimeline], job: Job, kind: str) -> str | None:
     if any(oom_kills(host) for host in hosts):
-        return "a process of it was killed for want of memory: what it needs is not known"
+        return "a process of it was killed for lack of memory, so what it needs is not known"
     if scope.signal is not None:
-        return "it was killed before it was done: what it needs is not known"
+        return "it was killed before it was done, so what it needs is not known"
     if scope.exit_code is None and (kind != "job" or not job.state.is_over):
-        return "it has not ended: what it will need is not known"
+        return "it has not ended, so what it will need is not known"
     if scope.exit_code or (kind == "job" and job.state.is_over and job.state.value != "completed"):
         return "it failed: a run that succeeds may need more"
     return None

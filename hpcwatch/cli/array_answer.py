@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from hpcwatch.analysis.array_tasks import ArrayTask, task_of
+from hpcwatch.cli.accounting_site import memory_caveat_of
 from hpcwatch.cluster.schedulers.arrays import tasks_of
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.recording.lookup import runs_of_array
@@ -22,7 +23,7 @@ def of_parts(title: str, parts: Sequence[Job]) -> str:
     peaks = {run.job.id: _peak(directory) for directory, run in runs_of_array(title) if run.job}
     now_s = time.time()
     tasks = [task_of(job, now_s, peaks.get(job.id)) for job in tasks_of(parts)]
-    return array_text.text(title, tasks, columns_of(sys.stdout))
+    return _text(title, tasks)
 
 
 def of_recordings(title: str) -> str | None:
@@ -31,7 +32,13 @@ def of_recordings(title: str) -> str | None:
     if len(recorded) < 2:
         return None
     tasks = [_recorded(directory, run, run.job) for directory, run in recorded if run.job]
-    return array_text.text(title, tasks, columns_of(sys.stdout))
+    return _text(title, tasks)
+
+
+def _text(title: str, tasks: Sequence[ArrayTask]) -> str:
+    """Return the array, with what is to be said of memory that its scheduler accounts."""
+    caveat = memory_caveat_of([task.job for task in tasks])
+    return array_text.text(title, tasks, columns_of(sys.stdout), caveat)
 
 
 def _recorded(directory: RunDirectory, run: Run, job: Job) -> ArrayTask:

@@ -10,7 +10,7 @@ from hpcwatch import config
 from hpcwatch.analysis import report as reports
 from hpcwatch.analysis.report.to_json import to_json
 from hpcwatch.base.errors import HpcwatchError
-from hpcwatch.cli import array_answer, reporting
+from hpcwatch.cli import array_answer, reporting, unwatched
 from hpcwatch.cluster.schedulers.inquiry import Inquiry
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.monitor import report as reading
@@ -30,7 +30,7 @@ def report(job: Job, options: argparse.Namespace, own: RunDirectory | None = Non
         _keep_end(directory, job)
         _print(reading.load(directory, job), options)
     else:
-        _print(reading.accounted(job, config.load()), options)
+        _print(unwatched.of_job(job, config.load()), options)
 
 
 def _keep_end(directory: RunDirectory, job: Job) -> None:

@@ -10,6 +10,7 @@ import time
 from hpcwatch import config
 from hpcwatch.base.clean import clean
 from hpcwatch.cli import history_options
+from hpcwatch.cli.accounting_site import memory_caveat_of
 from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.jobs_rows import enriched, rows_of
 from hpcwatch.cluster import client
@@ -19,7 +20,7 @@ from hpcwatch.cluster.schedulers.query import clean_user
 from hpcwatch.probe.listing import login_name
 from hpcwatch.views.jobs import jobs_table, to_json
 from hpcwatch.views.jobs.jobs_table import ordered
-from hpcwatch.views.text import columns_of, render, wants_colour
+from hpcwatch.views.text import columns_of, render, wants_colour, wrapped
 
 
 def main(arguments: list[str]) -> int:
@@ -80,15 +81,16 @@ def _print(user: str, options: argparse.Namespace) -> None:
         return
     coloured = wants_colour(sys.stdout, options.color)
     title = f"{clean(user)} on {asked.scheduler.name}"
-    for line in jobs_table.lines(title, rows, now_s, columns_of(sys.stdout)):
+    width = columns_of(sys.stdout)
+    for line in jobs_table.lines(title, rows, now_s, width):
         print(render(line, coloured).rstrip())
-    for note in _notes(asked, left_count):
-        print(note)
+    for note in _notes(asked, left_count, memory_caveat_of(jobs)):
+        print(*wrapped(note, width), sep="\n")
 
 
-def _notes(asked: Inquiry, left_count: int) -> list[str]:
-    """Say what the table lacks, and why."""
-    notes = []
+def _notes(asked: Inquiry, left_count: int, caveat: str) -> list[str]:
+    """Say what the table lacks, and why, and what its memory may hold."""
+    notes = [caveat] if caveat else []
     if left_count:
         noun = "job" if left_count == 1 else "jobs"
         more = f"why {left_count} more {noun} wait{'s' * (left_count == 1)}"

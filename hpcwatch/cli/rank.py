@@ -11,7 +11,7 @@ from typing import NamedTuple
 from hpcwatch.analysis.report import Report
 from hpcwatch.base.units import format_bytes, format_cores
 from hpcwatch.cluster.current_job import is_one_of_many
-from hpcwatch.views.report.ending import after, ending
+from hpcwatch.views.report.ending import ending_and_time
 
 _COUNTS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 
@@ -53,7 +53,7 @@ def line(report: Report, rank: Rank, named: str) -> str:
     summary = report.summary
     cores, peak = format_cores(summary.cores_used_mean), format_bytes(summary.memory_peak_bytes)
     again = f", hpcwatch report {named}" if named else ""
-    said = f"{ending(report)[0]} {after(report)}"
+    said = ending_and_time(report)
     return (
         f"hpcwatch: {rank.words} on {report.run.hosts[0]}: {said}; {cores} cores, {peak}{again}\n"
     )

@@ -37,10 +37,15 @@ def answer(word: str | None, no_run: HpcwatchError) -> Report | str:
         raise HpcwatchError(f"no run {word}, and {name} knows no such job", hint, EXIT_USAGE)
     if len(parts) > 1 and parts[0].het_id is None:
         return array_answer.of_parts(job_id, parts)
-    made = reading.accounted(parts[0], settings, _recorded(parts[0], settings.prometheus))
+    return of_job(parts[0], settings)
+
+
+def of_job(job: Job, settings: config.Settings) -> Report:
+    """Return the report of a job that nobody watched; its scheduler may be asked how it counts."""
+    made = reading.accounted(job, settings, _recorded(job, settings.prometheus))
     if made.summary.memory_peak_bytes is None or made.sources:
         return made
-    return made._replace(caveat=accounting_site.memory_caveat(name))
+    return made._replace(caveat=accounting_site.memory_caveat(job.scheduler))
 
 
 def _recorded(job: Job, prometheus: config.Prometheus | None) -> reading.Recorded | None:

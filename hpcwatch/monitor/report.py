@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from hpcwatch import config
 from hpcwatch.analysis import report
 from hpcwatch.analysis.report import TOO_SHORT_S
@@ -51,14 +53,17 @@ def accounted(
     """Return a report of the scheduler's accounting, and of what somebody else recorded."""
     from hpcwatch.cluster.schedulers.job import Coverage
 
+    now_s = time.time()
+    if not job.has_ended:  # a report of it tells of the time until now
+        job = job._replace(elapsed_s=job.elapsed_at(now_s), elapsed_at_s=None)
     run = run_record.job_ended(run_record.of_job(job.id, job, job.nodes, settings), job)
     usage = job.usage
     # A job that never started has no start: its end stands for it, and no time was used.
-    ended_s = job.ended_at_s or job.started_at_s or job.submitted_at_s or run.started_at_s
+    begun_s = job.started_at_s or job.ended_at_s or job.submitted_at_s or now_s
     is_whole = usage is not None and (usage.covers is Coverage.JOB or len(job.nodes) <= 1)
     run = run._replace(
-        started_at_s=job.started_at_s or ended_s,
-        ended_at_s=ended_s,
+        started_at_s=begun_s,
+        ended_at_s=(job.ended_at_s or begun_s) if job.has_ended else None,
         memory_peak_bytes=usage.memory_bytes if usage is not None and is_whole else None,
     )
     if recorded is None or not recorded.samples:

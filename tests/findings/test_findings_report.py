@@ -58,7 +58,7 @@ def test_the_course_s_case_as_text() -> None:
     assert old == ("  - #PBS -l nodes=1:ppn=20:gpus=2        ", "#PBS -l nodes=1:ppn=4:gpus=1")
     assert new == ("  - #PBS -l walltime=72:00:00            ", "#PBS -l walltime=3:15:00")
     # Verdict, then script, then findings, then asked against used.
-    order = ["Critical: GPU 1 idle", "Next job script", "▲ critical", "asked "]
+    order = ["Critical: GPU 1 idle", "Next job script", "▲ critical", "requested "]
     places = [text.index(words) for words in order]
     assert places == sorted(places)
     said = " ".join(text.split())

@@ -428,7 +428,7 @@ def test_the_node_that_needs_most_counts() -> None:
         (GOOD._replace(job=asked(is_interactive=True)), {}, "an interactive job"),
         (GOOD, {"kind": "sweep-task"}, "one of several tasks"),
         (GOOD, {"environment": {"PARALLEL_SEQ": "1"}}, "one of several tasks"),
-        (GOOD._replace(oom_kills=lambda at: at // 1800), {}, "for want of memory"),
+        (GOOD._replace(oom_kills=lambda at: at // 1800), {}, "for lack of memory"),
         (GOOD, {"signal": 15}, "it was killed"),
         (GOOD, {"exit_code": 1}, "it failed"),
         (GOOD, {"exit_code": None}, "it has not ended"),

@@ -96,7 +96,7 @@ def test_the_order_is_that_of_every_report(large: tuple[Report, str]) -> None:
     assert [text for level, text in page.headings if level == "h2"] == [
         "Next job script",
         "Findings",
-        "Asked against used",
+        "Requested against used",
         "Timelines",
         "Nodes and GPUs",
         "Processes",

@@ -20,7 +20,7 @@ RECORDING = Path(__file__).resolve().parents[2] / "examples" / "recordings" / "m
 SECTIONS = [
     "Next job script",
     "Findings",
-    "Asked against used",
+    "Requested against used",
     "Timelines",
     "Nodes",
     "GPUs",
@@ -140,7 +140,7 @@ def test_a_good_run_is_told_in_figures_without_empty_sections() -> None:
 def test_many_devices_are_summed_up_and_long_tables_are_cut() -> None:
     report = scenes.many_nodes(nodes=40, gpus=2, hours=0.1)
     text = markdown.text(report)
-    asked = text[text.index("## Asked") : text.index("## Timelines")]
+    asked = text[text.index("## Requested") : text.index("## Timelines")]
     assert "| 80 GPUs | NVIDIA A100-SXM4-40GB |" in asked
     assert "GPU 0" not in asked
     assert "and 16 more." in text  # 80 devices, 64 rows

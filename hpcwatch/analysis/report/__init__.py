@@ -245,7 +245,9 @@ def job_scope(run: Run, timeline: Timeline, summary: Summary) -> Scope:
     from hpcwatch.analysis.findings import Scope
 
     ends = [host.at_s[-1] for host in hosts if host.at_s]
-    end_s = max(ends, default=run.started_at_s + summary.wall_s)
+    job = run.job if run.kind == "job" else None  # a watched job's time counts from its own start
+    begun_s = (job.started_at_s if job is not None else None) or run.started_at_s
+    end_s = max(ends, default=begun_s + summary.wall_s)
     return Scope(
         timeline=timeline,
         is_live=False,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from hpcwatch.analysis.timeline.gpus import GpuTimeline
+    from hpcwatch.cluster.schedulers.job import Job
     from hpcwatch.probe.schema import JobUse
 
 
@@ -200,10 +201,19 @@ def _accounted_most(run: Run, peak: int | None) -> int | None:
 def _limit(run: Run, hosts: list[HostTimeline]) -> Limit:
     """Return the smallest limit of all hosts; for a job that was not watched, its request."""
     limits = [host.limit for host in hosts if host.limit.limit_bytes is not None]
-    asked = run.job.node_memory_bytes if run.job is not None else None
-    if not hosts and asked:
+    asked = _requested_bytes(run.job) if run.job is not None and not hosts else None
+    if asked:
         return Limit(asked, "request", None)
     return min(limits, key=lambda one: one.limit_bytes or 0, default=Limit(None, None, None))
+
+
+def _requested_bytes(job: Job) -> int | None:
+    """Return what a job requested on all of its nodes: its accounted peak is over all of them."""
+    count = job.nodes_count or len(job.nodes)
+    if count <= 1:
+        return job.node_memory_bytes
+    each = job.node_memory_bytes
+    return job.memory_bytes or (each * count if each else None)
 
 
 def _gpus(run: Run, hosts: list[HostTimeline]) -> list[GpuSummary]:

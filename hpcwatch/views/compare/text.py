@@ -23,7 +23,7 @@ _TITLES = {
     "core_hours": "core-hours",
     "gpu_hours": "GPU-hours",
     "cpu_s": "CPU time",
-    "cores_allocated": "cores asked",
+    "cores_allocated": "cores given",
     "cores_used_mean": "cores used",
     "cpu_efficiency_pct": "CPU efficiency",
     "memory_peak_bytes": "memory peak",

@@ -10,15 +10,18 @@ from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_bytes, format_clock
 from hpcwatch.cluster.schedulers.arrays import counted
 from hpcwatch.views.jobs import cells, history_array_text
-from hpcwatch.views.text import cut
+from hpcwatch.views.text import cut, wrapped
 
 _MOST_FAILED = 5
 _MOST_ROWS = 60
 _TITLES = ("task", "state", "ran", "memory")
 
 
-def text(title: str, tasks: Sequence[ArrayTask], width: int) -> str:
-    """Return a table of the tasks and their summary, no line wider than ``width``."""
+def text(title: str, tasks: Sequence[ArrayTask], width: int, caveat: str = "") -> str:
+    """Return a table of the tasks and their summary, no line wider than ``width``.
+
+    ``caveat`` is what is to be said of accounted memory.
+    """
     shown = _shown(tasks)
     rows = [
         (
@@ -41,6 +44,7 @@ def text(title: str, tasks: Sequence[ArrayTask], width: int) -> str:
         summary = summary._replace(suggestion="")
     below = [*summary_lines(summary, len(tasks)), *planned]
     made += ["", *below] if below else []
+    made += ["", *wrapped(caveat, max(width, 20))] if caveat else []
     return "".join(cut(line, width).rstrip() + "\n" for line in made)
 
 

@@ -85,12 +85,15 @@ def _job_ending(job: Job) -> tuple[str, str]:
     return job.exit.words if style == "ok" else job.exit.words_with_raw, style
 
 
-def after(report: Report) -> str:
-    """Say after what time it ended: ``after 2:41:07``; of a job that never ran, that."""
+def ending_and_time(report: Report) -> str:
+    """Say how it ended, and after what time: ``ended normally after 2:41:07``."""
+    how = ending(report)[0]
     job = report.run.job if report.run.kind == "job" else None
-    if job is not None and job.state.is_over and job.started_at_s is None:
-        return "before it started"
-    return f"after {took(report)}"
+    if job is None or (job.state.is_over and job.started_at_s is not None):
+        return f"{how} after {took(report)}"
+    if job.state.is_over:
+        return f"{how} before it started"
+    return how if job.started_at_s is None else f"{how}, after {took(report)}"
 
 
 def took(report: Report) -> str:

@@ -89,7 +89,7 @@ def _findings(report: Report) -> Iterator[str]:
 
 
 def _asked_and_used(report: Report) -> Iterator[str]:
-    yield f"## {'Asked' if report.run.job is not None else 'Allowed'} against used"
+    yield f"## {'Requested' if report.run.job is not None else 'Allowed'} against used"
     yield _table(tables.asked_and_used(report))
     yield "\n".join(f"- {name}: {escaped(said)}" for name, said in facts.totals(report))
 

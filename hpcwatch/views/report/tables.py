@@ -36,7 +36,7 @@ from hpcwatch.views.report.gpu_rows import (
     health_facts,
 )
 from hpcwatch.views.report.program import PhaseRow, phase_rows, took_text
-from hpcwatch.views.report.used_rows import limit_asked
+from hpcwatch.views.report.used_rows import gpus_given, limit_asked
 
 _MOST_EVENTS = 100
 NO_USE = ("did nothing", "was never opened")
@@ -52,9 +52,9 @@ class Table(NamedTuple):
 
 
 def asked_and_used(report: Report) -> Table:
-    """CPU, memory, each GPU and the time: what was asked or allowed, the mean, the peak."""
+    """CPU, memory, each GPU and the time: what was requested or allowed, the mean, the peak."""
     summary = report.summary
-    asked = "asked" if report.run.job is not None else "allowed"
+    asked = "requested" if report.run.job is not None else "allowed"
     cores = summary.cores_allocated
     used = format_cores(summary.cores_used_mean)
     if summary.cpu_efficiency_pct is not None:
@@ -67,6 +67,9 @@ def asked_and_used(report: Report) -> Table:
         rows += [_gpu(report, gpu) for gpu in summary.gpus]
     else:
         rows.append(all_gpus(summary.gpus))
+    given = gpus_given(report)
+    if given is not None:
+        rows.append(("GPUs", given, UNKNOWN, UNKNOWN))
     asked_s = report.run.job.walltime_s if report.run.job is not None else None
     wall = format_clock(summary.wall_s)
     if summary.wall_s < 60:

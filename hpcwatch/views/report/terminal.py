@@ -8,7 +8,7 @@ import time
 from hpcwatch.analysis.report import ProcessSummary, Report
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_bytes, format_pct
-from hpcwatch.views.report.ending import after, ending
+from hpcwatch.views.report.ending import ending, ending_and_time
 from hpcwatch.views.report.used_rows import (
     cpu_seconds,
     host_names,
@@ -73,11 +73,11 @@ def _rule(width: int) -> Line:
 
 def _ending(report: Report, width: int) -> list[Line]:
     run = report.run
-    how, style = ending(report)
+    style = ending(report)[1]
     where = f"{run.job.id} · " if run.job is not None else ""
     hosts = f"{cut(clean(host_names(run.hosts)), _HOSTS)} · " if run.hosts else ""
     tail = f" · {clean(where)}{hosts}"
-    said = f"{how} {after(report)}"
+    said = ending_and_time(report)
     command = clean(shell_line(run.argv) or run.name)
     room = width - width_of(tail) - width_of(said)
     if room < min(16, width_of(command)):  # two lines rather than an unrecognisable command

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+
 from hpcwatch.analysis.report import Report
 from hpcwatch.analysis.report.sourced import OWN
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import format_pct, format_seconds, three_digits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hpcwatch.cluster.schedulers.job import Job
 
 _NEXT_TIME = "Next time, watch it while it runs: hpcwatch job ID"
 
@@ -60,10 +66,22 @@ def unwatched_words(report: Report) -> str:
     usage = job.usage if job is not None else None
     said = f"hpcwatch did not watch this job: the figures are from the accounting of {name}"
     if usage is None:
-        return f"{said}, which tells nothing of the use. {_NEXT_TIME}"
+        return f"{said}, which tells nothing of the use. {_next_step(job)}"
     covers = "" if usage.covers.value == "all nodes" else f" ({usage.covers.value})"
     caveat = f" {report.caveat}" if report.caveat else ""
-    return f"{said}{covers}.{caveat} {_NEXT_TIME}"
+    return f"{said}{covers}.{caveat} {_next_step(job)}"
+
+
+def _next_step(job: Job | None) -> str:
+    """Say how to learn more: of a task that is over, from its array; of a running job, now."""
+    if job is None:
+        return _NEXT_TIME
+    if not job.has_ended:
+        return f"Watch it now: hpcwatch job {clean(shlex.quote(job.id))}"
+    if job.array_id is None or job.is_array:
+        return _NEXT_TIME
+    array = clean(shlex.quote(job.array_id))
+    return f"All tasks, and one request for them: hpcwatch report {array}. {_NEXT_TIME}"
 
 
 def _sources_words(report: Report) -> str:
@@ -76,7 +94,8 @@ def _sources_words(report: Report) -> str:
         known.setdefault(source, []).append(f"{_FIGURES.get(figure, figure)}{share}")
     said = "; ".join(f"{', '.join(figures)} from {clean(who)}" for who, figures in known.items())
     how_often = f"{readings:,} {noun}, one every {three_digits(report.quality.interval_s)} s a node"
-    return f"hpcwatch did not watch this job: {said}. {how_often}. {_NEXT_TIME}"
+    next_step = _next_step(report.run.job)
+    return f"hpcwatch did not watch this job: {said}. {how_often}. {next_step}"
 
 
 _FIGURES = {"cpu_s": "CPU time", "memory_peak_bytes": "memory", "gpus": "GPUs"}

@@ -78,10 +78,18 @@ def limit_asked(report: Report) -> int | None:
     return job.memory_bytes if summary.memory_limit_source is None else None
 
 
+def gpus_given(report: Report) -> str | None:
+    """Return how many GPUs the job has where the use of none is known; None if it has none."""
+    job = report.run.job
+    if report.summary.gpus or job is None or not job.gpus_count:
+        return None
+    return f"{job.gpus_count:,} given" if job.started_at_s is not None else f"{job.gpus_count:,}"
+
+
 def used_rows(report: Report, width: int) -> list[Line]:
-    """Return the rows: what was asked for or allowed, the mean that was used, and the peak."""
+    """Return the rows: what was requested or allowed, the mean that was used, and the peak."""
     summary = report.summary
-    asked = "asked" if report.run.job is not None else "allowed"
+    asked = "requested" if report.run.job is not None else "allowed"
     made: list[Line] = [[Span(f"{'':{LABEL}}{asked:11}{'used (mean)':19}peak", "dim")]]
     made.append(_cpu_row(report))
     made.append(_memory_row(report))
@@ -96,10 +104,13 @@ def used_rows(report: Report, width: int) -> list[Line]:
     if (summary.memory_mapped_bytes or 0) >= _MAPPED_LEAST_BYTES:
         mapped = f"of it up to {format_bytes(summary.memory_mapped_bytes)} in pages of mapped files"
         made.append([Span(f"{'':{LABEL}}{mapped}", "dim")])
+    given = gpus_given(report)
     if summary.gpus:
         from hpcwatch.views.report.gpu_rows import gpu_rows
 
         made += gpu_rows(report, width)
+    elif given is not None:
+        made.append(figures_row("GPUs", given, UNKNOWN, UNKNOWN))
     time_asked = report.run.job.walltime_s if report.run.job is not None else None
     if time_asked:
         share = f" ({format_pct(100 * summary.wall_s / time_asked)})"

@@ -15,7 +15,7 @@ from hpcwatch.base.units import (
     format_seconds,
 )
 from hpcwatch.cluster.schedulers.hosts import fold_hosts
-from hpcwatch.views.report.ending import after, ending
+from hpcwatch.views.report.ending import ending_and_time
 from hpcwatch.views.report.next_script import next_script
 from hpcwatch.views.report.tables import NO_USE
 
@@ -37,7 +37,6 @@ def verdict(report: Report) -> list[str]:
 
 def _used(report: Report) -> str:
     summary = report.summary
-    how = ending(report)[0]
     used = []
     if summary.cores_used_mean is not None:
         of = "" if summary.cores_allocated is None else f" of {summary.cores_allocated:,}"
@@ -47,7 +46,8 @@ def _used(report: Report) -> str:
         of = format_bytes(peak) if limit is None else format_of_bytes(peak, limit)
         used.append(f"{of} of memory at its peak")
     used += _gpus(summary.gpus)
-    said = f"{how[:1].upper()}{how[1:]} {after(report)}"
+    how = ending_and_time(report)
+    said = f"{how[:1].upper()}{how[1:]}"
     return f"{said}; it used {_listed(used)}." if used else f"{said}."
 
 

@@ -39,7 +39,7 @@ def body(report: Report, on: Grid, earlier: Sequence[EarlierRun]) -> Markup:
                 section("Next job script", *_next_script(report)),
                 section("Findings", *_findings(report), name="findings"),
                 section(
-                    f"{'Asked' if is_asked else 'Allowed'} against used",
+                    f"{'Requested' if is_asked else 'Allowed'} against used",
                     table(tables.asked_and_used(report)),
                     tag("dl", *totals),
                 ),
