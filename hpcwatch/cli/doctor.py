@@ -15,6 +15,7 @@ from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.doctor_checks import (
     Check,
     Level,
+    exporters,
     guarded,
     here,
     node,
@@ -75,10 +76,10 @@ def main(arguments: list[str]) -> int:
     printer = _Printer(wants_colour(sys.stdout, options.color), columns_of(sys.stdout))
     if options.site:
         _site(printer, patient, host)
-        return 0
-    for check in _checks(patient, host, options.job, folder):
-        printer.show(check)
-    print(printer.summary())
+    else:
+        for check in _checks(patient, host, options.job, folder):
+            printer.show(check)
+        print(printer.summary())
     return EXIT_FAILURE if printer.counts[Level.PROBLEM] else 0
 
 
@@ -91,6 +92,7 @@ def _checks(
         ("storage", storage.runs),
         ("cgroups here", here.cgroups),
         ("GPUs here", here.gpus),
+        ("exporters here", exporters.here),
         ("job here", here.job),
         ("scheduler", patient.found),
         ("jobs", patient.answers),
@@ -112,6 +114,7 @@ def _site(printer: _Printer, patient: Patient, host: str | None) -> None:
         ("other users", site.others),
         ("cgroups here", here.cgroups),
         ("GPUs here", here.gpus),
+        ("exporters here", exporters.here),
         ("scheduler", patient.found),
         ("jobs", patient.answers),
         ("node", lambda: _node(host, patient.running())),
@@ -127,6 +130,7 @@ def _site(printer: _Printer, patient: Patient, host: str | None) -> None:
             for check in guarded(subject, step):
                 printer.show(check)
         print()
+    print(f"{printer.summary()}\n")
     detected = None if patient.detected is None else patient.detected.scheduler
     print(f"{doctor_site.FILE}\n")
     print("\n".join(doctor_site.configuration(detected)))
@@ -154,7 +158,9 @@ def _node(host: str | None, job: Job | None) -> Iterable[Check]:
     if host is None:
         found = "none tried: none of my jobs is running"
         return [Check("node", Level.NOTE, found, "name one: hpcwatch doctor --host NODE")]
-    return node.checks(host, job, spec_of([] if job is None else [job], node.INTERVAL_S))
+    ports = config.load_or_default().exporter_ports
+    spec = spec_of([] if job is None else [job], node.INTERVAL_S, exporter_ports=ports)
+    return node.checks(host, job, spec)
 
 
 def _recorded(patient: Patient, folder: str, jobs: list[Job]) -> Iterator[Check]:

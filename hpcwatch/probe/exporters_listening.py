@@ -8,7 +8,7 @@ import os
 import sys
 
 from .procfs import read_start
-from .typed import Iterable, Iterator, List, NamedTuple, Set
+from .typed import Dict, Iterable, Iterator, List, NamedTuple, Set
 
 _MOST_BYTES = 1 << 16
 _LISTENS = "0A"  # TCP_LISTEN, include/net/tcp_states.h
@@ -31,15 +31,21 @@ def _loopback(order: str) -> Set[str]:
 
 def trusted(ports: Iterable[int], proc: str = "/proc") -> List[int]:
     """Return the ports on which only root, a service's account or this user listens."""
+    owners = listeners(ports, proc)
+    return [port for port in owners if is_trusted(owners[port])]
+
+
+def listeners(ports: Iterable[int], proc: str = "/proc") -> Dict[int, Set[int]]:
+    """Return those ports on which somebody listens for 127.0.0.1, with the ids of these users."""
     answering = _loopback(sys.byteorder)
     sockets = [one for one in _sockets(proc) if one.address in answering]
-    me = os.getuid()
-    found = []
-    for port in ports:
-        owners = {one.uid for one in sockets if one.port == port}
-        if owners and all(uid < _SYSTEM_UIDS or uid == me for uid in owners):
-            found.append(port)
-    return found
+    owners = {port: {one.uid for one in sockets if one.port == port} for port in ports}
+    return {port: owners[port] for port in ports if owners[port]}
+
+
+def is_trusted(owners: Set[int]) -> bool:
+    """True if no other ordinary user is among the owners of a port."""
+    return all(uid < _SYSTEM_UIDS or uid == os.getuid() for uid in owners)
 
 
 def _sockets(proc: str) -> Iterator[_Socket]:

@@ -113,8 +113,16 @@ def test_the_configuration_at_its_end_is_valid_and_names_the_scheduler(
 def test_what_cannot_be_asked_stops_nothing(hpcwatch: Hpcwatch) -> None:
     page = ended(hpcwatch, (), {})
     assert (page.code, page.err) == (0, "")
-    assert FILE in page.out
     assert "the check itself failed" not in page.out
+
+
+def test_a_problem_is_counted_and_is_the_exit_code_as_with_doctor_alone(
+    hpcwatch: Hpcwatch,
+) -> None:
+    page = ended(hpcwatch, (), {}, "--scheduler", "slurm")
+    assert (page.code, page.err) == (1, "")
+    assert "▲ problem" in page.out
+    assert page.out.index(" problem, ") < page.out.index(FILE)
 
 
 def test_a_driver_that_hides_its_counters_is_told(

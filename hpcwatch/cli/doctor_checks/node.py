@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from hpcwatch import config
-from hpcwatch.cli.doctor_checks import Check, Level, ok
+from hpcwatch.cli.doctor_checks import Check, Level, exporters, ok
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.transport import ConnectError, Link
 from hpcwatch.probe.schema import Sample, from_line
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 INTERVAL_S = 0.5
 _SAMPLES_S = 15.0
-_MOST_SAMPLES = 4
-"""The first sample is a quick one; devices take a moment to answer."""
+_MOST_SAMPLES = 6
+"""The first sample is a quick one; devices take a moment to answer, and exporters are asked after
+a second."""
 
 
 class Seen(NamedTuple):
-    """The output of the probe over a few samples: the last sample, and all errors."""
+    """The output of the probe: some samples, and all errors."""
 
-    sample: Sample | None
+    samples: list[Sample]
     errors: dict[str, str]
 
 
@@ -49,7 +50,7 @@ def checks(host: str, job: Job | None, spec: Spec) -> Iterator[Check]:
     try:
         took_s = time.monotonic() - begin_s
         yield ok(subject, f"reached by {opened.way} in {took_s:.1f} s; {_python(opened)}")
-        yield from _sight(subject, _seen(opened.link, opened.rest), job)
+        yield from _sight(subject, _seen(opened.link, opened.rest, spec.exporter_ports), job)
     finally:
         opened.link.close()
         reached.close()
@@ -63,19 +64,18 @@ def _python(opened: Opened) -> str:
     return f"Python {opened.python_version}: {where.get(opened.kind, opened.kind)}"
 
 
-def _seen(link: Link, rest: bytes) -> Seen:
-    """Read a few samples, until one is complete."""
+def _seen(link: Link, rest: bytes, ports: Sequence[int]) -> Seen:
+    """Read a few samples, until the devices and an exporter have answered."""
     from hpcwatch.cluster.transport.bundle import LineReader
 
-    reader, sample, errors = LineReader(), None, dict[str, str]()
+    reader, samples, errors = LineReader(), list[Sample](), dict[str, str]()
     end_s = time.monotonic() + _SAMPLES_S
-    lines, count = reader.feed(rest), 0
-    while count < _MOST_SAMPLES:
+    lines = reader.feed(rest)
+    while len(samples) < _MOST_SAMPLES:
         for line in lines:
-            sample = from_line(line.decode("utf-8", "replace"))
-            errors.update(sample.errors or {})
-            count += 1
-        if count > 1 and sample is not None and sample.gpus is not None:
+            samples.append(from_line(line.decode("utf-8", "replace")))
+            errors.update(samples[-1].errors or {})
+        if len(samples) > 1 and samples[-1].gpus is not None and _is_exported(samples, ports):
             break
         try:
             received = link.receive(max(end_s - time.monotonic(), 0.1))
@@ -84,14 +84,19 @@ def _seen(link: Link, rest: bytes) -> Seen:
         if not received:
             break
         lines = reader.feed(received)
-    return Seen(sample, errors)
+    return Seen(samples, errors)
+
+
+def _is_exported(samples: list[Sample], ports: Sequence[int]) -> bool:
+    """True if nothing more is to be expected of exporters."""
+    return not ports or any(one.exported is not None for one in samples)
 
 
 def _sight(subject: str, seen: Seen, job: Job | None) -> Iterator[Check]:
-    sample = seen.sample
-    if sample is None:
+    if not seen.samples:
         yield Check(subject, Level.PROBLEM, "the probe ended without a message", "try again")
         return
+    sample = seen.samples[-1]
     for what, reason in seen.errors.items():
         yield Check(subject, Level.WARNING, f"{what} cannot be read: {reason}")
     if job is not None:
@@ -101,7 +106,8 @@ def _sight(subject: str, seen: Seen, job: Job | None) -> Iterator[Check]:
         names = ", ".join(f"{gpu.index} {gpu.name}" for gpu in sample.gpus)
         yield ok(subject, f"{len(sample.gpus)} GPUs: {names}")
     elif sample.gpus is not None:
-        yield Check(subject, Level.NOTE, "no NVIDIA driver there")
+        yield Check(subject, Level.NOTE, "no NVIDIA or AMD driver there")
+    yield from exporters.on_node(subject, seen.samples)
 
 
 def _processes(subject: str, sample: Sample) -> Check:
