@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from hpcwatch.analysis.findings import Finding, Scope, settled
-from hpcwatch.analysis.findings.live import EVERY_S, LiveFindings
+from hpcwatch.analysis.findings.live import EVERY_S, LiveFindings, LiveRules
 from hpcwatch.analysis.report import cores_allowed
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.config import Settings
@@ -42,6 +42,8 @@ class Looking:
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._clock = clock
+        self._rules: dict[str | None, LiveRules] = {}
+        """By queue."""
         self._live: dict[str, LiveFindings] = {}
         self._found: dict[str, list[Finding]] = {}
         self._looked_s: dict[str, float] = {}
@@ -118,10 +120,14 @@ class Looking:
 
     def _update(self, name: str, scope: Scope) -> None:
         if name not in self._live:
-            queue = scope.job.queue if scope.job is not None else None
-            thresholds = self._settings.thresholds_for(queue)
-            self._live[name] = LiveFindings(thresholds, True if name == _WHOLE_JOB else None)
+            rules = self._rules_of(scope.job.queue if scope.job is not None else None)
+            self._live[name] = LiveFindings(rules, True if name == _WHOLE_JOB else None)
         self._found[name] = self._live[name].update(scope)
+
+    def _rules_of(self, queue: str | None) -> LiveRules:
+        if queue not in self._rules:
+            self._rules[queue] = LiveRules(self._settings.thresholds_for(queue))
+        return self._rules[queue]
 
 
 def _is_spread(timeline: Timeline) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from finding_samples import START_S, Device, Shape, job, samples, scope
 
 from hpcwatch.analysis.findings import Finding, Severity, evaluate
-from hpcwatch.analysis.findings.live import EVERY_S, LiveFindings
+from hpcwatch.analysis.findings.live import EVERY_S, LiveFindings, LiveRules
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.units import GIB, MIB
 
@@ -22,7 +22,8 @@ def watch(
     shape: Shape, thresholds: dict[str, dict[str, Any]] | None = None, **more: Any
 ) -> Iterator[tuple[float, list[Finding]]]:
     """Yield second by second what the live view shows."""
-    made, standing = Timeline(shape.interval_s, shape.job), LiveFindings(thresholds)
+    made = Timeline(shape.interval_s, shape.job)
+    standing = LiveFindings(LiveRules(thresholds))
     for sample in samples(shape):
         made.add(sample)
         now = scope(made, shape, is_live=True, end_s=sample.at_s, **more)

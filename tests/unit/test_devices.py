@@ -103,6 +103,19 @@ def test_whose_devices(
     assert told(attributed(job, host(gpus, **{"found_by": "cgroup", **traits}))) == (labels, how)
 
 
+def test_the_answer_stands_until_the_next_sample_and_for_the_same_job_only() -> None:
+    seen, job = host(FOUR, visible_devices=["3"]), asked(1)
+    first = attributed(job, seen)
+    assert told(first) == (["3"], How.VISIBLE)
+    assert attributed(job, seen) is first
+    assert told(attributed(asked(2, (0, 1)), seen)) == (["0", "1"], How.SCHEDULER)
+    bare, of = host(FOUR), {"CUDA_VISIBLE_DEVICES": "2"}
+    assert told(attributed(job, bare, of)) == (["2"], How.VISIBLE)
+    assert told(attributed(job, bare)) == ([], How.OPENED)
+    seen.append(sample(11.0, job=use()._replace(visible_devices=["1"]), gpus=FOUR))
+    assert told(attributed(job, seen)) == (["1"], How.VISIBLE)
+
+
 def test_the_run_s_environment_is_the_last_source() -> None:
     of = {"CUDA_VISIBLE_DEVICES": "2"}
     assert told(attributed(asked(1), host(FOUR), of)) == (["2"], How.VISIBLE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -207,11 +208,16 @@ def rule(
 
 def rules() -> dict[str, RuleEntry]:
     """Return all rules by name."""
+    _register_all()
+    return _RULES
+
+
+@cache
+def _register_all() -> None:
     from importlib import import_module
 
     for module in _MODULES:
         import_module(f"{__name__}.{module}")
-    return _RULES
 
 
 Thresholds = Mapping[str, Mapping[str, Any]]
@@ -260,15 +266,17 @@ def settled(found: Iterable[Finding]) -> list[Finding]:
     )
 
 
-def asked_of(scope: Scope, is_of_job: bool | None = None) -> list[RuleEntry]:
-    """Return the rules for a scope: those of one kind, or all that the scope can answer.
+def kind_asked(scope: Scope, is_of_job: bool | None = None) -> bool | None:
+    """Return which kind of rules to ask: about a job's nodes together or not, or None for both.
 
     One of several hosts does not show what the job as a whole does.
     """
-    if is_of_job is None and not scope.timeline.is_part:
-        return list(rules().values())
-    wanted = bool(is_of_job)
-    return [entry for entry in rules().values() if entry.is_of_job is wanted]
+    return None if is_of_job is None and not scope.timeline.is_part else bool(is_of_job)
+
+
+def of_kind(is_of_job: bool | None) -> list[RuleEntry]:
+    """Return the rules of a kind (see ``kind_asked``)."""
+    return [one for one in rules().values() if is_of_job is None or one.is_of_job is is_of_job]
 
 
 def evaluate(
@@ -281,7 +289,7 @@ def evaluate(
     changed = thresholds or {}
     return settled(
         finding
-        for entry in asked_of(scope, is_of_job)
+        for entry in of_kind(kind_asked(scope, is_of_job))
         for finding in ask(entry, scope, changed.get(entry.name, {}))
     )
 

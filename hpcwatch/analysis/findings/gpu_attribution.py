@@ -63,7 +63,25 @@ def attributed(
     never assigned itself, only its instances are. ``environment`` is the job's, if it is known. A
     source that is not certain is discarded if a process of the job is on a device that it leaves
     out.
+
+    The answer stands until the host's next sample: nine rules and the views ask.
     """
+    known: _Known | None = host.attributed
+    if known is None or known.job is not job or known.environment != environment:
+        known = _Known(_found(job, host, environment), job, environment)
+        host.attributed = known
+    return known.found
+
+
+class _Known(NamedTuple):
+    """What was found, and what was asked."""
+
+    found: Attribution
+    job: Job | None
+    environment: Mapping[str, str]
+
+
+def _found(job: Job | None, host: HostTimeline, environment: Mapping[str, str]) -> Attribution:
     gpus = whole_gpus(host)
     opened = [gpu for gpu in gpus if is_opened(host, gpu)]
     for found in _sources(job, host, gpus, environment):

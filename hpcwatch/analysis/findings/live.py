@@ -16,12 +16,46 @@ from hpcwatch.analysis.findings import (
     Severity,
     Thresholds,
     ask,
-    asked_of,
+    kind_asked,
+    of_kind,
     settled,
 )
 
 EVERY_S = 5.0  # the shortest window is 60 s; more often costs time and shows nothing new
 _PARTS = 20  # evaluations per window: rules with long windows read more and cost more
+
+
+class _LiveRule(NamedTuple):
+    """A rule as it is evaluated live."""
+
+    entry: RuleEntry
+    values: dict[str, Any]
+    """Its keywords."""
+    lasting_s: float
+    """How long its finding remains after the rule is silent."""
+
+
+class LiveRules:
+    """The rules with the thresholds of one queue, for all nodes of a job."""
+
+    def __init__(self, thresholds: Thresholds | None = None) -> None:
+        self._thresholds = thresholds or {}
+        self._known: dict[bool | None, dict[float, list[_LiveRule]]] = {}
+
+    def by_interval(self, is_of_job: bool | None) -> dict[float, list[_LiveRule]]:
+        """Return the rules of a kind by the seconds between two evaluations."""
+        if is_of_job not in self._known:
+            made: dict[float, list[_LiveRule]] = {}
+            for entry in of_kind(is_of_job):
+                values = dict(entry.defaults) | dict(self._thresholds.get(entry.name, {}))
+                window_s = values.get("window_s", 0.0)
+                every_s = max(window_s / _PARTS, EVERY_S)
+                # A reading that leaves the window at the next evaluation must not make the finding
+                # blink.
+                one = _LiveRule(entry, values, lasting_s=window_s + 2 * every_s)
+                made.setdefault(every_s, []).append(one)
+            self._known[is_of_job] = made
+        return self._known[is_of_job]
 
 
 class _Standing(NamedTuple):
@@ -36,17 +70,17 @@ class _Standing(NamedTuple):
 class LiveFindings:
     """The findings of a running program, updated as often as the view needs."""
 
-    def __init__(self, thresholds: Thresholds | None = None, is_of_job: bool | None = None) -> None:
+    def __init__(self, rules: LiveRules | None = None, is_of_job: bool | None = None) -> None:
         """``is_of_job`` chooses rules as ``evaluate`` does.
 
         A job on several nodes has one of these per node, and one with True whose scope is all
         nodes.
         """
-        self._thresholds = thresholds or {}
+        self._rules = rules if rules is not None else LiveRules()
         self._is_of_job = is_of_job
-        self._values: dict[str, dict[str, Any]] = {}
         self._looked_s: float | None = None
-        self._asked_s: dict[str, float] = {}
+        self._asked_s: dict[float, float] = {}
+        """Interval between evaluations -> the time of the last one."""
         self._standing: dict[tuple[str, str, str], _Standing] = {}
         self._shown: list[Finding] = []
 
@@ -56,36 +90,27 @@ class LiveFindings:
         if _is_recent(self._looked_s, now_s, EVERY_S):
             return list(self._shown)
         self._looked_s = now_s
-        for entry in asked_of(scope, self._is_of_job):
-            values = self._values_of(entry)
-            every_s = max(values.get("window_s", 0.0) / _PARTS, EVERY_S)
-            if not _is_recent(self._asked_s.get(entry.name), now_s, every_s):
-                self._asked_s[entry.name] = now_s
-                self._ask(entry, scope, values, every_s)
+        rules = self._rules.by_interval(kind_asked(scope, self._is_of_job))
+        for every_s, due in rules.items():
+            if not _is_recent(self._asked_s.get(every_s), now_s, every_s):
+                self._asked_s[every_s] = now_s
+                for rule in due:
+                    self._ask(rule, scope)
         self._standing = {
             key: one for key, one in self._standing.items() if now_s - one.fired_s <= one.lasting_s
         }
         self._shown = settled(one.finding for one in self._standing.values())
         return list(self._shown)
 
-    def _values_of(self, entry: RuleEntry) -> dict[str, Any]:
-        """Return a rule's keywords: they do not change while we watch."""
-        values = self._values.get(entry.name)
-        if values is None:
-            values = dict(entry.defaults) | dict(self._thresholds.get(entry.name, {}))
-            self._values[entry.name] = values
-        return values
-
-    def _ask(self, entry: RuleEntry, scope: Scope, values: dict[str, Any], every_s: float) -> None:
+    def _ask(self, rule: _LiveRule, scope: Scope) -> None:
         """Evaluate a rule, and a second time with eased thresholds if a finding of it would go."""
+        entry, values, lasting_s = rule
         found = {finding.key: finding for finding in ask(entry, scope, values)}
         before = {key: one for key, one in self._standing.items() if key[0] == entry.name}
         if any(_is_milder(found.get(key), one.finding) for key, one in before.items()):
             eased = {finding.key: finding for finding in ask(entry, scope, _eased(entry, values))}
             for key in before.keys() & eased.keys():
                 found[key] = _eased_finding(found.get(key), eased[key], before[key].finding)
-        # A reading that leaves the window at the next evaluation must not make the finding blink.
-        lasting_s = values.get("window_s", 0.0) + 2 * every_s
         for key, finding in found.items():
             self._standing[key] = _Standing(finding, scope.end_s, lasting_s)
 

@@ -118,6 +118,7 @@ class FilledHost(HostTimeline):
         if self.at_s and passed_s <= 0:
             return
         self.filled.count += 1
+        self.attributed = None
         self.at_s.append(float(sample.at_s))
         self.span_s.append(float(min(passed_s, GAP * self._their_interval_s)))
         self.marks.outdate()

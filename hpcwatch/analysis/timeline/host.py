@@ -21,7 +21,7 @@ from hpcwatch.analysis.timeline.host_metrics import (
 from hpcwatch.analysis.timeline.seen import MemoryMarks, SeenProcesses
 from hpcwatch.analysis.timeline.steady import SteadyClock
 from hpcwatch.probe.schema import JobUse, Node, Process, Sample
-from hpcwatch.probe.typed import Sequence
+from hpcwatch.probe.typed import Any, Sequence
 from hpcwatch.recording.job_memory import gauge_of_used, job_used_bytes
 
 TYPE_CHECKING = False
@@ -94,6 +94,9 @@ class HostTimeline:
         self._cpu_s: float | None = None
         self._processes = SeenProcesses()
         self._latest: Sums | None = None
+        self.attributed: Any = None
+        """Which devices are the job's by the samples so far, kept by what finds out (see
+        ``findings.gpu_attribution``); None if that is not known yet."""
         self._gauges = gauge_columns(self.columns)
         self._rates = rate_columns(self.columns)
 
@@ -174,6 +177,7 @@ class HostTimeline:
         self.at_s.append(float(sample.at_s))
         self.span_s.append(float(span_s))
         self.reading_count += readings
+        self.attributed = None
         self._processes.add(sample)
         self.marks.add(sample)
         self._append_gauges(sample)
