@@ -73,6 +73,7 @@ def test_a_watched_training_has_phases_and_results(hpcwatch: Hpcwatch, trainers:
     assert training.fields == {"epochs": 2, "steps": 4}
     epochs = [event for event in events if event.name == "epoch"]
     assert [event.fields["epoch"] for event in epochs] == [1, 2]
+    assert list(epochs[0].fields)[:2] == ["epoch", "test_accuracy"]
     printed = last_line_results(ended.out)
     reached = results(events)
     assert list(printed) == ["test_accuracy", "test_loss", "epochs", "seconds"]
