@@ -130,6 +130,13 @@ class Commands:
         try:
             wait_for(reached, wanted, deadline_s)
         except ClusterError as error:
-            raise ClusterError(f"{error}; it is {seen or 'unknown'}") from None
+            raise ClusterError(f"{error}; it is {self._told(job)}") from None
         if seen not in states:
-            raise ClusterError(f"waited for {wanted}; it is {seen}")
+            raise ClusterError(f"waited for {wanted}; it is {self._told(job)}")
+
+    def _told(self, job: str) -> str:
+        """Return what Slurm says of a job, and the end of what it wrote."""
+        said = self.run(["scontrol", "show", "job", job], "root").stdout
+        paths = [word.partition("=")[2] for word in said.split() if word.startswith("StdOut=")]
+        ends = [self.run(["tail", "-n", "20", path], "root").stdout for path in paths]
+        return "\n".join([said or "unknown", *ends])
