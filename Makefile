@@ -12,14 +12,16 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# What is compiled is kept, whatever the caller's environment says: tests start hpcwatch often, and
+# each of pytest's processes would rewrite all tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-fast check bench pyz dist docs clean
 
 demo: $(VENV)/.train
 	$(BIN)/hpcwatch run -- $(BIN)/python trainers/mnist_cnn.py
 
-# What measures no time and shares no name with others runs side by side: three at a time on two
-# cores, as many of them wait. The hosts of tests/nodes and tests/sweep are each test file's own.
-# The others start clusters, measure times, or look for a job's or a user's processes: one at a time.
+# What measures no time runs side by side: three at a time on two cores, as many of them wait.
 FAST = tests/unit tests/findings tests/views tests/parse
 # Some of FAST count the processes and modules of the one they run in: none of WHOLE runs in it.
 PURE = tests/fuzz tests/browser tests/driver/test_driver.py tests/sweep/test_array_jobs.py \
@@ -36,8 +38,17 @@ WHOLE = tests/trainers/test_trainers_training.py tests/sweep/test_sweep_hosts.py
         old_python packaging_pyz packaging_recipes panel_tmux replay_tmux) \
     $(patsubst %,tests/sweep/test_sweep_%.py,array array_live live many_slots notify once runs \
         sharing walltime)
-# Each file runs in one process. The files start in the order given, those that take long first;
-# xdist's own order, by the number of tests, begins long files with few tests last.
+# A cluster and a virtual machine, each on its own, and tests that wait for a program to have run for
+# some seconds: they see nothing of each other, and the machine takes one of two cores.
+LANES = tests/cluster tests/vm \
+    $(patsubst %,tests/nodes/test_%.py,watch job_end job_exported job_picker job_recorded job_reports) \
+    tests/driver/test_cancel_idle_gpus.py tests/driver/test_on_real_gpu.py tests/nodes/test_jobs_watch.py \
+    $(patsubst %,tests/real/test_%.py,pace_run whole_job notify_run events_run)
+# The others measure times or memory, or look for all processes of a user: one at a time.
+ALONE = $(addprefix --ignore=,$(PURE) $(WHOLE) $(LANES))
+# Each file, or lane of files (tests/lanes.py), runs in one process. They start in the order given,
+# those that take long first; xdist's own order, by the number of tests, begins long files with few
+# tests last.
 SIDE_BY_SIDE = -n 3 --dist loadfile --no-loadscope-reorder
 # Real clusters, terminals and browsers share two cores here: a test that fails is run once more, and
 # the summary names it (RERUN). One that needs this on a quiet machine has a fault: mend it.
@@ -46,7 +57,8 @@ RERUN = --reruns 1 -rfEsR
 test: $(VENV)/.dev $(VENV)/.train
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(RERUN) $(PURE)
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(RERUN) $(WHOLE)
-	$(BIN)/python -m pytest $(RERUN) $(addprefix --ignore=,$(PURE) $(WHOLE))
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(RERUN) $(LANES)
+	$(BIN)/python -m pytest $(RERUN) $(ALONE)
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(FAST)

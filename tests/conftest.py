@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from forked import Server
@@ -30,6 +31,21 @@ def pytest_runtest_makereport(
         reason = call.excinfo.value if call.excinfo is not None else "no reason given"
         report.longrepr = f"skipped, which is not allowed here: {reason} ({item.nodeid})"
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say why a test had to run once more, also where it passed then."""
+    for report in terminalreporter.stats.get("rerun", ()):
+        terminalreporter.section(f"rerun: {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Any:
+    """Let files that share a machine, a cluster or a job run one after the other."""
+    from lanes import scheduling
+
+    return scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
