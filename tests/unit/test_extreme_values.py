@@ -136,18 +136,29 @@ def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recording:
     return made
 
 
+Look = Callable[[Recording, pytest.CaptureFixture[str]], str]
+
+
 def looked_at(recording: Recording, capsys: pytest.CaptureFixture[str]) -> str:
     """Take every way to look at a recording; return what they said."""
-    directory = RunDirectory(str(recording.folder))
     said = ""
     try:
-        made = reading.load(directory)
+        made = reading.load(RunDirectory(str(recording.folder)))
         for name in formats.FORMATS:
             said += "".join(formats.pieces(made, name, earlier_runs(made.run)))
         both = compare([made, made], Rates())
         said += compare_json.to_json(both, "")
         said += str(list(compare_text.lines(both, 100, Rates())))
         replay.main(["--once", str(recording.folder)])
+    except HpcwatchError as error:
+        said += str(error)
+    return said + seen_from_others(recording, capsys)
+
+
+def seen_from_others(recording: Recording, capsys: pytest.CaptureFixture[str]) -> str:
+    """Take the ways that read its report.json: a later run's report, and the lists of runs."""
+    said = ""
+    try:
         later = reading.load(RunDirectory(str(recording.folder.parent / "later")))
         said += "".join(formats.pieces(later, "markdown", earlier_runs(later.run)))
     except HpcwatchError as error:
@@ -161,17 +172,18 @@ def all_in_time(
     cases: Sequence[Callable[..., None]],
     recording: Recording,
     capsys: pytest.CaptureFixture[str],
+    look: Look = looked_at,
 ) -> None:
     """Try each damage: nothing is raised, and none takes more than twice the time and a bit."""
-    looked_at(recording, capsys)
+    look(recording, capsys)
     begun = time.process_time()
-    looked_at(recording, capsys)
+    look(recording, capsys)
     usual_s = time.process_time() - begun
     for damage in cases:
         damage()
         for is_last in (False, True):  # a neighbour on this machine may have cost the time
             begun = time.process_time()
-            said = looked_at(recording, capsys)
+            said = look(recording, capsys)
             took_s = time.process_time() - begun
             if took_s < 2 * usual_s + 0.1:
                 break
@@ -239,7 +251,7 @@ def test_numbers_of_the_other_files(
                 )
 
             cases.append(damage)
-    all_in_time(cases, recording, capsys)
+    all_in_time(cases, recording, capsys, seen_from_others if document == "report" else looked_at)
 
 
 def test_numbers_of_a_joblog(capsys: pytest.CaptureFixture[str]) -> None:
