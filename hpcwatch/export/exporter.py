@@ -153,12 +153,17 @@ class Exporter:
 
     def _write(self, path: str) -> None:
         from hpcwatch.base.files import write
+        from hpcwatch.export import leftovers
 
+        if self._written is None:
+            leftovers.remove_beside(path)
         found = _identity(path)
         if self._written is not None and found not in (None, self._written) and not self._is_shared:
             self._is_shared = True
             self._say(f"{path} is written by another program too: each run needs a file of its own")
-        write(path, [self.text(is_open=False)])
+        # What is delivered only once is to stay: nobody is named who keeps it up to date.
+        who = leftovers.mark(self._wanted.every_s) if self._thread is not None else ""
+        write(path, [who, self.text(is_open=False)])
         self._written = _identity(path)
 
     def _remove(self, path: str) -> None:
