@@ -89,7 +89,8 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"hpcwatch {__version__}")
         return 0
     if first not in COMMANDS:
-        raise HpcwatchError(f"no command {first}", _nearest(first), EXIT_USAGE)
+        kind = "option" if first.startswith("-") else "command"
+        raise HpcwatchError(f"no {kind} {first}", _nearest(first), EXIT_USAGE)
     # Not importlib.import_module: importlib takes longer to import than the command.
     code: int = __import__(f"hpcwatch.cli.{first}", fromlist=["main"]).main(arguments[1:])
     return code
@@ -98,7 +99,8 @@ def _dispatch(arguments: list[str]) -> int:
 def _nearest(word: str) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(word, COMMANDS, 1)
+    known = ("--help", "--version") if word.startswith("-") else COMMANDS
+    near = get_close_matches(word, known, 1)
     return f"did you mean {near[0]}?" if near else "see: hpcwatch --help"
 
 

@@ -41,17 +41,32 @@ class DescribedError(Exception):
         self.arguments = arguments
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Wraps at 80 columns, and keeps words with hyphens whole: ``node-failed``, paths."""
+
+    def __init__(self, prog: str) -> None:
+        # With a given width, argparse does not import shutil to look it up for every argument.
+        super().__init__(prog, width=80)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        import textwrap
+
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(indent + line for line in self._split_lines(text, width - len(indent)))
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are HpcwatchErrors."""
 
     def __init__(self, prog: str, description: str, usage: str | None = None) -> None:
-        # With a given width, argparse does not import shutil to look it up for every argument.
         super().__init__(
             prog=prog,
             description=description,
             usage=usage,
             allow_abbrev=False,
-            formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
+            formatter_class=_Formatter,
         )
 
     def add_colour(self) -> None:

@@ -61,6 +61,7 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "name",
+        metavar="NAME",
         nargs="?",
         default="idle-gpu",
         help="the demo to show (default idle-gpu); see --list",

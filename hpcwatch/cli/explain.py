@@ -28,7 +28,8 @@ _KEYS = "keys"
 def main(arguments: list[str]) -> int:
     """Print the definition of a metric or finding, or the names of all."""
     parser = Parser(prog="hpcwatch explain", description="Say what a number or a finding means.")
-    parser.add_argument("name", nargs="?", help="a name as in the report (default: list all names)")
+    what = "a name as in the report (default: list all names)"
+    parser.add_argument("name", metavar="NAME", nargs="?", help=what)
     name = parser.parse_args(arguments).name
     if name is None:
         _print_all()

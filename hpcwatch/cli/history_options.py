@@ -81,7 +81,10 @@ def add(parser: Parser) -> None:
         "--all", action="store_true", help="with --since or --watch: everybody's jobs"
     )
     parser.add_argument(
-        "--state", metavar="STATES", help=f"with --since: only {','.join(STATES)}; several with ,"
+        "--state",
+        metavar="STATES",
+        help=f"with --since: only jobs in these states, with commas between them: "
+        f"{', '.join(STATES)}",
     )
     parser.add_argument("--name", metavar="GLOB", help="with --since: only names such as 'train*'")
     parser.add_argument(

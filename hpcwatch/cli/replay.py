@@ -54,6 +54,7 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "run",
+        metavar="RUN",
         nargs="?",
         help="a run's id or name, a job's id, or a run directory (default: latest)",
     )

@@ -113,12 +113,26 @@ def _loaded(which: str | None) -> tuple[Report | str, bool]:
     except HpcwatchError as error:
         from hpcwatch.cli import unwatched
 
-        return unwatched.answer(which, error), True
+        return unwatched.answer(which, _unrecorded_task(which) or error), True
     if made.run.kind == "job":
         from hpcwatch.cli import watched_in_part
 
         made = watched_in_part.completed(directory, made)
     return made, _is_own(directory)
+
+
+def _unrecorded_task(which: str | None) -> HpcwatchError | None:
+    """Return what to say of a sweep's task that has no recording; None of any other word."""
+    from hpcwatch.sweep import recorded
+
+    name, _, number = (which or "").rpartition("-")
+    if not (number.isascii() and number.isdigit() and len(number) < 8):
+        return None
+    sweep = recorded.called(name)
+    if sweep is None or not 1 <= int(number) <= sweep.plan.tasks_count:
+        return None
+    said = f"task {number} of the sweep {name} has no recording: it was too short, or has not run"
+    return HpcwatchError(said, f"see: hpcwatch sweep show {sweep.plan.id}", EXIT_USAGE)
 
 
 def _parser() -> Parser:
@@ -127,6 +141,7 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "run",
+        metavar="RUN",
         nargs="?",
         help="a run's id or name, a job's id, or a run directory (default: latest); of a job that"
         " nobody watched the report is from its scheduler's accounting",

@@ -116,8 +116,8 @@ def _say_unrecorded(which: str, shown_count: int) -> None:
     sweep = recorded.called(which)
     if sweep is not None and shown_count < sweep.plan.tasks_count:
         print(
-            f"{shown_count} of {sweep.plan.tasks_count} tasks; the others have no "
-            f"recording or do not match. The table: hpcwatch sweep --resume --name "
+            f"{shown_count} of {sweep.plan.tasks_count} tasks; the others do not match, have not "
+            f"run, or were too short to be recorded. The table of all: hpcwatch sweep show "
             f"{clean(sweep.plan.id)}"
         )
 

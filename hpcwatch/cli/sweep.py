@@ -79,14 +79,15 @@ def _drive(found: folders.Found, options: argparse.Namespace, thresholds: config
     driver = Driver(folder, found.plan, tasks, answers, counts, show.changed)
     with_signals = _Stopper(driver)
     try:
-        show.begin(driver.picture())
+        before = driver.picture()
+        show.begin(before)
         picture = driver.run()
     finally:
         show.close()
         with_signals.restore()
         array_element.forget_environment(folder)
     print_outcome(show.outcome(picture), options, thresholds, show.lateness(picture))
-    sweep_end.say(picture, with_signals.number)
+    sweep_end.say(picture, with_signals.number, sweep_end.tries_count(before))
     sweep_notify.tell(picture, with_signals.number, began_s, options.notify)
     return sweep_end.exit_code(picture, with_signals.number)
 

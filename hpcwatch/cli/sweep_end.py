@@ -16,9 +16,19 @@ from hpcwatch.sweep.picture import Picture
 _MOST_LISTED = 10
 
 
-def say(picture: Picture, number: int) -> None:
-    """Say what a driver leaves to be done; ``number`` is the signal that ended it, or 0."""
+def tries_count(picture: Picture) -> int:
+    """Return how many tries of all tasks have begun."""
+    return sum(map(len, picture.attempts.values()))
+
+
+def say(picture: Picture, number: int, before_count: int) -> None:
+    """Say what a driver leaves to be done; ``number`` is the signal that ended it, or 0.
+
+    ``before_count`` is how many tries had begun before it.
+    """
     left = _left_count(picture)
+    if not left and tries_count(picture) == before_count:
+        complain("hpcwatch: nothing was run: no task is missing")
     if left:
         why = f"ended by {signal.Signals(number).name}" if number else "not all could run"
         complain(f"hpcwatch: {why}; {left} of {len(picture.tasks)} tasks are not done yet")

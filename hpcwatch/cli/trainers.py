@@ -20,7 +20,8 @@ def main(arguments: list[str]) -> int:
         prog="hpcwatch trainers",
         description="Copy the MNIST programs and their data into a folder, to try hpcwatch on.",
     )
-    parser.add_argument("folder", nargs="?", default="trainers", help="default: ./trainers")
+    what = "where to copy them (default: ./trainers)"
+    parser.add_argument("folder", metavar="FOLDER", nargs="?", default="trainers", help=what)
     folder = parser.parse_args(arguments).folder
     source = _source()
     names = sorted(name for name in os.listdir(source) if not name.startswith(("_", ".")))

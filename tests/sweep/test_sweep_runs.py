@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 from sweep_parts import Sweeps, finish, needs_parallel
+
+from hpcwatch.recording.store import RunDirectory
 
 pytestmark = needs_parallel
 
@@ -170,3 +173,21 @@ def test_a_summary_of_open_attempts_does_not_outlive_their_end(sweeps: Sweeps) -
         state.write_text(good)
         os.utime(folder / "states", ns=(at_ns, at_ns))
         assert listed(sweeps)["sweeps"][0]["good_count"] == good_count
+
+
+def test_a_task_without_a_recording_is_told_from_a_mistyped_name(sweeps: Sweeps) -> None:
+    three(sweeps)
+    named = {RunDirectory(str(one)).read_run().name: one for one in sweeps.latest.glob("runs/*")}
+    recording = named["trio-2"]
+    if recording.is_dir():
+        shutil.rmtree(recording)
+    else:
+        recording.unlink()
+    assert sweeps.hpcwatch("report", "trio-1").code == 0
+    ended = sweeps.hpcwatch("report", "trio-2")
+    assert ended.code == 2
+    assert "task 2 of the sweep trio has no recording" in ended.complaint
+    assert f"see: hpcwatch sweep show {sweeps.latest.name}" in ended.complaint
+    assert "no run trio-4" in sweeps.hpcwatch("report", "trio-4").complaint
+    ended = sweeps("--resume")
+    assert "nothing was run: no task is missing" in ended.err, ended.err

@@ -398,6 +398,7 @@ def test_where_runs_are_recorded_is_said_once(hpcwatch: Hpcwatch) -> None:
     ("words", "said"),
     [
         (["explian"], "no command explian: did you mean explain?"),
+        (["--versoin"], "no option --versoin: did you mean --version?"),
         (["run", "--veiw", "line", "--", "true"], "no option --veiw: did you mean --view?"),
         (
             ["run", "--view=x", "--", "true"],

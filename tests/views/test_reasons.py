@@ -41,3 +41,17 @@ def test_licences_are_named() -> None:
     job = Job("14", "slurm", state=JobState.QUEUED, reason="Licenses", licenses="fluent:3")
     (flag,) = flags_of(job, 0.0)
     assert flag.text == "it waits for a licence: fluent:3 (slurm: Licenses)"
+
+
+@pytest.mark.parametrize(
+    ("reason", "job_id", "words"),
+    [
+        ("JobHeldUser", "7", "its owner holds it: scontrol release 7 lets it go"),
+        ("Hold_Types = u", "6[].qb3", "its owner holds it: qrls '6[].qb3' lets it go"),
+        ("Holds: User", r"1\2", r"releasehold '1\2' or qrls '1\2' lets it go"),
+        ("Resources", "7", "it is its turn, but what it asks for is not free yet"),
+    ],
+)
+def test_a_command_names_the_job(reason: str, job_id: str, words: str) -> None:
+    assert words in plain(reason, job_id)
+    assert "ID" not in plain(reason, job_id)

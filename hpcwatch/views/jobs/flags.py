@@ -79,7 +79,7 @@ def flags_of(job: Job, now_s: float, changed: Thresholds | None = None) -> tuple
 def _waiting(job: Job) -> tuple[Flag, ...]:
     if not job.reason:
         return ()
-    words, own = plain(job.reason), own_words(job.reason)
+    words, own = plain(job.reason, job.id), own_words(job.reason)
     if words and job.licenses and "licence" in words:
         words = f"{words}: {clean(job.licenses)}"
     text = f"{words} ({job.scheduler}: {own})" if words else own

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from functools import lru_cache
 
 from hpcwatch.base.clean import clean
 from hpcwatch.cluster.schedulers import NAMES, dialect, moab
 from hpcwatch.cluster.schedulers.dialects import Reasons
 
+_ID = re.compile(r"\bID\b")
+"""Stands for the job's id in a scheduler's words."""
 _AMOUNT = re.compile(
     r"resource: ?(?P<what>\w{1,40})(?: \(r: (?P<asked>\S+) a: (?P<free>\S+) t: (?P<all>\S+)\))?"
 )
@@ -26,8 +29,16 @@ def _known() -> Reasons:
     return Reasons(exact, tuple(dict.fromkeys(pair for one in every for pair in one.patterns)))
 
 
-def plain(reason: str) -> str:
-    """Return a reason in plain English, empty if we know no better than the scheduler."""
+def plain(reason: str, job_id: str = "") -> str:
+    """Return a reason in plain English, empty if we know no better than the scheduler.
+
+    Commands in it are ready to type if ``job_id`` is given.
+    """
+    words = _plain(reason)
+    return _ID.sub(lambda _: shlex.quote(clean(job_id)), words) if job_id else words
+
+
+def _plain(reason: str) -> str:
     text = " ".join(reason[:_MOST].split()).lower()
     text = text[1:-1] if text.startswith("(") and text.endswith(")") else text
     known = _known()

@@ -51,7 +51,7 @@ def _why(job: Job, width: int) -> list[Line]:
     reason = clean(" ".join((job.reason or "").split()))
     if not reason:
         return [_row("why", "the scheduler gives no reason")]
-    words = plain(job.reason or "")
+    words = plain(job.reason or "", job.id)
     room = max(width - _LABEL - 1, 20)
     wrapped = textwrap.wrap(words or reason, room)
     if words:
