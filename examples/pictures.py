@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where to write the pictures")
     options = parser.parse_args()
     options.folder.mkdir(exist_ok=True)
+    os.environ["TERM"] = "xterm-256color"  # with the fewer colours of others, all is grey
     training = RunDirectory(str(options.recordings / "mnist_cnn"))
     shown = PROGRESS + _panel(training)
     _write(options.folder / "panel.svg", "hpcwatch run -- python mnist_cnn.py", shown)
