@@ -11,8 +11,8 @@ from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.monitor.picture import Picture
 from hpcwatch.probe.schema import Process
 from hpcwatch.views.live.browser import Browser
+from hpcwatch.views.live.process_table import fold_indexes
 from hpcwatch.views.live.process_tree import tree
-from hpcwatch.views.live.processes import fold_indexes
 from hpcwatch.views.live.rows import ProcessFigures
 
 WIDTH, HEIGHT = 120, 34

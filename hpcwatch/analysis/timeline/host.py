@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hpcwatch.analysis.timeline.exported import ExportedUse
     from hpcwatch.analysis.timeline.gpus import GpuTimeline
     from hpcwatch.analysis.timeline.others import Filled
-    from hpcwatch.analysis.timeline.seen import ProcessesUsed, SeenStranger
+    from hpcwatch.analysis.timeline.seen import SeenStranger
     from hpcwatch.cluster.schedulers.job import Job
     from hpcwatch.probe.schema import RankUse
 
@@ -75,6 +75,8 @@ class HostTimeline:
         self.first_rest: JobUse | None = None
         """The first reading of the job's processes other than the program's."""
         self.limit = Limit(None, None, None)
+        self.used_bytes: int | None = None
+        """What the job uses by the last sample."""
         self.used_peak_bytes: int | None = None
         """The most that was read, at most what the kernel's own mark of the group allows."""
         self.program_peak_bytes: int | None = None
@@ -146,12 +148,7 @@ class HostTimeline:
     @property
     def process_cores(self) -> dict[int, float]:
         """Cores that each process of the last sample used since the sample before."""
-        return self._processes.cores()
-
-    @property
-    def processes_used(self) -> ProcessesUsed:
-        """CPU time of the processes of the last two samples."""
-        return self._processes.used
+        return self._processes.cores
 
     def is_guess(self, metric: str, start_s: float) -> bool:
         """True if a metric since then may count processes that are not the job's.
@@ -214,7 +211,7 @@ class HostTimeline:
         gauges = sample.window.gauges if sample.window else {}
         for part, columns in self._gauges:
             columns.append(getattr(sample, part), gauges)
-        used = job_used_bytes(sample)
+        used = self.used_bytes = job_used_bytes(sample)
         known = gauges.get(gauge_of_used(sample))
         low, mean, high = known or same(used)
         self.columns["used_bytes"].append(low, mean, high)

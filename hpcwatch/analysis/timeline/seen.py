@@ -10,22 +10,6 @@ _MOST = 500
 """How many of the largest are remembered."""
 
 
-class ProcessesUsed(NamedTuple):
-    """CPU seconds of the processes of two samples, by pid, where they are known."""
-
-    now_s: dict[int, float]
-    then_s: dict[int, float]
-    passed_s: float
-    """Between the two."""
-
-    def cores(self) -> dict[int, float]:
-        """Return the cores that each process used meanwhile, if both samples name it."""
-        return cores_used(self.now_s, self.then_s, self.passed_s)
-
-
-_NOTHING_USED = ProcessesUsed({}, {}, 0.0)
-
-
 class SeenProcesses:
     """Every process that was ever named: its latest counters, its largest memory.
 
@@ -38,9 +22,9 @@ class SeenProcesses:
         self._argv: dict[int, list[str] | None] = {}
         self._peak_bytes: dict[int, int] = {}
         self._known: dict[int, Process] | None = None
-        self._cores: dict[int, float] | None = None
-        self.used = _NOTHING_USED
-        """What those of the last sample used since the sample before."""
+        self._cpu_s: dict[int, float] = {}
+        self.cores: dict[int, float] = {}
+        """Cores that each used between the last two samples, if both name it."""
         self._last: Sample | None = None
         self._before: Sample | None = None
 
@@ -51,10 +35,12 @@ class SeenProcesses:
 
     def add(self, sample: Sample) -> None:
         """Remember the processes that a sample names."""
-        self._known = self._cores = None
+        self._known = None
         before, self._before, self._last = self._last, self._last, sample
         passed_s = sample.uptime_s - before.uptime_s if before is not None else 0.0
-        self.used = ProcessesUsed(cpu_s_by_pid(sample), self.used.now_s, passed_s)
+        then_s, self._cpu_s = self._cpu_s, cpu_s_by_pid(sample)
+        # At once, while the sample is at hand: a view of many nodes needs it for all processes.
+        self.cores = cores_used(self._cpu_s, then_s, passed_s)
         processes = sample.processes or []
         latest, peaks = self.latest, self._peak_bytes
         for process in processes:
@@ -95,12 +81,6 @@ class SeenProcesses:
             }
         return self._known
 
-    def cores(self) -> dict[int, float]:
-        """Return the cores that each process used between the last two samples, if both name it."""
-        if self._cores is None:
-            self._cores = self.used.cores()
-        return self._cores
-
 
 def _weight(process: Process) -> float:
     """What a process is remembered for: its CPU seconds and, 100 MB as one, its memory."""
@@ -120,8 +100,10 @@ def cores_used(
     now_s: dict[int, float], then_s: dict[int, float], passed_s: float
 ) -> dict[int, float]:
     """Return cores by pid from the CPU time of now and of then."""
+    if passed_s <= 0:
+        return {}
     return {
-        pid: max(used_s - then_s[pid], 0.0) / passed_s
+        pid: grown_s / passed_s if (grown_s := used_s - then_s[pid]) > 0 else 0.0
         for pid, used_s in now_s.items()
         if pid in then_s
     }

@@ -13,7 +13,8 @@ from hpcwatch.views.live.gpu_bars import gpu_rows
 from hpcwatch.views.live.gpus import all_gpus, unknown_because
 from hpcwatch.views.live.over_time import Window, recent
 from hpcwatch.views.live.panels import Panel, beside, node_panels, panel_lines, shared
-from hpcwatch.views.live.processes import process_table, processes_of
+from hpcwatch.views.live.process_rows import processes_of
+from hpcwatch.views.live.process_table import process_table
 from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.table import page_table
 from hpcwatch.views.text import Line, Span, fit, line_width

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.probe.schema import Gpu, Sample
 from hpcwatch.views.live.idle import Idle, idle_since
+from hpcwatch.views.live.shown_devices import Shown
 
 
 class GpuFigures(NamedTuple):
@@ -26,14 +27,12 @@ class GpuFigures(NamedTuple):
 
 
 def gpus_of(
-    history: HostTimeline, sample: Sample, shown: frozenset[str], before: Mapping[str, Idle | None]
+    history: HostTimeline, sample: Sample, shown: Shown, before: Mapping[str, Idle | None]
 ) -> tuple[GpuFigures, ...]:
     """Return the shown devices, and those that are divided into shown instances.
 
     ``before`` is since when each device was idle when that was last worked out.
     """
-    gpus = sample.gpus or ()
-    parents = {gpu.mig.parent_uuid for gpu in gpus if gpu.mig and gpu.uuid in shown}
     errors = sample.errors
     last = bisect_right(history.at_s, sample.at_s) - 1
     return tuple(
@@ -46,7 +45,7 @@ def gpus_of(
                 history.gpus[gpu.uuid].energy_j,
                 errors.get(f"gpu {gpu.index}") if errors else None,
             )
-            for gpu in gpus
-            if gpu.uuid in shown or gpu.uuid in parents
+            for gpu in sample.gpus or ()
+            if gpu.uuid in shown.uuids or gpu.uuid in shown.parents
         ]
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import UNKNOWN, format_energy, format_pct
 from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.probe.schema import Gpu
-from hpcwatch.views.live.board import Board, natural
+from hpcwatch.views.live.board import Board, by_place
 from hpcwatch.views.live.figures_text import gpu_finding, rate, sign_span
 from hpcwatch.views.live.gpu_bars import device_values
 from hpcwatch.views.live.gpu_figures import GpuFigures
@@ -22,8 +23,9 @@ from hpcwatch.views.live.gpu_text import (
     power_text,
     temperature_text,
 )
+from hpcwatch.views.live.node_rows import NodeRowsPage
 from hpcwatch.views.live.over_time import Window
-from hpcwatch.views.live.page import Kind, ListPage, Sort, Target
+from hpcwatch.views.live.page import Kind, Sort, Target
 from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.run.line import device_memory_text, style_of
 from hpcwatch.views.table import Column, ListRow, cell
@@ -121,23 +123,30 @@ def _curve(node: NodeFigures | None, gpu: GpuFigures, width: int) -> str:
     return "" if values is None else sparkline(values(width), 100.0, width)
 
 
-def _util(gpu: GpuFigures) -> object:
-    return gpu.gpu.util_pct is None, -(gpu.gpu.util_pct or 0.0), _place(gpu)
+def _by_node(board: Board) -> Callable[[GpuFigures], tuple[object, ...]]:
+    places = board.places
+
+    def key(gpu: GpuFigures) -> tuple[object, ...]:
+        mig = gpu.gpu.mig
+        part = (-1, -1) if mig is None else (mig.gpu_instance_id, mig.compute_instance_id)
+        return places[gpu.host], gpu.gpu.index, part
+
+    return key
 
 
-def _place(gpu: GpuFigures) -> object:
-    mig = gpu.gpu.mig
-    part = (-1, -1) if mig is None else (mig.gpu_instance_id, mig.compute_instance_id)
-    return natural(gpu.host), gpu.gpu.index, part
+def _falling(value: Callable[[GpuFigures], float | None]) -> Callable[[Board], Any]:
+    """Return an order with the largest first and the unknown last."""
 
+    def order(board: Board) -> Callable[[GpuFigures], tuple[object, ...]]:
+        place = _by_node(board)
 
-def _memory(gpu: GpuFigures) -> object:
-    used = gpu.gpu.memory_used_bytes
-    return used is None, -(used or 0), _place(gpu)
+        def key(gpu: GpuFigures) -> tuple[object, ...]:
+            number = value(gpu)
+            return number is None, -(number or 0), place(gpu)
 
+        return key
 
-def _idle(gpu: GpuFigures) -> object:
-    return -(idle_s(gpu) or 0.0), _place(gpu)
+    return order
 
 
 def all_gpus(node: NodeFigures) -> list[GpuFigures]:
@@ -158,21 +167,25 @@ def unknown_because(board: Board) -> str | None:
     return None
 
 
-class GpusPage(ListPage[GpuFigures]):
+class GpusPage(NodeRowsPage[GpuFigures]):
     """Every device of the job."""
 
     name = "GPUS"
     noun = ("GPU", "GPUs")
     sorts = (
-        Sort("node", lambda _board: _place),
-        Sort("utilisation", lambda _board: _util),
-        Sort("memory", lambda _board: _memory),
-        Sort("idle time", lambda _board: _idle),
+        Sort("node", _by_node, by_place),
+        Sort("utilisation", _falling(lambda gpu: gpu.gpu.util_pct)),
+        Sort("memory", _falling(lambda gpu: gpu.gpu.memory_used_bytes)),
+        Sort("idle time", _falling(lambda gpu: idle_s(gpu) or 0.0)),
     )
 
-    def items(self, board: Board) -> Sequence[GpuFigures]:
-        """Return all devices."""
-        return [gpu for node in board.nodes for gpu in all_gpus(node)]
+    def count(self, node: NodeFigures) -> int:
+        """Return how many devices a node has to list."""
+        return node.listed_count
+
+    def rows(self, node: NodeFigures) -> Sequence[GpuFigures]:
+        """Return a node's devices."""
+        return all_gpus(node)
 
     def key(self, item: GpuFigures) -> Hashable:
         """A device is known by its identifier."""

@@ -149,7 +149,7 @@ def _facts(board: Board) -> list[Line]:
 def _verdict(board: Board) -> Line:
     """Return what the findings of a job that runs come to, in a few words; else nothing."""
     findings = board.picture.findings
-    if not any(node.is_current for node in board.nodes):
+    if not board.current:
         return []
     worst = max((one.severity for one in findings), default=None)
     count = f"{len(findings)} finding{'s' * (len(findings) != 1)}"
@@ -183,22 +183,19 @@ def _told(telling: Telling) -> Line:
 
 def _nodes_span(board: Board) -> Span:
     total = len(board.nodes)
-    live = sum(node.status.state is NodeState.LIVE for node in board.nodes)
+    live = [node.status.state for node in board.nodes].count(NodeState.LIVE)
     word = "node" if total == 1 else "nodes"
     return Span(f"{live} of {total} {word}", "" if live == total else "warning")
 
 
 def _reading(board: Board) -> list[Line]:
     """Say how nodes are read, and by which means the job's processes were found."""
-    ways = Counter(node.status.way for node in board.nodes if node.status.way)
+    ways = Counter([node.status.way for node in board.nodes])
+    del ways[""]
     said: list[Line] = []
     if ways:
         said.append([Span("by " + ", ".join(clean(way) for way in ways), "dim")])
-    found = Counter(
-        node.sample.job.found_by
-        for node in board.nodes
-        if node.sample is not None and node.sample.job is not None
-    )
+    found = Counter([node.found_by for node in board.nodes if node.found_by is not None])
     if found:
         worst = max(found, key=lambda by: (by == "user", found[by]))
         words = FOUND_BY.get(worst, clean(worst))
@@ -237,16 +234,16 @@ def _cores(count: int) -> str:
 
 def used_text(board: Board) -> str:
     """Return what is in use on all nodes that answer: ``6.3 cores, 3 GPUs, 4.8 GiB``."""
-    nodes = [node for node in board.nodes if node.is_current]
+    nodes = board.current
     cores = [node.used_cores for node in nodes if node.used_cores is not None]
     memory = [node.used_bytes for node in nodes if node.used_bytes is not None]
     parts = [f"{format_cores(sum(cores)) if cores else UNKNOWN} cores"]
-    gpus = [gpu for node in nodes for gpu in node.devices]
+    uses = [node.use for node in nodes]
+    gpus = sum([use.device_count for use in uses])
     if gpus:
-        busy = [gpu.sm_active_pct if gpu.util_pct is None else gpu.util_pct for gpu in gpus]
-        known = [share for share in busy if share is not None]
-        count = f"{sum(share > 0 for share in known)}" if known else UNKNOWN
-        parts.append(f"{count} of {len(gpus)} GPU{'s' * (len(gpus) != 1)}")
+        known = sum([use.known_count for use in uses])
+        busy = f"{sum([use.busy_count for use in uses])}" if known else UNKNOWN
+        parts.append(f"{busy} of {gpus} GPU{'s' * (gpus != 1)}")
     parts.append(format_bytes(sum(memory)) if memory else UNKNOWN)
     return ", ".join(parts)
 

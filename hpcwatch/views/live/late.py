@@ -2,69 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hpcwatch.analysis.timeline import HostTimeline
-from hpcwatch.probe.schema import Process, Sample
+from hpcwatch.probe.schema import Gpu, Process, Sample
 from hpcwatch.views.live.gpu_figures import GpuFigures, gpus_of
 from hpcwatch.views.live.idle import Idle
+from hpcwatch.views.live.shown_devices import Shown
 
 
 class Late:
     """Kept with a node's sample; each figure is worked out once."""
 
     __slots__ = (
-        "_cores",
         "_gpus",
         "_history",
         "_holders",
-        "_idle",
         "_sample",
+        "_shown",
         "_top",
-        "_used",
-        "_uuids",
         "devices",
+        "idle",
+        "process_cores",
     )
 
     def __init__(
-        self, history: HostTimeline, sample: Sample, uuids: frozenset[str], before: Late | None
+        self, history: HostTimeline, sample: Sample, shown: Shown, before: Late | None
     ) -> None:
-        """``uuids`` are the job's devices; ``before`` belongs to the sample before."""
+        """``shown`` are the job's devices; ``before`` belongs to the sample before."""
         self._history = history
         self._sample = sample
-        self._uuids = uuids
-        # Not the sample before itself: freeing a thousand of them takes as long as a redraw.
-        self._used = history.processes_used
-        self.devices = [gpu for gpu in sample.gpus or () if gpu.uuid in uuids]
+        self._shown = shown
+        self.process_cores = history.process_cores
+        """Cores that each process used since the sample before."""
+        gpus = sample.gpus or ()
+        self.devices: Sequence[Gpu] = (
+            gpus if shown.is_every else [gpu for gpu in gpus if gpu.uuid in shown.uuids]
+        )
         """The readings of the job's devices."""
-        # Since when a device is idle does not change while it is.
-        self._idle: dict[str, Idle | None] = before.idle_times() if before is not None else {}
+        self.idle: dict[str, Idle | None] = before.idle if before is not None else {}
+        """Since when each device is idle, as far as that was worked out: one record per node, for
+        that does not change while a device is idle."""
         self._gpus: tuple[tuple[GpuFigures, ...], tuple[GpuFigures, ...]] | None = None
-        self._cores: dict[int, float] | None = None
         self._top: Process | None = None
         self._holders: dict[int, tuple[int, ...]] | None = None
-
-    def idle_times(self) -> dict[str, Idle | None]:
-        """Return since when each device is idle, as far as that was worked out."""
-        if self._gpus is None:
-            return self._idle
-        return {one.gpu.uuid: one.idle for part in self._gpus for one in part}
 
     @property
     def gpus(self) -> tuple[tuple[GpuFigures, ...], tuple[GpuFigures, ...]]:
         """The job's devices, and those that are divided into them."""
         if self._gpus is None:
-            made = gpus_of(self._history, self._sample, self._uuids, self._idle)
+            made = gpus_of(self._history, self._sample, self._shown, self.idle)
+            self.idle.update([(one.gpu.uuid, one.idle) for one in made])
             divided = tuple([one for one in made if one.gpu.mig_instance_count is not None])
             self._gpus = made, divided
             if divided:
                 self._gpus = tuple([one for one in made if not one.gpu.is_divided]), divided
         return self._gpus
-
-    @property
-    def process_cores(self) -> dict[int, float]:
-        """Cores that each process used since the sample before."""
-        if self._cores is None:
-            self._cores = self._used.cores()
-        return self._cores
 
     @property
     def holders(self) -> dict[int, tuple[int, ...]]:

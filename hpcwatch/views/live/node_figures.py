@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.monitor.node_status import NodeStatus
-from hpcwatch.probe.schema import Sample
-from hpcwatch.recording.job_memory import job_used_bytes
+from hpcwatch.probe.schema import Gpu, Sample
 from hpcwatch.views.live.late import Late
-from hpcwatch.views.live.rows import Before, NodeFigures
+from hpcwatch.views.live.rows import Before, DeviceUse, NodeFigures
 from hpcwatch.views.live.shown_devices import shown_devices
+
+_NO_USE = DeviceUse()
 
 
 def figures_of(
@@ -21,22 +24,18 @@ def figures_of(
 ) -> NodeFigures:
     """Work out a node's figures; ``known`` are those of the sample before, if there are any.
 
+    They are those that are summed up over all nodes: what only its own row shows comes later.
     Of a job that ``is_over`` the last memory that is known counts: of its last moments, without
     a process, none is.
     """
-    node, job, cgroup = sample.node, sample.job, sample.cgroup
+    node, job = sample.node, sample.job
     sums = history.sums_at(len(history.at_s) - 1)
-    then, shown, late = (
-        (None, None, None) if known is None else (known.sample, known.shown, known.late)
-    )
-    shown = shown_devices(history, sample, then, shown)
-    cache = cgroup.cache_bytes if cgroup is not None and cgroup.is_job else None
-    if cache is None and node is not None:
-        cache = node.memory_cached_bytes
+    shown = shown_devices(history, sample, known.shown if known is not None else None)
+    late = Late(history, sample, shown, known.late if known is not None else None)
     swap = job.swap_bytes if job is not None else None
     if swap is None and node is not None:
         swap = node.swap_used_bytes
-    used_bytes: float | None = job_used_bytes(sample)
+    used_bytes: float | None = history.used_bytes
     if used_bytes is None and is_over:
         means = history.columns["used_bytes"].mean
         used_bytes = next((value for value in reversed(means) if value == value), None)
@@ -51,13 +50,28 @@ def figures_of(
         load_count=node.load_1min_count if node is not None else None,
         used_bytes=used_bytes,
         limit=history.limit,
-        cache_bytes=cache,
         swap_bytes=swap,
         peak_bytes=history.used_peak_bytes,
         shown=shown,
+        use=_device_use(late.devices) if late.devices else _NO_USE,
         disk_bytes_per_s=_known(sums.disk_bytes_per_s),
         net_bytes_per_s=_known(sums.net_bytes_per_s),
-        late=Late(history, sample, shown.uuids, late),
+        found_by=job.found_by if job is not None else None,
+        late=late,
+    )
+
+
+def _device_use(devices: Sequence[Gpu]) -> DeviceUse:
+    utils = [gpu.util_pct for gpu in devices if gpu.util_pct is not None]
+    busy = utils
+    if len(utils) < len(devices):  # instances tell how many of their multiprocessors work
+        utils_or_parts = [g.sm_active_pct if g.util_pct is None else g.util_pct for g in devices]
+        busy = [share for share in utils_or_parts if share is not None]
+    return DeviceUse(
+        device_count=len(devices),
+        known_count=len(busy),
+        busy_count=len([share for share in busy if share > 0]),
+        util_pct=sum(utils) / len(utils) if utils else None,
     )
 
 

@@ -19,7 +19,8 @@ from hpcwatch.views.live.findings import finding_rows
 from hpcwatch.views.live.layout import bar, flow
 from hpcwatch.views.live.listing import Scroll
 from hpcwatch.views.live.page import Kind, Target
-from hpcwatch.views.live.processes import process_table, processes_of
+from hpcwatch.views.live.process_rows import processes_of
+from hpcwatch.views.live.process_table import process_table
 from hpcwatch.views.live.published import published
 from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.live.words import FOUND_BY, last_values_text, status_text

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hpcwatch.base.clean import clean
 from hpcwatch.base.units import UNKNOWN, format_bytes, format_cores, three_digits
 from hpcwatch.monitor.node_status import NodeState
-from hpcwatch.views.live.board import Board, natural, trouble
+from hpcwatch.views.live.board import Board, by_place, trouble
 from hpcwatch.views.live.figures_text import (
     amount,
     cores_cell,
@@ -33,23 +33,23 @@ _LEAST_PROCESS = 14
 _LEAST_TABLE = 4  # lines that a table keeps beside the reason for a loss
 _LONG_HOST = 20
 
-Value = Callable[[NodeFigures], "float | None"]
+
+Key = Callable[[NodeFigures], object]
 
 
-def _falling(value: Value) -> Callable[[Board], Callable[[NodeFigures], object]]:
+def _falling(value: Callable[[NodeFigures], float | None]) -> Callable[[Board], Key]:
     """Return an order with the largest first and the unknown last."""
 
-    def key(node: NodeFigures) -> object:
-        number = value(node)
-        return number is None, -(number or 0.0), natural(node.host)
+    def order(board: Board) -> Key:
+        places = board.places
 
-    return lambda _board: key
+        def key(node: NodeFigures) -> object:
+            number = value(node)
+            return number is None, -(number or 0.0), places[node.host]
 
+        return key
 
-def gpu_util(node: NodeFigures) -> float | None:
-    """Return the mean utilisation of a node's devices in percent."""
-    known = [gpu.util_pct for gpu in node.devices if gpu.util_pct is not None]
-    return sum(known) / len(known) if known else None
+    return order
 
 
 class _Shape(NamedTuple):
@@ -66,16 +66,17 @@ class _Shape(NamedTuple):
 
 
 def _shape(nodes: Sequence[NodeFigures], width: int) -> _Shape:
-    counts = {node.cores_count for node in nodes if node.sample is not None}
-    limits = {node.limit.limit_bytes for node in nodes if node.sample is not None}
+    read = [node for node in nodes if node.sample is not None]
+    counts = {node.cores_count for node in read}
+    limits = {node.limit.limit_bytes for node in read}
     spare = max(width - 80, 0)
     return _Shape(
         cores_count=next(iter(counts)) if len(counts) == 1 else None,
         limit_bytes=next(iter(limits)) if len(limits) == 1 else None,
         cores_bar=min(6 + spare // 8, 20),
         memory_bar=min(8 + spare // 6, 24),
-        has_gpus=any(node.devices for node in nodes),
-        has_swap=any(node.swap_bytes for node in nodes),
+        has_gpus=any(node.use.device_count for node in read),
+        has_swap=any(node.swap_bytes for node in read),
     )
 
 
@@ -86,10 +87,10 @@ class NodesPage(ListPage[NodeFigures]):
     noun = ("node", "nodes")
     sorts = (
         Sort("trouble", trouble),
-        Sort("name", lambda _board: lambda node: natural(node.host)),
+        Sort("name", by_place),
         Sort("CPU", _falling(lambda node: node.used_cores)),
         Sort("memory", _falling(lambda node: node.used_bytes)),
-        Sort("GPU", _falling(gpu_util)),
+        Sort("GPU", _falling(lambda node: node.use.util_pct)),
     )
 
     def __init__(self) -> None:
@@ -235,26 +236,26 @@ class _Spread(NamedTuple):
     hosts: tuple[str, str, str] = ("", "", "")
 
 
-def _spread(nodes: Sequence[NodeFigures], value: Value) -> _Spread:
-    known = [(number, node) for node in nodes if (number := value(node)) is not None]
-    if not known:
+def _spread(nodes: Sequence[NodeFigures], values: Sequence[float | None]) -> _Spread:
+    """Spread out the nodes' values, one for each of them."""
+    numbers = [number for number in values if number is not None]
+    if not numbers:
         return _Spread()
-    numbers = [number for number, _ in known]
     low, high = min(numbers), max(numbers)
     mean = sum(numbers) / len(numbers)
-    lowest, highest = (known[numbers.index(one)][1].host for one in (low, high))
+    lowest, highest = (nodes[values.index(one)].host for one in (low, high))
     return _Spread((mean, low, high), ("", clean(lowest), clean(highest)))
 
 
 def _summaries(nodes: Sequence[NodeFigures], shape: _Shape) -> list[ListRow]:
     """Return the mean, the smallest, the largest, and whose those are."""
-    cores = _spread(nodes, lambda node: node.used_cores)
-    load = _spread(nodes, lambda node: node.load_count)
-    used = _spread(nodes, lambda node: node.used_bytes)
-    swap = _spread(nodes, lambda node: node.swap_bytes)
-    util = _spread(nodes, gpu_util)
-    disk = _spread(nodes, lambda node: node.disk_bytes_per_s)
-    net = _spread(nodes, lambda node: node.net_bytes_per_s)
+    cores = _spread(nodes, [node.used_cores for node in nodes])
+    load = _spread(nodes, [node.load_count for node in nodes])
+    used = _spread(nodes, [node.used_bytes for node in nodes])
+    swap = _spread(nodes, [node.swap_bytes for node in nodes])
+    util = _spread(nodes, [node.use.util_pct for node in nodes])
+    disk = _spread(nodes, [node.disk_bytes_per_s for node in nodes])
+    net = _spread(nodes, [node.net_bytes_per_s for node in nodes])
     rows = []
     for place, name in enumerate(("mean", "min", "max")):
         pct, loaded = util.values[place], load.values[place]

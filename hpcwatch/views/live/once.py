@@ -17,7 +17,8 @@ from hpcwatch.views.live.findings import title_span
 from hpcwatch.views.live.gpus import GpusPage, gpu_table, unknown_because
 from hpcwatch.views.live.head import head
 from hpcwatch.views.live.nodes import NodesPage
-from hpcwatch.views.live.processes import ProcessesPage, process_table
+from hpcwatch.views.live.process_table import process_table
+from hpcwatch.views.live.processes import ProcessesPage
 from hpcwatch.views.live.tasks import TasksPage
 from hpcwatch.views.live.waiting import waiting_lines
 from hpcwatch.views.table import page_table

@@ -10,6 +10,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from hpcwatch.base.clean import clean
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.listing import Listing
+from hpcwatch.views.live.rows import NodeFigures
 from hpcwatch.views.table import Column, ListRow, page_table
 from hpcwatch.views.text import Line, Span
 
@@ -59,6 +60,8 @@ class Sort(NamedTuple):
     name: str
     key: Callable[[Board], Callable[[Any], Any]]
     """What, for a board, tells an item's place."""
+    lead: Callable[[Board], Callable[[NodeFigures], Any]] | None = None
+    """What, for a board, puts a node where its first row belongs; None: the key of that row."""
 
 
 class ListPage(ABC, Generic[Item]):
@@ -127,16 +130,18 @@ class ListPage(ABC, Generic[Item]):
         items, _ = self._arranged(board, "")
         return self._table(board, items, self.foot(board, items, width, _PAPER), width, None)
 
-    def _arranged(self, board: Board, pattern: str) -> tuple[list[Item], int]:
+    def _arranged(self, board: Board, pattern: str) -> tuple[Sequence[Item], int]:
         """Return the items that a filter lets through, in order, and how many there are in all."""
-        everything = self.items(board)
-        items = list(everything)
-        if pattern:
-            wanted = pattern.lower()
-            items = [item for item in items if wanted in self.words(item).lower()]
-        if self.sorts:
-            items.sort(key=self.sorts[self._sort].key(board))
+        everything = self._ordered(board)
+        if not pattern:
+            return everything, len(everything)
+        wanted = pattern.lower()
+        items = [item for item in everything if wanted in self.words(item).lower()]
         return items, len(everything)
+
+    def _ordered(self, board: Board) -> Sequence[Item]:
+        items = self.items(board)
+        return sorted(items, key=self.sorts[self._sort].key(board)) if self.sorts else items
 
     def _table(
         self,

@@ -141,8 +141,7 @@ def _rates(name: str, values: Values, peaks: Values, now: float | None) -> Panel
 
 def job_panels(board: Board, window: Window) -> dict[str, Panel]:
     """Return the charts of all nodes together."""
-    totals, nodes = board.totals, board.nodes
-    current = [node for node in nodes if node.is_current]
+    totals, nodes, current = board.totals, board.nodes, board.current
 
     def curve(metric: str) -> Values:
         return slot_values(totals.bounds_s, totals.series(metric), window)
@@ -161,7 +160,7 @@ def job_panels(board: Board, window: Window) -> dict[str, Panel]:
             curve("memory"), sum(used) if used else None, limit, "all limits together", ()
         ),
     }
-    gpus = sum(len(node.devices) for node in nodes)
+    gpus = sum([node.use.device_count for node in nodes])
     if gpus:
         chart = Chart(curve("gpus"), float(gpus), format_cores)
         made["gpus"] = Panel("GPUs", f"of {gpus}, use", (), chart)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from hpcwatch.base.clean import clean
-from hpcwatch.views.live.processes import command
+from hpcwatch.views.live.process_table import command
 from hpcwatch.views.live.rows import ProcessFigures
 from hpcwatch.views.text import Line, Span, cut, width_of
 

@@ -19,12 +19,25 @@ from hpcwatch.views.live.gpu_figures import GpuFigures
 from hpcwatch.views.live.late import Late
 from hpcwatch.views.live.shown_devices import Shown
 
+_PRESENT = (NodeState.LIVE, NodeState.STALE)
+
 
 class Before(NamedTuple):
     """What rates of a node are reckoned from: the sample before the latest."""
 
     uptime_s: float
     node: Node | None
+
+
+class DeviceUse(NamedTuple):
+    """The job's devices on a node, summed up."""
+
+    device_count: int = 0
+    known_count: int = 0
+    """Of how many it is known whether they work."""
+    busy_count: int = 0
+    util_pct: float | None = None
+    """Their mean utilisation."""
 
 
 class NodeFigures(NamedTuple):
@@ -41,13 +54,15 @@ class NodeFigures(NamedTuple):
     load_count: float | None = None
     used_bytes: float | None = None
     limit: Limit = Limit(None, None, None)
-    cache_bytes: int | None = None
     swap_bytes: int | None = None
     peak_bytes: int | None = None
     shown: Shown | None = None
     """The devices that are the job's."""
+    use: DeviceUse = DeviceUse()
     disk_bytes_per_s: float | None = None
     net_bytes_per_s: float | None = None
+    found_by: str | None = None
+    """How the job's processes were found."""
     late: Late | None = None
     """What is worked out when it is looked at."""
     further: Further | None = None
@@ -69,6 +84,21 @@ class NodeFigures(NamedTuple):
         return self.late.devices if self.late is not None else ()
 
     @property
+    def listed_count(self) -> int:
+        """How many devices there are to list: the job's, and those divided into them."""
+        return self.shown.listed_count if self.shown is not None else 0
+
+    @property
+    def cache_bytes(self) -> int | None:
+        """Page cache of the job's control group, else of the whole node."""
+        sample = self.sample
+        cgroup = sample.cgroup if sample is not None else None
+        cache = cgroup.cache_bytes if cgroup is not None and cgroup.is_job else None
+        if cache is None and sample is not None and sample.node is not None:
+            cache = sample.node.memory_cached_bytes
+        return cache
+
+    @property
     def process_cores(self) -> Mapping[int, float]:
         """Cores that each process used since the sample before."""
         return self.late.process_cores if self.late is not None else {}
@@ -81,7 +111,7 @@ class NodeFigures(NamedTuple):
     @property
     def is_current(self) -> bool:
         """True if there are figures, and they are the present's: not those of a lost node."""
-        return self.sample is not None and self.status.state in (NodeState.LIVE, NodeState.STALE)
+        return self.sample is not None and self.status.state in _PRESENT
 
     def readings(self, metric: str, seconds: float, gpu: str | None = None) -> list[float]:
         """Return a metric's means over the last seconds before the latest sample."""

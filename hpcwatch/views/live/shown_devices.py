@@ -8,62 +8,62 @@ from typing import Any, NamedTuple
 from hpcwatch.analysis.findings.gpu_attribution import shown_gpus
 from hpcwatch.analysis.timeline import HostTimeline
 from hpcwatch.cluster.schedulers.job import Job
-from hpcwatch.probe.schema import JobUse, Sample
+from hpcwatch.probe.schema import Sample
 
+_OF_DEVICE = attrgetter("uuid", "mig_instance_count", "processes")
+_OF_JOB = attrgetter("found_by", "allowed_devices", "visible_devices", "device_variables")
 _PID = attrgetter("pid")
 
 
 class Shown(NamedTuple):
     """Which devices are the job's."""
 
+    read: list[Any]
+    """The readings of the devices that this rests on, with the memory of each process."""
     told: Any
-    """The readings that this rests on."""
+    """What tells whose they are: the same without memory, and what is known of the job."""
     job: Job | None
     uuids: frozenset[str]
+    parents: frozenset[str]
+    """Devices that are divided into some of these."""
+    listed_count: int
+    """How many devices there are of both kinds."""
+    is_every: bool
+    """True if all that the node has are the job's."""
 
 
-_NO_DEVICES = Shown((), None, frozenset())
+NO_DEVICES = Shown([], (), None, frozenset(), frozenset(), 0, True)
 
 
-def shown_devices(
-    history: HostTimeline, sample: Sample, then: Sample | None, before: Shown | None
-) -> Shown:
+def shown_devices(history: HostTimeline, sample: Sample, before: Shown | None) -> Shown:
     """Return which devices are the job's; worked out anew when anything that tells it changes.
 
-    ``before`` is what was returned for the sample ``then``.
+    ``before`` is what was returned for the sample before.
     """
-    if not sample.gpus:
-        return _NO_DEVICES
-    if before is not None and then is not None and _is_told_alike(history, sample, then, before):
-        return before
+    gpus = sample.gpus
+    if not gpus:
+        return NO_DEVICES
+    use = sample.job
+    told_by = history.known_process_count, None if use is None else _OF_JOB(use)
+    read = list(map(_OF_DEVICE, gpus))
+    is_known = before is not None and before.job is history.job and before.told[:2] == told_by
+    if before is not None and is_known and before.read == read:
+        return before  # as a rule: comparing what was read takes less time than taking it apart
     told = (
-        *_told_by(sample.job),
-        history.known_process_count,
-        [(gpu.uuid, gpu.is_divided, *map(_PID, gpu.processes or ())) for gpu in sample.gpus],
+        *told_by,
+        [(gpu.uuid, gpu.mig_instance_count, *map(_PID, gpu.processes or ())) for gpu in gpus],
     )
-    if before is not None and before.job is history.job and before.told == told:
-        return before
+    if before is not None and is_known and before.told == told:
+        return before._replace(read=read)
     uuids = frozenset(gpu.uuid for gpu in shown_gpus(history.job, history))
-    return Shown(told, history.job, uuids)
-
-
-def _is_told_alike(history: HostTimeline, sample: Sample, then: Sample, shown: Shown) -> bool:
-    """True if nothing changed that tells which devices are the job's: as a rule so."""
-    if shown is _NO_DEVICES or shown.job is not history.job:
-        return False
-    gpus, gpus_before = sample.gpus or (), then.gpus or ()
-    if len(gpus) != len(gpus_before) or shown.told[2] != history.known_process_count:
-        return False
-    for one, other in zip(gpus, gpus_before):
-        if one.uuid != other.uuid or one.mig_instance_count != other.mig_instance_count:
-            return False
-        if one.processes != other.processes:
-            return False
-    return _told_by(sample.job) == _told_by(then.job)
-
-
-def _told_by(use: JobUse | None) -> tuple[Any, Any]:
-    """Return what the job's processes tell of its devices."""
-    if use is None:
-        return None, None
-    return (use.found_by, use.allowed_devices, use.visible_devices), use.device_variables
+    parents = frozenset(gpu.mig.parent_uuid for gpu in gpus if gpu.mig and gpu.uuid in uuids)
+    listed = uuids | parents
+    return Shown(
+        read,
+        told,
+        history.job,
+        uuids,
+        parents,
+        sum(gpu.uuid in listed for gpu in gpus),
+        all(gpu.uuid in uuids for gpu in gpus),
+    )
