@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vm import initrd
+from vm import database, initrd
 from vm.errors import MachineError
 
 CORES = 2
@@ -117,9 +117,10 @@ class Machine:
         for name, size_mib in (("data", DATA_MIB), ("swap", SWAP_MIB)):
             with (self.folder / name).open("wb") as disk:
                 disk.truncate(size_mib << 20)
-        subprocess.run(
-            ["mkfs.ext4", "-q", "-F", str(self.folder / "data")], check=True, env={"PATH": _PATH}
-        )
+        files = self.folder / "files"  # what the data disk holds from the start
+        database.install(files)
+        make = ["mkfs.ext4", "-q", "-F", "-d", str(files), str(self.folder / "data")]
+        subprocess.run(make, check=True, env={"PATH": _PATH})
         with (self.folder / "qemu").open("wb") as log:
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "--", *self._command(kernel, image)],

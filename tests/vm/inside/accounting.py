@@ -8,18 +8,16 @@ from pathlib import Path
 
 from cluster import slurm_files as files
 
+from vm import database
 from vm.inside.waiting import wait_for
 
-_DATABASE = Path("/data/mysql")
+_DATABASE = Path("/data", database.NAME)
 _CONF = Path("/etc/slurm/slurmdbd.conf")
 _LOG = Path("/run/slurmdbd.log")
 
 
 def up(node: str, cluster: str) -> None:
     """Start both, and wait until the accounting answers. munge must run."""
-    _DATABASE.mkdir()
-    install = ["mariadb-install-db", "--no-defaults", *files.DATABASE_SIZE]
-    _run(*install, f"--datadir={_DATABASE}", "--skip-test-db")
     with Path("/run/mariadbd.log").open("wb") as log:
         argv = files.database_argv(str(_DATABASE))
         subprocess.Popen(
