@@ -34,6 +34,11 @@ class Host:
     def __init__(self, name: str, number: int, folder: Path, mounts: str) -> None:
         self.name = name
         self.address = f"{NETWORK}.{number}"
+        self.hardware = f"02:00:00:00:00:{number:02x}"
+        """Of its network card, which is the same however often the host boots.
+
+        Else others that knew the old one reach nobody for 15 s, unless they hear from the host.
+        """
         self._script = folder / f"{name}.init"
         self._log = folder / f"{name}.log"
         self._mounts = mounts
@@ -118,7 +123,8 @@ class Host:
 
 def connect(first: Host, others: Sequence[Host]) -> None:
     """Join hosts by a bridge that lives on the first: the machine's own network has no part."""
-    first.call("ip", "link", "add", "br0", "type", "bridge")
+    # With an address that is set: of itself a bridge takes one of its cables', which come and go.
+    first.call("ip", "link", "add", "br0", "address", first.hardware, "type", "bridge")
     first.call("ip", "addr", "add", f"{first.address}/24", "dev", "br0")
     first.call("ip", "link", "set", "br0", "up")
     for host in others:
@@ -139,7 +145,7 @@ def plug(first: Host, host: Host) -> None:
         timeout=_PATIENCE_S,
     )
     first.call("ip", "link", "set", cable, "master", "br0", "up")
-    host.call("ip", "link", "set", f"e{host.name}", "name", "eth0")
+    host.call("ip", "link", "set", f"e{host.name}", "name", "eth0", "address", host.hardware)
     host.call("ip", "addr", "add", f"{host.address}/24", "dev", "eth0")
     host.call("ip", "link", "set", "eth0", "up")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.cluster import NODES, Cluster
+from cluster.cluster import LOGIN, NODES, Cluster
 from cluster.commands import PATIENCE_S
 from cluster.daemon import Daemon, wait_for
 from cluster.errors import ClusterError
-from cluster.hosts import namespace_of, processes_of
+from cluster.hosts import namespace_of, plug, processes_of, unplug
 from cluster.mounts import interpreter_trees, mount_script
 
 
@@ -71,6 +71,23 @@ def test_a_cut_cable_is_noticed_by_silence(slurm: Cluster) -> None:
         assert (lost.returncode, silence) == (255, True), lost.stderr
     finally:
         slurm.mend("qb001")
+    assert slurm.run(["ssh", "qb001", "true"]).returncode == 0
+
+
+def hardware(slurm: Cluster) -> list[str]:
+    """The addresses of the network cards of the login host and of a node."""
+    words = [
+        slurm.said("ip", "-o", "link", "show", "dev", card, user="root", host=host).split()
+        for host, card in ((LOGIN, "br0"), ("qb001", "eth0"))
+    ]
+    return [one[one.index("link/ether") + 1] for one in words]
+
+
+def test_a_new_cable_leaves_the_network_cards_as_they_are(slurm: Cluster) -> None:
+    before = hardware(slurm)
+    unplug(slurm.hosts[LOGIN], slurm.hosts["qb001"])
+    plug(slurm.hosts[LOGIN], slurm.hosts["qb001"])
+    assert hardware(slurm) == before
     assert slurm.run(["ssh", "qb001", "true"]).returncode == 0
 
 

@@ -24,6 +24,7 @@ from harness import alive, kill, lines, processes, wait_until
 LOGIN = "login"
 DESK = "desk"
 USER = "fchen14"
+_BRIDGE = "02:00:00:00:00:01"
 _CLONE_NEWNET = 0x40000000
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -349,7 +350,8 @@ class Hosts:
         self.hosts[name] = Host(name, address, home, int(child))
 
     def _wire(self, addresses: dict[str, str]) -> None:
-        self._ip(LOGIN, "link", "add", "br0", "type", "bridge")
+        # With an address that is set: of itself it takes a cable's, which goes with its host.
+        self._ip(LOGIN, "link", "add", "br0", "address", _BRIDGE, "type", "bridge")
         self._ip(LOGIN, "addr", "add", f"{addresses[LOGIN]}/16", "dev", "br0")
         self._ip(LOGIN, "link", "set", "br0", "up")
         for name in self._names:
