@@ -128,10 +128,15 @@ def append_to(path: str) -> int:
 
 
 def append(path: str, data: bytes) -> None:
-    """Append to a private file. Raises OSError."""
+    """Append to a private file that has no other writer: all of it or nothing. Raises OSError."""
     descriptor = append_to(path)
     try:
-        write_all(descriptor, data)
+        before_bytes = os.fstat(descriptor).st_size
+        try:
+            write_all(descriptor, data)
+        except OSError:
+            os.ftruncate(descriptor, before_bytes)  # a full disk may have taken a part
+            raise
     finally:
         os.close(descriptor)
 

@@ -10,9 +10,11 @@ from hpcwatch.base.errors import EXIT_FAILURE, EXIT_USAGE, HpcwatchError, os_rea
 from hpcwatch.base.output import complain
 from hpcwatch.base.units import format_bytes
 from hpcwatch.cli.asking import is_confirmed
-from hpcwatch.recording.removal import obstacle
+from hpcwatch.recording import store
+from hpcwatch.recording.removal import finish, obstacle
 from hpcwatch.recording.removal import remove as remove_run
 from hpcwatch.recording.search import Found
+from hpcwatch.sweep import folders
 from hpcwatch.sweep.recorded import Sweep, Task
 from hpcwatch.views.jobs import runs_rows, runs_table
 
@@ -84,5 +86,7 @@ def _remove(going: Sequence[Found | Sweep]) -> int:
         else:
             freed_bytes += size_bytes
             gone.append(one)
+    for folder in (store.root(), folders.root()):
+        finish(folder)
     print(f"Removed {runs_table.counted(gone)}, {format_bytes(freed_bytes)}.")
     return len(going) - len(gone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -42,7 +43,8 @@ def _is_due() -> bool:
     home = os.path.dirname(root())
     path = os.path.join(home, _STAMP)
     try:
-        if 0 <= time.time() - os.stat(path).st_mtime < _EVERY_S:
+        # The file server's clock may be ahead of ours.
+        if abs(time.time() - os.stat(path).st_mtime) < _EVERY_S:
             return False
     except FileNotFoundError:
         pass
@@ -54,21 +56,26 @@ def _is_due() -> bool:
 
 def _remove(age_s: float) -> tuple[str, int]:
     """Remove them; return what was removed, in words, and how many bytes were freed."""
-    from hpcwatch.recording.removal import obstacle, remove
+    from hpcwatch.recording.removal import finish, obstacle, remove
     from hpcwatch.recording.search import all_runs, older_than
-    from hpcwatch.sweep import recorded
+    from hpcwatch.sweep import folders, recorded
     from hpcwatch.views.jobs.runs_table import counted
 
     gone: list[Found | Sweep] = []
     freed_bytes = 0
     for run in older_than(all_runs(), age_s):
         if not run.is_link and obstacle(run.directory, run.run) is None:
-            freed_bytes += run.size_bytes
-            remove(run.directory)
-            gone.append(run)
+            size_bytes = run.size_bytes
+            with contextlib.suppress(OSError):  # it stays; `runs --delete` says why
+                remove(run.directory)
+                freed_bytes += size_bytes
+                gone.append(run)
     for sweep in older_than(recorded.every(), age_s):
         if sweep.obstacle() is None:
-            freed_bytes += sweep.size_bytes
-            sweep.remove()
-            gone.append(sweep)
+            with contextlib.suppress(OSError):
+                sweep.remove()
+                freed_bytes += sweep.size_bytes
+                gone.append(sweep)
+    for folder in (root(), folders.root()):
+        finish(folder)
     return (counted(gone) if gone else ""), freed_bytes

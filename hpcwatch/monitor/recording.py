@@ -88,9 +88,13 @@ class Recording:
 
     def _create(self, path: str, run: store.Run, budget_bytes: int, stride_count: int = 1) -> None:
         directory = store.RunDirectory.create(path)
-        directory.write_run(run)
-        directory.reserve()
-        self._recorder = Recorder(directory, self._say, budget_bytes, stride_count)
+        try:
+            directory.write_run(run)
+            directory.reserve()
+            self._recorder = Recorder(directory, self._say, budget_bytes, stride_count)
+        except OSError:
+            directory.discard()  # else it would stay in the list, without an end
+            raise
         self._directory = directory
 
     def append(self, sample: Sample) -> None:
@@ -193,8 +197,13 @@ class ProgramRecording(Recording):
 
     def _write_marks(self) -> None:
         marks, self._marks = self._marks, []
-        if marks and self._directory is not None:
+        if not marks or self._directory is None:
+            return
+        try:
             self._directory.append_events(marks)
+        except OSError:
+            self._marks = marks + self._marks  # there may be room with the next sample
+            raise
 
     def close(self) -> None:
         """Record the last events and what is still pending; a failure is reported."""

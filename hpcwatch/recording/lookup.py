@@ -16,6 +16,8 @@ from hpcwatch.recording.store import (
     root,
 )
 
+DOOMED = ".removing-"
+"""How the names of folders begin that are being removed: they are no runs and no sweeps."""
 _MOST_NEAR = 2000
 """Runs whose names a mistyped one is compared with."""
 
@@ -38,7 +40,8 @@ def run_names() -> list[str]:
 
 def whole_names(names: Iterable[str]) -> list[str]:
     """Return the names of runs by those in a folder, each once: a run has a folder or a file."""
-    return list(dict.fromkeys(name.removesuffix(PACKED_END) for name in names))
+    whole = dict.fromkeys(name.removesuffix(PACKED_END) for name in names)
+    return [name for name in whole if name and not os.path.basename(name).startswith(DOOMED)]
 
 
 def _names_in(folder: str) -> list[str]:
@@ -157,7 +160,7 @@ def find(which: Optional[str]) -> RunDirectory:
         raise HpcwatchError("the run's name is empty", "see: hpcwatch runs", EXIT_USAGE)
     runs = list_runs()
     if which is not None and which != "latest":
-        (which,) = whole_names([which])
+        which = which.removesuffix(PACKED_END) or which
         found = _called(runs, which) or _called(list_sweep_tasks(), which)
         if found is not None:
             return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
 
 from hpcwatch.base import owners, reading
@@ -18,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SAMPLES = "samples.jsonl"
+_ALWAYS_THERE = ("run.json", SAMPLES)
 _HEADS = {"run.json": b'{"run":', "report.json": b'{"report":'}
 _EVENT = b'{"at_s"'
 _NO_SAMPLE = (*_HEADS.values(), _EVENT)
@@ -49,7 +52,7 @@ class Part(NamedTuple):
                 next(reading.lines_of(stream), b"")
                 data = stream.readline(most_bytes + 1)
         if len(data) > most_bytes:
-            raise OSError(errno.EFBIG, f"larger than {most_bytes >> 20} MiB", self.path)
+            raise _too_large(self.path, most_bytes)
         if self.is_packed and not data.startswith(_HEADS[self.name]):
             raise ValueError(f"no line of {self.name}")
         try:
@@ -79,14 +82,24 @@ class Part(NamedTuple):
 
 def opened(folder: str, packed: str, name: str) -> Part:
     """Open what holds ``run.json`` or another part. Raises OSError."""
+    part = _found(folder, packed, name)
+    if part is None and name in _ALWAYS_THERE:
+        # For a while NFS believes a host that a name is not there; to list the folder ends that
+        # (nfs(5), "Directory entry caching").
+        os.listdir(os.path.dirname(os.path.abspath(folder)))
+        part = _found(folder, packed, name)
+    if part is None:
+        path = os.path.join(folder, name)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    return part
+
+
+def _found(folder: str, packed: str, name: str) -> Part | None:
     path = os.path.join(folder, name)
     try:
         return Part(name, reading.opened(path), path, is_packed=False)
     except (FileNotFoundError, NotADirectoryError):
-        part = opened_packed(folder, packed, name)
-        if part is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
-        return part
+        return opened_packed(folder, packed, name)
 
 
 def opened_packed(folder: str, packed: str, name: str) -> Part | None:
@@ -98,11 +111,38 @@ def opened_packed(folder: str, packed: str, name: str) -> Part | None:
         stream = reading.opened(packed)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    owner = owners.owner_of(folder)
-    if owner not in (None, os.fstat(stream.fileno()).st_uid):
+    part = Part(name, stream, packed, is_packed=True)
+    status = os.fstat(stream.fileno())
+    if owners.owner_of(folder) not in (None, status.st_uid):
         stream.close()
         return None
-    return Part(name, stream, packed, is_packed=True)
+    if status.st_size > reading.MOST_BYTES:
+        stream.close()
+        raise _too_large(packed, reading.MOST_BYTES)
+    return part
+
+
+def sample_lines(folder: str, packed: str) -> Iterator[bytes]:
+    """Yield the lines of samples. Raises OSError.
+
+    A run on another host may end meanwhile: NFS then takes the folder's file away (ESTALE), and the
+    same lines go on in the one file.
+    """
+    part = opened(folder, packed, SAMPLES)
+    count = 0
+    try:
+        for line in part.samples():
+            yield line
+            count += 1
+    except OSError as error:
+        rest = opened_packed(folder, packed, SAMPLES) if error.errno == errno.ESTALE else None
+        if rest is None or part.is_packed:
+            raise
+        yield from islice(rest.samples(), count, None)
+
+
+def _too_large(path: str, most_bytes: int) -> OSError:
+    return OSError(errno.EFBIG, f"larger than {most_bytes >> 20} MiB", path)
 
 
 def is_of_samples(line: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import time
 from array import array
@@ -33,15 +34,19 @@ class Recording:
 
     def __init__(self, directory: RunDirectory) -> None:
         """Index the file. Raises HpcwatchError if it holds no readings."""
-        try:
-            self._file = directory.part(SAMPLES_FILE).stream
-        except OSError as error:
-            raise HpcwatchError(f"cannot read {directory.path}", os_reason(error)) from None
-        lines = list(self._lines())
-        if not lines:
+        self._directory = directory
+        self._open()
+        if not self.at_s:
             hint = "its recording holds no readings"
             raise HpcwatchError(f"{directory.path}: nothing to replay", hint, EXIT_USAGE)
-        lines.sort()
+
+    def _open(self) -> None:
+        try:
+            self._file = self._directory.part(SAMPLES_FILE).stream
+            lines = sorted(self._lines())
+        except OSError as error:
+            what = f"cannot read {self._directory.place}"
+            raise HpcwatchError(what, os_reason(error)) from None
         self.at_s = array("d", (line[0] for line in lines))
         self._offset = array("Q", (line[1] for line in lines))
 
@@ -77,14 +82,29 @@ class Recording:
         return bisect_right(self.at_s, at_s)
 
     def samples(self, first: int, last: int) -> Iterator[Sample]:
-        """Yield the samples from ``first`` to before ``last``; torn lines are left out."""
+        """Yield the samples from ``first`` to before ``last``; torn lines are left out.
+
+        Raises HpcwatchError.
+        """
         for place in range(first, last):
-            self._file.seek(self._offset[place])
             try:
-                sample = from_line(self._file.readline().decode("utf-8", "replace"))
+                sample = from_line(self._line(place).decode("utf-8", "replace"))
             except ValueError:
                 continue
             yield sample._replace(at_s=self.at_s[place])
+
+    def _line(self, place: int) -> bytes:
+        """Return a line. Raises HpcwatchError."""
+        for is_last in (False, True):
+            try:
+                self._file.seek(self._offset[place])
+                return self._file.readline()
+            except OSError as error:
+                if is_last or error.errno != errno.ESTALE:
+                    what = f"cannot read {self._directory.place}"
+                    raise HpcwatchError(what, os_reason(error)) from None
+                self._open()  # on another host the run has ended, and its lines became one file
+        return b""
 
     def close(self) -> None:
         """Close the file."""

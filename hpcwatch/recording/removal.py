@@ -8,8 +8,9 @@ import re
 import shutil
 import time
 
-from hpcwatch.base import files
+from hpcwatch.base import files, owners
 from hpcwatch.base.errors import os_reason
+from hpcwatch.recording import lookup
 from hpcwatch.recording.store import (
     EVENTS_FILE,
     REPORT_FILE,
@@ -24,6 +25,8 @@ _FILES = (SAMPLES_FILE, EVENTS_FILE, REPORT_FILE, RUN_FILE)
 _OURS = re.compile(
     "|".join(rf"\.?{re.escape(name)}(\.\d+)?" for name in _FILES)  # temporary files have a number
 )
+_MOST_TRIES = 100
+"""Each try comes further than the one before, unless the file system is broken."""
 _FRESH_S = 300.0
 """A recording of another host without a write for this long is no longer being written."""
 
@@ -103,11 +106,44 @@ def _foreign(directory: RunDirectory) -> str | None:
 
 
 def remove(directory: RunDirectory) -> None:
-    """Remove a run without an obstacle; for a linked one only the link. Raises OSError."""
+    """Remove a run without an obstacle; for a linked one only the link. Raises OSError.
+
+    Another command may remove the same run at the same time: what is gone already is no error.
+    """
     path = directory.path.rstrip(os.sep)
-    if os.path.islink(path):
-        os.unlink(path)
-    elif os.path.lexists(path):
-        shutil.rmtree(path)
-    if os.path.lexists(directory.packed):
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.islink(path):
+            os.unlink(path)
+        else:
+            remove_folder(path)
+    with contextlib.suppress(FileNotFoundError):
         os.unlink(directory.packed)
+
+
+def remove_folder(path: str) -> None:
+    """Remove a folder of ours with all in it. Raises OSError.
+
+    It is renamed first, in one step: what is removed in part is no longer a run or a sweep.
+    """
+    parent, name = os.path.split(path)
+    doomed = os.path.join(parent, f"{lookup.DOOMED}{name}")
+    files.move(path, doomed)
+    _remove_tree(doomed)
+
+
+def finish(parent: str) -> None:
+    """Remove what commands that were killed had begun to remove from a folder of ours."""
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(parent)):
+            if entry.name.startswith(lookup.DOOMED) and owners.is_ours(entry.path):
+                _remove_tree(entry.path)
+
+
+def _remove_tree(path: str) -> None:
+    """Remove a folder with all in it, also what another process removes from it meanwhile."""
+    for _ in range(_MOST_TRIES):
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            continue
+        return

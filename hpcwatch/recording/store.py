@@ -190,8 +190,12 @@ class RunDirectory:
     """One run's directory."""
 
     def __init__(self, path: str) -> None:
-        """``path`` names the folder, also of a run that is one file now, or that file."""
-        self.path = path.removesuffix(PACKED_END)
+        """``path`` names the folder, also of a run that is one file now, or that file.
+
+        A folder may be called like such a file, too: ``--output mine.hpcwatch``.
+        """
+        is_file = path.endswith(PACKED_END) and not os.path.isdir(path)
+        self.path = path.removesuffix(PACKED_END) if is_file else path
         self.packed = self.path.rstrip(os.sep) + PACKED_END
         """The path of the one file, which is there or not."""
         self._may_have_events = True
@@ -228,6 +232,12 @@ class RunDirectory:
         """Reserve the disk space that the run's end needs: by then the disk may be full."""
         size_bytes = _RUN_RESERVE_BYTES + _REPORT_RESERVE_BYTES
         self._reserve = Reserve(self.file(REPORT_FILE), size_bytes)
+
+    def discard(self) -> None:
+        """Remove what was made of a run that cannot be recorded."""
+        if self._reserve is not None:
+            self._reserve.drop()
+        files.discard_folder(self.path, (RUN_FILE, SAMPLES_FILE))
 
     def write_run(self, run: Run) -> None:
         """Replace run.json. Raises OSError."""
@@ -305,18 +315,11 @@ class RunDirectory:
 
     def read_run(self) -> Run:
         """Read run.json. Raises HpcwatchError if it is missing or not hpcwatch's."""
-        from hpcwatch.recording import parts
+        from hpcwatch.base import reading
 
         path = self.file(RUN_FILE)
         try:
-            part = self.part(RUN_FILE)
-            path = part.path
-            run = _run_in(part)
-            if run.ended_at_s is None and not part.is_packed:
-                # Its monitor may have been killed before it removed the folder of the packed run.
-                packed = parts.opened_packed(self.path, self.packed, RUN_FILE)
-                run = _run_in(packed) if packed is not None else run
-            return run
+            return reading.current(self._stored_run)
         except FileNotFoundError:
             hint = "name a run directory, a run's id, or nothing for the latest"
             raise HpcwatchError(f"no run in {self.path}", hint, EXIT_USAGE) from None
@@ -325,12 +328,25 @@ class RunDirectory:
             raise HpcwatchError(f"cannot read {path}", os_reason(error), EXIT_USAGE) from None
         except (ValueError, KeyError, TypeError, RecursionError):
             hint = "it is damaged or not hpcwatch's"
-            raise HpcwatchError(f"cannot read {path}", hint, EXIT_USAGE) from None
+            raise HpcwatchError(f"cannot read {self.place}", hint, EXIT_USAGE) from None
+
+    def _stored_run(self) -> Run:
+        from hpcwatch.recording import parts
+
+        part = self.part(RUN_FILE)
+        run = _run_in(part)
+        if run.ended_at_s is None and not part.is_packed:
+            # Its monitor may have been killed before it removed the folder of the packed run.
+            packed = parts.opened_packed(self.path, self.packed, RUN_FILE)
+            run = _run_in(packed) if packed is not None else run
+        return run
 
     def read_samples(self) -> Iterator[Optional[Sample]]:
         """Yield each sample; None for a line that is torn or foreign."""
+        from hpcwatch.recording import parts
+
         try:
-            for line in self.part(SAMPLES_FILE).samples():
+            for line in parts.sample_lines(self.path, self.packed):
                 try:
                     yield from_line(line.decode("utf-8", "replace"))
                 except ValueError:
@@ -342,25 +358,25 @@ class RunDirectory:
 
     def read_events(self) -> list[Event]:
         """Return the events that can be read."""
-        events: list[Event] = []
         if not self._may_have_events:  # as of most runs
-            return events
+            return []
+        from hpcwatch.base import reading
+
         try:
-            for line in self.part(EVENTS_FILE).events():
-                event = event_from(line)
-                if event is not None:
-                    events.append(event)
+            lines = reading.current(lambda: list(self.part(EVENTS_FILE).events()))
         except OSError:
-            pass  # a report without them is better than none
-        return events
+            return []  # a report without them is better than none
+        return [event for event in map(event_from, lines) if event is not None]
 
     def report_part(self, *names: str) -> Any:
         """Return the value of a key in report.json, or of a key of that value; None without one.
 
         None as well if the report is missing or damaged. Without names, all of the report.
         """
+        from hpcwatch.base import reading
+
         try:
-            found = self.part(REPORT_FILE).document()
+            found = reading.current(lambda: self.part(REPORT_FILE).document())
         except (OSError, ValueError):
             return None
         for name in names:

@@ -16,7 +16,6 @@ from hpcwatch.recording import lookup, store
 from hpcwatch.sweep import array, ending, plan
 
 DRIVER_FILE = "driver.json"
-_DOOMED = ".removing-"
 _BEAT_S = 5.0
 _DEAD_S = 30.0
 
@@ -41,11 +40,6 @@ def create(sweep_id: str) -> str:
     except OSError as error:
         raise HpcwatchError(f"cannot make {path}", os_reason(error)) from None
     return path
-
-
-def doomed_name(sweep_id: str) -> str:
-    """Return the name of a sweep's folder while it is being removed."""
-    return f"{_DOOMED}{sweep_id}"
 
 
 def latest(name: str | None) -> Found:
@@ -73,7 +67,7 @@ def every(say: lookup.Say | None = None) -> list[Found]:
     """
     paths: list[str] = []
     with contextlib.suppress(OSError):
-        paths = [one.path for one in os.scandir(root()) if not one.name.startswith(_DOOMED)]
+        paths = [one.path for one in os.scandir(root()) if not one.name.startswith(lookup.DOOMED)]
     keeper = owners.owner_of(root())
     found = []
     for path in paths:

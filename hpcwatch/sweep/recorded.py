@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import shutil
 import time
 from fnmatch import fnmatchcase
 
 from hpcwatch.base import files, owners
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.recording.lookup import Say
+from hpcwatch.recording.removal import remove_folder
 from hpcwatch.recording.search import Found, Wanted, has_findings
 from hpcwatch.recording.store import Run, RunDirectory
 from hpcwatch.sweep import array, engine, folders, gpus, lease, node, plan, summary
@@ -196,13 +196,9 @@ class Sweep:
         return active[0] if active else None
 
     def remove(self) -> None:
-        """Remove all of it. Raises OSError.
-
-        It is renamed first, in one step: a partly removed folder is no longer a sweep.
-        """
-        doomed = os.path.join(folders.root(), folders.doomed_name(os.path.basename(self.folder)))
-        files.move(self.folder, doomed)
-        shutil.rmtree(doomed)
+        """Remove all of it. Raises OSError, but not if another command removes it."""
+        with contextlib.suppress(FileNotFoundError):
+            remove_folder(self.folder)
 
 
 class Task(Found):

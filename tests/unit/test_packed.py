@@ -238,11 +238,21 @@ def test_cut_off_anywhere_it_says_what_it_has_or_one_line(packed: Path) -> None:
             assert "wall_s" in report_of(directory)
 
 
-def test_a_line_without_end_is_not_read_to_its_end(packed: Path) -> None:
+@pytest.mark.parametrize(("size_bytes", "said"), [(1 << 27, "64 mib"), (1 << 40, "256 mib")])
+def test_a_line_without_end_is_not_read_to_its_end(
+    packed: Path, size_bytes: int, said: str
+) -> None:
     with packed.open("wb") as stream:
         stream.write(b'{"run":')
+        stream.truncate(size_bytes)
+    with pytest.raises(HpcwatchError, match=f"larger than {said}"):
+        RunDirectory(str(packed)).read_run()
+
+
+def test_a_sound_file_with_an_endless_rest_is_refused_at_once(packed: Path) -> None:
+    with packed.open("r+b") as stream:
         stream.truncate(1 << 40)
-    with pytest.raises(HpcwatchError, match="larger than 64 mib"):
+    with pytest.raises(HpcwatchError, match="larger than 256 mib"):
         RunDirectory(str(packed)).read_run()
 
 
