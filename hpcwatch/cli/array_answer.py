@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from hpcwatch.analysis.array_tasks import ArrayTask, task_of
 from hpcwatch.cli.accounting_site import memory_caveat_of
-from hpcwatch.cluster.schedulers.arrays import tasks_of
+from hpcwatch.cluster.schedulers.arrays import task_order, tasks_of
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.recording.lookup import runs_of_array
 from hpcwatch.recording.store import Run, RunDirectory
@@ -22,7 +22,8 @@ def of_parts(title: str, parts: Sequence[Job]) -> str:
     """Return an array as its scheduler tells it, with the peaks of tasks that were recorded."""
     peaks = {run.job.id: _peak(directory) for directory, run in runs_of_array(title) if run.job}
     now_s = time.time()
-    tasks = [task_of(job, now_s, peaks.get(job.id)) for job in tasks_of(parts)]
+    jobs = sorted(tasks_of(parts), key=lambda job: task_order(job.id))  # Slurm lists the last first
+    tasks = [task_of(job, now_s, peaks.get(job.id)) for job in jobs]
     return _text(title, tasks)
 
 

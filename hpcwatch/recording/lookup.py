@@ -18,6 +18,7 @@ from hpcwatch.recording.store import (
 
 DOOMED = ".removing-"
 """How the names of folders begin that are being removed: they are no runs and no sweeps."""
+_DATE_DIGITS = 8
 _MOST_NEAR = 2000
 """Runs whose names a mistyped one is compared with."""
 
@@ -198,7 +199,9 @@ def _called(runs: list[tuple[RunDirectory, Run]], which: str) -> Optional[RunDir
     """Return the run that matches, None if none does. Raises HpcwatchError if several match."""
     exact = [pair for pair in runs if pair[1].id == which]
     of_job = [pair for pair in runs if pair[1].job and pair[1].job.is_called(which)]
-    starting = [pair for pair in runs if pair[1].id.startswith(which)]
+    # A few digits are a job's id: 2, 202 and 2026 begin the id of each run of this year.
+    is_number = which.isdigit() and len(which) < _DATE_DIGITS
+    starting = [] if is_number else [pair for pair in runs if pair[1].id.startswith(which)]
     named = [pair for pair in runs if pair[1].name == which]
     of_array = [pair for pair in runs if pair[1].job and pair[1].job.is_task_of(which)]
     marked = [pair for pair in runs if _ends_with_mark(pair[1].id, which)]

@@ -76,6 +76,13 @@ def test_an_array_says_it(in_front: StandIn) -> None:
     assert in_front.calls.count(ASKED) == 1
 
 
+def test_an_array_is_in_the_order_of_its_tasks(in_front: StandIn) -> None:
+    parts = [array_job(index, None, 60.0) for index in (10, 9, 2)]
+    rows = array_answer.of_parts("900", parts).splitlines()[3:6]
+    assert [row.split()[0] for row in rows] == ["900_2", "900_9", "900_10"]
+    assert ASKED not in in_front.calls
+
+
 def test_a_job_that_is_over_says_it_in_both_commands(in_front: StandIn) -> None:
     """`job` and `report` make the same report of a job that nobody watched."""
     job = array_job(1, GIB, 3600.0)._replace(array_id=None, nodes=("qb1",))

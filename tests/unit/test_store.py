@@ -234,6 +234,14 @@ def test_runs_are_found_by_name_id_and_job(put: Put) -> None:
     assert found("cnn") == "20260102-b"
 
 
+@pytest.mark.parametrize("which", ["2", "202", "2026", "2026010"])
+def test_a_number_is_a_job_and_not_the_start_of_the_only_run(put: Put, which: str) -> None:
+    put("20260101-a")
+    with pytest.raises(HpcwatchError, match=f"no run {which}"):
+        lookup.find(which)
+    assert found("20260101") == found("20260101-") == "20260101-a"
+
+
 def test_a_run_is_found_by_its_directory(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put("20260101-a")
     assert lookup.find(str(path)).path == str(path)

@@ -96,3 +96,8 @@ def test_a_task_names_the_report_of_its_array(array_id: str, word: str) -> None:
     task = OVER._replace(id="900_3", array_id=array_id, array_index="3")
     assert f"one request for them: hpcwatch report {word}." in words(task)
     assert "one request for them" not in words(OVER)
+
+
+def test_a_job_that_slurm_says_started_as_it_was_cancelled_in_the_queue_never_started() -> None:
+    job = OVER._replace(state=JobState.CANCELLED, nodes=(), started_at_s=1e9, ended_at_s=1e9)
+    assert "cancelled before it started" in words(job._replace(usage=None))

@@ -89,11 +89,13 @@ def ending_and_time(report: Report) -> str:
     """Say how it ended, and after what time: ``ended normally after 2:41:07``."""
     how = ending(report)[0]
     job = report.run.job if report.run.kind == "job" else None
-    if job is None or (job.state.is_over and job.started_at_s is not None):
+    if job is None:
         return f"{how} after {took(report)}"
+    # Slurm says of a job that was cancelled in the queue that it started as it ended.
+    has_started = job.started_at_s is not None and bool(job.nodes or report.summary.wall_s)
     if job.state.is_over:
-        return f"{how} before it started"
-    return how if job.started_at_s is None else f"{how}, after {took(report)}"
+        return f"{how} after {took(report)}" if has_started else f"{how} before it started"
+    return f"{how}, after {took(report)}" if has_started else how
 
 
 def took(report: Report) -> str:
