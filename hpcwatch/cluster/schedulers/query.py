@@ -167,7 +167,7 @@ _DOWN = re.compile(
 _UNKNOWN = re.compile(
     r"unknown job id|invalid job id|illegally formed job|invalid job specified"
     r"|cannot locate job|couldn't get steps for job|no steps running|job has finished"
-    r"|unknown queue destination",
+    r"|unknown queue destination|\bjob [\w.+-]{1,64} not found",
     re.IGNORECASE,
 )
 _UNKNOWN_CODE = 153  # the low byte of PBS's error 15001; Slurm's wrapper prints nothing with it
