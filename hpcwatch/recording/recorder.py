@@ -14,46 +14,17 @@ import os
 
 from hpcwatch.base import files
 from hpcwatch.base.errors import os_reason
-from hpcwatch.probe.schema import (
-    Cgroup,
-    Gpu,
-    JobUse,
-    Node,
-    Process,
-    RankUse,
-    Sample,
-    Window,
-    from_line,
-    to_line,
-)
-from hpcwatch.probe.typed import TYPE_CHECKING, Any, Callable, Iterator, NamedTuple, Optional
-from hpcwatch.recording import metrics
-from hpcwatch.recording.job_memory import gauge_of_used, job_used_bytes
+from hpcwatch.probe.schema import Sample, from_line, to_line
+from hpcwatch.probe.typed import TYPE_CHECKING, Callable, Iterator, NamedTuple, Optional
 from hpcwatch.recording.masking import masked_sample
 from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory
 
 if TYPE_CHECKING:
     import threading
 
+    from hpcwatch.recording.pending import Pending
 
 BUDGET_BYTES = 32 << 20
-MOST_PROCESSES = 24
-
-GAUGES = {part: metrics.gauges(part) for part in ("node", "cgroup", "job", "gpu")}
-"""Part of a sample -> its gauges, which rise and fall. All other numbers are counters."""
-
-_RECORDS: dict[str, Any] = {"node": Node, "cgroup": Cgroup, "job": JobUse, "gpu": Gpu}
-
-
-def _placed(part: str) -> tuple[list[tuple[str, int]], tuple[str, ...]]:
-    """Return a part's gauges with their places in its record, and those without a field there."""
-    places, others = metrics.places(_RECORDS[part], GAUGES[part])
-    return [(_RECORDS[part]._fields[place], place) for place in places], others
-
-
-_PLACES = {part: _placed(part) for part in GAUGES}
-
-Extremes = tuple[float, float, float]
 
 
 class Size(NamedTuple):
@@ -93,7 +64,7 @@ class Recorder:
         self._most_bytes = _MOST_BUDGETS * budget_bytes
         self._used_bytes = 0
         self._stride = stride_count
-        self._pending: dict[str, Sample] = {}
+        self._pending: dict[str, Pending] = {}
         self._lock = _thread.allocate_lock()
         self._thinning: Optional[threading.Thread] = None
         self._backlog: list[Sample] = []
@@ -138,12 +109,21 @@ class Recorder:
 
     def _store(self, sample: Sample) -> None:
         """Write a sample, or keep it until it holds as many readings as other lines."""
-        pending = self._pending.pop(sample.host, None)
-        merged = sample if pending is None else merge(pending, sample)
-        if count(merged) < self._stride:
-            self._pending[sample.host] = merged
-        else:
-            self._write(merged)
+        pending = self._pending.get(sample.host)
+        if pending is not None:
+            pending.add(sample)
+        elif self._stride > 1:
+            pending = self._keep(sample)
+        if pending is None:
+            self._write(sample)
+        elif pending.count >= self._stride:
+            self._write(self._pending.pop(sample.host).merged())
+
+    def _keep(self, sample: Sample) -> "Pending":
+        from hpcwatch.recording.pending import Pending  # most recordings keep nothing
+
+        made = self._pending[sample.host] = Pending(sample)
+        return made
 
     def _write(self, sample: Sample) -> None:
         """Write a sample; if that fails it waits for the next one, which is merged with it."""
@@ -155,7 +135,7 @@ class Recorder:
             self._used_bytes += self._append(self._descriptor, _line(sample))
         except OSError as error:
             self._pause(error)
-            self._pending[sample.host] = sample
+            self._keep(sample)
             return
         if self._trouble:
             self._trouble = ""
@@ -251,6 +231,7 @@ class Recorder:
 
     def _merged_pairs(self) -> Iterator[Sample]:
         from hpcwatch.base import reading
+        from hpcwatch.recording.merging import merge
 
         waiting: dict[str, Sample] = {}
         for line in reading.lines(self._path):
@@ -272,137 +253,11 @@ class Recorder:
             thinning.join()
         with self._lock:
             pending, self._pending = self._pending, {}
-            for sample in pending.values():
-                self._write(sample)
+            for one in pending.values():
+                self._write(one.merged())
             self._is_closed = True
             self._close_file()
 
 
 def _line(sample: Sample) -> bytes:
     return (to_line(masked_sample(sample)) + "\n").encode()
-
-
-def count(sample: Sample) -> int:
-    """Return how many readings a sample holds."""
-    return sample.window.sample_count if sample.window else 1
-
-
-def merge(first: Sample, second: Sample) -> Sample:
-    """Merge two consecutive samples of one host into one."""
-    counts = count(first), count(second)
-    before, after = _extremes(first), _extremes(second)
-    gauges = dict(before)
-    for name, value in after.items():
-        gauges[name] = _combine(before[name], value, *counts) if name in before else value
-    errors = {**(first.errors or {}), **(second.errors or {})}
-    window = Window(
-        started_at_s=first.window.started_at_s if first.window else first.at_s,
-        sample_count=sum(counts),
-        gauges=gauges,
-    )
-    return second._replace(
-        node=second.node or first.node,
-        cgroup=second.cgroup or first.cgroup,
-        job=second.job or first.job,
-        rest=second.rest or first.rest,
-        processes=_merge_processes(first.processes, second.processes),
-        gpus=_merge_gpus(first.gpus, second.gpus),
-        exported=second.exported or first.exported,
-        ranks=merge_ranks(first.ranks, second.ranks),
-        errors=errors or None,
-        window=window,
-    )
-
-
-def _merge_gpus(first: Optional[list[Gpu]], second: Optional[list[Gpu]]) -> Optional[list[Gpu]]:
-    """Keep each device's last state, with the reasons for lower clocks of both samples."""
-    if first is None or second is None:
-        return second if second is not None else first
-    before = {gpu.uuid: gpu.clocks_held_by for gpu in first}
-    merged = []
-    for gpu in second:
-        reasons = [*(before.get(gpu.uuid) or ()), *(gpu.clocks_held_by or ())]
-        merged.append(gpu._replace(clocks_held_by=list(dict.fromkeys(reasons))) if reasons else gpu)
-    return merged
-
-
-def merge_ranks(
-    first: Optional[list[RankUse]], second: Optional[list[RankUse]]
-) -> Optional[list[RankUse]]:
-    """Keep every rank of both, with the most of each figure: a rank may have ended meanwhile."""
-    if not first or not second:
-        return second or first
-    known = {one.rank: one for one in first}
-    for one in second:
-        before = known.get(one.rank, one)
-        known[one.rank] = RankUse(
-            one.rank,
-            max(before.process_count, one.process_count),
-            max(before.cpu_s, one.cpu_s),
-            max(before.peak_bytes, one.peak_bytes),
-        )
-    return [known[rank] for rank in sorted(known)]
-
-
-def _combine(a: Extremes, b: Extremes, count_a: int, count_b: int) -> Extremes:
-    mean = (a[1] * count_a + b[1] * count_b) / (count_a + count_b)
-    return min(a[0], b[0]), mean, max(a[2], b[2])
-
-
-def _extremes(sample: Sample) -> dict[str, Extremes]:
-    """Return minimum, mean and maximum of every known gauge of a sample."""
-    gauges = _instant(sample)
-    if sample.window is not None:
-        for name, (low, mean, high) in sample.window.gauges.items():
-            gauges[name] = low, mean, high
-    return gauges
-
-
-def _instant(sample: Sample) -> dict[str, Extremes]:
-    parts: list[tuple[str, str, Any]] = [
-        ("node", "node", sample.node),
-        ("cgroup", "cgroup", sample.cgroup),
-        ("job", "job", sample.job),
-    ]
-    parts += [(f"gpu.{gpu.uuid}", "gpu", gpu) for gpu in sample.gpus or []]
-    found = {}
-    for prefix, kind, record in parts:
-        if record is None:
-            continue
-        own, others = _PLACES[kind]
-        for name, place in own:
-            value = record[place]
-            if value is not None:
-                found[f"{prefix}.{name}"] = (value, value, value)
-        for name in others:
-            value = metrics.value_of(record, name)
-            if value is not None:
-                found[f"{prefix}.{name}"] = (value, value, value)
-    if gauge_of_used(sample) == "whole.used_bytes":
-        used = job_used_bytes(sample)
-        if used is not None:
-            found["whole.used_bytes"] = (used, used, used)
-    return found
-
-
-def _merge_processes(
-    first: Optional[list[Process]], second: Optional[list[Process]]
-) -> Optional[list[Process]]:
-    """Keep all processes of both, each with its latest counters and the argv that came once."""
-    if first is None or second is None:
-        return second or first
-    known = {process.pid: process for process in first}
-    for process in second:
-        earlier = known.get(process.pid)
-        argv = process.argv
-        if earlier is not None and argv is None and process.name == earlier.name:
-            argv = earlier.argv
-        known[process.pid] = process if argv is process.argv else process._replace(argv=argv)
-    if len(known) <= MOST_PROCESSES:
-        return list(known.values())
-
-    def weight(process: Process) -> float:
-        cpu_s = (process.cpu_user_s or 0.0) + (process.cpu_system_s or 0.0)
-        return cpu_s + (process.peak_bytes or process.rss_bytes or 0) / 1e9
-
-    return sorted(known.values(), key=weight, reverse=True)[:MOST_PROCESSES]

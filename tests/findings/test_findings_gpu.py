@@ -27,7 +27,7 @@ from hpcwatch.analysis.findings import Finding, Scope, Severity
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.units import GIB, MIB
 from hpcwatch.probe.schema import GpuProcess
-from hpcwatch.recording.recorder import merge
+from hpcwatch.recording.merging import merge
 
 
 def found(asked: Scope) -> dict[str, Finding]:

@@ -15,7 +15,7 @@ from hpcwatch.analysis.findings import Finding, Severity, evaluate
 from hpcwatch.analysis.findings.slope import MOST_POINTS, slope_per_s
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.base.units import GIB, MIB
-from hpcwatch.recording.recorder import merge
+from hpcwatch.recording.merging import merge
 
 NEAR, FULL, KILLED = "memory-near-limit job", "memory-will-run-out job", "memory-killed job"
 LIMIT = 4 * GIB

@@ -187,7 +187,7 @@ def test_near_a_step_s_limit_the_step_is_named() -> None:
 
 def test_a_spike_of_the_limited_group_counts_in_a_stored_window() -> None:
     """The job's own use is not what its step's limit is held against."""
-    from hpcwatch.recording.recorder import merge
+    from hpcwatch.recording.merging import merge
 
     rows = []
     for sample in read():

@@ -15,8 +15,8 @@ from hpcwatch.analysis import report
 from hpcwatch.analysis.phases import phases
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.probe.schema import Sample, to_line
+from hpcwatch.recording.merging import merge
 from hpcwatch.recording.playback import Recording
-from hpcwatch.recording.recorder import merge
 from hpcwatch.recording.store import Event, RunDirectory
 
 YEARS_S = 10 * 365 * 86400.0

@@ -32,8 +32,8 @@ from hpcwatch.probe.schema import (
     Stranger,
     to_line,
 )
+from hpcwatch.recording.merging import merge
 from hpcwatch.recording.previous_runs import earlier_runs
-from hpcwatch.recording.recorder import merge
 from hpcwatch.recording.store import Event, RunDirectory
 from hpcwatch.sweep import joblog, outcome
 from hpcwatch.views.compare import text as compare_text

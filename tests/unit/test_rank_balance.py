@@ -12,7 +12,7 @@ from unit_parts import START_S, sample
 from hpcwatch.analysis.report import Report, build
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.probe.schema import RankUse
-from hpcwatch.recording.recorder import merge
+from hpcwatch.recording.merging import merge
 from hpcwatch.recording.store import Run
 from hpcwatch.views.report import html, markdown, terminal
 

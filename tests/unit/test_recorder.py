@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from unit_parts import GIB, full_sample, job, sample, wait_until
 
 from hpcwatch.probe.schema import Gpu, Process, Sample, from_line, to_line
-from hpcwatch.recording.recorder import Recorder, count, merge
+from hpcwatch.recording.merging import count, merge
+from hpcwatch.recording.recorder import Recorder
 from hpcwatch.recording.store import SAMPLES_FILE, RunDirectory
 
 

@@ -13,7 +13,7 @@ from hpcwatch.analysis.report.energy import MountTraffic
 from hpcwatch.analysis.timeline import Timeline
 from hpcwatch.cluster.schedulers.job import Job, JobNode
 from hpcwatch.probe.schema import Exported, Gpu, JobUse, MountUse, Node, Sample
-from hpcwatch.recording.recorder import merge
+from hpcwatch.recording.merging import merge
 from hpcwatch.views.report import terminal
 from hpcwatch.views.report.energy_rows import energy_words, mount_words
 from hpcwatch.views.report.facts import totals

@@ -33,7 +33,7 @@ from hpcwatch.probe.schema import (
     to_line,
 )
 from hpcwatch.probe.typed import meaning
-from hpcwatch.recording.recorder import GAUGES
+from hpcwatch.recording.merging import GAUGES
 
 PARTS = (Node, Cgroup, JobUse, Process, GpuProcess, Mig, Gpu, Stranger, Exported, MountUse)
 RECORDS = (*PARTS, Window, Sample, LogPiece, RankUse)

@@ -12,7 +12,7 @@ from unit_parts import GIB, START_S, full_sample, job, sample
 
 from hpcwatch.analysis.timeline import HOST_METRICS, HostTimeline, Timeline, cpu_counter_s
 from hpcwatch.probe.schema import Cgroup, Gpu, GpuProcess, JobUse, Node, Process, Sample
-from hpcwatch.recording.recorder import merge
+from hpcwatch.recording.merging import merge
 
 
 def host(samples: list[Sample], interval_s: float = 1.0, **options: Any) -> HostTimeline:

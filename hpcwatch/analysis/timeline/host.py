@@ -291,7 +291,7 @@ class HostTimeline:
                 timeline.append_unknown(sample, self.span_s[-1])
 
     def _keep_ranks(self, sample: Sample) -> None:
-        from hpcwatch.recording.recorder import merge_ranks
+        from hpcwatch.recording.merging import merge_ranks
 
         self.ranks = merge_ranks(self.ranks, sample.ranks)
 
