@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hpcwatch.sweep.outcome import Bar, Outcome
+from hpcwatch.sweep.bars import Bar
+from hpcwatch.sweep.outcome import Outcome
 from hpcwatch.sweep.sharing import Sharing
 
 

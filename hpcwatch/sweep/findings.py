@@ -13,7 +13,8 @@ from hpcwatch.analysis.findings import Finding, Severity
 from hpcwatch.analysis.findings.shared import Told, between
 from hpcwatch.base.units import format_pct, format_seconds
 from hpcwatch.sweep.assigned import given_twice
-from hpcwatch.sweep.outcome import Bar, Outcome, without_pauses
+from hpcwatch.sweep.bars import Bar
+from hpcwatch.sweep.outcome import Outcome, without_pauses
 from hpcwatch.sweep.sharing import Sharing
 
 Rule = Callable[..., Iterator[Finding]]

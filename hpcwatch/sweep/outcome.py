@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import heapq
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hpcwatch.base.signals import how_ended
 from hpcwatch.recording.masking import masked_fields, masked_text
 from hpcwatch.sweep import gpus
 from hpcwatch.sweep.attempts import Attempt, Attempts, verdict
+from hpcwatch.sweep.bars import Balance, Bar, balance, in_lanes, pauses
 from hpcwatch.sweep.joblog import JoblogRow
 from hpcwatch.sweep.picture import Picture, Place
 from hpcwatch.sweep.sharing import Sharing
 
 UNKNOWN_END = "unknown end"
-_PAUSE_S = 60.0  # handing a task out takes seconds at most
 
 
 class TaskRow(NamedTuple):
@@ -45,36 +43,6 @@ class TaskRow(NamedTuple):
     """The folder of its recording."""
     trouble: str = ""
     """Why it could not be started, in words."""
-
-
-class Bar(NamedTuple):
-    """A stretch of time in which a host ran a task."""
-
-    host: str
-    lane: int
-    """Which of the host's slots, from 0; bars of one lane do not overlap."""
-    task: int
-    start_s: float
-    end_s: float
-    is_good: bool
-    device: str | None = None
-
-    @property
-    def wall_s(self) -> float:
-        """Its length in seconds."""
-        return self.end_s - self.start_s
-
-
-class Balance(NamedTuple):
-    """The seconds that the same tasks take when distributed in other ways."""
-
-    dealt_s: float
-    """Each slot gets a fixed share of the tasks beforehand, in turn."""
-    free_s: float
-    """In this order, each task on the first free slot."""
-    longest_first_s: float
-    ideal_s: float
-    """A lower bound for every order."""
 
 
 class Outcome(NamedTuple):
@@ -208,7 +176,7 @@ def _outcome(
     name: str, parameters: list[str], rows: list[TaskRow], bars: list[Bar], places: Sequence[Place]
 ) -> Outcome:
     rows = [_masked(row) for row in rows]
-    bars = _in_lanes(bars)
+    bars = in_lanes(bars)
     most = {bar.host: 0 for bar in bars}
     for bar in bars:
         most[bar.host] = max(most[bar.host], bar.lane + 1)
@@ -221,7 +189,7 @@ def _outcome(
     slots_count = sum(place.slots_count for place in all_places)
     start_s = min((bar.start_s for bar in bars), default=0.0)
     end_s = max((bar.end_s for bar in bars), default=0.0)
-    paused_s = sum(length_s for _, length_s in _pauses(bars))
+    paused_s = sum(length_s for _, length_s in pauses(bars))
     whole = slots_count * (end_s - start_s - paused_s)
     last_start_s = max((bar.start_s for bar in bars), default=0.0)
     busy_after = sum(max(bar.end_s - max(bar.start_s, last_start_s), 0.0) for bar in bars)
@@ -235,7 +203,7 @@ def _outcome(
         end_s=end_s,
         busy_pct=100 * sum(bar.wall_s for bar in bars) / whole if whole > 0 else None,
         tail_slot_s=max(slots_count * (end_s - last_start_s) - busy_after, 0.0),
-        balance=_balance(bars, slots_count),
+        balance=balance(bars, slots_count),
         paused_s=paused_s,
     )
 
@@ -252,57 +220,12 @@ def _masked(row: TaskRow) -> TaskRow:
 
 def without_pauses(outcome: Outcome) -> Outcome:
     """Return it as if it had been resumed at once."""
-    pauses = _pauses(outcome.bars)
+    known = pauses(outcome.bars)
 
     def moved(at_s: float) -> float:
-        return at_s - sum(length_s for end_s, length_s in pauses if end_s <= at_s)
+        return at_s - sum(length_s for end_s, length_s in known if end_s <= at_s)
 
     bars = [
         bar._replace(start_s=moved(bar.start_s), end_s=moved(bar.end_s)) for bar in outcome.bars
     ]
     return outcome._replace(bars=bars, end_s=moved(outcome.end_s), paused_s=0.0)
-
-
-def _pauses(bars: Iterable[Bar]) -> list[tuple[float, float]]:
-    """Return when each stretch in which nothing ran ended, and how long it was."""
-    found = []
-    idle_from_s = math.inf
-    for bar in sorted(bars, key=lambda one: one.start_s):
-        if bar.start_s - idle_from_s > _PAUSE_S:
-            found.append((bar.start_s, bar.start_s - idle_from_s))
-            idle_from_s = bar.end_s
-        idle_from_s = bar.end_s if math.isinf(idle_from_s) else max(idle_from_s, bar.end_s)
-    return found
-
-
-def _in_lanes(bars: Iterable[Bar]) -> list[Bar]:
-    """Give each bar the first lane of its host that is free."""
-    free: dict[str, list[float]] = {}
-    placed = []
-    for bar in sorted(bars, key=lambda one: (one.start_s, one.task)):
-        lanes = free.setdefault(bar.host, [])
-        lane = next((index for index, end in enumerate(lanes) if end <= bar.start_s), len(lanes))
-        lanes[lane : lane + 1] = [bar.end_s]
-        placed.append(bar._replace(lane=lane))
-    return placed
-
-
-def _balance(bars: Sequence[Bar], slots_count: int) -> Balance | None:
-    """Distribute the same tasks again, assuming that each takes as long on any slot."""
-    walls = [bar.wall_s for bar in sorted(bars, key=lambda one: one.task)]
-    if not walls or slots_count < 1:
-        return None
-    dealt = [sum(walls[slot::slots_count]) for slot in range(slots_count)]
-    return Balance(
-        dealt_s=max(dealt),
-        free_s=_makespan(walls, slots_count),
-        longest_first_s=_makespan(sorted(walls, reverse=True), slots_count),
-        ideal_s=max(sum(walls) / slots_count, *walls),
-    )
-
-
-def _makespan(walls: Iterable[float], slots_count: int) -> float:
-    free = [0.0] * slots_count
-    for wall_s in walls:
-        heapq.heappush(free, heapq.heappop(free) + wall_s)
-    return max(free)

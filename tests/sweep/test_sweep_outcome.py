@@ -12,6 +12,7 @@ from program import Hpcwatch
 from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.sweep import estimate, findings, joblog, outcome
 from hpcwatch.sweep.attempts import Attempt, Ended, Started
+from hpcwatch.sweep.bars import Balance
 from hpcwatch.sweep.best import Goal
 from hpcwatch.sweep.joblog import JoblogRow
 from hpcwatch.sweep.picture import Picture, Place
@@ -63,7 +64,7 @@ def test_busy_share_tail_and_balance() -> None:
     assert made.busy_pct == pytest.approx(100 * 80 / 120)
     # The last task is handed out at 20 s; from then on one of two slots has nothing for 40 s.
     assert made.tail_slot_s == pytest.approx(40)
-    assert made.balance == outcome.Balance(dealt_s=60, free_s=60, longest_first_s=40, ideal_s=40)
+    assert made.balance == Balance(dealt_s=60, free_s=60, longest_first_s=40, ideal_s=40)
     assert from_rows(("a", 5, 0, 0)).busy_pct is None
 
 

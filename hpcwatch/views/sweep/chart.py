@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpcwatch.base.clean import clean
-from hpcwatch.sweep.outcome import Bar, Outcome
+from hpcwatch.sweep.bars import Bar
+from hpcwatch.sweep.outcome import Outcome
 from hpcwatch.views.sweep.words import duration
 from hpcwatch.views.text import Line, Span, cut, width_of
 
