@@ -29,10 +29,10 @@ _MANY = 4096
 class JobMembers(Members):
     """The processes of a scheduler's job, or of a user, seen from outside.
 
-    A cgroup, a shepherd and the environment each prove that a process is the job's, so all of them
-    count; the surest one that found any process is reported. They prove as surely that a process
-    is another job's: those never count. Only while no process of the job is found do the owner's
-    remaining processes count, and that is reported, too.
+    A cgroup, a shepherd and the environment each prove that a process is the job's; the surest sign
+    that found any process is reported. The same signs prove that a process is another job's: such a
+    process never counts. While no process of the job is found, the owner's remaining processes
+    count instead, and that is reported as well.
     """
 
     is_below_us = False
@@ -91,7 +91,7 @@ class JobMembers(Members):
         return found
 
     def _forget(self, fresh: Dict[int, Tracked]) -> None:
-        """Forget what was known of an earlier process with the same number."""
+        """Forget what was known of earlier processes with these pids."""
         self._shepherds -= set(fresh)
         self._others -= set(fresh)
         if len(self._others) > _MANY:
@@ -234,7 +234,7 @@ class Beside(JobMembers):
 
 
 def members_of(spec: Spec) -> Members:
-    """Return the user whose processes are looked for."""
+    """Return the members that a probe reads: all processes of the node, or a job's or a user's."""
     return Everyone(is_open("/proc")) if spec.is_everyone else JobMembers(spec)
 
 

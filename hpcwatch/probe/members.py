@@ -1,6 +1,6 @@
-"""The processes of a node that are the job's, and what was last read of each.
+"""Decides which processes of a node are the job's, and keeps what was last read of each.
 
-Every child of one of the job's processes is the job's, too.
+Every child of a job's process is the job's, too.
 """
 
 import os
@@ -10,7 +10,7 @@ from .totals import Share
 from .typed import Dict, FrozenSet, Optional, Set, Tuple
 
 RANK_LOOKS = 2
-"""How often a process's rank is looked for while it shows no environment."""
+"""How many times a process's rank is looked for while its environment cannot be read."""
 STAT_BYTES = 1024  # the line is under 400 bytes; the name is at most 15
 
 
@@ -145,7 +145,7 @@ class Members:
         return False
 
     def took_over(self) -> bool:
-        """True, once, if a surer way was found: then all processes must be judged again."""
+        """True, once, if a surer sign of the job was found: then all processes are judged again."""
         return False
 
 

@@ -12,12 +12,12 @@ from .procfs import PAGE_BYTES, Ration, parse_table, read, read_all
 from .procs import ProcessTable
 from .typed import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-_PSS_S_PER_BYTE = 8e-12  # 6.4 ms a GB was measured; rounded up until a process has its own
+_PSS_S_PER_BYTE = 8e-12  # 6.4 ms per GB measured, rounded up; until a process has its own rate
 _PSS_LEAST_S = 30e-6
-_CHANGE = 0.01  # a PSS stands until RSS moved by this share and half a megabyte
+_CHANGE = 0.01  # a PSS is read anew after RSS moved by this share, and by _CHANGE_BYTES
 _CHANGE_BYTES = 1 << 19
 _MOVING_S = 2.0
-_SHARED_BYTES = 1 << 20  # sharing less than this is not worth reading others again
+_SHARED_BYTES = 1 << 20  # a process that shares less does not make the others stale
 
 
 class Used(NamedTuple):
@@ -25,7 +25,7 @@ class Used(NamedTuple):
 
     rss_bytes: int
     pss_bytes: Optional[int]
-    """None if a process does not show it, so that the sum would be wrong."""
+    """None if the PSS of any process cannot be read: the sum would be wrong."""
     used_bytes: int
     files_bytes: int
     files_where: Optional[str]

@@ -1,7 +1,7 @@
-"""Files of the job that live in memory: they use its memory even if no process maps them.
+"""The job's files in memory-backed file systems: they use memory even if no process maps them.
 
-A file counts once a process of the job was seen to map it or to hold it open. The user's other
-files are counted separately: they may be another job's, or hpcwatch's own recording.
+A file is the job's as soon as one of its processes was seen to map it or to hold it open. Other
+files of the user are counted separately: they may be another job's, or hpcwatch's own recording.
 """
 
 import os
@@ -49,7 +49,7 @@ class MemoryFiles:
         """Processes that ran since their open files were looked at."""
 
     def read(self, living: Iterable[Tracked], changed: Iterable[Tracked]) -> Files:
-        """Return what the job's files take, and those of others.
+        """Return the size of the job's files, and of the user's other files.
 
         ``living`` are the job's processes, ``changed`` those that ran since the last call.
         """

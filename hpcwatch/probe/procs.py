@@ -1,8 +1,8 @@
 """The job's processes: read every tick, and summed up.
 
-The hot path keeps /proc/PID/stat open and preads it; a process whose line did not change costs
-one system call and nothing else: sums are kept, and only what changed is taken out and put in
-anew. Whatever is dearer (status, io, threads) is rationed.
+The hot path keeps /proc/PID/stat open and preads it. A process whose line did not change costs
+one system call: only the shares of changed processes are taken out of the sums and added anew.
+Files that cost more to read (status, io, threads) are rationed.
 """
 
 import os
@@ -21,7 +21,7 @@ _GUEST_SHARE = 0.001  # on a user's compute node: 1 ms per second is 25 processe
 
 
 class ProcessTable:
-    """All processes that ``members`` tells are the job's, and what descends from them."""
+    """The processes that ``members`` finds to be the job's, and their descendants."""
 
     def __init__(
         self,
@@ -31,13 +31,13 @@ class ProcessTable:
     ) -> None:
         self.tracked: Dict[int, Tracked] = {}
         self.changed: List[Tracked] = []
-        """Those that did anything since the last refresh, new ones included."""
+        """Processes that are new or whose stat changed since the last refresh."""
         self.gone: List[Tracked] = []
         self.detailed: List[Tracked] = []
-        """Those whose status was read at the last refresh, which may not have changed since."""
+        """Processes whose status was read at the last refresh; their stat may be unchanged."""
         self.seen_count = 0
         self.totals = Totals()
-        """Of the living, and what ended ones used that no process we see has waited for."""
+        """The use of living processes, and of ended ones that no process we see has waited for."""
         self.members = members
         self._proc = proc
         self._discovery = Discovery(members, excluded, proc)
@@ -87,7 +87,7 @@ class ProcessTable:
         self.changed.append(tracked)
 
     def _discover(self) -> List[Tracked]:
-        """Find new processes of the job; start over if a surer way to tell them was found."""
+        """Find new processes of the job; start over if a surer sign of the job was found."""
         for tracked in self._renamed:
             if tracked.pid in self.tracked and self.members.is_never(tracked):
                 self._expel(tracked)
@@ -100,14 +100,14 @@ class ProcessTable:
         return found
 
     def _expel(self, tracked: Tracked) -> None:
-        """Let one go that turned out not to be the job's. No counter goes back for it."""
+        """Drop a process that is not the job's after all. Counters never fall."""
         del self.tracked[tracked.pid]
         self._discovery.expel(tracked)
         self.totals.take_out(tracked.share)
         self.totals.put_in(_counters(self._share_of(tracked)))
 
     def _start_over(self) -> List[Tracked]:
-        """Let all processes go and judge each of them anew. No counter goes back for it."""
+        """Drop all processes and judge each of them anew. Counters never fall."""
         self._before = self.totals.sum()
         for tracked in self.tracked.values():
             self._discovery.forget(tracked)
@@ -119,11 +119,11 @@ class ProcessTable:
         return self._discovery.find(self.tracked)
 
     def _bury(self) -> None:
-        """Take out processes that ended, and see that what they used is counted once.
+        """Remove processes that ended, and count what they used exactly once.
 
-        What a process used passes to the process that waits for it. Its parent may have been read
-        before that happened, so it is read again. A parent that ignores SIGCHLD never gets it, and
-        one that is not the job's does not show it: then it is kept here.
+        The kernel adds the use of an ended process to the process that waits for it. That parent
+        may have been read before, so it is read again. If the parent ignores SIGCHLD, the kernel
+        drops the use; if it is not the job's, we do not see it. In both cases it is kept here.
         """
         for tracked in self.gone:
             del self.tracked[tracked.pid]
@@ -143,10 +143,10 @@ class ProcessTable:
             self._settle(self.tracked.get(pid), bequests)
 
     def _heirs(self, ended: List[Tracked]) -> Dict[int, List[Tracked]]:
-        """Group those that ended by who waited for them.
+        """Group ended processes by the pid of the process that waited for them.
 
-        Seen from outside that is the nearest ancestor that still lives. Below us it is the
-        parent or ourselves, who know what we waited for.
+        From outside, that is the nearest living ancestor. Below us it is the parent, or hpcwatch
+        itself, which knows what it waited for.
         """
         parents = {} if self.members.is_below_us else {one.pid: one.stat.ppid for one in ended}
         heirs: Dict[int, List[Tracked]] = {}
@@ -167,7 +167,7 @@ class ProcessTable:
         return True
 
     def _settle(self, heir: Optional[Tracked], ended: List[Tracked]) -> None:
-        """Keep what the heir of these did not get."""
+        """Keep the use of ended processes that their heir did not get."""
         if heir is None:
             for tracked in () if self.members.is_below_us else ended:
                 self.totals.put_in(_counters(self._share_of(tracked)))
@@ -283,7 +283,7 @@ class ProcessTable:
 
 
 def _counters(share: Share) -> Share:
-    """Return what stays of a process that has ended."""
+    """Return the counters of a share: they stay when the process has ended."""
     return Share(
         user_ticks=share.user_ticks,
         system_ticks=share.system_ticks,

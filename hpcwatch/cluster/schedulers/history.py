@@ -1,7 +1,7 @@
-"""Jobs of the past: what a scheduler's accounts say of each, and how they are asked. Pure.
+"""Past jobs: the records in a scheduler's accounting, and the queries for them. Pure.
 
-A scheduler module offers a ``History``. Its questions are streamed: a reader takes the pieces that
-a command prints and yields a job as soon as it is complete, so that a million rows need no memory.
+A scheduler module offers a ``History``. Its answers are streamed: a reader takes the pieces that a
+command prints and yields a job as soon as it is complete, so that a million rows need no memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hpcwatch.cluster.schedulers.query import Answer, Query
 
 
 class Source(str, Enum):
-    """Who says a figure, and what it covers."""
+    """Where a figure comes from, and what it covers."""
 
     ACCOUNTS = "accounts"
     STEP = "accounts, largest step"
@@ -31,7 +31,7 @@ class Source(str, Enum):
 
 
 class PastJob(NamedTuple):
-    """A job as its accounts tell it. None is unknown."""
+    """A job as the accounting records it. None is unknown."""
 
     id: str
     scheduler: str
@@ -74,19 +74,19 @@ class PastJob(NamedTuple):
 
     @property
     def waited_s(self) -> float | None:
-        """For how long it could have started and did not; until its end if it never started."""
+        """The time from when it could start to its start, or to its end if it never started."""
         since_s = self.eligible_at_s or self.submitted_at_s
         until_s = self.started_at_s or self.ended_at_s
         return None if since_s is None or until_s is None else max(until_s - since_s, 0.0)
 
 
 class Wanted(NamedTuple):
-    """Which jobs are asked for."""
+    """The jobs to query."""
 
     since_s: float
     until_s: float
     users: tuple[str, ...] = ()
-    """With no users and no accounts: those of everybody."""
+    """Without users and accounts: the jobs of all users."""
     accounts: tuple[str, ...] = ()
 
 
@@ -99,7 +99,7 @@ class Reader(Protocol):
 
     @property
     def accounts(self) -> frozenset[str]:
-        """The accounts of all jobs that were read, wanted or not; empty where those are not."""
+        """The accounts of all jobs that were read; empty if the command prints wanted jobs only."""
 
     def read(self, pieces: Iterable[bytes]) -> Iterator[PastJob]:
         """Yield the jobs as they come. Raises SchedulerError if it is something else."""
@@ -111,40 +111,40 @@ class Question(NamedTuple):
     argv: tuple[str, ...]
     reader: Reader
     what: str
-    """What it asks for, in words: ``2026-11-23``."""
+    """The part of the time that it covers, in words: ``2026-11-23``."""
     if_odd: Question | None = None
-    """Asked if the command refuses this one: the same for an older version."""
+    """The same question for an older version, used if the command refuses this one."""
     settings: Mapping[str, str] = MappingProxyType({})
-    """Variables for the command."""
+    """Environment variables for the command."""
 
 
 class Site(NamedTuple):
-    """What holds for all jobs of a site."""
+    """What applies to all jobs of a site."""
 
     caveat: str = ""
-    """What is to be said of accounted memory; empty if nothing is."""
+    """What accounted memory may hold besides the job's own, as a sentence; empty if nothing."""
     counts_gpus: bool = False
-    """A job of which no devices are accounted had none. False: that is unknown."""
+    """True if a job without accounted GPUs had none; else their number is unknown."""
 
 
 class History(NamedTuple):
     """What a scheduler offers of the past."""
 
     questions: Callable[[Wanted, Site], Sequence[Question]]
-    """The latest first: who stops early has the latest jobs."""
+    """The latest first, so that a user who stops early has the latest jobs."""
     reach: str = ""
-    """How far back its accounts go, where that is not as far as the site likes; a sentence."""
+    """A sentence on how far back the records go, if the site does not decide that."""
     site: Query[Site] | None = None
     unasked: Site = Site()
-    """What holds where that cannot be asked."""
+    """Used if the site cannot be queried."""
     accounts: Query[tuple[str, ...]] | None = None
-    """Asks for the accounts that there are."""
+    """Asks for the names of all accounts."""
 
 
 def is_wanted(job: PastJob, wanted: Wanted) -> bool:
-    """Return whether a job is asked for, where a scheduler does not choose itself.
+    """Return whether a job is wanted, for schedulers that list all of their jobs.
 
-    Those that ended in the time, and those that began before its end and are not over.
+    Wanted are jobs that ended within the time, and those that began before its end and still run.
     """
     if wanted.users and job.owner not in wanted.users:
         return False
@@ -166,7 +166,7 @@ _FROM = {
 
 
 def past_of(job: Job, now_s: float) -> PastJob:
-    """Return the record of a job that a scheduler lists in full, as Torque and PBS do."""
+    """Return the record of a past job from a scheduler's full record, as Torque and PBS list it."""
     usage, ending = job.usage, job.exit
     has_run = job.started_at_s is not None or usage is not None
     ran_s = job.elapsed_at(now_s) if job.ended_at_s is not None or not job.state.is_over else None
@@ -212,9 +212,9 @@ def _on_nodes(job: Job) -> int | None:
 
 
 def whole(pieces: Iterable[bytes], most_bytes: int, command: str, at_s: float) -> Answer | None:
-    """Put an answer together that can only be read as a whole; None if it is too long.
+    """Join the pieces of an answer that must be read as a whole; None if it is too long.
 
-    ``at_s`` is when it was asked, in seconds since the epoch.
+    ``at_s`` is when it was queried, in seconds since the epoch.
     """
     made = bytearray()
     for piece in pieces:

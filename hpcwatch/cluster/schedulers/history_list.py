@@ -1,4 +1,4 @@
-"""What a server still lists of jobs that are over: one answer, read as a whole. Pure."""
+"""Past jobs that a server still lists: one answer, read as a whole. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Parse = Callable[[Answer], tuple[Job, ...]]
 
 
 class Reader:
-    """Reads a list of jobs and keeps those that are asked for."""
+    """Reads a list of jobs and keeps the wanted ones."""
 
     odd_count = 0
 
@@ -61,7 +61,7 @@ def listed(
     plain: Sequence[str] = (),
     parse_plain: Parse | None = None,
 ) -> Callable[[Wanted, Site], list[Question]]:
-    """Return how a server is asked for its list, in ``plain`` text if ``argv`` is not known."""
+    """Return the question for a server's list; in ``plain`` text if ``argv`` is refused."""
 
     def questions(wanted: Wanted, site: Site) -> list[Question]:
         in_text = None

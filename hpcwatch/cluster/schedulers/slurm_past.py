@@ -42,7 +42,7 @@ _ELAPSED, _LIMIT, _SUBMIT, _ELIGIBLE, _START, _END, _RAW_ID = range(15, 22)
 
 
 class _Steps:
-    """What the steps of one job add to it."""
+    """What the steps of a job add to its figures."""
 
     __slots__ = ("gpu_memory", "gpu_pct", "is_out_of_memory", "memory", "source")
 
@@ -155,14 +155,14 @@ def _when(text: str) -> float | None:
 
 
 class Reader:
-    """Reads one answer. Jobs that another window counts are left out.
+    """Reads one answer, and leaves out jobs that belong to another window of time.
 
-    A job belongs to the window in which it ended; what is not over by ``until_s`` of the last
-    window to that one. So none counts twice, however many windows it ran through.
+    A job belongs to the window in which it ended; a job that is not over belongs to the last
+    window. So no job counts twice, however many windows it ran through.
     """
 
     accounts: frozenset[str] = frozenset()
-    """sacct chooses by itself."""
+    """Empty: sacct prints the wanted jobs only."""
 
     def __init__(
         self, since_s: float, until_s: float, is_last: bool = False, counts_gpus: bool = False
@@ -201,13 +201,18 @@ class Reader:
             return self._is_last
         return self._since_s <= ended_s and (ended_s < self._until_s or self._is_last)
 
+    def _allocated(self, row: list[str]) -> tuple[int | None, int | None, int | None, bool]:
+        """Return what ``_amounts`` does; without GPUs in the TRES, 0 if this Slurm counts them."""
+        cores, memory, gpus, is_parts = _amounts(row[_ALLOCATED] or row[_REQUESTED])
+        if gpus is None and cores is not None:
+            gpus = self._unnamed_gpus
+        return cores, memory, gpus, is_parts
+
     def _job(self, row: list[str], steps: _Steps) -> PastJob:
         raw, job_id = row[_STATE], row[_ID]
         ended_s = _when(row[_END])
         is_over = ended_s is not None
-        cores, memory, gpus, is_parts = _amounts(row[_ALLOCATED] or row[_REQUESTED])
-        if gpus is None and cores is not None:
-            gpus = self._unnamed_gpus
+        cores, memory, gpus, is_parts = self._allocated(row)
         elapsed = count(row[_ELAPSED])
         cpu_s = (seconds(row[_CPU]) or None) if is_over else None  # 0: nothing was gathered
         code, signal = exit_pair(row[_EXIT]) if is_over else (None, None)
@@ -249,7 +254,7 @@ class Reader:
         return _with_jobstats(job, row[_COMMENT])
 
     def _same(self, text: str) -> str | None:
-        """Return one object for texts that are alike, as most accounts and names are."""
+        """Return the same object for equal texts: a million rows have few accounts and names."""
         found = self._words.get(text)
         if found is not None:
             return found
@@ -265,7 +270,7 @@ _MOST_WORDS = 10_000
 
 
 def _with_jobstats(job: PastJob, comment: str) -> PastJob:
-    """Take jobstats' figures from a comment: they are of all nodes and without page cache."""
+    """Prefer the figures in a jobstats comment: they cover all nodes, without page cache."""
     known = jobstats(comment) if comment.startswith(PREFIX) else None
     if known is None:
         return job
