@@ -74,7 +74,8 @@ def _print(user: str, options: argparse.Namespace) -> None:
     now_s = time.time()
     rows = rows_of(jobs, now_s, settings)
     if options.format == "json":
-        print(to_json.to_json(user, asked.scheduler.name, rows, now_s))
+        caveat = memory_caveat_of(jobs)
+        print(to_json.to_json(user, asked.scheduler.name, rows, now_s, caveat))
         return
     if not rows:
         print(_nothing(user, asked.scheduler.name, is_mine=options.user is None))

@@ -1,8 +1,9 @@
-"""The report of a job that we watched in part, completed from the site's Prometheus."""
+"""The report of a job that we watched in part: its end, and the rest from the site's Prometheus."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from hpcwatch import config
 from hpcwatch.analysis.report import Report
@@ -22,17 +23,18 @@ _SAME_START_S = 120.0
 def completed(directory: RunDirectory, own: Report) -> Report:
     """Return the report with the hours and nodes that we did not watch, as far as they are known.
 
-    The report stays as it is where no Prometheus is configured, where it is a program's and not
-    a job's, and where nothing is missing.
+    A job that was running when we last looked gets its end from the scheduler. The report stays as
+    it is if it is a program's and not a job's, or if nothing is missing or known.
     """
     job = own.run.job
     if own.run.kind != "job" or job is None or job.started_at_s is None or job.is_array:
         return own
     settings = config.load_to_read()
+    say = not_all_known if settings.prometheus is not None else _unsaid
+    latest = None if own.is_running else _latest(job, settings.scheduler, say)
+    own = own if latest is None else reading.load(directory, latest)
     if settings.prometheus is None:
         return own
-    latest = None if own.is_running else _latest(job, settings.scheduler)
-    own = own if latest is None else reading.load(directory, latest)
     is_running = own.is_running is True or (latest is not None and not latest.has_ended)
     job = latest or job
     end_s = time.time() if is_running else _end_s(own, job)
@@ -49,7 +51,12 @@ def completed(directory: RunDirectory, own: Report) -> Report:
     return made.report
 
 
-def _latest(job: Job, wanted: str | None) -> Job | None:
+def _unsaid(reason: str) -> None:
+    """Say nothing: the report itself says that the job was running when it was last asked."""
+    del reason
+
+
+def _latest(job: Job, wanted: str | None, say: Callable[[str], None]) -> Job | None:
     """Return the scheduler's answer for a job whose end is not recorded; None without one."""
     if job.ended_at_s is not None:
         return None
@@ -57,7 +64,7 @@ def _latest(job: Job, wanted: str | None) -> Job | None:
         inquiry = client.inquiry(wanted)
         parts = inquiry.job(job.id).value if inquiry.scheduler.name == job.scheduler else ()
     except HpcwatchError as error:
-        not_all_known(str(error))
+        say(str(error))
         return None
     found = next((one for one in parts if one.id == job.id), None)
     if found is None or found.started_at_s is None or job.started_at_s is None:

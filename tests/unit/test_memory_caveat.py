@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -51,6 +52,9 @@ def test_the_table_of_jobs_says_it_once(
     ended = hpcwatch("jobs", "-u", "alice", COLUMNS="100", **fake.environment)
     assert " ".join(ended.out.split()).count(TWICE) == is_said
     assert fake.calls.count(ASKED) == 1
+    ended = hpcwatch("jobs", "-u", "alice", "--format", "json", **fake.environment)
+    caveat = json.loads(ended.out)["caveat"]
+    assert (caveat or "").startswith(TWICE) is is_said
 
 
 def test_without_an_accounted_figure_nothing_is_asked(hpcwatch: Hpcwatch, tmp_path: Path) -> None:

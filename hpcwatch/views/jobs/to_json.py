@@ -14,13 +14,16 @@ from hpcwatch.views.jobs.jobs_table import JobRow
 SCHEMA_VERSION = 1
 
 
-def to_json(user: str, scheduler: str, rows: Sequence[JobRow], now_s: float) -> str:
-    """Return a user's jobs as JSON."""
+def to_json(
+    user: str, scheduler: str, rows: Sequence[JobRow], now_s: float, caveat: str = ""
+) -> str:
+    """Return a user's jobs as JSON; ``caveat`` is what accounted memory may hold besides."""
     plain = {
         "schema_version": SCHEMA_VERSION,
         "user": user,
         "scheduler": scheduler,
         "asked_at": iso(now_s),
+        "caveat": caveat or None,
         "jobs": [_row(row, now_s) for row in rows],
     }
     return json.dumps(plain, indent=1, ensure_ascii=True)

@@ -28,6 +28,7 @@ from hpcwatch.base.units import (
 from hpcwatch.events import PHASE_BEGIN, PHASE_END
 from hpcwatch.recording.previous_runs import EarlierRun
 from hpcwatch.recording.store import Event
+from hpcwatch.views.report.ending import took
 from hpcwatch.views.report.gpu_rows import (
     FEW_GPUS,
     HARMLESS,
@@ -71,9 +72,7 @@ def asked_and_used(report: Report) -> Table:
     if given is not None:
         rows.append(("GPUs", given, UNKNOWN, UNKNOWN))
     asked_s = report.run.job.walltime_s if report.run.job is not None else None
-    wall = format_clock(summary.wall_s)
-    if summary.wall_s < 60:
-        wall = format_seconds(summary.wall_s)
+    wall = took(report)
     if asked_s:
         wall += f" ({format_pct(100 * summary.wall_s / asked_s)})"
     rows.append(("Time", format_clock(asked_s), wall, UNKNOWN))

@@ -14,6 +14,7 @@ from hpcwatch.base.units import (
     format_pct,
     three_digits,
 )
+from hpcwatch.views.report.ending import took
 from hpcwatch.views.text import LABEL, Line, Span, figures_row, sparkline
 
 _SPARK = 20
@@ -114,9 +115,7 @@ def used_rows(report: Report, width: int) -> list[Line]:
     time_asked = report.run.job.walltime_s if report.run.job is not None else None
     if time_asked:
         share = f" ({format_pct(100 * summary.wall_s / time_asked)})"
-        made.append(
-            figures_row("Time", format_clock(time_asked), format_clock(summary.wall_s) + share, "")
-        )
+        made.append(figures_row("Time", format_clock(time_asked), took(report) + share, ""))
     seconds = (
         f"{cpu_seconds(summary.cpu_s)} (user {cpu_seconds(summary.cpu_user_s)},"
         f" system {cpu_seconds(summary.cpu_system_s)})"
