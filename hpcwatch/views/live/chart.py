@@ -7,10 +7,12 @@ row), or in blocks (eighths of a row); on a terminal without Unicode blocks beco
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from enum import Enum
 from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from hpcwatch.views.live.over_time import Values, Window
@@ -21,6 +23,9 @@ _BRAILLE = 0x2800
 _LEFT = (0x00, 0x40, 0x44, 0x46, 0x47)
 _RIGHT = (0x00, 0x80, 0xA0, 0xB0, 0xB8)
 """Dots of a letter's left and right half, filled up to a level from 0 to 4."""
+_BOTH = [[chr(_BRAILLE + left + right) for right in _RIGHT] for left in _LEFT]
+"""Letters by the levels of both halves."""
+_RUNS = re.compile("[ \u2800]+|[^ \u2800]+")
 
 _PALE = "░"
 _LIMIT = "╌"
@@ -92,14 +97,13 @@ def chart_lines(
         label, axis = _label(chart, row, height)
         base = (height - 1 - row) * dots[1]
         text = _row(levels, base, letters)
-        pale = [_PALE if level > height - 1 - row else " " for level in behind]
-        cells = [
-            (one, chart.style) if one not in " ⠀" else (two, "grey") for one, two in zip(text, pale)
-        ]
         if row == line_row and chart.limit is not None:
-            cells = _with_limit(cells, chart.limit.words)
+            under = _limit_line(chart.limit.words, room)
+        else:
+            pale = [_PALE if level > height - 1 - row else " " for level in behind]
+            under = [Span("".join(pale), "grey")]
         first = Span(f"{label:>{labels}}{axis}", "dim")
-        made.append([first, *_spans(cells)])
+        made.append([first, *_over(text, chart.style, under)])
     return made
 
 
@@ -120,14 +124,30 @@ def _behind(chart: Chart, room: int, height: int) -> list[int]:
     ] or [0] * room
 
 
-def _row(levels: Sequence[int], base: int, letters: Letters) -> list[str]:
+def _row(levels: Sequence[int], base: int, letters: Letters) -> str:
     """Return the letters of one row, whose lowest dot is at level ``base``."""
+    most = 8 if letters is Letters.BLOCKS else 4
+    top = base + most
+    # Not by min and max: a screen has ten thousand of these.
+    parts = [0 if level <= base else most if level >= top else level - base for level in levels]
     if letters is Letters.BLOCKS:
-        return [_BLOCKS[min(max(level - base, 0), 8)] for level in levels]
-    parts = [min(max(level - base, 0), 4) for level in levels]
-    return [
-        chr(_BRAILLE + _LEFT[left] + _RIGHT[right]) for left, right in zip(parts[::2], parts[1::2])
-    ]
+        return "".join([_BLOCKS[part] for part in parts])
+    return "".join([_BOTH[left][right] for left, right in zip(parts[::2], parts[1::2])])
+
+
+def _over(text: str, style: str, under: Line) -> Line:
+    """Return a row of a chart; where it is blank, what lies under it is seen."""
+    made: list[Span] = []
+    for run in _RUNS.finditer(text):
+        first, last = run.span()
+        if text[first] not in " \u2800":
+            made.append(Span(run[0], style))
+            continue
+        for span in under:
+            if first < len(span.text) and last > 0:
+                made.append(Span(span.text[max(first, 0) : last], span.style))
+            first, last = first - len(span.text), last - len(span.text)
+    return made
 
 
 def _limit_row(chart: Chart, height: int) -> int | None:
@@ -137,14 +157,13 @@ def _limit_row(chart: Chart, height: int) -> int | None:
     return min(height - math.ceil(chart.limit.value / chart.top * height), height - 1)
 
 
-def _with_limit(cells: list[tuple[str, str]], words: str) -> list[tuple[str, str]]:
-    """Draw the limit line where nothing else is, its words at the right end if there is room."""
-    said = f" {words} " if len(cells) >= width_of(words) + 2 + _LEAST_WORD else ""
-    line = _LIMIT * (len(cells) - len(said) - 1) + said + _LIMIT if said else _LIMIT * len(cells)
-    return [
-        cell if cell[0] not in f" ⠀{_PALE}" else (letter, "grey" if letter == _LIMIT else "dim")
-        for cell, letter in zip(cells, line)
-    ]
+def _limit_line(words: str, room: int) -> Line:
+    """Return the limit line, with its words at the right end if there is room."""
+    if room < width_of(words) + 2 + _LEAST_WORD:
+        return [Span(_LIMIT * room, "grey")]
+    said = f" {words} "
+    before = Span(_LIMIT * (room - len(said) - 1), "grey")
+    return [before, Span(said, "dim"), Span(_LIMIT, "grey")]
 
 
 def _label(chart: Chart, row: int, height: int) -> tuple[str, str]:
@@ -163,7 +182,7 @@ def _spans(cells: Sequence[tuple[str, str]]) -> list[Span]:
     """Return the cells as spans; neighbours of one style are one."""
     return [
         Span("".join(letter for letter, _ in group), style)
-        for style, group in groupby(cells, key=lambda cell: cell[1])
+        for style, group in groupby(cells, key=itemgetter(1))
     ]
 
 

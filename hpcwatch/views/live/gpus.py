@@ -119,8 +119,13 @@ def _last(node: NodeFigures | None, gpu: Gpu, metric: str) -> float | None:
 
 def _curve(node: NodeFigures | None, gpu: GpuFigures, width: int) -> str:
     """Draw the last utilisations, linear in time; of an instance, its multiprocessors at work."""
-    values = device_values(node, gpu, Window(gpu.at_s - _SPARK_S, gpu.at_s))
-    return "" if values is None else sparkline(values(width), 100.0, width)
+    if node is None or node.late is None:
+        return ""
+    known, place = node.late.curves, (gpu.gpu.uuid, width)
+    if place not in known:
+        values = device_values(node, gpu, Window(gpu.at_s - _SPARK_S, gpu.at_s))
+        known[place] = "" if values is None else sparkline(values(width), 100.0, width)
+    return known[place]
 
 
 def _by_node(board: Board) -> Callable[[GpuFigures], tuple[object, ...]]:

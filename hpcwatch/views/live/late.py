@@ -21,6 +21,7 @@ class Late:
         "_sample",
         "_shown",
         "_top",
+        "curves",
         "devices",
         "idle",
         "process_cores",
@@ -43,6 +44,8 @@ class Late:
         self.idle: dict[str, Idle | None] = before.idle if before is not None else {}
         """Since when each device is idle, as far as that was worked out: one record per node, for
         that does not change while a device is idle."""
+        self.curves: dict[tuple[str, int], str] = {}
+        """Device and width -> its use as a curve, as far as that was drawn."""
         self._gpus: tuple[tuple[GpuFigures, ...], tuple[GpuFigures, ...]] | None = None
         self._top: Process | None = None
         self._holders: dict[int, tuple[int, ...]] | None = None

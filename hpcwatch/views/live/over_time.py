@@ -7,7 +7,7 @@ what the readings say that cover it, and a step without a reading is unknown (Na
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -68,32 +68,44 @@ def metric_values(
     def values(count: int) -> list[float]:
         if count <= 0 or not host.at_s:
             return []
-        step_s = window.length_s / count
-        made = []
-        whole_last = bisect_right(host.at_s, window.end_s)  # a paused picture knows no later ones
-        for index in range(count):
-            start_s = window.start_s + index * step_s
-            first = bisect_right(host.at_s, start_s)
-            last = min(_covering(host, first, start_s + step_s), whole_last)
-            _, mean, high = over(column, host.span_s, first, last)
-            made.append(high if peaks else mean)
-        return made
+        which = 2 if peaks else 1
+        steps = _steps(host, window, count)
+        return [over(column, host.span_s, first, last)[which] for first, last in steps]
 
     return values
 
 
-def _covering(host: HostTimeline, first: int, end_s: float) -> int:
-    """Return the end of the readings from ``first`` on that cover any time before ``end_s``."""
-    last = bisect_left(host.at_s, end_s, first)
-    reaches = last < len(host.at_s) and host.at_s[last] - host.span_s[last] < end_s
-    return last + 1 if reaches else last
+def _steps(host: HostTimeline, window: Window, count: int) -> list[tuple[int, int]]:
+    """Return which readings cover any time of each step: the first, and the one after the last."""
+    at_s, span_s = host.at_s, host.span_s
+    step_s = window.length_s / count
+    every = bisect_right(at_s, window.end_s)  # a paused picture knows no later ones
+    first = last = bisect_right(at_s, window.start_s)
+    made = []
+    for index in range(count):
+        start_s = window.start_s + index * step_s
+        end_s = start_s + step_s
+        while first < every and at_s[first] <= start_s:
+            first += 1
+        while last < every and at_s[last] < end_s:
+            last += 1
+        reaches = last < every and at_s[last] - span_s[last] < end_s
+        made.append((first, last + 1 if reaches else last))
+    return made
 
 
 def slot_values(bounds_s: Sequence[float], series: Sequence[float], window: Window) -> Values:
     """Return a series of slots, such as the sums over all nodes, for a chart."""
     slots = [(start, end, value) for (start, end), value in zip(pairwise(bounds_s), series)]
 
+    known: dict[int, list[float]] = {}
+
     def values(count: int) -> list[float]:
+        if count not in known:
+            known[count] = drawn(count)
+        return known[count]
+
+    def drawn(count: int) -> list[float]:
         if count <= 0:
             return []
         step_s = window.length_s / count

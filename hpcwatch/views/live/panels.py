@@ -22,6 +22,7 @@ from hpcwatch.views.live.figures_text import amount, memory_style, rate
 from hpcwatch.views.live.gpu_figures import GpuFigures
 from hpcwatch.views.live.over_time import Values, Window, metric_values, slot_values, summed
 from hpcwatch.views.live.rows import NodeFigures
+from hpcwatch.views.live.totals import METRICS
 from hpcwatch.views.report.used_rows import LIMITS
 from hpcwatch.views.text import Line, Span, cut, fit, line_width, width_of
 
@@ -142,10 +143,8 @@ def _rates(name: str, values: Values, peaks: Values, now: float | None) -> Panel
 def job_panels(board: Board, window: Window) -> dict[str, Panel]:
     """Return the charts of all nodes together."""
     totals, nodes, current = board.totals, board.nodes, board.current
-
-    def curve(metric: str) -> Values:
-        return slot_values(totals.bounds_s, totals.series(metric), window)
-
+    bounds_s = totals.bounds_s
+    curves = {metric: slot_values(bounds_s, totals.series(metric), window) for metric in METRICS}
     cores = [node.used_cores for node in current if node.used_cores is not None]
     counts = [node.cores_count for node in nodes if node.cores_count is not None]
     count = sum(counts) if len(counts) == len(nodes) and counts else None
@@ -154,22 +153,22 @@ def job_panels(board: Board, window: Window) -> dict[str, Panel]:
     limit = sum(limits) if len(limits) == len(nodes) and limits else None
     made = {
         "cores": cores_panel(
-            curve("cores"), sum(cores) if cores else None, count, largest(curve("cores"))
+            curves["cores"], sum(cores) if cores else None, count, largest(curves["cores"])
         ),
         "memory": memory_panel(
-            curve("memory"), sum(used) if used else None, limit, "all limits together", ()
+            curves["memory"], sum(used) if used else None, limit, "all limits together", ()
         ),
     }
     gpus = sum([node.use.device_count for node in nodes])
     if gpus:
-        chart = Chart(curve("gpus"), float(gpus), format_cores)
+        chart = Chart(curves["gpus"], float(gpus), format_cores)
         made["gpus"] = Panel("GPUs", f"of {gpus}, use", (), chart)
     for name, metric, values in (
         ("Disk", "disk", [node.disk_bytes_per_s for node in current]),
         ("Network", "net", [node.net_bytes_per_s for node in current]),
     ):
         known = [value for value in values if value is not None]
-        made[metric] = _rates(name, curve(metric), curve(metric), sum(known) if known else None)
+        made[metric] = _rates(name, curves[metric], curves[metric], sum(known) if known else None)
     return made
 
 
