@@ -153,7 +153,11 @@ class GaugeColumns:
             self._append_known(record, gauges)
             return
         for column, place in self._placed:
-            column.add(record[place])
+            value, values = record[place], column.mean
+            if column.low is values:  # as ``Column.add`` does it: most of a sample comes this way
+                values.append(NAN if value is None else float(value))
+            else:
+                column.add(value)
         for column, field in self._more:
             column.add(value_of(record, field))
 

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from hpcwatch.probe.schema import Gpu
 from hpcwatch.probe.typed import NamedTuple
 
 _WORKS_PCT = 20.0
 """From this utilisation on a device does not save power at its PCIe link."""
+
+
+_READ_SELDOM = attrgetter(
+    "xids",
+    "ecc_uncorrected_count",
+    "ecc_uncorrected_ever_count",
+    "remapped_row_count",
+    "retired_page_count",
+    "needs_reset",
+    "remap_failed",
+    "nvlink_count",
+    "nvlink_active_count",
+    "pcie_lane_count",
+    "pcie_lane_max_count",
+    "pcie_generation_max",
+)
+"""Unknown in most samples, or the same as in the one before."""
 
 
 class Grown(NamedTuple):
@@ -50,6 +69,8 @@ class GpuHealth:
         self.generation: int | None = None
         """The fastest of its PCIe link while it worked."""
         self.generation_most: int | None = None
+        self._read: tuple[object, ...] = ()
+        """What was read last of all but the PCIe generation, which counts while it works."""
 
     @property
     def coverage(self) -> float | None:
@@ -64,6 +85,15 @@ class GpuHealth:
         elif (gpu.memory_used_bytes, gpu.util_pct, gpu.sm_active_pct) != (None, None, None):
             self.read_s += span_s
             self.lost_at_s = None  # it is back
+        if gpu.pcie_generation is not None and (gpu.util_pct or 0.0) >= _WORKS_PCT:
+            self.generation = max(self.generation or 0, gpu.pcie_generation)
+        read = _READ_SELDOM(gpu)
+        if read != self._read:
+            self._read = read
+            self._add_read(gpu, at_s)
+
+    def _add_read(self, gpu: Gpu, at_s: float) -> None:
+        """Take in what differs from the reading before."""
         for xid in gpu.xids or ():
             self.xids.setdefault(xid, at_s)
         self.ecc = _grown(self.ecc, gpu.ecc_uncorrected_count)
@@ -72,16 +102,11 @@ class GpuHealth:
         self.pages = _later(self.pages, gpu.retired_page_count)
         self.needs_reset = self.needs_reset or bool(gpu.needs_reset)
         self.remap_failed = self.remap_failed or bool(gpu.remap_failed)
-        self._add_links(gpu)
-
-    def _add_links(self, gpu: Gpu) -> None:
         self.links_count = _later(self.links_count, gpu.nvlink_count)
         self.links = _grown(self.links, gpu.nvlink_active_count)
         self.lanes = _later(self.lanes, gpu.pcie_lane_count)
         self.lanes_most = _later(self.lanes_most, gpu.pcie_lane_max_count)
         self.generation_most = _later(self.generation_most, gpu.pcie_generation_max)
-        if gpu.pcie_generation is not None and (gpu.util_pct or 0.0) >= _WORKS_PCT:
-            self.generation = max(self.generation or 0, gpu.pcie_generation)
 
     def lose(self, at_s: float, reason: str) -> None:
         """Note that it does not answer any more; the first time counts."""

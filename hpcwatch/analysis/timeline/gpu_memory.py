@@ -32,11 +32,19 @@ def holdings(gpu: Gpu, own: Container[int], owner_uid: int | None) -> Holdings:
     listed = gpu.processes
     if listed is None:
         return Holdings()
-    ours = [one for one in listed if one.pid in own]
-    # MPS holds its clients' memory in its own process: then the job's part is unknown.
-    held = _sum(ours) if ours or not any(one.is_mps for one in listed) else None
-    if any(one.memory_bytes is None for one in listed) or any(one.is_mps for one in listed):
+    ours, is_all_known = [], True
+    for one in listed:
+        if one.pid in own:
+            ours.append(one)
+        if one.memory_bytes is None or one.is_mps:
+            is_all_known = False
+    if not is_all_known:
+        # MPS holds its clients' memory in its own process: then the job's part is unknown.
+        held = _sum(ours) if ours or not any(one.is_mps for one in listed) else None
         return Holdings(own=held, is_ours_here=bool(ours))
+    held = _sum(ours)
+    if len(ours) == len(listed) > 0:
+        return Holdings(held, 0, 0, _unlisted(gpu, held), is_ours_here=True)
     others = [one for one in listed if one.pid not in own and not one.is_graphics]
     uids = {one.uid for one in ours} | ({owner_uid} if owner_uid is not None else set())
     known = [one for one in others if one.uid is not None] if uids else []
@@ -44,7 +52,7 @@ def holdings(gpu: Gpu, own: Container[int], owner_uid: int | None) -> Holdings:
         own=held,
         sibling=_sum([one for one in known if one.uid in uids]) if uids else None,
         foreign=_sum([one for one in known if one.uid not in uids]) if uids else None,
-        unlisted=_unlisted(gpu, listed),
+        unlisted=_unlisted(gpu, _sum(listed)),
         is_ours_here=bool(ours),
     )
 
@@ -55,14 +63,14 @@ def _sum(processes: list[GpuProcess]) -> int | None:
     return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
-def _unlisted(gpu: Gpu, listed: list[GpuProcess]) -> int | None:
+def _unlisted(gpu: Gpu, listed_bytes: int | None) -> int | None:
     """Return the memory in use less what is listed; None where that means nothing.
 
     Where the operating system manages the memory, files and any program may lie in it.
     """
     if gpu.memory_used_bytes is None or gpu.has_system_memory:
         return None
-    return max(gpu.memory_used_bytes - (_sum(listed) or 0), 0)
+    return max(gpu.memory_used_bytes - (listed_bytes or 0), 0)
 
 
 class Unlisted:
