@@ -25,8 +25,9 @@ from hpcwatch.export.following import Following
 from hpcwatch.export.scene import Source
 from hpcwatch.export.wanted import Wanted
 from hpcwatch.export.watched import Watched
+from hpcwatch.monitor.known import Known, Questions, known_from
 from hpcwatch.monitor.standard_error import Complaints
-from hpcwatch.monitor.watch import Known, Questions, Watch, known_from
+from hpcwatch.monitor.watch import Watch
 from hpcwatch.recording.lookup import find
 from hpcwatch.recording.removal import is_being_made
 

@@ -18,7 +18,7 @@ from hpcwatch.cli.watch_options import add_options, is_one_picture
 from hpcwatch.cli.watched_job import Watching
 from hpcwatch.cluster import client
 from hpcwatch.cluster.schedulers.job import JobState
-from hpcwatch.monitor.watch import Known, Questions, known_from
+from hpcwatch.monitor.known import Known, Questions, known_from
 
 if TYPE_CHECKING:
     from hpcwatch.cluster.schedulers.inquiry import Inquiry

@@ -12,8 +12,9 @@ from hpcwatch.cli.node_ways import settings_for, ways_to
 from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
 from hpcwatch.cluster.schedulers.job import Job
 from hpcwatch.cluster.transport.ways import Ways, slurm_steps
+from hpcwatch.monitor.known import Questions, known_from
 from hpcwatch.monitor.node_status import NodeState
-from hpcwatch.monitor.watch import Questions, Watch, known_from
+from hpcwatch.monitor.watch import Watch
 from hpcwatch.views.jobs.flags import Flag
 
 _MOST = 4

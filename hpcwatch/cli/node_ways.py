@@ -9,7 +9,7 @@ from hpcwatch import config
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.cluster.transport import PLAIN_STEPS, Steps
 from hpcwatch.cluster.transport.ways import Ways, slurm_steps, suitable, ways
-from hpcwatch.monitor.watch import Known
+from hpcwatch.monitor.known import Known
 
 _NODES_PER_S = 100.0
 """The most readings a second of all nodes together, if the user requests no interval."""

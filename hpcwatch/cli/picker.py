@@ -13,7 +13,7 @@ from hpcwatch.base.errors import EXIT_USAGE, HpcwatchError
 from hpcwatch.cli.jobs_rows import enriched, rows_of
 from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
 from hpcwatch.cluster.schedulers.job import Job, JobState
-from hpcwatch.monitor.watch import Known, known_from
+from hpcwatch.monitor.known import Known, known_from
 from hpcwatch.probe.listing import login_name
 from hpcwatch.recording.lookup import list_runs
 from hpcwatch.views.jobs.jobs_table import counts_words, ordered

@@ -21,7 +21,7 @@ from hpcwatch.cluster.schedulers.hosts import fold_hosts
 from hpcwatch.cluster.schedulers.inquiry import Inquiry, gone
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.cluster.schedulers.query import NoAnswerError, NotUnderstoodError
-from hpcwatch.monitor.watch import Known, Questions, known_from
+from hpcwatch.monitor.known import Known, Questions, known_from
 
 _LOOK_S = 5.0
 

@@ -9,7 +9,8 @@ from hpcwatch.cli.arguments import Parser
 from hpcwatch.cli.node_ways import settings_for, ways_to
 from hpcwatch.cli.watch_options import add_view_options, is_one_picture
 from hpcwatch.cluster.schedulers.hosts import fold_hosts, hosts_named
-from hpcwatch.monitor.watch import Known, Watch
+from hpcwatch.monitor.known import Known
+from hpcwatch.monitor.watch import Watch
 
 
 def main(arguments: list[str]) -> int:

@@ -15,7 +15,8 @@ from hpcwatch.cli.node_ways import settings_for, ways_to_watched
 from hpcwatch.cli.watch_options import is_one_picture
 from hpcwatch.cluster.transport.ways import Ways
 from hpcwatch.monitor import report
-from hpcwatch.monitor.watch import Known, Questions, Watch
+from hpcwatch.monitor.known import Known, Questions
+from hpcwatch.monitor.watch import Watch
 from hpcwatch.recording.lookup import find
 
 if TYPE_CHECKING:

@@ -10,20 +10,19 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from hpcwatch.analysis.findings import Finding
 from hpcwatch.analysis.report import Report
 from hpcwatch.analysis.timeline import Timeline, most_samples
 from hpcwatch.base.errors import HpcwatchError
-from hpcwatch.cluster.job_script import with_script
-from hpcwatch.cluster.schedulers.inquiry import Inquiry, Reply
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.config import Settings
 from hpcwatch.monitor import run_record
 from hpcwatch.monitor.further import FurtherProcesses
 from hpcwatch.monitor.job_output import JobOutput, LogText
 from hpcwatch.monitor.job_program import Inside
+from hpcwatch.monitor.known import Known, Questions, known_from
 from hpcwatch.monitor.live_findings import About, Looking
 from hpcwatch.monitor.node_logs import NodeLogs
 from hpcwatch.monitor.node_status import NodeState, NodeStatus
@@ -44,36 +43,6 @@ POLL_S = 5.0
 _HURRY_S = 30.0
 """For so long the scheduler is asked at each look when nothing of the job runs any more."""
 _PLACE_S = 300.0
-
-
-class Known(NamedTuple):
-    """The scheduler's last answer."""
-
-    parts: tuple[Job, ...]
-    at_s: float
-    """``time.monotonic`` of the answer."""
-    trouble: str = ""
-
-    @property
-    def job(self) -> Job | None:
-        """The job itself, or the first of its components; None of an array's many tasks."""
-        is_array = len(self.parts) > 1 and self.parts[0].het_id is None
-        return self.parts[0] if self.parts and not is_array else None
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """The nodes of all components, each once."""
-        job = self.job
-        if job is None or job.state.is_waiting:
-            return ()
-        return tuple(dict.fromkeys(node for part in self.parts for node in part.nodes))
-
-
-class Questions(NamedTuple):
-    """A scheduler and the id to query it about."""
-
-    inquiry: Inquiry
-    job_id: str
 
 
 class Watch:
@@ -397,14 +366,3 @@ class Watch:
                 if self._presence.lost(status.host):
                     self._hurry()
         self._recording.mark(status)
-
-
-def known_from(reply: Reply, last: Job | None = None) -> Known:
-    """Return a scheduler's reply with its time, and with the job's own script read.
-
-    ``last`` is the previous answer.
-    """
-    parts = tuple(reply.value)
-    if len(parts) == 1:
-        parts = (with_script(parts[0], last),)
-    return Known(parts, time.monotonic() - reply.age_s, reply.trouble)

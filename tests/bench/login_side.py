@@ -27,9 +27,10 @@ from hpcwatch.cli.live_view import live
 from hpcwatch.cluster.schedulers.inquiry import Reply
 from hpcwatch.cluster.schedulers.job import Job, JobNode, JobState
 from hpcwatch.config import Settings
+from hpcwatch.monitor.known import Known, Questions
 from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.monitor.remote import Opener
-from hpcwatch.monitor.watch import Known, Questions, Watch
+from hpcwatch.monitor.watch import Watch
 
 SCREEN = (50, 200)
 

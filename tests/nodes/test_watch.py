@@ -28,9 +28,10 @@ from hpcwatch.cluster.transport.ways import ways
 from hpcwatch.config import Settings
 from hpcwatch.monitor import job_program, recording
 from hpcwatch.monitor import watch as watching
+from hpcwatch.monitor.known import Questions, known_from
 from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.monitor.report import load
-from hpcwatch.monitor.watch import Questions, Watch, known_from
+from hpcwatch.monitor.watch import Watch
 from hpcwatch.recording.lookup import list_runs
 from hpcwatch.recording.store import Event, root
 
