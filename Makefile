@@ -21,15 +21,17 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/.train
 	$(BIN)/hpcwatch run -- $(BIN)/python trainers/mnist_cnn.py
 
-# What measures no time runs side by side: three at a time on two cores, as many of them wait.
+# What measures no time runs side by side on two cores, more at a time the more of them wait.
 FAST = tests/unit tests/findings tests/views tests/parse
-# Some of FAST count the processes and modules of the one they run in: none of WHOLE runs in it.
+# Some of FAST count the processes and modules of the one they run in. None of WHOLE runs in it: each
+# process there imports TensorFlow as it looks for tests, and may start the shell of transport/guard.py.
 PURE = tests/fuzz tests/browser tests/driver/test_driver.py tests/sweep/test_array_jobs.py \
-    $(patsubst %,tests/trainers/test_trainers_%.py,data input parts) \
+    $(patsubst %,tests/trainers/test_trainers_%.py,data input) \
     $(patsubst %,tests/sweep/test_sweep_%.py,gpus outcome parameters thresholds) $(FAST)
 WHOLE = tests/trainers/test_trainers_training.py tests/sweep/test_sweep_hosts.py \
     tests/nodes/test_ssh_left.py tests/sweep/test_sweep_local.py tests/sweep/test_sweep_cut_off.py \
-    $(patsubst %,tests/trainers/test_%.py,keras_monitor trainers_hparam trainers_events trainers_plots) \
+    $(patsubst %,tests/trainers/test_%.py,keras_monitor trainers_hparam trainers_parts trainers_events \
+        trainers_plots) \
     tests/driver/test_gpu_end_to_end.py tests/driver/test_gpu_exported.py tests/prometheus \
     $(patsubst %,tests/nodes/test_%.py,bundle members_captured probe_program probe_tails probe_wish \
         pyz_nodes ssh_break ssh_config ssh_intake ssh_keys ssh_login ssh_reach ssh_verdicts \
@@ -39,7 +41,7 @@ WHOLE = tests/trainers/test_trainers_training.py tests/sweep/test_sweep_hosts.py
     $(patsubst %,tests/sweep/test_sweep_%.py,array array_live live many_slots notify once runs \
         sharing walltime)
 # A cluster and a virtual machine, each on its own, and tests that wait for a program to have run for
-# some seconds: they see nothing of each other, and the machine takes one of two cores.
+# some seconds: they see nothing of each other. The machine takes most of two cores.
 LANES = tests/cluster tests/vm \
     $(patsubst %,tests/nodes/test_%.py,watch job_end job_exported job_picker job_recorded job_reports) \
     tests/driver/test_cancel_idle_gpus.py tests/driver/test_on_real_gpu.py tests/nodes/test_jobs_watch.py \
@@ -49,19 +51,19 @@ ALONE = $(addprefix --ignore=,$(PURE) $(WHOLE) $(LANES))
 # Each file, or lane of files (tests/lanes.py), runs in one process. They start in the order given,
 # those that take long first; xdist's own order, by the number of tests, begins long files with few
 # tests last.
-SIDE_BY_SIDE = -n 3 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE = --dist loadfile --no-loadscope-reorder
 # Real clusters, terminals and browsers share two cores here: a test that fails is run once more, and
 # the summary names it (RERUN). One that needs this on a quiet machine has a fault: mend it.
 RERUN = --reruns 1 -rfEsR
 
 test: $(VENV)/.dev $(VENV)/.train
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(RERUN) $(PURE)
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(RERUN) $(WHOLE)
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(RERUN) $(LANES)
+	$(BIN)/python -m pytest -n 3 $(SIDE_BY_SIDE) $(RERUN) $(PURE)
+	$(BIN)/python -m pytest -n 4 $(SIDE_BY_SIDE) $(RERUN) $(WHOLE)
+	$(BIN)/python -m pytest -n 3 $(SIDE_BY_SIDE) $(RERUN) $(LANES)
 	$(BIN)/python -m pytest $(RERUN) $(ALONE)
 
 test-fast: $(VENV)/.dev
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(FAST)
+	$(BIN)/python -m pytest -n 3 $(SIDE_BY_SIDE) $(FAST)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
