@@ -7,6 +7,7 @@ longer in the folder finds it in the file.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -84,9 +85,10 @@ def opened(folder: str, packed: str, name: str) -> Part:
     """Open what holds ``run.json`` or another part. Raises OSError."""
     part = _found(folder, packed, name)
     if part is None and name in _ALWAYS_THERE:
-        # For a while NFS believes a host that a name is not there; to list the folder ends that
-        # (nfs(5), "Directory entry caching").
-        os.listdir(os.path.dirname(os.path.abspath(folder)))
+        # NFS remembers for a while that a name was not there. Opening the folder makes it ask
+        # (nfs(5), "Data and metadata coherence").
+        with contextlib.suppress(OSError):
+            os.scandir(os.path.dirname(os.path.abspath(folder))).close()
         part = _found(folder, packed, name)
     if part is None:
         path = os.path.join(folder, name)

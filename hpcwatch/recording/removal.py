@@ -92,10 +92,10 @@ def is_being_made(directory: RunDirectory, run: Run) -> bool:
 
 def _foreign(directory: RunDirectory) -> str | None:
     """Return the name of a file that hpcwatch did not create; None if there is none."""
-    if not os.path.lexists(directory.path):
-        return None  # it is one file
     try:
         entries = sorted(os.scandir(directory.path), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return None  # it is one file
     except OSError as error:
         return os_reason(error)
     for entry in entries:

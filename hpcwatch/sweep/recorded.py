@@ -180,7 +180,9 @@ class Sweep:
                 with contextlib.suppress(OSError):
                     if lease.age_s(attempts, some[-1].started) < self.plan.lease_s:
                         return f"task {number} may still be running on {some[-1].started.host}"
-        names = set(os.listdir(self.folder)) - _OURS
+        names: set[str] = set()
+        with contextlib.suppress(FileNotFoundError):  # another command removes it
+            names = set(os.listdir(self.folder)) - _OURS
         foreign = sorted(name for name in names if not files.is_left_over(name, _OURS))
         return f"it holds a file that is not hpcwatch's: {foreign[0]}" if foreign else None
 

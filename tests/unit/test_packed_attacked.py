@@ -235,6 +235,15 @@ def test_a_run_that_is_packed_while_it_is_replayed_is_replayed(hpcwatch: Hpcwatc
     assert (ended.code, ended.out) == (0, whole.out)
 
 
+@pytest.mark.parametrize("place", ["gone", "gone/deeper", "mine/notes", "mine/notes/deeper"])
+def test_where_no_run_is_it_is_said(hpcwatch: Hpcwatch, tmp_path: Path, place: str) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes").write_text("mine")
+    for end in ("/", ".hpcwatch"):
+        ended = hpcwatch("report", f"{tmp_path}/{place}{end}")
+        assert (ended.code, "no run in" in ended.complaint) == (2, True)
+
+
 COMMANDS = (
     *(("report", "{}", "--format", name) for name in ("text", "csv", "json", "markdown", "html")),
     ("report", "{}", "-o", "out.om"),
