@@ -12,7 +12,7 @@ import time
 from itertools import islice
 
 from hpcwatch.launch.spawn import EVENTS_FILE, EVENTS_FOLDERS, EVENTS_VARIABLE, where_we_run
-from hpcwatch.probe.procfs import parse_argv, program_of, read
+from hpcwatch.probe.procfs import is_single_file, parse_argv, program_of, read
 from hpcwatch.probe.typed import Iterator
 
 _MONITORS = ("hpcwatch", "hpcwatch-python", "task.py")
@@ -95,7 +95,8 @@ def is_monitor(pid: int) -> bool | None:
         return False
     except OSError:
         return None
-    if os.path.basename(program_of(argv)) in _MONITORS:
+    name = os.path.basename(program_of(argv))
+    if name in _MONITORS or is_single_file(name):
         return True
     return any(word == "-c" and "hpcwatch." in code for word, code in zip(argv, argv[1:]))
 

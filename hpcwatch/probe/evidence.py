@@ -7,7 +7,7 @@ import os
 import re
 
 from .cgroup_paths import job_id_in
-from .procfs import parse_argv, parse_stat, program_of, read, read_all
+from .procfs import is_single_file, parse_argv, parse_stat, program_of, read, read_all
 from .typed import Iterable, List, NamedTuple, Optional, Set, Tuple
 
 _VARIABLES = (b"PBS_JOBID=", b"SLURM_JOB_ID=", b"SLURM_JOBID=")
@@ -129,7 +129,8 @@ def is_watcher(name: bytes, folder: str) -> bool:
         return "-c" in argv[1:3] and any("hpcwatch-probe" in word for word in argv[2:])
     if not name.startswith(b"python"):
         return False
-    return os.path.basename(program_of(argv_of(folder))) in _WATCHERS
+    program = os.path.basename(program_of(argv_of(folder)))
+    return program in _WATCHERS or is_single_file(program)
 
 
 def own_session(proc: str, pid: int) -> Set[int]:

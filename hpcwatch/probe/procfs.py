@@ -98,6 +98,11 @@ def program_of(argv: List[str]) -> str:
     return argv[position] if position < len(argv) else ""
 
 
+def is_single_file(name: str) -> bool:
+    """True for the name of hpcwatch as one file: ``hpcwatch.pyz``, ``hpcwatch-0.2.pyz``."""
+    return name.startswith("hpcwatch") and name.endswith(".pyz")
+
+
 _WITH_VALUE = ("-X", "-W")  # python's options whose value is a word of its own
 
 

@@ -77,6 +77,10 @@ def test_a_monitor_is_known_by_what_it_runs_not_by_a_folder(tmp_path: Path) -> N
         assert is_monitor(other) is False
     with running(sys.executable, "-X", "utf8", "-I", entry, "run", "--", "true") as ours:
         assert is_monitor(ours) is True
+    single = tmp_path / "hpcwatch-0.2.pyz"
+    single.write_text(ECHO)
+    with running(sys.executable, "-S", single, "run", "--", "true") as ours:
+        assert is_monitor(ours) is True
     with running(sys.executable, "-c", f"import hpcwatch.base.errors; {ECHO}") as calls:
         assert is_monitor(calls) is True
     with running(sys.executable, "-c", ECHO, "hpcwatch.log") as told:
