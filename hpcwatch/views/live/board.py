@@ -104,7 +104,7 @@ class Figures:
     def _anew(
         self, picture: Picture, status: NodeStatus, history: HostTimeline, sample: Sample
     ) -> NodeFigures:
-        share = self._shares.get(status.host.partition(".")[0])
+        share = self._shares.get(status.host.partition(".")[0]) if self._shares else None
         cores_count = share.cores_count if share is not None else None
         if cores_count is None:
             cores_count = cores_allowed(picture.job, history)

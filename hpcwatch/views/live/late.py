@@ -15,13 +15,13 @@ class Late:
     """Kept with a node's sample; each figure is worked out once."""
 
     __slots__ = (
+        "_curves",
         "_gpus",
         "_history",
         "_holders",
         "_sample",
         "_shown",
         "_top",
-        "curves",
         "devices",
         "idle",
         "process_cores",
@@ -44,8 +44,7 @@ class Late:
         self.idle: dict[str, Idle | None] = before.idle if before is not None else {}
         """Since when each device is idle, as far as that was worked out: one record per node, for
         that does not change while a device is idle."""
-        self.curves: dict[tuple[str, int], str] = {}
-        """Device and width -> its use as a curve, as far as that was drawn."""
+        self._curves: dict[tuple[str, int], str] | None = None
         self._gpus: tuple[tuple[GpuFigures, ...], tuple[GpuFigures, ...]] | None = None
         self._top: Process | None = None
         self._holders: dict[int, tuple[int, ...]] | None = None
@@ -61,6 +60,13 @@ class Late:
             if divided:
                 self._gpus = tuple([one for one in made if not one.gpu.is_divided]), divided
         return self._gpus
+
+    @property
+    def curves(self) -> dict[tuple[str, int], str]:
+        """Device and width -> its use as a curve, as far as that was drawn."""
+        if self._curves is None:
+            self._curves = {}
+        return self._curves
 
     @property
     def holders(self) -> dict[int, tuple[int, ...]]:

@@ -9,6 +9,9 @@ from hpcwatch.views.live.board import Board, by_place
 from hpcwatch.views.live.page import Sort
 from hpcwatch.views.live.rows import NodeFigures, ProcessFigures
 
+_MEMORY_AS_CORES = 1e-3
+"""The most that memory, up to 10^15 bytes, counts in an order by CPU."""
+
 
 def processes_of(node: NodeFigures) -> list[ProcessFigures]:
     """Return a node's processes, most CPU first, then most memory."""
@@ -54,21 +57,28 @@ def cpu_s(process: Process) -> float | None:
 
 
 def _by_cpu(one: ProcessFigures) -> float:
-    return _cpu_key(one.cores, one.process.rss_bytes)
-
-
-def _cpu_key(cores: float | None, rss_bytes: int | None) -> float:
     # Of those that use as much, that with more memory: a float sorts faster than a pair.
-    return -(cores or 0.0) - 1e-18 * (rss_bytes or 0)
+    return -(one.cores or 0.0) - 1e-18 * (one.process.rss_bytes or 0)
 
 
 def _lead_by_cpu(node: NodeFigures) -> float:
-    """Return the least key of a node's processes, without making their records."""
+    """Return the least key of a node's processes, without making their records.
+
+    Ten thousand processes lie far apart in memory: more than the number is only read of those
+    that use about the most.
+    """
     if node.sample is None or node.further is not None:
         return min(map(_by_cpu, listed_on(node)))
     cores = node.process_cores.get
     named = node.sample.processes or ()
-    return min([_cpu_key(cores(one.pid), one.rss_bytes) for one in named])
+    least = max(node.process_cores.values(), default=0.0) - _MEMORY_AS_CORES
+    return min(
+        [
+            -used - 1e-18 * (one.rss_bytes or 0)
+            for one in named
+            if (used := cores(one.pid, 0.0)) >= least
+        ]
+    )
 
 
 def _by_rss(one: ProcessFigures) -> float:

@@ -8,7 +8,6 @@ there are too many, two become one.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 
 from hpcwatch.analysis.timeline import HostTimeline
 
@@ -57,7 +56,10 @@ class Totals:
         if part is None:
             part = self._parts[host.name] = _Part()
         times = host.at_s
-        for index in range(bisect_right(times, part.seen_s), len(times)):
+        first = len(times)
+        while first and times[first - 1] > part.seen_s:  # as a rule one is new
+            first -= 1
+        for index in range(first, len(times)):
             part.seen_s = times[index]
             if part.seen_s <= now_s + _CLOCK_SLACK_S:
                 self._put(part, int(part.seen_s // self.step_s), host.sums_at(index)[1:])
