@@ -21,7 +21,7 @@ from hpcwatch.cluster.schedulers.job import JobNode
 from hpcwatch.probe.schema import Gpu, GpuProcess, JobUse, Mig
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.gpus import GpusPage
-from hpcwatch.views.live.head import used_text
+from hpcwatch.views.live.head_amounts import used_text
 from hpcwatch.views.live.once import text_of
 from hpcwatch.views.run.line import device_memory_text, line
 from hpcwatch.views.run.panel_rows import rows

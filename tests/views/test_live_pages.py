@@ -41,7 +41,8 @@ from hpcwatch.views.live.board import Figures
 from hpcwatch.views.live.browser import Browser
 from hpcwatch.views.live.figures_text import rate
 from hpcwatch.views.live.findings import finding_lines
-from hpcwatch.views.live.head import left_style, requested_text
+from hpcwatch.views.live.head import left_style
+from hpcwatch.views.live.head_amounts import requested_text
 from hpcwatch.views.live.once import text_of
 from hpcwatch.views.text import Line, line_width
 

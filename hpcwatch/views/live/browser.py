@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from hpcwatch.base.clean import clean
 from hpcwatch.monitor import own_process
@@ -14,16 +12,15 @@ from hpcwatch.monitor.picture import Picture
 from hpcwatch.views.live.board import Board, Figures
 from hpcwatch.views.live.chart import Letters
 from hpcwatch.views.live.controls import Controls
-from hpcwatch.views.live.findings import FindingsPage, finding_lines
+from hpcwatch.views.live.findings import FindingsPage
 from hpcwatch.views.live.frame import filter_line, keys_line, rule, tabs_line
 from hpcwatch.views.live.gpus import GpusPage
 from hpcwatch.views.live.head import head
-from hpcwatch.views.live.help import help_lines
-from hpcwatch.views.live.listing import Scroll
 from hpcwatch.views.live.log_page import LogPage
 from hpcwatch.views.live.mouse import ALIASES, WHEEL, Places
-from hpcwatch.views.live.node_page import OverviewPage, node_lines
+from hpcwatch.views.live.node_page import OverviewPage
 from hpcwatch.views.live.nodes import NodesPage
+from hpcwatch.views.live.opened import Opened, opened_finding, opened_help, opened_node
 from hpcwatch.views.live.page import Kind, ListPage, Page, Target
 from hpcwatch.views.live.processes import ProcessesPage
 from hpcwatch.views.live.question import Question, Send, about_signal, question_lines
@@ -52,17 +49,6 @@ class Actions(Protocol):
 
     def follow_log(self, is_shown: bool) -> None:
         """The job's output is shown from now on, or no longer."""
-
-
-class _Opened(NamedTuple):
-    """What lies over the pages."""
-
-    lines: Callable[[Board, int, int], list[Line]]
-    """Draws it in a width, for a height: what is longer is scrolled."""
-    scroll: Scroll
-    is_help: bool = False
-    host: str | None = None
-    """The node that is opened, if it is one."""
 
 
 class Browser:
@@ -95,7 +81,7 @@ class Browser:
         self._nodes, self._overview = NodesPage(), OverviewPage()
         self._tasks, self._log = TasksPage(), LogPage()
         self._page: Page | None = None
-        self._opened: list[_Opened] = []
+        self._opened: list[Opened] = []
         self._filter = ""
         self._is_typing = False
         self._is_paused = False
@@ -342,8 +328,7 @@ class Browser:
     def _help(self) -> None:
         if not any(opened.is_help for opened in self._opened):
             own = self._controls.help if self._controls is not None else ()
-            lines = _Opened(lambda _board, width, _height: help_lines(width, own), Scroll(), True)
-            self._opened.append(lines)
+            self._opened.append(opened_help(own))
 
     def _open(self, target: Target | None) -> None:
         if target is None:
@@ -352,11 +337,8 @@ class Browser:
             self._actions.open_job(target.key)
             self.is_over = True
             return
-        if target.kind is Kind.NODE:
-            lines = partial(_draw_node, target.key)
-            self._opened.append(_Opened(lines, Scroll(), host=target.key))
-        else:
-            self._opened.append(_Opened(partial(_draw_finding, target.key), Scroll()))
+        is_node = target.kind is Kind.NODE
+        self._opened.append(opened_node(target.key) if is_node else opened_finding(target.key))
 
     def _type(self, key: str) -> None:
         """Take a key of the filter that is being typed."""
@@ -379,17 +361,3 @@ def _send(one: ProcessFigures, number: signal.Signals) -> str:
 def _is_waiting(board: Board) -> bool:
     job = board.picture.job
     return job is not None and job.state.is_waiting
-
-
-def _draw_node(host: str, board: Board, width: int, height: int) -> list[Line]:
-    node = board.by_host.get(host)
-    if node is None:
-        return [[Span(f" {clean(host)} is no longer one of the nodes", "dim")]]
-    return node_lines(board, node, width, height)
-
-
-def _draw_finding(key: object, board: Board, width: int, _height: int) -> list[Line]:
-    found = next((one for one in board.picture.findings if one.key == key), None)
-    if found is None:
-        return [[Span(" this finding no longer stands", "ok")]]
-    return finding_lines(board, found, width)

@@ -7,13 +7,14 @@ from collections import Counter
 from hpcwatch.analysis.findings import Finding, Severity
 from hpcwatch.analysis.findings.together import told
 from hpcwatch.base.clean import clean
-from hpcwatch.base.units import UNKNOWN, format_bytes, format_clock, format_cores, format_seconds
+from hpcwatch.base.units import format_clock, format_seconds
 from hpcwatch.cluster.schedulers.arrays import counted
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.monitor.node_status import NodeState
 from hpcwatch.monitor.picture import Telling
 from hpcwatch.views.live.board import Board
 from hpcwatch.views.live.findings import finding_rows, title_span
+from hpcwatch.views.live.head_amounts import peak_text, requested_text, used_text
 from hpcwatch.views.live.layout import bar, flow, spread
 from hpcwatch.views.live.words import FOUND_BY, age, state_style, state_text
 from hpcwatch.views.run.line import style_of
@@ -135,7 +136,7 @@ def _facts(board: Board) -> list[Line]:
     if requested:
         facts.append([Span("requested ", "dim"), Span(requested)])
     if board.nodes and job is not None and job.has_ended:
-        facts.append([Span("peak ", "dim"), Span(_peak_text(board))])
+        facts.append([Span("peak ", "dim"), Span(peak_text(board))])
     elif board.nodes:
         facts.append([Span("using ", "dim"), Span(used_text(board))])
         facts.append([_nodes_span(board)])
@@ -158,16 +159,6 @@ def _verdict(board: Board) -> Line:
     words = "act now" if worst is Severity.CRITICAL else "worth a look"
     sign = Span(f"{SIGNS[worst.name.lower()]} {words}", style_of(worst))
     return [Span("  "), sign, Span(f": {count}")]
-
-
-def _peak_text(board: Board) -> str:
-    """Return the most memory that was seen on any one node: ``4.8 GiB on qb002``."""
-    known = [(node.peak_bytes, node.host) for node in board.nodes if node.peak_bytes is not None]
-    if not known:
-        return UNKNOWN
-    peak_bytes, host = max(known)
-    where = f" on {clean(host)}" if len(board.nodes) > 1 else ""
-    return f"{format_bytes(peak_bytes)}{where}"
 
 
 def _told(telling: Telling) -> Line:
@@ -203,49 +194,6 @@ def _reading(board: Board) -> list[Line]:
             [Span("processes: ", "dim"), Span(words, "warning" * (worst == "user") or "dim")]
         )
     return said
-
-
-def requested_text(job: Job) -> str:
-    """Return what was requested: ``3 nodes × 20 cores, 6 GPUs, 120 GiB``."""
-    count = job.nodes_count or len(job.nodes) or None
-    parts = []
-    if count is not None and job.node_cores_count is not None:
-        parts.append(f"{count} node{'s' * (count != 1)} × {_cores(job.node_cores_count)}")
-    else:
-        if count is not None:
-            parts.append(f"{count} node{'s' * (count != 1)}")
-        if job.cores_count is not None:
-            parts.append(_cores(job.cores_count))
-    if job.gpus_count:
-        parts.append(f"{job.gpus_count} GPU{'s' * (job.gpus_count != 1)}")
-    memory = job.memory_bytes
-    if memory is None and job.node_memory_bytes is not None:
-        parts.append(f"{format_bytes(job.node_memory_bytes)} per node")
-    elif memory is not None:
-        parts.append(format_bytes(memory))
-    if job.pmem_bytes is not None:
-        parts.append(f"{format_bytes(job.pmem_bytes)} per process")
-    return ", ".join(parts)
-
-
-def _cores(count: int) -> str:
-    return f"{count} core{'s' * (count != 1)}"
-
-
-def used_text(board: Board) -> str:
-    """Return what is in use on all nodes that answer: ``6.3 cores, 3 GPUs, 4.8 GiB``."""
-    nodes = board.current
-    cores = [node.used_cores for node in nodes if node.used_cores is not None]
-    memory = [node.used_bytes for node in nodes if node.used_bytes is not None]
-    parts = [f"{format_cores(sum(cores)) if cores else UNKNOWN} cores"]
-    uses = [node.use for node in nodes]
-    gpus = sum([use.device_count for use in uses])
-    if gpus:
-        known = sum([use.known_count for use in uses])
-        busy = f"{sum([use.busy_count for use in uses])}" if known else UNKNOWN
-        parts.append(f"{busy} of {gpus} GPU{'s' * (gpus != 1)}")
-    parts.append(format_bytes(sum(memory)) if memory else UNKNOWN)
-    return ", ".join(parts)
 
 
 def _findings(findings: list[Finding], width: int, most_lines: int) -> list[Line]:

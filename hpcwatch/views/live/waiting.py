@@ -9,7 +9,7 @@ from hpcwatch.base.units import UNKNOWN, format_clock, format_seconds
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.views.jobs.reasons import plain
 from hpcwatch.views.live.board import Board
-from hpcwatch.views.live.head import requested_text
+from hpcwatch.views.live.head_amounts import requested_text
 from hpcwatch.views.live.words import moment
 from hpcwatch.views.text import Line, Span, fit
 
