@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,20 +19,19 @@ from hpcwatch.base.errors import HpcwatchError
 from hpcwatch.cluster.schedulers.job import Job, JobState
 from hpcwatch.config import Settings
 from hpcwatch.monitor import run_record
-from hpcwatch.monitor.further import FurtherProcesses
-from hpcwatch.monitor.job_output import JobOutput, LogText
+from hpcwatch.monitor.job_output import JobOutput
 from hpcwatch.monitor.job_program import Inside
 from hpcwatch.monitor.known import Known, Questions, known_from
 from hpcwatch.monitor.live_findings import About, Looking
-from hpcwatch.monitor.node_logs import NodeLogs
 from hpcwatch.monitor.node_status import NodeState, NodeStatus
+from hpcwatch.monitor.on_demand import OnDemand
 from hpcwatch.monitor.picture import Picture, Source
 from hpcwatch.monitor.presence import Presence
 from hpcwatch.monitor.recording import WatchRecording
 from hpcwatch.monitor.remote import JobSession, Opener, spec_of
 from hpcwatch.monitor.standard_error import attempt
 from hpcwatch.probe.schema import Sample
-from hpcwatch.probe.wish import NOTHING, Wish
+from hpcwatch.probe.wish import Wish
 from hpcwatch.recording.store import Event
 
 if TYPE_CHECKING:
@@ -79,11 +78,8 @@ class Watch:
         self._found_at_end: list[Finding] | None = None
         self._whole: Timeline | None = None
         self._inside: Inside | None = None
-        self._output: JobOutput | None = None
         self._session: JobSession | None = None
-        self._further = FurtherProcesses()
-        self._node_logs = NodeLogs()
-        self._is_log_shown = False
+        self._on_demand = OnDemand(self._ask_nodes)
         self.notifying: JobNotifying | None = None
         """What reports to the user elsewhere, if that is wanted; to be set before the start."""
         self.lock = threading.RLock()
@@ -124,8 +120,7 @@ class Watch:
         if session is not None:
             session.stop()
         self._stop_inside()
-        if self._output is not None:
-            self._output.stop()
+        self._on_demand.stop()
         self._recording.close(self._known.job, self._whole or self._timeline)
 
     def await_program(self, patience_s: float) -> None:
@@ -150,23 +145,14 @@ class Watch:
     def name_all(self, hosts: frozenset[str]) -> None:
         """Ask these nodes for all of the job's processes from now on, and no others."""
         with self.lock:
-            self._further.ask(hosts)
-            self._ask_nodes()
+            self._on_demand.name_all(hosts)
 
     def follow_log(self, is_shown: bool) -> None:
         """Read output files on the job's first node while they are shown and not readable here."""
         with self.lock:
-            self._is_log_shown = is_shown
-            self._ask_nodes()
+            self._on_demand.follow_log(is_shown)
 
-    def _ask_nodes(self) -> None:
-        """Tell the nodes what is read on demand."""
-        logs = self._unread() if self._is_log_shown else {}
-        self._node_logs.ask(logs)
-        wishes = {host: Wish(is_every_process=True) for host in self._further.hosts}
-        if logs and self._node_logs.host is not None:
-            host = self._node_logs.host
-            wishes[host] = wishes.get(host, NOTHING)._replace(logs=logs)
+    def _ask_nodes(self, wishes: Mapping[str, Wish]) -> None:
         if self._session is not None:
             self._session.ask(wishes)
 
@@ -201,17 +187,10 @@ class Watch:
             place=self._place,
             telling=self._inside.telling if self._inside is not None else None,
             events=self._inside.recent if self._inside is not None else (),
-            logs=self._logs(),
-            asked=self._further.hosts,
-            further=self._further.by_host,
+            logs=self._on_demand.logs,
+            asked=self._on_demand.hosts,
+            further=self._on_demand.further,
         )
-
-    def _unread(self) -> dict[str, str]:
-        return self._output.unread() if self._output is not None else {}
-
-    def _logs(self) -> tuple[LogText, ...]:
-        texts = self._output.texts if self._output is not None else ()
-        return tuple(self._node_logs.with_node(text) for text in texts)
 
     def say(self, note: str) -> None:
         """Show a message in the view until the next one comes."""
@@ -313,9 +292,7 @@ class Watch:
         if inside is not None:
             inside.start()
         if job is not None:
-            self._node_logs.host = hosts[0]
-            self._output = JobOutput(job)
-            self._output.start()
+            self._on_demand.begin(JobOutput(job), hosts[0])
 
     def _stop_inside(self) -> None:
         """Read the program's last events and stop following it."""
@@ -342,9 +319,7 @@ class Watch:
     def _arrived(self, sample: Sample) -> None:
         """Receive a sample, on its node's thread."""
         with self.lock:
-            sample = self._node_logs.take(self._further.take(sample))
-            if self._is_log_shown and self._unread() != self._node_logs.wanted:
-                self._ask_nodes()
+            sample = self._on_demand.take(sample)
             self._timeline.add(sample)
             if self._questions is not None:  # without a job nothing was requested or wasted
                 events = self._inside.recent if self._inside is not None else ()
