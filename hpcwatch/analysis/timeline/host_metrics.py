@@ -160,10 +160,13 @@ def charged(
 def growth(now: Any, then: Any, rate: RateColumn) -> float:
     """Return the sum of how far counters went; NaN if one is unknown or was reset."""
     total = 0.0
-    pairs = [(now[place], then[place]) for place in rate.places]
-    if rate.more:
-        pairs += [((now.more or {}).get(key), (then.more or {}).get(key)) for key in rate.more]
-    for end, start in pairs:
+    for place in rate.places:
+        end, start = now[place], then[place]
+        if end is None or start is None or end < start:
+            return NAN
+        total += end - start
+    for key in rate.more:
+        end, start = (now.more or {}).get(key), (then.more or {}).get(key)
         if end is None or start is None or end < start:
             return NAN
         total += end - start

@@ -52,7 +52,7 @@ class SeenProcesses:
             elif process.name != known.name:
                 self._argv[pid] = None
             peak = process.peak_bytes or process.rss_bytes or 0
-            if pid not in peaks or peak > peaks[pid]:
+            if peak > peaks.get(pid, -1):
                 peaks[pid] = peak
         if len(latest) > 2 * _MOST:
             from heapq import nlargest
@@ -111,11 +111,12 @@ def cores_used(
 
 def cpu_s_by_pid(sample: Sample) -> dict[int, float]:
     """Return CPU seconds of each process of a sample by its pid, where they are known."""
-    return {
-        one.pid: one.cpu_user_s + one.cpu_system_s
-        for one in sample.processes or []
-        if one.cpu_user_s is not None and one.cpu_system_s is not None
-    }
+    found = {}
+    for one in sample.processes or ():
+        user_s, system_s = one.cpu_user_s, one.cpu_system_s
+        if user_s is not None and system_s is not None:
+            found[one.pid] = user_s + system_s
+    return found
 
 
 class Mark:
