@@ -64,13 +64,25 @@ def test_a_variants_pictures_have_a_name_of_their_own(
 
 
 def test_cnn_is_the_course_model() -> None:
-    model = mnist_cnn.build(0.25)
+    model = mnist_cnn.build()
     expected = ["Conv2D", "Conv2D", "MaxPooling2D", "Dropout", "Flatten", "Dense", "Dense"]
     kinds = iter(names(model))
     assert all(kind in kinds for kind in expected), names(model)
     convolutions = [layer for layer in model.layers if hasattr(layer, "filters")]
     assert [(layer.filters, layer.kernel_size) for layer in convolutions] == [(32, (3, 3))] * 2
     assert [layer.units for layer in model.layers if hasattr(layer, "units")] == [256, 10]
+
+
+def test_expanded_digits_have_a_deeper_model_that_normalises_every_convolution() -> None:
+    model = mnist_cnn.build_expanded()
+    kinds = [name for name in names(model) if name in ("Conv2D", "BatchNormalization", "ReLU")]
+    assert kinds == ["Conv2D", "BatchNormalization", "ReLU"] * 4
+    convolutions = [layer for layer in model.layers if hasattr(layer, "filters")]
+    assert [layer.filters for layer in convolutions] == [16, 32, 64, 64]
+    assert not any(layer.use_bias for layer in convolutions)
+    assert names(model).count("MaxPooling2D") == 2
+    assert [layer.units for layer in model.layers if hasattr(layer, "units")] == [256, 10]
+    assert model.output_shape == (None, 10)
 
 
 def trained(averaging: float) -> mnist_training.Outcome:
