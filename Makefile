@@ -39,7 +39,7 @@ WHOLE = tests/trainers/test_trainers_training.py tests/sweep/test_sweep_hosts.py
     $(patsubst %,tests/real/test_%.py,completion disk_full golden_screens isolated live_tmux \
         old_python packaging_pyz packaging_recipes packaging_workflows panel_tmux replay_tmux) \
     $(patsubst %,tests/sweep/test_sweep_%.py,array array_live live many_slots notify once runs \
-        sharing walltime)
+        sharing states walltime)
 # A cluster and a virtual machine, each on its own, and tests that wait for a program to have run for
 # some seconds: they see nothing of each other. The machine takes most of two cores.
 LANES = tests/cluster tests/vm \
