@@ -15,6 +15,7 @@ from hpcwatch.base.units import format_seconds
 
 _LEAST_READINGS = 5  # a median of fewer is moved by two odd ones
 _BLOCKS = 20  # parts of a window: the times of each give one median
+_BEFORE_S = 300.0  # what rose is compared with this time before the stretch
 _PATIENCE = 5  # silent for this many of its usual intervals: it has stopped reporting
 
 
@@ -26,6 +27,24 @@ class _Slow(NamedTuple):
     first_s: float
     """The time of the first reported step."""
     early_step_s: float
+    fast_until_s: float
+    """The last step that was not slow in the block before the stretch, or the stretch's start."""
+    slow_since_s: float
+    """The last one that was not slow in the stretch's first block, or the stretch's start."""
+
+    def before(self, interval_s: float) -> Stretch:
+        """Return some minutes in which the program was not slow yet.
+
+        A reading stands for the interval before it, so the last one is left out: what it saw may be
+        the cause.
+        """
+        end_s = max(self.fast_until_s - interval_s, self.first_s)
+        return Stretch(max(end_s - _BEFORE_S, self.first_s), end_s)
+
+    @property
+    def then(self) -> Stretch:
+        """The time in which it was slow; what is between this and ``before`` may be both."""
+        return Stretch(self.slow_since_s, self.stretch.end_s)
 
 
 @rule("step-slowdown", margins={"ratio": -0.1}, is_of_job=True, plots=EVERY_PLOT)
@@ -51,8 +70,7 @@ def step_slowdown(
     slow, unit = _slowest(scope, ratio, early_s, window_s)
     if slow is None:
         return
-    before_s = max(slow.stretch.start_s - early_s, slow.first_s)
-    cause = most_risen(scope, Stretch(before_s, slow.stretch.start_s), slow.stretch)
+    cause = most_risen(scope, slow.before(scope.timeline.interval_s), slow.then)
     article = "an" if unit == "epoch" else "a"
     times = slow.step_s / slow.early_step_s
     told = Told(
@@ -106,7 +124,8 @@ def _slow(scope: Scope, told: Pace, ratio: float, early_s: float, window_s: floa
     gaps = [after.at_s - one.at_s for one, after in pairwise(readings)]
     patience_s = max(window_s, _PATIENCE * _median(gaps))
     blocks = list(_blocks(readings, window_s / _BLOCKS))
-    stretches = _stretches(blocks, ratio * early_step_s, patience_s)
+    most_s = ratio * early_step_s
+    stretches = _stretches(blocks, most_s, patience_s)
     if scope.is_live:  # it must last, and the program must still report
         is_telling = scope.end_s - readings[-1].at_s <= patience_s
         stretches = [one for one in stretches if is_telling and one.end_s == blocks[-1][-1].at_s]
@@ -116,7 +135,29 @@ def _slow(scope: Scope, told: Pace, ratio: float, early_s: float, window_s: floa
     step_s = _median(
         [one.step_s for one in readings if longest.start_s <= one.at_s <= longest.end_s]
     )
-    return _Slow(longest, step_s, first_s, early_step_s)
+    edges = _edges(blocks, longest, most_s)
+    return _Slow(longest, step_s, first_s, early_step_s, *edges)
+
+
+def _edges(
+    blocks: Sequence[Sequence[Reading]], stretch: Stretch, most_s: float
+) -> tuple[float, float]:
+    """Return until when a program was certainly fast and since when slow.
+
+    A stretch begins with a block, of whose readings nearly half may be fast; of the block before
+    nearly half may be slow. Where steps are reported rarely that is minutes.
+    """
+    starts = [block[0].at_s for block in blocks]
+    place = starts.index(stretch.start_s)
+    fast_until_s = _last_fast(blocks[place - 1], most_s) if place else None
+    slow_since_s = _last_fast(blocks[place], most_s)
+    if slow_since_s is None or slow_since_s >= stretch.end_s:
+        slow_since_s = stretch.start_s
+    return (stretch.start_s if fast_until_s is None else fast_until_s), slow_since_s
+
+
+def _last_fast(block: Sequence[Reading], most_s: float) -> float | None:
+    return max((one.at_s for one in block if one.step_s <= most_s), default=None)
 
 
 def _stretches(
