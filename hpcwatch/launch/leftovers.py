@@ -21,7 +21,8 @@ _MOST_ENTRIES = 10_000
 _MOST_REMOVED = 16
 _MOST_PROCESSES = 5_000
 _AGAIN_S = 3600.0
-"""A folder in use is left alone for so long: to see its use, every process of the node is read."""
+"""A folder that is in use, or cannot be removed, is left alone for so long: to see its use, every
+process of the node is read, and sixteen such folders would keep all others."""
 
 
 _SET = f"{EVENTS_VARIABLE}=".encode()
@@ -36,10 +37,8 @@ def remove() -> None:
         if named is None:
             continue
         for path in stale:
-            if os.fsencode(path) in named:
-                _note_use(path)
-            else:
-                _remove(path)
+            if os.fsencode(path) in named or not _remove(path):
+                _note(path)
 
 
 def _stale(parent: str, here: str) -> Iterator[str]:
@@ -63,7 +62,7 @@ def _monitor(name: str, here: str) -> int | None:
 
 
 def _is_due(entry: os.DirEntry[str]) -> bool:
-    """Return True for a folder of ours, unless it was seen in use a short time ago."""
+    """Return True for a folder of ours, unless it had to stay a short time ago."""
     try:
         found = entry.stat(follow_symlinks=False)
     except OSError:
@@ -71,11 +70,11 @@ def _is_due(entry: os.DirEntry[str]) -> bool:
     is_private = stat.S_ISDIR(found.st_mode) and not stat.S_IMODE(found.st_mode) & 0o077
     if not is_private or found.st_uid != os.getuid():
         return False
-    was_in_use = found.st_atime > found.st_mtime
-    return not (was_in_use and 0 <= time.time() - found.st_atime < _AGAIN_S)
+    had_to_stay = found.st_atime > found.st_mtime
+    return not (had_to_stay and abs(time.time() - found.st_atime) < _AGAIN_S)
 
 
-def _note_use(path: str) -> None:
+def _note(path: str) -> None:
     """Make the folder's access time later than that of its latest change."""
     try:
         changed_s = os.stat(path, follow_symlinks=False).st_mtime
@@ -122,11 +121,12 @@ def _named_by_processes() -> set[bytes] | None:
     return named
 
 
-def _remove(path: str) -> None:
+def _remove(path: str) -> bool:
+    """Remove a folder with its file; False if it stays."""
     try:
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
-        return
+        return False
     try:
         try:  # noqa: SIM105 - contextlib takes milliseconds to import
             os.unlink(EVENTS_FILE, dir_fd=folder)
@@ -134,6 +134,7 @@ def _remove(path: str) -> None:
             pass  # its program removed it
         os.rmdir(path)
     except OSError:
-        pass  # it holds something else, or another hpcwatch was first
+        return False  # it holds something else, or another hpcwatch was first
     finally:
         os.close(folder)
+    return True

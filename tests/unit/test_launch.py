@@ -120,6 +120,26 @@ def test_only_what_nobody_uses_is_removed(tmp_path: Path, monkeypatch: pytest.Mo
         assert not named.exists()
 
 
+def test_folders_that_cannot_be_removed_keep_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "EVENTS_FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr(leftovers, "_MOST_REMOVED", 3)
+    for number in range(9):
+        with running("cat") as ended:
+            folder = left(tmp_path, ended)
+        if number < 6:
+            (folder / "mine").touch()
+    for _ in range(3):
+        leftovers.remove()
+    kept = list(tmp_path.iterdir())
+    assert len(kept) == 6
+    assert all((path / "mine").exists() for path in kept)
+    with monkeypatch.context() as change:
+        change.setattr(leftovers, "_named_by_processes", lambda: pytest.fail("they are read"))
+        leftovers.remove()
+
+
 def test_with_more_processes_than_can_be_read_nothing_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
