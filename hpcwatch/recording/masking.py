@@ -91,12 +91,12 @@ _NAMES = {
     "TMPDIR",
     "PARALLEL_SEQ",
 }
-_HIDDEN_NAME = r"(?i)COOKIE|TOKEN|SECRET|PASS|CRED|AUTH|JWT|KEY"
-_LIKE_A_KEY = (
-    r"(?s)(?:(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+_=-]{24,}"  # a key, not a path, list or host
-    r"|(?=.*[0-9])(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9+_=.-]{24,}"  # a token of several parts
-    r"|.*://[^/@\s]*:[^/@\s]*@.*)"  # a URL with a password
-)
+_HIDDEN_NAMES = ("COOKIE", "TOKEN", "SECRET", "PASS", "CRED", "AUTH", "JWT", "KEY")
+_KEY_LENGTH = 24
+_DIGITS = frozenset("0123456789")
+_LOWER = frozenset("abcdefghijklmnopqrstuvwxyz")
+_UPPER = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_OF_KEYS = _DIGITS | _LOWER | _UPPER | frozenset("+_=-")
 _DEVICES = {"CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"}
 """Their UUIDs look like keys but are not secret."""
 
@@ -107,13 +107,33 @@ def kept(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables to record, by name."""
     prefixes = (*variable_prefixes(), *_PREFIXES)
     names = sorted(name for name in environment if name in _NAMES or name.startswith(prefixes))
-    if not names:
-        return {}
-    import re  # takes milliseconds
-
     return {
-        name: value[:_MOST_CHARACTERS]
-        for name, value in ((name, environment[name]) for name in names)
-        if not re.search(_HIDDEN_NAME, name)
-        and (name in _DEVICES or not re.fullmatch(_LIKE_A_KEY, value.strip()))
+        name: environment[name][:_MOST_CHARACTERS] for name in names if _is_kept(name, environment)
     }
+
+
+def _is_kept(name: str, environment: Mapping[str, str]) -> bool:
+    if any(word in name.upper() for word in _HIDDEN_NAMES):
+        return False
+    return name in _DEVICES or not looks_like_key(environment[name].strip())
+
+
+def looks_like_key(value: str) -> bool:
+    """Tell whether a value looks like a secret: a key, a token of parts, a URL with a password.
+
+    A path, a list or a host does not. Without `re`, which takes 80 file-system calls to import:
+    every job has variables.
+    """
+    letters = set(value)
+    if len(value) >= _KEY_LENGTH and letters & _DIGITS:
+        if letters <= _OF_KEYS and letters & (_LOWER | _UPPER):
+            return True
+        if letters <= _OF_KEYS | {"."} and letters & _LOWER and letters & _UPPER:
+            return True
+    return any(_begins_with_password(rest) for rest in value.split("://")[1:])
+
+
+def _begins_with_password(rest: str) -> bool:
+    """Tell whether the rest of a URL begins with ``USER:PASSWORD@``."""
+    login, at, _ = rest.partition("@")
+    return bool(at) and ":" in login and "/" not in login and not any(map(str.isspace, login))

@@ -135,7 +135,13 @@ def after_a_run(code: str, home: Path) -> set[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(scheduled)}
     done = subprocess.run(
         [sys.executable, "-c", RUN + code],
-        env={**environment, "HOME": str(home), "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": ""},
+        env={
+            **environment,
+            "HOME": str(home),
+            "XDG_CONFIG_HOME": "",
+            "XDG_STATE_HOME": "",
+            "OMP_NUM_THREADS": "2",  # every job has variables that are recorded
+        },
         capture_output=True,
         text=True,
         check=True,
