@@ -14,9 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fakebin"))
 import scenarios
 from stand_in import SLURM, TORQUE, StandIn
 
-from hpcwatch import config
 from hpcwatch.base.units import GIB
-from hpcwatch.cli import array_answer, unwatched
+from hpcwatch.cli import array_answer
 from hpcwatch.cluster.schedulers.job import JobState
 
 TWICE = "Memory may count huge pages twice"
@@ -87,8 +86,20 @@ def test_an_array_is_in_the_order_of_its_tasks(in_front: StandIn) -> None:
     assert ASKED not in in_front.calls
 
 
-def test_a_job_that_is_over_says_it_in_both_commands(in_front: StandIn) -> None:
+@pytest.mark.parametrize("command", ["job", "report"])
+def test_a_job_that_is_over_says_it_in_both_commands(
+    hpcwatch: Hpcwatch, tmp_path: Path, command: str
+) -> None:
     """`job` and `report` make the same report of a job that nobody watched."""
-    job = array_job(1, GIB, 3600.0)._replace(array_id=None, nodes=("qb1",))
-    assert unwatched.of_job(job, config.Settings()).caveat.startswith(TWICE)
-    assert in_front.calls == [ASKED]
+    unknown = {"stderr": "slurm_load_jobs error: Invalid job id specified", "exit_code": 1}
+    answers = {
+        ASKED: settings_of("(null)"),
+        "scontrol show job -d 32": unknown,
+        "sacct* -j 32 *": "slurm/sacct-P-j-32_26-completed-cpu",
+    }
+    scenario = scenarios.slurm()
+    fake = StandIn(tmp_path / "cluster", SLURM, {"*": {**answers, **scenario["*"]}})
+    ended = hpcwatch(command, "32", **fake.environment)
+    assert (ended.code, ended.err) == (0, "")
+    assert " ".join(ended.out.split()).count(TWICE) == 1
+    assert fake.calls.count(ASKED) == 1
