@@ -59,9 +59,9 @@ def test_a_waiting_job_has_not_run() -> None:
 
 
 def test_a_job_that_never_started_ended_when_it_was_cancelled() -> None:
-    job = OVER._replace(state=JobState.CANCELLED, started_at_s=None, usage=None)
+    job = OVER._replace(state=JobState.CANCELLED, submitted_at_s=1e9, started_at_s=None, usage=None)
     report = made(job)
-    assert report.run.ended_at_s == OVER.ended_at_s
+    assert report.run.started_at_s == report.run.ended_at_s == OVER.ended_at_s
     assert report.summary.wall_s == 0
     assert "cancelled before it started" in words(job)
 
