@@ -389,6 +389,12 @@ def test_hosts_without_a_job() -> None:
     assert "CPU of 20" in row_of(rows, "node")
 
 
+def test_a_held_job_names_itself_in_the_command_that_releases_it() -> None:
+    held = job(id="1234.qb3", state=JobState.HELD, nodes=(), reason="Hold_Types = u")
+    text = " ".join("\n".join(screen(waiting(job=held))).split())
+    assert "its owner holds it: qrls 1234.qb3 lets it go" in text
+
+
 def test_a_waiting_job_says_why_and_when() -> None:
     rows = screen(waiting())
     text = "\n".join(rows)

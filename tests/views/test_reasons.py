@@ -55,3 +55,9 @@ def test_licences_are_named() -> None:
 def test_a_command_names_the_job(reason: str, job_id: str, words: str) -> None:
     assert words in plain(reason, job_id)
     assert "ID" not in plain(reason, job_id)
+
+
+def test_the_table_of_jobs_names_the_job_in_a_command() -> None:
+    job = Job("1234", "slurm", state=JobState.HELD, reason="JobHeldUser")
+    (flag,) = flags_of(job, 0.0)
+    assert "scontrol release 1234 lets it go" in flag.text
