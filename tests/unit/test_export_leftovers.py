@@ -56,7 +56,7 @@ def test_a_killed_monitor_s_file_goes_when_the_next_one_writes(
         try:
             wait_until(stale.exists, "the text file")
             text = stale.read_text()
-            assert text.startswith("# hpcwatch writer: ")
+            assert text.startswith(line_of(monitor.pid))  # it has surely gone once it is reaped
             left(stale, text)  # it was long ago, and yet its writer lives
             delivered(fresh)
             assert stale.exists()
