@@ -75,6 +75,7 @@ def test_a_killed_monitor_s_file_goes_when_the_next_one_writes(
         ("a.prom", "# hpcwatch writer: \n", LONG_AGO_S),
         ("a.prom", "# hpcwatch writer: x y z\n", LONG_AGO_S),
         ("a.prom", "another node's", LONG_AGO_S),
+        ("a.prom", "unmarked", LONG_AGO_S),
         ("a.prom", "slow", LONG_AGO_S),
         ("a.prom", "ended", 1.0),
         ("a.txt", "ended", LONG_AGO_S),
@@ -86,6 +87,7 @@ def test_what_is_not_surely_left_over_stays(
     pid = ended_pid()
     lines = {
         "another node's": line_of(pid, "1-elsewhere"),
+        "unmarked": line_of(pid).removeprefix("# hpcwatch writer: "),
         "slow": line_of(pid, every_s=LONG_AGO_S),
         "ended": line_of(pid),
     }
