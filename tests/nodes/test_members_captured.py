@@ -256,6 +256,7 @@ WATCHERS = [
     ("python3", ["python3", "-S", "/home/a/hpcwatch.pyz", "job", "1"], True),
     ("python3", ["python3", "train.py", "--data", "/home/a/hpcwatch"], False),
     ("python3", ["python3", "/home/a/train.pyz", "hpcwatch.pyz"], False),
+    ("python3", ["python3", "/home/a/hpcwatch_train.py"], False),
     ("python3", ["python3", "-c", "print()"], False),
     ("vi", ["vi", "hpcwatch"], False),
     ("python3", [], False),

@@ -81,6 +81,11 @@ def test_a_monitor_is_known_by_what_it_runs_not_by_a_folder(tmp_path: Path) -> N
     single.write_text(ECHO)
     with running(sys.executable, "-S", single, "run", "--", "true") as ours:
         assert is_monitor(ours) is True
+    for name in ("train.pyz", "hpcwatch_train.py"):
+        program = tmp_path / name
+        program.write_text(ECHO)
+        with running(sys.executable, program, "hpcwatch.pyz") as theirs:
+            assert is_monitor(theirs) is False
     with running(sys.executable, "-c", f"import hpcwatch.base.errors; {ECHO}") as calls:
         assert is_monitor(calls) is True
     with running(sys.executable, "-c", ECHO, "hpcwatch.log") as told:
