@@ -47,6 +47,7 @@ SUBJECTS = {
     "storage",
     "cgroups here",
     "GPUs here",
+    "exporters here",
     "job here",
     "scheduler",
     "node",

@@ -114,6 +114,7 @@ def test_what_cannot_be_asked_stops_nothing(hpcwatch: Hpcwatch) -> None:
     page = ended(hpcwatch, (), {})
     assert (page.code, page.err) == (0, "")
     assert "the check itself failed" not in page.out
+    assert "exporters here" in page.out
 
 
 def test_a_problem_is_counted_and_is_the_exit_code_as_with_doctor_alone(
