@@ -7,10 +7,10 @@ same folder removes those of this user whose writer was on this node and is gone
 from __future__ import annotations
 
 import os
-import stat
 import time
 from itertools import islice
 
+from hpcwatch.base import reading
 from hpcwatch.base.files import discard
 from hpcwatch.launch.leftovers import is_monitor
 from hpcwatch.launch.spawn import where_we_run
@@ -42,12 +42,12 @@ def remove_beside(path: str) -> None:
 
 def _is_left_over(path: str) -> bool:
     """True if we own a file whose writer is gone, and which is not being written."""
+    if os.path.islink(path):
+        return False
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(descriptor, "rb") as stream:
-            found = os.fstat(descriptor)
-            is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid()
-            line = stream.readline(_LONGEST_MARK) if is_ours else b""
+        with reading.opened(path) as stream:
+            found = os.fstat(stream.fileno())
+            line = stream.readline(_LONGEST_MARK) if found.st_uid == os.getuid() else b""
     except OSError:
         return False  # it has just gone, or is not ours to read
     where, pid, every_s = _writer(line.decode("utf-8", "replace"))
