@@ -200,18 +200,22 @@ def _spread(figure: Figure) -> float:
 
 
 def _results(reports: list[Report]) -> list[Figure]:
-    """Return the last logged numbers of the programs, and the number of logged epochs."""
-    tables = [_numbers_told(one) for one in reports]
+    """Return the last logged numbers of the programs, and how many epochs they reported."""
+    tables = [_reported_numbers(one) for one in reports]
     names = list(dict.fromkeys(name for table in tables for name in table))[:_MOST_RESULTS]
     return [_figure(name, [one.get(name) for one in tables], 0, reports) for name in names]
 
 
-def _numbers_told(report: Report) -> dict[str, float]:
+def _reported_numbers(report: Report) -> dict[str, float]:
+    numbers = {
+        name: value
+        for name, value in results(report.events).items()
+        if isinstance(value, float) and math.isfinite(value)
+    }
     epochs_count = sum(event.name == EPOCH for event in report.events)
-    epochs = {"epochs told": float(epochs_count)} if epochs_count else {}
-    told = results(report.events).items()
-    numbers = {name: value for name, value in told if isinstance(value, float)}
-    return {name: value for name, value in (epochs | numbers).items() if math.isfinite(value)}
+    if epochs_count and not {"epoch", "epochs"} & numbers.keys():
+        numbers = {"epochs reported": float(epochs_count), **numbers}
+    return numbers
 
 
 def _differences(reports: list[Report]) -> list[Difference]:

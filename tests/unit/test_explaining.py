@@ -149,13 +149,22 @@ def test_reported_phases_and_results_are_compared() -> None:
         ("write", [None, None]),
     ]
     assert [(one.name, one.values) for one in compared.results] == [
-        ("epochs told", [3, 6]),
+        ("epochs reported", [3, 6]),
         ("accuracy", [0.9712, 0.9931]),
     ]
     lines = [" ".join(render(one, False).split()) for one in compare_text.lines(compared, 100)]
     assert r"in train\x1b[2J 30 s 1:00 +30 s (+100 %) slower" in lines
     assert "accuracy 0.9712 0.9931 +0.0219 (+2.3 %)" in lines
-    assert "epochs told 3 6 +3 (+100 %)" in lines
+    assert "epochs reported 3 6 +3 (+100 %)" in lines
+
+
+def test_epochs_that_a_program_numbers_are_not_counted_too() -> None:
+    def numbered(count: int) -> Report:
+        events = [told(EPOCH, 6 + number, epoch=number) for number in range(1, count + 1)]
+        return report(100, 100)._replace(events=events)
+
+    compared = compare([numbered(3), numbered(6)])
+    assert [(one.name, one.values) for one in compared.results] == [("epoch", [3, 6])]
 
 
 def test_a_value_keeps_its_option_and_of_modules_only_the_other_ones_are_told() -> None:
