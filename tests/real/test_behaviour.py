@@ -726,6 +726,9 @@ def test_what_a_killed_monitor_left_is_removed_once_nobody_can_write_there(bench
             bench.stop.touch()
             wait_until(lambda: not bench.processes(), "the program to end")
             assert bench.run([*HPCWATCH, "run", "--", "true"]).returncode == 0
+            assert folder.exists(), "it was in use, and is looked at again in an hour"
+            os.utime(folder, (time.time() - 3700, folder.stat().st_mtime))  # as if it had passed
+            assert bench.run([*HPCWATCH, "run", "--", "true"]).returncode == 0
             assert not folder.exists()
             assert strange.exists()
             assert planted.is_symlink()
