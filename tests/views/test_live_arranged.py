@@ -68,7 +68,8 @@ def test_a_node_with_a_new_sample_takes_its_new_place() -> None:
 
 
 def test_only_the_nodes_of_the_first_rows_are_looked_at() -> None:
-    nodes = [NodeFigures(str(number), board(picture()).nodes[0].status) for number in range(1000)]
+    status = board(picture()).nodes[0].status
+    nodes = [NodeFigures(str(number), status) for number in range(1000)]
     asked: list[str] = []
 
     def rows(node: NodeFigures) -> list[int]:
