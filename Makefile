@@ -57,13 +57,13 @@ SIDE_BY_SIDE = --dist loadfile --no-loadscope-reorder
 RERUN = --reruns 1 -rfEsR
 
 test: $(VENV)/.dev $(VENV)/.train
-	$(BIN)/python -m pytest -n 3 $(SIDE_BY_SIDE) $(RERUN) $(PURE)
+	$(BIN)/python -m pytest -n 4 $(SIDE_BY_SIDE) $(RERUN) $(PURE)
 	$(BIN)/python -m pytest -n 4 $(SIDE_BY_SIDE) $(RERUN) $(WHOLE)
 	$(BIN)/python -m pytest -n 3 $(SIDE_BY_SIDE) $(RERUN) $(LANES)
 	$(BIN)/python -m pytest $(RERUN) $(ALONE)
 
 test-fast: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 3 $(SIDE_BY_SIDE) $(FAST)
+	$(BIN)/python -m pytest -n 4 $(SIDE_BY_SIDE) $(FAST)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
