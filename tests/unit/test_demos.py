@@ -13,7 +13,7 @@ from hpcwatch.analysis.phases import phases, results
 from hpcwatch.monitor.report import load
 from hpcwatch.probe.schema import Gpu, Process, Sample
 from hpcwatch.recording.store import Event, RunDirectory
-from hpcwatch.views.report import terminal
+from hpcwatch.views.report import tables, terminal
 from hpcwatch.views.report.verdict import verdict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -222,3 +222,12 @@ def test_the_slow_steps_of_the_hot_demo_are_laid_to_the_heat() -> None:
     (slow,) = [one for one in report.findings if one.rule == "step-slowdown"]
     assert "heat or power supply slows GPU 1 down" in slow.title
     assert report.findings[0].rule == "gpu-throttled"
+
+
+def test_a_hot_device_s_row_does_not_say_that_it_has_no_trouble() -> None:
+    report = load(RunDirectory(str(FOLDER / "throttling")))
+    table = tables.gpus(report)
+    held, health = (table.head.index(name) for name in ("clocks held down by", "health"))
+    said = [(row[held], row[health]) for row in table.rows]
+    assert said.count(("nothing", "no trouble")) == 3
+    assert ("hardware slow-down, heat, by hardware", "no other trouble") in said

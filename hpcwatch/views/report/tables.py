@@ -138,6 +138,11 @@ def _held_down(gpu: GpuSummary) -> str:
     return ", ".join(why for why in gpu.clocks_held_by if why not in HARMLESS) or "nothing"
 
 
+def _nothing_else(gpu: GpuSummary) -> str:
+    """Say that a device has no trouble, or none but what another column names."""
+    return "no trouble" if _held_down(gpu) in ("nothing", UNKNOWN) else "no other trouble"
+
+
 def gpus(report: Report) -> Table:
     """A row a device: what it is, how busy, memory, power, energy, what held its clocks down."""
     rows = [
@@ -153,7 +158,7 @@ def gpus(report: Report) -> Table:
             format_of_bytes(gpu.memory_peak_bytes, gpu.memory_total_bytes),
             UNKNOWN if gpu.power_mean_w is None else f"{three_digits(gpu.power_mean_w)} W",
             format_energy(gpu.energy_j),
-            ", ".join([*activity_facts(gpu), *health_facts(gpu)]) or "no trouble",
+            ", ".join([*activity_facts(gpu), *health_facts(gpu)]) or _nothing_else(gpu),
         )
         for gpu in report.summary.gpus
     ]
