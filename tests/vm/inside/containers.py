@@ -20,8 +20,10 @@ def holding(way: str, inner: str, mib: int, limit_mib: int) -> dict[str, Any]:
     """Have a program hold memory in a container whose group, or one above it, has the limit."""
     box, group = _groups(inner, limit_mib)
     watched = Watched(group, "anonymous", mib, through=_WAYS[way])
-    # A group that is not the job's is read seldom: wait for a reading of what is held.
-    held_bytes = mib * MIB if way == "container" else 0
+    watched.await_ready()
+    # A group that is not the job's is read seldom: wait for a reading of all that is held now, with
+    # the monitor, and not of the time in which the program took it.
+    held_bytes = group.table("memory.stat")["anon"] if way == "container" else 0
     sample = watched.hold(lambda one: one.get("cgroup", {}).get("used_bytes", 0) >= held_bytes)
     kernel = {"box": box.facts(), "inner": group.facts()}
     return {"sample": sample, "kernel": kernel} | watched.end()
