@@ -71,6 +71,8 @@ class ProgramEvents:
         return self._marks
 
 
+_WAITING_MOST = 1000
+"""The latest events wait for room on the disk, no more: memory and each try stay small."""
 _NODES_IN_FULL = 16
 """With more nodes, several readings of each go into one line."""
 _BUDGETS = 8
@@ -202,7 +204,9 @@ class ProgramRecording(Recording):
         try:
             self._directory.append_events(marks)
         except OSError:
-            self._marks = marks + self._marks  # there may be room with the next sample
+            # There may be room with the next sample. On a disk that stays full, only so many wait.
+            self._marks[:0] = marks  # in place: another thread may add one now
+            del self._marks[:-_WAITING_MOST]
             raise
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -37,6 +38,25 @@ def test_what_comes_before_the_directory_is_kept(tmp_path: Path) -> None:
     assert kept == [1000.0, 1001.0]
     assert directory.read_events() == [mark]
     assert recording.is_whole
+
+
+def test_on_a_disk_that_stays_full_only_the_latest_events_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_self: RunDirectory, _events: list[Event]) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr("hpcwatch.monitor.recording._WAITING_MOST", 3)
+    recording = ProgramRecording(ProgramEvents(None, 0.0), Complaints(unseen).say)
+    recording.place(run(), str(tmp_path / "run"), BUDGET_BYTES)
+    recording.begin()
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(RunDirectory, "append_events", full)
+        for number in range(5):
+            recording.keep_now(Event(float(number), "log", {"step": number}))
+    recording.close()
+    kept = RunDirectory(str(tmp_path / "run")).read_events()
+    assert [one.fields["step"] for one in kept] == [2, 3, 4]
 
 
 def test_without_a_directory_nothing_is_kept_and_nothing_fails() -> None:
